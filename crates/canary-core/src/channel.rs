@@ -1,0 +1,80 @@
+use std::{fmt, ops};
+
+/// One of the two versions of a service that a canary release runs side by side.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "a canary release has two channels; code that matches both is complete"
+)]
+pub enum Channel {
+    /// The version that served everybody before the release.
+    Stable,
+    /// The new version, which serves the share of calls that the weight asks for.
+    Canary,
+}
+
+impl Channel {
+    /// Both channels, stable first.
+    pub const ALL: [Self; 2] = [Self::Stable, Self::Canary];
+
+    /// The channel's name as it stands in headers, labels and logs: `stable` or `canary`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Stable => "stable",
+            Self::Canary => "canary",
+        }
+    }
+}
+
+impl fmt::Display for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// A pair of values, one for each [`Channel`].
+///
+/// ```
+/// use canary_core::{Channel, PerChannel};
+///
+/// let mut calls = PerChannel { stable: 990, canary: 10 };
+/// calls[Channel::Canary] += 1;
+/// assert_eq!(calls.canary, 11);
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "one field per channel, and there are two channels")]
+pub struct PerChannel<T> {
+    /// Stable's value.
+    pub stable: T,
+    /// The canary's value.
+    pub canary: T,
+}
+
+impl<T> PerChannel<T> {
+    /// Makes the value of each channel with `make`, stable's first.
+    #[must_use]
+    pub fn from_fn(mut make: impl FnMut(Channel) -> T) -> Self {
+        Self { stable: make(Channel::Stable), canary: make(Channel::Canary) }
+    }
+}
+
+impl<T> ops::Index<Channel> for PerChannel<T> {
+    type Output = T;
+
+    fn index(&self, channel: Channel) -> &T {
+        match channel {
+            Channel::Stable => &self.stable,
+            Channel::Canary => &self.canary,
+        }
+    }
+}
+
+impl<T> ops::IndexMut<Channel> for PerChannel<T> {
+    fn index_mut(&mut self, channel: Channel) -> &mut T {
+        match channel {
+            Channel::Stable => &mut self.stable,
+            Channel::Canary => &mut self.canary,
+        }
+    }
+}

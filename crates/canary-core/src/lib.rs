@@ -1,0 +1,39 @@
+//! The values of a canary release: what we ask for, what we saw, and how calls ended.
+//!
+//! A service runs in two versions, the two [`Channel`]s: *stable*, which served everybody so far, and
+//! *canary*, the new one. The [`Weight`] is the share of calls we ask of the canary. A call is assigned
+//! by a [`Bucket`], drawn at random or hashed from a key: it is the canary's if the weight
+//! [admits](Weight::admits) the bucket. How a call ended is its [`Outcome`]; sums of outcomes are
+//! [`Counts`], kept apart by the weight that was in force when the calls were assigned (a
+//! [`Snapshot`] of [`EpochCounts`]).
+//!
+//! This crate holds values only. It reads no clock, draws no random number, and does no I/O, so that
+//! the data plane (`tower-canary`) and everything built on its counts share one vocabulary.
+//!
+//! ```
+//! use canary_core::{Bucket, Weight};
+//!
+//! let weight: Weight = "0.1%".parse()?;
+//! assert_eq!(weight.ppm(), 1_000);
+//! assert!(weight.admits(Bucket::from_hash(0)));
+//! assert!(!Weight::ZERO.admits(Bucket::from_hash(0)));
+//! # Ok::<(), canary_core::ParseWeightError>(())
+//! ```
+
+mod bucket;
+mod channel;
+mod counts;
+mod latencies;
+mod outcome;
+mod snapshot;
+mod weight;
+
+pub use self::{
+    bucket::Bucket,
+    channel::{Channel, PerChannel},
+    counts::{ChannelCounts, Counts, CountsWentBackwards},
+    latencies::{Latencies, LatencyBucket},
+    outcome::Outcome,
+    snapshot::{EpochCounts, Snapshot},
+    weight::{ParseWeightError, Weight, WeightRangeError},
+};

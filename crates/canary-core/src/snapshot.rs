@@ -1,0 +1,131 @@
+use crate::{Counts, CountsWentBackwards, Weight};
+
+/// What was counted while one weight was in force, from the moment it was set until the next.
+///
+/// A call belongs to the epoch in which it was assigned, however long it lasts after that.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct EpochCounts {
+    /// The epoch's number. It grows by one with each change of the weight.
+    pub epoch: u64,
+    /// The weight in force.
+    pub weight: Weight,
+    /// What became of the calls.
+    pub counts: Counts,
+}
+
+impl EpochCounts {
+    /// The counts of epoch number `epoch`, in which `weight` was in force.
+    #[must_use]
+    pub const fn new(epoch: u64, weight: Weight, counts: Counts) -> Self {
+        Self { epoch, weight, counts }
+    }
+}
+
+/// All counts of one canary at one moment, kept apart by the weight at which calls were assigned.
+///
+/// ```
+/// use canary_core::{Counts, EpochCounts, Snapshot, Weight};
+///
+/// let mut counts = Counts::default();
+/// counts.evidence.canary.picked = 7;
+/// let epoch = EpochCounts::new(4, Weight::from_percent(1), counts);
+/// let earlier = Snapshot::new(Counts::default(), vec![epoch]);
+///
+/// let mut now = earlier.clone();
+/// now.epochs[0].counts.evidence.canary.picked = 9;
+/// assert_eq!(now.since(&earlier)?.epochs[0].counts.evidence.canary.picked, 2);
+/// # Ok::<(), canary_core::CountsWentBackwards>(())
+/// ```
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// The counts of epochs that are over: none of their calls is in flight, and several other epochs
+    /// have come since. Which weight they belong to is no longer kept.
+    pub retired: Counts,
+    /// The epochs that are not retired, oldest first. The last one is in force.
+    pub epochs: Vec<EpochCounts>,
+}
+
+impl Snapshot {
+    /// A snapshot of `epochs`, oldest first, and the counts of all epochs before them.
+    #[must_use]
+    pub const fn new(retired: Counts, epochs: Vec<EpochCounts>) -> Self {
+        Self { retired, epochs }
+    }
+
+    /// The epoch in force.
+    #[must_use]
+    pub fn current(&self) -> Option<&EpochCounts> {
+        self.epochs.last()
+    }
+
+    /// The sum over all epochs.
+    #[must_use]
+    pub fn total(&self) -> Counts {
+        let mut total = self.retired.clone();
+        for epoch in &self.epochs {
+            total.merge(&epoch.counts);
+        }
+        total
+    }
+
+    /// What was counted after `earlier`, epoch by epoch.
+    ///
+    /// What an epoch counted between `earlier` and its retirement is in the difference's
+    /// [`retired`](Self::retired).
+    ///
+    /// # Errors
+    ///
+    /// If a count is lower than it was in `earlier`, which then is no earlier state of this canary.
+    pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
+        let mut retired_before = earlier.retired.clone();
+        for epoch in &earlier.epochs {
+            if self.epoch(epoch.epoch).is_none() {
+                retired_before.merge(&epoch.counts);
+            }
+        }
+        let retired = self.retired.since(&retired_before)?;
+        let epochs = self.epochs.iter().map(|now| {
+            let counts = match earlier.epoch(now.epoch) {
+                Some(then) => now.counts.since(&then.counts)?,
+                None => now.counts.clone(),
+            };
+            Ok(EpochCounts { counts, ..now.clone() })
+        });
+        Ok(Self { retired, epochs: epochs.collect::<Result<_, _>>()? })
+    }
+
+    fn epoch(&self, number: u64) -> Option<&EpochCounts> {
+        self.epochs.iter().find(|epoch| epoch.epoch == number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(epoch: u64, canary: u64) -> EpochCounts {
+        let mut counts = Counts::default();
+        counts.evidence.canary.picked = canary;
+        EpochCounts::new(epoch, Weight::from_percent(1), counts)
+    }
+
+    #[test]
+    fn what_an_epoch_counted_before_it_retired_is_in_the_difference() {
+        let earlier = Snapshot::new(Counts::default(), vec![picked(0, 5)]);
+        let now = Snapshot::new(picked(0, 6).counts, vec![picked(1, 2)]);
+
+        let difference = now.since(&earlier).unwrap();
+        assert_eq!(difference.retired.evidence.canary.picked, 1);
+        assert_eq!(difference.epochs, [picked(1, 2)]);
+        assert_eq!(difference.total().evidence.canary.picked, 3);
+    }
+
+    #[test]
+    fn a_snapshot_of_another_canary_is_no_earlier_state() {
+        let other = Snapshot::new(Counts::default(), vec![picked(0, 5)]);
+        assert!(Snapshot::new(Counts::default(), vec![picked(0, 4)]).since(&other).is_err());
+        assert!(Snapshot::default().since(&other).is_err());
+    }
+}
