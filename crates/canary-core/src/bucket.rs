@@ -17,7 +17,6 @@ impl Bucket {
     /// The bits are scaled, not reduced modulo a million, so that each bucket's probability differs from
     /// a millionth by less than one part in four thousand, in no particular direction.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the upper word of a product with 10^6")]
     pub const fn from_random(bits: u32) -> Self {
         Self(((bits as u64 * Self::COUNT as u64) >> u32::BITS) as u32)
     }
