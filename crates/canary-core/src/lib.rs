@@ -24,6 +24,7 @@ mod bucket;
 mod channel;
 mod counts;
 mod latencies;
+mod name;
 mod outcome;
 mod snapshot;
 mod weight;
@@ -33,6 +34,7 @@ pub use self::{
     channel::{Channel, PerChannel},
     counts::{ChannelCounts, Counts, CountsWentBackwards},
     latencies::{Latencies, LatencyBucket},
+    name::{CanaryName, InvalidName, ReleaseId},
     outcome::Outcome,
     snapshot::{EpochCounts, Snapshot},
     weight::{ParseWeightError, Weight, WeightRangeError},

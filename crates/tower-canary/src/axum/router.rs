@@ -1,0 +1,69 @@
+use std::any::Any;
+
+use axum::Router;
+use http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::CanaryLayer;
+
+/// Puts a canary beside a whole router.
+pub trait RouterExt: Sized {
+    /// Sends each call to this router or to the layer's canary, before either looks for a route.
+    ///
+    /// Against `self.layer(layer)`, which wraps each route after it matched, this costs less per call,
+    /// and methods and paths that only the canary has are answered as the canary does. In return, layers
+    /// that are added outside see no `MatchedPath`, and the result cannot be merged with another router
+    /// that has a fallback. The [module's documentation](crate::axum) compares the mounts.
+    ///
+    /// ```
+    /// use axum::{Router, routing::get};
+    /// use tower_canary::{CanaryLayer, axum::RouterExt};
+    ///
+    /// let v1 = Router::new().route("/", get(|| async { "v1" }));
+    /// let v2 = Router::new().route("/", get(|| async { "v2" }));
+    /// let app: Router = v1.canary(CanaryLayer::new("checkout", v2));
+    /// # let _ = app;
+    /// ```
+    #[must_use]
+    fn canary<C>(self, layer: CanaryLayer<C>) -> Router
+    where
+        C: Service<
+                Request<axum::body::Body>,
+                Response = axum::response::Response,
+                Error = std::convert::Infallible,
+                Future: Send,
+            > + Clone
+            + Send
+            + Sync
+            + 'static;
+}
+
+impl RouterExt for Router {
+    fn canary<C>(self, layer: CanaryLayer<C>) -> Router
+    where
+        C: Service<
+                Request<axum::body::Body>,
+                Response = axum::response::Response,
+                Error = std::convert::Infallible,
+                Future: Send,
+            > + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        Self::new().fallback_service(layer.layer(self.with_state(())))
+    }
+}
+
+/// Makes a canary that is a `Router` ready to be called as it is, and says whether it is one.
+pub(crate) fn prepare<C: 'static>(canary: C) -> (C, bool) {
+    let mut canary = Some(canary);
+    let slot: &mut dyn Any = &mut canary;
+    let Some(router) = slot.downcast_mut::<Option<Router>>() else {
+        return (canary.expect("nothing took it"), false);
+    };
+    // Else the router would prepare itself anew for every call.
+    *router = router.take().map(|router| router.with_state(()));
+    (canary.expect("nothing took it"), true)
+}

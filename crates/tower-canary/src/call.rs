@@ -1,0 +1,258 @@
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use canary_core::{Channel, Outcome};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header};
+
+use crate::{
+    Assignment, Class, HeadClass, Protocol,
+    config::Config,
+    lifeline::Lifeline,
+    protocol::grpc_timeout,
+    tally::{Account, SharedTally},
+};
+
+/// One call, from assignment to end: it counts itself, exactly once, whatever happens.
+///
+/// It lives in the future, then in the body. A call that is dropped unended was left by its caller,
+/// unless it panicked or ran into its deadline.
+pub(crate) struct Call {
+    tally: SharedTally,
+    started: Instant,
+    deadline: Option<Duration>,
+    upgrade: Option<Arc<Upgrade>>,
+    channel: Channel,
+    account: Account,
+    protocol: Protocol,
+    method: BodyRule,
+    /// None until the head of the response came.
+    class: Option<HeadClass>,
+    /// Whether the service is being polled: found set in `drop`, it panicked.
+    polling: bool,
+    ended: bool,
+}
+
+/// What a request's method says about the body of its response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum BodyRule {
+    Usual,
+    /// HEAD: there is none.
+    Never,
+    /// CONNECT: a success has none and turns the connection into a tunnel.
+    Tunnel,
+}
+
+impl Call {
+    /// Takes over a call that was just picked for `channel`.
+    pub(crate) fn new<B>(tally: SharedTally, channel: Channel, request: &Request<B>) -> Self {
+        let method = match *request.method() {
+            Method::HEAD => BodyRule::Never,
+            Method::CONNECT => BodyRule::Tunnel,
+            _ => BodyRule::Usual,
+        };
+        let protocol = Protocol::of(request);
+        let deadline = match protocol {
+            Protocol::Grpc => grpc_timeout(request.headers()),
+            Protocol::Http => None,
+        };
+        let may_upgrade =
+            method == BodyRule::Tunnel || request.headers().contains_key(header::UPGRADE);
+        Self {
+            tally,
+            started: Instant::now(),
+            deadline,
+            upgrade: may_upgrade.then(Arc::default),
+            channel,
+            account: Account::Evidence,
+            protocol,
+            method,
+            class: None,
+            polling: false,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.tally.config
+    }
+
+    pub(crate) const fn channel(&self) -> Channel {
+        self.channel
+    }
+
+    pub(crate) const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    pub(crate) fn lifeline(&self) -> &Lifeline {
+        &self.tally.lifelines[self.channel]
+    }
+
+    /// Tells the handler about the call.
+    pub(crate) fn tag_request(&self, extensions: &mut Extensions) {
+        if self.config().tags.request_extension {
+            extensions.insert(self.assignment(self.upgrade.clone()));
+        }
+    }
+
+    /// Gives the call to stable, since the canary was not ready for it.
+    pub(crate) fn spill(&mut self, extensions: &mut Extensions) {
+        self.tally.cells(self.account, self.channel).spill();
+        self.lifeline().call_ended();
+        self.channel = Channel::Stable;
+        self.account = Account::Aside;
+        self.tally.cells(self.account, self.channel).pick();
+        self.tag_request(extensions);
+    }
+
+    pub(crate) fn set_polling(&mut self, polling: bool) {
+        self.polling = polling;
+    }
+
+    /// Takes note of the response's head and tags it. If the response ends here, so does the call.
+    pub(crate) fn head(&mut self, head: &mut Response<()>, body_is_empty: bool) {
+        let elapsed = self.started.elapsed();
+        self.tally.cells(self.account, self.channel).head(elapsed);
+        self.class = Some(self.config().classify.head(self.protocol, head));
+        self.tag_response(head);
+        let upgrade = self.upgrade.take();
+        if self.switches_protocols(head.status()) {
+            // An upgrade that nobody listens to ends with the head.
+            if let Some(upgrade) = upgrade {
+                upgrade.park(self.successor());
+                return;
+            }
+        }
+        if body_is_empty || self.has_no_body(head.status()) {
+            self.end_within(elapsed, self.class_at_end(None));
+        }
+    }
+
+    /// Ends the call with its response. What the head left open, the trailers decide.
+    pub(crate) fn end_of_body(&mut self, trailers: Option<&HeaderMap>) {
+        self.end(self.class_at_end(trailers));
+    }
+
+    pub(crate) fn fail(&mut self) {
+        self.end(Outcome::Failure);
+    }
+
+    pub(crate) fn cancel(&mut self) {
+        self.end(Outcome::Cancelled);
+    }
+
+    pub(crate) fn panic(&mut self) {
+        if !self.ended {
+            self.tally.cells(self.account, self.channel).panic();
+            self.fail();
+        }
+    }
+
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn end(&mut self, outcome: Outcome) {
+        self.end_within(self.started.elapsed(), outcome);
+    }
+
+    fn end_within(&mut self, elapsed: Duration, outcome: Outcome) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.tally.cells(self.account, self.channel).end(outcome, elapsed);
+            self.lifeline().call_ended();
+        }
+    }
+
+    fn class_at_end(&self, trailers: Option<&HeaderMap>) -> Outcome {
+        let class = match self.class {
+            Some(HeadClass::Now(class)) => class,
+            Some(HeadClass::AtEnd) | None => {
+                self.config().classify.trailers(self.protocol, trailers)
+            }
+        };
+        match class {
+            Class::Success => Outcome::Success,
+            Class::Failure => Outcome::Failure,
+        }
+    }
+
+    pub(crate) fn tag_response(&self, head: &mut Response<()>) {
+        let tags = &self.config().tags;
+        tags.apply(self.channel, head.headers_mut());
+        if tags.response_extension {
+            head.extensions_mut().insert(self.assignment(None));
+        }
+    }
+
+    fn assignment(&self, upgrade: Option<Arc<Upgrade>>) -> Assignment {
+        Assignment::new(self.tally.clone(), self.channel, upgrade)
+    }
+
+    fn switches_protocols(&self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS
+            || (self.method == BodyRule::Tunnel && status.is_success())
+    }
+
+    /// Responses after whose head the server sends nothing, whatever body they carry.
+    fn has_no_body(&self, status: StatusCode) -> bool {
+        self.method == BodyRule::Never
+            || self.switches_protocols(status)
+            || status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    }
+
+    /// The same call, to be ended elsewhere; this one counts no more.
+    fn successor(&mut self) -> Self {
+        self.ended = true;
+        Self { tally: self.tally.clone(), upgrade: None, ended: false, ..*self }
+    }
+
+    fn deadline_is_over(&self) -> bool {
+        // The caller's clock started earlier than ours, and whoever gives up in the last tenth of the
+        // time they granted cannot be told from one whose time was over.
+        self.deadline.is_some_and(|deadline| self.started.elapsed() >= deadline / 10 * 9)
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if self.polling {
+            self.panic();
+        } else if self.deadline_is_over() || self.class == Some(HeadClass::Now(Class::Failure)) {
+            self.fail();
+        } else {
+            self.cancel();
+        }
+    }
+}
+
+/// A call whose connection was upgraded: it ends when the last [`Assignment`] of it is dropped.
+#[derive(Default)]
+pub(crate) struct Upgrade(Mutex<Option<Call>>);
+
+impl Upgrade {
+    fn park(&self, call: Call) {
+        *self.call() = Some(call);
+    }
+
+    pub(crate) fn end(&self, end: impl FnOnce(&mut Call)) {
+        if let Some(call) = &mut *self.call() {
+            end(call);
+        }
+    }
+
+    fn call(&self) -> std::sync::MutexGuard<'_, Option<Call>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Upgrade {
+    fn drop(&mut self) {
+        self.end(|call| call.end_of_body(None));
+    }
+}

@@ -1,0 +1,96 @@
+use std::sync::Arc as StdArc;
+
+use canary_core::{Channel, Counts, EpochCounts, PerChannel, Weight};
+
+use crate::{
+    config::Config,
+    lifeline::{Lifeline, Stage},
+    sync::OnceLock,
+    tally::{SharedTally, Tally, shard_of_this_thread},
+};
+
+/// The time during which one weight is in force, with the counts of the calls assigned in it.
+pub(crate) struct Epoch {
+    number: u64,
+    weight: Weight,
+    config: StdArc<Config>,
+    stages: PerChannel<StdArc<Stage>>,
+    /// One per shard, made when a thread first counts there.
+    tallies: Box<[OnceLock<SharedTally>]>,
+}
+
+impl Epoch {
+    pub(crate) fn new(number: u64, weight: Weight, config: StdArc<Config>, shards: usize) -> Self {
+        Self {
+            number,
+            weight,
+            config,
+            stages: PerChannel::from_fn(|_| StdArc::default()),
+            tallies: (0..shards).map(|_| OnceLock::new()).collect(),
+        }
+    }
+
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(crate) const fn weight(&self) -> Weight {
+        self.weight
+    }
+
+    pub(crate) fn stage(&self, channel: Channel) -> &Stage {
+        &self.stages[channel]
+    }
+
+    /// The tally of the calling thread's shard.
+    pub(crate) fn tally(&self) -> SharedTally {
+        let shard = shard_of_this_thread() % self.tallies.len();
+        self.tallies[shard]
+            .get_or_init(|| {
+                let lifelines = PerChannel::from_fn(|channel| {
+                    Lifeline::new(StdArc::clone(&self.stages[channel]))
+                });
+                SharedTally::new(Tally::new(StdArc::clone(&self.config), self.weight, lifelines))
+            })
+            .clone()
+    }
+
+    /// Asks the open calls of `channel` to end.
+    pub(crate) fn drain(&self, channel: Channel) {
+        self.stages[channel].drain();
+        self.notify(channel);
+    }
+
+    /// Makes the open calls of `channel` end.
+    pub(crate) fn close(&self, channel: Channel) {
+        self.stages[channel].close();
+        self.notify(channel);
+    }
+
+    fn notify(&self, channel: Channel) {
+        for tally in self.tallies.iter().filter_map(OnceLock::get) {
+            tally.lifelines[channel].notify();
+        }
+    }
+
+    pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
+        self.tallies.iter().filter_map(OnceLock::get).map(|tally| tally.in_flight(channel)).sum()
+    }
+
+    pub(crate) fn counts(&self) -> EpochCounts {
+        let mut counts = Counts::default();
+        for tally in self.tallies.iter().filter_map(OnceLock::get) {
+            tally.add_to(&mut counts);
+        }
+        EpochCounts::new(self.number, self.weight, counts)
+    }
+}
+
+/// Twice the number of cores, since the threads of a runtime are not the only ones that call, and
+/// numbers are taken by whoever calls first.
+pub(crate) fn default_shards() -> usize {
+    let cores = std::thread::available_parallelism().map_or(8, usize::from);
+    (2 * cores).min(MAX_SHARDS)
+}
+
+const MAX_SHARDS: usize = 128;

@@ -1,0 +1,250 @@
+use std::{error, fmt, sync::Arc};
+
+use canary_core::{CanaryName, Channel, ReleaseId, Snapshot, Weight};
+
+use crate::{
+    Drain, Phase,
+    switch::{History, Switch},
+};
+
+/// Controls a canary and reads its counts, from anywhere in the process.
+///
+/// Handles are cheap to clone. All verbs take effect before they return: the next call, on whichever
+/// thread, is assigned by what they set. Calls that are under way stay where they are.
+///
+/// ```
+/// use tower_canary::{CanaryLayer, Phase};
+///
+/// # let v2 = tower::service_fn(|_: http::Request<()>| async {
+/// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+/// # });
+/// let canary = CanaryLayer::new("checkout", v2).handle();
+/// canary.set_weight("0.1%".parse()?)?;
+/// canary.promote()?;
+/// assert_eq!(canary.phase(), Phase::Promoted);
+///
+/// canary.halt("totals are wrong");
+/// assert!(canary.set_weight("5%".parse()?).is_err());
+/// canary.release_halt();
+/// canary.set_weight("5%".parse()?)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct CanaryHandle {
+    switch: Arc<Switch>,
+}
+
+impl CanaryHandle {
+    pub(crate) const fn new(switch: Arc<Switch>) -> Self {
+        Self { switch }
+    }
+
+    /// The canary's name.
+    #[must_use]
+    pub fn name(&self) -> &CanaryName {
+        &self.switch.config().name
+    }
+
+    /// The release that a channel runs, if the layer was told.
+    #[must_use]
+    pub fn release(&self, channel: Channel) -> Option<&ReleaseId> {
+        self.switch.config().releases[channel].as_ref()
+    }
+
+    /// The share of calls that is asked of the canary now.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        self.switch.weight()
+    }
+
+    /// What the canary is at: splitting, promoted, or halted.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.switch.with(|history, _| history.phase.clone())
+    }
+
+    /// Asks this share of calls of the canary. A promoted canary is split from stable again.
+    ///
+    /// # Errors
+    ///
+    /// If the canary is halted; nothing changes then.
+    pub fn set_weight(&self, weight: Weight) -> Result<(), Halted> {
+        self.change("set the weight", |history, switch| {
+            history.refuse_if_halted(switch)?;
+            history.enter(switch, weight, Phase::Splitting);
+            Ok(())
+        })
+    }
+
+    /// Makes the canary the new stable: it serves every call.
+    ///
+    /// Stable's open calls stay open; [`drain`](Self::drain) asks them to end.
+    ///
+    /// # Errors
+    ///
+    /// If the canary is halted; nothing changes then.
+    pub fn promote(&self) -> Result<(), Halted> {
+        self.change("promoted", |history, switch| {
+            history.refuse_if_halted(switch)?;
+            history.enter(switch, Weight::FULL, Phase::Promoted);
+            Ok(())
+        })
+    }
+
+    /// Sends every call to stable, from now on and whatever the canary was at, and tells the handlers of
+    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)).
+    ///
+    /// To wait for those calls or to close them, see [`drain`](Self::drain).
+    pub fn roll_back(&self) {
+        self.change("rolled back", |history, switch| {
+            if !matches!(history.phase, Phase::Halted { .. }) {
+                history.enter(switch, Weight::ZERO, Phase::Splitting);
+            }
+            history.drain_superseded(Channel::Canary);
+        });
+    }
+
+    /// Rolls back, and refuses every higher weight until [`release_halt`](Self::release_halt).
+    ///
+    /// The reason is shown to whoever tries. A second halt replaces the first one's reason.
+    pub fn halt(&self, reason: impl Into<String>) {
+        let phase = Phase::Halted { reason: reason.into() };
+        self.change("halted", |history, switch| {
+            history.enter(switch, Weight::ZERO, phase);
+            history.drain_superseded(Channel::Canary);
+        });
+    }
+
+    /// Ends a halt. The weight stays zero until somebody sets it.
+    pub fn release_halt(&self) {
+        self.change("released the halt", |history, _| {
+            if matches!(history.phase, Phase::Halted { .. }) {
+                history.phase = Phase::Splitting;
+            }
+        });
+    }
+
+    /// Everything counted so far, by the weight at which calls were assigned.
+    ///
+    /// This adds up the counters of all threads, some microseconds of work, and disturbs none of them.
+    #[must_use]
+    pub fn counts(&self) -> Snapshot {
+        self.switch.snapshot()
+    }
+
+    /// How many calls of a channel are open: those in the handler, and those whose response, stream or
+    /// upgraded connection has not ended.
+    #[must_use]
+    pub fn open(&self, channel: Channel) -> u64 {
+        self.switch.with(|history, _| history.in_flight(channel))
+    }
+
+    /// Asks the open calls of a channel to end, and returns what waits for them or closes them.
+    ///
+    /// Calls that are assigned later are not concerned. After a rollback this is for the canary's
+    /// streams, after a promotion for stable's:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_canary::{CanaryHandle, Channel};
+    /// async fn take_back(canary: CanaryHandle, grace: Duration) {
+    ///     canary.roll_back();
+    ///     let drain = canary.drain(Channel::Canary);
+    ///     if tokio::time::timeout(grace, drain.ended()).await.is_err() {
+    ///         drain.close();
+    ///     }
+    /// }
+    /// ```
+    #[must_use = "a drain that nobody waits for is only a request"]
+    pub fn drain(&self, channel: Channel) -> Drain {
+        let epochs = self.switch.with(|history, switch| {
+            // Later calls belong to a new epoch, of the same weight.
+            history.begin(switch, switch.weight());
+            history.drain_superseded(channel);
+            history
+                .superseded()
+                .iter()
+                .filter(|epoch| epoch.in_flight(channel) > 0)
+                .cloned()
+                .collect()
+        });
+        Drain::new(epochs, channel)
+    }
+
+    /// Brings the metrics up to date; see [`metrics`](crate::metrics).
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        crate::metrics::publish(&self.switch);
+    }
+
+    /// Says that the canary is there.
+    pub(crate) fn announce(&self) {
+        #[cfg(feature = "metrics")]
+        self.publish_metrics();
+    }
+
+    fn change<T>(&self, what: &'static str, change: impl FnOnce(&mut History, &Switch) -> T) -> T {
+        let done = self.switch.with(|history, switch| change(history, switch));
+        crate::span::changed(&self.switch, what);
+        self.announce();
+        done
+    }
+}
+
+impl fmt::Debug for CanaryHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CanaryHandle")
+            .field("name", self.name())
+            .field("weight", &self.weight())
+            .field("phase", &self.phase())
+            .finish()
+    }
+}
+
+impl History {
+    fn refuse_if_halted(&self, switch: &Switch) -> Result<(), Halted> {
+        match &self.phase {
+            Phase::Halted { reason } => {
+                Err(Halted { name: switch.config().name.clone(), reason: reason.clone() })
+            }
+            Phase::Splitting | Phase::Promoted => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, switch: &Switch, weight: Weight, phase: Phase) {
+        self.phase = phase;
+        if switch.weight() != weight {
+            self.begin(switch, weight);
+        }
+    }
+
+    fn drain_superseded(&self, channel: Channel) {
+        for epoch in self.superseded() {
+            epoch.drain(channel);
+        }
+    }
+}
+
+/// The canary is halted: its weight stays zero until the halt is released.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Halted {
+    name: CanaryName,
+    reason: String,
+}
+
+impl Halted {
+    /// Why, in the words of who halted it.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        &self.reason
+    }
+}
+
+impl fmt::Display for Halted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, reason } = self;
+        write!(f, "canary {name} is halted ({reason}): release the halt first")
+    }
+}
+
+impl error::Error for Halted {}

@@ -1,0 +1,219 @@
+use std::sync::Arc as StdArc;
+
+use canary_core::{Bucket, Channel, Counts, EpochCounts, Snapshot, Weight};
+
+use crate::{
+    config::Config,
+    epoch::Epoch,
+    sync::{Arc, Current, Mutex},
+    tally::{Account, SharedTally},
+};
+
+/// The weight in force, which calls read, and the epochs so far, which only its holder looks at.
+///
+/// Reading takes no lock and writes nothing that other threads read. All changes take the lock of the
+/// history, so that they come one after another.
+pub(crate) struct Switch {
+    current: Current<Epoch>,
+    config: StdArc<Config>,
+    shards: usize,
+    history: Mutex<History>,
+}
+
+/// What the switch is for at the moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Phase {
+    /// Calls are split by the weight.
+    Splitting,
+    /// The canary is the new stable: it serves everything, and is the one waited for.
+    Promoted,
+    /// The weight is zero, and stays so until the halt is released.
+    Halted {
+        /// Why, in the words of who halted it.
+        reason: String,
+    },
+}
+
+pub(crate) struct History {
+    pub(crate) phase: Phase,
+    /// Epochs that may have calls in flight, oldest first. The last one is in force.
+    open: Vec<Arc<Epoch>>,
+    /// Epochs without a call in flight, oldest first.
+    closed: Vec<EpochCounts>,
+    /// The sum over all epochs before.
+    retired: Counts,
+}
+
+impl Switch {
+    pub(crate) fn new(config: StdArc<Config>, shards: usize) -> Self {
+        let epoch = Arc::new(Epoch::new(0, Weight::ZERO, StdArc::clone(&config), shards));
+        let history = History {
+            phase: Phase::Splitting,
+            open: vec![Arc::clone(&epoch)],
+            closed: Vec::new(),
+            retired: Counts::default(),
+        };
+        Self { current: Current::new(epoch), config, shards, history: Mutex::new(history) }
+    }
+
+    pub(crate) const fn config(&self) -> &StdArc<Config> {
+        &self.config
+    }
+
+    pub(crate) fn weight(&self) -> Weight {
+        self.current.load().weight()
+    }
+
+    /// Picks the channel for a call with this bucket, and counts the pick.
+    pub(crate) fn assign(&self, bucket: Bucket) -> (SharedTally, Channel) {
+        let epoch = self.current.load();
+        let channel = if epoch.weight().admits(bucket) { Channel::Canary } else { Channel::Stable };
+        let tally = epoch.tally();
+        // Counted while the epoch is held: an epoch that nobody holds gets no more calls.
+        tally.cells(Account::Evidence, channel).pick();
+        (tally, channel)
+    }
+
+    /// Looks at the history, or changes the weight.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut History, &Self) -> T) -> T {
+        #[cfg(not(canary_loom))]
+        let mut history = self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        #[cfg(canary_loom)]
+        let mut history = self.history.lock().unwrap();
+        change(&mut history, self)
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.with(|history, _| {
+            history.tidy();
+            let open = history.open.iter().map(|epoch| epoch.counts());
+            let mut epochs: Vec<_> = history.closed.iter().cloned().chain(open).collect();
+            epochs.sort_by_key(|epoch| epoch.epoch);
+            Snapshot::new(history.retired.clone(), epochs)
+        })
+    }
+}
+
+impl History {
+    /// Puts a weight in force. Calls that start after this returns see it.
+    pub(crate) fn begin(&mut self, switch: &Switch, weight: Weight) {
+        let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
+        let config = StdArc::clone(&switch.config);
+        let epoch = Arc::new(Epoch::new(number, weight, config, switch.shards));
+        self.open.push(Arc::clone(&epoch));
+        switch.current.store(epoch);
+        self.tidy();
+    }
+
+    /// The epochs before the one in force that may have calls in flight.
+    pub(crate) fn superseded(&self) -> &[Arc<Epoch>] {
+        self.open.split_last().map_or(&[], |(_, superseded)| superseded)
+    }
+
+    pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
+        self.open.iter().map(|epoch| epoch.in_flight(channel)).sum()
+    }
+
+    /// Gives up the counters of epochs that will count no more.
+    fn tidy(&mut self) {
+        let current = self.open.pop();
+        self.open = std::mem::take(&mut self.open)
+            .into_iter()
+            .filter_map(|epoch| {
+                // A thread that still holds the epoch may be about to count a call in it.
+                let epoch = Arc::try_unwrap(epoch).map_or_else(Some, |epoch| {
+                    if Channel::ALL.iter().any(|channel| epoch.in_flight(*channel) > 0) {
+                        return Some(Arc::new(epoch));
+                    }
+                    self.closed.push(epoch.counts());
+                    None
+                });
+                epoch
+            })
+            .chain(current)
+            .collect();
+        self.closed.sort_by_key(|epoch| epoch.epoch);
+        let excess = self.closed.len().saturating_sub(CLOSED_EPOCHS);
+        for epoch in self.closed.drain(..excess) {
+            self.retired.merge(&epoch.counts);
+        }
+    }
+}
+
+/// A reader that looks more often than every eighth change of the weight misses none.
+const CLOSED_EPOCHS: usize = 8;
+
+#[cfg(all(test, canary_loom))]
+mod loom_tests {
+    use canary_core::Outcome;
+    use loom::thread;
+
+    use super::*;
+    use crate::CanaryOptions;
+
+    fn switch() -> Arc<Switch> {
+        let config = CanaryOptions::new().into_config("loom".parse().unwrap());
+        Arc::new(Switch::new(StdArc::new(config), 1))
+    }
+
+    fn call(switch: &Switch) -> Channel {
+        let (tally, channel) = switch.assign(Bucket::from_hash(0));
+        tally.cells(Account::Evidence, channel).end(Outcome::Cancelled, std::time::Duration::ZERO);
+        channel
+    }
+
+    #[test]
+    fn loom_no_count_is_lost_over_a_change_of_the_weight() {
+        loom::model(|| {
+            let switch = switch();
+            let caller = thread::spawn({
+                let switch = Arc::clone(&switch);
+                move || call(&switch)
+            });
+            switch.with(|history, switch| history.begin(switch, Weight::FULL));
+            let before = switch.snapshot();
+            let channel = caller.join().unwrap();
+            let after = switch.snapshot();
+
+            assert_eq!(after.total().evidence[channel].cancelled, 1);
+            let epoch = if channel == Channel::Canary { 1 } else { 0 };
+            let counted = after.epochs.iter().find(|counts| counts.epoch == epoch).unwrap();
+            assert_eq!(counted.counts.evidence[channel].picked, 1);
+            after.since(&before).expect("counts only grow");
+        });
+    }
+
+    #[test]
+    fn loom_a_call_that_starts_after_the_change_sees_the_new_weight() {
+        loom::model(|| {
+            let switch = switch();
+            let done = Arc::new(crate::sync::atomic::AtomicU64::new(0));
+            let operator = thread::spawn({
+                let (switch, done) = (Arc::clone(&switch), Arc::clone(&done));
+                move || {
+                    switch.with(|history, switch| history.begin(switch, Weight::FULL));
+                    done.store(1, crate::sync::atomic::Ordering::Release);
+                }
+            });
+            let is_done = done.load(crate::sync::atomic::Ordering::Acquire) == 1;
+            let channel = call(&switch);
+            assert!(!is_done || channel == Channel::Canary);
+            operator.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_snapshot_never_sees_more_ended_than_picked() {
+        loom::model(|| {
+            let switch = switch();
+            let caller = thread::spawn({
+                let switch = Arc::clone(&switch);
+                move || call(&switch)
+            });
+            let counts = switch.snapshot().total().evidence.stable;
+            assert!(counts.ended() <= counts.picked);
+            caller.join().unwrap();
+        });
+    }
+}

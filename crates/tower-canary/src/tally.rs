@@ -1,0 +1,181 @@
+use std::{sync::Arc as StdArc, time::Duration};
+
+use canary_core::{
+    Channel, ChannelCounts, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Weight,
+};
+
+use crate::{
+    config::Config,
+    lifeline::Lifeline,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// The counters into which the threads of one shard count the calls of one epoch.
+///
+/// A call holds its tally from assignment to end, so that it counts where it began, whatever the weight
+/// has become since, and so that all it needs lies behind one pointer. The alignment keeps two shards
+/// off one cache line (and off the adjacent one, which x86 fetches with it).
+#[repr(align(128))]
+pub(crate) struct Tally {
+    pub(crate) config: StdArc<Config>,
+    pub(crate) weight: Weight,
+    pub(crate) lifelines: PerChannel<Lifeline>,
+    evidence: PerChannel<Cells>,
+    aside: PerChannel<Cells>,
+}
+
+/// Whether a call may be compared with the other channel's; see [`Counts`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Account {
+    Evidence,
+    Aside,
+}
+
+impl Tally {
+    pub(crate) fn new(
+        config: StdArc<Config>,
+        weight: Weight,
+        lifelines: PerChannel<Lifeline>,
+    ) -> Self {
+        let cells = || PerChannel::from_fn(|_| Cells::new());
+        Self { config, weight, lifelines, evidence: cells(), aside: cells() }
+    }
+
+    pub(crate) fn cells(&self, account: Account, channel: Channel) -> &Cells {
+        match account {
+            Account::Evidence => &self.evidence[channel],
+            Account::Aside => &self.aside[channel],
+        }
+    }
+
+    pub(crate) fn add_to(&self, counts: &mut Counts) {
+        for channel in Channel::ALL {
+            self.evidence[channel].add_to(&mut counts.evidence[channel]);
+            self.aside[channel].add_to(&mut counts.aside[channel]);
+        }
+    }
+
+    pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
+        self.evidence[channel].in_flight() + self.aside[channel].in_flight()
+    }
+}
+
+/// One channel's counters.
+///
+/// A reader that adds up cells while calls come and go must never see more calls ended than picked. So
+/// every end is counted with `Release` after its pick, and read with `Acquire` before the picks are. Both
+/// are `SeqCst`, as the stage of a [`Lifeline`] is, so that a call that ends and somebody who waits for
+/// the last call to end cannot miss each other.
+pub(crate) struct Cells {
+    picked: AtomicU64,
+    success: AtomicU64,
+    failure: AtomicU64,
+    cancelled: AtomicU64,
+    spilled: AtomicU64,
+    panicked: AtomicU64,
+    head: Histogram,
+    end: Histogram,
+}
+
+impl Cells {
+    fn new() -> Self {
+        Self {
+            picked: AtomicU64::new(0),
+            success: AtomicU64::new(0),
+            failure: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            head: Histogram::new(),
+            end: Histogram::new(),
+        }
+    }
+
+    pub(crate) fn pick(&self) {
+        self.picked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn spill(&self) {
+        self.spilled.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn panic(&self) {
+        self.panicked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn head(&self, latency: Duration) {
+        self.head.record(latency);
+    }
+
+    pub(crate) fn end(&self, outcome: Outcome, latency: Duration) {
+        let counter = match outcome {
+            Outcome::Success => &self.success,
+            Outcome::Failure => &self.failure,
+            // How long a caller was willing to wait says nothing of how long the call takes.
+            Outcome::Cancelled => {
+                self.cancelled.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+        };
+        self.end.record(latency);
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn add_to(&self, counts: &mut ChannelCounts) {
+        counts.spilled += self.spilled.load(Ordering::Acquire);
+        counts.success += self.success.load(Ordering::Acquire);
+        counts.failure += self.failure.load(Ordering::Acquire);
+        counts.cancelled += self.cancelled.load(Ordering::Acquire);
+        counts.panicked += self.panicked.load(Ordering::Relaxed);
+        self.end.add_to(&mut counts.end);
+        self.head.add_to(&mut counts.head);
+        counts.picked += self.picked.load(Ordering::Relaxed);
+    }
+
+    fn in_flight(&self) -> u64 {
+        let ended = [&self.spilled, &self.success, &self.failure, &self.cancelled]
+            .map(|ended| ended.load(Ordering::SeqCst));
+        self.picked.load(Ordering::Relaxed) - ended.iter().sum::<u64>()
+    }
+}
+
+struct Histogram([AtomicU64; LatencyBucket::COUNT]);
+
+impl Histogram {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    fn record(&self, latency: Duration) {
+        self.0[LatencyBucket::of(latency).index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add_to(&self, latencies: &mut Latencies) {
+        for (bucket, calls) in LatencyBucket::all().zip(&self.0) {
+            latencies.add(bucket, calls.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// The shard of the thread that asks: threads take numbers in the order of their first call.
+#[cfg(not(canary_loom))]
+pub(crate) fn shard_of_this_thread() -> usize {
+    use std::sync::atomic::AtomicUsize;
+
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    // A thread that is shutting down counts somewhere too.
+    SHARD.try_with(|shard| *shard).unwrap_or(0)
+}
+
+#[cfg(canary_loom)]
+pub(crate) fn shard_of_this_thread() -> usize {
+    0
+}
+
+pub(crate) type SharedTally = Arc<Tally>;
