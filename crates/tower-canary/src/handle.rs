@@ -171,7 +171,7 @@ impl CanaryHandle {
         Drain::new(epochs, channel)
     }
 
-    /// Brings the metrics up to date; see [`metrics`](crate::metrics).
+    /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
         crate::metrics::publish(&self.switch);

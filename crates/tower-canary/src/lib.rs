@@ -21,6 +21,7 @@ mod switch;
 mod sync;
 mod tags;
 mod tally;
+mod unify;
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -48,4 +49,5 @@ pub use self::{
     service::CanaryService,
     switch::Phase,
     tags::Tags,
+    unify::{UnifiedBody, UnifyBody, UnifyFuture},
 };

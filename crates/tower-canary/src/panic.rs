@@ -16,6 +16,7 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
 }
 
 /// Drops what panicked, whose destructor may panic as well.
+#[expect(clippy::mem_forget, reason = "a payload that is dropped could panic once more")]
 pub(crate) fn discard(drop: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {
         std::mem::forget(payload);

@@ -122,14 +122,13 @@ impl History {
             .into_iter()
             .filter_map(|epoch| {
                 // A thread that still holds the epoch may be about to count a call in it.
-                let epoch = Arc::try_unwrap(epoch).map_or_else(Some, |epoch| {
+                Arc::try_unwrap(epoch).map_or_else(Some, |epoch| {
                     if Channel::ALL.iter().any(|channel| epoch.in_flight(*channel) > 0) {
                         return Some(Arc::new(epoch));
                     }
                     self.closed.push(epoch.counts());
                     None
-                });
-                epoch
+                })
             })
             .chain(current)
             .collect();

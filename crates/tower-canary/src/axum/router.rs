@@ -25,7 +25,6 @@ pub trait RouterExt: Sized {
     /// let app: Router = v1.canary(CanaryLayer::new("checkout", v2));
     /// # let _ = app;
     /// ```
-    #[must_use]
     fn canary<C>(self, layer: CanaryLayer<C>) -> Router
     where
         C: Service<

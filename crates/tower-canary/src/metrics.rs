@@ -1,3 +1,0 @@
-//! Metrics.
-use crate::switch::Switch;
-pub(crate) fn publish(_: &Switch) {}

@@ -1,0 +1,189 @@
+use std::{
+    collections::BTreeMap,
+    ptr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use canary_core::{CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, Snapshot};
+use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
+
+use super::table::{
+    ASSIGNED, DURATION, HEAD, IN_FLIGHT, Kind, Metric, PANICS, PHASE, RELEASE, REQUESTS, SHARE,
+    SPILLED, TABLE, WEIGHT,
+};
+use crate::{Phase, config::Config, switch::Switch};
+
+/// Brings the metrics of all canaries of this process up to date.
+pub fn publish_all() {
+    let owners: Vec<_> = series().values().filter_map(|series| series.owner.upgrade()).collect();
+    for switch in owners {
+        publish(&switch);
+    }
+}
+
+/// Copies the counts of a canary to the recorder in force.
+pub(crate) fn publish(switch: &Arc<Switch>) {
+    let mut all = series();
+    let series = all.entry(switch.config().name.clone()).or_default();
+    if !series.is_owned_by(switch) {
+        if series.owner.strong_count() > 0 {
+            return;
+        }
+        series.hand_over_to(switch);
+    }
+    let snapshot = switch.snapshot();
+    series.counted = snapshot.total();
+    let mut sum = series.before.clone();
+    sum.merge(&series.counted);
+    let phase = switch.with(|history, _| history.phase.clone());
+    metrics::with_recorder(|recorder| {
+        let writer = Writer { recorder, config: switch.config() };
+        let published = series.published_to(recorder, || writer.describe());
+        writer.write_state(&snapshot, &phase);
+        writer.write_counts(&sum, published);
+        *published = sum;
+    });
+}
+
+/// The series of all canaries that were ever published, by name.
+fn series() -> std::sync::MutexGuard<'static, BTreeMap<CanaryName, Series>> {
+    static SERIES: Mutex<BTreeMap<CanaryName, Series>> = Mutex::new(BTreeMap::new());
+    SERIES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What has been published under one name.
+#[derive(Default)]
+struct Series {
+    owner: Weak<Switch>,
+    /// What earlier owners of the name counted.
+    before: Counts,
+    /// What the owner had counted when it was last published.
+    counted: Counts,
+    /// What each recorder has got, by the recorder's address. There is one, or a few in tests.
+    recorders: Vec<(usize, Counts)>,
+}
+
+impl Series {
+    fn is_owned_by(&self, switch: &Arc<Switch>) -> bool {
+        ptr::eq(self.owner.as_ptr(), Arc::as_ptr(switch))
+    }
+
+    fn hand_over_to(&mut self, switch: &Arc<Switch>) {
+        self.before.merge(&self.counted);
+        self.counted = Counts::default();
+        self.owner = Arc::downgrade(switch);
+    }
+
+    /// What this recorder has got so far; nothing, if it is new.
+    ///
+    /// Counters are set to a total, so that it does not matter what a recorder knows of them. Histograms
+    /// can only be added to, and a recorder that comes late must get the samples from the start.
+    fn published_to(&mut self, recorder: &dyn Recorder, new: impl FnOnce()) -> &mut Counts {
+        let address = ptr::from_ref(recorder).addr();
+        let known = self.recorders.iter().position(|(known, _)| *known == address);
+        let index = known.unwrap_or_else(|| {
+            new();
+            if self.recorders.len() == MAX_RECORDERS {
+                self.recorders.remove(0);
+            }
+            self.recorders.push((address, Counts::default()));
+            self.recorders.len() - 1
+        });
+        &mut self.recorders[index].1
+    }
+}
+
+struct Writer<'a> {
+    recorder: &'a dyn Recorder,
+    config: &'a Config,
+}
+
+impl Writer<'_> {
+    fn describe(&self) {
+        for Metric { name, kind, unit, labels: _, help } in TABLE {
+            let unit = match *unit {
+                "seconds" => Some(Unit::Seconds),
+                "calls" => Some(Unit::Count),
+                _ => None,
+            };
+            let (name, help) = ((*name).into(), (*help).into());
+            match kind {
+                Kind::Counter => self.recorder.describe_counter(name, unit, help),
+                Kind::Gauge => self.recorder.describe_gauge(name, unit, help),
+                Kind::Histogram => self.recorder.describe_histogram(name, unit, help),
+            }
+        }
+    }
+
+    fn write_state(&self, snapshot: &Snapshot, phase: &Phase) {
+        if let Some(epoch) = snapshot.current() {
+            self.set(&WEIGHT, &[], epoch.weight.ratio());
+            self.set(&SHARE, &[], epoch.counts.share().unwrap_or(0.0));
+        }
+        for (name, is_current) in [
+            ("splitting", matches!(phase, Phase::Splitting)),
+            ("promoted", matches!(phase, Phase::Promoted)),
+            ("halted", matches!(phase, Phase::Halted { .. })),
+        ] {
+            self.set(&PHASE, &[name], f64::from(u8::from(is_current)));
+        }
+        for channel in Channel::ALL {
+            if let Some(release) = &self.config.releases[channel] {
+                self.set(&RELEASE, &[channel.as_str(), release.as_str()], 1.0);
+            }
+        }
+    }
+
+    /// Writes every series, those at zero among them: Prometheus takes no notice of the first increment
+    /// of a series that it did not know.
+    fn write_counts(&self, counts: &Counts, published: &Counts) {
+        self.count(&SPILLED, &[], counts.total(Channel::Canary).spilled);
+        for channel in Channel::ALL {
+            let total = counts.total(channel);
+            let label = channel.as_str();
+            for outcome in Outcome::ALL {
+                self.count(&REQUESTS, &[label, outcome.as_str()], total.outcome(outcome));
+            }
+            self.count(&ASSIGNED, &[label], counts.evidence[channel].picked);
+            self.count(&PANICS, &[label], total.panicked);
+            #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 calls in flight")]
+            self.set(&IN_FLIGHT, &[label], total.in_flight() as f64);
+            let before = published.total(channel);
+            self.sample(&DURATION, &[label], &total.end, &before.end);
+            self.sample(&HEAD, &[label], &total.head, &before.head);
+        }
+    }
+
+    fn count(&self, metric: &Metric, labels: &[&str], total: u64) {
+        self.recorder.register_counter(&self.key(metric, labels), &METADATA).absolute(total);
+    }
+
+    fn set(&self, metric: &Metric, labels: &[&str], value: f64) {
+        self.recorder.register_gauge(&self.key(metric, labels), &METADATA).set(value);
+    }
+
+    fn sample(&self, metric: &Metric, labels: &[&str], now: &Latencies, before: &Latencies) {
+        let histogram = self.recorder.register_histogram(&self.key(metric, labels), &METADATA);
+        for bucket in LatencyBucket::all() {
+            let new = now.calls(bucket).saturating_sub(before.calls(bucket));
+            if let (1.., Ok(new)) = (new, usize::try_from(new)) {
+                histogram.record_many(bucket.midpoint().as_secs_f64(), new);
+            }
+        }
+    }
+
+    /// The key of a series: the canary's name, and a value for each of the metric's other labels.
+    fn key(&self, metric: &Metric, values: &[&str]) -> Key {
+        let name = self.config.name.as_str();
+        let values = std::iter::once(name).chain(values.iter().copied());
+        let labels = metric.labels.iter().zip(values);
+        let labels: Vec<_> =
+            labels.map(|(label, value)| Label::new(*label, value.to_owned())).collect();
+        Key::from_parts(metric.name, labels)
+    }
+}
+
+static METADATA: Metadata<'static> =
+    Metadata::new("tower_canary", Level::INFO, Some("tower_canary"));
+/// Far above what a process has, so that no recorder gets a sample twice.
+const MAX_RECORDERS: usize = 16;

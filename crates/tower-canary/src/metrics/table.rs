@@ -1,0 +1,110 @@
+/// One of the metrics that a canary publishes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// What it is counted in.
+    pub unit: &'static str,
+    /// The names of its labels. Their values are a closed set: nothing that a client sends is one.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+/// The kind of a [`Metric`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// Samples, by size.
+    Histogram,
+}
+
+/// All metrics that a canary publishes.
+pub const TABLE: &[Metric] = &[
+    REQUESTS, ASSIGNED, SPILLED, PANICS, IN_FLIGHT, DURATION, HEAD, WEIGHT, SHARE, PHASE, RELEASE,
+];
+
+pub(super) const REQUESTS: Metric = Metric {
+    name: "canary_requests_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel", "outcome"],
+    help: "Calls that ended, by the channel that served them and by success, failure or cancelled",
+};
+pub(super) const ASSIGNED: Metric = Metric {
+    name: "canary_assigned_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel"],
+    help: "Calls that the weight assigned to a channel",
+};
+pub(super) const SPILLED: Metric = Metric {
+    name: "canary_spilled_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary"],
+    help: "Calls assigned to the canary that stable served, because the canary was not ready",
+};
+pub(super) const PANICS: Metric = Metric {
+    name: "canary_panics_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel"],
+    help: "Calls in which the service panicked; they are among the failures",
+};
+pub(super) const IN_FLIGHT: Metric = Metric {
+    name: "canary_requests_in_flight",
+    kind: Kind::Gauge,
+    unit: "calls",
+    labels: &["canary", "channel"],
+    help: "Calls whose response, stream or upgraded connection has not ended",
+};
+pub(super) const DURATION: Metric = Metric {
+    name: "canary_request_duration_seconds",
+    kind: Kind::Histogram,
+    unit: "seconds",
+    labels: &["canary", "channel"],
+    help: "Time from the call to the end of its response, of calls that were not cancelled",
+};
+pub(super) const HEAD: Metric = Metric {
+    name: "canary_response_head_seconds",
+    kind: Kind::Histogram,
+    unit: "seconds",
+    labels: &["canary", "channel"],
+    help: "Time from the call to the head of its response",
+};
+pub(super) const WEIGHT: Metric = Metric {
+    name: "canary_weight_ratio",
+    kind: Kind::Gauge,
+    unit: "ratio",
+    labels: &["canary"],
+    help: "Share of calls that is asked of the canary",
+};
+pub(super) const SHARE: Metric = Metric {
+    name: "canary_share_ratio",
+    kind: Kind::Gauge,
+    unit: "ratio",
+    labels: &["canary"],
+    help: "Share of calls that the canary was assigned since the weight was set; 0 before the first",
+};
+pub(super) const PHASE: Metric = Metric {
+    name: "canary_phase",
+    kind: Kind::Gauge,
+    unit: "state",
+    labels: &["canary", "phase"],
+    help: "1 for the phase the canary is in: splitting, promoted or halted",
+};
+pub(super) const RELEASE: Metric = Metric {
+    name: "canary_release_info",
+    kind: Kind::Gauge,
+    unit: "state",
+    labels: &["canary", "channel", "release"],
+    help: "1 for the release that a channel runs",
+};

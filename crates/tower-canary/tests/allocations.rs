@@ -1,0 +1,93 @@
+//! What a call allocates: nothing.
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use http::{HeaderValue, Request, Response, header};
+use http_body::Body as _;
+use http_body_util::Full;
+use tower::{Layer, Service};
+use tower_canary::{CanaryLayer, CanaryOptions, Tags, Weight};
+
+type Body = Full<&'static [u8]>;
+
+/// Answers at once, with a header of its own, and allocates for that header only.
+#[derive(Clone)]
+struct Inner;
+
+impl Service<Request<()>> for Inner {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        let mut response = Response::new(Full::new(&b"body"[..]));
+        let length = HeaderValue::from_static("4");
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
+        ready(Ok(response))
+    }
+}
+
+/// Serves one call to the end of its body.
+fn serve<S, B>(service: &mut S, request: Request<()>)
+where
+    S: Service<Request<()>, Response = Response<B>, Error: std::fmt::Debug>,
+    B: http_body::Body,
+{
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(service.poll_ready(&mut cx).is_ready());
+    let Poll::Ready(response) = pin!(service.call(request)).poll(&mut cx) else {
+        panic!("the inner services are ready at once");
+    };
+    let mut body = pin!(response.unwrap().into_body());
+    while !body.is_end_stream() {
+        assert!(matches!(body.as_mut().poll_frame(&mut cx), Poll::Ready(Some(Ok(_)))));
+    }
+}
+
+/// Allocations per call, once each thread-local and counter is there.
+fn allocations<S, B>(mut service: S, request: impl Fn() -> Request<()>) -> u64
+where
+    S: Service<Request<()>, Response = Response<B>, Error: std::fmt::Debug>,
+    B: http_body::Body,
+{
+    serve(&mut service, request());
+    let request = request();
+    allocation_counter::measure(|| serve(&mut service, request)).count_total
+}
+
+#[test]
+fn a_call_tagged_by_the_header_allocates_nothing_on_either_channel() {
+    let bare = allocations(Inner, || Request::new(()));
+    for weight in [Weight::ZERO, Weight::FULL] {
+        let options = CanaryOptions::new()
+            .canary_release("v2")
+            .stable_release("v1")
+            .tags(Tags::header_only().release_header());
+        let layer = CanaryLayer::with_options("frugal", Inner, options);
+        layer.handle().set_weight(weight).unwrap();
+        assert_eq!(allocations(layer.layer(Inner), || Request::new(())), bare, "{weight}");
+    }
+}
+
+#[test]
+fn the_assignment_in_the_request_is_one_allocation() {
+    #[derive(Clone)]
+    struct Other;
+    let bare = allocations(Inner, || Request::new(()));
+    let layer = CanaryLayer::new("default", Inner);
+    let request = || {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(Other);
+        request
+    };
+    assert_eq!(allocations(layer.layer(Inner), request), bare + 1);
+}
