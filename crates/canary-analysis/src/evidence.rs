@@ -195,10 +195,6 @@ impl Evidence {
         self.tally.trials = self.tally.trials.saturating_add(trials);
         self.tally.adverse_trials = self.tally.adverse_trials.saturating_add(adverse);
     }
-
-    pub(crate) const fn odds(&self) -> &OddsBet<8> {
-        &self.worse_odds
-    }
 }
 
 /// Adds to both channels. Counts of 10^12 are far from the end of `u64`, where a sum stays.

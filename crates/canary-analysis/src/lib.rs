@@ -2,19 +2,37 @@
 
 mod coin;
 mod evidence;
+mod explain;
+mod finding;
 mod float;
+mod guard;
 mod interval;
+mod judge;
+mod keys;
+mod levels;
 mod margins;
+mod monitor;
+mod observation;
 mod odds;
 mod share;
+mod slot;
+mod slow;
 mod tick;
 mod trials;
 
 pub use self::{
     coin::Coin,
     evidence::Evidence,
+    finding::{Finding, Split, Strength},
+    guard::{Guard, Trip},
     interval::RatioInterval,
+    judge::{Judge, JudgeError, Judgment},
+    keys::{Counted, KeyCounts, KeyLedger},
+    levels::{LevelError, Levels},
     margins::{Margin, MarginError, Margins},
+    monitor::{Measure, Monitor, Role, Unit},
+    observation::Observation,
     share::ShareEvidence,
+    slow::{SlowLimit, SlowLimitError, Until},
     tick::{Tick, TickError},
 };

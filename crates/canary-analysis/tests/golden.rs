@@ -1,5 +1,7 @@
 //! The evidence equals golden vectors that a program sharing no code with this one calculated.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use canary_analysis::{Evidence, Margin, Margins, Tick};
 use canary_core::{PerChannel, Weight};
 use serde_json::Value;
