@@ -40,12 +40,6 @@ impl Coin {
     pub const fn is_certain(self) -> bool {
         self.canary == 0 || self.canary == self.all
     }
-
-    /// Buckets that go to the canary, and all buckets that were possible.
-    #[cfg(feature = "serde")]
-    pub(crate) const fn parts(self) -> (u32, u32) {
-        (self.canary, self.all)
-    }
 }
 
 impl From<Weight> for Coin {

@@ -96,20 +96,16 @@ impl Judge {
         let deciding = self.deciding();
         let findings: Vec<Finding> =
             self.slots.iter().map(|slot| slot.finding(self.levels, deciding)).collect();
-        let is_degraded = |finding: &Finding| {
-            finding.role == Role::Decides && finding.verdict == Verdict::Degraded
-        };
-        let is_proven = |(slot, finding): (&Slot, &Finding)| {
-            !slot.monitor.must_be_proven() || finding.verdict == Verdict::Healthy
-        };
-        let verdict = if findings.iter().any(is_degraded) {
-            Verdict::Degraded
-        } else if self.slots.iter().zip(&findings).all(is_proven) {
-            Verdict::Healthy
-        } else {
-            Verdict::Inconclusive
-        };
+        let verdict = overall(self.monitors().zip(findings.iter().map(|finding| finding.verdict)));
         Judgment { verdict, findings }
+    }
+
+    /// The verdict of the judgment alone, in a fraction of the time.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        let deciding = self.deciding();
+        let verdicts = self.slots.iter().map(|slot| slot.verdict(self.levels, deciding));
+        overall(self.monitors().zip(verdicts))
     }
 
     /// A guard that lets canary calls which fail update the evidence at once, given how to `read` the
@@ -158,6 +154,20 @@ impl Judge {
     fn deciding(&self) -> usize {
         self.slots.iter().filter(|slot| slot.monitor.role() == Role::Decides).count()
     }
+}
+
+/// Degraded if any deciding monitor is; healthy if all are that must be.
+fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdict {
+    let mut overall = Verdict::Healthy;
+    for (monitor, verdict) in verdicts.filter(|(monitor, _)| monitor.role() == Role::Decides) {
+        if verdict == Verdict::Degraded {
+            return Verdict::Degraded;
+        }
+        if verdict == Verdict::Inconclusive && monitor.must_be_proven() {
+            overall = Verdict::Inconclusive;
+        }
+    }
+    overall
 }
 
 /// The overall verdict and what each monitor found.

@@ -14,8 +14,8 @@ use crate::coin::Coin;
 /// at 5 %, and tells nothing there. A key that was stable's at 1 % is the canary's at 5 % with
 /// probability 4/99, not 5/100. The ledger remembers in which range a key's bucket must lie and counts
 /// its next event with the [`Coin`] that this leaves. (Counting with the weight itself would let one
-/// unlucky key of the canary's count at each weight: with two steps of 1 % and 5 % the evidence for a
-/// canary no worse than stable would be 8 on average instead of 1.)
+/// unlucky key of the canary's count at each weight: over steps of 1 % and 5 % a bet on a rate 100 times
+/// as high would make 8.9 out of 1 on average, although the canary is no worse.)
 ///
 /// Only adverse calls need to be recorded. A second ledger that is told of all calls, or of those whose
 /// key falls into a sample, feeds [`Observation::with_seen_keys`](crate::Observation::with_seen_keys),

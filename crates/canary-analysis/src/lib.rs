@@ -15,6 +15,8 @@ mod monitor;
 mod observation;
 mod odds;
 mod share;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod slot;
 mod slow;
 mod tick;

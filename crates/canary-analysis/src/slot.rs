@@ -97,27 +97,27 @@ impl Slot {
         }
     }
 
+    /// The verdict alone, without the interval that takes the most time to calculate.
+    ///
+    /// A share that is not proven broken is inconclusive here.
+    pub(crate) fn verdict(&self, levels: Levels, deciding: usize) -> Verdict {
+        let (worse, good) = self.strengths(levels, deciding);
+        verdict(worse, good.is_some_and(|good| self.is_good(good)))
+    }
+
     /// What this monitor says, if it shares `alpha` with the other ones of `deciding`.
     pub(crate) fn finding(&self, levels: Levels, deciding: usize) -> Finding {
-        let threshold = worse_threshold(levels, deciding);
+        let (worse, good) = self.strengths(levels, deciding);
         match &self.record {
-            Record::Comparison(evidence) => {
-                let worse = Strength { log_e: evidence.log_e_worse(), threshold };
-                let threshold = (1.0 / levels.beta()).ln();
-                let good = Strength { log_e: evidence.log_e_good(), threshold };
-                // Events that spare a canary without calls prove nothing but that it has none.
-                let is_good = good.is_reached() && evidence.calls().canary > 0;
-                Finding {
-                    verdict: verdict(worse, is_good),
-                    calls: evidence.calls(),
-                    adverse: evidence.adverse(),
-                    ratio: evidence.ratio_interval(levels.alpha()),
-                    good: Some(good),
-                    ..self.blank(worse)
-                }
-            }
+            Record::Comparison(evidence) => Finding {
+                verdict: verdict(worse, good.is_some_and(|good| self.is_good(good))),
+                calls: evidence.calls(),
+                adverse: evidence.adverse(),
+                ratio: evidence.ratio_interval(levels.alpha()),
+                good,
+                ..self.blank(worse)
+            },
             Record::Split(share) => {
-                let worse = Strength { log_e: share.log_e(), threshold };
                 let ratio = share.ratio_interval(levels.alpha());
                 let is_close = ratio.lower >= 0.8 && ratio.upper.is_some_and(|upper| upper <= 1.25);
                 let split = share.seen().zip(share.asked());
@@ -130,6 +130,28 @@ impl Slot {
                 }
             }
         }
+    }
+
+    /// The evidence for worse, and for good enough.
+    fn strengths(&self, levels: Levels, deciding: usize) -> (Strength, Option<Strength>) {
+        let threshold = worse_threshold(levels, deciding);
+        match &self.record {
+            Record::Comparison(evidence) => {
+                let worse = Strength { log_e: evidence.log_e_worse(), threshold };
+                let threshold = (1.0 / levels.beta()).ln();
+                (worse, Some(Strength { log_e: evidence.log_e_good(), threshold }))
+            }
+            Record::Split(share) => (Strength { log_e: share.log_e(), threshold }, None),
+        }
+    }
+
+    /// Events that spare a canary without calls prove nothing but that it has none.
+    fn is_good(&self, good: Strength) -> bool {
+        let has_calls = match &self.record {
+            Record::Comparison(evidence) => evidence.calls().canary > 0,
+            Record::Split(_) => true,
+        };
+        has_calls && good.is_reached()
     }
 
     /// From which time on calls are slow to this monitor, if it has a limit yet.

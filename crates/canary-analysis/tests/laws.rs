@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use canary_analysis::{Evidence, Margin, Margins, ShareEvidence, Tick};
-use canary_core::{PerChannel, Weight};
+use canary_analysis::{
+    Evidence, Judge, KeyLedger, Levels, Margin, Margins, Monitor, Observation, ShareEvidence, Tick,
+};
+use canary_core::{Channel, PerChannel, Weight};
 use proptest::prelude::*;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Binomial, Distribution};
@@ -222,6 +224,29 @@ fn the_mean_of_e_of_a_fair_split_is_exactly_one() {
         share.observe(Weight::from_percent(10), PerChannel { stable: 60 - canary, canary });
         share.log_e().exp()
     });
+    assert!((mean - 1.0).abs() < 1e-9, "{mean}");
+}
+
+#[test]
+fn the_mean_of_e_is_one_for_a_key_that_fails_at_every_weight() {
+    let steps = [1, 5, 10, 25, 50].map(Weight::from_percent);
+    let mut mean = 0.0;
+    // All the key can be is the canary's from one of the steps on, or never.
+    let mut below = 0.0;
+    for from in 0..=steps.len() {
+        let until = steps.get(from).map_or(1.0, |weight| weight.ratio());
+        let mut ledger = KeyLedger::new(1);
+        for (step, weight) in steps.iter().enumerate() {
+            let channel = if step >= from { Channel::Canary } else { Channel::Stable };
+            ledger.record(1, channel, *weight);
+        }
+        let monitor = Monitor::failures().per_key();
+        let mut judge = Judge::try_new(Levels::default(), [monitor]).unwrap();
+        judge.observe(&Observation::default().with_keys("failures", &ledger.take()));
+        let e = judge.evidence("failures").unwrap().log_e_worse_relative().exp();
+        mean += (until - below) * e;
+        below = until;
+    }
     assert!((mean - 1.0).abs() < 1e-9, "{mean}");
 }
 
