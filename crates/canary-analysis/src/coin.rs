@@ -29,6 +29,18 @@ impl Coin {
         }
     }
 
+    /// The buckets that go to the canary.
+    #[must_use]
+    pub const fn canary_buckets(self) -> u32 {
+        self.canary
+    }
+
+    /// The buckets that were possible.
+    #[must_use]
+    pub const fn all_buckets(self) -> u32 {
+        self.all
+    }
+
     /// The probability, `0.0..=1.0`.
     #[must_use]
     pub fn probability(self) -> f64 {

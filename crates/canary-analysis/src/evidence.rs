@@ -178,6 +178,23 @@ impl Evidence {
         self.worse_odds.log_e_after(coin, canary).min(self.worse_rate.log_e(calls, adverse))
     }
 
+    /// The evidence of these events and counts.
+    pub(crate) fn restored<const N: usize>(
+        margins: Margins,
+        odds: &OddsBet<N>,
+        tally: Tally,
+    ) -> Self {
+        let mut evidence = Self { tally, ..Self::new(margins) };
+        evidence.worse_odds.merge(odds);
+        evidence.good_odds.merge(odds);
+        evidence
+    }
+
+    /// The events, as they are bet on for worse.
+    pub(crate) const fn odds(&self) -> &OddsBet<8> {
+        &self.worse_odds
+    }
+
     /// Adds events that were tossed at this coin.
     pub(crate) fn toss(&mut self, coin: Coin, events: PerChannel<u64>) {
         self.worse_odds.observe(coin, events.canary, events.stable);

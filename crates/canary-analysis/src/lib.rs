@@ -19,6 +19,7 @@ mod share;
 pub mod sim;
 mod slot;
 mod slow;
+mod state;
 mod tick;
 mod trials;
 
@@ -36,5 +37,6 @@ pub use self::{
     observation::Observation,
     share::ShareEvidence,
     slow::{SlowLimit, SlowLimitError, Until},
+    state::{JudgeState, ResumeError},
     tick::{Tick, TickError},
 };
