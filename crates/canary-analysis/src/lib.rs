@@ -14,6 +14,7 @@ mod margins;
 mod monitor;
 mod observation;
 mod odds;
+mod power;
 mod share;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -35,6 +36,7 @@ pub use self::{
     margins::{Margin, MarginError, Margins},
     monitor::{Measure, Monitor, Role, Unit},
     observation::Observation,
+    power::{Forecast, ForecastError},
     share::ShareEvidence,
     slow::{SlowLimit, SlowLimitError, Until},
     state::{JudgeState, ResumeError},

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use canary_analysis::{
-    Levels, Monitor, SlowLimit, Until,
+    Forecast, Levels, Monitor, SlowLimit, Until,
     sim::{LogNormal, Outages, Schedule, Study, Summary, Traffic, Users, pictures, rules},
 };
 use canary_core::PerChannel;
@@ -66,6 +66,36 @@ fn a_slow_canary_is_caught_and_one_as_slow_as_stable_is_not() {
     };
     assert_rarely_rolled_back(&study(40));
     assert_eq!(study(80).rolled_back, 20);
+}
+
+/// The part of rollouts that end as forecast, at a forecast probability of 95 %.
+#[test]
+fn forecasts_come_true() {
+    let schedule = Schedule::hour();
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    let plan = schedule.steps().iter().map(|(weight, lasts)| (*weight, seconds(*lasts)));
+    let plan: Vec<_> = plan.collect();
+    let margins = Monitor::failures().margins();
+    for (calls, base) in [(50.0, 0.01), (500.0, 0.002)] {
+        let forecast =
+            Forecast::try_new(calls, base, plan.clone(), margins, Levels::default(), 1).unwrap();
+        let caught = [
+            (base * 2.0, forecast.until_caught(2.0)),
+            (base * 5.0, forecast.until_caught(5.0)),
+            (1.0, forecast.until_total_failure_caught()),
+        ];
+        for (rate, until) in caught {
+            let until = until.unwrap();
+            let traffic = Traffic::new(calls, base).with_canary_failures(rate);
+            let summary = study(traffic).run(rules::judge);
+            // Of 100 rollouts 95 are expected at least, with a standard deviation of 2.
+            let in_time = summary.rolled_back_within(until + Duration::from_secs(1));
+            assert!(in_time >= 89, "{base} -> {rate}: {in_time} within {until:?}");
+        }
+        let until = forecast.until_proven().unwrap() + Duration::from_secs(1);
+        let in_time = study(Traffic::new(calls, base)).run(rules::judge).proven_within(until);
+        assert!(in_time >= 89, "{base}: {in_time} proven within {until:?}");
+    }
 }
 
 #[test]

@@ -64,6 +64,7 @@ impl Study {
                 Verdict::Degraded => ending.rolled_back = true,
                 Verdict::Healthy => {
                     ending.proven_after.get_or_insert(ending.calls);
+                    ending.proven_at.get_or_insert(ending.seconds);
                 }
                 Verdict::Inconclusive => {}
             }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use crate::float::float;
 
 /// How one rollout went.
@@ -8,6 +10,7 @@ pub(super) struct Ending {
     pub(super) calls: u64,
     pub(super) failures: u64,
     pub(super) proven_after: Option<u64>,
+    pub(super) proven_at: Option<u32>,
 }
 
 /// How many rollouts went.
@@ -24,6 +27,7 @@ pub struct Summary {
     seconds: Vec<f64>,
     harmed: Vec<f64>,
     proven_after: Vec<f64>,
+    proven_at: Vec<f64>,
 }
 
 impl Summary {
@@ -40,6 +44,7 @@ impl Summary {
             seconds: rolled_back().map(|ending| f64::from(ending.seconds)).collect(),
             harmed: rolled_back().map(|ending| float(ending.failures)).collect(),
             proven_after,
+            proven_at: endings.iter().filter_map(|it| it.proven_at).map(f64::from).collect(),
         }
     }
 
@@ -59,6 +64,18 @@ impl Summary {
     #[must_use]
     pub fn error_of(&self, rate: f64) -> f64 {
         (rate * (1.0 - rate) / f64::from(self.runs)).sqrt()
+    }
+
+    /// The rollouts that were rolled back within this time.
+    #[must_use]
+    pub fn rolled_back_within(&self, time: Duration) -> usize {
+        self.seconds.iter().filter(|seconds| **seconds <= time.as_secs_f64()).count()
+    }
+
+    /// The rollouts in which the canary was proven good enough within this time.
+    #[must_use]
+    pub fn proven_within(&self, time: Duration) -> usize {
+        self.proven_at.iter().filter(|seconds| **seconds <= time.as_secs_f64()).count()
     }
 
     /// Canary calls until the rollback, of the rollouts that were rolled back.
