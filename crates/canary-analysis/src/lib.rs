@@ -1,6 +1,7 @@
 //! The judge of a canary release: counts in, an anytime-valid verdict out.
 
 mod coin;
+mod comparison;
 mod evidence;
 mod explain;
 mod finding;

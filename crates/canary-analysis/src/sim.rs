@@ -32,6 +32,6 @@ pub use self::{
     second::Second,
     study::Study,
     summary::{Median, Summary},
-    table::{Report, false_rollbacks, table},
+    table::{Report, false_rollbacks, late_faults, table},
     traffic::{LogNormal, Outages, Traffic, Users},
 };

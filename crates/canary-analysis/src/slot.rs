@@ -3,7 +3,7 @@ use std::time::Duration;
 use canary_core::{ChannelCounts, EpochCounts, Latencies, LatencyBucket, PerChannel, Verdict};
 
 use crate::{
-    evidence::Evidence,
+    comparison::Comparison,
     finding::{Finding, Split, Strength},
     keys::KeyCounts,
     levels::Levels,
@@ -27,7 +27,7 @@ pub(crate) struct Slot {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Record {
-    Comparison(Box<Evidence>),
+    Comparison(Box<Comparison>),
     Split(ShareEvidence),
 }
 
@@ -35,7 +35,7 @@ impl Slot {
     pub(crate) fn new(monitor: Monitor) -> Self {
         let record = match monitor.measure() {
             Measure::Share => Record::Split(ShareEvidence::new()),
-            _ => Record::Comparison(Box::new(Evidence::new(monitor.margins()))),
+            _ => Record::Comparison(Box::new(Comparison::new(monitor.margins()))),
         };
         Self { monitor, record, stable: Latencies::default(), refused: 0 }
     }
@@ -58,10 +58,10 @@ impl Slot {
                 }
             }
             (Record::Comparison(_), false) => self.compare(observation, calls),
-            (Record::Comparison(evidence), true) => {
+            (Record::Comparison(comparison), true) => {
                 let ended = calls.iter().map(|epoch| of_both(epoch, answered));
                 let adverse = observation.keys.get(self.monitor.name());
-                compare_keys(evidence, ended, adverse, &observation.seen);
+                compare_keys(comparison, ended, adverse, &observation.seen);
                 let refused = adverse.map_or(0, |keys| keys.refused) + observation.seen.refused;
                 self.refused = self.refused.saturating_add(refused);
             }
@@ -69,9 +69,9 @@ impl Slot {
     }
 
     fn compare(&mut self, observation: &Observation, calls: &[EpochCounts]) {
-        let Record::Comparison(evidence) = &mut self.record else { return };
+        let Record::Comparison(comparison) = &mut self.record else { return };
         let mut add =
-            |tick: Option<Tick>| tick.into_iter().for_each(|tick| evidence.observe(&tick));
+            |tick: Option<Tick>| tick.into_iter().for_each(|tick| comparison.observe(&tick));
         match self.monitor.measure() {
             Measure::Failures => calls.iter().for_each(|epoch| add(failures(epoch))),
             Measure::Cancelled => calls.iter().for_each(|epoch| {
@@ -109,11 +109,11 @@ impl Slot {
     pub(crate) fn finding(&self, levels: Levels, deciding: usize) -> Finding {
         let (worse, good) = self.strengths(levels, deciding);
         match &self.record {
-            Record::Comparison(evidence) => Finding {
+            Record::Comparison(comparison) => Finding {
                 verdict: verdict(worse, good.is_some_and(|good| self.is_good(good))),
-                calls: evidence.calls(),
-                adverse: evidence.adverse(),
-                ratio: evidence.ratio_interval(levels.alpha()),
+                calls: comparison.whole.calls(),
+                adverse: comparison.whole.adverse(),
+                ratio: comparison.whole.ratio_interval(levels.alpha()),
                 good,
                 ..self.blank(worse)
             },
@@ -136,10 +136,10 @@ impl Slot {
     fn strengths(&self, levels: Levels, deciding: usize) -> (Strength, Option<Strength>) {
         let threshold = worse_threshold(levels, deciding);
         match &self.record {
-            Record::Comparison(evidence) => {
-                let worse = Strength { log_e: evidence.log_e_worse(), threshold };
+            Record::Comparison(comparison) => {
+                let worse = Strength { log_e: comparison.log_e_worse(), threshold };
                 let threshold = (1.0 / levels.beta()).ln();
-                (worse, Some(Strength { log_e: evidence.log_e_good(), threshold }))
+                (worse, Some(Strength { log_e: comparison.whole.log_e_good(), threshold }))
             }
             Record::Split(share) => (Strength { log_e: share.log_e(), threshold }, None),
         }
@@ -148,7 +148,7 @@ impl Slot {
     /// Events that spare a canary without calls prove nothing but that it has none.
     fn is_good(&self, good: Strength) -> bool {
         let has_calls = match &self.record {
-            Record::Comparison(evidence) => evidence.calls().canary > 0,
+            Record::Comparison(comparison) => comparison.whole.calls().canary > 0,
             Record::Split(_) => true,
         };
         has_calls && good.is_reached()
@@ -200,19 +200,19 @@ fn tick(
 }
 
 fn compare_keys(
-    evidence: &mut Evidence,
+    comparison: &mut Comparison,
     calls: impl Iterator<Item = PerChannel<u64>>,
     adverse: Option<&KeyCounts>,
     seen: &KeyCounts,
 ) {
-    calls.for_each(|calls| evidence.count(calls, PerChannel::default()));
+    calls.for_each(|calls| comparison.count(calls, PerChannel::default()));
     let nothing = KeyCounts::default();
     let adverse = adverse.unwrap_or(&nothing);
     for (coin, keys) in &adverse.tosses {
-        evidence.toss(*coin, *keys);
+        comparison.toss(*coin, *keys);
     }
-    evidence.count(PerChannel::default(), adverse.keys);
-    evidence.try_out(seen.keys.canary, adverse.keys.canary);
+    comparison.count(PerChannel::default(), adverse.keys);
+    comparison.try_out(seen.keys.canary, adverse.keys.canary);
 }
 
 fn verdict(worse: Strength, is_good: bool) -> Verdict {

@@ -1,17 +1,18 @@
 use std::{collections::BTreeMap, error, fmt};
 
-use canary_core::{Latencies, LatencyBucket, PerChannel};
+use canary_core::{Latencies, LatencyBucket};
 
+use self::evidence_state::EvidenceState;
 use crate::{
-    coin::Coin,
-    evidence::{Evidence, Tally},
+    comparison::Fresh,
     judge::{Judge, JudgeError},
     levels::Levels,
     margins::Margin,
     monitor::Monitor,
-    odds::OddsBet,
     slot::{Record, Slot},
 };
+
+mod evidence_state;
 
 /// All the evidence of a [`Judge`], to be stored, so that a restart goes on with it.
 ///
@@ -49,17 +50,18 @@ struct MonitorState {
     watches: String,
     /// The ratio and the rate of worse, then those of good.
     margins: [f64; 4],
-    /// The coin's two numbers of buckets, and the events of both channels.
-    events: Vec<(u32, u32, u64)>,
-    canary_events: u64,
-    /// Stable's number, then the canary's.
-    calls: [u64; 2],
-    adverse: [u64; 2],
-    /// All trials, then the adverse ones.
-    trials: [u64; 2],
+    whole: EvidenceState,
+    fresh: Option<FreshState>,
     /// Calls of stable's by latency bucket; empty if they are not needed.
     stable_latencies: Vec<u64>,
     refused_keys: u64,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+struct FreshState {
+    begun: u32,
+    starts: Vec<(u32, EvidenceState)>,
 }
 
 /// The version of the stored form. Another one is refused rather than guessed at.
@@ -123,62 +125,48 @@ impl Judge {
 
 impl MonitorState {
     fn of(slot: &Slot) -> Self {
-        let mut state = Self {
+        let stable = &slot.stable;
+        let calls = || LatencyBucket::all().map(|bucket| stable.calls(bucket)).collect();
+        let (whole, fresh) = match &slot.record {
+            Record::Comparison(comparison) => {
+                let of = |(number, evidence): &(u32, _)| (*number, EvidenceState::of(evidence));
+                let fresh = comparison.fresh.as_ref().map(|fresh| FreshState {
+                    begun: fresh.begun,
+                    starts: fresh.starts.iter().map(of).collect(),
+                });
+                (EvidenceState::of(&comparison.whole), fresh)
+            }
+            Record::Split(share) => (EvidenceState::of_share(share), None),
+        };
+        Self {
             watches: watches(&slot.monitor),
             margins: margins(&slot.monitor),
-            events: Vec::new(),
-            canary_events: 0,
-            calls: [0; 2],
-            adverse: [0; 2],
-            trials: [0; 2],
-            stable_latencies: Vec::new(),
+            whole,
+            fresh,
+            stable_latencies: if stable.total() > 0 { calls() } else { Vec::new() },
             refused_keys: slot.refused,
-        };
-        match &slot.record {
-            Record::Comparison(evidence) => {
-                let Tally { calls, adverse, trials, adverse_trials } = evidence.tally;
-                state.keep(evidence.odds());
-                state.calls = [calls.stable, calls.canary];
-                state.adverse = [adverse.stable, adverse.canary];
-                state.trials = [trials, adverse_trials];
-            }
-            Record::Split(share) => {
-                state.keep(&share.odds);
-                state.calls = [share.picks.stable, share.picks.canary];
-            }
         }
-        if slot.stable.total() > 0 {
-            state.stable_latencies =
-                LatencyBucket::all().map(|bucket| slot.stable.calls(bucket)).collect();
-        }
-        state
-    }
-
-    fn keep<const N: usize>(&mut self, odds: &OddsBet<N>) {
-        self.canary_events = odds.canary();
-        self.events = odds
-            .events()
-            .map(|(coin, events)| (coin.canary_buckets(), coin.all_buckets(), events))
-            .collect();
     }
 
     /// None if the counts contradict each other.
     fn restore(&self, monitor: &Monitor) -> Option<Slot> {
-        let channels = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
         let mut slot = Slot::new(monitor.clone());
         slot.refused = self.refused_keys;
         slot.stable = self.latencies()?;
         match &mut slot.record {
-            Record::Comparison(evidence) => {
-                let [trials, adverse_trials] = self.trials;
-                let (calls, adverse) = (channels(self.calls), channels(self.adverse));
-                let tally = Tally { calls, adverse, trials, adverse_trials };
-                **evidence = Evidence::restored(monitor.margins(), &self.odds()?, tally);
+            Record::Comparison(comparison) => {
+                let margins = monitor.margins();
+                comparison.whole = self.whole.restore(margins)?;
+                if let Some(FreshState { begun, starts }) = &self.fresh {
+                    let restore = |(number, state): &(u32, EvidenceState)| {
+                        let is_begun = (1..=*begun).contains(number);
+                        state.restore(margins).filter(|_| is_begun).map(|it| (*number, it))
+                    };
+                    let starts = starts.iter().map(restore).collect::<Option<_>>()?;
+                    comparison.fresh = Some(Fresh { begun: *begun, starts });
+                }
             }
-            Record::Split(share) => {
-                share.odds.merge(&self.odds()?);
-                share.picks = channels(self.calls);
-            }
+            Record::Split(share) => *share = self.whole.restore_share()?,
         }
         Some(slot)
     }
@@ -195,19 +183,6 @@ impl MonitorState {
             }
         }
         Some(latencies)
-    }
-
-    fn odds(&self) -> Option<OddsBet<1>> {
-        let mut left = self.canary_events;
-        let mut odds = OddsBet::new(1.0, &[1.0]);
-        for (canary, all, events) in &self.events {
-            // Which coin the canary's events had does not matter, only how many there are.
-            let of_canary = left.min(*events);
-            left -= of_canary;
-            let coin = Coin::try_new(*canary, *all).filter(|coin| !coin.is_certain())?;
-            odds.observe(coin, of_canary, events - of_canary);
-        }
-        (left == 0).then_some(odds)
     }
 }
 

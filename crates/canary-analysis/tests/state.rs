@@ -32,10 +32,12 @@ fn stored(state: &JudgeState) -> JudgeState {
 
 #[test]
 fn a_restart_changes_nothing() {
-    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
+    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap().with_fresh_starts();
     let mut restarted = judge.clone();
     for percent in [1, 5, 10, 10, 5, 50] {
         let observation = difference(Weight::from_percent(percent));
+        judge.begin_step();
+        restarted.begin_step();
         judge.observe(&observation);
         let state = stored(&restarted.state());
         restarted = Judge::try_resume(Levels::default(), monitors(), &state).unwrap();
@@ -85,7 +87,7 @@ fn corrupt_counts_are_refused_by_name() {
     let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
     judge.observe(&difference(Weight::from_percent(5)));
     let mut state = serde_json::to_value(judge.state()).unwrap();
-    state["monitors"]["failures"]["canary_events"] = 1_000_000.into();
+    state["monitors"]["failures"]["whole"]["canary_events"] = 1_000_000.into();
     let state: JudgeState = serde_json::from_value(state).unwrap();
     let error = Judge::try_resume(Levels::default(), monitors(), &state).unwrap_err();
     let text = "the stored counts of monitor `failures` contradict each other";

@@ -25,6 +25,12 @@ pub fn judge() -> Judged {
     Judged::default()
 }
 
+/// The same judge, with a bet that begins afresh at each step.
+#[must_use]
+pub fn judge_with_fresh_starts() -> Judged {
+    judge().with_fresh_starts()
+}
+
 /// At most 1 % failures, checked each minute; the fifth failed check rolls back.
 ///
 /// So do Flagger's defaults: a failed check is counted and never forgotten.

@@ -59,7 +59,9 @@ impl Study {
         self.traffic.run(&self.schedule, seed, |second| {
             ending.seconds += 1;
             ending.calls += second.calls(Channel::Canary);
-            ending.failures += second.failures(Channel::Canary);
+            if self.traffic.has_fault_at(second.at) {
+                ending.failures += second.failures(Channel::Canary);
+            }
             match rule.look(second) {
                 Verdict::Degraded => ending.rolled_back = true,
                 Verdict::Healthy => {

@@ -90,7 +90,7 @@ impl Summary {
         Median::of(&self.seconds)
     }
 
-    /// Canary calls that failed until the rollback: the users who were harmed.
+    /// Canary calls that failed from the fault until the rollback: the users who were harmed.
     #[must_use]
     pub fn harmed(&self) -> Option<Median> {
         Median::of(&self.harmed)

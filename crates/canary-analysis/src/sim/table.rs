@@ -108,6 +108,41 @@ pub fn false_rollbacks(runs: u32) -> Report {
     report
 }
 
+/// What a bet afresh at each step changes, for faults at the beginning and late ones.
+#[must_use]
+pub fn late_faults(runs: u32) -> Report {
+    let mut report = Report::new(
+        &format!("Users harmed until the rollback, median, {runs} rollouts each, 50 calls/s"),
+        &["fault", "from second", "judge", "with fresh starts"],
+    );
+    let faults = [
+        ("1 % -> 2 %", 0.01, 0.02),
+        ("1 % -> 5 %", 0.01, 0.05),
+        ("0.1 % -> 100 %", 0.001, 1.0),
+        ("1 % -> 100 %", 0.01, 1.0),
+    ];
+    for (name, stable, canary) in faults {
+        for at in [0, 1_440, 2_880, 2_940] {
+            let traffic = Traffic::new(50.0, stable).with_canary_failures(canary).with_fault_at(at);
+            let study = Study::new(traffic, Schedule::hour(), runs);
+            report.row(&[
+                name.to_owned(),
+                at.to_string(),
+                harmed(&study.run(rules::judge)),
+                harmed(&study.run(rules::judge_with_fresh_starts)),
+            ]);
+        }
+    }
+    let study = Study::new(Traffic::new(50.0, 0.01), Schedule::hour(), runs);
+    report.row(&[
+        "none: false rollbacks".to_owned(),
+        String::new(),
+        rolled_back(&study.run(rules::judge)),
+        rolled_back(&study.run(rules::judge_with_fresh_starts)),
+    ]);
+    report
+}
+
 /// The judge for sticky traffic.
 fn per_key() -> rules::Judged {
     let monitors = [Monitor::failures().per_key()];

@@ -119,6 +119,11 @@ impl Traffic {
         self
     }
 
+    /// Whether the canary differs from stable in this second.
+    pub(super) const fn has_fault_at(&self, second: u32) -> bool {
+        second >= self.fault_at
+    }
+
     /// Runs a rollout, as long as `watch` wants to see more.
     pub(super) fn run(
         &self,

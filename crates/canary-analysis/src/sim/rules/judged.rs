@@ -8,6 +8,7 @@ use crate::{Judge, JudgeError, Levels, Monitor, Observation, sim::Second};
 pub struct Judged {
     judge: Judge,
     per_key: Vec<String>,
+    step: Option<u64>,
 }
 
 impl Judged {
@@ -23,7 +24,14 @@ impl Judged {
         let judge = Judge::try_new(levels, monitors)?;
         let per_key = judge.monitors().filter(|monitor| monitor.unit() == crate::Unit::Keys);
         let per_key = per_key.map(|monitor| monitor.name().to_owned()).collect();
-        Ok(Self { judge, per_key })
+        Ok(Self { judge, per_key, step: None })
+    }
+
+    /// Lets the judge bet afresh at each step.
+    #[must_use]
+    pub fn with_fresh_starts(mut self) -> Self {
+        self.judge = self.judge.with_fresh_starts();
+        self
     }
 
     /// The judge.
@@ -41,6 +49,9 @@ impl Default for Judged {
 
 impl Rule for Judged {
     fn look(&mut self, second: &Second) -> Verdict {
+        if self.step.replace(second.counts.epoch) != Some(second.counts.epoch) {
+            self.judge.begin_step();
+        }
         let mut observation = Observation::of(second.snapshot()).with_seen_keys(&second.seen_keys);
         for monitor in &self.per_key {
             observation = observation.with_keys(monitor, &second.failed_keys);
