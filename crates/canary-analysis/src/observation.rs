@@ -54,6 +54,24 @@ impl Observation {
         now.since(earlier).map(Self::of)
     }
 
+    /// Adds what another replica counted in the same time.
+    #[must_use]
+    pub fn with_replica(mut self, other: Self) -> Self {
+        self.calls.extend(other.calls);
+        self.feedback.extend(other.feedback);
+        for (class, epochs) in other.classes {
+            self.classes.entry(class).or_default().extend(epochs);
+        }
+        for (name, ticks) in other.events {
+            self.events.entry(name).or_default().extend(ticks);
+        }
+        for (monitor, keys) in &other.keys {
+            self.keys.entry(monitor.clone()).or_default().merge(keys);
+        }
+        self.seen.merge(&other.seen);
+        self
+    }
+
     /// Adds the calls of a class of routes, as what was counted since the last observation.
     #[must_use]
     pub fn with_class(mut self, class: impl Into<String>, difference: Snapshot) -> Self {

@@ -244,6 +244,29 @@ fn many_users_hit_are_degraded() {
 }
 
 #[test]
+fn replicas_put_together_are_judged_as_one_process() {
+    let limit = SlowLimit::stable_quantile(0.9).unwrap();
+    let monitors = || [Monitor::failures(), Monitor::slow(Until::Head, limit), Monitor::feedback()];
+    let part = |calls_of_canary, failures| {
+        let stable = at(&[(10, 700), (90, 70)], calls(760, 10));
+        let canary = at(&[(30, calls_of_canary)], calls(calls_of_canary - failures, failures));
+        snapshot(TEN, stable, canary)
+    };
+    let feedback = ticks([9, 9], [1, 8]);
+    let (mut fleet, mut process) = (judge(monitors()), judge(monitors()));
+    for _ in 0..3 {
+        let replica = Observation::of(part(90, 4));
+        let other = Observation::of(part(50, 1)).with_feedback(feedback);
+        fleet.observe(&replica.with_replica(other));
+
+        let mut sum = part(90, 4);
+        sum.epochs[0].counts.merge(&part(50, 1).epochs[0].counts);
+        process.observe(&Observation::of(sum).with_feedback(feedback));
+    }
+    assert_eq!(fleet.state(), process.state());
+}
+
+#[test]
 fn monitors_that_cannot_work_are_named() {
     let fail = |monitors: Vec<Monitor>| Judge::try_new(Levels::default(), monitors).unwrap_err();
     let twice = fail(vec![Monitor::failures(), Monitor::failures()]);

@@ -8,7 +8,9 @@ mod repeated_z;
 use canary_core::Verdict;
 
 pub use self::{
-    fixed_threshold::FixedThreshold, judged::Judged, mann_whitney::MannWhitney,
+    fixed_threshold::FixedThreshold,
+    judged::Judged,
+    mann_whitney::{Direction, MannWhitney},
     repeated_z::RepeatedZ,
 };
 use super::Second;
@@ -40,10 +42,16 @@ pub fn fixed_threshold() -> FixedThreshold {
 }
 
 /// The Mann-Whitney test each minute, over the failure rates of the minutes so far, as Kayenta's judge
-/// does with its time series: two-sided, at a confidence of 98 %.
+/// does with its time series: two-sided, at a confidence of 98 %, and the canary's rates are higher.
 #[must_use]
 pub fn mann_whitney() -> MannWhitney {
-    MannWhitney::default()
+    MannWhitney::new(Direction::Increase)
+}
+
+/// The same test, where lower rates of the canary's roll back as well.
+#[must_use]
+pub fn mann_whitney_either_way() -> MannWhitney {
+    MannWhitney::new(Direction::Either)
 }
 
 /// A test of two proportions each second, one-sided, at a level of 1 %.

@@ -37,6 +37,7 @@ pub fn table(runs: u32) -> Report {
             "judge",
             "fixed 99 % x5 checks",
             "Mann-Whitney each minute",
+            "Mann-Whitney, either way",
             "z-test each second",
         ],
     );
@@ -159,6 +160,7 @@ fn cells(name: &str, traffic: Traffic, runs: u32, show: fn(&Summary) -> String) 
         run(&study, rules::judge, show),
         run(&study, rules::fixed_threshold, show),
         run(&study, rules::mann_whitney, show),
+        run(&study, rules::mann_whitney_either_way, show),
         run(&study, rules::repeated_z, show),
     ]
 }

@@ -5,10 +5,29 @@ use super::Rule;
 use crate::{float::float, sim::Second};
 
 /// Whether the failure rates of the canary's minutes are higher than those of stable's.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MannWhitney {
+    direction: Direction,
     minute: PerChannel<(u64, u64)>,
     rates: PerChannel<Vec<f64>>,
+}
+
+/// Which difference rolls back.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Direction {
+    /// The canary's failure rates are higher.
+    Increase,
+    /// They are higher or lower.
+    Either,
+}
+
+impl MannWhitney {
+    /// A test for differences in this direction.
+    #[must_use]
+    pub fn new(direction: Direction) -> Self {
+        Self { direction, minute: PerChannel::default(), rates: PerChannel::default() }
+    }
 }
 
 /// Minutes before the first test; with fewer no order of them would be significant.
@@ -32,7 +51,10 @@ impl Rule for MannWhitney {
         }
         let PerChannel { stable, canary } = &self.rates;
         let is_enough = stable.len().min(canary.len()) >= FEWEST;
-        if is_enough && p_value(stable, canary) < 1.0 - CONFIDENCE {
+        let is_different = |p: f64| p < 1.0 - CONFIDENCE;
+        let is_higher = is_enough && is_different(p_value(stable, canary));
+        let is_lower = is_enough && is_different(p_value(canary, stable));
+        if is_higher || (is_lower && self.direction == Direction::Either) {
             Verdict::Degraded
         } else {
             Verdict::Inconclusive
