@@ -47,6 +47,11 @@ impl Coin {
         f64::from(self.canary) / f64::from(self.all)
     }
 
+    /// The probability of stable, `0.0..=1.0`, as exact as the canary's.
+    pub(crate) fn complement(self) -> f64 {
+        f64::from(self.all - self.canary) / f64::from(self.all)
+    }
+
     /// Whether the toss had one possible result, so that seeing it tells nothing.
     #[must_use]
     pub const fn is_certain(self) -> bool {

@@ -197,8 +197,8 @@ impl Evidence {
 
     /// Adds events that were tossed at this coin.
     pub(crate) fn toss(&mut self, coin: Coin, events: PerChannel<u64>) {
-        self.worse_odds.observe(coin, events.canary, events.stable);
-        self.good_odds.observe(coin, events.canary, events.stable);
+        self.worse_odds.observe(coin, events);
+        self.good_odds.observe(coin, events);
     }
 
     /// Adds calls, and those that went badly.

@@ -1,3 +1,5 @@
+use canary_core::PerChannel;
+
 use crate::{
     coin::Coin,
     float::float,
@@ -39,19 +41,19 @@ impl RatioInterval {
 
 /// The ratio under which just as many events were to be expected of the canary's as there were.
 fn most_likely<const N: usize>(odds: &OddsBet<N>) -> Option<f64> {
-    let canary = odds.canary();
-    let events = odds.events().fold(0_u64, |sum, (_, events)| sum.saturating_add(events));
-    if canary == 0 {
-        return (events > 0).then_some(0.0);
+    let total = odds.total();
+    if total.canary == 0 {
+        return (total.stable > 0).then_some(0.0);
     }
     let expected = |ratio: f64| -> f64 {
         let of_canary = |coin: Coin| {
-            let w = coin.probability();
-            w * ratio / (w * ratio + 1.0 - w)
+            let canary = coin.probability() * ratio;
+            canary / (canary + coin.complement())
         };
-        odds.events().map(|(coin, events)| float(events) * of_canary(coin)).sum()
+        let both = |events: PerChannel<u64>| float(events.stable) + float(events.canary);
+        odds.events().map(|(coin, events)| both(events) * of_canary(coin)).sum()
     };
-    (canary < events).then(|| last_with(|ratio| expected(ratio) <= float(canary)))
+    (total.stable > 0).then(|| last_with(|ratio| expected(ratio) <= float(total.canary)))
 }
 
 /// The largest ratio of which `holds` is true, if it is true up to some ratio and false from there on.
@@ -78,7 +80,7 @@ mod tests {
 
     fn odds(canary: u64, stable: u64) -> OddsBet<8> {
         let mut odds = OddsBet::new(1.0, &WORSE);
-        odds.observe(Coin::of(Weight::from_percent(50)), canary, stable);
+        odds.observe(Coin::of(Weight::from_percent(50)), PerChannel { stable, canary });
         odds
     }
 

@@ -1,7 +1,8 @@
-use canary_core::Weight;
+use canary_core::PerChannel;
 
 use crate::{
     coin::Coin,
+    evidence::add,
     float::{ln_mean_exp, times},
 };
 
@@ -9,73 +10,54 @@ use crate::{
 ///
 /// Given that one event happened, it was the canary's with probability `p = w*null / (w*null + 1 - w)`,
 /// whatever the rates are. Each alternative `r = null * factor` makes that `q`. The evidence is the mean
-/// of the alternatives' likelihood ratios. With `d = ln((1-q)/(1-p))` an event of stable's weighs `d`
-/// and one of the canary's `ln factor + d`, so that only the canary's total and the number of events at
-/// each coin need to be kept. Both are integers: the order and the pieces in which events arrive cannot
-/// matter, not even in the last digit.
+/// of the alternatives' likelihood ratios.
+///
+/// Only the number of events of each channel at each coin is kept. They are integers: the order and the
+/// pieces in which events arrive cannot matter, not even in the last digit.
 #[derive(Clone, Debug)]
 pub(crate) struct OddsBet<const N: usize> {
     null: f64,
     factors: &'static [f64; N],
-    ln_factors: [f64; N],
-    canary: u64,
     rows: Vec<Row<N>>,
 }
 
-/// The events at one coin, and what each weighs beyond `ln factor`.
+/// The events at one coin, and what each of them weighs.
 #[derive(Clone, Debug)]
 struct Row<const N: usize> {
     coin: Coin,
-    events: u64,
-    weights: [f64; N],
+    events: PerChannel<u64>,
+    weights: PerChannel<[f64; N]>,
 }
 
 impl<const N: usize> OddsBet<N> {
-    pub(crate) fn new(null: f64, factors: &'static [f64; N]) -> Self {
-        Self { null, factors, ln_factors: factors.map(f64::ln), canary: 0, rows: Vec::new() }
+    pub(crate) const fn new(null: f64, factors: &'static [f64; N]) -> Self {
+        Self { null, factors, rows: Vec::new() }
     }
 
-    pub(crate) fn observe(&mut self, coin: Coin, canary: u64, stable: u64) {
-        if !coin.is_certain() {
-            self.add(coin, canary.saturating_add(stable));
-            self.canary = self.canary.saturating_add(canary);
+    pub(crate) fn observe(&mut self, coin: Coin, events: PerChannel<u64>) {
+        if coin.is_certain() || events == PerChannel::default() {
+            return;
+        }
+        match self.rows.binary_search_by_key(&coin, |row| row.coin) {
+            Ok(at) => add(&mut self.rows[at].events, events),
+            Err(at) => self.rows.insert(at, Row { coin, events, weights: self.weights(coin) }),
         }
     }
 
     /// Adds the events of `other`, whatever it bet on.
     pub(crate) fn merge<const M: usize>(&mut self, other: &OddsBet<M>) {
-        self.canary = self.canary.saturating_add(other.canary);
-        for (coin, events) in other.events() {
-            self.add(coin, events);
-        }
-    }
-
-    fn add(&mut self, coin: Coin, events: u64) {
-        if events == 0 {
-            return;
-        }
-        match self.rows.binary_search_by_key(&coin, |row| row.coin) {
-            Ok(at) => self.rows[at].events = self.rows[at].events.saturating_add(events),
-            Err(at) => self.rows.insert(at, Row { coin, events, weights: self.weights(coin) }),
-        }
+        other.events().for_each(|(coin, events)| self.observe(coin, events));
     }
 
     pub(crate) fn log_e(&self) -> f64 {
-        self.log_e_after(Coin::of(Weight::ZERO), 0)
+        ln_mean_exp(self.logs())
     }
 
     /// The evidence if `canary` more events of the canary's came at `coin`, and none of stable's.
     pub(crate) fn log_e_after(&self, coin: Coin, canary: u64) -> f64 {
-        let canary = if coin.is_certain() { 0 } else { canary };
-        let total = self.canary.saturating_add(canary);
-        let mut logs = self.ln_factors.map(|ln_factor| times(total, ln_factor));
-        for row in &self.rows {
-            for (log, weight) in logs.iter_mut().zip(row.weights) {
-                *log += times(row.events, weight);
-            }
-        }
-        if canary > 0 {
-            for (log, weight) in logs.iter_mut().zip(self.weights(coin)) {
+        let mut logs = self.logs();
+        if !coin.is_certain() {
+            for (log, weight) in logs.iter_mut().zip(self.weights(coin).canary) {
                 *log += times(canary, weight);
             }
         }
@@ -93,26 +75,46 @@ impl<const N: usize> OddsBet<N> {
         bet
     }
 
-    /// The canary's events, at coins that could have fallen either way.
-    pub(crate) const fn canary(&self) -> u64 {
-        self.canary
-    }
-
-    /// The events of both channels at each such coin.
-    pub(crate) fn events(&self) -> impl Iterator<Item = (Coin, u64)> {
+    /// The events at each coin that could have fallen either way.
+    pub(crate) fn events(&self) -> impl Iterator<Item = (Coin, PerChannel<u64>)> {
         self.rows.iter().map(|row| (row.coin, row.events))
     }
 
-    fn weights(&self, coin: Coin) -> [f64; N] {
-        weights(self.null, self.factors, coin)
+    /// The events at all coins.
+    pub(crate) fn total(&self) -> PerChannel<u64> {
+        let mut total = PerChannel::default();
+        self.events().for_each(|(_, events)| add(&mut total, events));
+        total
     }
-}
 
-/// `ln((1-q)/(1-p))` of each alternative, by way of `1 + w*(r-1)`, which loses nothing at small weights.
-fn weights<const N: usize>(null: f64, factors: &[f64; N], coin: Coin) -> [f64; N] {
-    let w = coin.probability();
-    let under_null = (w * (null - 1.0)).ln_1p();
-    factors.map(|factor| under_null - (w * (null * factor - 1.0)).ln_1p())
+    /// The logarithm of each alternative's likelihood ratio.
+    fn logs(&self) -> [f64; N] {
+        let mut logs = [0.0; N];
+        for Row { events, weights, .. } in &self.rows {
+            for (at, log) in logs.iter_mut().enumerate() {
+                *log += times(events.canary, weights.canary[at]);
+                *log += times(events.stable, weights.stable[at]);
+            }
+        }
+        logs
+    }
+
+    /// `ln(q/p)` and `ln((1-q)/(1-p))` of each alternative.
+    ///
+    /// Both are written as `ln(1 + x)`, so that the one that is nearly nothing, the canary's at a weight
+    /// near 1 and stable's at one near 0, keeps its digits.
+    fn weights(&self, coin: Coin) -> PerChannel<[f64; N]> {
+        let (w, v) = (coin.probability(), coin.complement());
+        let under_null = w * self.null;
+        PerChannel {
+            canary: self
+                .factors
+                .map(|factor| (v * (factor - 1.0) / (under_null * factor + v)).ln_1p()),
+            stable: self
+                .factors
+                .map(|factor| -(under_null * (factor - 1.0) / (under_null + v)).ln_1p()),
+        }
+    }
 }
 
 /// How many times worse than allowed the canary may be. Small factors find small harm in many events,

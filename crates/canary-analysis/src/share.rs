@@ -28,7 +28,7 @@ impl ShareEvidence {
 
     /// Adds calls, or keys, that were assigned by this coin.
     pub fn observe(&mut self, coin: impl Into<Coin>, picks: PerChannel<u64>) {
-        self.odds.observe(coin.into(), picks.canary, picks.stable);
+        self.odds.observe(coin.into(), picks);
         add(&mut self.picks, picks);
     }
 
@@ -48,14 +48,14 @@ impl ShareEvidence {
     #[must_use]
     pub fn seen(&self) -> Option<f64> {
         let all = self.events();
-        (all > 0.0).then(|| float(self.odds.canary()) / all)
+        (all > 0.0).then(|| float(self.odds.total().canary) / all)
     }
 
     /// The share that the weights asked for of these calls.
     #[must_use]
     pub fn asked(&self) -> Option<f64> {
         let expected: f64 =
-            self.odds.events().map(|(coin, events)| coin.probability() * float(events)).sum();
+            self.odds.events().map(|(coin, events)| coin.probability() * both(events)).sum();
         let all = self.events();
         (all > 0.0).then(|| expected / all)
     }
@@ -67,8 +67,12 @@ impl ShareEvidence {
     }
 
     fn events(&self) -> f64 {
-        self.odds.events().map(|(_, events)| float(events)).sum()
+        both(self.odds.total())
     }
+}
+
+fn both(events: PerChannel<u64>) -> f64 {
+    float(events.stable) + float(events.canary)
 }
 
 impl Default for ShareEvidence {

@@ -85,6 +85,7 @@ proptest! {
         prop_assert_eq!(bits(&of(margins, &[one, other])), bits(&of(margins, &[both])));
     }
 
+    /// Guarantee G5.
     #[test]
     fn replicas_merged_are_the_same_evidence_as_one_process(
         margins in any_margins(),
@@ -104,6 +105,7 @@ proptest! {
         prop_assert_eq!(bits(&of(margins, &ticks)), bits(&of(margins, &reversed)));
     }
 
+    /// Guarantee G6.
     #[test]
     fn no_number_is_ever_nan(
         margins in any_margins(), ticks in prop::collection::vec(any_tick(), 0..8)
@@ -178,6 +180,7 @@ fn the_mean_of_e_for_worse_is_at_most_one_if_the_canary_is_not() {
     }
 }
 
+/// Guarantee G3.
 #[test]
 fn the_mean_of_e_for_good_is_at_most_one_at_the_margin() {
     let null = margins(1.0, 0.001, 2.0, 0.02);
@@ -201,6 +204,7 @@ fn mean_over_heads(tosses: u64, heads: f64, e: impl Fn(u64) -> f64) -> f64 {
     mean
 }
 
+/// Guarantee G1.
 #[test]
 fn the_mean_of_e_is_exactly_one_where_the_null_ends() {
     for (ppm, w, ratio) in [(10_000, 0.01, 1.0), (300_000, 0.3, 1.5), (900_000, 0.9, 2.0)] {

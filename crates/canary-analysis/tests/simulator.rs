@@ -17,6 +17,7 @@ fn assert_rarely_rolled_back(summary: &Summary) {
     assert!(summary.rolled_back <= 4, "{} of {}", summary.rolled_back, summary.runs);
 }
 
+/// Guarantee G1.
 #[test]
 fn good_canaries_are_rarely_rolled_back() {
     for (calls, failures) in [(1.0, 0.05), (50.0, 0.01), (5000.0, 0.005)] {
@@ -24,6 +25,7 @@ fn good_canaries_are_rarely_rolled_back() {
     }
 }
 
+/// Guarantee G2.
 #[test]
 fn outages_of_both_channels_are_not_the_canarys_fault() {
     let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };

@@ -87,7 +87,7 @@ fn corrupt_counts_are_refused_by_name() {
     let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
     judge.observe(&difference(Weight::from_percent(5)));
     let mut state = serde_json::to_value(judge.state()).unwrap();
-    state["monitors"]["failures"]["whole"]["canary_events"] = 1_000_000.into();
+    state["monitors"]["failures"]["whole"]["events"][0][0] = 2_000_000.into();
     let state: JudgeState = serde_json::from_value(state).unwrap();
     let error = Judge::try_resume(Levels::default(), monitors(), &state).unwrap_err();
     let text = "the stored counts of monitor `failures` contradict each other";

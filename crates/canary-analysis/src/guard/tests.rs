@@ -39,6 +39,7 @@ fn judge() -> Judge {
     Judge::try_new(Levels::default(), [Monitor::failures()]).unwrap()
 }
 
+/// Guarantee G4.
 #[test]
 fn a_canary_that_fails_every_call_is_off_within_three() {
     for ppm in [1, 1_000, 10_000, 50_000, 100_000] {

@@ -12,9 +12,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub(super) struct EvidenceState {
-    /// The coin's two numbers of buckets, and the events of both channels.
-    events: Vec<(u32, u32, u64)>,
-    canary_events: u64,
+    /// The coin's two numbers of buckets, then stable's events and the canary's.
+    events: Vec<(u32, u32, u64, u64)>,
     /// Stable's number, then the canary's.
     calls: [u64; 2],
     adverse: [u64; 2],
@@ -37,11 +36,11 @@ impl EvidenceState {
     }
 
     fn new<const N: usize>(odds: &OddsBet<N>, calls: PerChannel<u64>) -> Self {
-        let parts =
-            |(coin, events): (Coin, u64)| (coin.canary_buckets(), coin.all_buckets(), events);
+        let parts = |(coin, events): (Coin, PerChannel<u64>)| {
+            (coin.canary_buckets(), coin.all_buckets(), events.stable, events.canary)
+        };
         Self {
             events: odds.events().map(parts).collect(),
-            canary_events: odds.canary(),
             calls: [calls.stable, calls.canary],
             adverse: [0; 2],
             trials: [0; 2],
@@ -65,16 +64,12 @@ impl EvidenceState {
     }
 
     fn odds(&self) -> Option<OddsBet<1>> {
-        let mut left = self.canary_events;
         let mut odds = OddsBet::new(1.0, &[1.0]);
-        for (canary, all, events) in &self.events {
-            // Which coin the canary's events had does not matter, only how many there are.
-            let of_canary = left.min(*events);
-            left -= of_canary;
+        for (canary, all, of_stable, of_canary) in &self.events {
             let coin = Coin::try_new(*canary, *all).filter(|coin| !coin.is_certain())?;
-            odds.observe(coin, of_canary, events - of_canary);
+            odds.observe(coin, channels([*of_stable, *of_canary]));
         }
-        (left == 0).then_some(odds)
+        Some(odds)
     }
 }
 
