@@ -2,8 +2,8 @@ use canary_core::{Bucket, Weight};
 
 /// The probability with which an event's call or key was assigned to the canary.
 ///
-/// It is kept as the ratio of two numbers of buckets, so that events at the same odds are found again
-/// and added as integers. For a call assigned at random it is the [`Weight`].
+/// It is kept as the ratio of two numbers of buckets, so that events at the same odds are found
+/// again and added as integers. For a call assigned at random it is the [`Weight`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Coin {
     canary: u32,

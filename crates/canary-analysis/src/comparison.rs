@@ -6,9 +6,10 @@ use crate::{coin::Coin, evidence::Evidence, float::ln_sum_exp, margins::Margins,
 
 /// The evidence of one monitor: over the whole rollout, and if asked for over its latest steps too.
 ///
-/// A canary that was good for an hour has so much evidence in its favor that a fault must make up for it
-/// first. So a part of the wealth may be kept back, to be bet afresh at the beginning of each step: a
-/// mixture of e-processes that begin at different times, with weights that sum to 1, is one itself.
+/// A canary that was good for an hour has so much evidence in its favor that a fault must make up
+/// for it first. So a part of the wealth may be kept back, to be bet afresh at the beginning of
+/// each step: a mixture of e-processes that begin at different times, with weights that sum to 1,
+/// is one itself.
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {
     pub(crate) whole: Evidence,
@@ -85,8 +86,8 @@ impl Comparison {
     }
 }
 
-/// The part of the wealth that is kept for later starts. Of it the start number n gets 1/(n(n+1)), which
-/// sums to 1 over all n, and is 1/2, 1/6, 1/12 for the first three.
+/// The part of the wealth that is kept for later starts. Of it the start number n gets 1/(n(n+1)),
+/// which sums to 1 over all n, and is 1/2, 1/6, 1/12 for the first three.
 const KEPT_BACK: f64 = 0.1;
 
 /// Starts that are kept: each costs as much per tick as the whole.

@@ -14,21 +14,22 @@ use crate::{
 ///
 /// # Method
 ///
-/// Four e-processes: two against "not worse", two against "not good enough". An e-process is the wealth
-/// of somebody who bets against a claim at fair odds, starting with 1: if the claim is true, his wealth
-/// is at most 1 on average, whenever one looks, and exceeds `1/alpha` ever with probability at most
-/// `alpha` (Ville's inequality). So one may look after every call.
+/// Four e-processes: two against "not worse", two against "not good enough". An e-process is the
+/// wealth of a gambler who bets against a claim at fair odds, starting with 1: if the claim is true,
+/// that wealth is at most 1 on average, whenever one looks, and exceeds `1/alpha` ever with
+/// probability at most `alpha` (Ville's inequality). So one may look after every call.
 ///
-/// The relative ones bet on which channel an adverse event came from; they hold whatever the rates are,
-/// however they drift, and under outages that hit both channels, provided each event's call was assigned
-/// by its own coin. The absolute ones bet on the canary's rate, and hold for calls that go badly
-/// independently of each other. "Worse" needs both, so that it inherits the relative one's robustness.
+/// The relative ones bet on which channel an adverse event came from; they hold whatever the rates
+/// are, however they drift, and under outages that hit both channels, provided each event's call
+/// was assigned by its own coin. The absolute ones bet on the canary's rate, and hold for calls
+/// that go badly independently of each other. "Worse" needs both, so that it inherits the relative
+/// one's robustness.
 ///
 /// Sources: Lindon, Sanden, Shirikian, "Rapid Regression Detection in Software Deployments through
 /// Sequential Testing" (KDD 2022); Lindon and Malek, "Anytime-Valid Inference for Multinomial Count
 /// Data" (NeurIPS 2022); Ramdas, Grünwald, Vovk, Shafer, "Game-Theoretic Statistics and Safe
-/// Anytime-Valid Inference" (Statistical Science 2023); Waudby-Smith and Ramdas, "Estimating means of
-/// bounded random variables by betting" (JRSS B 2024).
+/// Anytime-Valid Inference" (Statistical Science 2023); Waudby-Smith and Ramdas, "Estimating means
+/// of bounded random variables by betting" (JRSS B 2024).
 ///
 /// # Cost
 ///
@@ -127,7 +128,8 @@ impl Evidence {
         self.tally.adverse
     }
 
-    /// Evidence that the canary's rate is above `worse.ratio` times stable's, as a natural logarithm.
+    /// Evidence that the canary's rate is above `worse.ratio` times stable's, as a natural
+    /// logarithm.
     #[must_use]
     pub fn log_e_worse_relative(&self) -> f64 {
         self.worse_odds.log_e()
@@ -170,8 +172,8 @@ impl Evidence {
         RatioInterval::of(&self.worse_odds, alpha)
     }
 
-    /// The evidence for worse if `canary` more calls of the canary's had gone badly at `weight`, and
-    /// nothing else had happened.
+    /// The evidence for worse if `canary` more calls of the canary's had gone badly at `weight`,
+    /// and nothing else had happened.
     pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
         let calls = self.tally.calls.canary.saturating_add(canary);
         let adverse = self.tally.adverse.canary.saturating_add(canary);

@@ -63,8 +63,8 @@ impl Finding {
         }
     }
 
-    /// The part of a channel's calls that went badly, `0.0..=1.0`; none before its first call, and if
-    /// the monitor watches the share.
+    /// The part of a channel's calls that went badly, `0.0..=1.0`; none before its first call, and
+    /// if the monitor watches the share.
     #[must_use]
     pub fn rate(&self, channel: Channel) -> Option<f64> {
         let calls = self.calls[channel];
@@ -90,8 +90,8 @@ pub struct Strength {
 }
 
 impl Strength {
-    /// The odds against chance: 100 says that a fair game would have made so much out of 1 in at most
-    /// one of 100 cases. It is finite, and ends at the largest `f64`.
+    /// The odds against chance: 100 says that a fair game would have made so much out of 1 in at
+    /// most one of 100 cases. It is finite, and ends at the largest `f64`.
     #[must_use]
     pub fn e_value(&self) -> f64 {
         self.log_e.exp().min(f64::MAX)

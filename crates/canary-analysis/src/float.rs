@@ -8,8 +8,8 @@ pub(crate) const fn float(count: u64) -> f64 {
 
 /// The logarithm of the mean of `exp(logs)`, without leaving the range of `f64` on the way.
 ///
-/// At least one of `logs` must be finite and none infinitely large; those that are minus infinity have
-/// no part in the sum.
+/// At least one of `logs` must be finite and none infinitely large; those that are minus infinity
+/// have no part in the sum.
 pub(crate) fn ln_mean_exp<const N: usize>(logs: [f64; N]) -> f64 {
     ln_sum_exp(&logs) - float(N as u64).ln()
 }

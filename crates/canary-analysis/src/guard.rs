@@ -12,23 +12,24 @@ use crate::{
 
 /// Lets each canary call that fails update the evidence at once, between the judge's ticks.
 ///
-/// A canary that fails every call is caught with its second or third call, at any traffic, and no call
-/// that ends well pays for it.
+/// A canary that fails every call is caught with its second or third call, at any traffic, and no
+/// call that ends well pays for it.
 ///
 /// # How it works
 ///
-/// A failed call raises a counter. If the evidence would not suffice even if nothing but these failures
-/// had happened since the last look, that is all: some hundred nanoseconds. Otherwise the live counts
-/// are read, stable's failures with them, and the evidence is calculated in full. So an outage that hits
-/// both channels does not trip the guard, and the promise is that of the judge: since an e-process may
-/// be looked at any time, looking here as well costs nothing of `alpha`.
+/// A failed call raises a counter. If the evidence would not suffice even if nothing but these
+/// failures had happened since the last look, that is all: some hundred nanoseconds. Otherwise the
+/// live counts are read, stable's failures with them, and the evidence is calculated in full. So an
+/// outage that hits both channels does not trip the guard, and the promise is that of the judge:
+/// since an e-process may be looked at any time, looking here as well costs nothing of `alpha`.
 ///
 /// # How to wire it
 ///
 /// 1. Make it from the judge, with a function that reads the live counts.
 /// 2. Call [`canary_failed`](Self::canary_failed) whenever a call of the canary's has failed or was
 ///    spilled, *after* it was counted. If it returns a [`Trip`], halt the canary: it does so once.
-/// 3. After each tick call [`follow`](Self::follow) with the judge and the snapshot it has observed.
+/// 3. After each tick call [`follow`](Self::follow) with the judge and the snapshot it has
+///    observed.
 ///
 /// The hook is one closure, shared by all threads:
 ///

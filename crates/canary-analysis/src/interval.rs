@@ -10,15 +10,16 @@ use crate::{
 ///
 /// # Method
 ///
-/// The interval holds every ratio that neither of two bets refutes: that the true ratio is higher (the
-/// bet of "worse"), and that it is lower (its mirror, the bet of "good enough"). Each gets half of
-/// `alpha`. If the true ratio did not change, all the intervals ever shown contain it together, with
-/// probability `1 - alpha` at least: one may look at any time and as often as one likes.
+/// The interval holds every ratio that neither of two bets refutes: that the true ratio is higher
+/// (the bet of "worse"), and that it is lower (its mirror, the bet of "good enough"). Each gets
+/// half of `alpha`. If the true ratio did not change, all the intervals ever shown contain it
+/// together, with probability `1 - alpha` at least: one may look at any time and as often as one
+/// likes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct RatioInterval {
-    /// The ratio under which the counts are the most likely; none before the first adverse event, and
-    /// if all of them were the canary's.
+    /// The ratio under which the counts are the most likely; none before the first adverse event,
+    /// and if all of them were the canary's.
     pub estimate: Option<f64>,
     /// The lower end, zero if every lower ratio is possible.
     pub lower: f64,
@@ -56,7 +57,8 @@ fn most_likely<const N: usize>(odds: &OddsBet<N>) -> Option<f64> {
     (total.stable > 0).then(|| last_with(|ratio| expected(ratio) <= float(total.canary)))
 }
 
-/// The largest ratio of which `holds` is true, if it is true up to some ratio and false from there on.
+/// The largest ratio of which `holds` is true, if it is true up to some ratio and false from there
+/// on.
 fn last_with(holds: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (SMALLEST.ln(), LARGEST.ln());
     // Each round halves an interval of 42: after 50 it is as narrow as `f64` can tell.
@@ -67,8 +69,8 @@ fn last_with(holds: impl Fn(f64) -> bool) -> f64 {
     low.exp()
 }
 
-/// Beyond these a ratio is as good as zero or infinite: the rarest event that can be compared is one
-/// call in 10^9.
+/// Beyond these a ratio is as good as zero or infinite: the rarest event that can be compared is
+/// one call in 10^9.
 const SMALLEST: f64 = 1e-9;
 const LARGEST: f64 = 1e9;
 

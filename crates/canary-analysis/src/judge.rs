@@ -15,10 +15,11 @@ use crate::{
 
 /// Weighs the evidence of all monitors.
 ///
-/// With each tick a rollout lets the judge [observe](Self::observe) what was counted, and asks for its
+/// With each tick a rollout lets the judge [observe](Self::observe) what was counted, and asks for
+/// its
 /// [judgment](Self::judgment). `alpha` is split evenly over the monitors that decide, so that a canary
-/// which is not worse in any of them is called degraded with probability `alpha` at most, over the whole
-/// rollout and however often one asks.
+/// which is not worse in any of them is called degraded with probability `alpha` at most, over the
+/// whole rollout and however often one asks.
 ///
 /// # Example
 ///
@@ -60,8 +61,8 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// If two monitors have the same name, one has none, or none of them both decides and compares the
-    /// channels.
+    /// If two monitors have the same name, one has none, or none of them both decides and compares
+    /// the channels.
     pub fn try_new(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -84,10 +85,11 @@ impl Judge {
 
     /// Keeps a tenth of the evidence back, to be bet afresh at each [step](Self::begin_step).
     ///
-    /// A canary that breaks late has evidence in its favor to use up first. With fresh starts one that
-    /// fails every call from the beginning of the step of 50 % on, while stable fails 1 %, harms 27 users
-    /// instead of 103 (median of simulated rollouts of an hour). What is found from the beginning is found
-    /// later by the time it takes the odds to grow by a ninth, and `alpha` stays what it is.
+    /// A canary that breaks late has evidence in its favor to use up first. With fresh starts one
+    /// that fails every call from the beginning of the step of 50 % on, while stable fails 1 %,
+    /// harms 27 users instead of 103 (median of simulated rollouts of an hour). What is found from
+    /// the beginning is found later by the time it takes the odds to grow by a ninth, and `alpha`
+    /// stays what it is.
     #[must_use]
     pub fn with_fresh_starts(mut self) -> Self {
         for slot in &mut self.slots {
@@ -100,9 +102,9 @@ impl Judge {
 
     /// Lets bets begin afresh, if the judge has [fresh starts](Self::with_fresh_starts).
     ///
-    /// To be called between two observations: when the weight changes, when the bake begins, and every
-    /// so often in a step that lasts long. The eight latest starts are kept, and the later ones weigh
-    /// less.
+    /// To be called between two observations: when the weight changes, when the bake begins, and
+    /// every so often in a step that lasts long. The eight latest starts are kept, and the later
+    /// ones weigh less.
     pub fn begin_step(&mut self) {
         for slot in &mut self.slots {
             if let Record::Comparison(comparison) = &mut slot.record {
@@ -138,10 +140,11 @@ impl Judge {
         overall(self.monitors().zip(verdicts))
     }
 
-    /// A guard that lets canary calls which fail update the evidence at once, given how to `read` the
-    /// live counts.
+    /// A guard that lets canary calls which fail update the evidence at once, given how to `read`
+    /// the live counts.
     ///
-    /// None if no deciding monitor counts the failures of all calls: the guard watches nothing else.
+    /// None if no deciding monitor counts the failures of all calls: the guard watches nothing
+    /// else.
     #[must_use]
     pub fn guard<R: Fn() -> Snapshot>(&self, read: R) -> Option<Guard<R>> {
         let slot = self.guarded()?;
@@ -162,7 +165,8 @@ impl Judge {
         self.levels
     }
 
-    /// The evidence of the monitor of this name; none for the share, and for names that are unknown.
+    /// The evidence of the monitor of this name; none for the share, and for names that are
+    /// unknown.
     #[must_use]
     pub fn evidence(&self, monitor: &str) -> Option<&Evidence> {
         self.comparison(monitor).map(|comparison| &comparison.whole)
@@ -217,8 +221,8 @@ pub struct Judgment {
 }
 
 impl Judgment {
-    /// The finding on which the verdict rests: the strongest one for degraded, the weakest proof for
-    /// healthy, and for inconclusive the one that is furthest from being proven.
+    /// The finding on which the verdict rests: the strongest one for degraded, the weakest proof
+    /// for healthy, and for inconclusive the one that is furthest from being proven.
     #[must_use]
     pub fn decisive(&self) -> Option<&Finding> {
         let missing = |finding: &Finding| match (self.verdict, finding.good) {

@@ -6,20 +6,22 @@ use crate::coin::Coin;
 
 /// Counts each sticky key once per weight, at the odds that are left for it.
 ///
-/// With sticky assignment the coin is tossed once per key, not per call: an unlucky user who retries
-/// would count many times. So a monitor that counts [per key](crate::Monitor::per_key) gets its events
-/// from a ledger, which passes each key's first event at a weight and drops the rest.
+/// With sticky assignment the coin is tossed once per key, not per call: an unlucky user who
+/// retries would count many times. So a monitor that counts [per key](crate::Monitor::per_key) gets
+/// its events from a ledger, which passes each key's first event at a weight and drops the rest.
 ///
-/// Nor is the coin tossed anew when the weight rises: a key that was the canary's at 1 % is the canary's
-/// at 5 %, and tells nothing there. A key that was stable's at 1 % is the canary's at 5 % with
-/// probability 4/99, not 5/100. The ledger remembers in which range a key's bucket must lie and counts
-/// its next event with the [`Coin`] that this leaves. (Counting with the weight itself would let one
-/// unlucky key of the canary's count at each weight: over steps of 1 % and 5 % a bet on a rate 100 times
-/// as high would make 8.9 out of 1 on average, although the canary is no worse.)
+/// Nor is the coin tossed anew when the weight rises: a key that was the canary's at 1 % is the
+/// canary's at 5 %, and tells nothing there. A key that was stable's at 1 % is the canary's at 5 %
+/// with probability 4/99, not 5/100. The ledger remembers in which range a key's bucket must lie
+/// and counts its next event with the [`Coin`] that this leaves. (Counting with the weight itself
+/// would let one unlucky key of the canary's count at each weight: over steps of 1 % and 5 % a bet
+/// on a rate 100 times as high would make 8.9 out of 1 on average, although the canary is no
+/// worse.)
 ///
-/// Only adverse calls need to be recorded. A second ledger that is told of all calls, or of those whose
-/// key falls into a sample, feeds [`Observation::with_seen_keys`](crate::Observation::with_seen_keys),
-/// without which a monitor per key cannot tell how rare its events are.
+/// Only adverse calls need to be recorded. A second ledger that is told of all calls, or of those
+/// whose key falls into a sample, feeds
+/// [`Observation::with_seen_keys`](crate::Observation::with_seen_keys), without which a monitor per
+/// key cannot tell how rare its events are.
 ///
 /// Keep one ledger for the whole rollout: replicas send it the keys for which their own said
 /// [`Counted::First`], since a key that moves between replicas would count on each.
@@ -60,8 +62,8 @@ struct Known {
 impl KeyLedger {
     /// A ledger of at most `capacity` keys. Each takes some 40 bytes.
     ///
-    /// When it is full, keys it knows count on and new ones do not. Which keys those are depends on the
-    /// order of their first events only, so that the comparison stays fair.
+    /// When it is full, keys it knows count on and new ones do not. Which keys those are depends on
+    /// the order of their first events only, so that the comparison stays fair.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self { capacity, keys: BTreeMap::new(), counts: KeyCounts::default(), refused: 0 }

@@ -12,8 +12,8 @@ pub struct Levels {
 impl Levels {
     /// - `alpha`: the probability, over a whole rollout, that a canary which is not worse is called
     ///   degraded by any of the deciding monitors.
-    /// - `beta`: the probability, over a whole rollout, that a canary which is not good enough is called
-    ///   healthy.
+    /// - `beta`: the probability, over a whole rollout, that a canary which is not good enough is
+    ///   called healthy.
     ///
     /// # Errors
     ///

@@ -1,13 +1,13 @@
 //! The judge of a canary release: counts in, an anytime-valid verdict out.
 //!
-//! A canary gets a small share of the calls, and some of them go badly. Whether that is the canary's
-//! fault or chance is what this crate says, and when it cannot say it, it says so. One may ask after
-//! every call: a canary that is not worse than stable is called degraded with probability `alpha` at
-//! most over the *whole rollout*, however often one looks, whatever the rates are, and also if something
-//! that both channels depend on fails.
+//! A canary gets a small share of the calls, and some of them go badly. Whether that is the
+//! canary's fault or chance is what this crate says, and when it cannot say it, it says so. One may
+//! ask after every call: a canary that is not worse than stable is called degraded with probability
+//! `alpha` at most over the *whole rollout*, however often one looks, whatever the rates are, and
+//! also if something that both channels depend on fails.
 //!
-//! The [guide] explains it to people who never took statistics; [`Evidence`] has the definitions and
-//! their sources.
+//! The [guide] explains it to people who never took statistics; [`Evidence`] has the definitions
+//! and their sources.
 //!
 //! # Example
 //!
@@ -82,8 +82,9 @@
 //!
 //! # What it does not do
 //!
-//! It reads no clock, draws no random number (but for the simulator, from a seed) and does no I/O. It
-//! neither sets weights nor rolls back: that is the rollout's. It compares one canary with one stable.
+//! It reads no clock, draws no random number (but for the simulator, from a seed) and does no I/O.
+//! It neither sets weights nor rolls back: that is the rollout's. It compares one canary with one
+//! stable.
 
 mod coin;
 mod comparison;

@@ -59,8 +59,8 @@ impl Margins {
     ///
     /// # Errors
     ///
-    /// If `worse.ratio` or `good.ratio` is below 1 or above 1000, `worse.rate` is not above 0 and below
-    /// 0.9 (the highest rate that is bet on), or `good.rate` is not above 0 and below 1.
+    /// If `worse.ratio` or `good.ratio` is below 1 or above 1000, `worse.rate` is not above 0 and
+    /// below 0.9 (the highest rate that is bet on), or `good.rate` is not above 0 and below 1.
     ///
     /// # Example
     ///

@@ -74,8 +74,8 @@ impl Monitor {
 
     /// Watches whether calls are split as the weight asks. Margins do not apply.
     ///
-    /// It is degraded if the assignment itself is broken. It is healthy once the odds of the canary are
-    /// known to be within a quarter of those asked, which no promotion waits for.
+    /// It is degraded if the assignment itself is broken. It is healthy once the odds of the canary
+    /// are known to be within a quarter of those asked, which no promotion waits for.
     #[must_use]
     pub fn share() -> Self {
         Self::new("share", Measure::Share, Margins::FAILURES)

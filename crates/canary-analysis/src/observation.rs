@@ -6,7 +6,8 @@ use crate::{keys::KeyCounts, tick::Tick};
 
 /// What was counted since the judge last looked.
 ///
-/// A restart of the process begins its counts anew: the first observation after it starts from an empty
+/// A restart of the process begins its counts anew: the first observation after it starts from an
+/// empty
 /// [`Snapshot`], and the evidence from the stored state.
 ///
 /// # Example
@@ -48,8 +49,8 @@ impl Observation {
     ///
     /// # Errors
     ///
-    /// If a count is lower than it was in `earlier`. The error names it. Nothing was observed then; a
-    /// process that started anew is the usual reason, and an empty `earlier` the answer.
+    /// If a count is lower than it was in `earlier`. The error names it. Nothing was observed then;
+    /// a process that started anew is the usual reason, and an empty `earlier` the answer.
     pub fn between(earlier: &Snapshot, now: &Snapshot) -> Result<Self, CountsWentBackwards> {
         now.since(earlier).map(Self::of)
     }

@@ -8,12 +8,12 @@ use crate::{
 
 /// A bet on which channel an event came from: an e-process against `rate_c = null * rate_s`.
 ///
-/// Given that one event happened, it was the canary's with probability `p = w*null / (w*null + 1 - w)`,
-/// whatever the rates are. Each alternative `r = null * factor` makes that `q`. The evidence is the mean
-/// of the alternatives' likelihood ratios.
+/// Given that one event happened, it was the canary's with probability `p = w*null / (w*null + 1 -
+/// w)`, whatever the rates are. Each alternative `r = null * factor` makes that `q`. The evidence
+/// is the mean of the alternatives' likelihood ratios.
 ///
-/// Only the number of events of each channel at each coin is kept. They are integers: the order and the
-/// pieces in which events arrive cannot matter, not even in the last digit.
+/// Only the number of events of each channel at each coin is kept. They are integers: the order and
+/// the pieces in which events arrive cannot matter, not even in the last digit.
 #[derive(Clone, Debug)]
 pub(crate) struct OddsBet<const N: usize> {
     null: f64,
@@ -101,8 +101,8 @@ impl<const N: usize> OddsBet<N> {
 
     /// `ln(q/p)` and `ln((1-q)/(1-p))` of each alternative.
     ///
-    /// Both are written as `ln(1 + x)`, so that the one that is nearly nothing, the canary's at a weight
-    /// near 1 and stable's at one near 0, keeps its digits.
+    /// Both are written as `ln(1 + x)`, so that the one that is nearly nothing, the canary's at a
+    /// weight near 1 and stable's at one near 0, keeps its digits.
     fn weights(&self, coin: Coin) -> PerChannel<[f64; N]> {
         let (w, v) = (coin.probability(), coin.complement());
         let under_null = w * self.null;
@@ -117,8 +117,8 @@ impl<const N: usize> OddsBet<N> {
     }
 }
 
-/// How many times worse than allowed the canary may be. Small factors find small harm in many events,
-/// large ones find large harm in few; 100 makes two failures enough at a weight of 1 %.
+/// How many times worse than allowed the canary may be. Small factors find small harm in many
+/// events, large ones find large harm in few; 100 makes two failures enough at a weight of 1 %.
 pub(crate) const WORSE: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// How many times better than the margin the canary may be.

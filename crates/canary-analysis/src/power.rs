@@ -12,11 +12,11 @@ use crate::{
 ///
 /// # Method
 ///
-/// For each moment of the plan the numbers of adverse events are put at their bad end: as few of the
-/// canary's and as many of stable's as leave 95 % probability in all, given that events come
+/// For each moment of the plan the numbers of adverse events are put at their bad end: as few of
+/// the canary's and as many of stable's as leave 95 % probability in all, given that events come
 /// independently of each other. If even then the evidence suffices, the regression is found by that
-/// moment with a probability of at least 95 %. For the proof that a canary is good the bad end is the
-/// other one. No random numbers are drawn: the same question has the same answer.
+/// moment with a probability of at least 95 %. For the proof that a canary is good the bad end is
+/// the other one. No random numbers are drawn: the same question has the same answer.
 ///
 /// # Example
 ///
@@ -48,13 +48,13 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// A forecast for a service of `calls_per_second`, of which the part `base_rate` is adverse, under a
-    /// plan of weights and how long each lasts, judged by one of `deciding` monitors.
+    /// A forecast for a service of `calls_per_second`, of which the part `base_rate` is adverse,
+    /// under a plan of weights and how long each lasts, judged by one of `deciding` monitors.
     ///
     /// # Errors
     ///
-    /// If the calls are not above 0 and finite, the rate is not at least 0 and below 1, or the plan is
-    /// empty or longer than a year.
+    /// If the calls are not above 0 and finite, the rate is not at least 0 and below 1, or the plan
+    /// is empty or longer than a year.
     pub fn try_new(
         calls_per_second: f64,
         base_rate: f64,
@@ -210,7 +210,8 @@ fn quantile(mean: f64, probability: f64) -> f64 {
     }
     // There is no distribution of a mean of zero, and nothing to expect.
     let Ok(poisson) = Poisson::new(mean) else { return 0.0 };
-    // `Poisson::inverse_cdf` panics where the distribution function is not monotone in its last digit.
+    // `Poisson::inverse_cdf` panics where the distribution function is not monotone in its last
+    // digit.
     let (mut low, mut high) = (0, whole(mean + 10.0 * mean.sqrt() + 20.0));
     while low < high {
         let middle = u64::midpoint(low, high);

@@ -6,13 +6,14 @@ use crate::{coin::Coin, evidence::add, float::float, interval::RatioInterval, od
 ///
 /// # Method
 ///
-/// Every call is a toss with the known coin of its weight. The e-process bets that the odds are some
-/// factor off, up or down, and is at most 1 on average while calls are assigned by the weight, each by
-/// itself. A split that is broken makes every comparison of the channels worthless, so the rollout has
-/// to stop. Sticky users are not calls: count each key once, see [`KeyLedger`](crate::KeyLedger).
+/// Every call is a toss with the known coin of its weight. The e-process bets that the odds are
+/// some factor off, up or down, and is at most 1 on average while calls are assigned by the weight,
+/// each by itself. A split that is broken makes every comparison of the channels worthless, so the
+/// rollout has to stop. Sticky users are not calls: count each key once, see
+/// [`KeyLedger`](crate::KeyLedger).
 ///
-/// Source: Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data" (NeurIPS 2022); the
-/// mixture over factors is ours, so that the odds may be compared over changes of the weight.
+/// Source: Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data" (NeurIPS 2022);
+/// the mixture over factors is ours, so that the odds may be compared over changes of the weight.
 #[derive(Clone, Debug)]
 pub struct ShareEvidence {
     pub(crate) odds: OddsBet<12>,

@@ -6,8 +6,8 @@ use crate::float::float;
 
 /// From which time on a call is slow.
 ///
-/// The limit must not depend on the calls it judges, and is always the edge of a [`LatencyBucket`], so
-/// that the number of calls above it is exact.
+/// The limit must not depend on the calls it judges, and is always the edge of a [`LatencyBucket`],
+/// so that the number of calls above it is exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlowLimit(Kind);
 
@@ -48,8 +48,8 @@ impl SlowLimit {
     ///
     /// # Errors
     ///
-    /// If `quantile` is not at least 0.5 and at most 0.999. Below, most calls would be slow; above, the
-    /// limit would rest on a few of them.
+    /// If `quantile` is not at least 0.5 and at most 0.999. Below, most calls would be slow; above,
+    /// the limit would rest on a few of them.
     pub fn stable_quantile(quantile: f64) -> Result<Self, SlowLimitError> {
         if (0.5..=0.999).contains(&quantile) {
             Ok(Self(Kind::StableQuantile(quantile)))

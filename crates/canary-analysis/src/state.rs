@@ -16,8 +16,8 @@ mod evidence_state;
 
 /// All the evidence of a [`Judge`], to be stored, so that a restart goes on with it.
 ///
-/// It holds counts only, as integers, and the levels and margins, by which a judge recognizes the state
-/// of another plan. With the feature `serde` it can be written in any format.
+/// It holds counts only, as integers, and the levels and margins, by which a judge recognizes the
+/// state of another plan. With the feature `serde` it can be written in any format.
 ///
 /// # Example
 ///
@@ -84,13 +84,13 @@ impl Judge {
 
     /// A judge that goes on with stored evidence.
     ///
-    /// The plan must be the one under which the evidence was collected: with margins or levels chosen
-    /// after the fact the promised error rates would not hold.
+    /// The plan must be the one under which the evidence was collected: with margins or levels
+    /// chosen after the fact the promised error rates would not hold.
     ///
     /// # Errors
     ///
-    /// If no judge can work with the monitors, or the evidence is not theirs. Every error names what
-    /// differs.
+    /// If no judge can work with the monitors, or the evidence is not theirs. Every error names
+    /// what differs.
     pub fn try_resume(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,

@@ -4,9 +4,9 @@ use canary_core::{Channel, PerChannel, Weight};
 
 /// What was counted in some stretch of time at one weight.
 ///
-/// A tick never spans a change of the weight: a call belongs to the weight at which it was assigned,
-/// however long it lasts. An *adverse* event is a call that went badly, in whatever sense its monitor
-/// watches.
+/// A tick never spans a change of the weight: a call belongs to the weight at which it was
+/// assigned, however long it lasts. An *adverse* event is a call that went badly, in whatever sense
+/// its monitor watches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Tick {
     weight: Weight,
@@ -38,7 +38,8 @@ impl Tick {
     ///
     /// # Errors
     ///
-    /// If a count is lower than it was in `earlier`, or the adverse events grew by more than the calls.
+    /// If a count is lower than it was in `earlier`, or the adverse events grew by more than the
+    /// calls.
     pub fn since(&self, earlier: &Self) -> Result<Self, TickError> {
         let less = |count, now: PerChannel<u64>, then: PerChannel<u64>| {
             let mut difference = PerChannel::default();

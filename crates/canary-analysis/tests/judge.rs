@@ -63,7 +63,8 @@ fn one_channel_empty_is_inconclusive() {
     assert_eq!(no_canary.verdict, Verdict::Inconclusive);
     assert!(no_canary.to_string().ends_with("no canary calls yet, 12,345 of stable's"));
 
-    // A canary that fails while stable has had no call at this weight is no comparison, but for chance.
+    // A canary that fails while stable has had no call at this weight is no comparison, but for
+    // chance.
     let no_stable =
         judged(Monitor::failures(), snapshot(Weight::from_percent(99), calls(0, 0), calls(0, 20)));
     assert_eq!(no_stable.verdict, Verdict::Inconclusive);

@@ -21,7 +21,8 @@ pub fn pictures() -> [Picture; 2] {
     ]
 }
 
-/// The odds against chance in the course of an hour, of canaries as good as stable and of worse ones.
+/// The odds against chance in the course of an hour, of canaries as good as stable and of worse
+/// ones.
 fn evidence() -> String {
     let mut svg = opened(
         "The odds against chance, minute by minute: ten canaries as good as stable, ten worse",

@@ -41,8 +41,9 @@ pub fn fixed_threshold() -> FixedThreshold {
     FixedThreshold::new(0.01, 5)
 }
 
-/// The Mann-Whitney test each minute, over the failure rates of the minutes so far, as Kayenta's judge
-/// does with its time series: two-sided, at a confidence of 98 %, and the canary's rates are higher.
+/// The Mann-Whitney test each minute, over the failure rates of the minutes so far, as Kayenta's
+/// judge does with its time series: two-sided, at a confidence of 98 %, and the canary's rates are
+/// higher.
 #[must_use]
 pub fn mann_whitney() -> MannWhitney {
     MannWhitney::new(Direction::Increase)

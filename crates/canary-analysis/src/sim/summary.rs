@@ -109,8 +109,8 @@ impl Summary {
 pub struct Median {
     /// The median.
     pub median: f64,
-    /// Its Monte-Carlo error: half of the distance between the values that are one standard deviation of
-    /// the rank below and above it.
+    /// Its Monte-Carlo error: half of the distance between the values that are one standard
+    /// deviation of the rank below and above it.
     pub error: f64,
 }
 

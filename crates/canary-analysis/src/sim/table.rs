@@ -69,7 +69,8 @@ pub fn table(runs: u32) -> Report {
     report
 }
 
-/// False rollbacks of this crate's judge where canary and stable are the same, and proofs that they are.
+/// False rollbacks of this crate's judge where canary and stable are the same, and proofs that they
+/// are.
 #[must_use]
 pub fn false_rollbacks(runs: u32) -> Report {
     let mut report = Report::new(

@@ -7,7 +7,8 @@ use crate::keys::KeyLedger;
 
 /// What comes in, and how it goes.
 ///
-/// Calls arrive at random at a steady rate. Each is the canary's with the probability of the weight.
+/// Calls arrive at random at a steady rate. Each is the canary's with the probability of the
+/// weight.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
     calls_per_second: f64,

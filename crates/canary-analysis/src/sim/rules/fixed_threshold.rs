@@ -13,8 +13,8 @@ pub struct FixedThreshold {
 }
 
 impl FixedThreshold {
-    /// At most the part `most` of a minute's calls may fail; the `checks`th minute in which more do rolls
-    /// back.
+    /// At most the part `most` of a minute's calls may fail; the `checks`th minute in which more do
+    /// rolls back.
     #[must_use]
     pub const fn new(most: f64, checks: u32) -> Self {
         Self { most, checks_left: checks, calls: 0, failures: 0 }

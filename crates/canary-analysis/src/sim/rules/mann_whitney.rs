@@ -62,8 +62,8 @@ impl Rule for MannWhitney {
     }
 }
 
-/// The two-sided p-value of `canary` being higher, by the normal approximation with ties corrected; 1 if
-/// it is lower.
+/// The two-sided p-value of `canary` being higher, by the normal approximation with ties corrected;
+/// 1 if it is lower.
 fn p_value(stable: &[f64], canary: &[f64]) -> f64 {
     let (n, m) = (float(stable.len() as u64), float(canary.len() as u64));
     let wins: f64 = canary
