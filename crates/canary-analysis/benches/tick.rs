@@ -54,7 +54,7 @@ fn main() {
     let weight = Weight::from_percent(10);
     let judge = Judge::try_new(Levels::default(), [Monitor::failures()]).expect("it decides");
     // Nothing is counted, so that it reads the counts with every third call and never trips.
-    let guard = judge.guard(Snapshot::default).expect("failures decide");
+    let guard = judge.guard(Snapshot::default(), Snapshot::default).expect("failures decide");
     report("a failed call at the guard", || drop(guard.canary_failed(black_box(weight))));
     assert!(!guard.is_tripped(), "nothing has failed");
     assert!(feed < MOST && judged < MOST, "a tick took {feed:?}, {judged:?} with its weighing");

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # How to wire it
 ///
-/// 1. Make it from the judge, with a function that reads the live counts.
+/// 1. Make it from the judge, with a function that reads the live counts (`CanaryHandle::counts`).
 /// 2. Call [`canary_failed`](Self::canary_failed) whenever a call of the canary's has failed or was
 ///    spilled, *after* it was counted. If it returns a [`Trip`], halt the canary: it does so once.
 /// 3. After each tick call [`follow`](Self::follow) with the judge and the snapshot it has
@@ -47,7 +47,7 @@ use crate::{
 /// # } };
 /// let judge = Judge::try_new(Levels::default(), [Monitor::failures()])?;
 /// let read = move || live.lock().unwrap().clone();
-/// let guard = Arc::new(judge.guard(read).expect("failures decide"));
+/// let guard = Arc::new(judge.guard(Snapshot::default(), read).expect("failures decide"));
 ///
 /// let halted = Arc::new(Mutex::new(None));
 /// let on_canary_failure = {
@@ -82,26 +82,24 @@ pub struct Guard<R> {
 
 /// The evidence, and the counts up to which it goes.
 #[derive(Debug)]
-struct Known {
-    comparison: Comparison,
-    until: Snapshot,
+pub(crate) struct Known {
+    pub(crate) comparison: Comparison,
+    pub(crate) until: Snapshot,
 }
 
 impl<R: Fn() -> Snapshot> Guard<R> {
-    pub(crate) fn new(read: R, monitor: &str, comparison: Comparison, threshold: f64) -> Self {
+    pub(crate) fn new(read: R, monitor: &str, known: Known, threshold: f64) -> Self {
         Self {
             read,
             monitor: monitor.to_owned(),
             threshold,
             tripped: AtomicBool::new(false),
             pending: AtomicU64::new(0),
-            known: Mutex::new(Known { comparison, until: Snapshot::default() }),
+            known: Mutex::new(known),
         }
     }
 
     /// Takes over the judge's evidence, which goes up to the counts of `until`.
-    ///
-    /// A guard made from a judge that has observed nothing knows as much as that judge.
     pub fn follow(&self, judge: &Judge, until: Snapshot) {
         let Some(comparison) = judge.comparison(&self.monitor) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +110,8 @@ impl<R: Fn() -> Snapshot> Guard<R> {
     ///
     /// Returns a [`Trip`] the first time that the evidence suffices, and never again.
     ///
-    /// It never waits: if another thread is looking, that thread looks once more on its behalf.
+    /// It never waits: if another thread is looking, that thread looks once more on its behalf. A
+    /// failure that meets [`follow`](Self::follow) is looked at with the next one.
     pub fn canary_failed(&self, weight: Weight) -> Option<Trip> {
         // Sequentially consistent, like the load after the lock is released: either the thread that
         // holds the lock sees this failure there, or this thread finds the lock free.

@@ -6,7 +6,7 @@ use crate::{
     comparison::Comparison,
     evidence::Evidence,
     finding::Finding,
-    guard::Guard,
+    guard::{Guard, Known},
     levels::Levels,
     monitor::{Measure, Monitor, Role, Unit},
     observation::Observation,
@@ -141,16 +141,18 @@ impl Judge {
     }
 
     /// A guard that lets canary calls which fail update the evidence at once, given how to `read`
-    /// the live counts.
+    /// the live counts and `until` which snapshot of them the judge has observed: an empty one at
+    /// first, and after a restart.
     ///
     /// None if no deciding monitor counts the failures of all calls: the guard watches nothing
     /// else.
     #[must_use]
-    pub fn guard<R: Fn() -> Snapshot>(&self, read: R) -> Option<Guard<R>> {
+    pub fn guard<R: Fn() -> Snapshot>(&self, until: Snapshot, read: R) -> Option<Guard<R>> {
         let slot = self.guarded()?;
         let Record::Comparison(comparison) = &slot.record else { return None };
         let threshold = worse_threshold(self.levels, self.deciding());
-        Some(Guard::new(read, slot.monitor.name(), (**comparison).clone(), threshold))
+        let known = Known { comparison: (**comparison).clone(), until };
+        Some(Guard::new(read, slot.monitor.name(), known, threshold))
     }
 
     /// The monitors, in the order in which they were given.

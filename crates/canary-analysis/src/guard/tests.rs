@@ -31,7 +31,7 @@ impl Live {
 
     fn guard(&self, judge: &Judge) -> Guard<impl Fn() -> Snapshot + use<>> {
         let live = self.clone();
-        judge.guard(move || live.read()).unwrap()
+        judge.guard(Snapshot::default(), move || live.read()).unwrap()
     }
 }
 
@@ -85,6 +85,21 @@ fn evidence_of_the_judge_is_not_counted_twice() {
     live.count(Channel::Canary, 0, 1);
     let trip = guard.canary_failed(weight).unwrap();
     assert_eq!(trip.evidence.adverse().canary, 3);
+}
+
+#[test]
+fn a_guard_made_later_knows_what_the_judge_has_observed() {
+    let weight = Weight::from_percent(10);
+    let live = Live::at(weight);
+    let mut judge = judge();
+    live.count(Channel::Canary, 0, 2);
+    let now = live.read();
+    judge.observe(&Observation::between(&Snapshot::default(), &now).unwrap());
+
+    let source = live.clone();
+    let guard = judge.guard(now, move || source.read()).unwrap();
+    live.count(Channel::Canary, 0, 1);
+    assert_eq!(guard.canary_failed(weight).unwrap().evidence.adverse().canary, 3);
 }
 
 #[test]
