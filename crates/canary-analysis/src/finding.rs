@@ -14,6 +14,7 @@ use crate::{
 ///
 /// It prints as one sentence for people. No number in it is ever NaN.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Finding {
     /// The monitor's name.
@@ -21,10 +22,13 @@ pub struct Finding {
     /// Whether it decides.
     pub role: Role,
     /// Its verdict.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::verdict"))]
     pub verdict: Verdict,
     /// Calls (feedback, occasions) that were compared; picks, if the monitor watches the share.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::per_channel"))]
     pub calls: PerChannel<u64>,
     /// Those that went badly; keys that met one, if the monitor counts per key.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::per_channel"))]
     pub adverse: PerChannel<u64>,
     /// The canary's adverse rate as a multiple of stable's.
     pub ratio: RatioInterval,
@@ -38,8 +42,11 @@ pub struct Finding {
     pub slow_limit: Option<Duration>,
     /// Events that a full ledger of keys could not count.
     pub refused_keys: u64,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) measure: Measure,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) unit: Unit,
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) margins: Margins,
 }
 
@@ -81,6 +88,7 @@ impl fmt::Display for Finding {
 
 /// How strong evidence is, and how strong it must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Strength {
     /// The natural logarithm of the e-value.
@@ -112,6 +120,7 @@ impl Strength {
 
 /// The canary's share of calls, asked and seen, each `0.0..=1.0`.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Split {
     /// What the weights asked for.

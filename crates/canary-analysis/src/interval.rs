@@ -16,6 +16,7 @@ use crate::{
 /// together, with probability `1 - alpha` at least: one may look at any time and as often as one
 /// likes.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct RatioInterval {
     /// The ratio under which the counts are the most likely; none before the first adverse event,

@@ -214,9 +214,11 @@ fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdic
 ///
 /// It prints as one sentence for people.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Judgment {
     /// Degraded if a deciding monitor says so; healthy if all of them are, the share apart.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::verdict"))]
     pub verdict: Verdict,
     /// What each monitor found, in the order in which the judge was given them.
     pub findings: Vec<Finding>,

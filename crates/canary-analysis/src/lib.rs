@@ -77,7 +77,7 @@
 //!
 //! | feature | adds |
 //! |---|---|
-//! | `serde` | storing [`JudgeState`] and [`KeyLedger`] in any format |
+//! | `serde` | storing [`JudgeState`] and [`KeyLedger`] in any format, and writing a [`Judgment`] |
 //! | `sim` | the simulator, module `sim` |
 //!
 //! # What it does not do
@@ -102,6 +102,8 @@ mod monitor;
 mod observation;
 mod odds;
 mod power;
+#[cfg(feature = "serde")]
+mod serialize;
 mod share;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -182,6 +182,7 @@ pub enum Measure {
 
 /// Whether a [`Monitor`] has a say.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Role {
     /// Its verdict counts towards the overall one.

@@ -83,6 +83,20 @@ fn evidence_of_another_plan_is_refused_by_name() {
 }
 
 #[test]
+fn a_judgment_is_written_with_the_words_of_the_house() {
+    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
+    judge.observe(&difference(Weight::from_percent(9)));
+    let written = serde_json::to_value(judge.judgment()).unwrap();
+    assert_eq!(written["verdict"], "inconclusive");
+    let failures = &written["findings"][0];
+    assert_eq!(failures["monitor"], "failures");
+    assert_eq!(failures["role"], "decides");
+    assert_eq!(failures["calls"]["canary"], 90);
+    assert!(failures["ratio"]["lower"].as_f64().unwrap() > 0.0);
+    assert!(failures["worse"]["log_e"].is_f64());
+}
+
+#[test]
 fn corrupt_counts_are_refused_by_name() {
     let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
     judge.observe(&difference(Weight::from_percent(5)));
