@@ -62,8 +62,9 @@ impl Slot {
                 let ended = calls.iter().map(|epoch| of_both(epoch, answered));
                 let adverse = observation.keys.get(self.monitor.name());
                 compare_keys(comparison, ended, adverse, &observation.seen);
-                let refused = adverse.map_or(0, |keys| keys.refused) + observation.seen.refused;
-                self.refused = self.refused.saturating_add(refused);
+                for refused in [adverse.map_or(0, |keys| keys.refused), observation.seen.refused] {
+                    self.refused = self.refused.saturating_add(refused);
+                }
             }
         }
     }

@@ -74,8 +74,8 @@ pub fn table(runs: u32) -> Report {
 #[must_use]
 pub fn false_rollbacks(runs: u32) -> Report {
     let mut report = Report::new(
-        &format!("The judge on canaries that are no worse (alpha = 1 %), {runs} rollouts each"),
-        &["errors", "calls/s", "false rollbacks", "proven good", "canary calls until then"],
+        &format!("The judge on canaries as good as stable, alpha = 1 %, {runs} rollouts each"),
+        &["errors", "calls/s", "rolled back", "proven good", "canary calls until then"],
     );
     let mut seed = 100;
     let mut add =
@@ -106,7 +106,7 @@ pub fn false_rollbacks(runs: u32) -> Report {
     add(&mut report, "0.05 %, sticky, 40 users of 20,000 fail", sticky, "50", true);
     add(&mut report, "the same, judged per call: wrong", sticky, "50", false);
     let margin = Traffic::new(50.0, 0.005).with_canary_failures(0.01);
-    add(&mut report, "0.5 % -> 1 %, at the margin of good", margin, "50", false);
+    add(&mut report, "0.5 % -> 1 %: worse, and at the margin of good", margin, "50", false);
     report
 }
 
