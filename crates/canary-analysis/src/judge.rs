@@ -87,7 +87,7 @@ impl Judge {
     ///
     /// A canary that breaks late has evidence in its favor to use up first. With fresh starts one
     /// that fails every call from the beginning of the step of 50 % on, while stable fails 1 %,
-    /// harms 27 users instead of 103 (median of simulated rollouts of an hour). What is found from
+    /// harms 26 users instead of 103 (median of simulated rollouts of an hour). What is found from
     /// the beginning is found later by the time it takes the odds to grow by a ninth, and `alpha`
     /// stays what it is.
     #[must_use]
