@@ -50,6 +50,7 @@ impl Epoch {
                 PerChannel::from_fn(|channel| Lifeline::new(StdArc::clone(&self.stages[channel])));
             SharedTally::new(Tally::new(StdArc::clone(&self.config), self.weight, lifelines))
         });
+        #[cfg_attr(not(canary_loom), expect(clippy::needless_borrow, reason = "loom's is boxed"))]
         SharedTally::clone(&tally)
     }
 

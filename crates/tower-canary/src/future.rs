@@ -171,7 +171,7 @@ where
     C: Service<Request<ReqBody>>,
 {
     #[cfg(feature = "axum")]
-    if let Some(rematch) = call.as_ref().and_then(|call| call.config().rematch.as_ref()) {
+    if let Some(rematch) = call.as_ref().and_then(Call::rematch) {
         rematch.prepare(&mut request);
     }
     #[cfg(not(feature = "axum"))]

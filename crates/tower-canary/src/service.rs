@@ -13,6 +13,7 @@ use crate::{
     ResponseFuture,
     call::Call,
     future::{Spill, State, call_canary, call_stable},
+    layer::Position,
     span::CallSpan,
     switch::Switch,
 };
@@ -28,6 +29,7 @@ pub struct CanaryService<S, C> {
     stable: S,
     canary: C,
     switch: Arc<Switch>,
+    position: Position,
     readiness: Readiness,
 }
 
@@ -43,8 +45,8 @@ enum Readiness {
 }
 
 impl<S, C> CanaryService<S, C> {
-    pub(crate) const fn new(stable: S, canary: C, switch: Arc<Switch>) -> Self {
-        Self { stable, canary, switch, readiness: Readiness::Unknown }
+    pub(crate) const fn new(stable: S, canary: C, switch: Arc<Switch>, position: Position) -> Self {
+        Self { stable, canary, switch, position, readiness: Readiness::Unknown }
     }
 }
 
@@ -89,7 +91,7 @@ where
         let bucket = Bucket::from_random(rand::rng().next_u32());
         let (tally, channel) = self.switch.assign(bucket);
         let at_full_weight = tally.weight == Weight::FULL;
-        let call = Call::new(tally, channel, &request);
+        let call = Call::new(tally, channel, self.position, &request);
         call.tag_request(request.extensions_mut());
         let span = CallSpan::new(&call);
         let mut call = Some(call);
@@ -164,13 +166,13 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
 /// A clone starts unready: readiness is a reservation, and belongs to the one who made it.
 impl<S: Clone, C: Clone> Clone for CanaryService<S, C> {
     fn clone(&self) -> Self {
-        Self::new(self.stable.clone(), self.canary.clone(), Arc::clone(&self.switch))
+        Self::new(self.stable.clone(), self.canary.clone(), Arc::clone(&self.switch), self.position)
     }
 }
 
 impl<S, C> fmt::Debug for CanaryService<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stable: _, canary: _, switch, readiness } = self;
+        let Self { stable: _, canary: _, switch, position: _, readiness } = self;
         f.debug_struct("CanaryService")
             .field("name", &switch.config().name)
             .field("weight", &switch.weight())

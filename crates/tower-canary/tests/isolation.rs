@@ -132,7 +132,7 @@ async fn a_canary_that_panics_fails_its_own_calls_and_no_others() {
         let service = layer.layer(stable());
         for _ in 0..CALLS {
             let response = service.clone().oneshot(Request::new(())).await.unwrap();
-            match &*response.headers()["x-canary-channel"].as_bytes() {
+            match response.headers()["x-canary-channel"].as_bytes() {
                 b"stable" => assert_eq!(response.status(), StatusCode::OK),
                 _ => assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR),
             }
