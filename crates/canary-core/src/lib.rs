@@ -27,6 +27,7 @@ mod latencies;
 mod name;
 mod outcome;
 mod snapshot;
+mod verdict;
 mod weight;
 
 pub use self::{
@@ -37,5 +38,6 @@ pub use self::{
     name::{CanaryName, InvalidName, ReleaseId},
     outcome::Outcome,
     snapshot::{EpochCounts, Snapshot},
+    verdict::Verdict,
     weight::{ParseWeightError, Weight, WeightRangeError},
 };

@@ -9,6 +9,7 @@ use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header}
 use crate::{
     Assignment, Class, HeadClass, Protocol,
     config::Config,
+    layer::Position,
     lifeline::Lifeline,
     protocol::grpc_timeout,
     tally::{Account, SharedTally},
@@ -25,6 +26,8 @@ pub(crate) struct Call {
     upgrade: Option<Arc<Upgrade>>,
     channel: Channel,
     account: Account,
+    #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum has routers"))]
+    position: Position,
     protocol: Protocol,
     method: BodyRule,
     /// None until the head of the response came.
@@ -46,7 +49,12 @@ enum BodyRule {
 
 impl Call {
     /// Takes over a call that was just picked for `channel`.
-    pub(crate) fn new<B>(tally: SharedTally, channel: Channel, request: &Request<B>) -> Self {
+    pub(crate) fn new<B>(
+        tally: SharedTally,
+        channel: Channel,
+        position: Position,
+        request: &Request<B>,
+    ) -> Self {
         let method = match *request.method() {
             Method::HEAD => BodyRule::Never,
             Method::CONNECT => BodyRule::Tunnel,
@@ -66,6 +74,7 @@ impl Call {
             upgrade: may_upgrade.then(Arc::default),
             channel,
             account: Account::Evidence,
+            position,
             protocol,
             method,
             class: None,
@@ -76,6 +85,14 @@ impl Call {
 
     pub(crate) fn config(&self) -> &Config {
         &self.tally.config
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn rematch(&self) -> Option<&crate::axum::Rematch> {
+        match self.position {
+            Position::Anywhere => self.config().rematch.as_ref(),
+            Position::AroundRouter => None,
+        }
     }
 
     pub(crate) const fn channel(&self) -> Channel {

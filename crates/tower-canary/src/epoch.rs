@@ -45,14 +45,13 @@ impl Epoch {
     /// The tally of the calling thread's shard.
     pub(crate) fn tally(&self) -> SharedTally {
         let shard = shard_of_this_thread() % self.tallies.len();
-        self.tallies[shard]
-            .get_or_init(|| {
-                let lifelines = PerChannel::from_fn(|channel| {
-                    Lifeline::new(StdArc::clone(&self.stages[channel]))
-                });
-                SharedTally::new(Tally::new(StdArc::clone(&self.config), self.weight, lifelines))
-            })
-            .clone()
+        let tally = self.tallies[shard].get_or_init(|| {
+            let lifelines =
+                PerChannel::from_fn(|channel| Lifeline::new(StdArc::clone(&self.stages[channel])));
+            SharedTally::new(Tally::new(StdArc::clone(&self.config), self.weight, lifelines))
+        });
+        #[cfg_attr(not(canary_loom), expect(clippy::needless_borrow, reason = "loom's is boxed"))]
+        SharedTally::clone(&tally)
     }
 
     /// Asks the open calls of `channel` to end.

@@ -171,7 +171,7 @@ where
     C: Service<Request<ReqBody>>,
 {
     #[cfg(feature = "axum")]
-    if let Some(rematch) = call.as_ref().and_then(|call| call.config().rematch.as_ref()) {
+    if let Some(rematch) = call.as_ref().and_then(Call::rematch) {
         rematch.prepare(&mut request);
     }
     #[cfg(not(feature = "axum"))]
@@ -179,7 +179,8 @@ where
     catch(|| canary.call(request))
 }
 
-fn call_stable<S: Service<Req>, Req>(
+/// Calls stable, which is ready for it. A panic unwinds through us; the call finds it when dropped.
+pub(crate) fn call_stable<S: Service<Req>, Req>(
     stable: &mut S,
     request: Req,
     call: &mut Option<Call>,

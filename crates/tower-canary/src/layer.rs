@@ -17,6 +17,17 @@ use crate::{
 pub struct CanaryLayer<C> {
     canary: C,
     switch: Arc<Switch>,
+    position: Position,
+}
+
+/// Where a service of the layer stands among axum's routers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Position {
+    /// Anywhere: stable's router may have matched a route already.
+    Anywhere,
+    /// Around a whole router: stable's router and the canary's have the same before them.
+    #[cfg(feature = "axum")]
+    AroundRouter,
 }
 
 impl<C: 'static> CanaryLayer<C> {
@@ -45,7 +56,8 @@ impl<C: 'static> CanaryLayer<C> {
             (other, false) => (other, options),
         };
         let config = Arc::new(options.into_config(valid(name)));
-        let layer = Self { canary, switch: Arc::new(Switch::new(config, default_shards())) };
+        let switch = Arc::new(Switch::new(config, default_shards()));
+        let layer = Self { canary, switch, position: Position::Anywhere };
         layer.handle().announce();
         layer
     }
@@ -57,11 +69,18 @@ impl<C: 'static> CanaryLayer<C> {
     }
 }
 
+#[cfg(feature = "axum")]
+impl<C> CanaryLayer<C> {
+    pub(crate) fn around_router(self) -> Self {
+        Self { position: Position::AroundRouter, ..self }
+    }
+}
+
 impl<S, C: Clone> Layer<S> for CanaryLayer<C> {
     type Service = CanaryService<S, C>;
 
     fn layer(&self, stable: S) -> Self::Service {
-        CanaryService::new(stable, self.canary.clone(), Arc::clone(&self.switch))
+        CanaryService::new(stable, self.canary.clone(), Arc::clone(&self.switch), self.position)
     }
 }
 

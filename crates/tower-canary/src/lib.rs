@@ -1,4 +1,94 @@
-//! Canary releases inside the process.
+//! Canary releases inside the process: a [Tower](tower_layer) middleware for axum and tonic.
+//!
+//! You have version 2 of a router or a gRPC service, and want 0.1 % of the calls to try it: watch it,
+//! raise it, and either promote it or take it back at once, without a mesh, a gateway or a second
+//! deployment. A [`CanaryLayer`] puts the new service, the *canary*, beside the one it is applied to,
+//! *stable*, and sends each call to one of them by a weight; its [`CanaryHandle`] changes the weight
+//! while calls come in, and tells how both are doing.
+//!
+//! # axum
+//!
+//! ```
+//! # #[cfg(feature = "axum")]
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use axum::{Router, routing::get};
+//! use tower_canary::CanaryLayer;
+//!
+//! let v1 = Router::new().route("/products/{id}", get(|| async { "one" }));
+//! let v2 = Router::new().route("/products/{id}", get(|| async { "two" }));
+//!
+//! let layer = CanaryLayer::new("shop", v2); // at weight zero
+//! let canary = layer.handle(); // keep it where you decide
+//! let app: Router = v1.layer(layer);
+//! // axum::serve(listener, app.into_make_service()).await?;
+//!
+//! canary.set_weight("0.1%".parse()?)?; // the very next call on every thread sees it
+//! canary.promote()?;
+//! canary.roll_back();
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "axum"))]
+//! # fn main() {}
+//! ```
+//!
+//! Other ways to mount it, and what each costs, are in the module `axum`, behind the feature of that
+//! name. Health checks and metrics [bypass](Bypass) the canary, however it is mounted.
+//!
+//! # tonic
+//!
+//! The layer goes on the server, and the canary is a second set of services:
+//!
+//! ```ignore
+//! let v1 = Routes::new(ShopServer::new(ShopV1)).prepare();
+//! let v2 = Routes::new(ShopServer::new(ShopV2)).prepare();
+//!
+//! let layer = CanaryLayer::new("shop", v2);
+//! let canary = layer.handle();
+//! Server::builder().layer(layer).add_routes(v1).serve(address).await?;
+//! ```
+//!
+//! A gRPC call is judged by its status, wherever that is: a failure is a failure although HTTP says 200.
+//! Layers of tonic-web go outside.
+//!
+//! # Anything else
+//!
+//! The two services need not be routers: any two `Service<Request<B>>` that can be cloned and answer with
+//! the same type `Response<B2>` will do, such as two clients of a proxy. If their body types differ, see
+//! [`UnifyBody`]. The layer never changes the error type.
+//!
+#![doc = include_str!("../docs/life-of-a-request.md")]
+//!
+//! # What the canary can do to stable
+//!
+//! | the canary | the caller gets | counted as |
+//! |---|---|---|
+//! | answers with an error | that answer | failure |
+//! | panics, in `call`, in its future or its body | 500, or gRPC `INTERNAL`; the connection lives | failure, panicked |
+//! | is not ready, or fails readiness | stable's answer | spilled |
+//! | hangs | nothing, until it gives up; others notice nothing | cancelled; failure if it was a gRPC deadline |
+//! | blocks a thread, aborts, exhausts memory | what one process gets | see below |
+//!
+//! Both channels share a process, and with it the fate of the process: `panic = "abort"`, a deadlock, a
+//! handler that blocks the executor, or memory that runs out hurt stable as well, and a rollback cannot
+//! free a thread that is blocked. What must not be able to do that belongs into a process of its own, as
+//! the upstream of a proxy with the canary in it.
+//!
+//! # Features
+//!
+//! | feature | adds | pulls in |
+//! |---|---|---|
+//! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
+//! | `metrics` | the module `metrics`, through the facade of that name | metrics |
+//! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
+//! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
+//!
+//! Without `tonic`, this crate depends on no async runtime.
+//!
+//! # What it does not do
+//!
+//! It decides nothing: whether the canary is good, and when to raise its weight, is for whoever holds the
+//! handle. It does not balance load, retry, or limit time.
 
 mod assignment;
 mod body;

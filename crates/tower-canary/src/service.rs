@@ -12,7 +12,8 @@ use tower_service::Service;
 use crate::{
     ResponseFuture,
     call::Call,
-    future::{Spill, State, call_canary},
+    future::{Spill, State, call_canary, call_stable},
+    layer::Position,
     span::CallSpan,
     switch::Switch,
 };
@@ -28,20 +29,24 @@ pub struct CanaryService<S, C> {
     stable: S,
     canary: C,
     switch: Arc<Switch>,
-    ready: Ready,
+    position: Position,
+    readiness: Readiness,
 }
 
-/// Which of the services `poll_ready` found ready, to be used by the next `call`.
+/// What the last `poll_ready` came to, to be used by the next `call`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Ready {
-    Neither,
-    Stable,
-    Canary,
+enum Readiness {
+    /// Nobody asked, or the answer was used.
+    Unknown,
+    /// This channel's service was asked, and may hold a place in a queue.
+    Waiting(Channel),
+    /// This channel's service is ready, and may hold a permit.
+    Ready(Channel),
 }
 
 impl<S, C> CanaryService<S, C> {
-    pub(crate) const fn new(stable: S, canary: C, switch: Arc<Switch>) -> Self {
-        Self { stable, canary, switch, ready: Ready::Neither }
+    pub(crate) const fn new(stable: S, canary: C, switch: Arc<Switch>, position: Position) -> Self {
+        Self { stable, canary, switch, position, readiness: Readiness::Unknown }
     }
 }
 
@@ -56,44 +61,45 @@ where
     type Future = ResponseFuture<S, C, Request<ReqBody>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        let wanted =
-            if self.switch.weight() == Weight::FULL { Ready::Canary } else { Ready::Stable };
-        match self.ready {
-            ready if ready == wanted => return Poll::Ready(Ok(())),
-            Ready::Neither => {}
-            // The weight changed since: what the other service reserved is given back.
-            Ready::Stable => drop(take(&mut self.stable)),
-            Ready::Canary => drop(take(&mut self.canary)),
+        if let Readiness::Ready(_) = self.readiness {
+            // Ready is ready until `call`, which copes with a weight that changed.
+            return Poll::Ready(Ok(()));
         }
-        self.ready = Ready::Neither;
-        let polled = match wanted {
-            Ready::Canary => self.canary.poll_ready(cx).map_err(Into::into),
-            Ready::Stable | Ready::Neither => self.stable.poll_ready(cx),
+        let channel = match self.switch.weight() {
+            Weight::FULL => Channel::Canary,
+            _ => Channel::Stable,
+        };
+        if self.readiness != Readiness::Waiting(channel) {
+            self.give_back();
+        }
+        self.readiness = Readiness::Waiting(channel);
+        let polled = match channel {
+            Channel::Stable => self.stable.poll_ready(cx),
+            Channel::Canary => self.canary.poll_ready(cx).map_err(Into::into),
         };
         if let Poll::Ready(Ok(())) = polled {
-            self.ready = wanted;
+            self.readiness = Readiness::Ready(channel);
         }
         polled
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let ready = mem::replace(&mut self.ready, Ready::Neither);
         if self.switch.config().bypass.matches(request.uri().path()) {
-            let state = self.call_stable(ready, request, &mut None);
+            let state = self.call_stable(request, &mut None);
             return ResponseFuture::new(state, None, CallSpan::none());
         }
         let bucket = Bucket::from_random(rand::rng().next_u32());
         let (tally, channel) = self.switch.assign(bucket);
         let at_full_weight = tally.weight == Weight::FULL;
-        let call = Call::new(tally, channel, &request);
+        let call = Call::new(tally, channel, self.position, &request);
         call.tag_request(request.extensions_mut());
         let span = CallSpan::new(&call);
         let mut call = Some(call);
         let state = {
             let _entered = span.enter();
             match channel {
-                Channel::Stable => self.call_stable(ready, request, &mut call),
-                Channel::Canary => self.call_canary(ready, request, &mut call, at_full_weight),
+                Channel::Stable => self.call_stable(request, &mut call),
+                Channel::Canary => self.call_canary(request, &call, at_full_weight),
             }
         };
         ResponseFuture::new(state, call, span)
@@ -101,62 +107,58 @@ where
 }
 
 impl<S: Clone, C: Clone> CanaryService<S, C> {
-    fn call_stable<Req>(
-        &mut self,
-        ready: Ready,
-        request: Req,
-        call: &mut Option<Call>,
-    ) -> State<S, C, Req>
+    fn call_stable<Req>(&mut self, request: Req, call: &mut Option<Call>) -> State<S, C, Req>
     where
         S: Service<Req>,
         C: Service<Req>,
     {
-        match ready {
-            Ready::Stable => {
-                // A panic here unwinds through us, and is found by the call when it is dropped.
-                if let Some(call) = call {
-                    call.set_polling(true);
-                }
-                let future = self.stable.call(request);
-                if let Some(call) = call {
-                    call.set_polling(false);
-                }
-                return State::Stable { future };
-            }
-            Ready::Canary => drop(take(&mut self.canary)),
-            Ready::Neither => {}
+        if self.readiness == Readiness::Ready(Channel::Stable) {
+            self.readiness = Readiness::Unknown;
+            return State::Stable { future: call_stable(&mut self.stable, request, call) };
         }
         // Rolled back between `poll_ready` and `call`, or nobody asked whether we are ready.
+        self.give_back();
         State::WaitStable { service: self.stable.clone(), request: Some(request) }
     }
 
     fn call_canary<ReqBody, ResBody>(
         &mut self,
-        ready: Ready,
         request: Request<ReqBody>,
-        call: &mut Option<Call>,
+        call: &Option<Call>,
         at_full_weight: bool,
     ) -> State<S, C, Request<ReqBody>>
     where
         S: Service<Request<ReqBody>, Response = Response<ResBody>>,
         C: Service<Request<ReqBody>, Response = Response<ResBody>>,
     {
-        // The service that is ready for this call goes with it, and an unused permit with its drop.
-        match ready {
-            Ready::Canary => {
-                return call_canary(&mut self.canary, request, call)
-                    .map_or(State::Panicked, |future| State::Canary { future });
-            }
-            Ready::Stable | Ready::Neither => {}
+        if self.readiness == Readiness::Ready(Channel::Canary) {
+            self.readiness = Readiness::Unknown;
+            return call_canary(&mut self.canary, request, call)
+                .map_or(State::Panicked, |future| State::Canary { future });
         }
-        let spill = match ready {
-            Ready::Stable => Spill { service: take(&mut self.stable), ready: true },
-            Ready::Canary | Ready::Neither => Spill { service: self.stable.clone(), ready: false },
+        let spill = if at_full_weight {
+            None
+        } else if self.readiness == Readiness::Ready(Channel::Stable) {
+            // What stable reserved goes with the call, and is free again once the canary took it.
+            self.readiness = Readiness::Unknown;
+            Some(Spill { service: take(&mut self.stable), ready: true })
+        } else {
+            Some(Spill { service: self.stable.clone(), ready: false })
         };
-        State::WaitCanary {
-            service: self.canary.clone(),
-            spill: (!at_full_weight).then_some(spill),
-            request: Some(request),
+        self.give_back();
+        State::WaitCanary { service: self.canary.clone(), spill, request: Some(request) }
+    }
+
+    /// Gives back a permit, or a place in a queue, that no call will use.
+    fn give_back(&mut self) {
+        match mem::replace(&mut self.readiness, Readiness::Unknown) {
+            Readiness::Unknown => {}
+            Readiness::Waiting(Channel::Stable) | Readiness::Ready(Channel::Stable) => {
+                drop(take(&mut self.stable));
+            }
+            Readiness::Waiting(Channel::Canary) | Readiness::Ready(Channel::Canary) => {
+                drop(take(&mut self.canary));
+            }
         }
     }
 }
@@ -164,17 +166,17 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
 /// A clone starts unready: readiness is a reservation, and belongs to the one who made it.
 impl<S: Clone, C: Clone> Clone for CanaryService<S, C> {
     fn clone(&self) -> Self {
-        Self::new(self.stable.clone(), self.canary.clone(), Arc::clone(&self.switch))
+        Self::new(self.stable.clone(), self.canary.clone(), Arc::clone(&self.switch), self.position)
     }
 }
 
 impl<S, C> fmt::Debug for CanaryService<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stable: _, canary: _, switch, ready } = self;
+        let Self { stable: _, canary: _, switch, position: _, readiness } = self;
         f.debug_struct("CanaryService")
             .field("name", &switch.config().name)
             .field("weight", &switch.weight())
-            .field("ready", ready)
+            .field("readiness", readiness)
             .finish_non_exhaustive()
     }
 }

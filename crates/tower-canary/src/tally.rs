@@ -1,8 +1,8 @@
 use std::{sync::Arc as StdArc, time::Duration};
 
-use canary_core::{
-    Channel, ChannelCounts, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Weight,
-};
+#[cfg(not(canary_loom))]
+use canary_core::LatencyBucket;
+use canary_core::{Channel, ChannelCounts, Counts, Latencies, Outcome, PerChannel, Weight};
 
 use crate::{
     config::Config,
@@ -142,8 +142,25 @@ impl Cells {
     }
 }
 
+/// Loom explores every order of every load; it has enough to do without the histograms.
+#[cfg(canary_loom)]
+struct Histogram;
+
+#[cfg(canary_loom)]
+impl Histogram {
+    fn new() -> Self {
+        Self
+    }
+
+    fn record(&self, _: Duration) {}
+
+    fn add_to(&self, _: &mut Latencies) {}
+}
+
+#[cfg(not(canary_loom))]
 struct Histogram([AtomicU64; LatencyBucket::COUNT]);
 
+#[cfg(not(canary_loom))]
 impl Histogram {
     fn new() -> Self {
         Self(std::array::from_fn(|_| AtomicU64::new(0)))

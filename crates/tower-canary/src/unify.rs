@@ -35,8 +35,7 @@ use crate::body::BoxError;
 /// # let _ = service;
 /// ```
 ///
-/// It costs an allocation per response. Under axum the same is had by
-/// `.map_response(IntoResponse::into_response)` of tower, and its body is axum's own.
+/// It costs an allocation per response. For axum there is `axum::AxumBody`, whose body is axum's own.
 #[derive(Clone, Copy, Debug)]
 pub struct UnifyBody<S> {
     inner: S,

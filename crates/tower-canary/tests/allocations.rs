@@ -1,4 +1,5 @@
 //! What a call allocates: nothing.
+#![allow(clippy::unwrap_used)]
 
 use std::{
     convert::Infallible,

@@ -1,4 +1,5 @@
 //! The metrics, as Prometheus sees them.
+#![allow(clippy::unwrap_used)]
 #![cfg(feature = "metrics")]
 
 use std::convert::Infallible;

@@ -1,8 +1,12 @@
 //! Canaries in axum.
 
+mod body;
 mod extract;
 mod rematch;
 mod router;
 
-pub use self::router::RouterExt;
+pub use self::{
+    body::{AxumBody, AxumBodyFuture},
+    router::RouterExt,
+};
 pub(crate) use self::{rematch::Rematch, router::prepare};

@@ -51,7 +51,7 @@ impl RouterExt for Router {
             + Sync
             + 'static,
     {
-        Self::new().fallback_service(layer.layer(self.with_state(())))
+        Self::new().fallback_service(layer.around_router().layer(self.with_state(())))
     }
 }
 

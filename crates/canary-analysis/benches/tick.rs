@@ -1,0 +1,88 @@
+//! What it costs to feed one tick, and to ask.
+//!
+//! `cargo bench -p canary-analysis`; it fails if feeding a tick takes a microsecond or more.
+
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use canary_analysis::{
+    Evidence, Judge, Levels, Monitor, Observation, ShareEvidence, SlowLimit, Tick, Until,
+};
+use canary_core::{Channel, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Weight};
+
+fn main() {
+    let margins = Monitor::failures().margins();
+    let tick = Tick::try_new(
+        Weight::from_percent(10),
+        PerChannel { stable: 900, canary: 100 },
+        PerChannel { stable: 9, canary: 1 },
+    )
+    .expect("there are fewer adverse events than calls");
+
+    let mut evidence = Evidence::new(margins);
+    for percent in [1, 5, 25, 50] {
+        let weight = Weight::from_percent(percent);
+        let tick = Tick::try_new(weight, tick.calls(), tick.adverse()).expect("as above");
+        evidence.observe(&tick);
+    }
+    let feed = report("feed one tick to the evidence", || evidence.observe(black_box(&tick)));
+    let judged = report("feed one tick and weigh it, 5 weights", || {
+        evidence.observe(black_box(&tick));
+        black_box(evidence.log_e_worse().max(evidence.log_e_good()));
+    });
+    report("calculate the interval", || {
+        black_box(evidence.ratio_interval(0.01));
+    });
+    let mut share = ShareEvidence::new();
+    report("feed one tick to the share", || share.observe(tick.weight(), black_box(tick.calls())));
+
+    let observation = observation();
+    let limit = SlowLimit::stable_quantile(0.99).expect("0.99 is a quantile");
+    let monitors = [Monitor::failures(), Monitor::slow(Until::Head, limit), Monitor::share()];
+    let mut judge = Judge::try_new(Levels::default(), monitors).expect("two monitors decide");
+    report("feed one tick to a judge of 3 monitors", || judge.observe(black_box(&observation)));
+    report("ask that judge for the verdict", || {
+        black_box(judge.verdict());
+    });
+    report("ask it for the judgment", || {
+        black_box(judge.judgment());
+    });
+    let weight = Weight::from_percent(10);
+    let judge = Judge::try_new(Levels::default(), [Monitor::failures()]).expect("it decides");
+    // Nothing is counted, so that it reads the counts with every third call and never trips.
+    let guard = judge.guard(Snapshot::default(), Snapshot::default).expect("failures decide");
+    report("a failed call at the guard", || drop(guard.canary_failed(black_box(weight))));
+    assert!(!guard.is_tripped(), "nothing has failed");
+    assert!(feed < MOST && judged < MOST, "a tick took {feed:?}, {judged:?} with its weighing");
+}
+
+const MOST: Duration = Duration::from_micros(1);
+
+/// The fastest of ten rounds: what disturbs a round only makes it slower.
+fn report(name: &str, mut work: impl FnMut()) -> Duration {
+    let rounds = (0..10).map(|_| {
+        let start = Instant::now();
+        (0..20_000).for_each(|_| work());
+        start.elapsed() / 20_000
+    });
+    let fastest = rounds.min().unwrap_or_default();
+    println!("{name:45} {:>7} ns", fastest.as_nanos());
+    fastest
+}
+
+fn observation() -> Observation {
+    let mut counts = Counts::default();
+    for (channel, calls) in [(Channel::Stable, 900), (Channel::Canary, 100)] {
+        let counts = &mut counts.evidence[channel];
+        (counts.picked, counts.success, counts.failure) = (calls, calls - 1, 1);
+        for (bucket, calls) in LatencyBucket::all().skip(20).zip([10, 40, 30, 15, 4, 1]) {
+            counts.head.add(bucket, calls);
+        }
+    }
+    let epoch = EpochCounts::new(1, Weight::from_percent(10), counts);
+    Observation::of(Snapshot::new(Counts::default(), vec![epoch]))
+}

@@ -1,0 +1,223 @@
+use canary_core::PerChannel;
+
+use crate::{
+    coin::Coin,
+    float::ln_mean_exp,
+    interval::RatioInterval,
+    margins::Margins,
+    odds::{self, OddsBet},
+    tick::Tick,
+    trials::{self, RateBet},
+};
+
+/// The evidence about one kind of adverse event, for and against the canary.
+///
+/// # Method
+///
+/// Four e-processes: two against "not worse", two against "not good enough". An e-process is the
+/// wealth of a gambler who bets against a claim at fair odds, starting with 1: if the claim is true,
+/// that wealth is at most 1 on average, whenever one looks, and exceeds `1/alpha` ever with
+/// probability at most `alpha` (Ville's inequality). So one may look after every call.
+///
+/// The relative ones bet on which channel an adverse event came from; they hold whatever the rates
+/// are, however they drift, and under outages that hit both channels, provided each event's call
+/// was assigned by its own coin. The absolute ones bet on the canary's rate, and hold for calls
+/// that go badly independently of each other. "Worse" needs both, so that it inherits the relative
+/// one's robustness.
+///
+/// Sources: Lindon, Sanden, Shirikian, "Rapid Regression Detection in Software Deployments through
+/// Sequential Testing" (KDD 2022); Lindon and Malek, "Anytime-Valid Inference for Multinomial Count
+/// Data" (NeurIPS 2022); Ramdas, Grünwald, Vovk, Shafer, "Game-Theoretic Statistics and Safe
+/// Anytime-Valid Inference" (Statistical Science 2023); Waudby-Smith and Ramdas, "Estimating means
+/// of bounded random variables by betting" (JRSS B 2024).
+///
+/// # Cost
+///
+/// [`observe`](Self::observe) adds integers. A number is calculated when it is asked for, in a time that
+/// grows with the number of different weights so far.
+///
+/// # Example
+///
+/// ```
+/// use canary_analysis::{Evidence, Margin, Margins, Tick};
+/// use canary_core::{PerChannel, Weight};
+///
+/// let margins = Margins::try_new(
+///     Margin { ratio: 1.0, rate: 0.001 },
+///     Margin { ratio: 2.0, rate: 0.005 },
+/// )?;
+/// let mut evidence = Evidence::new(margins);
+/// // At a weight of 1 % the only two failures are the canary's.
+/// evidence.observe(&Tick::try_new(
+///     Weight::from_percent(1),
+///     PerChannel { stable: 198, canary: 2 },
+///     PerChannel { stable: 0, canary: 2 },
+/// )?);
+/// assert!(evidence.log_e_worse() > 100_f64.ln());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Evidence {
+    margins: Margins,
+    worse_odds: OddsBet<8>,
+    worse_rate: RateBet<4>,
+    good_odds: OddsBet<5>,
+    good_rate: RateBet<4>,
+    pub(crate) tally: Tally,
+}
+
+/// What was counted, beside the events at each coin.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Tally {
+    /// Calls and adverse events at any weight, for the rates that are shown.
+    pub(crate) calls: PerChannel<u64>,
+    pub(crate) adverse: PerChannel<u64>,
+    /// Trials of the canary and those that went badly, from which "good enough" is proven.
+    pub(crate) trials: u64,
+    pub(crate) adverse_trials: u64,
+}
+
+impl Evidence {
+    /// No evidence yet, to be judged with these margins.
+    #[must_use]
+    pub fn new(margins: Margins) -> Self {
+        let (worse, good) = (margins.worse(), margins.good());
+        Self {
+            margins,
+            worse_odds: OddsBet::new(worse.ratio, &odds::WORSE),
+            worse_rate: trials::above(worse.rate),
+            good_odds: OddsBet::new(good.ratio, &odds::BETTER),
+            good_rate: trials::below(good.rate),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Adds what a tick counted.
+    pub fn observe(&mut self, tick: &Tick) {
+        let (calls, adverse) = (tick.calls(), tick.adverse());
+        self.toss(Coin::of(tick.weight()), adverse);
+        self.count(calls, adverse);
+        self.try_out(calls.canary, adverse.canary);
+    }
+
+    /// Adds the evidence of another replica, or of another stretch of time.
+    ///
+    /// The margins stay those of `self`.
+    pub fn merge(&mut self, other: &Self) {
+        self.worse_odds.merge(&other.worse_odds);
+        self.good_odds.merge(&other.good_odds);
+        self.count(other.tally.calls, other.tally.adverse);
+        self.try_out(other.tally.trials, other.tally.adverse_trials);
+    }
+
+    /// The margins to which this evidence speaks.
+    #[must_use]
+    pub const fn margins(&self) -> Margins {
+        self.margins
+    }
+
+    /// All calls that were counted.
+    #[must_use]
+    pub const fn calls(&self) -> PerChannel<u64> {
+        self.tally.calls
+    }
+
+    /// The calls that went badly.
+    #[must_use]
+    pub const fn adverse(&self) -> PerChannel<u64> {
+        self.tally.adverse
+    }
+
+    /// Evidence that the canary's rate is above `worse.ratio` times stable's, as a natural
+    /// logarithm.
+    #[must_use]
+    pub fn log_e_worse_relative(&self) -> f64 {
+        self.worse_odds.log_e()
+    }
+
+    /// Evidence that the canary's rate is above `worse.rate`.
+    #[must_use]
+    pub fn log_e_worse_absolute(&self) -> f64 {
+        self.worse_rate.log_e(self.tally.calls.canary, self.tally.adverse.canary)
+    }
+
+    /// Evidence that the canary is worse: the lesser of the two.
+    #[must_use]
+    pub fn log_e_worse(&self) -> f64 {
+        self.log_e_worse_relative().min(self.log_e_worse_absolute())
+    }
+
+    /// Evidence that the canary's rate is below `good.ratio` times stable's.
+    #[must_use]
+    pub fn log_e_good_relative(&self) -> f64 {
+        self.good_odds.log_e()
+    }
+
+    /// Evidence that the canary's rate is below `good.rate`.
+    #[must_use]
+    pub fn log_e_good_absolute(&self) -> f64 {
+        self.good_rate.log_e(self.tally.trials, self.tally.adverse_trials)
+    }
+
+    /// Evidence that the canary is good enough (non-inferior): the mean of the two.
+    #[must_use]
+    pub fn log_e_good(&self) -> f64 {
+        ln_mean_exp([self.log_e_good_relative(), self.log_e_good_absolute()])
+    }
+
+    /// The ratio of the canary's rate to stable's, with an interval that holds at any time with
+    /// probability `1 - alpha` at least.
+    #[must_use]
+    pub fn ratio_interval(&self, alpha: f64) -> RatioInterval {
+        RatioInterval::of(&self.worse_odds, alpha)
+    }
+
+    /// The evidence for worse if `canary` more calls of the canary's had gone badly at `weight`,
+    /// and nothing else had happened.
+    pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
+        let calls = self.tally.calls.canary.saturating_add(canary);
+        let adverse = self.tally.adverse.canary.saturating_add(canary);
+        self.worse_odds.log_e_after(coin, canary).min(self.worse_rate.log_e(calls, adverse))
+    }
+
+    /// The evidence of these events and counts.
+    pub(crate) fn restored<const N: usize>(
+        margins: Margins,
+        odds: &OddsBet<N>,
+        tally: Tally,
+    ) -> Self {
+        let mut evidence = Self { tally, ..Self::new(margins) };
+        evidence.worse_odds.merge(odds);
+        evidence.good_odds.merge(odds);
+        evidence
+    }
+
+    /// The events, as they are bet on for worse.
+    pub(crate) const fn odds(&self) -> &OddsBet<8> {
+        &self.worse_odds
+    }
+
+    /// Adds events that were tossed at this coin.
+    pub(crate) fn toss(&mut self, coin: Coin, events: PerChannel<u64>) {
+        self.worse_odds.observe(coin, events);
+        self.good_odds.observe(coin, events);
+    }
+
+    /// Adds calls, and those that went badly.
+    pub(crate) fn count(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) {
+        add(&mut self.tally.calls, calls);
+        add(&mut self.tally.adverse, adverse);
+    }
+
+    /// Adds trials of the canary, and those that went badly.
+    pub(crate) const fn try_out(&mut self, trials: u64, adverse: u64) {
+        self.tally.trials = self.tally.trials.saturating_add(trials);
+        self.tally.adverse_trials = self.tally.adverse_trials.saturating_add(adverse);
+    }
+}
+
+/// Adds to both channels. Counts of 10^12 are far from the end of `u64`, where a sum stays.
+pub(crate) fn add(sum: &mut PerChannel<u64>, more: PerChannel<u64>) {
+    sum.stable = sum.stable.saturating_add(more.stable);
+    sum.canary = sum.canary.saturating_add(more.canary);
+}

@@ -1,0 +1,179 @@
+//! Findings as sentences for people.
+
+use canary_core::{Channel, Verdict};
+
+use crate::{
+    finding::{Finding, Strength},
+    monitor::{Measure, Unit},
+};
+
+pub(crate) fn finding(finding: &Finding) -> String {
+    let mut sentence = match finding.split {
+        Some(split) => format!(
+            "canary was given {} of calls where {} was asked; {}",
+            percent(split.seen),
+            percent(split.asked),
+            split_verdict(finding)
+        ),
+        None => match missing(finding) {
+            Some(missing) => missing,
+            None => format!("{}; {}", rates(finding), verdict(finding)),
+        },
+    };
+    if finding.refused_keys > 0 {
+        let refused = count(finding.refused_keys);
+        sentence += &format!("; the ledger of keys is full, {refused} events were not counted");
+    }
+    sentence
+}
+
+/// What there is to say if there is nothing to compare.
+fn missing(finding: &Finding) -> Option<String> {
+    let (stable, canary) = (finding.calls.stable, finding.calls.canary);
+    let is_slow = matches!(finding.measure, Measure::Slow(..));
+    match (stable, canary) {
+        (0, 0) if is_slow && finding.slow_limit.is_none() => {
+            Some("what is slow is not known yet: stable has too few calls".to_owned())
+        }
+        (0, 0) => Some("no calls seen yet, on neither channel".to_owned()),
+        (stable, 0) => Some(format!("no canary calls yet, {} of stable's", count(stable))),
+        _ => None,
+    }
+}
+
+fn rates(finding: &Finding) -> String {
+    if finding.unit == Unit::Keys {
+        let (canary, stable) = (count(finding.adverse.canary), count(finding.adverse.stable));
+        return format!("{canary} keys were hit on the canary, {stable} on stable");
+    }
+    let rate = |channel| finding.rate(channel).map_or_else(|| "no rate".to_owned(), percent);
+    let (canary, stable) = (rate(Channel::Canary), rate(Channel::Stable));
+    match &finding.measure {
+        Measure::Failures => format!("canary fails {canary} of calls against stable's {stable}"),
+        Measure::Cancelled => {
+            format!("callers leave {canary} of canary calls against stable's {stable}")
+        }
+        Measure::Slow(..) => {
+            let limit = finding.slow_limit.unwrap_or_default();
+            format!("{canary} of canary calls take over {limit:?} against stable's {stable}")
+        }
+        Measure::Feedback => {
+            format!("{canary} of the canary's feedback is negative against stable's {stable}")
+        }
+        Measure::Event(name) => {
+            format!("`{name}` goes badly in {canary} on the canary against stable's {stable}")
+        }
+        Measure::Share => String::new(),
+    }
+}
+
+fn verdict(finding: &Finding) -> String {
+    let Finding { worse, good, .. } = finding;
+    match (finding.verdict, good) {
+        (Verdict::Degraded, _) => format!("odds against chance {}", odds(worse.log_e)),
+        (Verdict::Healthy, Some(good)) => {
+            let margin = finding.margins.good();
+            let (ratio, rate) = (margin.ratio, percent(margin.rate));
+            let odds = odds(good.log_e);
+            format!("proven below {ratio} times stable's, or below {rate}, at odds of {odds}")
+        }
+        (_, good) => {
+            let good = good
+                .map_or_else(String::new, |good| format!(", nor good enough (odds {})", of(good)));
+            format!("not proven worse (odds {}){good}", of(*worse))
+        }
+    }
+}
+
+fn split_verdict(finding: &Finding) -> String {
+    match finding.verdict {
+        Verdict::Degraded => {
+            let odds = odds(finding.worse.log_e);
+            format!("odds against chance {odds}: the assignment itself is broken")
+        }
+        Verdict::Healthy => "as asked, to within a quarter of the odds".to_owned(),
+        Verdict::Inconclusive => format!("not proven broken (odds {})", of(finding.worse)),
+    }
+}
+
+fn of(strength: Strength) -> String {
+    format!("{} of {}", odds(strength.log_e), odds(strength.threshold))
+}
+
+/// Odds, given their natural logarithm: `2,400 : 1`.
+fn odds(log: f64) -> String {
+    let digits = log / std::f64::consts::LN_10;
+    if digits >= 9.0 {
+        return format!("10^{} : 1", digits.floor());
+    }
+    if digits < -3.0 {
+        return "under 0.001 : 1".to_owned();
+    }
+    format!("{} : 1", two_digits(log.exp()))
+}
+
+/// A rate of `0.0..=1.0`: `3.1 %`.
+pub(crate) fn percent(rate: f64) -> String {
+    format!("{} %", two_digits(100.0 * rate))
+}
+
+/// A number of at least zero to two digits: `2,400`, `31`, `3.1`, `0.031`.
+fn two_digits(number: f64) -> String {
+    if number < 1e-9 {
+        return "0".to_owned();
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "the logarithm of an f64 is within 400")]
+    let magnitude = number.log10().floor() as i32 - 1;
+    let scale = 10.0_f64.powi(magnitude);
+    let rounded = (number / scale).round() * scale;
+    let decimals = usize::try_from(-magnitude).unwrap_or(0);
+    let text = format!("{rounded:.decimals$}");
+    let text =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    grouped(text)
+}
+
+/// A count with its thousands apart: `12,345`.
+fn count(number: u64) -> String {
+    grouped(&number.to_string())
+}
+
+fn grouped(text: &str) -> String {
+    let (whole, fraction) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let mut grouped = String::with_capacity(text.len() + whole.len() / 3);
+    for (at, digit) in whole.chars().enumerate() {
+        if at > 0 && (whole.len() - at).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + fraction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short_and_readable() {
+        for (number, text) in [
+            (0.0, "0"),
+            (0.000_312, "0.00031"),
+            (0.9, "0.9"),
+            (3.149, "3.1"),
+            (9.99, "10"),
+            (100.0, "100"),
+            (2431.0, "2,400"),
+            (999_999.0, "1,000,000"),
+        ] {
+            assert_eq!(two_digits(number), text);
+        }
+    }
+
+    #[test]
+    fn odds_are_words_at_both_ends() {
+        assert_eq!(odds(2400.0_f64.ln()), "2,400 : 1");
+        assert_eq!(odds(743_799.0), "10^323027 : 1");
+        assert_eq!(odds(-1e9), "under 0.001 : 1");
+    }
+}

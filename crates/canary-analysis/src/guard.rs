@@ -1,0 +1,193 @@
+use std::sync::{
+    Mutex, PoisonError, TryLockError,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use canary_core::{Snapshot, Weight};
+
+use crate::{
+    coin::Coin, comparison::Comparison, evidence::Evidence, finding::Strength, judge::Judge,
+    slot::failures,
+};
+
+/// Lets each canary call that fails update the evidence at once, between the judge's ticks.
+///
+/// A canary that fails every call is caught with its second or third call, at any traffic, and no
+/// call that ends well pays for it.
+///
+/// # How it works
+///
+/// A failed call raises a counter. If the evidence would not suffice even if nothing but these
+/// failures had happened since the last look, that is all: some hundred nanoseconds. Otherwise the
+/// live counts are read, stable's failures with them, and the evidence is calculated in full. So an
+/// outage that hits both channels does not trip the guard, and the promise is that of the judge:
+/// since an e-process may be looked at any time, looking here as well costs nothing of `alpha`.
+///
+/// # How to wire it
+///
+/// 1. Make it from the judge, with a function that reads the live counts (`CanaryHandle::counts`).
+/// 2. Call [`canary_failed`](Self::canary_failed) whenever a call of the canary's has failed or was
+///    spilled, *after* it was counted. If it returns a [`Trip`], halt the canary: it does so once.
+/// 3. After each tick call [`follow`](Self::follow) with the judge and the snapshot it has
+///    observed.
+///
+/// The hook is one closure, shared by all threads:
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use canary_analysis::{Judge, Levels, Monitor};
+/// use canary_core::{Counts, EpochCounts, Snapshot, Weight};
+///
+/// # let weight = Weight::from_percent(1);
+/// # let epoch = EpochCounts::new(1, weight, Counts::default());
+/// # let live = Arc::new(Mutex::new(Snapshot::new(Counts::default(), vec![epoch])));
+/// # let fail = { let live = live.clone(); move || {
+/// #     let counts = &mut live.lock().unwrap().epochs[0].counts.evidence.canary;
+/// #     (counts.picked, counts.failure) = (counts.picked + 1, counts.failure + 1);
+/// # } };
+/// let judge = Judge::try_new(Levels::default(), [Monitor::failures()])?;
+/// let read = move || live.lock().unwrap().clone();
+/// let guard = Arc::new(judge.guard(Snapshot::default(), read).expect("failures decide"));
+///
+/// let halted = Arc::new(Mutex::new(None));
+/// let on_canary_failure = {
+///     let (guard, halted) = (guard.clone(), halted.clone());
+///     move |weight: Weight| {
+///         if let Some(trip) = guard.canary_failed(weight) {
+///             *halted.lock().unwrap() = Some(trip.to_string());
+///         }
+///     }
+/// };
+/// // The data plane counts each failed call, then calls the hook.
+/// for _ in 0..2 {
+///     fail();
+///     on_canary_failure(weight);
+/// }
+/// assert_eq!(
+///     halted.lock().unwrap().as_deref(),
+///     Some("`failures` tripped the guard: 2 failed of 2 canary calls, 0 of 0 of stable's"),
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Guard<R> {
+    read: R,
+    monitor: String,
+    threshold: f64,
+    tripped: AtomicBool,
+    /// Failed calls that may not be in the evidence yet; some may be counted twice, none is missed.
+    pending: AtomicU64,
+    known: Mutex<Known>,
+}
+
+/// The evidence, and the counts up to which it goes.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) comparison: Comparison,
+    pub(crate) until: Snapshot,
+}
+
+impl<R: Fn() -> Snapshot> Guard<R> {
+    pub(crate) fn new(read: R, monitor: &str, known: Known, threshold: f64) -> Self {
+        Self {
+            read,
+            monitor: monitor.to_owned(),
+            threshold,
+            tripped: AtomicBool::new(false),
+            pending: AtomicU64::new(0),
+            known: Mutex::new(known),
+        }
+    }
+
+    /// Takes over the judge's evidence, which goes up to the counts of `until`.
+    pub fn follow(&self, judge: &Judge, until: Snapshot) {
+        let Some(comparison) = judge.comparison(&self.monitor) else { return };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Known { comparison: comparison.clone(), until };
+    }
+
+    /// Takes note that a call of the canary's, assigned at `weight`, has failed and was counted.
+    ///
+    /// Returns a [`Trip`] the first time that the evidence suffices, and never again.
+    ///
+    /// It never waits: if another thread is looking, that thread looks once more on its behalf. A
+    /// failure that meets [`follow`](Self::follow) is looked at with the next one.
+    pub fn canary_failed(&self, weight: Weight) -> Option<Trip> {
+        // Sequentially consistent, like the load after the lock is released: either the thread that
+        // holds the lock sees this failure there, or this thread finds the lock free.
+        self.pending.fetch_add(1, Ordering::SeqCst);
+        loop {
+            if self.tripped.load(Ordering::Acquire) {
+                return None;
+            }
+            let mut known = match self.known.try_lock() {
+                Ok(known) => known,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => return None,
+            };
+            let seen = self.pending.load(Ordering::SeqCst);
+            let trip = self.look(&mut known, weight, seen);
+            drop(known);
+            if trip.is_some() {
+                return trip.filter(|_| !self.tripped.swap(true, Ordering::AcqRel));
+            }
+            if self.pending.load(Ordering::SeqCst) <= seen {
+                return None;
+            }
+        }
+    }
+
+    /// Whether the guard has tripped.
+    #[must_use]
+    pub fn is_tripped(&self) -> bool {
+        self.tripped.load(Ordering::Acquire)
+    }
+
+    fn look(&self, known: &mut Known, weight: Weight, pending: u64) -> Option<Trip> {
+        if known.comparison.log_e_worse_after(Coin::of(weight), pending) < self.threshold {
+            return None;
+        }
+        let now = (self.read)();
+        // Counts that went backwards are those of another process: the next tick will tell.
+        let difference = now.since(&known.until).ok()?;
+        difference
+            .epochs
+            .iter()
+            .filter_map(failures)
+            .for_each(|tick| known.comparison.observe(&tick));
+        known.until = now;
+        self.pending.fetch_sub(pending, Ordering::SeqCst);
+        let worse = Strength { log_e: known.comparison.log_e_worse(), threshold: self.threshold };
+        worse.is_reached().then(|| Trip {
+            monitor: self.monitor.clone(),
+            evidence: known.comparison.whole.clone(),
+            worse,
+        })
+    }
+}
+
+/// The guard has found the canary degraded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Trip {
+    /// The monitor whose evidence it was.
+    pub monitor: String,
+    /// Its evidence.
+    pub evidence: Evidence,
+    /// How strong it was.
+    pub worse: Strength,
+}
+
+impl std::fmt::Display for Trip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (calls, adverse) = (self.evidence.calls(), self.evidence.adverse());
+        write!(
+            f,
+            "`{}` tripped the guard: {} failed of {} canary calls, {} of {} of stable's",
+            self.monitor, adverse.canary, calls.canary, adverse.stable, calls.stable
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;

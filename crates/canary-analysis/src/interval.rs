@@ -1,0 +1,117 @@
+use canary_core::PerChannel;
+
+use crate::{
+    coin::Coin,
+    float::float,
+    odds::{BETTER, OddsBet, WORSE},
+};
+
+/// The ratio of the canary's adverse rate to stable's, and where it may lie.
+///
+/// # Method
+///
+/// The interval holds every ratio that neither of two bets refutes: that the true ratio is higher
+/// (the bet of "worse"), and that it is lower (its mirror, the bet of "good enough"). Each gets
+/// half of `alpha`. If the true ratio did not change, all the intervals ever shown contain it
+/// together, with probability `1 - alpha` at least: one may look at any time and as often as one
+/// likes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct RatioInterval {
+    /// The ratio under which the counts are the most likely; none before the first adverse event,
+    /// and if all of them were the canary's.
+    pub estimate: Option<f64>,
+    /// The lower end, zero if every lower ratio is possible.
+    pub lower: f64,
+    /// The upper end, none if every higher ratio is possible.
+    pub upper: Option<f64>,
+}
+
+impl RatioInterval {
+    pub(crate) fn of<const N: usize>(odds: &OddsBet<N>, alpha: f64) -> Self {
+        let threshold = (2.0 / alpha).ln();
+        let refuted_above = |ratio| odds.against(ratio, &WORSE).log_e() >= threshold;
+        let refuted_below = |ratio| odds.against(ratio, &BETTER).log_e() >= threshold;
+        Self {
+            estimate: most_likely(odds),
+            lower: if refuted_above(SMALLEST) { last_with(refuted_above) } else { 0.0 },
+            upper: refuted_below(LARGEST).then(|| last_with(|ratio| !refuted_below(ratio))),
+        }
+    }
+}
+
+/// The ratio under which just as many events were to be expected of the canary's as there were.
+fn most_likely<const N: usize>(odds: &OddsBet<N>) -> Option<f64> {
+    let total = odds.total();
+    if total.canary == 0 {
+        return (total.stable > 0).then_some(0.0);
+    }
+    let expected = |ratio: f64| -> f64 {
+        let of_canary = |coin: Coin| {
+            let canary = coin.probability() * ratio;
+            canary / (canary + coin.complement())
+        };
+        let both = |events: PerChannel<u64>| float(events.stable) + float(events.canary);
+        odds.events().map(|(coin, events)| both(events) * of_canary(coin)).sum()
+    };
+    (total.stable > 0).then(|| last_with(|ratio| expected(ratio) <= float(total.canary)))
+}
+
+/// The largest ratio of which `holds` is true, if it is true up to some ratio and false from there
+/// on.
+fn last_with(holds: impl Fn(f64) -> bool) -> f64 {
+    let (mut low, mut high) = (SMALLEST.ln(), LARGEST.ln());
+    // Each round halves an interval of 42: after 50 it is as narrow as `f64` can tell.
+    for _ in 0..50 {
+        let middle = low.midpoint(high);
+        if holds(middle.exp()) { low = middle } else { high = middle }
+    }
+    low.exp()
+}
+
+/// Beyond these a ratio is as good as zero or infinite: the rarest event that can be compared is
+/// one call in 10^9.
+const SMALLEST: f64 = 1e-9;
+const LARGEST: f64 = 1e9;
+
+#[cfg(test)]
+mod tests {
+    use canary_core::Weight;
+
+    use super::*;
+
+    fn odds(canary: u64, stable: u64) -> OddsBet<8> {
+        let mut odds = OddsBet::new(1.0, &WORSE);
+        odds.observe(Coin::of(Weight::from_percent(50)), PerChannel { stable, canary });
+        odds
+    }
+
+    #[test]
+    fn the_interval_holds_the_estimate_and_narrows_with_the_counts() {
+        let few = RatioInterval::of(&odds(20, 10), 0.01);
+        let many = RatioInterval::of(&odds(2000, 1000), 0.01);
+        for interval in [few, many] {
+            assert!((interval.estimate.unwrap() - 2.0).abs() < 1e-9);
+            assert!(interval.lower < 2.0 && interval.upper.unwrap() > 2.0);
+        }
+        assert!(few.lower < many.lower && many.upper < few.upper);
+    }
+
+    #[test]
+    fn nothing_seen_excludes_nothing() {
+        let interval = RatioInterval::of(&odds(0, 0), 0.01);
+        assert_eq!(interval, RatioInterval { estimate: None, lower: 0.0, upper: None });
+    }
+
+    #[test]
+    fn events_of_one_channel_only_bound_one_end() {
+        let canary_only = RatioInterval::of(&odds(50, 0), 0.01);
+        assert!(canary_only.lower > 1.0);
+        assert_eq!((canary_only.estimate, canary_only.upper), (None, None));
+
+        let stable_only = RatioInterval::of(&odds(0, 50), 0.01);
+        assert!(stable_only.upper.unwrap() < 1.0);
+        assert_eq!(stable_only.estimate, Some(0.0));
+    }
+}

@@ -1,0 +1,62 @@
+use std::{error, fmt};
+
+/// How often the judge may be wrong.
+///
+/// The default is an `alpha` of 1 % and a `beta` of 5 %.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Levels {
+    alpha: f64,
+    beta: f64,
+}
+
+impl Levels {
+    /// - `alpha`: the probability, over a whole rollout, that a canary which is not worse is called
+    ///   degraded by any of the deciding monitors.
+    /// - `beta`: the probability, over a whole rollout, that a canary which is not good enough is
+    ///   called healthy.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is not above 0 and at most 0.5.
+    pub fn try_new(alpha: f64, beta: f64) -> Result<Self, LevelError> {
+        for (name, value) in [("alpha", alpha), ("beta", beta)] {
+            if !(value > 0.0 && value <= 0.5) {
+                return Err(LevelError { name, value });
+            }
+        }
+        Ok(Self { alpha, beta })
+    }
+
+    /// The probability of a false rollback.
+    #[must_use]
+    pub const fn alpha(&self) -> f64 {
+        self.alpha
+    }
+
+    /// The probability of a false promotion.
+    #[must_use]
+    pub const fn beta(&self) -> f64 {
+        self.beta
+    }
+}
+
+impl Default for Levels {
+    fn default() -> Self {
+        Self { alpha: 0.01, beta: 0.05 }
+    }
+}
+
+/// A probability of error out of range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LevelError {
+    name: &'static str,
+    value: f64,
+}
+
+impl fmt::Display for LevelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "level `{}` is {}, expected above 0 and up to 0.5", self.name, self.value)
+    }
+}
+
+impl error::Error for LevelError {}

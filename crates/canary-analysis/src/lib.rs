@@ -1,0 +1,141 @@
+//! The judge of a canary release: counts in, an anytime-valid verdict out.
+//!
+//! A canary gets a small share of the calls, and some of them go badly. Whether that is the
+//! canary's fault or chance is what this crate says, and when it cannot say it, it says so. One may
+//! ask after every call: a canary that is not worse than stable is called degraded with probability
+//! `alpha` at most over the *whole rollout*, however often one looks, whatever the rates are, and
+//! also if something that both channels depend on fails.
+//!
+//! The [guide] explains it to people who never took statistics; [`Evidence`] has the definitions
+//! and their sources.
+//!
+//! # Example
+//!
+//! A rollout takes snapshots of the data plane's counts and lets the judge observe what was counted
+//! between two of them:
+//!
+//! ```
+//! use canary_analysis::{Judge, Levels, Monitor, Observation, SlowLimit, Until};
+//! use canary_core::{Counts, EpochCounts, Snapshot, Verdict, Weight};
+//!
+//! let monitors = [
+//!     Monitor::failures(),
+//!     Monitor::failures().of_class("checkout"),
+//!     Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.99)?).watch_only(),
+//!     Monitor::share(),
+//! ];
+//! let mut judge = Judge::try_new(Levels::default(), monitors)?;
+//!
+//! # let epoch = |stable: u64, canary: u64, failed: u64| {
+//! #     let mut counts = Counts::default();
+//! #     (counts.evidence.stable.picked, counts.evidence.stable.success) = (stable, stable);
+//! #     let channel = &mut counts.evidence.canary;
+//! #     (channel.picked, channel.success, channel.failure) = (canary, canary - failed, failed);
+//! #     EpochCounts::new(1, Weight::from_percent(1), counts)
+//! # };
+//! let earlier = Snapshot::default();
+//! let now = Snapshot::new(Counts::default(), vec![epoch(99_000, 1_000, 0)]);
+//! let checkout = Snapshot::new(Counts::default(), vec![epoch(990, 10, 4)]);
+//! judge.observe(&Observation::between(&earlier, &now)?.with_class("checkout", checkout));
+//!
+//! let judgment = judge.judgment();
+//! assert_eq!(judgment.verdict, Verdict::Degraded);
+//! let finding = judgment.decisive().expect("a monitor decided");
+//! assert_eq!(finding.monitor, "failures of checkout");
+//! assert!(finding.to_string().starts_with("canary fails 40 % of calls against stable's 0 %"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # How evidence flows
+//!
+//! ```text
+//! Snapshot - Snapshot = Observation -> Judge -> Slot per Monitor -> Evidence (or ShareEvidence)
+//!                                        |                              |
+//!                                     Judgment <- Finding per Monitor <-+
+//! ```
+//!
+//! - Only [`Counts::evidence`](canary_core::Counts::evidence) is compared; calls put aside are not.
+//! - Calls are compared by the weight at which they were assigned, however long they last.
+//! - A [`Guard`] looks between ticks, whenever a call of the canary's fails.
+//! - Sticky traffic is counted per key, by a [`KeyLedger`].
+//! - [`Judge::state`] is all there is to store. Observations of replicas are
+//!   [put together](Observation::with_replica): the evidence is the same as that of one process.
+//! - [`Forecast`] says beforehand what a plan can find out.
+//!
+//! # Guarantees
+//!
+//! | | what holds | provided that | shown by |
+//! |---|---|---|---|
+//! | G1 | a canary that is not worse is called degraded with probability `alpha` at most, over the whole rollout and all deciding monitors | each call (or key) is assigned by its own coin | `the_mean_of_e_is_exactly_one_where_the_null_ends`, `good_canaries_are_rarely_rolled_back` |
+//! | G2 | so it is if both channels fail together, or rates drift | the same | `outages_of_both_channels_are_not_the_canarys_fault` |
+//! | G3 | a canary beyond the margin of good is called healthy with probability `beta` at most | calls go badly independently of each other | `the_mean_of_e_for_good_is_at_most_one_at_the_margin` |
+//! | G4 | a canary that fails every call from the start, against a stable without failures, is caught within 3 of its calls, at weights up to 10 % | one monitor decides, with the default margins and levels | `a_canary_that_fails_every_call_is_off_within_three` |
+//! | G5 | ticks in any order and pieces, on one replica or many, are the same evidence | limits of slow calls are fixed | `replicas_merged_are_the_same_evidence_as_one_process` |
+//! | G6 | no number is NaN, no count makes it panic | | `no_number_is_ever_nan` |
+//!
+//! # Features
+//!
+//! | feature | adds |
+//! |---|---|
+//! | `serde` | storing [`JudgeState`] and [`KeyLedger`] in any format, and writing a [`Judgment`] |
+//! | `sim` | the simulator, module `sim` |
+//!
+//! # What it does not do
+//!
+//! It reads no clock, draws no random number (but for the simulator, from a seed) and does no I/O.
+//! It neither sets weights nor rolls back: that is the rollout's. It compares one canary with one
+//! stable.
+
+mod coin;
+mod comparison;
+mod evidence;
+mod explain;
+mod finding;
+mod float;
+mod guard;
+mod interval;
+mod judge;
+mod keys;
+mod levels;
+mod margins;
+mod monitor;
+mod observation;
+mod odds;
+mod power;
+#[cfg(feature = "serde")]
+mod serialize;
+mod share;
+#[cfg(feature = "sim")]
+pub mod sim;
+mod slot;
+mod slow;
+mod state;
+mod tick;
+mod trials;
+
+// The pictures stand beside the guide, but not beside its page here: the first definition of a link
+// wins.
+#[doc = "[rules]: https://raw.githubusercontent.com/tower-canary/tower-canary/main/crates/canary-analysis/docs/false-rollbacks.svg"]
+#[doc = "[evidence]: https://raw.githubusercontent.com/tower-canary/tower-canary/main/crates/canary-analysis/docs/evidence.svg"]
+#[doc = ""]
+#[doc = include_str!("../docs/how-a-canary-is-judged.md")]
+pub mod guide {}
+
+pub use self::{
+    coin::Coin,
+    evidence::Evidence,
+    finding::{Finding, Split, Strength},
+    guard::{Guard, Trip},
+    interval::RatioInterval,
+    judge::{Judge, JudgeError, Judgment},
+    keys::{Counted, KeyCounts, KeyLedger},
+    levels::{LevelError, Levels},
+    margins::{Margin, MarginError, Margins},
+    monitor::{Measure, Monitor, Role, Unit},
+    observation::Observation,
+    power::{Forecast, ForecastError},
+    share::ShareEvidence,
+    slow::{SlowLimit, SlowLimitError, Until},
+    state::{JudgeState, ResumeError},
+    tick::{Tick, TickError},
+};

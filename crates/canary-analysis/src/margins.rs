@@ -1,0 +1,122 @@
+use std::{error, fmt};
+
+/// A ratio of the canary's rate to stable's, and a rate: both must be exceeded for harm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::exhaustive_structs, reason = "a margin is a ratio and a rate")]
+pub struct Margin {
+    /// The canary's adverse rate as a multiple of stable's.
+    pub ratio: f64,
+    /// The canary's adverse rate in itself, `0.0..1.0`.
+    pub rate: f64,
+}
+
+/// What difference between the channels is harm, and what difference can be lived with.
+///
+/// - The canary is **worse** if its adverse rate is above `worse.ratio` times stable's *and* above
+///   `worse.rate`, the floor below which nobody cares.
+/// - It is **good enough** if its rate is below `good.ratio` times stable's *or* below `good.rate`.
+///
+/// Between the two lies a canary that is a little worse than stable: neither will be proven, and a
+/// person or a deadline decides.
+///
+/// # Defaults
+///
+/// | for | `worse` | `good` | why |
+/// |---|---|---|---|
+/// | failures | 1, 0.1 % | 2, 0.5 % | no rise is wanted; three nines are what most services promise, and a good canary with few errors is proven within about 840 calls |
+/// | slow calls, quantile `q` | 1.25, 1.5 (1 - `q`) | 2, 2 (1 - `q`) | a new build's timing always differs a little, and `1 - q` is what stable has by definition |
+/// | slow calls, fixed limit | 1.25, 1 % | 2, 2 % | the same for a service that keeps its limit for 99 % of calls |
+/// | cancelled calls | 1.25, 1 % | 2, 2 % | callers leave for reasons of their own |
+/// | feedback | 1.25, 2 % | 1.5, 5 % | few people rate, and those who do complain |
+/// | own events | 1, 0.1 % | 2, 0.5 % | as failures |
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Margins {
+    worse: Margin,
+    good: Margin,
+}
+
+impl Margins {
+    /// Margins for services that have few failures and want no more.
+    pub(crate) const FAILURES: Self = Self {
+        worse: Margin { ratio: 1.0, rate: 0.001 },
+        good: Margin { ratio: 2.0, rate: 0.005 },
+    };
+    pub(crate) const CANCELLED: Self =
+        Self { worse: Margin { ratio: 1.25, rate: 0.01 }, good: Margin { ratio: 2.0, rate: 0.02 } };
+    pub(crate) const FEEDBACK: Self =
+        Self { worse: Margin { ratio: 1.25, rate: 0.02 }, good: Margin { ratio: 1.5, rate: 0.05 } };
+    pub(crate) const SLOW: Self = Self::CANCELLED;
+
+    pub(crate) fn of_quantile(quantile: f64) -> Self {
+        let slow = 1.0 - quantile;
+        Self {
+            worse: Margin { ratio: 1.25, rate: (1.5 * slow).min(0.8) },
+            good: Margin { ratio: 2.0, rate: (2.0 * slow).min(0.9) },
+        }
+    }
+
+    /// Margins with these bounds.
+    ///
+    /// # Errors
+    ///
+    /// If `worse.ratio` or `good.ratio` is below 1 or above 1000, `worse.rate` is not above 0 and
+    /// below 0.9 (the highest rate that is bet on), or `good.rate` is not above 0 and below 1.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use canary_analysis::{Margin, Margins};
+    ///
+    /// let worse = Margin { ratio: 1.5, rate: 0.001 };
+    /// assert!(Margins::try_new(worse, Margin { ratio: 2.0, rate: 0.005 }).is_ok());
+    ///
+    /// let error = Margins::try_new(worse, Margin { ratio: 0.5, rate: 0.005 }).unwrap_err();
+    /// assert_eq!(error.to_string(), "margin `good.ratio` is 0.5, expected 1 to 1000");
+    /// ```
+    pub fn try_new(worse: Margin, good: Margin) -> Result<Self, MarginError> {
+        // Comparisons with NaN are false, so that NaN is refused as well.
+        for (name, ratio) in [("worse.ratio", worse.ratio), ("good.ratio", good.ratio)] {
+            if !(1.0..=1000.0).contains(&ratio) {
+                return Err(MarginError { name, value: ratio, expected: "1 to 1000" });
+            }
+        }
+        if !(worse.rate > 0.0 && worse.rate < 0.9) {
+            let expected = "above 0 and below 0.9";
+            return Err(MarginError { name: "worse.rate", value: worse.rate, expected });
+        }
+        if !(good.rate > 0.0 && good.rate < 1.0) {
+            let expected = "above 0 and below 1";
+            return Err(MarginError { name: "good.rate", value: good.rate, expected });
+        }
+        Ok(Self { worse, good })
+    }
+
+    /// What counts as harm.
+    #[must_use]
+    pub const fn worse(&self) -> Margin {
+        self.worse
+    }
+
+    /// What counts as good enough.
+    #[must_use]
+    pub const fn good(&self) -> Margin {
+        self.good
+    }
+}
+
+/// A margin out of its range. The message names it, its value and the range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MarginError {
+    name: &'static str,
+    value: f64,
+    expected: &'static str,
+}
+
+impl fmt::Display for MarginError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, value, expected } = self;
+        write!(f, "margin `{name}` is {value}, expected {expected}")
+    }
+}
+
+impl error::Error for MarginError {}

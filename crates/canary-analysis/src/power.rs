@@ -1,0 +1,320 @@
+use std::{error, fmt, time::Duration};
+
+use canary_core::{PerChannel, Weight};
+use statrs::distribution::{DiscreteCDF, Poisson};
+
+use crate::{
+    coin::Coin, evidence::Evidence, float::float, levels::Levels, margins::Margins,
+    slot::worse_threshold,
+};
+
+/// What a plan can find out, and when: to be asked before the rollout.
+///
+/// # Method
+///
+/// For each moment of the plan the numbers of adverse events are put at their bad end: as few of
+/// the canary's and as many of stable's as leave 95 % probability in all, given that events come
+/// independently of each other. If even then the evidence suffices, the regression is found by that
+/// moment with a probability of at least 95 %. For the proof that a canary is good the bad end is
+/// the other one. No random numbers are drawn: the same question has the same answer.
+///
+/// # Example
+///
+/// ```
+/// use std::time::Duration;
+/// use canary_analysis::{Forecast, Levels, Monitor};
+/// use canary_core::Weight;
+///
+/// let plan = [1, 5, 10, 25, 50]
+///     .map(|percent| (Weight::from_percent(percent), Duration::from_secs(720)));
+/// let margins = Monitor::failures().margins();
+/// let forecast = Forecast::try_new(50.0, 0.01, plan, margins, Levels::default(), 1)?;
+///
+/// assert!(forecast.until_caught(5.0).unwrap() < Duration::from_secs(15 * 60));
+/// assert!(forecast.until_total_failure_caught().unwrap() < Duration::from_secs(60));
+/// assert!(forecast.until_proven().unwrap() < Duration::from_secs(45 * 60));
+/// // An hour is not enough for what is hardly worse.
+/// assert_eq!(forecast.until_caught(1.05), None);
+/// # Ok::<(), canary_analysis::ForecastError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Forecast {
+    calls_per_second: f64,
+    base_rate: f64,
+    plan: Vec<(Weight, Duration)>,
+    margins: Margins,
+    levels: Levels,
+    deciding: usize,
+}
+
+impl Forecast {
+    /// A forecast for a service of `calls_per_second`, of which the part `base_rate` is adverse,
+    /// under a plan of weights and how long each lasts, judged by one of `deciding` monitors.
+    ///
+    /// # Errors
+    ///
+    /// If the calls are not above 0 and finite, the rate is not at least 0 and below 1, or the plan
+    /// is empty or longer than a year.
+    pub fn try_new(
+        calls_per_second: f64,
+        base_rate: f64,
+        plan: impl IntoIterator<Item = (Weight, Duration)>,
+        margins: Margins,
+        levels: Levels,
+        deciding: usize,
+    ) -> Result<Self, ForecastError> {
+        let plan: Vec<_> = plan.into_iter().collect();
+        if !(calls_per_second > 0.0 && calls_per_second <= MOST_CALLS) {
+            return Err(ForecastError::Calls(calls_per_second));
+        }
+        if !(0.0..1.0).contains(&base_rate) {
+            return Err(ForecastError::Rate(base_rate));
+        }
+        let lasts = plan.iter().try_fold(Duration::ZERO, |sum, (_, step)| sum.checked_add(*step));
+        let lasts = lasts.filter(|lasts| !lasts.is_zero() && *lasts <= YEAR);
+        lasts.ok_or(ForecastError::Plan)?;
+        Ok(Self { calls_per_second, base_rate, plan, margins, levels, deciding })
+    }
+
+    /// How long until a canary with `factor` times stable's adverse rate is called degraded, with a
+    /// probability of 95 % at least; none if the plan ends before.
+    ///
+    /// Rates end at 1. With a base rate of 0 every factor leaves nothing to find.
+    #[must_use]
+    pub fn until_caught(&self, factor: f64) -> Option<Duration> {
+        self.until_worse((self.base_rate * factor.max(0.0)).min(1.0))
+    }
+
+    /// How long until a canary that fails every call is called degraded.
+    #[must_use]
+    pub fn until_total_failure_caught(&self) -> Option<Duration> {
+        self.until_worse(1.0)
+    }
+
+    /// How long until a canary that is as good as stable is called healthy.
+    #[must_use]
+    pub fn until_proven(&self) -> Option<Duration> {
+        let threshold = (1.0 / self.levels.beta()).ln();
+        self.first(|at| {
+            let unlucky = self.evidence(at, self.base_rate, Luck::AgainstTheCanary);
+            unlucky.log_e_good() >= threshold && unlucky.calls().canary > 0
+        })
+    }
+
+    fn until_worse(&self, rate: f64) -> Option<Duration> {
+        let threshold = worse_threshold(self.levels, self.deciding);
+        self.first(|at| self.evidence(at, rate, Luck::ForTheCanary).log_e_worse() >= threshold)
+    }
+
+    /// The evidence after `at`, if the canary's rate is `rate`, at the end to which luck pushes it.
+    fn evidence(&self, at: Duration, rate: f64, luck: Luck) -> Evidence {
+        let (few, many) = (TAIL, 1.0 - TAIL);
+        let (of_canary, of_stable) = match luck {
+            Luck::ForTheCanary => (few, many),
+            Luck::AgainstTheCanary => (many, few),
+        };
+        let steps = self.calls_until(at);
+        let all = |of: fn(&PerChannel<f64>) -> f64| steps.iter().map(|(_, calls)| of(calls)).sum();
+        let (canary, stable): (f64, f64) = (all(|calls| calls.canary), all(|calls| calls.stable));
+        let adverse = quantile(canary * rate, of_canary);
+        let stable_adverse = quantile(stable * self.base_rate, of_stable);
+        // What goes well is as many calls as expected, or few if they are what is needed.
+        let good = match luck {
+            Luck::ForTheCanary => (canary * (1.0 - rate)).round(),
+            Luck::AgainstTheCanary => quantile(canary * (1.0 - rate), few),
+        };
+
+        let mut evidence = Evidence::new(self.margins);
+        let (mut from_canary, mut from_stable) = (Parts::of(adverse), Parts::of(stable_adverse));
+        for (weight, calls) in &steps {
+            let events = PerChannel {
+                stable: from_stable.next(calls.stable / stable),
+                canary: from_canary.next(calls.canary / canary),
+            };
+            evidence.toss(Coin::of(*weight), events);
+        }
+        let (adverse, good, stable) = (whole(adverse), whole(good), whole(stable));
+        let calls = PerChannel { stable, canary: good + adverse };
+        evidence.count(calls, PerChannel { stable: whole(stable_adverse), canary: adverse });
+        evidence.try_out(calls.canary, adverse);
+        evidence
+    }
+
+    /// The calls of both channels that are to be expected in each step until `at`.
+    fn calls_until(&self, at: Duration) -> Vec<(Weight, PerChannel<f64>)> {
+        let mut left = at;
+        let steps = self.plan.iter().map(|(weight, lasts)| {
+            let time = left.min(*lasts);
+            left -= time;
+            let calls = self.calls_per_second * time.as_secs_f64();
+            let canary = calls * weight.ratio();
+            (*weight, PerChannel { stable: calls - canary, canary })
+        });
+        steps.collect()
+    }
+
+    /// The first moment of the plan at which `holds`, to some 10^-5 of the plan.
+    fn first(&self, holds: impl Fn(Duration) -> bool) -> Option<Duration> {
+        let lasts: Duration = self.plan.iter().map(|(_, lasts)| *lasts).sum();
+        let moments = (1..=COARSE).map(|part| lasts.mul_f64(f64::from(part) / f64::from(COARSE)));
+        let mut before = Duration::ZERO;
+        for moment in moments {
+            if holds(moment) {
+                let mut after = moment;
+                while after - before > (lasts / 100_000).max(Duration::from_millis(1)) {
+                    let middle = before + (after - before) / 2;
+                    if holds(middle) { after = middle } else { before = middle }
+                }
+                return Some(after);
+            }
+            before = moment;
+        }
+        None
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Luck {
+    ForTheCanary,
+    AgainstTheCanary,
+}
+
+/// A number of events, dealt out in whole parts whose sum is exact.
+struct Parts {
+    events: f64,
+    share: f64,
+    dealt: u64,
+}
+
+impl Parts {
+    const fn of(events: f64) -> Self {
+        Self { events, share: 0.0, dealt: 0 }
+    }
+
+    /// The next part. A share of nothing by nothing is nothing.
+    fn next(&mut self, share: f64) -> u64 {
+        self.share += if share.is_finite() { share } else { 0.0 };
+        let until_now = whole((self.events * self.share).round());
+        let part = until_now.saturating_sub(self.dealt);
+        self.dealt += part;
+        part
+    }
+}
+
+/// The number of events that is not exceeded with this probability where `mean` are expected.
+fn quantile(mean: f64, probability: f64) -> f64 {
+    if mean > LARGE {
+        // The square root of a Poisson number is nearly normal, with a deviation of one half.
+        let deviations = if probability < 0.5 { -DEVIATIONS } else { DEVIATIONS };
+        return (mean.sqrt() + deviations / 2.0).powi(2).round();
+    }
+    // There is no distribution of a mean of zero, and nothing to expect.
+    let Ok(poisson) = Poisson::new(mean) else { return 0.0 };
+    // `Poisson::inverse_cdf` panics where the distribution function is not monotone in its last
+    // digit.
+    let (mut low, mut high) = (0, whole(mean + 10.0 * mean.sqrt() + 20.0));
+    while low < high {
+        let middle = u64::midpoint(low, high);
+        if poisson.cdf(middle) < probability { low = middle + 1 } else { high = middle }
+    }
+    float(low)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` ends at the ends"
+)]
+const fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+/// What is left for each of the three numbers that may be unlucky, if 95 % are to remain in all.
+const TAIL: f64 = 0.05 / 3.0;
+/// As many standard deviations of a normal number are exceeded with the probability of [`TAIL`].
+const DEVIATIONS: f64 = 2.128;
+/// From here on the approximation is good to a thousandth, and saves the search.
+const LARGE: f64 = 1e6;
+/// Moments that are looked at in a plan before the first one is narrowed down.
+const COARSE: u32 = 400;
+const MOST_CALLS: f64 = 1e9;
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// A forecast that cannot be made.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ForecastError {
+    /// The number of calls per second.
+    Calls(f64),
+    /// The base rate of adverse events.
+    Rate(f64),
+    /// The plan has no time in it, or too much.
+    Plan,
+}
+
+impl fmt::Display for ForecastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calls(calls) => {
+                write!(f, "{calls} calls per second are not above 0 and up to 10^9")
+            }
+            Self::Rate(rate) => write!(f, "base rate {rate} is not at least 0 and below 1"),
+            Self::Plan => f.write_str("the plan does not last above 0 and up to 366 days"),
+        }
+    }
+}
+
+impl error::Error for ForecastError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Monitor;
+
+    fn forecast(calls: f64, rate: f64) -> Forecast {
+        let plan = [1, 5, 10, 25, 50]
+            .map(|percent| (Weight::from_percent(percent), Duration::from_secs(720)));
+        let margins = Monitor::failures().margins();
+        Forecast::try_new(calls, rate, plan, margins, Levels::default(), 1).unwrap()
+    }
+
+    #[test]
+    fn larger_harm_and_more_traffic_are_found_earlier() {
+        let slow = forecast(50.0, 0.01);
+        let (two, five) = (slow.until_caught(2.0).unwrap(), slow.until_caught(5.0).unwrap());
+        assert!(two > five && five > slow.until_total_failure_caught().unwrap());
+        assert!(forecast(5000.0, 0.01).until_caught(2.0).unwrap() < two);
+    }
+
+    #[test]
+    fn a_service_without_errors_is_proven_by_calls_alone() {
+        let proven = forecast(50.0, 0.0).until_proven().unwrap();
+        // 837 canary calls are needed, 360 come in the first step and 2.5 a second in the next.
+        assert!((900.0..960.0).contains(&proven.as_secs_f64()), "{proven:?}");
+        assert_eq!(forecast(50.0, 0.0).until_caught(5.0), None);
+    }
+
+    #[test]
+    fn the_approximation_joins_the_distribution() {
+        for probability in [TAIL, 1.0 - TAIL] {
+            let exact = quantile(LARGE, probability);
+            let close = quantile(LARGE + 1e-6, probability);
+            assert!((exact - close).abs() < 5.0, "{exact} {close}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_forecast_is_named() {
+        let of = |calls, rate, seconds| {
+            let plan = [(Weight::from_percent(1), Duration::from_secs(seconds))];
+            let margins = Monitor::failures().margins();
+            Forecast::try_new(calls, rate, plan, margins, Levels::default(), 1)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(of(0.0, 0.1, 1), "0 calls per second are not above 0 and up to 10^9");
+        assert_eq!(of(f64::NAN, 0.1, 1), "NaN calls per second are not above 0 and up to 10^9");
+        assert_eq!(of(1.0, 1.0, 1), "base rate 1 is not at least 0 and below 1");
+        assert_eq!(of(1.0, 0.1, 0), "the plan does not last above 0 and up to 366 days");
+    }
+}

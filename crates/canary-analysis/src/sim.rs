@@ -1,0 +1,38 @@
+//! A simulator: how often a rule rolls back a good canary, and how late a bad one.
+//!
+//! [`Traffic`] says what comes in and how it goes, a [`Schedule`] when which weight is in force, a
+//! [`Rule`] when to roll back. A [`Study`] lets many rollouts run, each from its own seed, and says what
+//! came of them. The [`rules`] are this crate's judge and three rivals as they are in use
+//! elsewhere.
+//!
+//! ```
+//! use canary_analysis::sim::{Schedule, Study, Traffic, rules};
+//!
+//! let traffic = Traffic::new(50.0, 0.001).with_canary_failures(1.0);
+//! let study = Study::new(traffic, Schedule::hour(), 20);
+//! let summary = study.run(rules::judge);
+//! assert_eq!(summary.rolled_back, 20);
+//! assert!(summary.calls_until_rollback().unwrap().median < 4.0);
+//! ```
+
+mod draws;
+mod pictures;
+mod schedule;
+mod second;
+mod study;
+mod summary;
+mod table;
+mod traffic;
+
+pub mod rules;
+
+pub use self::{
+    pictures::{Picture, pictures},
+    rules::Rule,
+    schedule::Schedule,
+    second::Second,
+    study::Study,
+    summary::{Median, Summary},
+    table::{Report, false_rollbacks, late_faults, table},
+    traffic::{LogNormal, Outages, Traffic, Users},
+};

@@ -1,0 +1,35 @@
+use canary_core::{Channel, Verdict};
+
+use super::Rule;
+use crate::{float::float, sim::Second};
+
+/// A failure rate of the canary's that must not be exceeded, whatever stable's is.
+#[derive(Clone, Copy, Debug)]
+pub struct FixedThreshold {
+    most: f64,
+    checks_left: u32,
+    calls: u64,
+    failures: u64,
+}
+
+impl FixedThreshold {
+    /// At most the part `most` of a minute's calls may fail; the `checks`th minute in which more do
+    /// rolls back.
+    #[must_use]
+    pub const fn new(most: f64, checks: u32) -> Self {
+        Self { most, checks_left: checks, calls: 0, failures: 0 }
+    }
+}
+
+impl Rule for FixedThreshold {
+    fn look(&mut self, second: &Second) -> Verdict {
+        self.calls += second.calls(Channel::Canary);
+        self.failures += second.failures(Channel::Canary);
+        if second.at % 60 == 59 {
+            let has_failed = self.calls > 0 && float(self.failures) / float(self.calls) > self.most;
+            self.checks_left = self.checks_left.saturating_sub(u32::from(has_failed));
+            (self.calls, self.failures) = (0, 0);
+        }
+        if self.checks_left == 0 { Verdict::Degraded } else { Verdict::Inconclusive }
+    }
+}

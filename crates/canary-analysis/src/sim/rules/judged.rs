@@ -1,0 +1,62 @@
+use canary_core::Verdict;
+
+use super::Rule;
+use crate::{Judge, JudgeError, Levels, Monitor, Observation, sim::Second};
+
+/// This crate's judge.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    judge: Judge,
+    per_key: Vec<String>,
+    step: Option<u64>,
+}
+
+impl Judged {
+    /// A judge with these monitors.
+    ///
+    /// # Errors
+    ///
+    /// If no judge can work with them.
+    pub fn try_new(
+        levels: Levels,
+        monitors: impl IntoIterator<Item = Monitor>,
+    ) -> Result<Self, JudgeError> {
+        let judge = Judge::try_new(levels, monitors)?;
+        let per_key = judge.monitors().filter(|monitor| monitor.unit() == crate::Unit::Keys);
+        let per_key = per_key.map(|monitor| monitor.name().to_owned()).collect();
+        Ok(Self { judge, per_key, step: None })
+    }
+
+    /// Lets the judge bet afresh at each step.
+    #[must_use]
+    pub fn with_fresh_starts(mut self) -> Self {
+        self.judge = self.judge.with_fresh_starts();
+        self
+    }
+
+    /// The judge.
+    #[must_use]
+    pub const fn judge(&self) -> &Judge {
+        &self.judge
+    }
+}
+
+impl Default for Judged {
+    fn default() -> Self {
+        Self::try_new(Levels::default(), [Monitor::failures()]).expect("one monitor decides")
+    }
+}
+
+impl Rule for Judged {
+    fn look(&mut self, second: &Second) -> Verdict {
+        if self.step.replace(second.counts.epoch) != Some(second.counts.epoch) {
+            self.judge.begin_step();
+        }
+        let mut observation = Observation::of(second.snapshot()).with_seen_keys(&second.seen_keys);
+        for monitor in &self.per_key {
+            observation = observation.with_keys(monitor, &second.failed_keys);
+        }
+        self.judge.observe(&observation);
+        self.judge.verdict()
+    }
+}

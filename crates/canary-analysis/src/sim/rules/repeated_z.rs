@@ -1,0 +1,33 @@
+use canary_core::{Channel, PerChannel, Verdict};
+
+use super::Rule;
+use crate::{float::float, sim::Second};
+
+/// A test of two proportions, repeated each second as if each were the only one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepeatedZ {
+    calls: PerChannel<u64>,
+    failures: PerChannel<u64>,
+}
+
+/// The canary calls before which no test of proportions is made.
+const FEWEST: u64 = 10;
+
+/// One-sided, at a level of 1 %.
+const CRITICAL: f64 = 2.326_347_9;
+
+impl Rule for RepeatedZ {
+    fn look(&mut self, second: &Second) -> Verdict {
+        for channel in Channel::ALL {
+            self.calls[channel] += second.calls(channel);
+            self.failures[channel] += second.failures(channel);
+        }
+        let calls = PerChannel::from_fn(|channel| float(self.calls[channel]));
+        let failures = PerChannel::from_fn(|channel| float(self.failures[channel]));
+        let pooled = (failures.stable + failures.canary) / (calls.stable + calls.canary);
+        let error = (pooled * (1.0 - pooled) * (1.0 / calls.stable + 1.0 / calls.canary)).sqrt();
+        let difference = failures.canary / calls.canary - failures.stable / calls.stable;
+        let is_worse = self.calls.canary >= FEWEST && difference > CRITICAL * error;
+        if is_worse { Verdict::Degraded } else { Verdict::Inconclusive }
+    }
+}

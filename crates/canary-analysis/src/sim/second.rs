@@ -1,0 +1,70 @@
+use canary_core::{Channel, Counts, EpochCounts, Snapshot, Weight};
+
+use crate::keys::{KeyCounts, KeyLedger};
+
+/// What one second brought.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Second {
+    /// The number of the second, from 0.
+    pub at: u32,
+    /// All calls.
+    pub counts: EpochCounts,
+    /// Keys whose calls failed, as a ledger counts them; empty without users.
+    pub failed_keys: KeyCounts,
+    /// Keys that made a call.
+    pub seen_keys: KeyCounts,
+}
+
+impl Second {
+    pub(super) fn new(at: u32, step: u64, weight: Weight) -> Self {
+        Self {
+            at,
+            counts: EpochCounts::new(step, weight, Counts::default()),
+            failed_keys: KeyCounts::default(),
+            seen_keys: KeyCounts::default(),
+        }
+    }
+
+    /// The weight in force.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        self.counts.weight
+    }
+
+    /// The calls of a channel.
+    #[must_use]
+    pub const fn calls(&self, channel: Channel) -> u64 {
+        match channel {
+            Channel::Stable => self.counts.counts.evidence.stable.picked,
+            Channel::Canary => self.counts.counts.evidence.canary.picked,
+        }
+    }
+
+    /// Those that failed.
+    #[must_use]
+    pub const fn failures(&self, channel: Channel) -> u64 {
+        match channel {
+            Channel::Stable => self.counts.counts.evidence.stable.failure,
+            Channel::Canary => self.counts.counts.evidence.canary.failure,
+        }
+    }
+
+    /// The second as a difference of snapshots.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(Counts::default(), vec![self.counts.clone()])
+    }
+
+    pub(super) fn add(&mut self, channel: Channel, calls: u64, failures: u64) {
+        let counts = &mut self.counts.counts.evidence[channel];
+        counts.picked += calls;
+        counts.success += calls - failures;
+        counts.failure += failures;
+    }
+
+    pub(super) fn take_keys(&mut self, failed: &mut KeyLedger, seen: &mut KeyLedger) {
+        self.failed_keys = failed.take();
+        self.seen_keys = seen.take();
+    }
+}

@@ -1,0 +1,127 @@
+use std::time::Duration;
+
+use crate::float::float;
+
+/// How one rollout went.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ending {
+    pub(super) rolled_back: bool,
+    pub(super) seconds: u32,
+    pub(super) calls: u64,
+    pub(super) failures: u64,
+    pub(super) proven_after: Option<u64>,
+    pub(super) proven_at: Option<u32>,
+}
+
+/// How many rollouts went.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Rollouts in all.
+    pub runs: u32,
+    /// Those that were rolled back.
+    pub rolled_back: u32,
+    /// Those in which the canary was proven good enough at some time.
+    pub proven: u32,
+    calls: Vec<f64>,
+    seconds: Vec<f64>,
+    harmed: Vec<f64>,
+    proven_after: Vec<f64>,
+    proven_at: Vec<f64>,
+}
+
+impl Summary {
+    pub(super) fn of(endings: &[Ending]) -> Self {
+        let rolled_back = || endings.iter().filter(|ending| ending.rolled_back);
+        let proven_after: Vec<f64> =
+            endings.iter().filter_map(|ending| ending.proven_after).map(float).collect();
+        let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        Self {
+            runs: number(endings.len()),
+            rolled_back: number(rolled_back().count()),
+            proven: number(proven_after.len()),
+            calls: rolled_back().map(|ending| float(ending.calls)).collect(),
+            seconds: rolled_back().map(|ending| f64::from(ending.seconds)).collect(),
+            harmed: rolled_back().map(|ending| float(ending.failures)).collect(),
+            proven_after,
+            proven_at: endings.iter().filter_map(|it| it.proven_at).map(f64::from).collect(),
+        }
+    }
+
+    /// The part of the rollouts that was rolled back.
+    #[must_use]
+    pub fn rate(&self) -> f64 {
+        f64::from(self.rolled_back) / f64::from(self.runs)
+    }
+
+    /// The part in which the canary was proven good enough.
+    #[must_use]
+    pub fn proven_rate(&self) -> f64 {
+        f64::from(self.proven) / f64::from(self.runs)
+    }
+
+    /// The Monte-Carlo error of a part of the rollouts: one standard deviation.
+    #[must_use]
+    pub fn error_of(&self, rate: f64) -> f64 {
+        (rate * (1.0 - rate) / f64::from(self.runs)).sqrt()
+    }
+
+    /// The rollouts that were rolled back within this time.
+    #[must_use]
+    pub fn rolled_back_within(&self, time: Duration) -> usize {
+        self.seconds.iter().filter(|seconds| **seconds <= time.as_secs_f64()).count()
+    }
+
+    /// The rollouts in which the canary was proven good enough within this time.
+    #[must_use]
+    pub fn proven_within(&self, time: Duration) -> usize {
+        self.proven_at.iter().filter(|seconds| **seconds <= time.as_secs_f64()).count()
+    }
+
+    /// Canary calls until the rollback, of the rollouts that were rolled back.
+    #[must_use]
+    pub fn calls_until_rollback(&self) -> Option<Median> {
+        Median::of(&self.calls)
+    }
+
+    /// Seconds until the rollback.
+    #[must_use]
+    pub fn seconds_until_rollback(&self) -> Option<Median> {
+        Median::of(&self.seconds)
+    }
+
+    /// Canary calls that failed from the fault until the rollback: the users who were harmed.
+    #[must_use]
+    pub fn harmed(&self) -> Option<Median> {
+        Median::of(&self.harmed)
+    }
+
+    /// Canary calls until it was proven good enough.
+    #[must_use]
+    pub fn calls_until_proof(&self) -> Option<Median> {
+        Median::of(&self.proven_after)
+    }
+}
+
+/// A median of simulated rollouts.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Median {
+    /// The median.
+    pub median: f64,
+    /// Its Monte-Carlo error: half of the distance between the values that are one standard
+    /// deviation of the rank below and above it.
+    pub error: f64,
+}
+
+impl Median {
+    fn of(values: &[f64]) -> Option<Self> {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().checked_sub(1)?;
+        let spread = sorted.len().isqrt() / 2;
+        let middle = sorted.len() / 2;
+        let (low, high) = (middle.saturating_sub(spread), (middle + spread).min(last));
+        Some(Self { median: sorted[middle], error: (sorted[high] - sorted[low]) / 2.0 })
+    }
+}

@@ -1,0 +1,194 @@
+use std::fmt::{self, Write};
+
+use super::{Median, Outages, Rule, Schedule, Study, Summary, Traffic, Users, rules};
+use crate::{Levels, Monitor};
+
+/// A table in Markdown.
+#[derive(Clone, Debug, Default)]
+pub struct Report(String);
+
+impl Report {
+    fn new(title: &str, columns: &[&str]) -> Self {
+        let rules = "---|".repeat(columns.len());
+        Self(format!("{title}\n\n| {} |\n|{rules}\n", columns.join(" | ")))
+    }
+
+    fn row(&mut self, cells: &[String]) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "| {} |", cells.join(" | "));
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The four rules side by side: how often they roll back a good canary, how late a bad one.
+///
+/// 50 calls a second for an hour, at 1, 5, 10, 25 and 50 %, looked at each second.
+#[must_use]
+pub fn table(runs: u32) -> Report {
+    let mut report = Report::new(
+        &format!("Rules compared, {runs} rollouts each, +- one Monte-Carlo error"),
+        &[
+            "situation",
+            "judge",
+            "fixed 99 % x5 checks",
+            "Mann-Whitney each minute",
+            "Mann-Whitney, either way",
+            "z-test each second",
+        ],
+    );
+    let outages = Outages { every: 1200.0, lasts: 60.0, failures: 0.3 };
+    let good = [
+        ("A/A, 0.5 % errors: false rollbacks", Traffic::new(50.0, 0.005)),
+        ("A/A, 1 % errors", Traffic::new(50.0, 0.01)),
+        ("A/A, 0.05 % errors", Traffic::new(50.0, 0.0005)),
+        (
+            "A/A, 0.5 % errors, outages of both channels",
+            Traffic::new(50.0, 0.005).with_outages(outages),
+        ),
+    ];
+    for (name, traffic) in good {
+        report.row(&cells(name, traffic, runs, rolled_back));
+    }
+    let bad = [
+        ("0.1 % -> 100 %: canary calls until rollback, median", 0.001, 1.0),
+        ("1 % -> 5 %", 0.01, 0.05),
+        ("0.1 % -> 1 %", 0.001, 0.01),
+        ("1 % -> 2 %", 0.01, 0.02),
+    ];
+    for (name, stable, canary) in bad {
+        let traffic = Traffic::new(50.0, stable).with_canary_failures(canary);
+        report.row(&cells(name, traffic, runs, calls));
+        report.row(&cells("... seconds", traffic, runs, seconds));
+        report.row(&cells("... users harmed", traffic, runs, harmed));
+    }
+    report
+}
+
+/// False rollbacks of this crate's judge where canary and stable are the same, and proofs that they
+/// are.
+#[must_use]
+pub fn false_rollbacks(runs: u32) -> Report {
+    let mut report = Report::new(
+        &format!("The judge on canaries as good as stable, alpha = 1 %, {runs} rollouts each"),
+        &["errors", "calls/s", "rolled back", "proven good", "canary calls until then"],
+    );
+    let mut seed = 100;
+    let mut add =
+        |report: &mut Report, name: &str, traffic: Traffic, per_second: &str, keys: bool| {
+            seed += 1;
+            let study = Study::new(traffic, Schedule::hour(), runs).with_seed(seed);
+            let summary = if keys { study.run(per_key) } else { study.run(rules::judge) };
+            report.row(&[
+                name.to_owned(),
+                per_second.to_owned(),
+                rolled_back(&summary),
+                percent(&summary, summary.proven_rate()),
+                median(summary.calls_until_proof()),
+            ]);
+        };
+    for (name, rate) in [("0.05 %", 0.0005), ("0.5 %", 0.005), ("1 %", 0.01), ("5 %", 0.05)] {
+        for (per_second, calls) in [("1", 1.0), ("50", 50.0), ("5000", 5000.0)] {
+            add(&mut report, name, Traffic::new(calls, rate), per_second, false);
+        }
+    }
+    let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };
+    let stormy = Traffic::new(50.0, 0.005).with_outages(outages).with_drift(0.8);
+    add(&mut report, "0.5 %, outages of both, drift", stormy, "50", false);
+    add(&mut report, "the same on 4 replicas", stormy.with_replicas(4), "50", false);
+    add(&mut report, "0 %", Traffic::new(50.0, 0.0), "50", false);
+    let users = Users { count: 20_000, prone: 40, retries: 5 };
+    let sticky = Traffic::new(50.0, 0.0005).with_users(users);
+    add(&mut report, "0.05 %, sticky, 40 users of 20,000 fail", sticky, "50", true);
+    add(&mut report, "the same, judged per call: wrong", sticky, "50", false);
+    let margin = Traffic::new(50.0, 0.005).with_canary_failures(0.01);
+    add(&mut report, "0.5 % -> 1 %: worse, and at the margin of good", margin, "50", false);
+    report
+}
+
+/// What a bet afresh at each step changes, for faults at the beginning and late ones.
+#[must_use]
+pub fn late_faults(runs: u32) -> Report {
+    let mut report = Report::new(
+        &format!("Users harmed until the rollback, median, {runs} rollouts each, 50 calls/s"),
+        &["fault", "from second", "judge", "with fresh starts"],
+    );
+    let faults = [
+        ("1 % -> 2 %", 0.01, 0.02),
+        ("1 % -> 5 %", 0.01, 0.05),
+        ("0.1 % -> 100 %", 0.001, 1.0),
+        ("1 % -> 100 %", 0.01, 1.0),
+    ];
+    for (name, stable, canary) in faults {
+        for at in [0, 1_440, 2_880, 2_940] {
+            let traffic = Traffic::new(50.0, stable).with_canary_failures(canary).with_fault_at(at);
+            let study = Study::new(traffic, Schedule::hour(), runs);
+            report.row(&[
+                name.to_owned(),
+                at.to_string(),
+                harmed(&study.run(rules::judge)),
+                harmed(&study.run(rules::judge_with_fresh_starts)),
+            ]);
+        }
+    }
+    let study = Study::new(Traffic::new(50.0, 0.01), Schedule::hour(), runs);
+    report.row(&[
+        "none: false rollbacks".to_owned(),
+        String::new(),
+        rolled_back(&study.run(rules::judge)),
+        rolled_back(&study.run(rules::judge_with_fresh_starts)),
+    ]);
+    report
+}
+
+/// The judge for sticky traffic.
+fn per_key() -> rules::Judged {
+    let monitors = [Monitor::failures().per_key()];
+    rules::Judged::try_new(Levels::default(), monitors).expect("one monitor decides")
+}
+
+fn cells(name: &str, traffic: Traffic, runs: u32, show: fn(&Summary) -> String) -> Vec<String> {
+    let study = Study::new(traffic, Schedule::hour(), runs);
+    fn run<R: Rule>(study: &Study, rule: fn() -> R, show: fn(&Summary) -> String) -> String {
+        show(&study.run(rule))
+    }
+    vec![
+        name.to_owned(),
+        run(&study, rules::judge, show),
+        run(&study, rules::fixed_threshold, show),
+        run(&study, rules::mann_whitney, show),
+        run(&study, rules::mann_whitney_either_way, show),
+        run(&study, rules::repeated_z, show),
+    ]
+}
+
+fn rolled_back(summary: &Summary) -> String {
+    percent(summary, summary.rate())
+}
+
+fn calls(summary: &Summary) -> String {
+    median(summary.calls_until_rollback())
+}
+
+fn seconds(summary: &Summary) -> String {
+    median(summary.seconds_until_rollback())
+}
+
+fn harmed(summary: &Summary) -> String {
+    median(summary.harmed())
+}
+
+fn percent(summary: &Summary, rate: f64) -> String {
+    format!("{:.1} % +- {:.1}", 100.0 * rate, 100.0 * summary.error_of(rate))
+}
+
+fn median(median: Option<Median>) -> String {
+    median.map_or_else(
+        || "never".to_owned(),
+        |Median { median, error }| format!("{median:.0} +- {error:.0}"),
+    )
+}

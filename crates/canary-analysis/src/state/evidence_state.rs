@@ -1,0 +1,78 @@
+use canary_core::PerChannel;
+
+use crate::{
+    coin::Coin,
+    evidence::{Evidence, Tally},
+    margins::Margins,
+    odds::OddsBet,
+    share::ShareEvidence,
+};
+
+/// The counts of which evidence is made.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+pub(super) struct EvidenceState {
+    /// The coin's two numbers of buckets, then stable's events and the canary's.
+    events: Vec<(u32, u32, u64, u64)>,
+    /// Stable's number, then the canary's.
+    calls: [u64; 2],
+    adverse: [u64; 2],
+    /// All trials, then the adverse ones.
+    trials: [u64; 2],
+}
+
+impl EvidenceState {
+    pub(super) fn of(evidence: &Evidence) -> Self {
+        let Tally { calls, adverse, trials, adverse_trials } = evidence.tally;
+        Self {
+            adverse: [adverse.stable, adverse.canary],
+            trials: [trials, adverse_trials],
+            ..Self::new(evidence.odds(), calls)
+        }
+    }
+
+    pub(super) fn of_share(share: &ShareEvidence) -> Self {
+        Self::new(&share.odds, share.picks)
+    }
+
+    fn new<const N: usize>(odds: &OddsBet<N>, calls: PerChannel<u64>) -> Self {
+        let parts = |(coin, events): (Coin, PerChannel<u64>)| {
+            (coin.canary_buckets(), coin.all_buckets(), events.stable, events.canary)
+        };
+        Self {
+            events: odds.events().map(parts).collect(),
+            calls: [calls.stable, calls.canary],
+            adverse: [0; 2],
+            trials: [0; 2],
+        }
+    }
+
+    /// None if the counts contradict each other.
+    pub(super) fn restore(&self, margins: Margins) -> Option<Evidence> {
+        let [trials, adverse_trials] = self.trials;
+        let (calls, adverse) = (channels(self.calls), channels(self.adverse));
+        let tally = Tally { calls, adverse, trials, adverse_trials };
+        Some(Evidence::restored(margins, &self.odds()?, tally))
+    }
+
+    /// None if the counts contradict each other.
+    pub(super) fn restore_share(&self) -> Option<ShareEvidence> {
+        let mut share = ShareEvidence::new();
+        share.odds.merge(&self.odds()?);
+        share.picks = channels(self.calls);
+        Some(share)
+    }
+
+    fn odds(&self) -> Option<OddsBet<1>> {
+        let mut odds = OddsBet::new(1.0, &[1.0]);
+        for (canary, all, of_stable, of_canary) in &self.events {
+            let coin = Coin::try_new(*canary, *all).filter(|coin| !coin.is_certain())?;
+            odds.observe(coin, channels([*of_stable, *of_canary]));
+        }
+        Some(odds)
+    }
+}
+
+const fn channels([stable, canary]: [u64; 2]) -> PerChannel<u64> {
+    PerChannel { stable, canary }
+}
