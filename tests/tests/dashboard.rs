@@ -1,0 +1,177 @@
+//! The Grafana dashboard shows the metrics that there are, all of them, by labels that they have.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use tower_canary::metrics::{Kind, Metric, TABLE};
+
+#[test]
+fn every_query_names_metrics_and_labels_of_the_table() {
+    for target in targets() {
+        for selector in selectors(&target.expr) {
+            let metric = selector.metric();
+            for (label, value) in &selector.matchers {
+                assert!(metric.labels.contains(label), "{} has no {label}", metric.name);
+                assert_values_exist(label, value);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_metric_of_the_table_is_shown() {
+    let exprs: Vec<_> = targets().into_iter().map(|target| target.expr).collect();
+    let shown: BTreeSet<_> =
+        exprs.iter().flat_map(|expr| selectors(expr)).map(|shown| shown.metric().name).collect();
+    let all: BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();
+    assert_eq!(shown, all);
+}
+
+#[test]
+fn every_query_groups_and_names_its_series_by_labels_of_its_metrics() {
+    for target in targets() {
+        let selectors = selectors(&target.expr);
+        let groups = target.groups();
+        for group in &groups {
+            for selector in &selectors {
+                let is_bucket = selector.name.ends_with("_bucket");
+                let known = selector.metric().labels.contains(&group.as_str());
+                assert!(known || (is_bucket && group == "le"), "{group} in {}", target.expr);
+            }
+        }
+        for label in between(&target.legend, "{{", "}}") {
+            assert!(groups.contains(label), "{label} in the legend of {}", target.expr);
+        }
+    }
+}
+
+#[test]
+fn every_query_is_about_the_chosen_canary_of_the_chosen_data_source() {
+    for target in targets() {
+        assert_eq!(target.datasource, "${datasource}", "{}", target.expr);
+        for selector in selectors(&target.expr) {
+            assert!(selector.matchers.contains(&("canary", "$canary")), "{}", target.expr);
+        }
+    }
+    let variables = dashboard()["templating"]["list"].as_array().unwrap().clone();
+    let names: Vec<_> = variables.iter().map(|variable| &variable["name"]).collect();
+    assert_eq!(names, ["datasource", "canary"]);
+    let query = variables[1]["query"]["query"].as_str().unwrap();
+    let [asked] = between(query, "label_values(", ")")[..] else { panic!("{query}") };
+    let (metric, label) = asked.split_once(", ").unwrap();
+    assert!(TABLE.iter().any(|known| known.name == metric && known.labels.contains(&label)));
+}
+
+#[test]
+fn counters_and_histograms_are_shown_by_their_rates_and_gauges_as_they_are() {
+    for target in targets() {
+        for selector in selectors(&target.expr) {
+            let grows = matches!(selector.metric().kind, Kind::Counter | Kind::Histogram);
+            assert_eq!(selector.is_range, grows, "{} in {}", selector.name, target.expr);
+        }
+    }
+}
+
+#[test]
+fn the_panels_have_a_place_each() {
+    let panels = panels();
+    let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
+    assert_eq!(ids.len(), panels.len());
+
+    let mut taken = BTreeSet::new();
+    for panel in &panels {
+        let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
+        assert!(x + w <= 24, "{}", panel["title"]);
+        for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
+            assert!(taken.insert(cell), "{} lies over another panel", panel["title"]);
+        }
+    }
+}
+
+/// One query of a panel.
+struct Target {
+    expr: String,
+    legend: String,
+    datasource: String,
+}
+
+impl Target {
+    fn groups(&self) -> BTreeSet<String> {
+        let groups = between(&self.expr, "by (", ")");
+        groups.iter().flat_map(|labels| labels.split(", ")).map(str::to_owned).collect()
+    }
+}
+
+/// `name{label="value", ..}`, and whether a range follows.
+struct Selector<'a> {
+    name: &'a str,
+    matchers: Vec<(&'a str, &'a str)>,
+    is_range: bool,
+}
+
+impl Selector<'_> {
+    /// What it selects. Of a histogram, Prometheus keeps buckets, under a name of their own.
+    fn metric(&self) -> &'static Metric {
+        let named = |name: &str| TABLE.iter().find(|metric| metric.name == name);
+        let metric = match self.name.strip_suffix("_bucket").and_then(named) {
+            Some(histogram) if histogram.kind == Kind::Histogram => Some(histogram),
+            _ => named(self.name).filter(|metric| metric.kind != Kind::Histogram),
+        };
+        metric.unwrap_or_else(|| panic!("there is no {}", self.name))
+    }
+}
+
+/// All names in a query that begin as ours do, with the braces that must follow.
+fn selectors(expr: &str) -> Vec<Selector<'_>> {
+    let starts = expr.match_indices("canary_").map(|(start, _)| start);
+    starts
+        .map(|start| {
+            let (name, rest) = expr[start..].split_once('{').expect("braces after the name");
+            let (inside, after) = rest.split_once('}').expect("a closing brace");
+            let matchers = inside.split(", ").map(|matcher| {
+                let (label, value) = matcher.split_once('=').expect("label=value");
+                (label, value.trim_start_matches('~').trim_matches('"'))
+            });
+            Selector { name, matchers: matchers.collect(), is_range: after.starts_with('[') }
+        })
+        .collect()
+}
+
+#[track_caller]
+fn assert_values_exist(label: &str, values: &str) {
+    let known: &[&str] = match label {
+        "canary" => &["$canary"],
+        "channel" => &["stable", "canary"],
+        "outcome" => &["success", "failure", "cancelled"],
+        "phase" => &["splitting", "promoted", "halted"],
+        _ => panic!("no closed set of values for {label}"),
+    };
+    for value in values.split('|') {
+        assert!(known.contains(&value), "{label} is never {value}");
+    }
+}
+
+fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
+    text.split(open).skip(1).map(|rest| rest.split_once(close).expect("it is closed").0).collect()
+}
+
+fn targets() -> Vec<Target> {
+    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("a text")).to_owned();
+    let targets = panels().into_iter().flat_map(|panel| panel["targets"].as_array().cloned());
+    targets
+        .flatten()
+        .map(|target| Target {
+            expr: text(&target["expr"]),
+            legend: text(&target["legendFormat"]),
+            datasource: text(&target["datasource"]["uid"]),
+        })
+        .collect()
+}
+
+fn panels() -> Vec<Value> {
+    dashboard()["panels"].as_array().expect("panels").clone()
+}
+
+fn dashboard() -> Value {
+    serde_json::from_str(include_str!("../../examples/grafana/canary.json")).expect("JSON")
+}

@@ -1,0 +1,24 @@
+//! The README names what there is.
+
+use std::{fs, path::Path};
+
+#[test]
+fn every_crate_is_in_the_readme() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    for entry in fs::read_dir(root.join("crates")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let row = format!("| [`crates/{name}`](crates/{name}) |");
+        assert!(readme.contains(&row), "the README should have a row that begins {row}");
+    }
+}
+
+#[test]
+fn what_the_readme_links_to_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let links = readme.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+    for (link, _) in links.filter(|(link, _)| !link.starts_with("http")) {
+        assert!(root.join(link).exists(), "{link}");
+    }
+}
