@@ -6,9 +6,6 @@ mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
 
-    #[doc = include_str!("../../crates/tower-canary/docs/axum-mounts.md")]
-    struct AxumMounts;
-
     #[doc = include_str!("../../crates/tower-canary/docs/what-one-process-cannot-isolate.md")]
     struct WhatOneProcessCannotIsolate;
 }

@@ -41,7 +41,7 @@ impl EpochCounts {
 #[non_exhaustive]
 pub struct Snapshot {
     /// The counts of epochs that are over: none of their calls is in flight, and several other epochs
-    /// have come since. Which weight they belong to is no longer kept.
+    /// have ended since. Which weight they belong to is no longer kept.
     pub retired: Counts,
     /// The epochs that are not retired, oldest first. The last one is in force.
     pub epochs: Vec<EpochCounts>,

@@ -121,6 +121,7 @@ impl Call {
         self.channel = Channel::Stable;
         self.account = Account::Aside;
         self.tally.cells(self.account, self.channel).pick();
+        self.config().canary_failed(self.tally.weight);
         self.tag_request(extensions);
     }
 
@@ -179,6 +180,9 @@ impl Call {
         if !std::mem::replace(&mut self.ended, true) {
             self.tally.cells(self.account, self.channel).end(outcome, elapsed);
             self.lifeline().call_ended();
+            if (outcome, self.channel) == (Outcome::Failure, Channel::Canary) {
+                self.config().canary_failed(self.tally.weight);
+            }
         }
     }
 

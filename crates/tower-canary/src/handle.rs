@@ -4,6 +4,7 @@ use canary_core::{CanaryName, Channel, ReleaseId, Snapshot, Weight};
 
 use crate::{
     Drain, Phase,
+    config::FailureHook,
     switch::{History, Switch},
 };
 
@@ -169,6 +170,37 @@ impl CanaryHandle {
                 .collect()
         });
         Drain::new(epochs, channel)
+    }
+
+    /// Calls `hook` for each call of the canary that failed or spilled, once it is counted, with the
+    /// weight at which it was assigned. It takes the place of an earlier hook.
+    ///
+    /// So a judge need not wait for its next look when everything burns. The hook runs on the thread of
+    /// the call and should be quick; other calls do not pay for it, and a panic in it is not the
+    /// caller's. It is given the handle; one that it holds itself would keep the canary alive for ever.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// # });
+    /// # let canary = tower_canary::CanaryLayer::new("checkout", v2).handle();
+    /// let failures = AtomicU32::new(0);
+    /// canary.on_canary_failure(move |canary, _weight| {
+    ///     if failures.fetch_add(1, Ordering::Relaxed) == 10 {
+    ///         canary.halt("ten failures");
+    ///     }
+    /// });
+    /// ```
+    pub fn on_canary_failure(&self, hook: impl Fn(&Self, Weight) + Send + Sync + 'static) {
+        let switch = Arc::downgrade(&self.switch);
+        let hook: FailureHook = Box::new(move |weight| {
+            if let Some(switch) = switch.upgrade() {
+                hook(&Self { switch }, weight);
+            }
+        });
+        self.switch.config().failure_hook.store(Some(Arc::new(hook)));
     }
 
     /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).

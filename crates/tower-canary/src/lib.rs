@@ -57,6 +57,8 @@
 //! the same type `Response<B2>` will do, such as two clients of a proxy. If their body types differ, see
 //! [`UnifyBody`]. The layer never changes the error type.
 //!
+//! # The life of a request
+//!
 #![doc = include_str!("../docs/life-of-a-request.md")]
 //!
 //! # What the canary can do to stable

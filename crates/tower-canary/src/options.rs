@@ -1,5 +1,6 @@
 use std::fmt;
 
+use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId};
 
 use crate::{Bypass, Classify, ServerErrors, Tags, config::Config};
@@ -102,6 +103,7 @@ impl CanaryOptions {
             tags,
             classify: self.classify,
             bypass: self.bypass,
+            failure_hook: ArcSwapOption::empty(),
             #[cfg(feature = "axum")]
             rematch: self.rematch,
         }

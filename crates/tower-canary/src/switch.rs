@@ -39,7 +39,8 @@ pub(crate) struct History {
     pub(crate) phase: Phase,
     /// Epochs that may have calls in flight, oldest first. The last one is in force.
     open: Vec<Arc<Epoch>>,
-    /// Epochs without a call in flight, oldest first.
+    /// Epochs without a call in flight, in the order in which their last call ended: what a reader has
+    /// not seen yet is at the end.
     closed: Vec<EpochCounts>,
     /// The sum over all epochs before.
     retired: Counts,
@@ -132,7 +133,6 @@ impl History {
             })
             .chain(current)
             .collect();
-        self.closed.sort_by_key(|epoch| epoch.epoch);
         let excess = self.closed.len().saturating_sub(CLOSED_EPOCHS);
         for epoch in self.closed.drain(..excess) {
             self.retired.merge(&epoch.counts);
@@ -140,7 +140,7 @@ impl History {
     }
 }
 
-/// A reader that looks more often than every eighth change of the weight misses none.
+/// A reader sees every count with its weight if it looks at least once while eight epochs close.
 const CLOSED_EPOCHS: usize = 8;
 
 #[cfg(all(test, canary_loom))]

@@ -299,6 +299,44 @@ fn a_canary_that_hangs_holds_up_only_its_own_calls() {
     assert_eq!([canary.cancelled, canary.in_flight()], [canary.picked, 0]);
 }
 
+#[tokio::test]
+async fn the_hook_hears_of_each_failed_or_spilled_call_of_the_canary_once_it_is_counted() {
+    for sick in [Sick::Fails, Sick::PanicsInCall, Sick::NeverReady] {
+        let layer = CanaryLayer::new("hooked", sick);
+        let handle = layer.handle();
+        handle.set_weight(HALF).unwrap();
+        let heard = Arc::new(AtomicUsize::new(0));
+        handle.on_canary_failure({
+            let heard = Arc::clone(&heard);
+            move |canary, weight| {
+                assert_eq!(weight, HALF);
+                let canary = counts(canary).evidence.canary;
+                let heard = heard.fetch_add(1, Ordering::Relaxed) as u64 + 1;
+                assert_eq!(canary.failure + canary.spilled, heard, "counted before it is heard");
+                panic!("what the hook does is not the caller's fault");
+            }
+        });
+        let service = layer.layer(stable());
+        for _ in 0..CALLS {
+            let _ = service.clone().oneshot(Request::new(())).await;
+        }
+        let canary = counts(&handle).evidence.canary;
+        assert_eq!(heard.load(Ordering::Relaxed) as u64, canary.picked, "{sick:?}");
+    }
+}
+
+#[test]
+fn a_hook_does_not_keep_the_canary_alive() {
+    let alive = Arc::new(());
+    let layer = CanaryLayer::new("hooked", stable());
+    layer.handle().on_canary_failure({
+        let alive = Arc::clone(&alive);
+        move |_, _| drop(Arc::clone(&alive))
+    });
+    drop(layer);
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
 #[test]
 fn all_services_of_a_layer_share_one_weight_and_one_count() {
     let made = Arc::new(AtomicUsize::new(0));

@@ -1,4 +1,6 @@
-//! Canaries in axum.
+//! Canaries in axum: where to apply the layer, and what each place costs.
+//!
+#![doc = include_str!("../../docs/axum-mounts.md")]
 
 mod body;
 mod extract;
