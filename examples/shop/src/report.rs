@@ -35,7 +35,7 @@ impl Report {
 }
 
 fn row(weight: &str, counts: &Counts) -> String {
-    let share = counts.share().map_or_else(|| "-".to_owned(), |share| percent(share));
+    let share = counts.share().map_or_else(|| "-".to_owned(), percent);
     let [stable, canary] = [&counts.evidence.stable, &counts.evidence.canary].map(channel);
     format!("{weight:>8} {share:>7} │{stable}  │{canary}")
 }

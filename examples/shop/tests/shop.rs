@@ -1,4 +1,5 @@
 //! Starts the built shop as anybody would, and talks to it over sockets.
+#![allow(clippy::unwrap_used)]
 
 use std::{process::Stdio, time::Duration};
 
@@ -40,6 +41,7 @@ impl Shop {
             .args(["--addr", "127.0.0.1:0"])
             .args(options)
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
