@@ -1,0 +1,32 @@
+//! Puts the parts together: the two versions behind the canary, and beside it what belongs to the process.
+
+use axum::{Router, routing::get};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tower_canary::{CanaryHandle, CanaryLayer, axum::RouterExt as _, metrics::buckets};
+
+use crate::control;
+
+pub(crate) fn install_prometheus() -> anyhow::Result<PrometheusHandle> {
+    let canary_metrics = Matcher::Prefix("canary_".to_owned());
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(canary_metrics, &buckets())?;
+    Ok(builder.install_recorder()?)
+}
+
+pub(crate) fn router(
+    v1: Router,
+    canary: CanaryLayer<Router>,
+    prometheus: PrometheusHandle,
+) -> Router {
+    let handle = canary.handle();
+    let metrics = metrics_route(handle.clone(), prometheus);
+    v1.canary(canary).merge(metrics).merge(control::router(handle))
+}
+
+fn metrics_route(canary: CanaryHandle, prometheus: PrometheusHandle) -> Router {
+    let render = move || async move {
+        canary.publish_metrics();
+        prometheus.run_upkeep();
+        prometheus.render()
+    };
+    Router::new().route("/metrics", get(render))
+}

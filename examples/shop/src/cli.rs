@@ -1,0 +1,71 @@
+//! The command line.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use tower_canary::Weight;
+
+/// A shop whose second version is a canary.
+#[derive(Debug, Parser)]
+#[command(version)]
+pub(crate) struct Options {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    pub(crate) addr: SocketAddr,
+
+    /// The share of calls that version 2 gets
+    #[arg(long, default_value = "5%", value_name = "PERCENT")]
+    pub(crate) weight: Weight,
+
+    /// The share of its calls that version 2 fails
+    #[arg(long, default_value = "0%", value_name = "PERCENT")]
+    pub(crate) v2_error_rate: Weight,
+
+    /// The time that version 2 wastes on each call, such as 20ms or 1s
+    #[arg(long, default_value = "0ms", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) v2_latency: Duration,
+
+    /// The share of its calls in which version 2 panics
+    #[arg(long, default_value = "0%", value_name = "PERCENT")]
+    pub(crate) v2_panic_rate: Weight,
+
+    /// Call yourself this often per second, and print a line per second
+    #[arg(long, value_name = "RPS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) load: Option<u32>,
+
+    /// Stop after this many seconds
+    #[arg(long = "for", value_name = "SECONDS")]
+    pub(crate) seconds: Option<u64>,
+}
+
+impl Options {
+    pub(crate) fn stop_after(&self) -> Option<Duration> {
+        self.seconds.map(Duration::from_secs)
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong =
+        || format!(r#"duration {text:?}: expected a whole number and a unit, such as "20ms""#);
+    let unit = text.find(|char: char| !char.is_ascii_digit()).ok_or_else(wrong)?;
+    let number = text[..unit].parse().map_err(|_| wrong())?;
+    match &text[unit..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit() {
+        assert_eq!(parse_duration("20ms"), Ok(Duration::from_millis(20)));
+        assert_eq!(parse_duration("1s"), Ok(Duration::from_secs(1)));
+        for text in ["", "20", "ms", "-1s", "1.5s", "20 ms", "1h", "99999999999999999999s"] {
+            assert!(parse_duration(text).unwrap_err().contains(&format!("{text:?}")), "{text}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Logs to standard error. A panic, backtraces and all, would drown them: it is one line here.
+
+use std::{
+    io::{self, IsTerminal as _},
+    panic,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use tracing_subscriber::EnvFilter;
+
+pub(crate) fn install() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .with_target(false)
+        .compact()
+        .init();
+    panic::set_hook(Box::new(panic_logger()));
+}
+
+/// Logs a panic in one line, and at most one a second: how many there were, the counts tell.
+fn panic_logger() -> impl Fn(&panic::PanicHookInfo<'_>) {
+    let started = Instant::now();
+    let next_second = AtomicU64::new(0);
+    move |panic| {
+        let second = started.elapsed().as_secs();
+        if next_second.fetch_max(second + 1, Ordering::Relaxed) <= second {
+            tracing::error!("{}", panic.to_string().replace('\n', " "));
+        }
+    }
+}

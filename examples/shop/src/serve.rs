@@ -1,0 +1,70 @@
+//! Serving, and the way out: ctrl-c, SIGTERM, or the time that was given.
+
+use std::{future, io, pin::pin, time::Duration};
+
+use anyhow::Context as _;
+use axum::Router;
+use tokio::{net::TcpListener, signal, time};
+use tower_canary::{CanaryHandle, Channel, Drain};
+
+/// Serves HTTP/1, HTTP/2 and gRPC until `stop` is done; then lets open calls end, for a while.
+pub(crate) async fn until(
+    stop: impl Future<Output = anyhow::Result<()>>,
+    listener: TcpListener,
+    app: Router,
+    canary: &CanaryHandle,
+) -> anyhow::Result<()> {
+    let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+    let server = axum::serve(listener, app.into_make_service()).with_graceful_shutdown(async {
+        let _ = begun.await;
+    });
+    let mut server = pin!(server.into_future());
+    tokio::select! {
+        served = &mut server => return served.context("cannot serve"),
+        stopped = stop => stopped?,
+    }
+    drop(begin);
+    let drains = Channel::ALL.map(|channel| canary.drain(channel));
+    let in_time = time::timeout(GRACE, async {
+        let served = server.as_mut().await;
+        for drain in &drains {
+            drain.ended().await;
+        }
+        served
+    });
+    match in_time.await {
+        Ok(served) => served.context("cannot serve"),
+        Err(_) => {
+            drains.iter().for_each(Drain::close);
+            Ok(())
+        }
+    }
+}
+
+pub(crate) async fn asked_to_stop(after: Option<Duration>) -> anyhow::Result<()> {
+    let timer = async {
+        match after {
+            Some(after) => time::sleep(after).await,
+            None => future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = timer => Ok(()),
+        interrupted = signal::ctrl_c() => Ok(interrupted?),
+        terminated = terminated() => Ok(terminated?),
+    }
+}
+
+#[cfg(unix)]
+async fn terminated() -> io::Result<()> {
+    signal::unix::signal(signal::unix::SignalKind::terminate())?.recv().await;
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn terminated() -> io::Result<()> {
+    future::pending().await
+}
+
+/// How long open calls may take to end after they were asked.
+const GRACE: Duration = Duration::from_secs(5);

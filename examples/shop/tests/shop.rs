@@ -1,0 +1,215 @@
+//! Starts the built shop as anybody would, and talks to it over sockets.
+#![allow(clippy::unwrap_used)]
+
+use std::{process::Stdio, time::Duration};
+
+use axum::body::{Body, to_bytes};
+use futures_util::{SinkExt as _, StreamExt as _};
+use http::{HeaderMap, Method, Request, StatusCode};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+use tokio_tungstenite::tungstenite::Message;
+use tonic::transport::{Channel, Endpoint};
+
+use self::proto::{Price, PriceRequest, prices_client::PricesClient};
+
+mod proto {
+    #![allow(unreachable_pub, unused_qualifications, reason = "generated")]
+    tonic::include_proto!("shop");
+}
+
+/// The shop, in a process of its own that is killed with it.
+struct Shop {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    addr: String,
+}
+
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Shop {
+    async fn open(options: &[&str]) -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_shop"))
+            .args(["--addr", "127.0.0.1:0"])
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).await.unwrap();
+        let (_, addr) = line.split_once("http://").unwrap();
+        let addr = addr.split(',').next().unwrap().to_owned();
+        Self { process, output, addr }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: &str) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{}{path}", self.addr))
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_owned()))
+            .unwrap();
+        let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
+        let (head, body) = client.request(request).await.unwrap().into_parts();
+        let bytes = to_bytes(Body::new(body), usize::MAX).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        Answer { status: head.status, headers: head.headers, text }
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.call(Method::GET, path, "").await
+    }
+
+    async fn set_weight(&self, weight: &str) -> Answer {
+        self.call(Method::PUT, "/canary/weight", weight).await
+    }
+
+    fn prices(&self) -> PricesClient<Channel> {
+        let shop = Endpoint::from_shared(format!("http://{}", self.addr)).unwrap();
+        PricesClient::new(shop.connect_lazy())
+    }
+
+    async fn price(&self) -> (Price, String) {
+        let response = self.prices().get(PriceRequest { product_id: 1 }).await.unwrap();
+        let channel = response.metadata().get("x-canary-channel").unwrap();
+        let channel = channel.to_str().unwrap().to_owned();
+        (response.into_inner(), channel)
+    }
+}
+
+#[tokio::test]
+async fn both_versions_serve_http_and_grpc_on_one_port() {
+    let shop = Shop::open(&["--weight", "0%"]).await;
+    for (weight, channel, release, cents) in
+        [("0%", "stable", "v1", 2_500), ("100%", "canary", "v2", 2_250)]
+    {
+        assert_eq!(shop.set_weight(weight).await.status, StatusCode::OK);
+
+        let product = shop.get("/products/1").await;
+        assert_eq!(product.headers["x-canary-channel"], channel);
+        assert_eq!(product.headers["x-canary-release"], release);
+        assert!(product.text.contains(&format!(r#""cents":{cents}"#)), "{}", product.text);
+
+        let order = r#"{"items": [{"product": 1, "quantity": 2}]}"#;
+        let receipt = shop.call(Method::POST, "/checkout", order).await;
+        assert_eq!(receipt.text, format!(r#"{{"total_cents":{}}}"#, 2 * cents));
+
+        assert_eq!(shop.price().await, (Price { product_id: 1, cents }, channel.to_owned()));
+    }
+}
+
+#[tokio::test]
+async fn metrics_count_the_calls_of_each_channel() {
+    let shop = Shop::open(&["--weight", "0%"]).await;
+    shop.get("/products/1").await;
+    shop.set_weight("100%").await;
+    shop.get("/products/1").await;
+    shop.price().await;
+
+    let metrics = shop.get("/metrics").await.text;
+    for line in [
+        r#"canary_requests_total{canary="shop",channel="stable",outcome="success"} 1"#,
+        r#"canary_requests_total{canary="shop",channel="canary",outcome="success"} 2"#,
+        r#"canary_requests_total{canary="shop",channel="canary",outcome="failure"} 0"#,
+        r#"canary_weight_ratio{canary="shop"} 1"#,
+        r#"canary_release_info{canary="shop",channel="canary",release="v2"} 1"#,
+        r#"canary_request_duration_seconds_bucket{canary="shop",channel="canary",le="+Inf"} 2"#,
+    ] {
+        assert!(metrics.lines().any(|has| has == line), "no {line} in:\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn commands_that_cannot_be_obeyed_are_refused_with_the_reason() {
+    let shop = Shop::open(&["--weight", "5%"]).await;
+    let wrong = shop.set_weight("101%").await;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    assert!(wrong.text.contains(r#"weight "101%" is above 100%"#), "{}", wrong.text);
+
+    shop.call(Method::POST, "/canary/halt", "bad totals").await;
+    for refused in
+        [shop.set_weight("5%").await, shop.call(Method::POST, "/canary/promote", "").await]
+    {
+        assert_eq!(refused.status, StatusCode::CONFLICT);
+        assert!(refused.text.contains("bad totals"), "{}", refused.text);
+    }
+
+    shop.call(Method::DELETE, "/canary/halt", "").await;
+    assert_eq!(shop.set_weight("5%").await.status, StatusCode::OK);
+    let state = shop.get("/canary").await.text;
+    assert!(state.contains(r#""phase":"splitting","weight":"5%""#), "{state}");
+}
+
+#[tokio::test]
+async fn a_web_socket_of_the_canary_says_good_bye_when_it_is_rolled_back() {
+    let shop = Shop::open(&["--weight", "100%"]).await;
+    let url = format!("ws://{}/ws", shop.addr);
+    let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+    let greeting = socket.next().await.unwrap().unwrap();
+    assert_eq!(greeting.to_text().unwrap(), "served by v2, the canary");
+    socket.send(Message::text("hello")).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().to_text().unwrap(), "hello");
+
+    let state = shop.call(Method::POST, "/canary/roll-back", "").await.text;
+    assert!(state.contains(r#""picked":1,"#) && state.contains(r#""in_flight":1"#), "{state}");
+    let Message::Close(Some(close)) = socket.next().await.unwrap().unwrap() else {
+        panic!("the socket was not closed");
+    };
+    assert_eq!(u16::from(close.code), 1012);
+}
+
+#[tokio::test]
+async fn a_panic_of_version_2_is_one_failed_call() {
+    let shop = Shop::open(&["--weight", "100%", "--v2-panic-rate", "100%"]).await;
+    let answer = shop.get("/products/1").await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert_eq!(answer.headers["x-canary-channel"], "canary");
+
+    shop.call(Method::POST, "/canary/roll-back", "").await;
+    assert_eq!(shop.get("/products/1").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_load_reports_and_stops_in_time() {
+    let options = ["--weight", "50%", "--v2-error-rate", "100%", "--load", "100", "--for", "2"];
+    let mut shop = Shop::open(&options).await;
+    let mut lines = Vec::new();
+    let mut output = shop.output.lines();
+    while let Some(line) = output.next_line().await.unwrap() {
+        lines.push(line);
+    }
+    assert!(shop.process.wait().await.unwrap().success());
+
+    let sum = lines.last().unwrap();
+    let [_, stable, canary] = sum.split('│').collect::<Vec<_>>().try_into().unwrap();
+    let errors = |channel: &str| channel.split_whitespace().nth(1).unwrap().to_owned();
+    assert!(sum.starts_with("in all"), "{sum}");
+    assert_eq!(errors(stable), "0");
+    assert_ne!(errors(canary), "0");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn sigterm_ends_the_shop_although_a_stream_is_open() {
+    let mut shop = Shop::open(&["--weight", "0%"]).await;
+    let watch = shop.prices().watch(PriceRequest { product_id: 1 }).await.unwrap();
+    let mut watch = watch.into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().cents, 2_500);
+
+    let pid = shop.process.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    while watch.message().await.unwrap().is_some() {}
+    let ended = timeout(Duration::from_secs(30), shop.process.wait()).await.expect("it ends");
+    assert!(ended.unwrap().success());
+}
