@@ -70,11 +70,7 @@ impl CanaryHandle {
     ///
     /// If the canary is halted; nothing changes then.
     pub fn set_weight(&self, weight: Weight) -> Result<(), Halted> {
-        self.change("set the weight", |history, switch| {
-            history.refuse_if_halted(switch)?;
-            history.enter(switch, weight, Phase::Splitting);
-            Ok(())
-        })
+        self.change_unless_halted("set the weight", weight, Phase::Splitting)
     }
 
     /// Makes the canary the new stable: it serves every call.
@@ -85,11 +81,7 @@ impl CanaryHandle {
     ///
     /// If the canary is halted; nothing changes then.
     pub fn promote(&self) -> Result<(), Halted> {
-        self.change("promoted", |history, switch| {
-            history.refuse_if_halted(switch)?;
-            history.enter(switch, Weight::FULL, Phase::Promoted);
-            Ok(())
-        })
+        self.change_unless_halted("promoted", Weight::FULL, Phase::Promoted)
     }
 
     /// Sends every call to stable, from now on and whatever the canary was at, and tells the handlers of
@@ -215,11 +207,29 @@ impl CanaryHandle {
         self.publish_metrics();
     }
 
-    fn change<T>(&self, what: &'static str, change: impl FnOnce(&mut History, &Switch) -> T) -> T {
-        let done = self.switch.with(|history, switch| change(history, switch));
+    fn change_unless_halted(
+        &self,
+        what: &'static str,
+        weight: Weight,
+        phase: Phase,
+    ) -> Result<(), Halted> {
+        self.switch.with(|history, switch| {
+            history.refuse_if_halted(switch)?;
+            history.enter(switch, weight, phase);
+            Ok(())
+        })?;
+        self.changed(what);
+        Ok(())
+    }
+
+    fn change(&self, what: &'static str, change: impl FnOnce(&mut History, &Switch)) {
+        self.switch.with(change);
+        self.changed(what);
+    }
+
+    fn changed(&self, what: &'static str) {
         crate::span::changed(&self.switch, what);
         self.announce();
-        done
     }
 }
 

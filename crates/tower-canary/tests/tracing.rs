@@ -102,3 +102,17 @@ fn a_change_of_the_weight_is_an_event() {
     assert!(lines[0].contains("weight=5%") && lines[0].contains("set the weight"), "{lines:?}");
     assert!(lines[1].contains("bad totals") && lines[1].contains("halted"), "{lines:?}");
 }
+
+#[test]
+fn a_change_that_the_halt_refuses_is_no_event() {
+    let log = Log::default();
+    let respond =
+        service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    let canary = CanaryLayer::new("refused", respond).handle();
+    canary.halt("bad totals");
+    tracing::subscriber::with_default(Registry::default().with(log.clone()), || {
+        canary.set_weight(Weight::from_percent(5)).unwrap_err();
+        canary.promote().unwrap_err();
+    });
+    assert_eq!(*log.0.lock().unwrap(), [""; 0]);
+}

@@ -96,7 +96,7 @@ const TRY_NEXT: [(&str, &str); 8] = [
     ("curl -s ADDR/metrics | grep canary_requests_total", "for Prometheus"),
 ];
 
-/// A gRPC message is five bytes of length and the protobuf: here, field 1 is 1.
+/// A gRPC message is a zero, four bytes of length, and the protobuf: here, field 1 is 1.
 const GRPC_BY_CURL: &str = r"  printf '\0\0\0\0\2\b\1' | \
     curl -s --http2-prior-knowledge ADDR/shop.Prices/Get --data-binary @- \
       -H 'content-type: application/grpc' -H 'te: trailers' -i -o - | cat -v    # gRPC
