@@ -1,5 +1,14 @@
 //! What the tests of the whole share.
 
+#![expect(clippy::missing_panics_doc, reason = "a helper that cannot go on fails its test")]
+
+pub mod deployment;
+pub mod echo;
+pub mod ended;
+pub mod gate;
+pub mod serving;
+pub mod skip;
+
 /// The examples in the README and in pages that no crate's documentation includes.
 #[cfg(doctest)]
 mod pages {

@@ -1,0 +1,206 @@
+//! Two releases of the echo service behind one canary layer, mounted in each of the ways there are.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{
+    body::Body,
+    service::Routes,
+    transport::{Endpoint, Server},
+};
+use tower::{Layer as _, Service};
+use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel, PerChannel, Weight};
+
+use crate::{
+    echo::{Echo, EchoClient, EchoServer},
+    gate::Gate,
+    serving::Serving,
+};
+
+/// A running server, with its canary.
+#[derive(Debug)]
+pub struct Deployment {
+    serving: Serving,
+    handle: CanaryHandle,
+    releases: Releases,
+}
+
+/// Where the layer is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "tests go through all of them")]
+pub enum Mount {
+    /// `Server::builder().layer(layer)`, around all of tonic's routes.
+    Server,
+    /// `add_service(layer.layer(echo))`, around one service.
+    Service,
+    /// `Router::layer`, around an axum router into which tonic's routes are merged.
+    OnePort,
+}
+
+impl Mount {
+    /// All mounts.
+    pub const ALL: [Self; 3] = [Self::Server, Self::Service, Self::OnePort];
+
+    /// Starts a server of `v1` with the canary `v2`, at weight zero.
+    pub async fn start(self) -> Deployment {
+        self.start_with(CanaryOptions::new()).await
+    }
+
+    /// As [`start`](Self::start), with options.
+    pub async fn start_with(self, options: CanaryOptions) -> Deployment {
+        let releases = Releases::new();
+        match self {
+            Self::Server => {
+                let canary = releases.routes(Channel::Canary);
+                let layer = CanaryLayer::with_options("echo", canary, options);
+                let stable = releases.routes(Channel::Stable);
+                Deployment::new(releases, layer.handle(), serve(stable, layer).await)
+            }
+            Self::Service => {
+                let canary = releases.echo(Channel::Canary);
+                let layer = CanaryLayer::with_options("echo", canary, options);
+                let echo = layer.layer(releases.echo(Channel::Stable));
+                let router = Server::builder().add_service(echo);
+                let serving = Serving::start(|listener| async {
+                    let incoming = TcpListenerStream::new(listener);
+                    router.serve_with_incoming(incoming).await.expect("serves until it is dropped");
+                });
+                Deployment::new(releases, layer.handle(), serving.await)
+            }
+            Self::OnePort => {
+                let canary = releases.router(Channel::Canary);
+                let layer = CanaryLayer::with_options("echo", canary, options);
+                let handle = layer.handle();
+                let app = releases.router(Channel::Stable).layer(layer);
+                let serving = Serving::start(|listener| async {
+                    let app = app.into_make_service();
+                    axum::serve(listener, app).await.expect("serves until it is dropped");
+                });
+                Deployment::new(releases, handle, serving.await)
+            }
+        }
+    }
+}
+
+impl Deployment {
+    const fn new(releases: Releases, handle: CanaryHandle, serving: Serving) -> Self {
+        Self { serving, handle, releases }
+    }
+
+    /// The canary's handle.
+    #[must_use]
+    pub const fn handle(&self) -> &CanaryHandle {
+        &self.handle
+    }
+
+    /// The server.
+    #[must_use]
+    pub const fn serving(&self) -> &Serving {
+        &self.serving
+    }
+
+    /// Where the handlers of a channel wait.
+    #[must_use]
+    pub fn gate(&self, channel: Channel) -> &Gate {
+        &self.releases.gates[channel]
+    }
+
+    /// A client with a connection of its own.
+    pub async fn client(&self) -> EchoClient {
+        client(&self.serving).await
+    }
+
+    /// Sends all calls that start from now on to `channel`.
+    pub fn send_all_to(&self, channel: Channel) {
+        send_all_to(&self.handle, channel);
+    }
+}
+
+/// The implementations of both releases, `v1` and `v2`.
+#[derive(Debug)]
+pub struct Releases {
+    gates: PerChannel<Arc<Gate>>,
+}
+
+impl Releases {
+    /// Both, with closed gates.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { gates: PerChannel::from_fn(|_| Arc::default()) }
+    }
+
+    /// The release that a channel runs.
+    #[must_use]
+    pub fn echo(&self, channel: Channel) -> EchoServer {
+        Echo::new(release(channel), Arc::clone(&self.gates[channel])).into_server()
+    }
+
+    /// As tonic's routes.
+    #[must_use]
+    pub fn routes(&self, channel: Channel) -> Routes {
+        Routes::new(self.echo(channel)).prepare()
+    }
+
+    /// As an axum router that speaks HTTP, too: `/status/{code}` answers with this status.
+    pub fn router(&self, channel: Channel) -> Router {
+        let status = async |Path(code): Path<u16>| {
+            StatusCode::from_u16(code).map_err(|_| StatusCode::BAD_REQUEST)
+        };
+        Router::new()
+            .route("/hello", get(async move || release(channel)))
+            .route("/status/{code}", get(status))
+            .merge(self.routes(channel).into_axum_router())
+    }
+}
+
+impl Default for Releases {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What the release of a channel calls itself.
+#[must_use]
+pub const fn release(channel: Channel) -> &'static str {
+    match channel {
+        Channel::Stable => "v1",
+        Channel::Canary => "v2",
+    }
+}
+
+/// Serves tonic's routes behind a layer.
+pub async fn serve<C>(stable: Routes, layer: CanaryLayer<C>) -> Serving
+where
+    C: Service<
+            http::Request<Body>,
+            Response = http::Response<Body>,
+            Error = Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    Serving::start(|listener| async {
+        let server = Server::builder().layer(layer).add_routes(stable);
+        let incoming = TcpListenerStream::new(listener);
+        server.serve_with_incoming(incoming).await.expect("serves until it is dropped");
+    })
+    .await
+}
+
+/// A client of a server, with a connection of its own.
+pub async fn client(serving: &Serving) -> EchoClient {
+    let endpoint = Endpoint::from_shared(serving.url("")).expect("a valid URL");
+    EchoClient::new(endpoint.connect().await.expect("the server accepts"))
+}
+
+/// Sends all calls that start from now on to `channel`.
+pub fn send_all_to(handle: &CanaryHandle, channel: Channel) {
+    let weight = match channel {
+        Channel::Stable => Weight::ZERO,
+        Channel::Canary => Weight::FULL,
+    };
+    handle.set_weight(weight).expect("not halted");
+}

@@ -1,0 +1,14 @@
+//! gRPC through real sockets, with tonic's clients.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
+
+mod grpc {
+    mod bypass;
+    mod calls;
+    mod drain;
+    mod one_port;
+    mod outcomes;
+    mod panics;
+    mod time;
+    mod web;
+}

@@ -1,0 +1,114 @@
+use canary_tests::{
+    deployment::{Releases, send_all_to, serve},
+    echo::{EchoServer, proto},
+    ended::{Ended, all_ended},
+    serving::Serving,
+};
+use tokio_stream::once;
+use tonic::{
+    Code, Response, Status,
+    service::Routes,
+    transport::{Channel as Connection, Endpoint},
+};
+use tonic_health::{
+    ServingStatus,
+    pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient},
+    server::health_reporter,
+};
+use tonic_reflection::{
+    pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    },
+    server::Builder,
+};
+use tower_canary::{Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel};
+
+#[tokio::test]
+async fn health_is_stables_and_uncounted_even_at_full_weight() {
+    let (serving, handle) = start(CanaryOptions::new(), sick_canary().await).await;
+    for channel in Channel::ALL {
+        send_all_to(&handle, channel);
+        let response = check_health(&serving).await.unwrap();
+        assert!(!response.metadata().contains_key("x-canary-channel"));
+        assert_eq!(response.into_inner().status, ServingStatus::Serving as i32);
+    }
+    assert_eq!(all_ended(&handle).await, [Ended::NOTHING; 2]);
+}
+
+#[tokio::test]
+async fn a_watch_of_the_health_is_not_an_open_call() {
+    let (serving, handle) = start(CanaryOptions::new(), sick_canary().await).await;
+    send_all_to(&handle, Channel::Canary);
+
+    let mut client = HealthClient::new(connect(&serving).await);
+    let mut watch = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
+    let first = watch.message().await.unwrap().unwrap();
+    assert_eq!(first.status, ServingStatus::Serving as i32);
+    assert_eq!(Channel::ALL.map(|channel| handle.open(channel)), [0, 0]);
+}
+
+#[tokio::test]
+async fn reflection_is_stables_and_uncounted_even_at_full_weight() {
+    let (serving, handle) = start(CanaryOptions::new(), Routes::default()).await;
+    for channel in Channel::ALL {
+        send_all_to(&handle, channel);
+        assert!(services(&serving).await.contains(&"canary.tests.Echo".to_owned()));
+    }
+    assert_eq!(all_ended(&handle).await, [Ended::NOTHING; 2]);
+}
+
+#[tokio::test]
+async fn health_can_be_split_like_any_other_call() {
+    let options = CanaryOptions::new().bypass(Bypass::none());
+    let (serving, handle) = start(options, Routes::default()).await;
+    send_all_to(&handle, Channel::Canary);
+
+    let status = check_health(&serving).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, Ended::failure(1)]);
+}
+
+/// Starts a server whose stable release is healthy and offers reflection.
+async fn start(options: CanaryOptions, canary: Routes) -> (Serving, CanaryHandle) {
+    let (reporter, health) = health_reporter();
+    reporter.set_serving::<EchoServer>().await;
+    let reflection =
+        Builder::configure().register_encoded_file_descriptor_set(proto::FILE_DESCRIPTORS);
+    let stable = Releases::new()
+        .routes(Channel::Stable)
+        .add_service(health)
+        .add_service(reflection.build_v1().unwrap());
+    let layer = CanaryLayer::with_options("echo", canary, options);
+    let handle = layer.handle();
+    (serve(stable, layer).await, handle)
+}
+
+/// A canary that says that it is not well.
+async fn sick_canary() -> Routes {
+    let (reporter, health) = health_reporter();
+    reporter.set_service_status("", ServingStatus::NotServing).await;
+    Releases::new().routes(Channel::Canary).add_service(health)
+}
+
+async fn check_health(serving: &Serving) -> Result<Response<HealthCheckResponse>, Status> {
+    HealthClient::new(connect(serving).await).check(HealthCheckRequest::default()).await
+}
+
+async fn services(serving: &Serving) -> Vec<String> {
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(connect(serving).await);
+    let response = client.server_reflection_info(once(request)).await.unwrap();
+    let message = response.into_inner().message().await.unwrap().unwrap();
+    let Some(MessageResponse::ListServicesResponse(list)) = message.message_response else {
+        panic!("{message:?} is no list of services");
+    };
+    list.service.into_iter().map(|service| service.name).collect()
+}
+
+async fn connect(serving: &Serving) -> Connection {
+    Endpoint::from_shared(serving.url("")).unwrap().connect().await.unwrap()
+}

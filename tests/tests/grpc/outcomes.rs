@@ -1,0 +1,170 @@
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use canary_tests::{
+    deployment::{Mount, Releases, client, send_all_to, serve},
+    echo::proto::{Ask, End},
+    ended::{Ended, all_ended},
+};
+use http::{HeaderMap, Response};
+use http_body_util::Full;
+use tonic::{Code, body::Body, service::Routes};
+use tower_canary::{
+    CanaryLayer, CanaryOptions, Channel, Class, Classify, HeadClass, Protocol, ServerErrors,
+};
+
+#[tokio::test]
+async fn codes_of_the_server_are_failures_and_codes_of_the_caller_are_not() {
+    // OpenTelemetry's set of server errors.
+    let failures = [2, 4, 12, 13, 14, 15];
+    for mount in Mount::ALL {
+        let deployment = mount.start().await;
+        deployment.send_all_to(Channel::Canary);
+        let mut client = deployment.client().await;
+
+        let mut expected = Ended::NOTHING;
+        for code in 1..=16 {
+            let status = client.unary(failing(0, code)).await.unwrap_err();
+            assert_eq!(status.code() as i32, i32::try_from(code).unwrap());
+            if failures.contains(&code) {
+                expected.failure += 1;
+            } else {
+                expected.success += 1;
+            }
+            let counted = all_ended(deployment.handle()).await;
+            assert_eq!(counted, [Ended::NOTHING, expected], "{}, {mount:?}", status.code());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_failure_in_the_head_of_a_response_without_a_body_counts() {
+    let deployment = Mount::Server.start().await;
+    for channel in Channel::ALL {
+        deployment.send_all_to(channel);
+        let mut client = deployment.client().await;
+        // The handler of a stream fails before there is one.
+        let status = client.expand(failing(0, Code::Internal as u32)).await.unwrap_err();
+        assert_eq!(status.code(), Code::Internal);
+        assert_eq!(status.metadata().get("x-canary-channel").unwrap(), channel.as_str());
+    }
+    assert_eq!(all_ended(deployment.handle()).await, [Ended::failure(1); 2]);
+}
+
+#[tokio::test]
+async fn a_stream_that_fails_after_two_messages_is_a_failure() {
+    let deployment = Mount::Server.start().await;
+    for channel in Channel::ALL {
+        deployment.send_all_to(channel);
+        let mut client = deployment.client().await;
+        let response = client.expand(failing(2, Code::Unavailable as u32)).await.unwrap();
+        let mut answers = response.into_inner();
+        assert!(answers.message().await.unwrap().is_some());
+        assert!(answers.message().await.unwrap().is_some());
+        assert_eq!(answers.message().await.unwrap_err().code(), Code::Unavailable);
+    }
+    assert_eq!(all_ended(deployment.handle()).await, [Ended::failure(1); 2]);
+}
+
+#[tokio::test]
+async fn a_stream_that_ends_with_a_code_of_the_caller_is_a_success() {
+    let deployment = Mount::Server.start().await;
+    deployment.send_all_to(Channel::Canary);
+    let mut client = deployment.client().await;
+    let response = client.expand(failing(2, Code::InvalidArgument as u32)).await.unwrap();
+    let mut answers = response.into_inner();
+    while let Ok(Some(_)) = answers.message().await {}
+    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, Ended::success(1)]);
+}
+
+#[tokio::test]
+async fn a_canary_that_lacks_the_service_fails() {
+    let layer = CanaryLayer::new("echo", Routes::default());
+    let handle = layer.handle();
+    let serving = serve(Releases::new().routes(Channel::Stable), layer).await;
+    send_all_to(&handle, Channel::Canary);
+
+    let status = client(&serving).await.unary(Ask::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unimplemented);
+    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, Ended::failure(1)]);
+}
+
+#[tokio::test]
+async fn a_response_that_ends_without_a_status_is_a_failure() {
+    let canary = tower::service_fn(async |_: http::Request<Body>| {
+        let message = Bytes::from_static(&[0; 5]);
+        let response = Response::builder().header("content-type", "application/grpc");
+        Ok::<_, Infallible>(response.body(Body::new(Full::new(message))).unwrap())
+    });
+    let layer = CanaryLayer::new("echo", canary);
+    let handle = layer.handle();
+    let serving = serve(Releases::new().routes(Channel::Stable), layer).await;
+    send_all_to(&handle, Channel::Canary);
+
+    let response = client(&serving).await.expand(Ask::default()).await.unwrap();
+    let mut answers = response.into_inner();
+    assert!(answers.message().await.unwrap().is_some());
+    assert!(answers.message().await.is_err());
+    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, Ended::failure(1)]);
+}
+
+#[tokio::test]
+async fn more_or_fewer_codes_can_be_failures() {
+    let classify = ServerErrors::default()
+        .with_grpc_code(Code::ResourceExhausted as u8)
+        .without_grpc_code(Code::Unimplemented as u8);
+    let deployment = Mount::Server.start_with(CanaryOptions::new().classify(classify)).await;
+    deployment.send_all_to(Channel::Canary);
+    let mut client = deployment.client().await;
+
+    client.unary(failing(0, Code::Unimplemented as u32)).await.unwrap_err();
+    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, Ended::success(1)]);
+    client.unary(failing(0, Code::ResourceExhausted as u32)).await.unwrap_err();
+    let counted = Ended { success: 1, failure: 1, ..Ended::NOTHING };
+    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, counted]);
+}
+
+#[tokio::test]
+async fn a_classifier_of_ones_own_sees_heads_and_trailers() {
+    /// Fails what took a turn that the caller was told about in `x-answer`.
+    struct Slow;
+
+    impl Classify for Slow {
+        fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass {
+            assert_eq!(protocol, Protocol::Grpc);
+            match head.headers().get("grpc-status") {
+                Some(_) => HeadClass::Now(by_answer(head.headers())),
+                None => HeadClass::AtEnd,
+            }
+        }
+
+        fn trailers(&self, _: Protocol, trailers: Option<&HeaderMap>) -> Class {
+            trailers.map_or(Class::Failure, by_answer)
+        }
+    }
+
+    fn by_answer(headers: &HeaderMap) -> Class {
+        match headers.get("x-answer") {
+            Some(answer) if answer == "slow" => Class::Failure,
+            _ => Class::Success,
+        }
+    }
+
+    let deployment = Mount::Server.start_with(CanaryOptions::new().classify(Slow)).await;
+    deployment.send_all_to(Channel::Canary);
+    let mut client = deployment.client().await;
+    for (answers, word) in [(0, "slow"), (1, "slow"), (0, "fast"), (1, "fast")] {
+        let mut request = tonic::Request::new(failing(answers, Code::Internal as u32));
+        request.metadata_mut().insert("x-ask", word.parse().unwrap());
+        if let Ok(response) = client.expand(request).await {
+            let mut answers = response.into_inner();
+            while let Ok(Some(_)) = answers.message().await {}
+        }
+    }
+    let counted = Ended { success: 2, failure: 2, ..Ended::NOTHING };
+    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, counted]);
+}
+
+fn failing(answers: u32, code: u32) -> Ask {
+    Ask { answers, end: End::Fail.into(), code, ..Ask::default() }
+}
