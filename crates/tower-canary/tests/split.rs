@@ -129,7 +129,7 @@ fn no_call_that_starts_after_set_weight_returned_sees_the_old_weight() {
                     while !stop.load(Ordering::Relaxed) {
                         let before = version.load(Ordering::SeqCst);
                         let channel = call(&service);
-                        if before % 2 == 0 && version.load(Ordering::SeqCst) == before {
+                        if before.is_multiple_of(2) && version.load(Ordering::SeqCst) == before {
                             let expected = Channel::ALL[(before as usize / 2) % 2];
                             assert_eq!(channel, expected, "after change {before}");
                             checked += 1;
@@ -154,8 +154,7 @@ fn no_call_that_starts_after_set_weight_returned_sees_the_old_weight() {
 
 #[test]
 fn a_call_is_counted_at_the_weight_that_drew_it() {
-    let Split { handle, service, .. } = split(Weight::FULL);
-    let mut open = service.clone();
+    let Split { handle, service: mut open, .. } = split(Weight::FULL);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(open.poll_ready(&mut cx).is_ready());
     let open = open.call(Request::new(()));
