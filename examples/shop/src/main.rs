@@ -72,12 +72,12 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn greet(addr: SocketAddr, options: &Options) {
-    println!("the shop listens on http://{addr}, {} of it on version 2\n", options.weight);
+    println!("the shop listens on http://{addr}, {} of calls go to version 2\n", options.weight);
     println!("try next:");
     for (command, what) in TRY_NEXT {
-        println!("  {:<66} # {what}", command.replace("ADDR", &addr.to_string()));
+        println!("  {:<58} # {what}", command.replace("ADDR", &addr.to_string()));
     }
-    println!("{}", GRPC_BY_CURL.replace("ADDR", &addr.to_string()));
+    println!("{}", LONGER.replace("ADDR", &addr.to_string()));
     if options.load.is_none() {
         println!(
             "or start it with `--load 200 --v2-error-rate 5%`, and watch what the canary does\n"
@@ -85,9 +85,8 @@ fn greet(addr: SocketAddr, options: &Options) {
     }
 }
 
-const TRY_NEXT: [(&str, &str); 8] = [
+const TRY_NEXT: [(&str, &str); 7] = [
     ("curl -i ADDR/products/1", "x-canary-channel says who served it"),
-    (r#"curl ADDR/checkout --json '{"items": [{"product": 1, "quantity": 2}]}'"#, "a POST"),
     ("curl -N ADDR/events", "server-sent events"),
     ("curl -X PUT ADDR/canary/weight -d 50%", "the very next call sees it"),
     ("curl -X POST ADDR/canary/roll-back", "the canary's open streams say good-bye"),
@@ -97,7 +96,7 @@ const TRY_NEXT: [(&str, &str); 8] = [
 ];
 
 /// A gRPC message is a zero, four bytes of length, and the protobuf: here, field 1 is 1.
-const GRPC_BY_CURL: &str = r"  printf '\0\0\0\0\2\b\1' | \
-    curl -s --http2-prior-knowledge ADDR/shop.Prices/Get --data-binary @- \
-      -H 'content-type: application/grpc' -H 'te: trailers' -i -o - | cat -v    # gRPC
-";
+const LONGER: &str = r#"  curl ADDR/checkout --json '{"items": [{"product": 1, "quantity": 2}]}'
+  printf '\0\0\0\0\2\b\1' | curl -s --http2-prior-knowledge ADDR/shop.Prices/Get --data-binary @- \
+    -H 'content-type: application/grpc' -H 'te: trailers' -i -o - | cat -v
+"#;

@@ -61,7 +61,7 @@ fn readable(latency: Duration) -> String {
 
 const LINES_PER_HEADER: u32 = 20;
 const HEADER: &str = concat!(
-    "                        │ stable                                   │ canary\n",
-    "          weight  share │  calls errors    rate      p50      p99  │",
+    "                         │ stable                                   │ canary\n",
+    "          weight   share │  calls errors    rate      p50      p99  │",
     "  calls errors    rate      p50      p99",
 );

@@ -163,7 +163,8 @@ async fn a_web_socket_of_the_canary_says_good_bye_when_it_is_rolled_back() {
 
     let state = shop.call(Method::POST, "/canary/roll-back", "").await.text;
     assert!(state.contains(r#""picked":1,"#) && state.contains(r#""in_flight":1"#), "{state}");
-    let Message::Close(Some(close)) = socket.next().await.unwrap().unwrap() else {
+    let last = timeout(PATIENCE, socket.next()).await.expect("it says good-bye");
+    let Message::Close(Some(close)) = last.unwrap().unwrap() else {
         panic!("the socket was not closed");
     };
     assert_eq!(u16::from(close.code), 1012);
@@ -210,6 +211,9 @@ async fn sigterm_ends_the_shop_although_a_stream_is_open() {
     let pid = shop.process.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
     while watch.message().await.unwrap().is_some() {}
-    let ended = timeout(Duration::from_secs(30), shop.process.wait()).await.expect("it ends");
+    let ended = timeout(PATIENCE, shop.process.wait()).await.expect("it ends");
     assert!(ended.unwrap().success());
 }
+
+/// Far longer than anything here takes, so that what hangs is told from what is slow.
+const PATIENCE: Duration = Duration::from_secs(30);
