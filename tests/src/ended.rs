@@ -1,8 +1,8 @@
 //! How calls have ended, in a form that tests can compare.
 
-use std::time::Duration;
-
 use tower_canary::{CanaryHandle, Channel, Counts};
+
+use crate::patience::soon;
 
 /// How the calls of one channel have ended. All that is not named in a test is zero.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -88,11 +88,7 @@ impl Ended {
 pub async fn all_ended(handle: &CanaryHandle) -> [Ended; 2] {
     for channel in Channel::ALL {
         let drain = handle.drain(channel);
-        tokio::time::timeout(PATIENCE, drain.ended())
-            .await
-            .unwrap_or_else(|_| panic!("{} calls of {channel} do not end", drain.open()));
+        soon(drain.ended()).await;
     }
     Channel::ALL.map(|channel| Ended::now(handle, channel))
 }
-
-const PATIENCE: Duration = Duration::from_secs(30);

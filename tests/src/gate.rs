@@ -2,6 +2,8 @@
 
 use tokio::sync::Semaphore;
 
+use crate::patience::soon;
+
 /// Stops handlers until the test has seen them and lets them pass.
 #[derive(Debug)]
 pub struct Gate {
@@ -18,7 +20,7 @@ impl Gate {
 
     /// Waits, in the test, until one more handler has arrived.
     pub async fn arrival(&self) {
-        self.arrived.acquire().await.expect("never closed").forget();
+        soon(self.arrived.acquire()).await.expect("never closed").forget();
     }
 
     /// Lets one handler pass.

@@ -6,6 +6,7 @@ pub mod deployment;
 pub mod echo;
 pub mod ended;
 pub mod gate;
+pub mod patience;
 pub mod serving;
 pub mod skip;
 

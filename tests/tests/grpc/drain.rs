@@ -2,6 +2,7 @@ use canary_tests::{
     deployment::{Deployment, Mount},
     echo::proto::{Answer, Ask, End},
     ended::{Ended, all_ended},
+    patience::soon,
 };
 use tonic::{Code, Streaming};
 use tower_canary::Channel;
@@ -18,7 +19,7 @@ async fn a_stream_is_in_flight_until_it_ends() {
             assert_eq!(Ended::now(handle, channel), Ended::in_flight(1), "{mount:?}");
 
             deployment.gate(channel).open();
-            assert!(answers.message().await.unwrap().is_none());
+            assert!(soon(answers.message()).await.unwrap().is_none());
             assert_eq!(handle.open(channel), 0, "{mount:?}");
         }
         assert_eq!(all_ended(handle).await, [Ended::success(1); 2], "{mount:?}");
@@ -34,9 +35,9 @@ async fn the_handler_of_an_open_stream_hears_of_the_rollback() {
 
         deployment.handle().roll_back();
 
-        let parting = answers.message().await.unwrap().unwrap();
+        let parting = soon(answers.message()).await.unwrap().unwrap();
         assert_eq!(parting.text, "good-bye", "{mount:?}");
-        assert!(answers.message().await.unwrap().is_none());
+        assert!(soon(answers.message()).await.unwrap().is_none());
         let counted = all_ended(deployment.handle()).await;
         assert_eq!(counted, [Ended::NOTHING, Ended::success(1)], "{mount:?}");
     }
@@ -53,7 +54,7 @@ async fn a_handler_that_never_answered_hears_of_the_rollback() {
 
     deployment.handle().halt("totals are wrong");
 
-    assert_eq!(call.await.unwrap().unwrap().into_inner().channel, "canary");
+    assert_eq!(soon(call).await.unwrap().unwrap().into_inner().channel, "canary");
 }
 
 #[tokio::test]
@@ -65,8 +66,8 @@ async fn a_promotion_and_a_drain_reach_stables_streams() {
     deployment.handle().promote().unwrap();
     let drain = deployment.handle().drain(Channel::Stable);
 
-    assert_eq!(answers.message().await.unwrap().unwrap().text, "good-bye");
-    drain.ended().await;
+    assert_eq!(soon(answers.message()).await.unwrap().unwrap().text, "good-bye");
+    soon(drain.ended()).await;
     assert_eq!(all_ended(deployment.handle()).await, [Ended::success(1), Ended::NOTHING]);
 }
 
@@ -85,11 +86,11 @@ async fn closing_ends_the_streams_of_one_channel_as_unavailable() {
         assert_eq!(drain.open(), 1, "{mount:?}");
         drain.close();
 
-        let status = canary.message().await.unwrap_err();
+        let status = soon(canary.message()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{mount:?}");
-        drain.ended().await;
+        soon(drain.ended()).await;
         deployment.gate(Channel::Stable).open();
-        assert!(stable.message().await.unwrap().is_none());
+        assert!(soon(stable.message()).await.unwrap().is_none());
         let counted = all_ended(deployment.handle()).await;
         assert_eq!(counted, [Ended::success(1), Ended::cancelled(1)], "{mount:?}");
     }
@@ -110,8 +111,8 @@ async fn closing_waits_for_a_handler_that_has_not_answered() {
     assert_eq!(drain.open(), 1);
 
     deployment.gate(Channel::Canary).open();
-    assert_eq!(call.await.unwrap().unwrap_err().code(), Code::Unavailable);
-    drain.ended().await;
+    assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Code::Unavailable);
+    soon(drain.ended()).await;
     let counted = all_ended(deployment.handle()).await;
     assert_eq!(counted, [Ended::NOTHING, Ended::cancelled(1)]);
 }
@@ -122,6 +123,6 @@ async fn open(deployment: &Deployment, channel: Channel, end: End) -> Streaming<
     let mut client = deployment.client().await;
     let ask = Ask { answers: 1, end: end.into(), ..Ask::default() };
     let mut answers = client.expand(ask).await.unwrap().into_inner();
-    assert_eq!(answers.message().await.unwrap().unwrap().channel, channel.as_str());
+    assert_eq!(soon(answers.message()).await.unwrap().unwrap().channel, channel.as_str());
     answers
 }

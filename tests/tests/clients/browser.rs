@@ -1,0 +1,196 @@
+use std::{
+    fs::{self, File},
+    io,
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use axum::{
+    Json, Router,
+    extract::{
+        State,
+        ws::{WebSocket, WebSocketUpgrade},
+    },
+    response::{Html, Response},
+    routing::{get, post},
+};
+use canary_tests::{
+    deployment::{release, send_all_to},
+    ended::{Ended, all_ended},
+    patience::soon,
+    serving::Serving,
+    skip::skip,
+};
+use serde_json::{Value, json};
+use tokio::sync::{Mutex, mpsc};
+use tower_canary::{Assignment, CanaryLayer, Channel};
+
+#[tokio::test]
+async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
+    const SOCKETS: u64 = 100;
+    let layer = CanaryLayer::new("sockets", app(Channel::Canary));
+    let handle = layer.handle();
+    let (mut page, control) = Page::new();
+    let app = app(Channel::Stable).layer(layer).merge(control);
+    let serving = Serving::start(|listener| async {
+        axum::serve(listener, app.into_make_service()).await.unwrap();
+    });
+    let serving = serving.await;
+    let _browser = match Browser::start(&serving.url("/")) {
+        Ok(browser) => browser,
+        Err(reason) => return skip("browser", reason),
+    };
+    assert_eq!(page.report().await, ["ready"]);
+
+    let mut ended = [0; 2];
+    for (weight, allowed) in [
+        ("100%", SOCKETS..=SOCKETS),
+        ("0%", 0..=0),
+        // Five standard deviations to both sides, of five sockets each.
+        ("50%", 25..=75),
+    ] {
+        handle.set_weight(weight.parse().unwrap()).unwrap();
+        let heard = page.run(json!({"do": "open", "count": SOCKETS})).await;
+
+        let seen = Channel::ALL.map(|channel| {
+            let greeting = greeting(channel, channel);
+            heard.iter().filter(|heard| **heard == greeting).count() as u64
+        });
+        assert_eq!(seen[0] + seen[1], SOCKETS, "{heard:?}");
+        assert!(allowed.contains(&seen[1]), "{} of {SOCKETS} at {weight}", seen[1]);
+        assert_eq!(Channel::ALL.map(|channel| handle.open(channel)), seen, "{weight}");
+
+        page.run(json!({"do": "close"})).await;
+        ended = [ended[0] + seen[0], ended[1] + seen[1]];
+        assert_eq!(all_ended(&handle).await, ended.map(Ended::success), "{weight}");
+    }
+
+    send_all_to(&handle, Channel::Canary);
+    page.run(json!({"do": "open", "count": 5})).await;
+    handle.roll_back();
+    handle.drain(Channel::Canary).close();
+    page.run(json!({"do": "lose"})).await;
+    let canary = Ended { cancelled: 5, ..Ended::success(ended[1]) };
+    assert_eq!(all_ended(&handle).await, [Ended::success(ended[0]), canary]);
+}
+
+/// A release that greets on `/socket`, and listens until the browser closes.
+fn app(channel: Channel) -> Router {
+    let socket = async move |upgrade: WebSocketUpgrade, assignment: Assignment| -> Response {
+        let greeting = greeting(channel, assignment.channel());
+        upgrade.on_upgrade(async |mut socket: WebSocket| {
+            let conversation = async {
+                if socket.send(greeting.into()).await.is_ok() {
+                    while let Some(Ok(_)) = socket.recv().await {}
+                }
+            };
+            // None if the test has closed it.
+            let _ = assignment.attach(conversation).await;
+        })
+    };
+    Router::new().route("/socket", get(socket))
+}
+
+/// What a release says of itself and of the channel it was told to be.
+fn greeting(served_by: Channel, told: Channel) -> String {
+    format!("{} {told}", release(served_by))
+}
+
+/// The test's side of the page.
+struct Page {
+    tasks: mpsc::UnboundedSender<Value>,
+    reports: mpsc::UnboundedReceiver<Vec<String>>,
+}
+
+/// The page's side: it reports on one task, and gets the next.
+struct Control {
+    tasks: Mutex<mpsc::UnboundedReceiver<Value>>,
+    reports: mpsc::UnboundedSender<Vec<String>>,
+}
+
+impl Page {
+    /// A page, and the routes by which it is controlled, not to be split.
+    fn new() -> (Self, Router) {
+        let (tasks, next_task) = mpsc::unbounded_channel();
+        let (report, reports) = mpsc::unbounded_channel();
+        let control = Arc::new(Control { tasks: Mutex::new(next_task), reports: report });
+        // Not `Json`, since the page does not say what it sends.
+        let next = async |State(control): State<Arc<Control>>, report: String| {
+            control.reports.send(serde_json::from_str(&report).unwrap()).unwrap();
+            let task = control.tasks.lock().await.recv().await;
+            Json(task.unwrap())
+        };
+        let page = Html(include_str!("../../clients/sockets.html"));
+        let routes = Router::new().route("/", get(page)).route("/next", post(next));
+        (Self { tasks, reports }, routes.with_state(control))
+    }
+
+    async fn run(&mut self, task: Value) -> Vec<String> {
+        self.tasks.send(task).unwrap();
+        self.report().await
+    }
+
+    async fn report(&mut self) -> Vec<String> {
+        soon(self.reports.recv()).await.unwrap()
+    }
+}
+
+/// A headless browser with a profile of its own; both are gone when it is dropped.
+struct Browser {
+    process: Child,
+    profile: PathBuf,
+}
+
+impl Browser {
+    fn start(url: &str) -> Result<Self, String> {
+        let name = format!("browser-{}", std::process::id());
+        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&profile).unwrap();
+        for program in PROGRAMS {
+            let log = File::create(profile.join(LOG)).unwrap();
+            let mut command = Command::new(program);
+            command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display())).arg(url);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
+            match command.spawn() {
+                Ok(process) => return Ok(Self { process, profile }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(format!("{program}: {error}")),
+            }
+        }
+        let _ = fs::remove_dir_all(&profile);
+        Err(format!("none of {PROGRAMS:?} is on the PATH"))
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its helpers are in its process group.
+        let group = format!("kill -s KILL -- -{}", self.process.id());
+        let _ = Command::new("sh").args(["-c", &group]).status();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            let log = fs::read(self.profile.join(LOG)).unwrap_or_default();
+            eprintln!("the browser's log:\n{}", String::from_utf8_lossy(&log));
+        }
+        let _ = fs::remove_dir_all(&self.profile);
+    }
+}
+
+const PROGRAMS: [&str; 4] =
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+const FLAGS: [&str; 10] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-breakpad",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+];
+const LOG: &str = "log.txt";

@@ -1,0 +1,126 @@
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use canary_tests::{
+    deployment::{Deployment, Mount},
+    ended::{Ended, all_ended},
+    skip::skip,
+};
+use serde_json::{Value, json};
+use tokio::process::Command;
+use tower_canary::Channel;
+
+#[tokio::test]
+async fn grpcio_gets_the_share_asked_for_and_is_counted() {
+    const CALLS: u64 = 400;
+    let python = match python_with_grpcio().await {
+        Ok(python) => python,
+        Err(reason) => return skip("grpcio", reason),
+    };
+    for mount in [Mount::Server, Mount::OnePort] {
+        share(&python, mount, CALLS).await;
+        kinds(&python, mount).await;
+        failures(&python, mount).await;
+        departures(&python, mount).await;
+    }
+}
+
+async fn share(python: &Path, mount: Mount, calls: u64) {
+    // Five standard deviations to both sides of 50 %, of ten calls each.
+    for (weight, allowed) in [("0%", 0..=0), ("50%", 150..=250), ("100%", calls..=calls)] {
+        let deployment = mount.start().await;
+        deployment.handle().set_weight(weight.parse().unwrap()).unwrap();
+
+        let seen = run(python, &deployment, &["share", &calls.to_string()]).await;
+
+        let seen = Channel::ALL.map(|channel| seen[channel.as_str()].as_u64().unwrap());
+        assert_eq!(seen[0] + seen[1], calls);
+        assert!(allowed.contains(&seen[1]), "{} of {calls} at {weight}, {mount:?}", seen[1]);
+        assert_eq!(all_ended(deployment.handle()).await, seen.map(Ended::success));
+    }
+}
+
+async fn kinds(python: &Path, mount: Mount) {
+    let deployment = mount.start().await;
+    for channel in Channel::ALL {
+        deployment.send_all_to(channel);
+        let name = channel.as_str();
+        let call =
+            |channels: &[&str]| json!({"tag": name, "channels": channels, "metadata": "hello"});
+        let calls = [call(&[name]), call(&[name]), call(&[name; 3]), call(&[name; 2])];
+        assert_eq!(run(python, &deployment, &["kinds"]).await, json!(calls), "{mount:?}");
+    }
+    assert_eq!(all_ended(deployment.handle()).await, [Ended::success(4); 2], "{mount:?}");
+}
+
+async fn failures(python: &Path, mount: Mount) {
+    let deployment = mount.start().await;
+    for channel in Channel::ALL {
+        deployment.send_all_to(channel);
+        for (code, name) in [("5", "NOT_FOUND"), ("14", "UNAVAILABLE")] {
+            let seen = run(python, &deployment, &["failures", code]).await;
+            assert_eq!(seen, json!([name, name]), "{mount:?}");
+        }
+    }
+    let counted = Ended { failure: 2, ..Ended::success(2) };
+    assert_eq!(all_ended(deployment.handle()).await, [counted; 2], "{mount:?}");
+}
+
+/// Calls whose caller goes: because its time is over, or of its own will.
+async fn departures(python: &Path, mount: Mount) {
+    let deployment = mount.start().await;
+    for channel in Channel::ALL {
+        deployment.send_all_to(channel);
+        let seen = run(python, &deployment, &["deadline", "2"]).await;
+        // tonic keeps the time of a call until its head, and then says so in its own way.
+        assert!(["DEADLINE_EXCEEDED", "CANCELLED"].contains(&seen[0].as_str().unwrap()), "{seen}");
+        assert_eq!(seen[1], "DEADLINE_EXCEEDED", "{mount:?}");
+        assert_eq!(run(python, &deployment, &["cancel"]).await, json!(channel.as_str()));
+    }
+    let counted = Ended { failure: 2, ..Ended::cancelled(1) };
+    assert_eq!(all_ended(deployment.handle()).await, [counted; 2], "{mount:?}");
+}
+
+async fn run(python: &Path, deployment: &Deployment, command: &[&str]) -> Value {
+    let mut script = Command::new(python);
+    script.arg(clients().join("echo.py")).arg(deployment.serving().address().to_string());
+    let output = script.args(command).kill_on_drop(true).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A Python in a virtual environment of the tests' own, which is made anew if it is not complete.
+async fn python_with_grpcio() -> Result<PathBuf, String> {
+    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpcio");
+    let python = environment.join("bin/python");
+    let requirements = clients().join("requirements.txt");
+    let wanted = fs::read_to_string(&requirements).unwrap();
+    // Written last, so that what a killed run has left behind is not taken for complete.
+    let installed = environment.join("installed.txt");
+    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    step(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment)).await?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
+    pip.args(["--only-binary", ":all:", "--no-deps", "--requirement"]).arg(&requirements);
+    step(&mut pip).await?;
+    fs::write(installed, wanted).map_err(|error| error.to_string())?;
+    Ok(python)
+}
+
+async fn step(command: &mut Command) -> Result<(), String> {
+    let output = command.kill_on_drop(true).output().await;
+    let output = output.map_err(|error| format!("{command:?}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let told = [output.stdout, output.stderr].concat();
+    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&told)))
+}
+
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+}
