@@ -33,7 +33,7 @@ async fn curl_gets_both_channels_over_http2() {
     let deployment = Mount::OnePort.start().await;
     for (channel, expected) in [(Channel::Stable, [1, 0]), (Channel::Canary, [0, 1])] {
         deployment.send_all_to(channel);
-        // A process for each, since curl 7.88, which is Debian's, cannot use such a connection twice.
+        // A process for each: curl 7.88, which is Debian's, cannot use such a connection twice.
         for _ in 0..5 {
             let seen = curl(&deployment, "--http2-prior-knowledge", "/hello").await;
             let Some(seen) = seen else {
@@ -60,7 +60,8 @@ async fn curl_sees_failures_where_they_are_counted() {
     assert_eq!(all_ended(deployment.handle()).await, [counted; 2]);
 }
 
-/// Lets curl get all URLs of a pattern, and returns how many were tagged as stable's and the canary's.
+/// Lets curl get all URLs of a pattern, and returns how many were tagged as stable's and the
+/// canary's.
 async fn curl(deployment: &Deployment, version: &str, path: &str) -> Option<[u64; 2]> {
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--noproxy", "*", "--silent", "--show-error", "--include"]);

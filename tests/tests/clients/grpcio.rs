@@ -113,6 +113,7 @@ async fn python_with_grpcio() -> Result<PathBuf, String> {
 
 async fn step(command: &mut Command) -> Result<(), String> {
     let output = command.kill_on_drop(true).output().await;
+    let command = command.as_std();
     let output = output.map_err(|error| format!("{command:?}: {error}"))?;
     if output.status.success() {
         return Ok(());

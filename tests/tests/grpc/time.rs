@@ -62,8 +62,8 @@ async fn a_caller_that_leaves_a_stream_has_cancelled() {
     }
 }
 
-/// tonic's own time limit is outside of all layers and leaves no trace in them. Only the deadlines that
-/// callers set are known to the layer.
+/// tonic's own time limit is outside of all layers and leaves no trace in them. Only the deadlines
+/// that callers set are known to the layer.
 #[tokio::test]
 async fn a_time_limit_of_the_server_looks_as_if_the_caller_had_left() {
     let releases = Releases::new();
@@ -93,6 +93,6 @@ fn waiting() -> Ask {
     Ask { end: End::Wait.into(), ..Ask::default() }
 }
 
-/// The layer takes whoever leaves in the last tenth for one whose time was over. The tenth has to be
-/// longer than what a busy machine takes to bring the request to the layer.
+/// The layer takes whoever leaves in the last tenth for one whose time was over. The tenth has to
+/// be longer than what a busy machine takes to bring the request to the layer.
 const DEADLINE: Duration = Duration::from_secs(2);
