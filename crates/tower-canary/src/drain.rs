@@ -42,7 +42,8 @@ impl Drain {
     /// Closes the calls whose response is under way: response bodies fail (in gRPC they end with
     /// `UNAVAILABLE`), and what is [attached](crate::Assignment::attach) is dropped.
     ///
-    /// They count as cancelled. A call whose handler has not answered yet goes on until it answers.
+    /// They count as cancelled. A handler that has not answered yet is left to its work; its answer,
+    /// when it comes, is closed in the same way.
     pub fn close(&self) {
         for epoch in &self.epochs {
             epoch.close(self.channel);

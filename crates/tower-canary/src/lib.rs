@@ -71,6 +71,11 @@
 //! | hangs | nothing, until it gives up; others notice nothing | cancelled; failure if it was a gRPC deadline |
 //! | blocks a thread, aborts, exhausts memory | what one process gets | see below |
 //!
+//! A canary that hangs is told from callers who lose patience only where the layer knows the time limit:
+//! a gRPC call's own `grpc-timeout` (a call left in the last tenth of it counts as a failure). A limit
+//! that is set *outside* the layer, `Server::timeout` of tonic among them, drops calls as callers do;
+//! set it inside, on both services, and it is an answer like any other.
+//!
 //! Both channels share a process, and with it the fate of the process: `panic = "abort"`, a deadlock, a
 //! handler that blocks the executor, or memory that runs out hurt stable as well, and a rollback cannot
 //! free a thread that is blocked. What must not be able to do that belongs into a process of its own, as
