@@ -6,7 +6,7 @@ use crate::{Counts, CountsWentBackwards, Weight};
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct EpochCounts {
-    /// The epoch's number. It grows by one with each change of the weight.
+    /// The epoch's number. It grows by one with each change of the weight, and with each drain.
     pub epoch: u64,
     /// The weight in force.
     pub weight: Weight,

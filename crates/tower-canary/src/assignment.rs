@@ -99,7 +99,7 @@ impl Assignment {
         Attached {
             future: Some(future),
             watch: None,
-            guard: AttachGuard { assignment: self, polling: false },
+            guard: Some(AttachGuard { assignment: self, polling: false }),
         }
     }
 }
@@ -144,7 +144,8 @@ pin_project! {
         #[pin]
         future: Option<F>,
         watch: Option<Watch>,
-        guard: AttachGuard,
+        // None once it ended.
+        guard: Option<AttachGuard>,
     }
 }
 
@@ -153,32 +154,33 @@ impl<F: Future> Future for Attached<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(future) = this.future.as_mut().as_pin_mut() else {
+        let (Some(future), Some(guard)) = (this.future.as_mut().as_pin_mut(), &mut *this.guard)
+        else {
             return Poll::Pending;
         };
-        this.guard.polling = true;
+        guard.polling = true;
         let polled = future.poll(cx);
-        this.guard.polling = false;
+        guard.polling = false;
         if let Poll::Ready(output) = polled {
             this.future.set(None);
+            *this.guard = None;
             return Poll::Ready(Some(output));
         }
-        let Assignment { tally, channel, upgrade } = &this.guard.assignment;
+        let Assignment { tally, channel, upgrade } = &guard.assignment;
         let watch = this.watch.get_or_insert_default();
         std::task::ready!(tally.lifelines[*channel].poll_closed(watch, cx));
         this.future.set(None);
         if let Some(upgrade) = upgrade {
             upgrade.end(Call::cancel);
         }
+        *this.guard = None;
         Poll::Ready(None)
     }
 }
 
 impl<F> fmt::Debug for Attached<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attached")
-            .field("assignment", &self.guard.assignment)
-            .finish_non_exhaustive()
+        f.debug_struct("Attached").field("is_over", &self.guard.is_none()).finish_non_exhaustive()
     }
 }
 

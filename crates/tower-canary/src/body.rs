@@ -23,8 +23,9 @@ pin_project! {
     /// A response body that ends its call when it ends.
     ///
     /// It passes on frames, trailers, size hint and end of stream as they are. The call ends at the first
-    /// of: the trailers, the end, an error, or a drop. A body that is complete although nobody polled it
-    /// to its end (its `is_end_stream` says so, or all bytes of its `content-length` came) is complete.
+    /// of: the trailers, the end, an error, or a drop. It need not be polled to its end: that its
+    /// `is_end_stream` says so at the head or after a frame, or that all bytes of its known length came,
+    /// is an end as well.
     pub struct ResponseBody<B> {
         // None for an empty body of our own, and for one that panicked or was closed.
         #[pin]
@@ -52,9 +53,18 @@ impl<B> ResponseBody<B> {
         Self { inner: Some(body), watched: None }
     }
 
-    pub(crate) fn watched(body: B, call: Call, span: CallSpan, headers: &HeaderMap) -> Self {
+    pub(crate) fn watched(body: B, call: Call, span: CallSpan, headers: &HeaderMap) -> Self
+    where
+        B: Body,
+    {
         let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-        let missing = length.and_then(|length| length.parse().ok());
+        let missing = match call.protocol() {
+            // Without the header, HTTP/1 makes one of the body's exact size.
+            Protocol::Http => {
+                length.map_or_else(|| body.size_hint().exact(), |length| length.parse().ok())
+            }
+            Protocol::Grpc => None,
+        };
         let watched = Watched { call, span, watch: Watch::default(), missing };
         Self { inner: Some(body), watched: Some(watched) }
     }
@@ -177,18 +187,23 @@ impl Watched {
         if let (Some(missing), Some(data)) = (&mut self.missing, frame.data_ref()) {
             *missing = missing.saturating_sub(data.remaining() as u64);
         }
-        if body.is_end_stream() {
-            self.call.end_of_body(None);
-            return true;
+        let is_end = match self.call.channel() {
+            Channel::Stable => Ok(body.is_end_stream()),
+            Channel::Canary => catch(|| body.is_end_stream()),
+        };
+        match is_end {
+            Ok(false) => return false,
+            Ok(true) => self.call.end_of_body(None),
+            Err(Panicked) => self.call.panic(),
         }
-        false
+        true
     }
 }
 
 impl Drop for Watched {
     fn drop(&mut self) {
         // HTTP/1 stops polling a body whose `content-length` it has sent.
-        if self.missing == Some(0) {
+        if self.missing == Some(0) && !self.call.is_polling() {
             self.call.end_of_body(None);
         }
     }

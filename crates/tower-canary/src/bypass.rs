@@ -12,6 +12,8 @@ use std::borrow::Cow;
 /// | `/healthz`, `/livez`, `/readyz`, `/health` | probes by their usual names |
 /// | `/metrics` | Prometheus' scrapes |
 ///
+/// Under axum's `nest` the path is the whole one, as the client asked for it.
+///
 /// ```
 /// use tower_canary::Bypass;
 ///

@@ -116,11 +116,12 @@ impl Call {
 
     /// Gives the call to stable, since the canary was not ready for it.
     pub(crate) fn spill(&mut self, extensions: &mut Extensions) {
+        // Stable's pick comes first: an epoch of which no call is in flight is given up.
+        self.tally.cells(Account::Aside, Channel::Stable).pick();
         self.tally.cells(self.account, self.channel).spill();
         self.lifeline().call_ended();
         self.channel = Channel::Stable;
         self.account = Account::Aside;
-        self.tally.cells(self.account, self.channel).pick();
         self.config().canary_failed(self.tally.weight);
         self.tag_request(extensions);
     }
@@ -133,7 +134,9 @@ impl Call {
     pub(crate) fn head(&mut self, head: &mut Response<()>, body_is_empty: bool) {
         let elapsed = self.started.elapsed();
         self.tally.cells(self.account, self.channel).head(elapsed);
+        self.polling = true;
         self.class = Some(self.config().classify.head(self.protocol, head));
+        self.polling = false;
         self.tag_response(head);
         let upgrade = self.upgrade.take();
         if self.switches_protocols(head.status()) {
@@ -166,6 +169,10 @@ impl Call {
             self.tally.cells(self.account, self.channel).panic();
             self.fail();
         }
+    }
+
+    pub(crate) const fn is_polling(&self) -> bool {
+        self.polling
     }
 
     pub(crate) const fn has_ended(&self) -> bool {

@@ -6,9 +6,10 @@ use crate::Protocol;
 ///
 /// A call is classified by the head of its response or, if that does not tell, by its trailers. Some
 /// failures are not asked about, since no response says otherwise: an error of the service or of the
-/// body, a panic, a missed deadline.
+/// body, a panic, a missed deadline. A classifier must not panic.
 ///
-/// [`ServerErrors`] is the default. A closure decides by the head alone:
+/// [`ServerErrors`] is the default. A closure decides by the head; of gRPC calls in whose head it finds no
+/// failure, whose status is in the trailers as a rule, `ServerErrors` decides:
 ///
 /// ```
 /// use http::{Response, StatusCode};
@@ -35,13 +36,15 @@ impl<F> Classify for F
 where
     F: Fn(&Response<()>) -> Class + Send + Sync + 'static,
 {
-    fn head(&self, _: Protocol, head: &Response<()>) -> HeadClass {
-        HeadClass::Now(self(head))
+    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass {
+        match (self(head), protocol) {
+            (Class::Success, Protocol::Grpc) => ServerErrors::default().head(protocol, head),
+            (class, _) => HeadClass::Now(class),
+        }
     }
 
-    fn trailers(&self, _: Protocol, _: Option<&HeaderMap>) -> Class {
-        // `head` never defers to the trailers.
-        Class::Success
+    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Class {
+        ServerErrors::default().trailers(protocol, trailers)
     }
 }
 

@@ -4,6 +4,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use canary_core::Channel;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -13,6 +14,7 @@ use crate::{
     Protocol, ResponseBody,
     call::Call,
     classify::GRPC_STATUS,
+    lifeline::Watch,
     panic::{Panicked, catch, discard},
     span::CallSpan,
 };
@@ -40,7 +42,13 @@ pin_project! {
         C: Service<Req>,
     {
         WaitStable { service: S, request: Option<Req> },
-        WaitCanary { service: C, spill: Option<Spill<S>>, request: Option<Req> },
+        WaitCanary {
+            service: C,
+            spill: Option<Spill<S>>,
+            patience: Patience,
+            request: Option<Req>,
+        },
+        Spilled { spill: Option<Spill<S>>, request: Option<Req> },
         Stable { #[pin] future: S::Future },
         Canary { #[pin] future: C::Future },
         // The canary panicked in `call`.
@@ -53,6 +61,25 @@ pin_project! {
 pub(crate) struct Spill<S> {
     pub(crate) service: S,
     pub(crate) ready: bool,
+}
+
+/// How long a call waits for a canary that is not ready.
+pub(crate) enum Patience {
+    OnePoll,
+    UntilRolledBack(Watch),
+}
+
+impl Patience {
+    pub(crate) fn until_rolled_back() -> Self {
+        Self::UntilRolledBack(Watch::default())
+    }
+
+    fn poll_over(&mut self, call: Option<&Call>, cx: &mut Context<'_>) -> Poll<()> {
+        match (self, call) {
+            (Self::UntilRolledBack(watch), Some(call)) => call.lifeline().poll_draining(watch, cx),
+            (Self::OnePoll | Self::UntilRolledBack(_), _) => Poll::Ready(()),
+        }
+    }
 }
 
 impl<S, C, Req> ResponseFuture<S, C, Req>
@@ -75,8 +102,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let entered = this.span.enter();
         loop {
+            let entered = this.span.enter();
             let next = match this.state.as_mut().project() {
                 StateProj::WaitStable { service, request } => {
                     set_polling(this.call, true);
@@ -88,33 +115,40 @@ where
                     }
                     State::Stable { future: call_stable(service, take(request), this.call) }
                 }
-                StateProj::WaitCanary { service, spill, request } => {
-                    match (catch(|| service.poll_ready(cx)), spill.take()) {
+                StateProj::WaitCanary { service, spill, patience, request } => {
+                    match (catch(|| service.poll_ready(cx)), &patience) {
                         (Ok(Poll::Ready(Ok(()))), _) => {
                             match call_canary(service, take(request), this.call) {
                                 Ok(future) => State::Canary { future },
                                 Err(Panicked) => State::Panicked,
                             }
                         }
-                        (_, Some(Spill { mut service, ready })) => {
-                            let mut request = take(request);
-                            if let Some(call) = this.call {
-                                call.spill(request.extensions_mut());
-                                this.span.spill();
-                            }
-                            if ready {
-                                let future = call_stable(&mut service, request, this.call);
-                                State::Stable { future }
-                            } else {
-                                State::WaitStable { service, request: Some(request) }
-                            }
-                        }
-                        (Ok(Poll::Ready(Err(error))), None) => {
+                        (Ok(Poll::Ready(Err(error))), Patience::UntilRolledBack(_)) => {
                             end(this.call, Call::fail);
                             return Poll::Ready(Err(error.into()));
                         }
-                        (Ok(Poll::Pending), None) => return Poll::Pending,
-                        (Err(Panicked), None) => State::Panicked,
+                        (Err(Panicked), Patience::UntilRolledBack(_)) => State::Panicked,
+                        (Ok(Poll::Pending), _) => {
+                            ready!(patience.poll_over(this.call.as_ref(), cx));
+                            State::Spilled { spill: spill.take(), request: request.take() }
+                        }
+                        (_, Patience::OnePoll) => {
+                            State::Spilled { spill: spill.take(), request: request.take() }
+                        }
+                    }
+                }
+                StateProj::Spilled { spill, request } => {
+                    drop(entered);
+                    let (Spill { mut service, ready }, mut request) = (take(spill), take(request));
+                    if let Some(call) = this.call {
+                        call.spill(request.extensions_mut());
+                        *this.span = CallSpan::new(call);
+                    }
+                    let _entered = this.span.enter();
+                    if ready {
+                        State::Stable { future: call_stable(&mut service, request, this.call) }
+                    } else {
+                        State::WaitStable { service, request: Some(request) }
                     }
                 }
                 StateProj::Stable { future } => {
@@ -127,13 +161,9 @@ where
                 }
                 StateProj::Canary { future } => match catch(|| future.poll(cx)) {
                     Ok(polled) => {
-                        let result = ready!(polled);
+                        let result = ready!(polled).map_err(Into::into);
                         drop(entered);
-                        return Poll::Ready(answer(
-                            result.map_err(Into::into),
-                            this.call,
-                            this.span,
-                        ));
+                        return Poll::Ready(answer(result, this.call, this.span));
                     }
                     Err(Panicked) => State::Panicked,
                 },
@@ -143,9 +173,8 @@ where
                 }
                 StateProj::Done => unreachable!("the future is not polled after it is done"),
             };
-            if let State::Panicked = next {
-                discard(|| this.state.set(State::Done));
-            }
+            // What panicked may panic once more when it is dropped.
+            discard(|| this.state.set(State::Done));
             this.state.set(next);
         }
     }
@@ -200,9 +229,19 @@ fn answer<B: Body, E>(
     let Some(mut call) = call.take() else {
         return Ok(response.map(ResponseBody::passed_on));
     };
+    let channel = call.channel();
     let (head, body) = response.into_parts();
     let mut head = Response::from_parts(head, ());
-    call.head(&mut head, body.is_end_stream());
+    let mut take_note = || call.head(&mut head, body.is_end_stream());
+    match channel {
+        Channel::Canary => {
+            if catch(take_note).is_err() {
+                discard(|| drop(body));
+                return Ok(answer_panic(call));
+            }
+        }
+        Channel::Stable => take_note(),
+    }
     let body = if call.has_ended() {
         ResponseBody::passed_on(body)
     } else {
@@ -229,7 +268,7 @@ fn answer_panic<B>(mut call: Call) -> Response<ResponseBody<B>> {
 }
 
 fn take<T>(slot: &mut Option<T>) -> T {
-    slot.take().expect("the request is there until the service is called")
+    slot.take().expect("a state is left once")
 }
 
 fn set_polling(call: &mut Option<Call>, polling: bool) {

@@ -198,13 +198,13 @@ impl CanaryHandle {
     /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
-        crate::metrics::publish(&self.switch);
+        crate::metrics::publish(&self.switch, crate::metrics::Extent::All);
     }
 
     /// Says that the canary is there.
     pub(crate) fn announce(&self) {
         #[cfg(feature = "metrics")]
-        self.publish_metrics();
+        crate::metrics::publish(&self.switch, crate::metrics::Extent::WithoutSamples);
     }
 
     fn change_unless_halted(

@@ -55,7 +55,7 @@
 //!
 //! The two services need not be routers: any two `Service<Request<B>>` that can be cloned and answer with
 //! the same type `Response<B2>` will do, such as two clients of a proxy. If their body types differ, see
-//! [`UnifyBody`]. The layer never changes the error type.
+//! [`UnifyBody`]. The layer never changes the error type of a service; errors of bodies are boxed.
 //!
 //! # The life of a request
 //!
@@ -80,6 +80,13 @@
 //! handler that blocks the executor, or memory that runs out hurt stable as well, and a rollback cannot
 //! free a thread that is blocked. What must not be able to do that belongs into a process of its own, as
 //! the upstream of a proxy with the canary in it.
+//!
+//! # What a call costs
+//!
+//! No lock, no cache line that all threads write, and no allocation, but for: the
+//! [`Assignment`] in the request ([`Tags`]); the growth of a header map; the first call of a thread after a
+//! change of the weight, which makes its counters (6 kB); and a response body that has to wait, which
+//! registers once, under a lock of its thread's own, so that it can be closed.
 //!
 //! # Features
 //!

@@ -12,7 +12,7 @@ use tower_service::Service;
 use crate::{
     ResponseFuture,
     call::Call,
-    future::{Spill, State, call_canary, call_stable},
+    future::{Patience, Spill, State, call_stable},
     layer::Position,
     span::CallSpan,
     switch::Switch,
@@ -23,8 +23,9 @@ use crate::{
 /// Made by [`CanaryLayer`](crate::CanaryLayer); see the [crate's documentation](crate).
 ///
 /// `poll_ready` waits for stable only, so that a canary that never becomes ready holds up nobody: its
-/// calls wait for it one poll, then [spill](crate::ChannelCounts::spilled) to stable. At full weight it is
-/// the other way round: the canary is waited for and never spills, and stable need not be ready.
+/// calls wait for it one poll, then [spill](crate::ChannelCounts::spilled) to stable. At full weight
+/// stable need not be ready, and `poll_ready` waits for nobody: each call waits for the canary itself, and
+/// spills only if the canary is rolled back meanwhile.
 pub struct CanaryService<S, C> {
     stable: S,
     canary: C,
@@ -38,10 +39,12 @@ pub struct CanaryService<S, C> {
 enum Readiness {
     /// Nobody asked, or the answer was used.
     Unknown,
-    /// This channel's service was asked, and may hold a place in a queue.
-    Waiting(Channel),
-    /// This channel's service is ready, and may hold a permit.
-    Ready(Channel),
+    /// Stable was asked, and may hold a place in a queue.
+    StableWaits,
+    /// Stable is ready, and may hold a permit.
+    StableIsReady,
+    /// We said ready without asking stable.
+    Promised,
 }
 
 impl<S, C> CanaryService<S, C> {
@@ -61,36 +64,37 @@ where
     type Future = ResponseFuture<S, C, Request<ReqBody>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        if let Readiness::Ready(_) = self.readiness {
+        match self.readiness {
             // Ready is ready until `call`, which copes with a weight that changed.
+            Readiness::StableIsReady | Readiness::Promised => return Poll::Ready(Ok(())),
+            Readiness::Unknown | Readiness::StableWaits => {}
+        }
+        if self.switch.weight() == Weight::FULL {
+            // Stable may be gone for good. The canary is waited for by the call itself, so that who is
+            // rolled back, or bypasses the canary, need not wait for it.
+            self.give_back();
+            self.readiness = Readiness::Promised;
             return Poll::Ready(Ok(()));
         }
-        let channel = match self.switch.weight() {
-            Weight::FULL => Channel::Canary,
-            _ => Channel::Stable,
-        };
-        if self.readiness != Readiness::Waiting(channel) {
-            self.give_back();
-        }
-        self.readiness = Readiness::Waiting(channel);
-        let polled = match channel {
-            Channel::Stable => self.stable.poll_ready(cx),
-            Channel::Canary => self.canary.poll_ready(cx).map_err(Into::into),
-        };
+        self.readiness = Readiness::StableWaits;
+        let polled = self.stable.poll_ready(cx);
         if let Poll::Ready(Ok(())) = polled {
-            self.readiness = Readiness::Ready(channel);
+            self.readiness = Readiness::StableIsReady;
         }
         polled
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        if self.switch.config().bypass.matches(request.uri().path()) {
+        if self.switch.config().bypass.matches(path(&request)) {
             let state = self.call_stable(request, &mut None);
             return ResponseFuture::new(state, None, CallSpan::none());
         }
         let bucket = Bucket::from_random(rand::rng().next_u32());
         let (tally, channel) = self.switch.assign(bucket);
-        let at_full_weight = tally.weight == Weight::FULL;
+        let patience = match tally.weight {
+            Weight::FULL => Patience::until_rolled_back(),
+            _ => Patience::OnePoll,
+        };
         let call = Call::new(tally, channel, self.position, &request);
         call.tag_request(request.extensions_mut());
         let span = CallSpan::new(&call);
@@ -99,7 +103,7 @@ where
             let _entered = span.enter();
             match channel {
                 Channel::Stable => self.call_stable(request, &mut call),
-                Channel::Canary => self.call_canary(request, &call, at_full_weight),
+                Channel::Canary => self.call_canary(request, patience),
             }
         };
         ResponseFuture::new(state, call, span)
@@ -112,7 +116,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         S: Service<Req>,
         C: Service<Req>,
     {
-        if self.readiness == Readiness::Ready(Channel::Stable) {
+        if self.readiness == Readiness::StableIsReady {
             self.readiness = Readiness::Unknown;
             return State::Stable { future: call_stable(&mut self.stable, request, call) };
         }
@@ -121,44 +125,32 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         State::WaitStable { service: self.stable.clone(), request: Some(request) }
     }
 
-    fn call_canary<ReqBody, ResBody>(
-        &mut self,
-        request: Request<ReqBody>,
-        call: &Option<Call>,
-        at_full_weight: bool,
-    ) -> State<S, C, Request<ReqBody>>
+    fn call_canary<Req>(&mut self, request: Req, patience: Patience) -> State<S, C, Req>
     where
-        S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-        C: Service<Request<ReqBody>, Response = Response<ResBody>>,
+        S: Service<Req>,
+        C: Service<Req>,
     {
-        if self.readiness == Readiness::Ready(Channel::Canary) {
-            self.readiness = Readiness::Unknown;
-            return call_canary(&mut self.canary, request, call)
-                .map_or(State::Panicked, |future| State::Canary { future });
-        }
-        let spill = if at_full_weight {
-            None
-        } else if self.readiness == Readiness::Ready(Channel::Stable) {
+        let spill = if self.readiness == Readiness::StableIsReady {
             // What stable reserved goes with the call, and is free again once the canary took it.
             self.readiness = Readiness::Unknown;
-            Some(Spill { service: take(&mut self.stable), ready: true })
+            Spill { service: take(&mut self.stable), ready: true }
         } else {
-            Some(Spill { service: self.stable.clone(), ready: false })
+            self.give_back();
+            Spill { service: self.stable.clone(), ready: false }
         };
-        self.give_back();
-        State::WaitCanary { service: self.canary.clone(), spill, request: Some(request) }
+        State::WaitCanary {
+            service: self.canary.clone(),
+            spill: Some(spill),
+            patience,
+            request: Some(request),
+        }
     }
 
     /// Gives back a permit, or a place in a queue, that no call will use.
     fn give_back(&mut self) {
         match mem::replace(&mut self.readiness, Readiness::Unknown) {
-            Readiness::Unknown => {}
-            Readiness::Waiting(Channel::Stable) | Readiness::Ready(Channel::Stable) => {
-                drop(take(&mut self.stable));
-            }
-            Readiness::Waiting(Channel::Canary) | Readiness::Ready(Channel::Canary) => {
-                drop(take(&mut self.canary));
-            }
+            Readiness::Unknown | Readiness::Promised => {}
+            Readiness::StableWaits | Readiness::StableIsReady => drop(take(&mut self.stable)),
         }
     }
 }
@@ -179,6 +171,15 @@ impl<S, C> fmt::Debug for CanaryService<S, C> {
             .field("readiness", readiness)
             .finish_non_exhaustive()
     }
+}
+
+/// The path as the client asked for it, with the prefix that axum's `nest` takes off.
+fn path<B>(request: &Request<B>) -> &str {
+    #[cfg(feature = "axum")]
+    if let Some(axum::extract::OriginalUri(original)) = request.extensions().get() {
+        return original.path();
+    }
+    request.uri().path()
 }
 
 /// Takes a service together with what it reserved, and leaves an unready clone.

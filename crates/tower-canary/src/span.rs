@@ -4,7 +4,7 @@ pub(crate) use self::imp::{CallSpan, changed};
 
 #[cfg(feature = "tracing")]
 mod imp {
-    use tracing::{Span, field};
+    use tracing::Span;
 
     use crate::{call::Call, switch::Switch};
 
@@ -24,7 +24,6 @@ mod imp {
                 canary = config.name.as_str(),
                 channel = call.channel().as_str(),
                 release = config.release(call.channel()),
-                spilled = field::Empty,
             ))
         }
 
@@ -34,10 +33,6 @@ mod imp {
 
         pub(crate) fn take(&mut self) -> Self {
             std::mem::replace(self, Self::none())
-        }
-
-        pub(crate) fn spill(&self) {
-            self.0.record("spilled", true);
         }
     }
 
@@ -83,9 +78,6 @@ mod imp {
         pub(crate) const fn take(&mut self) -> Self {
             Self
         }
-
-        #[expect(clippy::unused_self, reason = "as with the feature")]
-        pub(crate) const fn spill(&self) {}
     }
 
     pub(crate) const fn changed(_: &Switch, _: &'static str) {}

@@ -124,7 +124,9 @@ impl History {
             .filter_map(|epoch| {
                 // A thread that still holds the epoch may be about to count a call in it.
                 Arc::try_unwrap(epoch).map_or_else(Some, |epoch| {
-                    if Channel::ALL.iter().any(|channel| epoch.in_flight(*channel) > 0) {
+                    // A call that spills is stable's before it is no longer the canary's.
+                    if epoch.in_flight(Channel::Canary) > 0 || epoch.in_flight(Channel::Stable) > 0
+                    {
                         return Some(Arc::new(epoch));
                     }
                     self.closed.push(epoch.counts());

@@ -14,6 +14,9 @@ use http::{
 /// | [`Assignment`](crate::Assignment) in the response's extensions, for outer layers | off | the same |
 /// | `cache-control: private` on canary responses | off | a few allocations per canary call |
 ///
+/// Without the request's extension handlers cannot know of a rollback, and an upgraded connection counts as
+/// ended with its head.
+///
 /// ```
 /// use http::HeaderName;
 /// use tower_canary::Tags;
@@ -141,7 +144,13 @@ fn make_private(headers: &mut HeaderMap) {
     let mut directives = vec!["private"];
     for value in &values {
         // A value that is no text permits nothing.
-        let kept = value.to_str().unwrap_or("").split(',').map(str::trim).filter(|directive| {
+        let mut is_quoted = false;
+        let ends_directive = |char| {
+            is_quoted ^= char == '"';
+            char == ',' && !is_quoted
+        };
+        let directives_of = value.to_str().unwrap_or("").split(ends_directive);
+        let kept = directives_of.map(str::trim).filter(|directive| {
             let name = directive.split('=').next().unwrap_or("").trim_end().to_ascii_lowercase();
             !matches!(&*name, "" | "public" | "private" | "s-maxage" | "proxy-revalidate")
         });
@@ -175,7 +184,10 @@ mod tests {
         assert_eq!(privately(&[]), "private");
         assert_eq!(privately(&["public, max-age=60, s-maxage=600"]), "private, max-age=60");
         assert_eq!(privately(&["Public", "no-store"]), "private, no-store");
-        assert_eq!(privately(&[r#"private="x-a", S-MaxAge =1"#]), "private");
+        assert_eq!(
+            privately(&[r#"private="x-a, x-b", S-MaxAge =1, max-age=5"#]),
+            "private, max-age=5"
+        );
     }
 
     #[test]

@@ -188,9 +188,15 @@ async fn a_promoted_canary_is_waited_for_and_stable_need_not_be_ready() {
 
     let layer = CanaryLayer::new("promoted", Sick::NeverReady);
     layer.handle().promote().unwrap();
-    let mut service = layer.layer(stable());
-    assert_pending!(poll_ready(&mut service));
+    let mut call = task::spawn(layer.layer(stable()).oneshot(Request::new(())));
+    assert_pending!(call.poll());
     assert_eq!(counts(&layer.handle()).evidence.canary.spilled, 0);
+
+    // Who waits for a canary that is rolled back is served by stable.
+    layer.handle().roll_back();
+    assert!(call.is_woken());
+    assert_eq!(assert_ready_ok!(call.poll()).status(), StatusCode::OK);
+    assert_eq!(counts(&layer.handle()).evidence.canary.spilled, 1);
 }
 
 #[tokio::test]

@@ -88,6 +88,26 @@ async fn what_handlers_and_bodies_log_is_told_apart_by_channel_and_release() {
     }
 }
 
+#[tokio::test]
+async fn what_stable_logs_of_a_spilled_call_is_stables() {
+    let log = Log::default();
+    let _guard = tracing::subscriber::set_default(Registry::default().with(log.clone()));
+    let respond = |text: &'static str| {
+        service_fn(move |_: Request<()>| async move {
+            tracing::info!("{text}");
+            Ok::<_, Infallible>(Response::new(String::new()))
+        })
+    };
+    // A limit of none is never ready.
+    let canary = tower::limit::ConcurrencyLimit::new(respond("canary"), 0);
+    let layer = CanaryLayer::new("spilled", canary);
+    layer.handle().set_weight(Weight::from_ppm(999_999)).unwrap();
+    log.0.lock().unwrap().clear();
+    layer.layer(respond("served")).oneshot(Request::new(())).await.unwrap();
+    let lines = log.0.lock().unwrap().clone();
+    assert!(lines[0].contains("served") && lines[0].contains(r#"channel="stable""#), "{lines:?}");
+}
+
 #[test]
 fn a_change_of_the_weight_is_an_event() {
     let log = Log::default();

@@ -58,7 +58,10 @@ impl Rematch {
         if let Some(probe) = self.probes.load().get(prefix) {
             return probe.clone();
         }
-        let probe = ProbeRouter(Router::new().nest_service(prefix, Probe).with_state(()));
+        let probe = ProbeRouter(
+            // The prefix has passed the checks of the router it comes from, if they were on.
+            Router::new().without_v07_checks().nest_service(prefix, Probe).with_state(()),
+        );
         self.probes.rcu(|probes| {
             let mut probes = HashMap::clone(probes);
             probes.insert(prefix.into(), probe.clone());

@@ -9,7 +9,11 @@
 //!   several canaries;
 //! - from time to time, for recorders that push or have a listener of their own: [`Publisher`].
 //!
-//! Each change of the weight or phase publishes, too.
+//! Each change of the weight or phase publishes too, all but the latencies.
+//!
+//! A recorder that comes late gets the latencies from the start, some 100,000 of a bucket with each
+//! publication, since exporters keep them one by one until their next upkeep. Recorders are told apart by
+//! their address: one that takes the place of another in memory, as in tests, gets what is new.
 //!
 //! ```
 //! use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -52,7 +56,7 @@ mod table;
 
 use canary_core::LatencyBucket;
 
-pub(crate) use self::publish::publish;
+pub(crate) use self::publish::{Extent, publish};
 pub use self::{
     publish::publish_all,
     publisher::Publisher,

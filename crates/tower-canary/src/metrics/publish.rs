@@ -4,7 +4,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use canary_core::{CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, Snapshot};
+use canary_core::{
+    CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Snapshot,
+};
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
 use super::table::{
@@ -17,12 +19,20 @@ use crate::{Phase, config::Config, switch::Switch};
 pub fn publish_all() {
     let owners: Vec<_> = series().values().filter_map(|series| series.owner.upgrade()).collect();
     for switch in owners {
-        publish(&switch);
+        publish(&switch, Extent::All);
     }
 }
 
+/// How much is published.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    All,
+    /// No samples of latency, of which there can be many: who rolls back must not wait for them.
+    WithoutSamples,
+}
+
 /// Copies the counts of a canary to the recorder in force.
-pub(crate) fn publish(switch: &Arc<Switch>) {
+pub(crate) fn publish(switch: &Arc<Switch>, extent: Extent) {
     let mut all = series();
     let series = all.entry(switch.config().name.clone()).or_default();
     if !series.is_owned_by(switch) {
@@ -38,10 +48,13 @@ pub(crate) fn publish(switch: &Arc<Switch>) {
     let phase = switch.with(|history, _| history.phase.clone());
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, config: switch.config() };
-        let published = series.published_to(recorder, || writer.describe());
+        let published = published_to(&mut series.recorders, recorder, || writer.describe());
         writer.write_state(&snapshot, &phase);
-        writer.write_counts(&sum, published);
-        *published = sum;
+        writer.write_counts(&sum);
+        writer.write_in_flight(&series.counted);
+        if extent == Extent::All {
+            writer.write_samples(&sum, published);
+        }
     });
 }
 
@@ -60,7 +73,14 @@ struct Series {
     /// What the owner had counted when it was last published.
     counted: Counts,
     /// What each recorder has got, by the recorder's address. There is one, or a few in tests.
-    recorders: Vec<(usize, Counts)>,
+    recorders: Vec<(usize, PerChannel<Samples>)>,
+}
+
+/// Latencies that a recorder has got.
+#[derive(Default)]
+struct Samples {
+    head: Latencies,
+    end: Latencies,
 }
 
 impl Series {
@@ -73,24 +93,28 @@ impl Series {
         self.counted = Counts::default();
         self.owner = Arc::downgrade(switch);
     }
+}
 
-    /// What this recorder has got so far; nothing, if it is new.
-    ///
-    /// Counters are set to a total, so that it does not matter what a recorder knows of them. Histograms
-    /// can only be added to, and a recorder that comes late must get the samples from the start.
-    fn published_to(&mut self, recorder: &dyn Recorder, new: impl FnOnce()) -> &mut Counts {
-        let address = ptr::from_ref(recorder).addr();
-        let known = self.recorders.iter().position(|(known, _)| *known == address);
-        let index = known.unwrap_or_else(|| {
-            new();
-            if self.recorders.len() == MAX_RECORDERS {
-                self.recorders.remove(0);
-            }
-            self.recorders.push((address, Counts::default()));
-            self.recorders.len() - 1
-        });
-        &mut self.recorders[index].1
-    }
+/// What this recorder has got so far; nothing, if it is new.
+///
+/// Counters are set to a total, so that it does not matter what a recorder knows of them. Histograms can
+/// only be added to, and a recorder that comes late must get the samples from the start.
+fn published_to<'a>(
+    recorders: &'a mut Vec<(usize, PerChannel<Samples>)>,
+    recorder: &dyn Recorder,
+    new: impl FnOnce(),
+) -> &'a mut PerChannel<Samples> {
+    let address = ptr::from_ref(recorder).addr();
+    let known = recorders.iter().position(|(known, _)| *known == address);
+    let index = known.unwrap_or_else(|| {
+        new();
+        if recorders.len() == MAX_RECORDERS {
+            recorders.remove(0);
+        }
+        recorders.push((address, PerChannel::default()));
+        recorders.len() - 1
+    });
+    &mut recorders[index].1
 }
 
 struct Writer<'a> {
@@ -136,7 +160,7 @@ impl Writer<'_> {
 
     /// Writes every series, those at zero among them: Prometheus takes no notice of the first increment
     /// of a series that it did not know.
-    fn write_counts(&self, counts: &Counts, published: &Counts) {
+    fn write_counts(&self, counts: &Counts) {
         self.count(&SPILLED, &[], counts.total(Channel::Canary).spilled);
         for channel in Channel::ALL {
             let total = counts.total(channel);
@@ -146,11 +170,23 @@ impl Writer<'_> {
             }
             self.count(&ASSIGNED, &[label], counts.evidence[channel].picked);
             self.count(&PANICS, &[label], total.panicked);
+        }
+    }
+
+    fn write_samples(&self, counts: &Counts, published: &mut PerChannel<Samples>) {
+        for channel in Channel::ALL {
+            let (label, total) = (channel.as_str(), counts.total(channel));
+            let Samples { head, end } = &mut published[channel];
+            self.sample(&DURATION, &[label], &total.end, end);
+            self.sample(&HEAD, &[label], &total.head, head);
+        }
+    }
+
+    fn write_in_flight(&self, counts: &Counts) {
+        for channel in Channel::ALL {
             #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 calls in flight")]
-            self.set(&IN_FLIGHT, &[label], total.in_flight() as f64);
-            let before = published.total(channel);
-            self.sample(&DURATION, &[label], &total.end, &before.end);
-            self.sample(&HEAD, &[label], &total.head, &before.head);
+            let in_flight = counts.total(channel).in_flight() as f64;
+            self.set(&IN_FLIGHT, &[channel.as_str()], in_flight);
         }
     }
 
@@ -162,12 +198,14 @@ impl Writer<'_> {
         self.recorder.register_gauge(&self.key(metric, labels), &METADATA).set(value);
     }
 
-    fn sample(&self, metric: &Metric, labels: &[&str], now: &Latencies, before: &Latencies) {
+    /// Adds the samples that the recorder has not got, or a good part of them.
+    fn sample(&self, metric: &Metric, labels: &[&str], now: &Latencies, sent: &mut Latencies) {
         let histogram = self.recorder.register_histogram(&self.key(metric, labels), &METADATA);
         for bucket in LatencyBucket::all() {
-            let new = now.calls(bucket).saturating_sub(before.calls(bucket));
-            if let (1.., Ok(new)) = (new, usize::try_from(new)) {
-                histogram.record_many(bucket.midpoint().as_secs_f64(), new);
+            let new = now.calls(bucket).saturating_sub(sent.calls(bucket)).min(MAX_SAMPLES);
+            if let (1.., Ok(samples)) = (new, usize::try_from(new)) {
+                histogram.record_many(bucket.midpoint().as_secs_f64(), samples);
+                sent.add(bucket, new);
             }
         }
     }
@@ -185,5 +223,8 @@ impl Writer<'_> {
 
 static METADATA: Metadata<'static> =
     Metadata::new("tower_canary", Level::INFO, Some("tower_canary"));
+/// Exporters keep samples one by one until the next upkeep. What a recorder that comes after millions of
+/// calls has not got yet, it gets with the next publications.
+const MAX_SAMPLES: u64 = 100_000;
 /// Far above what a process has, so that no recorder gets a sample twice.
 const MAX_RECORDERS: usize = 16;

@@ -92,7 +92,7 @@ pub(super) const SHARE: Metric = Metric {
     kind: Kind::Gauge,
     unit: "ratio",
     labels: &["canary"],
-    help: "Share of calls that the canary was assigned since the weight was set; 0 before the first",
+    help: "Share of calls that the canary was assigned since the last change of the weight or drain",
 };
 pub(super) const PHASE: Metric = Metric {
     name: "canary_phase",
