@@ -1,0 +1,5 @@
+//! A canary in axum, called over real sockets: through every mount, and whatever goes wrong.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
+
+mod matrix;
+mod mounts;
