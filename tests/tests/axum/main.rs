@@ -3,3 +3,6 @@
 
 mod matrix;
 mod mounts;
+mod routing;
+mod stacks;
+mod tags;
