@@ -7,4 +7,6 @@ mod matrix;
 mod mounts;
 mod routing;
 mod stacks;
+mod streams;
 mod tags;
+mod websocket;
