@@ -1,0 +1,65 @@
+//! Servers on loopback ports of their own.
+
+use std::{convert::Infallible, net::SocketAddr};
+
+use axum::{Router, extract::Request, response::Response, serve::IncomingStream};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+use tower::Service;
+
+/// A server that accepts connections of HTTP/1 and HTTP/2 until it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves a router, whose handlers can extract `ConnectInfo<SocketAddr>`.
+    #[must_use]
+    pub fn of_router(router: Router) -> Self {
+        Self::of_maker(router.into_make_service_with_connect_info::<SocketAddr>())
+    }
+
+    /// Serves what `axum::serve` does.
+    ///
+    /// # Panics
+    ///
+    /// If no port of the loopback interface is free.
+    #[must_use]
+    pub fn of_maker<M, S>(make_service: M) -> Self
+    where
+        M: for<'a> Service<IncomingStream<'a, TcpListener>, Error = Infallible, Response = S>
+            + Send
+            + 'static,
+        for<'a> <M as Service<IncomingStream<'a, TcpListener>>>::Future: Send,
+        S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+        S::Future: Send,
+    {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        listener.set_nonblocking(true).expect("sockets can be non-blocking");
+        let address = listener.local_addr().expect("the listener is bound");
+        let listener = TcpListener::from_std(listener).expect("a runtime runs");
+        let (stop, stopped) = oneshot::channel();
+        let served = axum::serve(listener, make_service).with_graceful_shutdown(async {
+            // An error is a server that was dropped.
+            let _ = stopped.await;
+        });
+        let task = tokio::spawn(async { served.await.expect("axum::serve never fails") });
+        Self { address, stop, task }
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Begins a graceful shutdown. The task ends when all connections have.
+    #[must_use]
+    pub fn shut_down(self) -> JoinHandle<()> {
+        // An error is a server whose task is over, as awaiting it shows.
+        let _ = self.stop.send(());
+        self.task
+    }
+}

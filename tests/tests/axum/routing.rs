@@ -1,0 +1,266 @@
+//! Routers that differ, through every mount.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::RawPathParams,
+    routing::{MethodRouter, get, on, post},
+};
+use canary_tests::{Answer, Client, Server, settled};
+use http::{Method, Request, StatusCode, header};
+use tower_canary::{CanaryLayer, Channel, Weight, axum::RouterExt};
+
+use crate::mounts::{Kind, MOUNTS, Route};
+
+fn route(pattern: &'static str, handler: MethodRouter) -> Route {
+    Route { nest: None, pattern, handler }
+}
+
+fn filter(method: Method) -> axum::routing::MethodFilter {
+    method.try_into().unwrap()
+}
+
+/// A handler that shows its channel and its path parameters.
+fn show(channel: Channel, method: Method) -> MethodRouter {
+    on(filter(method), async move |params: RawPathParams| {
+        let params: Vec<_> = params.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{channel} {}", params.join(" ")).trim_end().to_owned()
+    })
+}
+
+fn stable() -> Vec<Route> {
+    let show = |method| show(Channel::Stable, method);
+    vec![
+        route("/users/{id}", show(Method::GET)),
+        route("/items/{a}/{b}", show(Method::GET).merge(show(Method::PUT))),
+        route("/files/{*rest}", show(Method::GET)),
+        route("/old/{id}", show(Method::GET)),
+        Route { nest: Some("/inner/{x}"), ..route("/leaf/{y}", show(Method::GET)) },
+    ]
+}
+
+fn canary() -> Vec<Route> {
+    let show = |method| show(Channel::Canary, method);
+    vec![
+        route("/users/{name}", show(Method::GET).merge(show(Method::POST))),
+        route("/items/{*path}", show(Method::GET)),
+        route("/files/{dir}/{file}", show(Method::GET)),
+        route("/new/{id}", show(Method::GET)),
+        route("/inner/{one}/leaf/{two}", show(Method::GET)),
+    ]
+}
+
+struct Case {
+    method: Method,
+    uri: &'static str,
+    stable: Expected,
+    canary: Expected,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Expected {
+    /// The parameters that the handler finds, after those of the mount's prefix.
+    Found(&'static str),
+    NoRoute,
+    /// The methods that are allowed.
+    NoMethod(&'static str),
+}
+
+use Expected::{Found, NoMethod, NoRoute};
+
+fn cases() -> Vec<Case> {
+    let get = |uri, stable, canary| Case { method: Method::GET, uri, stable, canary };
+    vec![
+        // Other names, and other counts, of parameters.
+        get("/users/7", Found("id=7"), Found("name=7")),
+        get("/items/a/b", Found("a=a b=b"), Found("path=a/b")),
+        get("/files/x/y", Found("rest=x/y"), Found("dir=x file=y")),
+        get("/inner/1/leaf/2", Found("x=1 y=2"), Found("one=1 two=2")),
+        // Routes that only one of them has.
+        get("/old/7", Found("id=7"), NoRoute),
+        get("/files/x", Found("rest=x"), NoRoute),
+        get("/new/7", NoRoute, Found("id=7")),
+        get("/nowhere", NoRoute, NoRoute),
+        // Methods that only one of them has.
+        Case {
+            method: Method::PUT,
+            uri: "/items/a/b",
+            stable: Found("a=a b=b"),
+            canary: NoMethod("GET,HEAD"),
+        },
+        Case {
+            method: Method::POST,
+            uri: "/users/7",
+            stable: NoMethod("GET,HEAD"),
+            canary: Found("name=7"),
+        },
+    ]
+}
+
+/// The parameters of a mount's prefix, as a handler finds them.
+fn params_of_prefix(prefix: &str) -> &'static str {
+    match prefix {
+        "" | "/api" => "",
+        "/t/acme" => "tenant=acme ",
+        "/t/acme/v/2" => "tenant=acme version=2 ",
+        _ => panic!("a new prefix {prefix}"),
+    }
+}
+
+fn check(what: &str, answer: &Answer, channel: Channel, params: &str, expected: Expected) {
+    let allow = answer.headers.get(header::ALLOW).map(|allow| allow.to_str().unwrap());
+    match expected {
+        Found(own) => {
+            assert_eq!(answer.status, StatusCode::OK, "{what}");
+            assert_eq!(answer.body, format!("{channel} {params}{own}"), "{what}");
+        }
+        NoRoute => assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}"),
+        NoMethod(methods) => {
+            assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{what}");
+            assert_eq!(allow, Some(methods), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_channel_routes_by_its_own_router_through_every_mount() {
+    for mount in MOUNTS {
+        if mount.kind == Kind::PerRoute {
+            continue; // It has one router only.
+        }
+        let mounted = (mount.mount)(stable(), canary());
+        let params = params_of_prefix(mount.prefix);
+        for (version, client) in Client::of_each_version(&mounted.server) {
+            for Case { method, uri, stable, canary } in cases() {
+                for (weight, channel, expected) in [
+                    (Weight::ZERO, Channel::Stable, stable),
+                    (Weight::FULL, Channel::Canary, canary),
+                ] {
+                    mounted.set_weight(weight);
+                    let uri = format!("{}{uri}", mount.prefix);
+                    let what = format!("{} {version}: {method} {uri} by {channel}", mount.name);
+                    let request = Request::builder().method(method.clone()).uri(&uri);
+                    let answer = client.ask(request.body(Body::empty()).unwrap()).await;
+
+                    if stable == NoRoute && mount.kind == Kind::NestedAfterMatch {
+                        // Documented: axum does not nest the default fallback of a router, so that
+                        // no layer of it is asked.
+                        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}");
+                        assert_eq!(answer.channel(), None, "{what}");
+                        continue;
+                    }
+                    assert_eq!(answer.channel(), Some(channel), "{what}");
+                    check(&what, &answer, channel, params, expected);
+                    let allow = answer.headers.get(header::ALLOW);
+                    let stale = match (stable, expected, mount.kind) {
+                        // Documented: axum adds what stable allows to the answer of the canary.
+                        (
+                            NoMethod(stables),
+                            Found(_),
+                            Kind::AfterMatch | Kind::NestedAfterMatch,
+                        ) => Some(stables),
+                        _ => None,
+                    };
+                    if let Found(_) = expected {
+                        assert_eq!(allow.map(|allow| allow.to_str().unwrap()), stale, "{what}");
+                    }
+                }
+            }
+        }
+        for canary in &mounted.canaries {
+            settled(canary).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_path_only_the_canary_has_is_reached_under_a_nest_with_a_fallback() {
+    let canary = || Router::new().route("/new/{id}", show(Channel::Canary, Method::GET));
+    let stable = || {
+        Router::new()
+            .route("/old", show(Channel::Stable, Method::GET))
+            .fallback(async || (StatusCode::NOT_FOUND, "stable has no such path"))
+    };
+    let layer = CanaryLayer::new("nested", canary());
+    let handle = layer.handle();
+    let server = Server::of_router(Router::new().nest("/t/{tenant}", stable().layer(layer)));
+    let client = Client::http1(&server);
+
+    let answer = client.get("/t/acme/new/7").await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    assert_eq!(answer.body, "stable has no such path");
+    handle.set_weight(Weight::FULL).unwrap();
+    let answer = client.get("/t/acme/new/7").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(answer.body, "canary tenant=acme id=7");
+    settled(&handle).await;
+}
+
+#[tokio::test]
+async fn a_method_router_splits_methods_that_only_one_has() {
+    let layer = CanaryLayer::new("method", post(async || "canary").put(async || "canary"));
+    let handle = layer.handle();
+    let stable = get(async || "stable").put(async || "stable");
+    let server = Server::of_router(Router::new().route("/", stable.layer(layer)));
+    let client = Client::http1(&server);
+    let ask = async |method: Method| {
+        let answer =
+            client.ask(Request::builder().method(method).body(Body::empty()).unwrap()).await;
+        let allow = answer.headers.get(header::ALLOW).map(|allow| allow.to_str().unwrap());
+        (answer.status.as_u16(), allow.map(str::to_owned), answer.body)
+    };
+    let none = String::new;
+    let allow = |methods: &str| Some(methods.to_owned());
+
+    handle.set_weight(Weight::ZERO).unwrap();
+    assert_eq!(ask(Method::GET).await, (200, None, "stable".to_owned()));
+    assert_eq!(ask(Method::PUT).await, (200, None, "stable".to_owned()));
+    assert_eq!(ask(Method::POST).await, (405, allow("GET,HEAD,PUT"), none()));
+
+    handle.set_weight(Weight::FULL).unwrap();
+    assert_eq!(ask(Method::GET).await, (405, allow("POST,PUT"), none()));
+    assert_eq!(ask(Method::PUT).await, (200, None, "canary".to_owned()));
+    // As with `Router::layer`: what stable allows is added to the canary's answer.
+    assert_eq!(ask(Method::POST).await, (200, allow("GET,HEAD,PUT"), "canary".to_owned()));
+
+    let counts = settled(&handle).await.evidence;
+    assert_eq!((counts.stable.success, counts.canary.success), (3, 3));
+}
+
+#[tokio::test]
+async fn routes_added_after_the_layer_are_not_split() {
+    let layer = CanaryLayer::new("early", Router::new().route("/late", get(async || "canary")));
+    let handle = layer.handle();
+    handle.set_weight(Weight::FULL).unwrap();
+    let app = Router::new().layer(layer).route("/late", get(async || "stable"));
+    let answer = Client::http1(&Server::of_router(app)).get("/late").await;
+    assert_eq!((answer.channel(), &*answer.body), (None, "stable"));
+    assert_eq!(settled(&handle).await.total(Channel::Canary).picked, 0);
+}
+
+#[tokio::test]
+async fn layers_outside_see_the_matched_path_only_if_stable_matched() {
+    async fn note(
+        request: axum::extract::Request,
+        next: axum::middleware::Next,
+    ) -> axum::response::Response {
+        let matched = request.extensions().get::<axum::extract::MatchedPath>().cloned();
+        let mut response = next.run(request).await;
+        if let Some(matched) = matched {
+            response.headers_mut().insert("x-matched", matched.as_str().parse().unwrap());
+        }
+        response
+    }
+    let v1 = || Router::new().route("/users/{id}", get(async || "stable"));
+    let v2 = || Router::new().route("/users/{name}", get(async || "canary"));
+    let outside = axum::middleware::from_fn(note);
+    for (app, seen) in [
+        (v1().layer(CanaryLayer::new("inside", v2())), Some("/users/{id}")),
+        (v1().canary(CanaryLayer::new("beside", v2())), None),
+    ] {
+        let answer =
+            Client::http1(&Server::of_router(app.layer(outside.clone()))).get("/users/7").await;
+        let matched = answer.headers.get("x-matched").map(|matched| matched.to_str().unwrap());
+        assert_eq!(matched, seen);
+    }
+}

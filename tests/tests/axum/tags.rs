@@ -1,0 +1,177 @@
+//! Tags, and the paths that are bypassed.
+
+use axum::{
+    Router,
+    http::{HeaderName, header},
+    response::Response,
+    routing::get,
+};
+use canary_tests::{Answer, Client, Server, settled};
+use tower::util::MapResponseLayer;
+use tower_canary::{
+    Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Tags, Weight,
+};
+
+async fn tell(assignment: Assignment) -> String {
+    let release = assignment.release().map_or("none", |release| release.as_str());
+    format!("{} {} {release} {}", assignment.canary(), assignment.channel(), assignment.weight())
+}
+
+async fn tell_if_any(assignment: Option<Assignment>) -> String {
+    assignment.map_or("nobody".to_owned(), |assignment| assignment.channel().to_string())
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/", get(tell))
+        .route("/perhaps", get(tell_if_any))
+        .route("/cached", get(async || ([(header::CACHE_CONTROL, "public, max-age=60")], "page")))
+}
+
+fn serve(options: CanaryOptions) -> (Server, CanaryHandle) {
+    let layer = CanaryLayer::with_options("shop", routes(), options);
+    let handle = layer.handle();
+    let stable = BYPASSED
+        .iter()
+        .fold(routes(), |router, path| router.route(path, get(tell_if_any)))
+        .route("/internal/ping", get(tell_if_any))
+        .route("/debug/heap", get(tell_if_any));
+    (Server::of_router(stable.layer(layer)), handle)
+}
+
+const BYPASSED: &[&str] = &["/healthz", "/livez", "/readyz", "/health", "/metrics"];
+
+fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+    answer.headers.get(name).map(|value| value.to_str().unwrap())
+}
+
+fn released() -> CanaryOptions {
+    CanaryOptions::new().stable_release("v1.9.2").canary_release("3f7a1c0")
+}
+
+#[tokio::test]
+async fn handlers_extract_how_their_call_was_assigned() {
+    let (server, handle) = serve(released());
+    let client = Client::http1(&server);
+    assert_eq!(client.get("/").await.body, "shop stable v1.9.2 0%");
+    assert_eq!(client.get("/perhaps").await.body, "stable");
+    handle.set_weight(Weight::FULL).unwrap();
+    assert_eq!(client.get("/").await.body, "shop canary 3f7a1c0 100%");
+    assert_eq!(client.get("/perhaps").await.body, "canary");
+}
+
+#[tokio::test]
+async fn without_a_canary_there_is_no_assignment() {
+    let server = Server::of_router(routes());
+    let client = Client::http1(&server);
+    assert_eq!(client.get("/perhaps").await.body, "nobody");
+    let answer = client.get("/").await;
+    assert_eq!(answer.status, 500);
+    assert!(answer.body.contains("no canary assigned this call"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn the_release_header_names_what_the_channel_runs() {
+    let (server, handle) = serve(released().tags(Tags::default().release_header()));
+    for (_, client) in Client::of_each_version(&server) {
+        handle.set_weight(Weight::ZERO).unwrap();
+        let stable = client.get("/").await;
+        handle.set_weight(Weight::FULL).unwrap();
+        let canary = client.get("/").await;
+        assert_eq!(header(&stable, "x-canary-release"), Some("v1.9.2"));
+        assert_eq!(header(&canary, "x-canary-release"), Some("3f7a1c0"));
+        assert_eq!(header(&canary, "x-canary-channel"), Some("canary"));
+    }
+}
+
+#[tokio::test]
+async fn the_release_outlives_the_promotion() {
+    let (server, handle) = serve(released().tags(Tags::default().release_header()));
+    handle.promote().unwrap();
+    let answer = Client::http1(&server).get("/").await;
+    assert_eq!(header(&answer, "x-canary-release"), Some("3f7a1c0"));
+}
+
+#[tokio::test]
+async fn by_default_the_channel_is_tagged_and_nothing_else() {
+    let (server, handle) = serve(released());
+    let client = Client::http1(&server);
+    assert_eq!(client.get("/").await.channel(), Some(Channel::Stable));
+    handle.set_weight(Weight::FULL).unwrap();
+    let answer = client.get("/cached").await;
+    assert_eq!(answer.channel(), Some(Channel::Canary));
+    assert_eq!(header(&answer, "x-canary-release"), None);
+    assert_eq!(header(&answer, "cache-control"), Some("public, max-age=60"));
+}
+
+#[tokio::test]
+async fn the_channel_header_can_be_renamed_and_left_out() {
+    let renamed = Tags::none().channel_header(HeaderName::from_static("x-served-by"));
+    let (server, _handle) = serve(released().tags(renamed));
+    let answer = Client::http1(&server).get("/perhaps").await;
+    assert_eq!(header(&answer, "x-served-by"), Some("stable"));
+    assert_eq!(answer.channel(), None);
+    assert_eq!(answer.body, "nobody");
+
+    let (server, handle) = serve(released().tags(Tags::none()));
+    let answer = Client::http1(&server).get("/perhaps").await;
+    assert_eq!((answer.channel(), &*answer.body), (None, "nobody"));
+    assert_eq!(settled(&handle).await.total(Channel::Stable).success, 1);
+}
+
+#[tokio::test]
+async fn a_private_canary_is_kept_out_of_shared_caches_and_stable_is_not() {
+    let (server, handle) = serve(released().tags(Tags::default().private_canary()));
+    let client = Client::http1(&server);
+    let stable = client.get("/cached").await;
+    handle.set_weight(Weight::FULL).unwrap();
+    let canary = client.get("/cached").await;
+    let untold = client.get("/").await;
+    assert_eq!(header(&stable, "cache-control"), Some("public, max-age=60"));
+    assert_eq!(header(&canary, "cache-control"), Some("private, max-age=60"));
+    assert_eq!(header(&untold, "cache-control"), Some("private"));
+}
+
+#[tokio::test]
+async fn layers_outside_find_the_assignment_in_the_response_if_asked() {
+    let options = released().tags(Tags::default().response_extension());
+    let layer = CanaryLayer::with_options("shop", routes(), options);
+    layer.handle().set_weight(Weight::FULL).unwrap();
+    let note = MapResponseLayer::new(|mut response: Response| {
+        let assignment = response.extensions().get::<Assignment>().unwrap();
+        let channel = assignment.channel().as_str().parse().unwrap();
+        response.headers_mut().insert("x-noted", channel);
+        response
+    });
+    let server = Server::of_router(routes().layer(layer).layer(note));
+    let answer = Client::http1(&server).get("/").await;
+    assert_eq!(header(&answer, "x-noted"), Some("canary"));
+}
+
+#[tokio::test]
+async fn bypassed_paths_go_to_stable_untagged_and_uncounted() {
+    let bypass = Bypass::default().path("/internal/ping").prefix("/debug/");
+    let (server, handle) = serve(released().bypass(bypass));
+    handle.promote().unwrap();
+    for (_, client) in Client::of_each_version(&server) {
+        for path in BYPASSED.iter().chain(&["/internal/ping", "/debug/heap"]) {
+            let answer = client.get(path).await;
+            assert_eq!(answer.status, 200, "{path}");
+            assert_eq!((answer.channel(), &*answer.body), (None, "nobody"), "{path}");
+        }
+        // One that only looks like it.
+        assert_eq!(client.get("/healthz/deep").await.channel(), Some(Channel::Canary));
+    }
+    let counts = settled(&handle).await;
+    assert_eq!(counts.total(Channel::Stable).picked, 0);
+    assert_eq!(counts.total(Channel::Canary).picked, 2);
+}
+
+#[tokio::test]
+async fn nothing_is_bypassed_if_nothing_shall_be() {
+    let (server, handle) = serve(released().bypass(Bypass::none()));
+    handle.set_weight(Weight::FULL).unwrap();
+    let answer = Client::http1(&server).get("/healthz").await;
+    assert_eq!(answer.channel(), Some(Channel::Canary));
+    assert_eq!(answer.status, 404, "the canary has no such path");
+}

@@ -1,0 +1,262 @@
+//! WebSockets, upgraded from HTTP/1 and through HTTP/2's extended CONNECT.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{
+        Path, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
+    response::Response,
+    routing::any,
+};
+use canary_tests::{Server, assert_balanced, channel_of, connect_http2, settled};
+use futures_util::{SinkExt, StreamExt};
+use hyper::ext::Protocol;
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Message as ClientMessage, protocol::Role},
+};
+use tower_canary::{Assignment, CanaryHandle, CanaryLayer, Channel, Weight, axum::RouterExt};
+
+/// Echoes, and says so when it should end. It goes on until the client closes.
+async fn chat(mut socket: WebSocket, assignment: Assignment, room: String) {
+    let mut told = false;
+    loop {
+        tokio::select! {
+            message = socket.recv() => match message {
+                Some(Ok(Message::Text(text))) if text == "panic" => {
+                    std::panic::resume_unwind(Box::new("the handler is sick"))
+                }
+                Some(Ok(Message::Text(text))) => {
+                    let echo = format!("{room}: {text}");
+                    socket.send(Message::text(echo)).await.unwrap();
+                }
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                Some(Ok(_)) => {}
+            },
+            () = assignment.draining(), if !told => {
+                told = true;
+                socket.send(Message::text("draining")).await.unwrap();
+            }
+        }
+    }
+}
+
+async fn attached(
+    upgrade: WebSocketUpgrade,
+    Path(room): Path<String>,
+    assignment: Assignment,
+) -> Response {
+    upgrade.on_upgrade(|socket| async move {
+        let chat = chat(socket, assignment.clone(), room);
+        assignment.attach(chat).await;
+    })
+}
+
+/// Does not know of canaries.
+async fn unattached(upgrade: WebSocketUpgrade) -> Response {
+    upgrade.on_upgrade(|mut socket| async move {
+        while let Some(Ok(message)) = socket.recv().await {
+            if let Message::Text(text) = message {
+                socket.send(Message::text(text)).await.unwrap();
+            }
+        }
+    })
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/rooms/{room}", any(attached))
+        .route("/plain", any(unattached))
+        .route("/", any(async || "hello"))
+}
+
+type Mount = fn(Router, CanaryLayer<Router>) -> Router;
+
+const MOUNTS: [(&str, Mount); 2] = [
+    ("Router::layer", |stable, layer| stable.layer(layer)),
+    ("RouterExt::canary", |stable, layer| stable.canary(layer)),
+];
+
+fn split(mount: Mount) -> (Server, CanaryHandle) {
+    let layer = CanaryLayer::new("rooms", routes());
+    let handle = layer.handle();
+    (Server::of_router(mount(routes(), layer)), handle)
+}
+
+/// A socket over whichever transport.
+type Socket = WebSocketStream<Box<dyn Transport>>;
+
+trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+async fn over_http1(server: &Server, path: &str) -> (Option<Channel>, Socket) {
+    let stream: Box<dyn Transport> = Box::new(TcpStream::connect(server.address()).await.unwrap());
+    let url = format!("ws://{}{path}", server.address());
+    let (socket, response) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+    assert_eq!(response.status(), 101);
+    (channel_of(response.headers()), socket)
+}
+
+async fn over_http2(server: &Server, path: &str) -> (Option<Channel>, Socket) {
+    let (mut sender, _connection) = connect_http2(server).await;
+    let uri = |path| format!("http://{}{path}", server.address());
+    // The server's settings, by which it permits extended CONNECT, come with an answer.
+    let hello = http::Request::get(uri("/")).body(Body::empty()).unwrap();
+    sender.send_request(hello).await.unwrap();
+    let request = http::Request::connect(uri(path))
+        .extension(Protocol::from_static("websocket"))
+        .header("sec-websocket-version", "13")
+        .body(Body::empty())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let channel = channel_of(response.headers());
+    let upgraded = hyper::upgrade::on(response).await.unwrap();
+    let stream: Box<dyn Transport> = Box::new(TokioIo::new(upgraded));
+    (channel, WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Version {
+    Http1,
+    Http2,
+}
+
+impl Version {
+    const ALL: [Self; 2] = [Self::Http1, Self::Http2];
+
+    async fn open(self, server: &Server, path: &str) -> (Option<Channel>, Socket) {
+        match self {
+            Self::Http1 => over_http1(server, path).await,
+            Self::Http2 => over_http2(server, path).await,
+        }
+    }
+
+    /// The calls that opening a socket takes besides the socket's own.
+    const fn other_calls(self) -> u64 {
+        match self {
+            Self::Http1 => 0,
+            Self::Http2 => 1,
+        }
+    }
+}
+
+async fn say(socket: &mut Socket, text: &str) {
+    socket.send(ClientMessage::text(text)).await.unwrap();
+}
+
+async fn hear(socket: &mut Socket) -> String {
+    socket.next().await.unwrap().unwrap().into_text().unwrap().to_string()
+}
+
+fn at(channel: Channel) -> Weight {
+    match channel {
+        Channel::Stable => Weight::ZERO,
+        Channel::Canary => Weight::FULL,
+    }
+}
+
+#[tokio::test]
+async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
+    for (mount_name, mount) in MOUNTS {
+        for version in Version::ALL {
+            let (server, handle) = split(mount);
+            for channel in Channel::ALL {
+                let what = format!("{mount_name} {version:?} {channel}");
+                handle.set_weight(at(channel)).unwrap();
+                let (served_by, mut socket) = version.open(&server, "/rooms/blue").await;
+                assert_eq!(served_by, Some(channel), "{what}");
+                say(&mut socket, "hi").await;
+                assert_eq!(hear(&mut socket).await, "blue: hi", "{what}");
+                assert_eq!(handle.open(channel), 1, "{what}");
+                assert_balanced(&handle);
+
+                let drain = match channel {
+                    Channel::Stable => handle.drain(Channel::Stable),
+                    Channel::Canary => {
+                        handle.roll_back();
+                        handle.drain(Channel::Canary)
+                    }
+                };
+                assert_eq!(hear(&mut socket).await, "draining", "{what}");
+                say(&mut socket, "one more").await;
+                assert_eq!(hear(&mut socket).await, "blue: one more", "{what}");
+                assert_eq!(drain.open(), 1, "{what}");
+                socket.close(None).await.unwrap();
+                drain.ended().await;
+
+                let counts = settled(&handle).await.evidence[channel].clone();
+                let calls = 1 + version.other_calls();
+                assert_eq!((counts.success, counts.picked), (calls, calls), "{what}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_that_is_closed_is_dropped_and_cancelled() {
+    for (mount_name, mount) in MOUNTS {
+        for version in Version::ALL {
+            let what = format!("{mount_name} {version:?}");
+            let (server, handle) = split(mount);
+            handle.set_weight(Weight::FULL).unwrap();
+            let (_, mut socket) = version.open(&server, "/rooms/blue").await;
+            handle.roll_back();
+            let drain = handle.drain(Channel::Canary);
+            assert_eq!(hear(&mut socket).await, "draining", "{what}");
+            drain.close();
+            drain.ended().await;
+            // The connection is gone: no close frame was exchanged.
+            assert!(!matches!(socket.next().await, Some(Ok(_))), "{what}");
+
+            let canary = settled(&handle).await.evidence.canary;
+            assert_eq!((canary.cancelled, canary.success), (1, version.other_calls()), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_panic_in_a_socket_is_a_failure() {
+    let (server, handle) = split(|stable, layer| stable.layer(layer));
+    handle.set_weight(Weight::FULL).unwrap();
+    let (_, mut socket) = over_http1(&server, "/rooms/blue").await;
+    say(&mut socket, "panic").await;
+    assert!(!matches!(socket.next().await, Some(Ok(_))));
+    let canary = settled(&handle).await.evidence.canary;
+    assert_eq!((canary.failure, canary.panicked, canary.picked), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_ends_its_socket() {
+    let (server, handle) = split(|stable, layer| stable.layer(layer));
+    handle.set_weight(Weight::FULL).unwrap();
+    let (_, mut socket) = over_http1(&server, "/rooms/blue").await;
+    say(&mut socket, "hi").await;
+    hear(&mut socket).await;
+    drop(socket);
+    let canary = settled(&handle).await.evidence.canary;
+    // The handler saw the end and returned: for the layer, that is how sockets end.
+    assert_eq!((canary.success, canary.picked), (1, 1));
+}
+
+#[tokio::test]
+async fn a_socket_that_nobody_attached_counts_up_to_its_upgrade() {
+    for version in Version::ALL {
+        let (server, handle) = split(|stable, layer| stable.layer(layer));
+        handle.set_weight(Weight::FULL).unwrap();
+        let (_, mut socket) = version.open(&server, "/plain").await;
+        let canary = settled(&handle).await.evidence.canary;
+        assert_eq!(canary.success, 1 + version.other_calls(), "{version:?}");
+        // It is not in flight, but it works.
+        say(&mut socket, "hi").await;
+        assert_eq!(hear(&mut socket).await, "hi", "{version:?}");
+    }
+}
