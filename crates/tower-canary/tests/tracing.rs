@@ -5,13 +5,13 @@
 use std::{
     convert::Infallible,
     fmt::Write as _,
-    sync::{Arc, Mutex},
+    sync::{LazyLock, Mutex},
 };
 
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_canary::{CanaryLayer, CanaryOptions, Weight};
+use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Weight};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -23,8 +23,19 @@ use tracing_subscriber::{
 };
 
 /// Writes down each event, with the spans it is in.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+struct Log;
+
+/// One log for all tests: subscribers that come and go while other threads log can miss events.
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static SUBSCRIBER: LazyLock<()> = LazyLock::new(|| {
+    tracing::subscriber::set_global_default(Registry::default().with(Log)).unwrap();
+});
+
+/// What was logged of this canary.
+fn lines_of(canary: &str) -> Vec<String> {
+    let canary = format!(r#"canary="{canary}""#);
+    LINES.lock().unwrap().iter().filter(|line| line.contains(&canary)).cloned().collect()
+}
 
 struct Fields(String);
 
@@ -47,14 +58,13 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Lo
         for span in context.event_scope(event).into_iter().flatten() {
             line.0 += &span.extensions().get::<Fields>().unwrap().0;
         }
-        self.0.lock().unwrap().push(line.0);
+        LINES.lock().unwrap().push(line.0);
     }
 }
 
 #[tokio::test]
 async fn what_handlers_and_bodies_log_is_told_apart_by_channel_and_release() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(Registry::default().with(log.clone()));
+    LazyLock::force(&SUBSCRIBER);
     let respond = service_fn(|_: Request<()>| async {
         tracing::info!("in the handler");
         let frames = futures_util::stream::once(async {
@@ -65,33 +75,25 @@ async fn what_handlers_and_bodies_log_is_told_apart_by_channel_and_release() {
     });
     let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
     let layer = CanaryLayer::with_options("logged", respond, options);
-    let handle = layer.handle();
     let service = layer.layer(respond);
-    for (weight, channel, release) in
-        [(Weight::ZERO, "stable", "v1"), (Weight::FULL, "canary", "v2")]
-    {
-        handle.set_weight(weight).unwrap();
-        log.0.lock().unwrap().clear();
+    for (weight, fields) in [
+        (Weight::ZERO, r#"channel="stable" release="v1""#),
+        (Weight::FULL, r#"channel="canary" release="v2""#),
+    ] {
+        layer.handle().set_weight(weight).unwrap();
         let response = service.clone().oneshot(Request::new(())).await.unwrap();
         response.into_body().collect().await.unwrap();
-        let lines = log.0.lock().unwrap().clone();
-        assert_eq!(lines.len(), 2, "{lines:?}");
-        for line in lines {
-            for field in [
-                r#"canary="logged""#.to_owned(),
-                format!(r#"channel="{channel}""#),
-                format!(r#"release="{release}""#),
-            ] {
-                assert!(line.contains(&field), "no {field} in {line}");
-            }
+        for text in ["in the handler", "in the body"] {
+            let lines = lines_of("logged");
+            let found = lines.iter().filter(|line| line.contains(text) && line.contains(fields));
+            assert_eq!(found.count(), 1, "{text} of {fields} in {lines:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn what_stable_logs_of_a_spilled_call_is_stables() {
-    let log = Log::default();
-    let _guard = tracing::subscriber::set_default(Registry::default().with(log.clone()));
+    LazyLock::force(&SUBSCRIBER);
     let respond = |text: &'static str| {
         service_fn(move |_: Request<()>| async move {
             tracing::info!("{text}");
@@ -102,37 +104,34 @@ async fn what_stable_logs_of_a_spilled_call_is_stables() {
     let canary = tower::limit::ConcurrencyLimit::new(respond("canary"), 0);
     let layer = CanaryLayer::new("spilled", canary);
     layer.handle().set_weight(Weight::from_ppm(999_999)).unwrap();
-    log.0.lock().unwrap().clear();
     layer.layer(respond("served")).oneshot(Request::new(())).await.unwrap();
-    let lines = log.0.lock().unwrap().clone();
-    assert!(lines[0].contains("served") && lines[0].contains(r#"channel="stable""#), "{lines:?}");
+    let lines = lines_of("spilled");
+    let served = lines.iter().find(|line| line.contains("served")).unwrap();
+    assert!(served.contains(r#"channel="stable""#), "{served}");
+}
+
+fn changed(name: &str) -> CanaryHandle {
+    LazyLock::force(&SUBSCRIBER);
+    let respond =
+        service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    CanaryLayer::new(name, respond).handle()
 }
 
 #[test]
 fn a_change_of_the_weight_is_an_event() {
-    let log = Log::default();
-    let respond =
-        service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let canary = CanaryLayer::new("changed", respond).handle();
-    tracing::subscriber::with_default(Registry::default().with(log.clone()), || {
-        canary.set_weight(Weight::from_percent(5)).unwrap();
-        canary.halt("bad totals");
-    });
-    let lines = log.0.lock().unwrap().clone();
+    let canary = changed("changed");
+    canary.set_weight(Weight::from_percent(5)).unwrap();
+    canary.halt("bad totals");
+    let lines = lines_of("changed");
     assert!(lines[0].contains("weight=5%") && lines[0].contains("set the weight"), "{lines:?}");
     assert!(lines[1].contains("bad totals") && lines[1].contains("halted"), "{lines:?}");
 }
 
 #[test]
 fn a_change_that_the_halt_refuses_is_no_event() {
-    let log = Log::default();
-    let respond =
-        service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
-    let canary = CanaryLayer::new("refused", respond).handle();
+    let canary = changed("refused");
     canary.halt("bad totals");
-    tracing::subscriber::with_default(Registry::default().with(log.clone()), || {
-        canary.set_weight(Weight::from_percent(5)).unwrap_err();
-        canary.promote().unwrap_err();
-    });
-    assert_eq!(*log.0.lock().unwrap(), [""; 0]);
+    canary.set_weight(Weight::from_percent(5)).unwrap_err();
+    canary.promote().unwrap_err();
+    assert_eq!(lines_of("refused").len(), 1, "the halt's own");
 }
