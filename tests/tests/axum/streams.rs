@@ -12,7 +12,7 @@ use axum::{
     },
     routing::get,
 };
-use canary_tests::{Client, Server, assert_balanced, channel_of, settled};
+use canary_tests::{Client, Server, assert_balanced, channel_of, patience::soon, settled};
 use futures_util::{Stream, stream};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -66,7 +66,7 @@ async fn open(client: &Client, path: &str) -> (Channel, Incoming) {
 
 async fn next(events: &mut Incoming) -> Option<Result<String, hyper::Error>> {
     loop {
-        let data = match events.frame().await? {
+        let data = match soon(events.frame()).await? {
             Ok(frame) => frame.into_data().unwrap(),
             Err(error) => return Some(Err(error)),
         };
@@ -105,7 +105,7 @@ async fn events_come_one_by_one_and_their_call_is_open_until_the_last() {
             let drain = handle.drain(channel);
             // A stream notices that its reader is gone when it has something to say.
             let _ = feed.send("anybody?");
-            drain.ended().await;
+            soon(drain.ended()).await;
             assert_eq!(handle.open(channel), 0, "{version}");
         }
         let counts = settled(&handle).await.evidence[channel].clone();
@@ -138,7 +138,7 @@ async fn a_rollback_asks_the_canarys_streams_to_drain_and_leaves_stables_alone()
         let drain = handle.drain(Channel::Stable);
         assert_eq!(next(&mut of_stable).await.unwrap().unwrap(), "data: good-bye\n\n", "{version}");
         assert!(next(&mut of_stable).await.is_none());
-        drain.ended().await;
+        soon(drain.ended()).await;
     }
     let counts = settled(&handle).await.evidence;
     assert_eq!((counts.canary.success, counts.canary.picked), (2, 2));
@@ -164,7 +164,7 @@ async fn a_stream_that_is_closed_ends_in_an_error_and_is_cancelled() {
         drain.close();
         let end = next(&mut events).await.expect("no clean end");
         assert!(end.is_err(), "{version}: {end:?}");
-        drain.ended().await;
+        soon(drain.ended()).await;
         assert_eq!(drain.open(), 0, "{version}");
     }
     let canary = settled(&handle).await.evidence.canary;

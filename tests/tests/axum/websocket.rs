@@ -10,7 +10,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use canary_tests::{Server, assert_balanced, channel_of, connect_http2, settled};
+use canary_tests::{Server, assert_balanced, channel_of, connect_http2, patience::soon, settled};
 use futures_util::{SinkExt, StreamExt};
 use hyper::ext::Protocol;
 use hyper_util::rt::TokioIo;
@@ -154,7 +154,7 @@ async fn say(socket: &mut Socket, text: &str) {
 }
 
 async fn hear(socket: &mut Socket) -> String {
-    socket.next().await.unwrap().unwrap().into_text().unwrap().to_string()
+    soon(socket.next()).await.unwrap().unwrap().into_text().unwrap().to_string()
 }
 
 fn at(channel: Channel) -> Weight {
@@ -191,7 +191,7 @@ async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
                 assert_eq!(hear(&mut socket).await, "blue: one more", "{what}");
                 assert_eq!(drain.open(), 1, "{what}");
                 socket.close(None).await.unwrap();
-                drain.ended().await;
+                soon(drain.ended()).await;
 
                 let counts = settled(&handle).await.evidence[channel].clone();
                 let calls = 1 + version.other_calls();
@@ -213,9 +213,9 @@ async fn a_socket_that_is_closed_is_dropped_and_cancelled() {
             let drain = handle.drain(Channel::Canary);
             assert_eq!(hear(&mut socket).await, "draining", "{what}");
             drain.close();
-            drain.ended().await;
+            soon(drain.ended()).await;
             // The connection is gone: no close frame was exchanged.
-            assert!(!matches!(socket.next().await, Some(Ok(_))), "{what}");
+            assert!(!matches!(soon(socket.next()).await, Some(Ok(_))), "{what}");
 
             let canary = settled(&handle).await.evidence.canary;
             assert_eq!((canary.cancelled, canary.success), (1, version.other_calls()), "{what}");
@@ -229,7 +229,7 @@ async fn a_panic_in_a_socket_is_a_failure() {
     handle.set_weight(Weight::FULL).unwrap();
     let (_, mut socket) = over_http1(&server, "/rooms/blue").await;
     say(&mut socket, "panic").await;
-    assert!(!matches!(socket.next().await, Some(Ok(_))));
+    assert!(!matches!(soon(socket.next()).await, Some(Ok(_))));
     let canary = settled(&handle).await.evidence.canary;
     assert_eq!((canary.failure, canary.panicked, canary.picked), (1, 1, 1));
 }
