@@ -73,6 +73,17 @@
 //! | G5 | ticks in any order and pieces, on one replica or many, are the same evidence | limits of slow calls are fixed | `replicas_merged_are_the_same_evidence_as_one_process` |
 //! | G6 | no number is NaN, no count makes it panic | | `no_number_is_ever_nan` |
 //!
+//! # Known gaps
+//!
+//! The judge may roll back by itself; do not let it promote by itself yet. A review found cases in which
+//! it says healthy wrongly:
+//!
+//! - a canary that hangs: calls that never end make no events, so watch `cancelled` and calls in flight;
+//! - monitors per key: bound to a class, or given a misspelt name or a full ledger, they count seen keys
+//!   of other traffic as good;
+//! - slow calls beyond a low quantile (p50): the default margins are too wide to be exceeded;
+//! - calls on a channel that the weight excludes are ignored by the share's test.
+//!
 //! # Features
 //!
 //! | feature | adds |
