@@ -89,12 +89,15 @@ where
             return inner.poll_frame(cx).map_err(Into::into);
         };
         let ending = match watched.poll(inner.as_mut(), cx) {
-            Step::Frame(frame) => {
-                if watched.take_frame(&frame, &*inner) {
-                    *this.watched = None;
+            Step::Frame(frame) => match watched.take_frame(&frame, &*inner) {
+                Ok(is_last) => {
+                    if is_last {
+                        *this.watched = None;
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                return Poll::Ready(Some(Ok(frame)));
-            }
+                Err(Panicked) => Ending::Panicked,
+            },
             Step::Pending => return Poll::Pending,
             Step::End => {
                 watched.call.end_of_body(None);
@@ -179,24 +182,22 @@ impl Watched {
     }
 
     /// Takes note of a frame, and says whether it was the last.
-    fn take_frame<B: Body>(&mut self, frame: &Frame<B::Data>, body: &B) -> bool {
+    fn take_frame<B: Body>(&mut self, frame: &Frame<B::Data>, body: &B) -> Result<bool, Panicked> {
         if let Some(trailers) = frame.trailers_ref() {
             self.call.end_of_body(Some(trailers));
-            return true;
+            return Ok(true);
         }
         if let (Some(missing), Some(data)) = (&mut self.missing, frame.data_ref()) {
             *missing = missing.saturating_sub(data.remaining() as u64);
         }
-        let is_end = match self.call.channel() {
-            Channel::Stable => Ok(body.is_end_stream()),
-            Channel::Canary => catch(|| body.is_end_stream()),
+        let is_last = match self.call.channel() {
+            Channel::Stable => body.is_end_stream(),
+            Channel::Canary => catch(|| body.is_end_stream())?,
         };
-        match is_end {
-            Ok(false) => return false,
-            Ok(true) => self.call.end_of_body(None),
-            Err(Panicked) => self.call.panic(),
+        if is_last {
+            self.call.end_of_body(None);
         }
-        true
+        Ok(is_last)
     }
 }
 

@@ -26,7 +26,8 @@ use tower_canary::{
 #[derive(Clone, Copy)]
 struct OneByte {
     left: u32,
-    panics: bool,
+    /// Panics when it is asked for its end with so many bytes left.
+    panics_at: Option<u32>,
 }
 
 impl Body for OneByte {
@@ -44,7 +45,7 @@ impl Body for OneByte {
     }
 
     fn is_end_stream(&self) -> bool {
-        assert!(!self.panics, "is_end_stream panics, as the test wants it to");
+        assert_ne!(self.panics_at, Some(self.left), "as the test wants it to");
         false
     }
 
@@ -59,7 +60,8 @@ enum Behavior {
     NeverReady,
     FailsReadiness,
     PanicsInPollReady,
-    PanicsInIsEndStream,
+    /// When so many bytes are left.
+    PanicsInIsEndStream(u32),
 }
 use Behavior::{FailsReadiness, Healthy, NeverReady, PanicsInIsEndStream, PanicsInPollReady};
 
@@ -70,7 +72,7 @@ impl Service<Request<()>> for Behavior {
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         match self {
-            Healthy | PanicsInIsEndStream => Poll::Ready(Ok(())),
+            Healthy | PanicsInIsEndStream(_) => Poll::Ready(Ok(())),
             NeverReady => Poll::Pending,
             FailsReadiness => Poll::Ready(Err("dead".into())),
             PanicsInPollReady => panic!("poll_ready panics, as the test wants it to"),
@@ -78,8 +80,11 @@ impl Service<Request<()>> for Behavior {
     }
 
     fn call(&mut self, _: Request<()>) -> Self::Future {
-        let panics = matches!(self, PanicsInIsEndStream);
-        ready(Ok(Response::new(OneByte { left: 1, panics })))
+        let panics_at = match self {
+            PanicsInIsEndStream(left) => Some(*left),
+            _ => None,
+        };
+        ready(Ok(Response::new(OneByte { left: 1, panics_at })))
     }
 }
 
@@ -162,10 +167,23 @@ fn a_body_of_known_size_without_a_header_is_complete_when_all_its_bytes_came() {
 
 #[tokio::test]
 async fn a_canary_that_panics_when_its_body_is_asked_for_its_end_is_answered_500() {
-    let layer = CanaryLayer::new("end", PanicsInIsEndStream);
+    let layer = CanaryLayer::new("end", PanicsInIsEndStream(1));
     layer.handle().promote().unwrap();
     let response = layer.layer(Healthy).oneshot(Request::new(())).await.unwrap();
     assert_eq!(response.status(), 500);
+    assert_eq!(layer.handle().counts().total().evidence.canary.panicked, 1);
+}
+
+#[tokio::test]
+async fn a_canary_that_panics_when_its_frame_came_breaks_its_body_off() {
+    let layer = CanaryLayer::new("frame", PanicsInIsEndStream(0));
+    layer.handle().promote().unwrap();
+    let response = layer.layer(Healthy).oneshot(Request::new(())).await.unwrap();
+    let mut body = task::spawn(response.into_body());
+    let Poll::Ready(Some(Err(_))) = body.enter(|cx, body| body.poll_frame(cx)) else {
+        panic!("half a body must not pass for a whole one");
+    };
+    assert!(body.is_end_stream(), "what panicked is not asked again");
     assert_eq!(layer.handle().counts().total().evidence.canary.panicked, 1);
 }
 
