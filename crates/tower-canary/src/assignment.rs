@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use canary_core::{Channel, ReleaseId, Weight};
+use canary_core::{CanaryName, Channel, Reason, ReleaseId, Weight};
 use pin_project_lite::pin_project;
 
 use crate::{
@@ -39,6 +39,7 @@ use crate::{
 pub struct Assignment {
     tally: SharedTally,
     channel: Channel,
+    reason: Reason,
     upgrade: Option<Arc<Upgrade>>,
 }
 
@@ -46,9 +47,10 @@ impl Assignment {
     pub(crate) const fn new(
         tally: SharedTally,
         channel: Channel,
+        reason: Reason,
         upgrade: Option<Arc<Upgrade>>,
     ) -> Self {
-        Self { tally, channel, upgrade }
+        Self { tally, channel, reason, upgrade }
     }
 
     /// The channel that serves the call.
@@ -57,10 +59,20 @@ impl Assignment {
         self.channel
     }
 
+    /// Why the call went to that channel.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
     /// The name of the canary that assigned the call.
     #[must_use]
     pub fn canary(&self) -> &str {
-        self.tally.config.name.as_str()
+        self.canary_name().as_str()
+    }
+
+    pub(crate) fn canary_name(&self) -> &CanaryName {
+        &self.tally.config.name
     }
 
     /// The release that the channel runs, if the layer was told.
@@ -72,7 +84,7 @@ impl Assignment {
     /// The weight at which the call was assigned.
     #[must_use]
     pub fn weight(&self) -> Weight {
-        self.tally.weight
+        self.tally.weight()
     }
 
     /// Whether the call should come to an end, because its channel was rolled back or asked to drain
@@ -109,6 +121,7 @@ impl fmt::Debug for Assignment {
         f.debug_struct("Assignment")
             .field("canary", &self.canary())
             .field("channel", &self.channel)
+            .field("reason", &self.reason)
             .field("weight", &self.weight())
             .field("release", &self.release())
             .finish_non_exhaustive()
@@ -166,7 +179,7 @@ impl<F: Future> Future for Attached<F> {
             *this.guard = None;
             return Poll::Ready(Some(output));
         }
-        let Assignment { tally, channel, upgrade } = &guard.assignment;
+        let Assignment { tally, channel, upgrade, .. } = &guard.assignment;
         let watch = this.watch.get_or_insert_default();
         std::task::ready!(tally.lifelines[*channel].poll_closed(watch, cx));
         this.future.set(None);

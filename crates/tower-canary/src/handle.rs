@@ -6,6 +6,7 @@ use crate::{
     Drain, Phase,
     config::FailureHook,
     switch::{History, Switch},
+    terms::{Salt, Terms},
 };
 
 /// Controls a canary and reads its counts, from anywhere in the process.
@@ -110,9 +111,30 @@ impl CanaryHandle {
 
     /// Ends a halt. The weight stays zero until somebody sets it.
     pub fn release_halt(&self) {
-        self.change("released the halt", |history, _| {
+        self.change("released the halt", |history, switch| {
             if matches!(history.phase, Phase::Halted { .. }) {
-                history.phase = Phase::Splitting;
+                history.enter(switch, Weight::ZERO, Phase::Splitting);
+            }
+        });
+    }
+
+    /// What the keys of [sticky](crate::select::Sticky) calls are hashed with.
+    ///
+    /// It is the canary's name, a colon and the canary's release, until somebody sets it.
+    #[must_use]
+    pub fn salt(&self) -> String {
+        self.switch.terms().salt.as_str().to_owned()
+    }
+
+    /// Hashes keys with another salt, and so gives the canary to other callers than before.
+    ///
+    /// All replicas of a service must have the same. Another attempt with the same release, which should
+    /// not meet the same callers, takes another salt.
+    pub fn set_salt(&self, salt: &str) {
+        self.switch.with(|history, switch| {
+            let terms = switch.terms();
+            if terms.salt.as_str() != salt {
+                history.begin(switch, Terms { salt: Arc::new(Salt::new(salt)), ..terms });
             }
         });
     }
@@ -152,7 +174,7 @@ impl CanaryHandle {
     pub fn drain(&self, channel: Channel) -> Drain {
         let epochs = self.switch.with(|history, switch| {
             // Later calls belong to a new epoch, of the same weight.
-            history.begin(switch, switch.weight());
+            history.begin(switch, switch.terms());
             history.drain_superseded(channel);
             history
                 .superseded()
@@ -254,9 +276,11 @@ impl History {
     }
 
     fn enter(&mut self, switch: &Switch, weight: Weight, phase: Phase) {
+        let is_halted = matches!(phase, Phase::Halted { .. });
         self.phase = phase;
-        if switch.weight() != weight {
-            self.begin(switch, weight);
+        let terms = switch.terms();
+        if (terms.weight, terms.is_halted) != (weight, is_halted) {
+            self.begin(switch, Terms { weight, is_halted, ..terms });
         }
     }
 

@@ -93,6 +93,7 @@
 //! | feature | adds | pulls in |
 //! |---|---|---|
 //! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
+//! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
 //! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
@@ -114,17 +115,21 @@ mod drain;
 mod epoch;
 mod future;
 mod handle;
+mod keys;
 mod layer;
 mod lifeline;
 mod options;
 mod panic;
+mod propagate;
 mod protocol;
+pub mod select;
 mod service;
 mod span;
 mod switch;
 mod sync;
 mod tags;
 mod tally;
+mod terms;
 mod unify;
 
 #[cfg(feature = "axum")]
@@ -135,8 +140,9 @@ pub mod metrics;
 mod tonic;
 
 pub use canary_core::{
-    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, InvalidName, Latencies,
-    LatencyBucket, Outcome, ParseWeightError, PerChannel, ReleaseId, Snapshot, Weight,
+    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, InvalidName, KeyCounts,
+    Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel, PerReason, Reason, ReleaseId,
+    Snapshot, Weight,
 };
 
 pub use self::{
@@ -149,6 +155,7 @@ pub use self::{
     handle::{CanaryHandle, Halted},
     layer::CanaryLayer,
     options::CanaryOptions,
+    propagate::{Propagate, PropagateLayer},
     protocol::Protocol,
     service::CanaryService,
     switch::Phase,

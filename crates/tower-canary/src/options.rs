@@ -3,7 +3,7 @@ use std::fmt;
 use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId};
 
-use crate::{Bypass, Classify, ServerErrors, Tags, config::Config};
+use crate::{Bypass, Classify, ServerErrors, Tags, config::Config, select::Select};
 
 /// What a [`CanaryLayer`](crate::CanaryLayer) can be told beyond its name and its canary.
 ///
@@ -27,6 +27,7 @@ pub struct CanaryOptions {
     tags: Tags,
     classify: Box<dyn Classify>,
     bypass: Bypass,
+    select: Option<Box<dyn Select>>,
     #[cfg(feature = "axum")]
     rematch: Option<crate::axum::Rematch>,
 }
@@ -39,6 +40,7 @@ impl CanaryOptions {
             tags: Tags::default(),
             classify: Box::new(ServerErrors::default()),
             bypass: Bypass::default(),
+            select: None,
             #[cfg(feature = "axum")]
             rematch: None,
         }
@@ -82,6 +84,13 @@ impl CanaryOptions {
         self
     }
 
+    /// How calls are assigned to a channel; see [`select`](crate::select). Without a policy each is drawn
+    /// at the weight.
+    pub fn select(mut self, policy: impl Select) -> Self {
+        self.select = Some(Box::new(policy));
+        self
+    }
+
     /// Says that the canary contains an axum `Router`, behind middleware of its own.
     ///
     /// A canary that *is* a `Router` is known as one. A wrapped one, such as `Timeout<Router>`, has to be
@@ -103,6 +112,7 @@ impl CanaryOptions {
             tags,
             classify: self.classify,
             bypass: self.bypass,
+            select: self.select,
             failure_hook: ArcSwapOption::empty(),
             #[cfg(feature = "axum")]
             rematch: self.rematch,

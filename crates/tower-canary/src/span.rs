@@ -23,6 +23,7 @@ mod imp {
                 "call",
                 canary = config.name.as_str(),
                 channel = call.channel().as_str(),
+                reason = call.reason().as_str(),
                 release = config.release(call.channel()),
             ))
         }

@@ -67,7 +67,7 @@ async fn a_recorder_installed_first_sees_every_call() {
     for series in [
         r#"canary_requests_total{canary="first",channel="stable",outcome="success"} 3"#,
         r#"canary_requests_total{canary="first",channel="canary",outcome="failure"} 2"#,
-        r#"canary_assigned_total{canary="first",channel="stable"} 3"#,
+        r#"canary_assigned_total{canary="first",channel="stable",reason="random"} 3"#,
         r#"canary_request_duration_seconds_count{canary="first",channel="canary"} 2"#,
         r#"canary_response_head_seconds_count{canary="first",channel="stable"} 3"#,
         r#"canary_requests_in_flight{canary="first",channel="stable"} 0"#,
@@ -137,7 +137,9 @@ async fn two_canaries_of_a_process_are_told_apart() {
     for (name, calls) in [("one", 1), ("two", 2)] {
         assert_series(
             &scrape,
-            &format!(r#"canary_assigned_total{{canary="{name}",channel="stable"}} {calls}"#),
+            &format!(
+                r#"canary_assigned_total{{canary="{name}",channel="stable",reason="random"}} {calls}"#
+            ),
         );
     }
 }
@@ -154,7 +156,7 @@ async fn a_canary_that_takes_over_a_name_counts_on() {
     call(2).await;
     let scrape = scrape(&recorder, &second);
     for series in [
-        r#"canary_assigned_total{canary="reloaded",channel="stable"} 7"#,
+        r#"canary_assigned_total{canary="reloaded",channel="stable",reason="random"} 7"#,
         r#"canary_request_duration_seconds_count{canary="reloaded",channel="stable"} 7"#,
     ] {
         assert_series(&scrape, series);

@@ -5,13 +5,13 @@ use std::{
 };
 
 use canary_core::{
-    CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Snapshot,
+    CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Reason, Snapshot,
 };
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
 use super::table::{
-    ASSIGNED, DURATION, HEAD, IN_FLIGHT, Kind, Metric, PANICS, PHASE, RELEASE, REQUESTS, SHARE,
-    SPILLED, TABLE, WEIGHT,
+    ASSIGNED, DURATION, FELL_BACK, HEAD, IN_FLIGHT, KEYS_ON_BOTH, Kind, Metric, PANICS, PHASE,
+    RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
 };
 use crate::{Phase, config::Config, switch::Switch};
 
@@ -161,15 +161,22 @@ impl Writer<'_> {
     /// Writes every series, those at zero among them: Prometheus takes no notice of the first increment
     /// of a series that it did not know.
     fn write_counts(&self, counts: &Counts) {
-        self.count(&SPILLED, &[], counts.total(Channel::Canary).spilled);
+        let canary = counts.total(Channel::Canary);
+        self.count(&SPILLED, &[], canary.spilled);
+        self.count(&SHED, &[], canary.shed);
+        self.count(&FELL_BACK, &[], canary.fell_back);
+        self.count(&KEYS_ON_BOTH, &[], counts.keys.on_both);
         for channel in Channel::ALL {
             let total = counts.total(channel);
             let label = channel.as_str();
             for outcome in Outcome::ALL {
                 self.count(&REQUESTS, &[label, outcome.as_str()], total.outcome(outcome));
             }
-            self.count(&ASSIGNED, &[label], counts.evidence[channel].picked);
+            for reason in Reason::ALL {
+                self.count(&ASSIGNED, &[label, reason.as_str()], total.reasons[reason]);
+            }
             self.count(&PANICS, &[label], total.panicked);
+            self.count(&TIMED_OUT, &[label], total.timed_out);
         }
     }
 

@@ -28,7 +28,21 @@ pub enum Kind {
 
 /// All metrics that a canary publishes.
 pub const TABLE: &[Metric] = &[
-    REQUESTS, ASSIGNED, SPILLED, PANICS, IN_FLIGHT, DURATION, HEAD, WEIGHT, SHARE, PHASE, RELEASE,
+    REQUESTS,
+    ASSIGNED,
+    SPILLED,
+    SHED,
+    FELL_BACK,
+    PANICS,
+    TIMED_OUT,
+    KEYS_ON_BOTH,
+    IN_FLIGHT,
+    DURATION,
+    HEAD,
+    WEIGHT,
+    SHARE,
+    PHASE,
+    RELEASE,
 ];
 
 pub(super) const REQUESTS: Metric = Metric {
@@ -42,8 +56,8 @@ pub(super) const ASSIGNED: Metric = Metric {
     name: "canary_assigned_total",
     kind: Kind::Counter,
     unit: "calls",
-    labels: &["canary", "channel"],
-    help: "Calls that the weight assigned to a channel",
+    labels: &["canary", "channel", "reason"],
+    help: "Calls given to a channel, by why: random, sticky, rule, forced, propagated, spilled or fell_back",
 };
 pub(super) const SPILLED: Metric = Metric {
     name: "canary_spilled_total",
@@ -51,6 +65,34 @@ pub(super) const SPILLED: Metric = Metric {
     unit: "calls",
     labels: &["canary"],
     help: "Calls assigned to the canary that stable served, because the canary was not ready",
+};
+pub(super) const SHED: Metric = Metric {
+    name: "canary_shed_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary"],
+    help: "Spilled calls for which the canary was not asked, because it was busy up to its limit",
+};
+pub(super) const FELL_BACK: Metric = Metric {
+    name: "canary_fallbacks_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary"],
+    help: "Calls that the canary failed and stable repeated; they are among the failures",
+};
+pub(super) const TIMED_OUT: Metric = Metric {
+    name: "canary_timeouts_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel"],
+    help: "Calls not answered within the layer's time limit; they are among the failures",
+};
+pub(super) const KEYS_ON_BOTH: Metric = Metric {
+    name: "canary_keys_on_both_channels_total",
+    kind: Kind::Counter,
+    unit: "keys",
+    labels: &["canary"],
+    help: "Keys of sticky calls that both channels served at one weight, estimated",
 };
 pub(super) const PANICS: Metric = Metric {
     name: "canary_panics_total",
