@@ -9,6 +9,7 @@ use canary_core::{CanaryName, Channel, Reason, ReleaseId, Weight};
 use pin_project_lite::pin_project;
 
 use crate::{
+    Variables,
     call::{Call, Upgrade},
     lifeline::Watch,
     tally::SharedTally,
@@ -85,6 +86,12 @@ impl Assignment {
     #[must_use]
     pub fn weight(&self) -> Weight {
         self.tally.weight()
+    }
+
+    /// The variables of the call's channel. They do not change while the call lasts.
+    #[must_use]
+    pub fn variables(&self) -> &Variables {
+        &self.tally.terms.variables[self.channel]
     }
 
     /// Whether the call should come to an end, because its channel was rolled back or asked to drain

@@ -2,7 +2,14 @@ use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId, Weight};
 use http::HeaderMap;
 
-use crate::{bypass::Bypass, classify::Classify, panic::discard, select::Select, tags::Tags};
+use crate::{
+    bypass::Bypass,
+    classify::Classify,
+    panic::discard,
+    select::Select,
+    tags::Tags,
+    variables::{ParseVariables, VariableSets},
+};
 
 /// What a canary was built with. It never changes, but for the hook.
 pub(crate) struct Config {
@@ -13,6 +20,9 @@ pub(crate) struct Config {
     pub(crate) bypass: Bypass,
     /// None, if every call is drawn.
     pub(crate) select: Option<Box<dyn Select>>,
+    pub(crate) variables: VariableSets,
+    /// None, if the service did not name a type of its own.
+    pub(crate) parse_variables: Option<ParseVariables>,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
     #[cfg(feature = "axum")]
     pub(crate) rematch: Option<crate::axum::Rematch>,

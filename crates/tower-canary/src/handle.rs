@@ -41,6 +41,10 @@ impl CanaryHandle {
         Self { switch }
     }
 
+    pub(crate) fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
     /// The canary's name.
     #[must_use]
     pub fn name(&self) -> &CanaryName {
@@ -65,7 +69,8 @@ impl CanaryHandle {
         self.switch.with(|history, _| history.phase.clone())
     }
 
-    /// Asks this share of calls of the canary. A promoted canary is split from stable again.
+    /// Asks this share of calls of the canary. A promoted canary is split from stable again, and the stage
+    /// has the variables that it had before the promotion.
     ///
     /// # Errors
     ///
@@ -74,7 +79,8 @@ impl CanaryHandle {
         self.change_unless_halted("set the weight", weight, Phase::Splitting)
     }
 
-    /// Makes the canary the new stable: it serves every call.
+    /// Makes the canary the new stable: it serves every call, and its [variables](crate::Variables) become
+    /// the stage's, both in one step. Promoting twice is promoting once.
     ///
     /// Stable's open calls stay open; [`drain`](Self::drain) asks them to end.
     ///
@@ -86,7 +92,8 @@ impl CanaryHandle {
     }
 
     /// Sends every call to stable, from now on and whatever the canary was at, and tells the handlers of
-    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)).
+    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)). After a promotion the
+    /// stage has the variables again that it had before.
     ///
     /// To wait for those calls or to close them, see [`drain`](Self::drain).
     pub fn roll_back(&self) {
@@ -249,7 +256,7 @@ impl CanaryHandle {
         self.changed(what);
     }
 
-    fn changed(&self, what: &'static str) {
+    pub(crate) fn changed(&self, what: &'static str) {
         crate::span::changed(&self.switch, what);
         self.announce();
     }
@@ -276,11 +283,16 @@ impl History {
     }
 
     fn enter(&mut self, switch: &Switch, weight: Weight, phase: Phase) {
+        let before = switch.terms();
         let is_halted = matches!(phase, Phase::Halted { .. });
+        let mut terms = Terms { weight, is_halted, ..before.clone() };
+        match phase {
+            Phase::Promoted => self.promote_variables(&mut terms),
+            Phase::Splitting | Phase::Halted { .. } => self.take_back_variables(&mut terms),
+        }
         self.phase = phase;
-        let terms = switch.terms();
-        if (terms.weight, terms.is_halted) != (weight, is_halted) {
-            self.begin(switch, Terms { weight, is_halted, ..terms });
+        if terms != before {
+            self.begin(switch, terms);
         }
     }
 

@@ -131,6 +131,7 @@ mod tags;
 mod tally;
 mod terms;
 mod unify;
+mod variables;
 
 #[cfg(feature = "axum")]
 pub mod axum;
@@ -161,4 +162,5 @@ pub use self::{
     switch::Phase,
     tags::Tags,
     unify::{UnifiedBody, UnifyBody, UnifyFuture},
+    variables::{InvalidVariables, TypedVariables, Variables},
 };

@@ -11,6 +11,7 @@ use crate::{
     sync::{Arc, Current, Mutex},
     tally::{Account, SharedTally},
     terms::{Salt, Terms},
+    variables::{BeforePromotion, VariableSets},
 };
 
 /// The terms in force, which calls read, and the epochs so far, which only its holder looks at.
@@ -41,6 +42,8 @@ pub enum Phase {
 
 pub(crate) struct History {
     pub(crate) phase: Phase,
+    pub(crate) variables: VariableSets,
+    pub(crate) before_promotion: Option<BeforePromotion>,
     /// Epochs that may have calls in flight, oldest first. The last one is in force.
     open: Vec<Arc<Epoch>>,
     /// Epochs without a call in flight, in the order in which their last call ended: what a reader has
@@ -53,10 +56,16 @@ pub(crate) struct History {
 impl Switch {
     pub(crate) fn new(config: StdArc<Config>, shards: usize) -> Self {
         let salt = StdArc::new(Salt::of_release(&config));
-        let terms = Terms { weight: Weight::ZERO, is_halted: false, salt };
+        let variables = config.variables.clone();
+        let seen =
+            variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));
+        let terms =
+            Terms { weight: Weight::ZERO, is_halted: false, salt, variables: StdArc::new(seen) };
         let epoch = Arc::new(Epoch::new(0, terms, StdArc::clone(&config), shards));
         let history = History {
             phase: Phase::Splitting,
+            variables,
+            before_promotion: None,
             open: vec![Arc::clone(&epoch)],
             closed: Vec::new(),
             retired: Counts::default(),

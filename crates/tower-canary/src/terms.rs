@@ -1,17 +1,19 @@
 use std::{fmt, sync::Arc as StdArc};
 
-use canary_core::{ReleaseId, Weight};
+use canary_core::{PerChannel, ReleaseId, Weight};
 use xxhash_rust::xxh64::Xxh64;
 
-use crate::{config::Config, select::StickyKey};
+use crate::{Variables, config::Config, select::StickyKey};
 
 /// What is in force during an epoch, and what a call therefore never sees change.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Terms {
     pub(crate) weight: Weight,
     /// Whether nobody may be served by the canary, testers included.
     pub(crate) is_halted: bool,
     pub(crate) salt: StdArc<Salt>,
+    /// What the handlers of each channel see.
+    pub(crate) variables: StdArc<PerChannel<Variables>>,
 }
 
 /// What the keys of sticky calls are hashed with.
@@ -43,6 +45,12 @@ impl Salt {
         let mut state = self.state.clone();
         state.update(key);
         StickyKey::from_hash(state.digest())
+    }
+}
+
+impl PartialEq for Salt {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
     }
 }
 
