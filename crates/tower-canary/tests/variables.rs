@@ -181,7 +181,8 @@ fn a_change_to_what_is_not_of_the_type_is_refused_and_changes_nothing() {
         CanaryOptions::new().variables(stage(), overrides()).typed_variables::<Settings>();
     let (_, handle) = layer(options);
     let epoch = handle.counts().current().unwrap().epoch;
-    let change: [(fn(&mut Variables, &mut Variables), &str); 3] = [
+    type Change = fn(&mut Variables, &mut Variables);
+    let changes: [(Change, &str); 3] = [
         (
             |_, overrides| overrides.set("limit", -1),
             "the variables of canary are refused: limit: invalid value: integer `-1`, expected u32",
@@ -198,7 +199,7 @@ fn a_change_to_what_is_not_of_the_type_is_refused_and_changes_nothing() {
             "the variables of stable are refused: backend: invalid type: integer `7`, expected a string",
         ),
     ];
-    for (change, message) in change {
+    for (change, message) in changes {
         assert_eq!(handle.change_variables(change).unwrap_err().to_string(), message);
         assert_eq!((handle.stage_variables(), handle.overrides()), (stage(), overrides()));
         assert_eq!(handle.counts().current().unwrap().epoch, epoch);
