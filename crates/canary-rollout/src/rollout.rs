@@ -14,6 +14,16 @@ use crate::{
     timestamp::Timestamp,
 };
 
+mod change;
+mod decide;
+mod degrade;
+mod obey;
+pub(crate) mod proceed;
+mod release;
+mod ticking;
+
+pub use self::release::PlanInUse;
+
 /// A plan under way: the state machine, and the one document that is stored and shared.
 ///
 /// It does nothing by itself. Whoever drives it [ticks](Self::tick) it with what was seen, gives it
@@ -38,7 +48,7 @@ use crate::{
 ///
 /// for _ in 0..60 {
 ///     now = now + Duration::from_secs(1);
-///     rollout.tick(now, &Tick::new(Verdict::Inconclusive, "").with_calls(4));
+///     rollout.tick(now, &Tick::new(Verdict::Healthy, "no failure").with_calls(4));
 /// }
 /// assert_eq!(rollout.waits(now).to_string(), "step 1 of 1, holding at 10%: 1m of 5m");
 ///
@@ -53,7 +63,7 @@ use crate::{
 /// It is stored as JSON, below 15 KiB whatever happens, and can be read and gone on with at any time,
 /// by this version of the crate or another: fields that a version does not know are kept. Of a
 /// stored rollout [`in_force`](Self::in_force) says what the data plane must be told, and
-/// [`with_releases`](Self::with_releases) starts anew if the releases are not those it was about.
+/// [`set_releases`](Self::set_releases) starts anew if the releases are not those it was about.
 /// [`generation`](Self::generation) grows by one with each [`Action::Save`].
 ///
 /// Replicas share it by compare-and-swap. Clone it, let the clone tick or obey, store the clone, and

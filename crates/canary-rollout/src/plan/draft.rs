@@ -48,7 +48,7 @@ pub(crate) struct Draft {
     pub(crate) bake: Option<Bake>,
     /// No weight above this is ever asked for, neither by the plan nor by hand. If it is below 100%,
     /// only a person can promote.
-    #[serde(with = "maybe_weight")]
+    #[serde(deserialize_with = "maybe_weight::deserialize")]
     #[cfg_attr(test, schemars(with = "Option<crate::schema::Percent>"))]
     pub(crate) maximum_weight: Option<Weight>,
     /// The deadline of the whole rollout, pauses included.
