@@ -1,4 +1,8 @@
-use std::{error, fmt, sync::Arc};
+use std::{
+    error, fmt,
+    sync::{Arc, Weak},
+    time::Instant,
+};
 
 use canary_core::{CanaryName, Channel, ReleaseId, Snapshot, Weight};
 
@@ -224,6 +228,20 @@ impl CanaryHandle {
         self.switch.config().failure_hook.store(Some(Arc::new(hook)));
     }
 
+    /// Takes note that whoever decides about the canary has looked at it.
+    ///
+    /// A controller does so each time. If it is gone the split keeps its weight, and the metric
+    /// `canary_decision_age_seconds` tells, which is there from the first note on.
+    pub fn note_decision(&self) {
+        self.switch.with(|history, _| history.decided = Some(Instant::now()));
+    }
+
+    /// A handle that does not keep the canary alive.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakCanaryHandle {
+        WeakCanaryHandle { switch: Arc::downgrade(&self.switch) }
+    }
+
     /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
@@ -300,6 +318,28 @@ impl History {
         for epoch in self.superseded() {
             epoch.drain(channel);
         }
+    }
+}
+
+/// A [`CanaryHandle`] that does not keep the canary alive, for what the canary itself holds.
+#[derive(Clone)]
+pub struct WeakCanaryHandle {
+    switch: Weak<Switch>,
+}
+
+impl WeakCanaryHandle {
+    /// The handle, if the layer, one of its services, or another handle is still there.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<CanaryHandle> {
+        self.switch.upgrade().map(CanaryHandle::new)
+    }
+}
+
+impl fmt::Debug for WeakCanaryHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakCanaryHandle")
+            .field("is_alive", &(self.switch.strong_count() > 0))
+            .finish_non_exhaustive()
     }
 }
 

@@ -153,7 +153,7 @@ pub use self::{
     classify::{Class, Classify, HeadClass, ServerErrors},
     drain::Drain,
     future::ResponseFuture,
-    handle::{CanaryHandle, Halted},
+    handle::{CanaryHandle, Halted, WeakCanaryHandle},
     layer::CanaryLayer,
     options::CanaryOptions,
     propagate::{Propagate, PropagateLayer},

@@ -1,4 +1,4 @@
-use std::sync::Arc as StdArc;
+use std::{sync::Arc as StdArc, time::Instant};
 
 use canary_core::{Bucket, Channel, Counts, EpochCounts, Reason, Snapshot, Weight};
 use http::HeaderValue;
@@ -44,6 +44,8 @@ pub(crate) struct History {
     pub(crate) phase: Phase,
     pub(crate) variables: VariableSets,
     pub(crate) before_promotion: Option<BeforePromotion>,
+    /// When whoever decides has last looked at the canary.
+    pub(crate) decided: Option<Instant>,
     /// Epochs that may have calls in flight, oldest first. The last one is in force.
     open: Vec<Arc<Epoch>>,
     /// Epochs without a call in flight, in the order in which their last call ended: what a reader has
@@ -66,6 +68,7 @@ impl Switch {
             phase: Phase::Splitting,
             variables,
             before_promotion: None,
+            decided: None,
             open: vec![Arc::clone(&epoch)],
             closed: Vec::new(),
             retired: Counts::default(),

@@ -10,8 +10,8 @@ use canary_core::{
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
 use super::table::{
-    ASSIGNED, DURATION, FELL_BACK, HEAD, IN_FLIGHT, KEYS_ON_BOTH, Kind, Metric, PANICS, PHASE,
-    RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
+    ASSIGNED, DECISION_AGE, DURATION, FELL_BACK, HEAD, IN_FLIGHT, KEYS_ON_BOTH, Kind, Metric,
+    PANICS, PHASE, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
 };
 use crate::{Phase, config::Config, switch::Switch};
 
@@ -45,12 +45,15 @@ pub(crate) fn publish(switch: &Arc<Switch>, extent: Extent) {
     series.counted = snapshot.total();
     let mut sum = series.before.clone();
     sum.merge(&series.counted);
-    let phase = switch.with(|history, _| history.phase.clone());
+    let (phase, decided) = switch.with(|history, _| (history.phase.clone(), history.decided));
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, config: switch.config() };
         let published = published_to(&mut series.recorders, recorder, || writer.describe());
         writer.write_state(&snapshot, &phase);
         writer.write_counts(&sum);
+        if let Some(decided) = decided {
+            writer.set(&DECISION_AGE, &[], decided.elapsed().as_secs_f64());
+        }
         writer.write_in_flight(&series.counted);
         if extent == Extent::All {
             writer.write_samples(&sum, published);

@@ -43,6 +43,7 @@ pub const TABLE: &[Metric] = &[
     SHARE,
     PHASE,
     RELEASE,
+    DECISION_AGE,
 ];
 
 pub(super) const REQUESTS: Metric = Metric {
@@ -142,6 +143,13 @@ pub(super) const PHASE: Metric = Metric {
     unit: "state",
     labels: &["canary", "phase"],
     help: "1 for the phase the canary is in: splitting, promoted or halted",
+};
+pub(super) const DECISION_AGE: Metric = Metric {
+    name: "canary_decision_age_seconds",
+    kind: Kind::Gauge,
+    unit: "seconds",
+    labels: &["canary"],
+    help: "Time since whoever decides has last looked at the canary; there is none before the first look",
 };
 pub(super) const RELEASE: Metric = Metric {
     name: "canary_release_info",

@@ -1,0 +1,82 @@
+//! Runs canary rollouts: from 0.1 % to promoted by itself, and back in time.
+//!
+//! A [`Controller`] joins what the other crates hold apart. Once a second it reads what the data plane
+//! (`tower-canary`) has counted, asks the judge (`canary-analysis`), lets the plan and its state machine
+//! (`canary-rollout`) decide, stores what came of that, and sets the weight. People and programs give
+//! commands through a [`RolloutHandle`].
+//!
+//! ```
+//! use canary_controller::{Controller, Managed, store::MemoryStore};
+//! use canary_rollout::{Actor, Phase, Plan};
+//! use tower_canary::{CanaryLayer, CanaryOptions};
+//!
+//! # let v2 = tower::service_fn(|_: http::Request<()>| async {
+//! #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+//! # });
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let options = CanaryOptions::new().stable_release("v1.9.2").canary_release("v2.0.0");
+//! let layer = CanaryLayer::with_options("shop", v2, options);
+//!
+//! let plan = Plan::from_toml(
+//!     r#"
+//!     steps = [
+//!         { weight = "0.1%", at_least = "5m", calls = 50 },
+//!         { weight = "10%", at_least = "10m", calls = 500 },
+//!     ]
+//!     monitors = [{ watch = "failures" }, { watch = "share" }]
+//!     bake = { time = "30m" }
+//!     "#,
+//! )?;
+//! let controller = Controller::new(MemoryStore::new()); // or a FileStore, which survives the process
+//! let rollout = controller.add(Managed::new(layer.handle(), plan))?;
+//! // let app = v1.layer(layer);
+//!
+//! rollout.start(Actor::person("ada"), "v2 is built").await?;
+//! assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+//! assert_eq!(layer.handle().weight(), "0.1%".parse()?);
+//!
+//! rollout.roll_back(Actor::person("ada"), "wrong totals").await?;
+//! assert_eq!(rollout.status().waits, "rolled back (by ada: wrong totals)");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What it promises
+//!
+//! - **A rollback waits for nobody.** The judge's guard runs on the thread of the call that fails, and
+//!   takes the canary back there; a person's rollback or halt takes effect before it is queued or
+//!   stored. What would raise the weight meanwhile finds out, and does not.
+//! - **Nothing is raised that is not stored.** What lowers the weight comes before the store, what
+//!   raises it after. If the store is away, the weight stays or falls.
+//! - **The judge keeps working** while a gate, an approval or a pause waits, and rolls back from there.
+//! - **If the controller is gone the split keeps its weight**, the guard still works, and the metric
+//!   `canary_decision_age_seconds` grows.
+//!
+//! # Who owns the weight
+//!
+#![doc = include_str!("../docs/who-owns-the-weight.md")]
+//!
+//! # What it takes for itself
+//!
+//! It sets the hook of [`on_canary_failure`](tower_canary::CanaryHandle::on_canary_failure) of each
+//! canary, for the guard. One controller at a time should tick a canary; several that share a store
+//! follow each other's commands, but each judges by the counts of its own process.
+
+mod alarm;
+mod clock;
+mod controller;
+mod driver;
+mod effects;
+mod handle;
+mod managed;
+mod status;
+pub mod store;
+
+pub use self::{
+    clock::Clock,
+    controller::{AddError, Controller},
+    handle::{CommandError, RolloutHandle},
+    managed::Managed,
+    status::Status,
+};

@@ -1,0 +1,200 @@
+//! Who else has a hand on the canary: the guard, people, the application's code, other replicas.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use canary_controller::{AddError, CommandError, RolloutHandle, store::MemoryStore};
+use canary_core::Weight;
+use canary_rollout::{Actor, Command, Order, Phase};
+use support::{Shop, controller, managed, tick, until};
+use tower_canary::{CanaryLayer, Phase as DataPhase};
+
+const PLAN: &str = r#"
+steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
+monitors = [{ watch = "failures" }, { watch = "share" }]
+"#;
+
+async fn started(shop: &Shop, rollout: &RolloutHandle) {
+    rollout.start(Actor::person("ada"), "").await.unwrap();
+    until(shop, rollout, Phase::Running, 1).await;
+}
+
+fn order(command: Command) -> Order {
+    Order::new(command, Actor::person("ada"), "because")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_does_not_wait_for_a_tick() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    started(&shop, &rollout).await;
+    shop.fail_canary(1000);
+    let ticked = rollout.status().at;
+    // No time passes, so that the controller cannot tick.
+    shop.calls(300).await;
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+    let calls = shop.canary.counts().total().evidence.canary.failure;
+    assert!(calls <= 6, "{calls} calls failed");
+
+    until(&shop, &rollout, Phase::RolledBack, 0).await;
+    let status = rollout.status();
+    assert!(status.waits.contains("tripped the guard"), "{}", status.waits);
+    assert!(status.rollout.history().last().unwrap().at >= ticked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_works_on_when_the_controller_is_gone() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    started(&shop, &rollout).await;
+    drop(controller);
+    tick(&shop).await;
+    assert!(!rollout.is_running());
+    assert_eq!(shop.canary.weight(), Weight::from_percent(10), "the split keeps its weight");
+    let error = rollout.command(order(Command::Pause)).await.unwrap_err();
+    assert!(matches!(error, CommandError::Stopped), "{error}");
+
+    shop.fail_canary(1000);
+    shop.calls(300).await;
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_works_when_the_controller_is_gone() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    started(&shop, &rollout).await;
+    controller.stop().await;
+    let error = rollout.command(order(Command::RollBack)).await.unwrap_err();
+    assert!(matches!(error, CommandError::Stopped), "{error}");
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    started(&shop, &rollout).await;
+
+    shop.canary.set_weight(Weight::from_percent(60)).unwrap();
+    tick(&shop).await;
+    assert_eq!(shop.canary.weight(), Weight::from_percent(10));
+    shop.canary.promote().unwrap();
+    tick(&shop).await;
+    assert_eq!(shop.canary.phase(), DataPhase::Splitting);
+    assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+
+    shop.canary.set_weight(Weight::from_percent(5)).unwrap();
+    tick(&shop).await;
+    assert_eq!(shop.canary.weight(), Weight::from_percent(5));
+    assert_eq!(rollout.status().rollout.phase(), Phase::Paused);
+    rollout.command(order(Command::Resume)).await.unwrap();
+    assert_eq!(shop.canary.weight(), Weight::from_percent(10));
+
+    shop.canary.halt("wrong totals");
+    tick(&shop).await;
+    let status = rollout.status();
+    assert_eq!(status.rollout.phase(), Phase::Halted);
+    assert_eq!(
+        status.waits,
+        "halted by application: wrong totals: waits for a release of the halt"
+    );
+    shop.canary.release_halt();
+    tick(&shop).await;
+    assert!(matches!(shop.canary.phase(), DataPhase::Halted { .. }), "the rollout is halted still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_by_the_application_is_one_of_the_rollout() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    started(&shop, &rollout).await;
+    shop.canary.roll_back();
+    tick(&shop).await;
+    assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_that_share_a_store_follow_each_other() {
+    let store = MemoryStore::new();
+    let shops = [Shop::new("v2"), Shop::new("v2")];
+    let controllers = [controller(store.clone()), controller(store.clone())];
+    let [here, there] =
+        [0, 1].map(|n: usize| controllers[n].add(managed(&shops[n], PLAN)).unwrap());
+    started(&shops[0], &here).await;
+    until(&shops[1], &there, Phase::Running, 0).await;
+    assert_eq!(shops[1].canary.weight(), Weight::from_percent(10));
+    assert_eq!(shops[1].canary.salt(), shops[0].canary.salt());
+
+    there.command(order(Command::RollBack)).await.unwrap();
+    until(&shops[0], &here, Phase::RolledBack, 0).await;
+    assert_eq!(shops[0].canary.weight(), Weight::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_for_an_older_generation_is_refused_unless_it_goes_back() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    started(&shop, &rollout).await;
+    let generation = rollout.status().rollout.generation();
+    rollout.command_at(generation, order(Command::Pause)).await.unwrap();
+    let error = rollout.command_at(generation, order(Command::Resume)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the rollout is at generation {}, and not at {generation} any more",
+            generation + 1
+        )
+    );
+    rollout.command_at(generation, order(Command::RollBack)).await.unwrap();
+    let error = rollout.command(order(Command::Resume)).await.unwrap_err();
+    assert!(matches!(error, CommandError::Refused(_)), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_controller_runs_many_canaries_each_by_its_own_plan() {
+    let store = MemoryStore::new();
+    let controller = controller(store);
+    let shop = Shop::new("v2");
+    let other = CanaryLayer::new("search", ());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    let error = controller.add(managed(&shop, PLAN)).unwrap_err();
+    assert!(matches!(error, AddError::NameIsTaken(_)), "{error}");
+    let error = controller
+        .add(canary_controller::Managed::new(other.handle(), support::plan(PLAN)))
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the release of stable is not known: give it to `CanaryOptions::stable_release`"
+    );
+    assert_eq!(controller.rollouts().len(), 1);
+    assert!(controller.rollout("shop").is_some());
+    assert!(controller.rollout("search").is_none());
+    started(&shop, &rollout).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_can_start_by_itself_once_for_each_build() {
+    let store = MemoryStore::new();
+    for (release, phase) in
+        [("v2", Phase::Running), ("v2", Phase::RolledBack), ("v3", Phase::Running)]
+    {
+        let shop = Shop::new(release);
+        let controller = controller(store.clone());
+        let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+        until(&shop, &rollout, phase, 1).await;
+        if phase == Phase::Running {
+            rollout.command(order(Command::RollBack)).await.unwrap();
+        }
+        tick(&shop).await;
+        controller.stop().await;
+        assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
+    }
+}

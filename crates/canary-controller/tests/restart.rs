@@ -1,0 +1,134 @@
+//! A process that starts anew goes on where the one before was.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use canary_controller::{Controller, RolloutHandle, store::MemoryStore};
+use canary_core::Weight;
+use canary_rollout::{Actor, Command, Order, Phase};
+use support::{Shop, controller, managed, second, until};
+
+const PLAN: &str = r#"
+on_degraded = { ramp_down = { over = "10m" } }
+steps = [
+    { weight = "1%", at_least = "1m", calls = 20 },
+    { weight = "50%", at_least = "1m", calls = 100 },
+]
+monitors = [{ watch = "failures" }, { watch = "share" }]
+start = { gates = ["go"] }
+gates = { go = { ask = { approval = "anyone" } } }
+bake = { time = "5m" }
+"#;
+
+struct Process {
+    shop: Shop,
+    controller: Controller,
+    rollout: RolloutHandle,
+}
+
+impl Process {
+    async fn start(store: &MemoryStore, release: &'static str) -> Self {
+        let shop = Shop::new(release);
+        let controller = controller(store.clone());
+        let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+        let loaded = rollout.watch().wait_for(|status| status.unloaded.is_none()).await.is_ok();
+        assert!(loaded);
+        Self { shop, controller, rollout }
+    }
+
+    async fn command(&self, command: Command) {
+        let order = Order::new(command, Actor::person("ada"), "because");
+        self.rollout.command(order).await.unwrap();
+    }
+
+    async fn until(&self, phase: Phase) {
+        until(&self.shop, &self.rollout, phase, 100).await;
+    }
+
+    /// Brings a rollout that is idle into a phase.
+    async fn bring_to(&self, phase: Phase) {
+        if phase == Phase::Idle {
+            return;
+        }
+        self.command(Command::Start).await;
+        if phase == Phase::Starting {
+            return;
+        }
+        self.command(Command::Approve { gate: "go".to_owned() }).await;
+        self.until(Phase::Running).await;
+        for _ in 0..10 {
+            second(&self.shop, 100).await;
+        }
+        match phase {
+            Phase::Paused => self.command(Command::Pause).await,
+            Phase::RampingDown => self.shop.fail_canary(500),
+            Phase::RolledBack => self.command(Command::RollBack).await,
+            Phase::Halted => self.command(Command::Halt).await,
+            Phase::Promoted => self.command(Command::PromoteFully).await,
+            _ => {}
+        }
+        self.until(phase).await;
+    }
+}
+
+const PHASES: [Phase; 9] = [
+    Phase::Idle,
+    Phase::Starting,
+    Phase::Running,
+    Phase::Paused,
+    Phase::RampingDown,
+    Phase::Baking,
+    Phase::Promoted,
+    Phase::RolledBack,
+    Phase::Halted,
+];
+
+#[tokio::test(start_paused = true)]
+async fn the_same_build_goes_on_in_every_state_with_the_same_evidence() {
+    for phase in PHASES {
+        let store = MemoryStore::new();
+        let process = Process::start(&store, "v2").await;
+        process.bring_to(phase).await;
+        process.controller.stop().await;
+        let before = process.rollout.status();
+        drop(process.rollout);
+        drop(process.shop);
+
+        let process = Process::start(&store, "v2").await;
+        let after = process.rollout.status();
+        assert_eq!(after.rollout.state(), before.rollout.state(), "{phase}");
+        assert_eq!(process.shop.canary.weight(), before.rollout.weight(), "{phase}");
+        assert_eq!(process.shop.canary.salt(), before.rollout.salt(), "{phase}");
+        for (after, before) in after.judgment.findings.iter().zip(&before.judgment.findings) {
+            assert_eq!(after.worse.log_e.to_bits(), before.worse.log_e.to_bits(), "{phase}");
+            assert_eq!(after.calls, before.calls, "{phase}");
+        }
+        assert!(!process.rollout.is_running() || phase == after.rollout.phase());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_build_starts_anew_and_inherits_only_a_halt() {
+    for phase in PHASES {
+        let store = MemoryStore::new();
+        let process = Process::start(&store, "v2").await;
+        process.bring_to(phase).await;
+        process.controller.stop().await;
+        let attempt = process.rollout.status().rollout.attempt();
+        drop(process.rollout);
+
+        let process = Process::start(&store, "v2.1").await;
+        let expected = if phase == Phase::Halted { Phase::Halted } else { Phase::Idle };
+        assert_eq!(process.rollout.status().rollout.phase(), expected, "after {phase}");
+        assert_eq!(process.shop.canary.weight(), Weight::ZERO, "after {phase}");
+        if phase == Phase::Halted {
+            process.command(Command::Release).await;
+        }
+        let salt = process.shop.canary.salt();
+        process.command(Command::Start).await;
+        assert_eq!(process.rollout.status().rollout.attempt(), attempt + 1, "after {phase}");
+        assert_ne!(process.shop.canary.salt(), salt, "after {phase}");
+        let judgment = &process.rollout.status().judgment;
+        assert!(judgment.findings.iter().all(|finding| finding.calls.canary == 0));
+    }
+}

@@ -1,0 +1,61 @@
+//! The whole story: increase, watch, decide, promote, watch on, roll back.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use canary_controller::store::MemoryStore;
+use canary_core::Weight;
+use canary_rollout::{Actor, Phase};
+use support::{Shop, controller, managed, second, until};
+
+const PLAN: &str = r#"
+steps = [
+    { weight = "1%", at_least = "1m", calls = 20 },
+    { weight = "10%", at_least = "1m", calls = 100 },
+    { weight = "50%", at_least = "1m", calls = 100 },
+]
+monitors = [{ watch = "failures" }, { watch = "share" }]
+bake = { time = "5m" }
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_good_canary_is_promoted_by_proof() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    rollout.start(Actor::person("ada"), "v2 is built").await.unwrap();
+    until(&shop, &rollout, Phase::Running, 100).await;
+    until(&shop, &rollout, Phase::Baking, 100).await;
+    assert_eq!(shop.canary.weight(), "99%".parse().unwrap());
+    until(&shop, &rollout, Phase::Promoted, 100).await;
+    assert_eq!(shop.canary.phase(), tower_canary::Phase::Promoted);
+    for event in rollout.status().rollout.history() {
+        println!("{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_fails_is_rolled_back() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    shop.fail_canary(100);
+    rollout.start(Actor::person("ada"), "v2 is built").await.unwrap();
+    until(&shop, &rollout, Phase::RolledBack, 100).await;
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+    println!("{}", rollout.status().waits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_begins_to_fail_during_the_bake_is_rolled_back() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    rollout.start(Actor::person("ada"), "").await.unwrap();
+    until(&shop, &rollout, Phase::Baking, 100).await;
+    second(&shop, 100).await;
+    shop.fail_canary(300);
+    until(&shop, &rollout, Phase::RolledBack, 100).await;
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+    println!("{}", rollout.status().waits);
+}
