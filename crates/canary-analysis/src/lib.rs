@@ -99,6 +99,8 @@
 
 mod coin;
 mod comparison;
+mod coverage;
+mod doubt;
 mod evidence;
 mod explain;
 mod finding;
@@ -123,6 +125,7 @@ mod slow;
 mod state;
 mod tick;
 mod trials;
+mod unwatched;
 
 // The pictures stand beside the guide, but not beside its page here: the first definition of a link
 // wins.
@@ -134,6 +137,7 @@ pub mod guide {}
 
 pub use self::{
     coin::Coin,
+    doubt::Doubt,
     evidence::Evidence,
     finding::{Finding, Split, Strength},
     guard::{Guard, Trip},
@@ -149,4 +153,5 @@ pub use self::{
     slow::{SlowLimit, SlowLimitError, Until},
     state::{JudgeState, ResumeError},
     tick::{Tick, TickError},
+    unwatched::Unwatched,
 };

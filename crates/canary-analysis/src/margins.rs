@@ -16,19 +16,29 @@ pub struct Margin {
 ///   `worse.rate`, the floor below which nobody cares.
 /// - It is **good enough** if its rate is below `good.ratio` times stable's *or* below `good.rate`.
 ///
-/// Between the two lies a canary that is a little worse than stable: neither will be proven, and a
-/// person or a deadline decides.
+/// Both can be true. With the defaults for failures a canary that fails 1.3 % of calls against
+/// stable's 1 % is worse (it fails more often), and good enough (not twice as often). Twice is
+/// easier to exclude, so that it is healthy at first, after some 10,000 canary calls perhaps; it
+/// takes several times as many to prove that it is worse. Then it is degraded: of two proofs the one
+/// of harm counts. If `worse.ratio` is at least `good.ratio` and `worse.rate` at least `good.rate`,
+/// no canary is both; one between the margins is neither, and stays inconclusive until a person or a
+/// deadline decides.
 ///
 /// # Defaults
 ///
 /// | for | `worse` | `good` | why |
 /// |---|---|---|---|
 /// | failures | 1, 0.1 % | 2, 0.5 % | no rise is wanted; three nines are what most services promise, and a good canary with few errors is proven within about 840 calls |
-/// | slow calls, quantile `q` | 1.25, 1.5 (1 - `q`) | 2, 2 (1 - `q`) | a new build's timing always differs a little, and `1 - q` is what stable has by definition |
+/// | slow calls, quantile `q` | odds 1.5, 2 % at most | odds 2, 2 % at most | a new build's timing always differs a little, and `1 - q` is what stable has by definition |
 /// | slow calls, fixed limit | 1.25, 1 % | 2, 2 % | the same for a service that keeps its limit for 99 % of calls |
 /// | cancelled calls | 1.25, 1 % | 2, 2 % | callers leave for reasons of their own |
 /// | feedback | 1.25, 2 % | 1.5, 5 % | few people rate, and those who do complain |
 /// | own events | 1, 0.1 % | 2, 0.5 % | as failures |
+///
+/// With a quantile the ratio is of odds, not of rates, since half of stable's calls are beyond its
+/// median: no canary could have more than twice as many. Odds of 1.5 are 1.2 times the rate for p50,
+/// 1.43 for p90 and 1.49 for p99; odds of 2 are 1.33, 1.82 and 1.98 times. The rates are those that
+/// `1 - q` becomes by these odds, or 2 % if that is less.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Margins {
     worse: Margin,
@@ -49,18 +59,22 @@ impl Margins {
 
     pub(crate) fn of_quantile(quantile: f64) -> Self {
         let slow = 1.0 - quantile;
-        Self {
-            worse: Margin { ratio: 1.25, rate: (1.5 * slow).min(0.8) },
-            good: Margin { ratio: 2.0, rate: (2.0 * slow).min(0.9) },
-        }
+        let margin = |odds: f64| {
+            let raised = odds * slow / (1.0 - slow + odds * slow);
+            // A limit is rounded up to an edge, beyond which stable may have hardly any calls: a
+            // rate that follows from the quantile alone would let the canary have many.
+            Margin { ratio: raised / slow, rate: raised.min(0.02) }
+        };
+        Self { worse: margin(1.5), good: margin(2.0) }
     }
 
     /// Margins with these bounds.
     ///
     /// # Errors
     ///
-    /// If `worse.ratio` or `good.ratio` is below 1 or above 1000, `worse.rate` is not above 0 and
-    /// below 0.9 (the highest rate that is bet on), or `good.rate` is not above 0 and below 1.
+    /// If `worse.ratio` or `good.ratio` is below 1 or above 1000, `worse.rate` is not at least
+    /// 10^-9 and below 0.9 (the highest rate that is bet on), or `good.rate` is not at least 10^-9
+    /// and below 1.
     ///
     /// # Example
     ///
@@ -80,12 +94,12 @@ impl Margins {
                 return Err(MarginError { name, value: ratio, expected: "1 to 1000" });
             }
         }
-        if !(worse.rate > 0.0 && worse.rate < 0.9) {
-            let expected = "above 0 and below 0.9";
+        if !(LOWEST_RATE..0.9).contains(&worse.rate) {
+            let expected = "1e-9 or more and below 0.9";
             return Err(MarginError { name: "worse.rate", value: worse.rate, expected });
         }
-        if !(good.rate > 0.0 && good.rate < 1.0) {
-            let expected = "above 0 and below 1";
+        if !(LOWEST_RATE..1.0).contains(&good.rate) {
+            let expected = "1e-9 or more and below 1";
             return Err(MarginError { name: "good.rate", value: good.rate, expected });
         }
         Ok(Self { worse, good })
@@ -103,6 +117,9 @@ impl Margins {
         self.good
     }
 }
+
+/// It takes 10^9 calls to tell anything about a rate as low.
+const LOWEST_RATE: f64 = 1e-9;
 
 /// A margin out of its range. The message names it, its value and the range.
 #[derive(Clone, Debug, PartialEq)]
