@@ -29,16 +29,16 @@ pub struct Margin {
 /// | for | `worse` | `good` | why |
 /// |---|---|---|---|
 /// | failures | 1, 0.1 % | 2, 0.5 % | no rise is wanted; three nines are what most services promise, and a good canary with few errors is proven within about 840 calls |
-/// | slow calls, quantile `q` | odds 1.5, 2 % at most | odds 2, 2 % at most | a new build's timing always differs a little, and `1 - q` is what stable has by definition |
+/// | slow calls, quantile `q` | odds 1.25, odds 1.5 | odds 2, odds 2 | a new build's timing always differs a little, and `1 - q` is what stable has by definition |
 /// | slow calls, fixed limit | 1.25, 1 % | 2, 2 % | the same for a service that keeps its limit for 99 % of calls |
 /// | cancelled calls | 1.25, 1 % | 2, 2 % | callers leave for reasons of their own |
 /// | feedback | 1.25, 2 % | 1.5, 5 % | few people rate, and those who do complain |
 /// | own events | 1, 0.1 % | 2, 0.5 % | as failures |
 ///
-/// With a quantile the ratio is of odds, not of rates, since half of stable's calls are beyond its
-/// median: no canary could have more than twice as many. Odds of 1.5 are 1.2 times the rate for p50,
-/// 1.43 for p90 and 1.49 for p99; odds of 2 are 1.33, 1.82 and 1.98 times. The rates are those that
-/// `1 - q` becomes by these odds, or 2 % if that is less.
+/// With a quantile the margins are of odds, not of rates, since half of stable's calls are beyond
+/// its median: no canary could have more than twice as many. Odds of 1.25 are 1.11 times the rate
+/// for p50, 1.22 for p90 and 1.25 for p99; odds of 2 are 1.33, 1.82 and 1.98 times. The rates are
+/// those that `1 - q` becomes by these odds, or 2 % if that is less.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Margins {
     worse: Margin,
@@ -59,13 +59,12 @@ impl Margins {
 
     pub(crate) fn of_quantile(quantile: f64) -> Self {
         let slow = 1.0 - quantile;
-        let margin = |odds: f64| {
-            let raised = odds * slow / (1.0 - slow + odds * slow);
-            // A limit is rounded up to an edge, beyond which stable may have hardly any calls: a
-            // rate that follows from the quantile alone would let the canary have many.
-            Margin { ratio: raised / slow, rate: raised.min(0.02) }
-        };
-        Self { worse: margin(1.5), good: margin(2.0) }
+        let at_odds = |odds: f64| odds * slow / (1.0 - slow + odds * slow);
+        // A limit is rounded up to an edge, beyond which stable may have hardly any calls: a rate
+        // that follows from the quantile alone would let the canary have many.
+        let margin =
+            |ratio, rate| Margin { ratio: at_odds(ratio) / slow, rate: at_odds(rate).min(0.02) };
+        Self { worse: margin(1.25, 1.5), good: margin(2.0, 2.0) }
     }
 
     /// Margins with these bounds.
