@@ -136,3 +136,52 @@ impl fmt::Display for MarginError {
 }
 
 impl error::Error for MarginError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Evidence, Levels};
+
+    #[test]
+    fn margins_out_of_range_are_named() {
+        let fine = Margin { ratio: 1.0, rate: 1e-9 };
+        assert!(Margins::try_new(fine, fine).is_ok());
+        for (worse, good, text) in [
+            (
+                Margin { ratio: 0.9, ..fine },
+                fine,
+                "margin `worse.ratio` is 0.9, expected 1 to 1000",
+            ),
+            (
+                Margin { rate: 0.9, ..fine },
+                fine,
+                "margin `worse.rate` is 0.9, expected 1e-9 or more and below 0.9",
+            ),
+            (
+                fine,
+                Margin { rate: f64::NAN, ..fine },
+                "margin `good.rate` is NaN, expected 1e-9 or more and below 1",
+            ),
+        ] {
+            assert_eq!(Margins::try_new(worse, good).unwrap_err().to_string(), text);
+        }
+        // The smallest of numbers has no fifth.
+        for rate in [0.0, 5e-324, 9e-10, -1.0] {
+            let low = Margin { rate, ..fine };
+            assert!(Margins::try_new(low, fine).is_err() && Margins::try_new(fine, low).is_err());
+        }
+    }
+
+    #[test]
+    fn evidence_at_the_lowest_margins_and_levels_is_finite() {
+        let lowest = Margin { ratio: 1.0, rate: 1e-9 };
+        let mut evidence = Evidence::new(Margins::try_new(lowest, lowest).unwrap());
+        evidence.count(
+            canary_core::PerChannel { stable: 9, canary: u64::MAX },
+            canary_core::PerChannel { stable: 1, canary: 3 },
+        );
+        evidence.try_out(u64::MAX, 3);
+        assert!(evidence.log_e_worse().is_finite() && evidence.log_e_good().is_finite());
+        assert!(Levels::try_new(1e-12, 1e-12).is_ok() && Levels::try_new(5e-324, 0.1).is_err());
+    }
+}
