@@ -109,7 +109,9 @@ fn good_canaries_are_proven_so() {
         let summary = study(Traffic::new(50.0, failures), seed).run(rules::judge);
         let median = summary.calls_until_proof().unwrap();
         println!("A/A, {failures}: {} proven, after {median:?} calls", summary.proven);
-        assert_eq!(summary.proven, RUNS);
+        // A rollout that ends in a false rollback may end before the proof.
+        assert!(summary.proven + summary.rolled_back >= RUNS);
+        assert_at_most("rolled back", summary.rolled_back, Levels::default().alpha());
         // Calls come some at a time: a second of the second step brings 2.5 of the canary's.
         let error = median.error.max(2.5);
         assert!(median.median <= most + 3.0 * of_both(error), "{failures}: {median:?}");

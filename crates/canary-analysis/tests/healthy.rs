@@ -61,8 +61,13 @@ fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     let unanswered = Doubt::Unanswered { calls: 200, given: 10_000 };
     assert_eq!(judgment.findings[0].doubt, Some(unanswered));
-    let text = "; 200 of 10,000 calls of the canary have no answer, and could all have gone badly";
-    assert!(judgment.to_string().ends_with(text), "{judgment}");
+    // As the guide has it.
+    assert_eq!(
+        judgment.to_string(),
+        "inconclusive in `failures`: canary fails 1 % of calls against stable's 1 %; not proven worse \
+         (odds 0.012 : 1 of 100 : 1), nor good enough (odds under 0.001 : 1 of 20 : 1); 200 of 10,000 \
+         calls of the canary have no answer, and could all have gone badly",
+    );
 
     // A few in flight are not held against it.
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), hanging(9_897, 100, 3)));

@@ -315,14 +315,16 @@ fn a_canary_both_worse_and_good_enough_is_healthy_first_and_degraded_at_last() {
     // 1.3 % against 1 %: more often, but not twice as often.
     let mut judge = judge([Monitor::failures()]);
     let mut verdicts = Vec::new();
-    for _ in 0..80 {
+    for thousands in 1..=80 {
         judge.observe(&Observation::of(snapshot(TEN, calls(8_910, 90), calls(987, 13))));
         let verdict = judge.verdict();
-        if verdicts.last() != Some(&verdict) {
-            verdicts.push(verdict);
+        if verdicts.last().is_none_or(|(_, last)| *last != verdict) {
+            verdicts.push((thousands, verdict));
         }
     }
-    assert_eq!(verdicts, [Verdict::Inconclusive, Verdict::Healthy, Verdict::Degraded]);
+    let [inconclusive, healthy, degraded] =
+        [Verdict::Inconclusive, Verdict::Healthy, Verdict::Degraded];
+    assert_eq!(verdicts, [(1, inconclusive), (5, healthy), (19, degraded)]);
     let good = judge.judgment().findings[0].good.unwrap();
     assert!(good.is_reached(), "of two proofs the one of harm counts");
 }
