@@ -143,8 +143,8 @@ impl Known {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Counted {
-    /// The event counts: it is the key's first on its channel, or the first since a weight at which
-    /// the key could have been on either one.
+    /// The event counts: it is the key's first on this channel, or what was seen of the key before
+    /// left open on which channel it would be at this weight.
     First,
     /// The key counted already, and its channel was certain.
     Again,
