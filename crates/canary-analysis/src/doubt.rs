@@ -18,7 +18,8 @@ pub enum Doubt {
     /// Only this part could be judged of the canary's calls, feedback or keys that are to be expected
     /// beside stable's.
     TooFew(f64),
-    /// A monitor that counts per key was told of no calls, so that calls that hang would not show.
+    /// How many calls the canary was given is not observed, so that calls that hang would not show: a
+    /// monitor that counts per key was told of no calls, or counts lack those that were picked.
     NoCalls,
     /// So many adverse events could not be counted, because the ledger of keys is full.
     Refused(u64),
@@ -38,7 +39,9 @@ impl fmt::Display for Doubt {
                 write!(f, "the canary has only {part} of what the weight leads one to expect")
             }
             Self::NoCalls => {
-                f.write_str("no calls are observed, so that those that hang are unseen")
+                f.write_str(
+                "how many calls the canary was given is not observed, so that those that hang are unseen",
+            )
             }
             Self::Refused(events) => {
                 let events = if *events == 1 {

@@ -222,7 +222,7 @@ impl Slot {
             return Some(Doubt::Refused(self.refused));
         }
         let given = comparison.coverage.given().canary;
-        if given == 0 && self.monitor.unit() == Unit::Keys && self.monitor.measure().is_of_calls() {
+        if given == 0 && self.monitor.measure().is_of_calls() {
             return Some(Doubt::NoCalls);
         }
         let part = comparison.coverage.part_judged().filter(|part| *part < LEAST_PART);

@@ -94,6 +94,15 @@ fn answers_of_a_later_observation_settle_calls_of_an_earlier_one() {
 }
 
 #[test]
+fn answers_without_the_calls_that_were_picked_prove_nothing() {
+    let (mut stable, mut canary) = (calls(9_000, 0), calls(1_000, 0));
+    (stable.picked, canary.picked) = (0, 0);
+    let judgment = judged(Monitor::failures(), snapshot(TEN, stable, canary));
+    assert_eq!(judgment.verdict, Verdict::Inconclusive);
+    assert_eq!(judgment.findings[0].doubt, Some(Doubt::NoCalls));
+}
+
+#[test]
 fn feedback_that_the_canary_should_have_and_has_not_is_missed() {
     let judged = |canary| {
         let mut judge = judge([Monitor::feedback()]);
