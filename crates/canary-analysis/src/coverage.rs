@@ -65,8 +65,8 @@ impl Coverage {
     }
 
     /// The part that could be judged of what is to be expected of the canary, going by stable:
-    /// about 1 if the canary holds nothing back. It is the least of calls and occasions, and none if
-    /// neither tells.
+    /// about 1 if the canary holds nothing back. It is the least of calls and occasions, and none
+    /// if neither tells.
     pub(crate) fn part_judged(&self) -> Option<f64> {
         let parts = [self.part_of_calls(), self.part_of_occasions()];
         parts.into_iter().flatten().min_by(f64::total_cmp)

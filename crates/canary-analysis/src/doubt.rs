@@ -7,19 +7,19 @@ use crate::explain::{count, of_calls, percent};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Doubt {
-    /// So many calls of the canary have no answer, among all that it was given. Had they gone badly,
-    /// it would not be proven good enough.
+    /// So many calls of the canary have no answer, among all that it was given. Had they gone
+    /// badly, it would not be proven good enough.
     Unanswered {
         /// Calls in flight, given up or lost.
         calls: u64,
         /// All calls of the canary.
         given: u64,
     },
-    /// Only this part could be judged of the canary's calls, feedback or keys that are to be expected
-    /// beside stable's.
+    /// Only this part could be judged of the canary's calls, feedback or keys that are to be
+    /// expected beside stable's.
     TooFew(f64),
-    /// How many calls the canary was given is not observed, so that calls that hang would not show: a
-    /// monitor that counts per key was told of no calls, or counts lack those that were picked.
+    /// How many calls the canary was given is not observed, so that calls that hang would not show:
+    /// a monitor that counts per key was told of no calls, or counts lack those that were picked.
     NoCalls,
     /// So many adverse events could not be counted, because the ledger of keys is full.
     Refused(u64),
@@ -40,7 +40,7 @@ impl fmt::Display for Doubt {
             }
             Self::NoCalls => {
                 f.write_str(
-                "how many calls the canary was given is not observed, so that those that hang are unseen",
+                "how many calls the canary was given is not observed, and those that hang are unseen",
             )
             }
             Self::Refused(events) => {

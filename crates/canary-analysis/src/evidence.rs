@@ -34,9 +34,9 @@ use crate::{
 ///
 /// # Cost
 ///
-/// [`observe`](Self::observe) adds integers. A number is calculated when it is asked for, in a time that
-/// grows with the number of different weights so far: with 1,000 of them feeding a tick takes some 80
-/// ns and asking 7 µs.
+/// [`observe`](Self::observe) adds integers. A number is calculated when it is asked for, in a
+/// time that grows with the number of different weights so far: with 1,000 of them feeding a tick
+/// takes some 80 ns and asking 7 µs.
 ///
 /// # Example
 ///
