@@ -56,7 +56,8 @@ impl ChannelCounts {
     /// Calls that are no longer in flight.
     #[must_use]
     pub const fn ended(&self) -> u64 {
-        self.success + self.failure + self.cancelled + self.spilled
+        let sum = self.success.saturating_add(self.failure).saturating_add(self.cancelled);
+        sum.saturating_add(self.spilled)
     }
 
     /// Calls whose response, upgraded connection included, has not ended yet.
@@ -68,17 +69,17 @@ impl ChannelCounts {
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         let Self { picked, reasons, success, failure, cancelled, .. } = self;
-        *picked += other.picked;
+        *picked = picked.saturating_add(other.picked);
         reasons.merge(&other.reasons);
-        *success += other.success;
-        *failure += other.failure;
-        *cancelled += other.cancelled;
+        *success = success.saturating_add(other.success);
+        *failure = failure.saturating_add(other.failure);
+        *cancelled = cancelled.saturating_add(other.cancelled);
         let Self { spilled, shed, panicked, timed_out, fell_back, head, end, .. } = self;
-        *spilled += other.spilled;
-        *shed += other.shed;
-        *panicked += other.panicked;
-        *timed_out += other.timed_out;
-        *fell_back += other.fell_back;
+        *spilled = spilled.saturating_add(other.spilled);
+        *shed = shed.saturating_add(other.shed);
+        *panicked = panicked.saturating_add(other.panicked);
+        *timed_out = timed_out.saturating_add(other.timed_out);
+        *fell_back = fell_back.saturating_add(other.fell_back);
         head.merge(&other.head);
         end.merge(&other.end);
     }
@@ -119,9 +120,9 @@ pub struct KeyCounts {
 
 impl KeyCounts {
     fn merge(&mut self, other: &Self) {
-        self.seen.stable += other.seen.stable;
-        self.seen.canary += other.seen.canary;
-        self.on_both += other.on_both;
+        self.seen.stable = self.seen.stable.saturating_add(other.seen.stable);
+        self.seen.canary = self.seen.canary.saturating_add(other.seen.canary);
+        self.on_both = self.on_both.saturating_add(other.on_both);
     }
 
     fn since(&self, earlier: &Self) -> Self {
@@ -163,8 +164,8 @@ impl Counts {
     pub fn share(&self) -> Option<f64> {
         let (stable, canary) = (self.evidence.stable.picked, self.evidence.canary.picked);
         #[expect(clippy::cast_precision_loss, reason = "a share is off by 1e-16 of itself at most")]
-        let share = canary as f64 / (stable + canary) as f64;
-        (stable + canary > 0).then_some(share)
+        let share = canary as f64 / (stable as f64 + canary as f64);
+        (stable > 0 || canary > 0).then_some(share)
     }
 
     /// Adds the counts of `other`.

@@ -94,12 +94,12 @@ impl PerReason {
     /// The sum over all reasons.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+        self.0.iter().fold(0, |sum, calls| sum.saturating_add(*calls))
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
         for (calls, more) in self.0.iter_mut().zip(other.0) {
-            *calls += more;
+            *calls = calls.saturating_add(more);
         }
     }
 
@@ -129,6 +129,22 @@ impl ops::IndexMut<Reason> for PerReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sums_end_at_the_largest_number() {
+        let mut counts = crate::Counts::default();
+        for channel in crate::Channel::ALL {
+            counts.evidence[channel].picked = u64::MAX;
+            counts.evidence[channel].success = u64::MAX;
+            counts.evidence[channel].spilled = 1;
+            counts.evidence[channel].reasons[Reason::Random] = u64::MAX;
+        }
+        let more = counts.clone();
+        counts.merge(&more);
+        assert_eq!(counts.evidence.canary.ended(), u64::MAX);
+        assert_eq!(counts.total(crate::Channel::Canary).reasons.total(), u64::MAX);
+        assert_eq!(counts.share(), Some(0.5));
+    }
 
     #[test]
     fn each_reason_has_a_number_of_its_own() {
