@@ -13,7 +13,7 @@ use crate::serialize;
 
 mod calendar;
 mod check;
-mod draft;
+pub(crate) mod draft;
 mod error;
 mod gate;
 mod policy;
@@ -277,4 +277,24 @@ fn draft_of(value: serde_json::Value) -> Result<Draft, Fault> {
         let path = if path == "." { String::new() } else { path };
         (path, message + &cause)
     })
+}
+
+/// Texts as values, for tests.
+#[cfg(test)]
+pub(crate) mod read {
+    use serde_json::Value;
+
+    use super::source;
+
+    pub(crate) fn toml(text: &str) -> Value {
+        source::read_toml(text).unwrap().to_value()
+    }
+
+    pub(crate) fn json(text: &str) -> Value {
+        source::read_json(text).unwrap().to_value()
+    }
+
+    pub(crate) fn yaml(text: &str) -> Value {
+        source::read_yaml(text).unwrap().to_value()
+    }
 }
