@@ -233,6 +233,7 @@ impl Plan {
 
     /// How often the judge may be wrong.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
     pub fn levels(&self) -> Levels {
         Levels::try_new(self.alpha, self.beta).expect("the levels were checked")
     }
@@ -245,6 +246,7 @@ impl Plan {
     /// assert_eq!(names, ["failures", "cancelled", "share"]);
     /// ```
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
     pub fn judge(&self) -> Judge {
         let judge = Judge::try_new(self.levels(), self.judge_monitors());
         judge.expect("the monitors were checked").with_fresh_starts()
@@ -252,6 +254,7 @@ impl Plan {
 
     /// The plan's monitors as the judge takes them.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
     pub fn judge_monitors(&self) -> Vec<Monitor> {
         let monitor = |watch: &Watch| watch.monitor().expect("the monitors were checked");
         self.monitors.iter().map(monitor).collect()

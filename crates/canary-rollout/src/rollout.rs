@@ -21,8 +21,10 @@ mod obey;
 pub(crate) mod proceed;
 mod release;
 mod ticking;
+mod unchecked;
 
 pub use self::release::PlanInUse;
+use self::unchecked::Unchecked;
 
 /// A plan under way: the state machine, and the one document that is stored and shared.
 ///
@@ -83,6 +85,7 @@ pub use self::release::PlanInUse;
 ///
 /// So tick at least every ten seconds; once a second is usual.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Rollout {
     schema: Schema,
     #[serde(with = "serialize::name")]
@@ -93,14 +96,11 @@ pub struct Rollout {
     state: State,
     #[serde(with = "serialize::weight")]
     weight: Weight,
-    #[serde(default)]
     clock: Clock,
     #[serde(with = "serialize::verdict")]
     verdict: Verdict,
-    #[serde(default)]
     evidence: String,
     plan: StoredPlan,
-    #[serde(default)]
     history: History,
     /// What a newer version has stored.
     #[serde(flatten)]

@@ -1,5 +1,7 @@
 //! What holds whatever happens, shown by random histories.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod sim;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What each command does in each state, as `docs/states.md` tells.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod sim;
 
 use std::{env, fmt::Write, fs, path::Path};
@@ -55,6 +57,12 @@ fn states() -> Vec<(&'static str, Sim)> {
         let toml = "on_degraded = 'freeze'\nsteps = [{ weight = '10%' }]";
         degraded(Sim::started(toml))
     };
+    let at_maximum = || {
+        let toml = "maximum_weight = '10%'\nsteps = [{ weight = '10%' }]";
+        let mut sim = Sim::started(toml);
+        sim.run(1);
+        sim
+    };
     vec![
         ("idle", idle()),
         ("starting, a gate waits", starting()),
@@ -62,6 +70,7 @@ fn states() -> Vec<(&'static str, Sim)> {
         ("running, the last step, a gate waits", at_gate()),
         ("paused", then(running(), Command::Pause)),
         ("paused, frozen", frozen()),
+        ("paused, after the last step, the plan's maximum being 10%", at_maximum()),
         ("paused, in the bake", then(baking(), Command::Pause)),
         ("ramping down", degraded(running())),
         ("baking", baking()),

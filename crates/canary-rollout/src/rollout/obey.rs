@@ -33,7 +33,7 @@ impl Rollout {
                 Ok(change.finish())
             }
             Ok(Decision::Already(note)) => Ok(Outcome { note: Some(note), ..Outcome::default() }),
-            Err(_) => Err(self.refusal(command).expect("what is refused has a refusal")),
+            Err(why) => Err(self.refuse(command, why)),
         }
     }
 }

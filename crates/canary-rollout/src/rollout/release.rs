@@ -68,7 +68,7 @@ impl Rollout {
         &mut self,
         now: Timestamp,
         plan: Plan,
-        by: Actor,
+        by: &Actor,
         reason: &str,
     ) -> Result<Outcome, PlanInUse> {
         let phase = self.phase();
