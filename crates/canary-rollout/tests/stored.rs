@@ -1,5 +1,7 @@
 //! Rollouts as they are stored and gone on with, and clocks that do as they like.
 
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
 mod sim;
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
