@@ -1,6 +1,6 @@
 use std::{error, fmt, time::Duration};
 
-use canary_analysis::{Forecast, Role};
+use canary_analysis::{Forecast, Measure, Monitor, Role};
 use canary_core::Weight;
 use serde::Serialize;
 
@@ -122,7 +122,14 @@ impl Plan {
         }
         let proven = failure_rate.and_then(|rate| self.proven(&mut steps, calls_per_second, rate));
         if failure_rate.is_some() && proven.is_none() {
-            warnings.push("the proof that the canary is healthy takes longer than a month".into());
+            let is_watched = failures_of_all_calls(&self.judge_monitors()).is_some();
+            warnings.push(if is_watched {
+                "the proof that the canary is healthy takes longer than a month".to_owned()
+            } else {
+                "no monitor decides by the failures of all calls: when the canary is proven healthy \
+                 is not known"
+                    .to_owned()
+            });
         }
         if let Some(bake) = self.bake() {
             let weight = Weight::from_ppm(Weight::FULL.ppm() - bake.holdback.ppm());
@@ -147,9 +154,7 @@ impl Plan {
     fn proven(&self, steps: &mut [DryStep], calls_per_second: f64, rate: f64) -> Option<Duration> {
         let monitors = self.judge_monitors();
         let deciding = monitors.iter().filter(|monitor| monitor.role() == Role::Decides).count();
-        let is_failures =
-            |measure: &canary_analysis::Measure| *measure == canary_analysis::Measure::Failures;
-        let margins = monitors.iter().find(|it| is_failures(it.measure()))?.margins();
+        let margins = failures_of_all_calls(&monitors)?.margins();
         let mut proven = None;
         for index in 0..steps.len() {
             let is_last = index + 1 == steps.len() && self.maximum_weight() == Weight::FULL;
@@ -174,6 +179,14 @@ impl Plan {
         }
         proven
     }
+}
+
+fn failures_of_all_calls(monitors: &[Monitor]) -> Option<&Monitor> {
+    monitors.iter().find(|monitor| {
+        *monitor.measure() == Measure::Failures
+            && monitor.class().is_none()
+            && monitor.role() == Role::Decides
+    })
 }
 
 impl fmt::Display for DryRun {

@@ -131,7 +131,8 @@ fn a_plan_may_wait_for_proof_in_each_step() {
 #[test]
 fn a_degraded_canary_is_rolled_back_from_wherever_it_is_watched() {
     let gate = "[start]\ngates = ['go']\n[gates.go]\nask = { approval = 'boss' }\n";
-    let at: [(&str, String, fn(&mut Sim)); 6] = [
+    type Place = (&'static str, String, fn(&mut Sim));
+    let places: [Place; 6] = [
         ("a gate before the start", format!("{STORY}{gate}"), |_| {}),
         ("a step", STORY.into(), |sim| sim.run(30)),
         ("the last step", STORY.into(), |sim| {
@@ -150,7 +151,7 @@ fn a_degraded_canary_is_rolled_back_from_wherever_it_is_watched() {
             sim.run(100);
         }),
     ];
-    for (place, toml, go) in at {
+    for (place, toml, go) in places {
         let mut sim = Sim::started(&toml);
         go(&mut sim);
         sim.verdict = Verdict::Degraded;

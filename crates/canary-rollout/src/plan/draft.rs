@@ -18,6 +18,7 @@ use crate::serialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(title = "Plan of a canary rollout", rename = "Plan"))]
+#[cfg_attr(test, schemars(extend("oneOf" = crate::schema::shapes())))]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Draft {
     /// Where this schema is, for editors. It means nothing else.

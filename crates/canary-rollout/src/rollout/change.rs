@@ -90,6 +90,7 @@ impl<'a> Change<'a> {
         if is_changed || rollout.clock.unsaved >= Rollout::SAVE_EVERY {
             rollout.clock.unsaved = Duration::ZERO;
             rollout.generation += 1;
+            rollout.fit();
             actions.push(Action::Save);
         }
         actions.extend(raising);

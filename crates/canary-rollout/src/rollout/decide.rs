@@ -61,12 +61,12 @@ impl Rollout {
     /// Why a command would be refused; none if it would not be.
     #[must_use]
     pub fn refusal(&self, command: &Command) -> Option<Refusal> {
-        self.decide(command).err().map(|why| Refusal {
-            command: command.name(),
-            phase: self.phase(),
-            why,
-            allowed: self.allowed(),
-        })
+        self.decide(command).err().map(|why| self.refuse(command, why))
+    }
+
+    pub(super) fn refuse(&self, command: &Command, why: String) -> Refusal {
+        let (command, phase, allowed) = (command.name(), self.phase(), self.allowed());
+        Refusal { command, phase, why, allowed }
     }
 
     pub(super) fn decide(&self, command: &Command) -> Decided {

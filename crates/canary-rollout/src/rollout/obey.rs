@@ -9,6 +9,7 @@ use crate::{
     command::{Command, Order},
     event::What,
     state::{Cause, Deadline, GateState, Pause, Progress, Stage, State, Warrant},
+    text::{REASON_BYTES, bounded},
     timestamp::Timestamp,
 };
 
@@ -24,6 +25,7 @@ impl Rollout {
     /// that are allowed.
     pub fn command(&mut self, now: Timestamp, order: &Order) -> Answered {
         let Order { command, by, reason } = order;
+        let (by, reason) = (&by.bounded(), &bounded(reason, REASON_BYTES));
         match self.decide(command) {
             Ok(Decision::Obey) => {
                 let mut change = Change::new(self, now);
@@ -31,7 +33,7 @@ impl Rollout {
                 Ok(change.finish())
             }
             Ok(Decision::Already(note)) => Ok(Outcome { note: Some(note), ..Outcome::default() }),
-            Err(_) => Err(self.refusal(command).expect("what is refused has a refusal")),
+            Err(why) => Err(self.refuse(command, why)),
         }
     }
 }

@@ -68,7 +68,7 @@ impl Rollout {
         &mut self,
         now: Timestamp,
         plan: Plan,
-        by: Actor,
+        by: &Actor,
         reason: &str,
     ) -> Result<Outcome, PlanInUse> {
         let phase = self.phase();
@@ -86,7 +86,7 @@ impl Rollout {
         }
         self.plan = plan.into();
         let mut change = Change::new(self, now);
-        change.record(by, What::PlanReplaced, bounded(reason, REASON_BYTES));
+        change.record(by.bounded(), What::PlanReplaced, bounded(reason, REASON_BYTES));
         Ok(change.finish())
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     event::What,
     plan::OnInconclusive,
     state::{Cause, Deadline, GateState, Pause, State},
+    text::{EVIDENCE_BYTES, bounded},
     tick::{Answer, ProbeOutcome, Tick},
     timestamp::Timestamp,
 };
@@ -26,7 +27,7 @@ impl Rollout {
         let passed = passed.min(Self::LONGEST_TICK);
         self.clock.latest = Some(now);
         self.verdict = tick.verdict;
-        self.evidence.clone_from(&tick.evidence);
+        self.evidence = bounded(&tick.evidence, EVIDENCE_BYTES);
         self.pass(now, passed, tick.calls);
 
         let mut change = Change::new(self, now);
@@ -78,7 +79,7 @@ impl Change<'_> {
             return;
         }
         if tick.verdict == Verdict::Degraded {
-            self.degrade(Cause::Degraded { evidence: tick.evidence.clone() });
+            self.degrade(Cause::Degraded { evidence: self.rollout.evidence.clone() });
             return;
         }
         for (probe, outcome) in &tick.probes {
@@ -131,9 +132,9 @@ impl Change<'_> {
         let Some(GateState::Asked { said, .. }) = state else { return };
         match answer {
             Answer::Open => self.open_gate(name, &Actor::Gate(name.to_owned())),
-            Answer::NotYet(why) => *said = crate::text::bounded(why, GATE_BYTES),
+            Answer::NotYet(why) => *said = bounded(why, GATE_BYTES),
             Answer::Refused(why) => {
-                let why = crate::text::bounded(why, GATE_BYTES);
+                let why = bounded(why, GATE_BYTES);
                 self.close_gate(name, Actor::Gate(name.to_owned()), &why);
             }
         }

@@ -1,6 +1,7 @@
 //! A rollout, its data plane and a clock, none of them real.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "it is part of tests")]
 
 use std::time::Duration;
 
