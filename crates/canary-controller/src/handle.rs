@@ -5,11 +5,7 @@ use canary_rollout::{Actor, Command, Event, Order, Outcome, Refusal};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::CanaryHandle;
 
-use crate::{
-    Status,
-    alarm::Alarm,
-    driver::Request,
-};
+use crate::{Status, alarm::Alarm, driver::Request};
 
 /// Controls and observes one rollout, from anywhere in the process.
 ///

@@ -4,7 +4,9 @@ use canary_rollout::Rollout;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::evidence::StoredEvidence;
-use crate::store::{Document, Event, Revision, StateStore, StoreError, StoreKey, Swap, Versioned, Watch};
+use crate::store::{
+    Document, Event, Revision, StateStore, StoreError, StoreKey, Swap, Versioned, Watch,
+};
 
 /// The documents of one canary in the store: the rollout, which replicas share, and the evidence, which
 /// its driver keeps for itself.

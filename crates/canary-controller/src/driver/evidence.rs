@@ -28,7 +28,12 @@ pub(crate) struct StoredEvidence {
 
 impl Evidence {
     /// None yet, about calls that start from now on.
-    pub(crate) fn begin(attempt: u64, plan: &Plan, canary: &CanaryHandle, alarm: &Arc<Alarm>) -> Self {
+    pub(crate) fn begin(
+        attempt: u64,
+        plan: &Plan,
+        canary: &CanaryHandle,
+        alarm: &Arc<Alarm>,
+    ) -> Self {
         Self::new(attempt, plan.judge(), canary, alarm)
     }
 

@@ -13,7 +13,8 @@ use std::{
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Actor, Answer, Command, Event, Order, Outcome, Phase, Plan, ProbeOutcome, Releases, Rollout, Tick,
+    Actor, Answer, Command, Event, Order, Outcome, Phase, Plan, ProbeOutcome, Releases, Rollout,
+    Tick,
 };
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
@@ -24,12 +25,7 @@ use tower_canary::CanaryHandle;
 
 pub(crate) use self::document::Keys;
 use self::{document::Documents, evidence::Evidence, perform::Carried};
-use crate::{
-    Clock, CommandError, Status,
-    alarm::Alarm,
-    effects::Effects,
-    store::StateStore,
-};
+use crate::{Clock, CommandError, Status, alarm::Alarm, effects::Effects, store::StateStore};
 
 /// Runs the rollout of one canary, until it is stopped.
 pub(crate) struct Driver {

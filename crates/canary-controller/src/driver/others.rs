@@ -33,7 +33,7 @@ impl Driver {
         let now = self.clock.now();
         let mut outcomes = vec![rollout.set_releases(now, self.settings.releases.clone())];
         let (plan, by) = (self.settings.plan.clone(), Actor::program(DEPLOYMENT));
-        match rollout.replace_plan(now, plan, by, "the plan of this build") {
+        match rollout.replace_plan(now, plan, &by, "the plan of this build") {
             Ok(outcome) => outcomes.push(outcome),
             Err(in_use) => {
                 tracing::warn!(target: TARGET, canary = %self.canary.name(), "{in_use}");

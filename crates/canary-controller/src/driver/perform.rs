@@ -143,8 +143,7 @@ impl Driver {
             Action::BeginEvidence { salt } => {
                 canary.set_salt(salt);
                 let attempt = self.rollout.attempt();
-                self.evidence =
-                    Evidence::begin(attempt, self.rollout.plan(), &canary, &self.alarm);
+                self.evidence = Evidence::begin(attempt, self.rollout.plan(), &canary, &self.alarm);
                 self.probes.clear();
             }
             Action::BeginStep => self.evidence.begin_step(),

@@ -1,0 +1,113 @@
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use xxhash_rust::xxh64::xxh64;
+
+use crate::store::{Document, Revision, Versioned};
+
+/// What a file holds: a document, and how many writes led to it.
+///
+/// The count alone would be no revision: a person may edit the document, and both begin anew when
+/// the file is deleted. So a revision is the count with a hash of the document.
+pub(super) struct Envelope {
+    count: u64,
+    document: Document,
+}
+
+impl Envelope {
+    /// What replaces this, or nothing.
+    pub(super) fn after(current: Option<&Self>, document: Document) -> Self {
+        Self { count: current.map_or(0, |it| it.count).saturating_add(1), document }
+    }
+
+    /// Reads the text of a file. The error says what is wrong with it.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        let Version { format } = parse(text)?;
+        if format != FORMAT {
+            return Err(format!("it has format {format}, expected {FORMAT}"));
+        }
+        let Stored { count, document, .. } = parse(text)?;
+        let document = Bytes::copy_from_slice(document.get().as_bytes());
+        let document = Document::try_new(document).map_err(|error| error.to_string())?;
+        Ok(Self { count, document })
+    }
+
+    pub(super) fn text(&self) -> Vec<u8> {
+        let Self { count, document } = self;
+        let document = document.as_str();
+        format!("{{\"format\":{FORMAT},\"count\":{count},\"document\":\n{document}\n}}\n").into()
+    }
+
+    pub(super) fn revision(&self) -> Revision {
+        Revision::new(format!("{}-{:016x}", self.count, xxh64(self.document.as_bytes(), 0)))
+    }
+
+    pub(super) fn into_versioned(self) -> Versioned {
+        Versioned { revision: self.revision(), document: self.document }
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
+    serde_json::from_slice(text).map_err(|error| error.to_string())
+}
+
+#[derive(Deserialize)]
+struct Version {
+    format: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stored<'a> {
+    #[serde(rename = "format")]
+    _format: u32,
+    count: u64,
+    #[serde(borrow)]
+    document: &'a RawValue,
+}
+
+const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_comes_back_byte_for_byte() {
+        for json in ["{}", "{\n  \"a\": 1.0,\r\n\t\"b\": \"é\\u00e9\" }"] {
+            let document = Document::try_new(json).unwrap();
+            let text = Envelope::after(None, document.clone()).text();
+            assert_eq!(Envelope::parse(&text).unwrap().document, document);
+        }
+    }
+
+    #[test]
+    fn every_cut_of_a_file_is_noticed() {
+        let text = Envelope::after(None, Document::try_new(r#"{"a":"b"}"#).unwrap()).text();
+        for len in 0..text.len() - 1 {
+            assert!(Envelope::parse(&text[..len]).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn the_same_document_written_again_has_another_revision() {
+        let document = Document::try_new("{}").unwrap();
+        let first = Envelope::after(None, document.clone());
+        assert_ne!(first.revision(), Envelope::after(Some(&first), document).revision());
+    }
+
+    #[test]
+    fn a_document_that_a_person_edited_has_another_revision() {
+        let first = Envelope::after(None, Document::try_new(r#"{"a":1}"#).unwrap());
+        let edited = String::from_utf8(first.text()).unwrap().replace("\"a\":1", "\"a\":2");
+        let edited = Envelope::parse(edited.as_bytes()).unwrap();
+        assert_eq!(edited.count, first.count);
+        assert_ne!(edited.revision(), first.revision());
+    }
+
+    #[test]
+    fn a_file_of_another_format_is_refused_by_its_number() {
+        let refused = Envelope::parse(br#"{"format":2,"documents":[]}"#).err().unwrap();
+        assert_eq!(refused, "it has format 2, expected 1");
+    }
+}

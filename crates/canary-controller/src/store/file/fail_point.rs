@@ -1,0 +1,57 @@
+//! Where the crash tests stop a process, to kill it there.
+//!
+//! With the feature `fail-points`, a process whose environment has `CANARY_STORE_STOP_AT=point:3`
+//! says `stopped` when it comes to that point for the third time, and goes no further on that
+//! thread. Else nothing of this exists.
+
+/// A moment between two effects on the disk.
+#[derive(Clone, Copy)]
+#[cfg_attr(feature = "fail-points", derive(Debug))]
+pub(super) enum Point {
+    Locked,
+    TemporaryCreated,
+    TemporaryHalfWritten,
+    TemporaryWritten,
+    TemporarySynced,
+    Renamed,
+    DirectorySynced,
+    TornEventCut,
+    HistoryRotated,
+    EventHalfWritten,
+    EventWritten,
+    EventSynced,
+}
+
+#[cfg(not(feature = "fail-points"))]
+pub(super) const fn reach(_point: Point) {}
+
+#[cfg(feature = "fail-points")]
+pub(super) fn reach(point: Point) {
+    use std::{
+        env,
+        io::{self, Write},
+        sync::{
+            LazyLock,
+            atomic::{AtomicU64, Ordering},
+        },
+        thread,
+    };
+
+    static STOP: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
+        let stop = env::var("CANARY_STORE_STOP_AT").ok()?;
+        let (name, pass) = stop.split_once(':').expect("it has the form point:pass");
+        Some((name.to_owned(), pass.parse().expect("the pass is a number")))
+    });
+    static PASSES: AtomicU64 = AtomicU64::new(0);
+
+    let Some((name, pass)) = &*STOP else { return };
+    if format!("{point:?}") == *name && PASSES.fetch_add(1, Ordering::Relaxed) + 1 == *pass {
+        let mut out = io::stdout().lock();
+        let said = writeln!(out, "stopped").and_then(|()| out.flush());
+        said.expect("the test listens");
+        drop(out);
+        loop {
+            thread::park();
+        }
+    }
+}

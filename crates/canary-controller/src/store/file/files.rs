@@ -1,0 +1,67 @@
+//! What the standard library leaves to its platforms, and to do by hand.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+
+#[cfg(unix)]
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+
+use super::fail_point::{Point, reach};
+
+/// Options by which files are made that only their owner may read.
+pub(super) fn private() -> OpenOptions {
+    let mut options = File::options();
+    #[cfg(unix)]
+    options.mode(0o600);
+    options
+}
+
+/// Makes a directory, and those above it, unless it is there.
+pub(super) fn make_directory(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    builder.mode(0o700);
+    builder.create(path).map_err(|error| named(path, error))?;
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_directory(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Makes sure that names which were added or changed survive.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    // Elsewhere a directory cannot be opened as a file.
+    if cfg!(unix) {
+        let synced = File::open(path).and_then(|directory| directory.sync_all());
+        synced.map_err(|error| named(path, error))?;
+    }
+    Ok(())
+}
+
+/// Writes it at once, or for the crash tests in two halves.
+pub(super) fn write(file: &mut File, text: &[u8], half_written: Point) -> io::Result<()> {
+    let (first, second) =
+        if cfg!(feature = "fail-points") { text.split_at(text.len() / 2) } else { (text, &[][..]) };
+    file.write_all(first)?;
+    reach(half_written);
+    file.write_all(second)
+}
+
+/// The error with the path it is about, which the system's message lacks.
+pub(super) fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), At { path: path.to_owned(), source: error })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{}", path.display())]
+struct At {
+    path: PathBuf,
+    source: io::Error,
+}

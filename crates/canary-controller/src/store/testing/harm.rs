@@ -1,0 +1,80 @@
+//! What a store must do when it is away, or when something else is stored in it.
+
+use tokio::time::Instant;
+
+use super::{
+    histories::number_event,
+    subject::{Subject, key, next},
+    swaps::{number_document, swap},
+};
+use crate::store::{CALL_DEADLINE, Retry, StoreError, WatchEvent};
+
+/// S8 and S15: while the store is away each call says so in time, and what was called out of reach
+/// was not done.
+///
+/// # Panics
+///
+/// If the store breaks the promise.
+pub async fn a_call_ends_while_the_store_is_away(subject: &dyn Subject) {
+    let (store, key) = (subject.open().await, key("call-ends"));
+    let first = swap(&*store, &key, None, &number_document(1)).await;
+    store.append_event(&key, &number_event(1)).await.unwrap();
+    if !subject.go_away().await.is_done("a_call_ends_while_the_store_is_away") {
+        return;
+    }
+    let begun = Instant::now();
+    let loaded = store.load(&key).await.unwrap_err();
+    assert_eq!(loaded.retry(), Retry::Later, "{loaded}");
+    let listed = store.events(&key, 1).await.unwrap_err();
+    assert_eq!(listed.retry(), Retry::Later, "{listed}");
+    let next = number_document(2);
+    let swapped = store.compare_and_swap(&key, Some(&first.revision), &next).await.unwrap_err();
+    let appended = store.append_event(&key, &number_event(2)).await.unwrap_err();
+    // Four calls, and some patience with a busy machine.
+    assert!(begun.elapsed() < 5 * CALL_DEADLINE, "{:?}", begun.elapsed());
+
+    subject.come_back().await;
+    let store = subject.open().await;
+    if matches!(swapped, StoreError::Unavailable { .. }) {
+        assert_eq!(store.load(&key).await.unwrap(), Some(first));
+    } else {
+        assert_eq!(swapped.retry(), Retry::AfterLoad, "{swapped}");
+    }
+    if matches!(appended, StoreError::Unavailable { .. }) {
+        assert_eq!(store.events(&key, 9).await.unwrap(), [number_event(1)]);
+    } else {
+        assert_eq!(appended.retry(), Retry::AfterLoad, "{appended}");
+    }
+}
+
+/// S14: what is no document is refused, and stays as it is.
+///
+/// # Panics
+///
+/// If the store breaks the promise.
+pub async fn what_is_no_document_is_left_alone(subject: &dyn Subject) {
+    let (store, key) = (subject.open().await, key("no-document"));
+    let first = swap(&*store, &key, None, &number_document(1)).await;
+    let mut watch = store.watch(&key);
+    assert_eq!(next(&mut watch).await, WatchEvent::Value(first.clone()));
+    for bytes in
+        [&b""[..], b"{", b"\0\0\0\0", b"null", b"{\"number\":1", b"\xff\xfe{}", &[b' '; 1 << 16]]
+    {
+        if !subject.corrupt(&key, bytes).await.is_done("what_is_no_document_is_left_alone") {
+            return;
+        }
+        let store = subject.open().await;
+        let loaded = store.load(&key).await.unwrap_err();
+        assert!(matches!(loaded, StoreError::Corrupt { .. }), "{loaded}");
+        for expected in [None, Some(&first.revision)] {
+            let swapped = store.compare_and_swap(&key, expected, &number_document(2)).await;
+            let error = swapped.unwrap_err();
+            assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+            assert_eq!(error.retry(), Retry::Never);
+        }
+        let mut blind = store.watch(&key);
+        assert!(matches!(next(&mut blind).await, WatchEvent::Stale { .. }));
+        assert_eq!(subject.raw(&key).await, bytes, "it is kept");
+    }
+    assert!(matches!(next(&mut watch).await, WatchEvent::Stale { .. }));
+}

@@ -1,0 +1,139 @@
+//! What watches must do.
+
+use tokio::{task::JoinSet, time::Instant};
+
+use super::{
+    subject::{Subject, key, next},
+    swaps::{increment, number, number_document, swap},
+};
+use crate::store::{CALL_DEADLINE, Versioned, WatchEvent};
+
+/// S9: the first event says what there is, and the next what became of it.
+///
+/// # Panics
+///
+/// If the store breaks the promise.
+pub async fn a_watch_begins_with_what_there_is(subject: &dyn Subject) {
+    let (store, key) = (subject.open().await, key("watch-begins"));
+    let mut early = store.watch(&key);
+    assert_eq!(next(&mut early).await, WatchEvent::Absent);
+    let first = swap(&*store, &key, None, &number_document(1)).await;
+    assert_eq!(next(&mut early).await, WatchEvent::Value(first.clone()));
+
+    let mut late = subject.open().await.watch(&key);
+    assert_eq!(next(&mut late).await, WatchEvent::Value(first.clone()));
+    let second = swap(&*store, &key, Some(&first.revision), &number_document(1)).await;
+    for watch in [&mut early, &mut late] {
+        assert_eq!(
+            next(watch).await,
+            WatchEvent::Value(second.clone()),
+            "same bytes, new revision"
+        );
+    }
+}
+
+/// S10: three watches of a number that four tasks increment see it grow, up to the end, and never
+/// twice the same.
+///
+/// # Panics
+///
+/// If the store breaks the promise.
+pub async fn watches_converge(subject: &dyn Subject) {
+    let key = key("watches-converge");
+    let mut watchers = JoinSet::new();
+    for _ in 0..3 {
+        let mut watch = subject.open().await.watch(&key);
+        watchers.spawn(async move {
+            let mut last = 0;
+            let mut is_stale = false;
+            while last < 200 || is_stale {
+                let mut seen = None;
+                match next(&mut watch).await {
+                    WatchEvent::Absent => assert_eq!(last, 0, "it is not deleted"),
+                    WatchEvent::Value(it) => seen = Some(number(&it.document)),
+                    // A real engine may stumble; then what it says again may be the same.
+                    WatchEvent::Stale { why } => {
+                        println!("stale: {why}");
+                        is_stale = true;
+                    }
+                    WatchEvent::Fresh => {
+                        assert!(is_stale, "it was not stale");
+                        let WatchEvent::Value(it) = next(&mut watch).await else { continue };
+                        is_stale = false;
+                        assert!(number(&it.document) >= last, "{last}, then {it:?}");
+                        last = number(&it.document);
+                    }
+                }
+                if let Some(seen) = seen {
+                    assert!(seen > last, "{last}, then {seen}");
+                    last = seen;
+                }
+            }
+            last
+        });
+    }
+    let mut writers = JoinSet::new();
+    for _ in 0..4 {
+        let (store, key) = (subject.open().await, key.clone());
+        writers.spawn(async move { increment(store, &key, 50).await });
+    }
+    writers.join_all().await;
+    assert_eq!(watchers.join_all().await, [200; 3]);
+}
+
+/// S11: a watch goes on when nothing else of its store is left.
+///
+/// # Panics
+///
+/// If the store breaks the promise.
+pub async fn watches_outlive_their_store_handle(subject: &dyn Subject) {
+    let key = key("watch-outlives");
+    let mut watch = subject.open().await.watch(&key);
+    assert_eq!(next(&mut watch).await, WatchEvent::Absent);
+    let stored = swap(&*subject.open().await, &key, None, &number_document(1)).await;
+    assert_eq!(next(&mut watch).await, WatchEvent::Value(stored));
+}
+
+/// S11: a watch says when the store goes away, and when it is back says so, and what there is.
+///
+/// # Panics
+///
+/// If the store breaks the promise.
+pub async fn a_watch_outlives_an_outage(subject: &dyn Subject) {
+    let key = key("watch-outage");
+    let store = subject.open().await;
+    let mut watch = store.watch(&key);
+    assert_eq!(next(&mut watch).await, WatchEvent::Absent);
+    let mut current: Option<Versioned> = None;
+    for round in 0..6 {
+        if !subject.go_away().await.is_done("a_watch_outlives_an_outage") {
+            return;
+        }
+        let WatchEvent::Stale { why } = next(&mut watch).await else { panic!("it is away") };
+        assert!(!why.is_empty(), "it says why");
+        let begun = Instant::now();
+        let mut blind = store.watch(&key);
+        assert!(matches!(next(&mut blind).await, WatchEvent::Stale { .. }), "it is away");
+        assert!(begun.elapsed() < 2 * CALL_DEADLINE, "S9: after {:?}", begun.elapsed());
+
+        subject.come_back().await;
+        if round % 2 == 1 {
+            let writer = subject.open().await;
+            let expected = current.as_ref().map(|it| &it.revision);
+            current = Some(swap(&*writer, &key, expected, &number_document(round)).await);
+        }
+        for watch in [&mut watch, &mut blind] {
+            assert_eq!(next(watch).await, WatchEvent::Fresh);
+            let mut state = next(watch).await;
+            if round % 2 == 1 && state != current_event(current.as_ref()) {
+                // It was read between the return and the write.
+                state = next(watch).await;
+            }
+            assert_eq!(state, current_event(current.as_ref()), "round {round}");
+        }
+    }
+}
+
+fn current_event(current: Option<&Versioned>) -> WatchEvent {
+    current.map_or(WatchEvent::Absent, |it| WatchEvent::Value(it.clone()))
+}

@@ -1,0 +1,88 @@
+//! Both stores of this crate keep what a store promises.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{fs, path::PathBuf, sync::Arc};
+
+use canary_controller::store::{
+    FileStore, MemoryStore, StateStore, StoreKey,
+    testing::{HookFuture, Outcome, Subject},
+};
+use tempfile::TempDir;
+
+#[derive(Debug, Default)]
+struct Memory(MemoryStore);
+
+impl Subject for Memory {
+    fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>> {
+        Box::pin(async { Arc::new(self.0.clone()) as Arc<dyn StateStore> })
+    }
+}
+
+/// A directory that is moved away to play a disk that is unmounted.
+#[derive(Debug)]
+struct Directory(TempDir);
+
+impl Directory {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().join("store")
+    }
+
+    fn away(&self) -> PathBuf {
+        self.0.path().join("away")
+    }
+
+    fn file(&self, key: &StoreKey) -> PathBuf {
+        let name = key.as_str()[1..].replace('/', ".");
+        self.path().join(format!("{name}.json"))
+    }
+}
+
+impl Subject for Directory {
+    fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>> {
+        Box::pin(async {
+            Arc::new(FileStore::open(self.path()).await.unwrap()) as Arc<dyn StateStore>
+        })
+    }
+
+    fn go_away(&self) -> HookFuture<'_, Outcome> {
+        Box::pin(async {
+            fs::rename(self.path(), self.away()).unwrap();
+            // As a disk that is unmounted leaves the place where it was.
+            fs::create_dir(self.path()).unwrap();
+            Outcome::Done
+        })
+    }
+
+    fn come_back(&self) -> HookFuture<'_, ()> {
+        Box::pin(async {
+            fs::remove_dir(self.path()).unwrap();
+            fs::rename(self.away(), self.path()).unwrap();
+        })
+    }
+
+    fn corrupt<'a>(&'a self, key: &'a StoreKey, bytes: &'a [u8]) -> HookFuture<'a, Outcome> {
+        Box::pin(async move {
+            let file = self.file(key);
+            assert!(file.exists(), "{} is where the document is", file.display());
+            fs::write(file, bytes).unwrap();
+            Outcome::Done
+        })
+    }
+
+    fn raw<'a>(&'a self, key: &'a StoreKey) -> HookFuture<'a, Vec<u8>> {
+        Box::pin(async move { fs::read(self.file(key)).unwrap() })
+    }
+}
+
+mod memory {
+    canary_controller::store_conformance!(super::Memory::default());
+}
+
+mod file {
+    canary_controller::store_conformance!(super::Directory::new());
+}
