@@ -94,10 +94,12 @@
 //! |---|---|---|
 //! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
+//! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | serde_json |
+//! | `tokio` | `mirror::Tokio`: a mirror that runs on tokio | tokio |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
 //! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
 //!
-//! Without `tonic`, this crate depends on no async runtime.
+//! Without `tonic` and `tokio`, this crate depends on no async runtime.
 //!
 //! # What it does not do
 //!
@@ -131,6 +133,8 @@ mod unify;
 pub mod axum;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "tonic")]
 mod tonic;
 
