@@ -6,13 +6,14 @@ use std::sync::{
 };
 
 use axum::{Extension, Json, Router, routing::get};
+use canary_tests::{Client, Server};
 use serde_json::json;
 use tower_canary::{
-    Channel, Weight,
-    mirror::{MirrorOptions, Mirrored},
+    Assignment, CanaryLayer, Channel, Weight,
+    mirror::{MirrorLayer, MirrorOptions, Mirrored},
 };
 
-use crate::app::App;
+use crate::app::{App, settled};
 
 /// An answer with a number that is another each time, and a price. It counts the calls by what they are.
 fn version(price: u32, calls: &Arc<Calls>) -> Router {
@@ -94,4 +95,18 @@ async fn stable_is_asked_once_unless_it_is_told_otherwise() {
     let counts = app.settled().await;
     assert_eq!((counts.mismatched, counts.noise.asked), (10, 0), "{counts:?}");
     assert_eq!(calls.seen(), [10, 0, 10]);
+}
+
+/// Else the status of the second copy would differ, and statuses be noise.
+#[tokio::test]
+async fn the_second_copy_is_assigned_as_the_first_was() {
+    let version = || Router::new().route("/", get(async |_: Assignment| "same"));
+    let canary = Router::new().route("/", get(async || "same"));
+    let options = MirrorOptions::new().share(Weight::FULL).noise_share(Weight::FULL);
+    let layer = MirrorLayer::with_options("shop", canary, options);
+    let mirror = layer.handle();
+    let app = version().layer(layer).layer(CanaryLayer::new("shop", version()));
+    Client::http1(&Server::of_router(app)).get("/").await;
+    let counts = settled(&mirror).await;
+    assert_eq!((counts.matched, counts.noise.differed), (1, 0), "{:?}", mirror.fields());
 }

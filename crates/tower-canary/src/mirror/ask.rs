@@ -6,13 +6,14 @@ use std::{
 };
 
 use bytes::Buf;
+use canary_core::Channel;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use tower_service::Service;
 
 use super::{
     compare::Answer, memory::Lease, queue::yield_now, recorded::has_no_body, recording::Recording,
-    state::Mirror,
+    span::Span, state::Mirror,
 };
 use crate::panic::{Panicked, catch, discard};
 
@@ -109,13 +110,16 @@ fn next<D: Buf, E>(frame: Option<Result<Frame<D>, E>>, recording: &mut Recording
 /// Runs what a service does within the mirror's time limit, and stops its panics.
 pub(super) async fn limited<T>(
     mirror: &Mirror,
+    channel: Channel,
     future: impl Future<Output = Result<T, Fault>> + Send,
 ) -> Result<T, Fault> {
     let Ok(mut sleep) = catch(|| mirror.runtime.sleep(mirror.options.time_limit)) else {
         return Err(Fault::Runtime);
     };
     let mut future = Guarded(Some(Box::pin(future)));
+    let span = Span::new(mirror, channel);
     poll_fn(|cx| {
+        let _entered = span.enter();
         match catch(|| future.as_mut().poll(cx)) {
             Ok(Poll::Ready(result)) => return Poll::Ready(result),
             Err(Panicked) => return Poll::Ready(Err(Fault::Panicked)),

@@ -74,7 +74,7 @@ where
             target.prepare(&mut request);
             ask(target.canary(), request, &mirror).await
         };
-        let canary = match limited(&mirror, canary).await {
+        let canary = match limited(&mirror, Channel::Canary, canary).await {
             Ok(canary) => canary,
             Err(fault) => return ticket.end(ending_of(fault)),
         };
@@ -83,7 +83,7 @@ where
                 mirror.tally.noise_asked();
                 let stable = async { ask(stable, request.copy(Channel::Stable), &mirror).await };
                 // That it fails says nothing of the canary.
-                limited(&mirror, stable).await.ok()
+                limited(&mirror, Channel::Stable, stable).await.ok()
             }
             None => None,
         };

@@ -8,6 +8,8 @@ use crate::Assignment;
 /// It is in the extensions of each copied request, so that a handler can leave out what must not happen
 /// twice: `request.extensions().get::<Mirrored>()`, or `Option<Extension<Mirrored>>` in axum. Nobody can
 /// forge it. The header [`Mirrored::HEADER`], which is for services that are called next, anyone can send.
+///
+/// The copy for the canary has no [`Assignment`]: that of the original says that stable serves it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Mirrored {
     channel: Channel,
@@ -27,8 +29,9 @@ impl Mirrored {
 
     pub(super) fn mark(channel: Channel, head: &mut Parts) {
         head.headers.insert(Self::HEADER, HeaderValue::from_static("1"));
-        // It would say that the call is stable's, and keep the caller's call from ending.
-        head.extensions.remove::<Assignment>();
+        if channel == Channel::Canary {
+            head.extensions.remove::<Assignment>();
+        }
         head.extensions.insert(Self { channel });
     }
 }
