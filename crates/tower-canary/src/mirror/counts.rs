@@ -49,6 +49,30 @@ impl MirrorCounts {
     }
 }
 
+#[cfg(feature = "metrics")]
+impl MirrorCounts {
+    /// Adds the counts of `other`.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.copied += other.copied;
+        self.matched += other.matched;
+        self.matched_but_noise += other.matched_but_noise;
+        self.mismatched += other.mismatched;
+        self.not_compared += other.not_compared;
+        self.failed += other.failed;
+        self.panicked += other.panicked;
+        self.timed_out += other.timed_out;
+        for (mine, theirs) in self.dropped.0.iter_mut().zip(other.dropped.0) {
+            *mine += theirs;
+        }
+        self.noise.asked += other.noise.asked;
+        self.noise.compared += other.noise.compared;
+        self.noise.differed += other.noise.differed;
+        for channel in canary_core::Channel::ALL {
+            self.head[channel].merge(&other.head[channel]);
+        }
+    }
+}
+
 /// Copies that came to nothing, by [`DropReason`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Drops([u64; DropReason::ALL.len()]);

@@ -91,6 +91,12 @@ impl MirrorHandle {
         self.mirror.findings().fields.beyond()
     }
 
+    /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
+    #[cfg(feature = "metrics")]
+    pub fn publish_metrics(&self) {
+        crate::metrics::mirror::publish(&self.mirror);
+    }
+
     /// The bytes that all copies hold now.
     #[must_use]
     pub fn memory_used(&self) -> usize {

@@ -60,7 +60,10 @@ impl<C: 'static> MirrorLayer<C> {
         runtime: impl Runtime,
     ) -> Self {
         let target = Arc::new(Target::new(canary, &options));
-        Self { mirror: Arc::new(Mirror::new(valid(name), options, Box::new(runtime))), target }
+        let mirror = Arc::new(Mirror::new(valid(name), options, Box::new(runtime)));
+        #[cfg(feature = "metrics")]
+        crate::metrics::mirror::publish(&mirror);
+        Self { mirror, target }
     }
 }
 

@@ -30,6 +30,8 @@ mod ticket;
 
 #[cfg(feature = "tokio")]
 pub use self::runtime::Tokio;
+#[cfg(feature = "metrics")]
+pub(crate) use self::state::Mirror;
 pub use self::{
     any_body::AnyBody,
     compare::{Answer, ByField, Compare, Comparison, FieldDifference, FieldPath, InvalidFieldPath},
