@@ -98,7 +98,7 @@ fn main() {
     let mut cases = vec![case("plain router".to_owned(), version(), Later::default(), None)];
     for share in [Weight::ZERO, Weight::from_percent(1), Weight::FULL] {
         let later = Later::default();
-        let options = MirrorOptions::new().share(share).queue(BATCH).concurrency(1);
+        let options = MirrorOptions::new().share(share).queue(BATCH as usize).concurrency(1);
         let layer = MirrorLayer::with_runtime("bench", version(), options, later.clone());
         let mirror = Some(layer.handle());
         let around = layer.layer(version());
@@ -123,7 +123,7 @@ fn main() {
                 calls += served - start;
                 work += served.elapsed();
             }
-            let per_call = |time: Duration| time.as_secs_f64() * 1e9 / (BATCH * BATCHES) as f64;
+            let per_call = |time: Duration| time.as_secs_f64() * 1e9 / f64::from(BATCH * BATCHES);
             case.nanos.push(per_call(calls));
             case.work.push(per_call(work));
         }
@@ -156,6 +156,6 @@ fn main() {
 }
 
 const ROUNDS: usize = 9;
-const BATCHES: usize = 500;
+const BATCHES: u32 = 500;
 /// Copies of one batch wait together.
-const BATCH: usize = 100;
+const BATCH: u32 = 100;

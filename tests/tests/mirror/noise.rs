@@ -110,3 +110,16 @@ async fn the_second_copy_is_assigned_as_the_first_was() {
     let counts = settled(&mirror).await;
     assert_eq!((counts.matched, counts.noise.differed), (1, 0), "{:?}", mirror.fields());
 }
+
+#[tokio::test]
+async fn the_first_copies_are_sent_twice_unless_the_share_is_zero() {
+    let calls = Arc::default();
+    let options = MirrorOptions::new().noise_share(Weight::from_ppm(1));
+    let app = App::start_with(version(100, &calls), version(100, &calls), options);
+    for _ in 0..40 {
+        app.client.get("/").await;
+    }
+    let counts = app.settled().await;
+    assert_eq!((counts.matched_but_noise, counts.mismatched), (40, 0), "{counts:?}");
+    assert_eq!(calls.seen(), [40, 20, 40]);
+}

@@ -76,7 +76,8 @@ impl MirrorOptions {
     }
 
     /// The share of the copied calls of which stable is sent a second copy, to learn what differs from
-    /// answer to answer. The default is zero: it costs stable's capacity. It can be
+    /// answer to answer. The default is zero: it costs stable's capacity. With any other, the first twenty
+    /// copies are sent twice, so that what is random is known early. It can be
     /// [changed](super::MirrorHandle::set_noise_share) later.
     pub fn noise_share(mut self, share: Weight) -> Self {
         self.noise_share = share;

@@ -52,7 +52,7 @@ where
         let Some(ticket) = self.mirror.admit(&head) else {
             return MirrorFuture::new(self.stable.call(Request::from_parts(head, body)), None);
         };
-        let second = self.mirror.noise_share.draw().then(|| self.stable.clone());
+        let second = self.mirror.draw_second().then(|| self.stable.clone());
         let target = Arc::clone(&self.target);
         let (request, call) =
             RecordedCall::begin(ticket, Request::from_parts(head, body), target, second);
