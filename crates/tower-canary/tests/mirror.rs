@@ -17,7 +17,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_canary::{
     CanaryLayer, UnifyBody, Weight,
@@ -290,4 +291,50 @@ fn what_is_public_can_be_shared_and_cloned() {
     is_shared::<Comparison>();
     is_shared::<Answer>();
     is_shared::<Mirrored>();
+}
+
+#[test]
+fn a_worker_lets_others_go_first_after_each_copy() {
+    let runtime = ByHand::default();
+    let options = MirrorOptions::new().share(Weight::FULL).concurrency(1).queue(5);
+    let layer = MirrorLayer::with_runtime("shop", Says::new("v1"), options, runtime.clone());
+    let service = layer.layer(Says::new("v1"));
+    (0..5).for_each(|_| assert_eq!(call(&service), "v1"));
+    let mut cx = Context::from_waker(Waker::noop());
+    for matched in 1..=5 {
+        assert!(runtime.tasks.lock().unwrap()[0].as_mut().poll(&mut cx).is_pending());
+        assert_eq!(layer.handle().counts().matched, matched);
+    }
+}
+
+/// HTTP/1 drops a body when it has sent what `content-length` promised, whether it has ended or not.
+#[test]
+fn an_answer_is_whole_when_all_bytes_of_its_length_were_read() {
+    let feed = || {
+        let frames = [Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"four")))];
+        // Unlike a full body, a stream does not foretell its end.
+        Body::of(StreamBody::new(futures_util::stream::iter(frames)))
+    };
+    for (length, matched) in [(Some("4"), 1), (Some("5"), 0), (None, 0)] {
+        let stable = service_fn(move |_: Request<Body>| {
+            let mut response = Response::new(feed());
+            if let Some(length) = length {
+                response.headers_mut().insert("content-length", length.parse().unwrap());
+            }
+            ready(Ok::<_, Infallible>(response))
+        });
+        let runtime = ByHand::default();
+        let (layer, handle) = mirror(Says::new("four"), runtime.clone());
+        let answer = layer.layer(stable).oneshot(Request::new(body("")));
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(answer)) = std::pin::pin!(answer).poll(&mut cx) else { panic!() };
+        let mut answer = answer.into_body();
+        let frame = std::pin::pin!(answer.frame()).poll(&mut cx);
+        assert!(matches!(frame, Poll::Ready(Some(Ok(_)))));
+        drop(answer);
+        runtime.run();
+        let counts = handle.counts();
+        assert_eq!(counts.matched, matched, "{length:?}: {counts:?}");
+        assert_eq!(counts.dropped[DropReason::CallerLeft], 1 - matched, "{length:?}: {counts:?}");
+    }
 }
