@@ -307,6 +307,19 @@ fn a_worker_lets_others_go_first_after_each_copy() {
     }
 }
 
+#[test]
+fn a_difference_tells_the_path_without_its_query() {
+    let runtime = ByHand::default();
+    let (layer, handle) = mirror(Says::new("v2"), runtime.clone());
+    let mut request = Request::new(body(""));
+    *request.uri_mut() = "/search?token=secret".parse().unwrap();
+    let call = layer.layer(Says::new("v1")).oneshot(request);
+    let answer = tokio_test::block_on(call).unwrap();
+    tokio_test::block_on(answer.into_body().collect()).unwrap();
+    runtime.run();
+    assert_eq!(handle.differences()[0].path, "/search");
+}
+
 /// HTTP/1 drops a body when it has sent what `content-length` promised, whether it has ended or not.
 #[test]
 fn an_answer_is_whole_when_all_bytes_of_its_length_were_read() {

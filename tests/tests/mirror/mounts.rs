@@ -8,7 +8,7 @@ use axum::{
 use canary_tests::{Client, Server};
 use tower::Layer;
 use tower_canary::{
-    Assignment, CanaryLayer, Channel, Weight,
+    Assignment, CanaryLayer, Weight,
     axum::AxumBody,
     mirror::{MirrorHandle, MirrorLayer, MirrorOptions},
 };
@@ -92,15 +92,15 @@ async fn around_a_canary_it_copies_the_calls_of_both_channels() {
 #[tokio::test]
 async fn a_copy_does_not_take_itself_for_a_call_of_stable() {
     let channel = async |assignment: Option<Assignment>| {
-        let channel = assignment.map(|assignment| assignment.channel());
-        format!("{:?}", channel.filter(|channel| *channel != Channel::Stable))
+        assignment.map_or("none", |assignment| assignment.channel().as_str())
     };
     let options = MirrorOptions::new().share(Weight::FULL);
     let version = || Router::new().route("/", get(channel));
     let layer = MirrorLayer::with_options("shop", version(), options);
     let mirror = layer.handle();
-    let canary = CanaryLayer::new("shop", version());
-    let app = version().layer(layer).layer(canary);
-    Client::http1(&Server::of_router(app)).get("/").await;
-    assert_eq!(settled(&mirror).await.matched, 1);
+    let app = version().layer(layer).layer(CanaryLayer::new("shop", version()));
+    let server = Server::of_router(app);
+    assert_eq!(Client::http1(&server).get("/").await.body, "stable");
+    assert_eq!(settled(&mirror).await.mismatched, 1);
+    assert!(mirror.differences()[0].canary.ends_with("none"), "{:?}", mirror.differences());
 }

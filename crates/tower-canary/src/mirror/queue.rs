@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{counts::DropReason, runtime::BoxFuture, state::Mirror, ticket::Ticket};
-use crate::panic::{catch, discard};
+use crate::panic::discard;
 
 /// Copies that wait for a worker, and how many workers there are.
 ///
@@ -42,7 +42,8 @@ impl Queue {
 }
 
 impl Mirror {
-    /// Sends a copy as soon as there is a worker for it, or drops it. Never waits for one.
+    /// Sends a copy as soon as there is a worker for it, or drops it. Never waits for one. Panics if the
+    /// runtime does.
     pub(crate) fn submit(self: &Arc<Self>, mut job: Job) {
         job.ticket.set_if_dropped(DropReason::Runtime);
         let mut waiting = self.queue.lock();
@@ -50,9 +51,8 @@ impl Mirror {
             waiting.workers += 1;
             drop(waiting);
             let worker = Worker { mirror: Arc::clone(self), ended: false };
-            let task = Box::pin(worker.work(job));
-            // A task that is not run is dropped, and its copy counted.
-            let _ = catch(|| self.runtime.spawn(task));
+            // A task that is not run is dropped, be it by a panic, and its copy counted.
+            self.runtime.spawn(Box::pin(worker.work(job)));
         } else if waiting.jobs.len() < self.queue.capacity {
             waiting.jobs.push_back(job);
         } else {

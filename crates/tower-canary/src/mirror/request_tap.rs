@@ -36,7 +36,7 @@ pub(super) enum RequestEnd {
     Dropped(DropReason),
 }
 
-/// A copy that is being made. Dropped unended, it is incomplete.
+/// A copy that is being made. Dropped unended, it leaves nothing: the body was not read to its end.
 struct Copy {
     recording: Option<Recording>,
     end: Arc<OnceLock<RequestEnd>>,
@@ -55,12 +55,6 @@ impl Copy {
         if self.recording.take().is_some() {
             let _ = self.end.set(RequestEnd::Dropped(reason));
         }
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        self.drop_as(DropReason::RequestIncomplete);
     }
 }
 
