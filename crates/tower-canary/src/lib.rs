@@ -95,10 +95,12 @@
 //! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
 //! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
+//! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | serde_json |
+//! | `tokio` | `mirror::Tokio`: a mirror that runs on tokio | tokio |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
 //! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
 //!
-//! Without `tonic`, this crate depends on no async runtime.
+//! Without `tonic` and `tokio`, this crate depends on no async runtime.
 //!
 //! # What it does not do
 //!
@@ -137,6 +139,8 @@ mod variables;
 pub mod axum;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "tonic")]
 mod tonic;
 
