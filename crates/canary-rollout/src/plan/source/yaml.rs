@@ -1,0 +1,155 @@
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
+use serde_json::Value;
+
+use super::{Kind, Node, Place, Unreadable, number};
+
+/// Reads YAML 1.2 with its core schema, so that `no` is a text and no flag.
+pub(crate) fn read(text: &str) -> Result<Node, Unreadable> {
+    let mut reader =
+        Reader { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+    loop {
+        let (event, span) = reader.next()?;
+        match event {
+            Event::StreamEnd => {
+                let message = "the text is empty".to_owned();
+                return Err(Unreadable { at: Place { line: 1, column: 1 }, message });
+            }
+            Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
+            first => {
+                let node = reader.node(first, span, 0)?;
+                reader.end()?;
+                return Ok(node);
+            }
+        }
+    }
+}
+
+struct Reader<'a> {
+    events: Parser<'a, saphyr_parser::StrInput<'a>>,
+    anchors: HashMap<usize, Node>,
+    /// What was read so far, aliases included.
+    nodes: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), Unreadable> {
+        match self.events.next() {
+            Some(Ok(next)) => Ok(next),
+            Some(Err(error)) => {
+                let message = format!("no YAML: {}", error.info());
+                Err(Unreadable { at: place(error.marker()), message })
+            }
+            None => Err(Unreadable { at: Place::default(), message: "the text ends".to_owned() }),
+        }
+    }
+
+    fn end(&mut self) -> Result<(), Unreadable> {
+        loop {
+            match self.next()? {
+                (Event::StreamEnd, _) => return Ok(()),
+                (Event::DocumentEnd | Event::Nothing, _) => {}
+                (_, span) => {
+                    let message = "a plan is one document, and here begins another".to_owned();
+                    return Err(Unreadable { at: place(&span.start), message });
+                }
+            }
+        }
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Unreadable> {
+        let at = place(&span.start);
+        self.nodes += 1;
+        if self.nodes > MOST_NODES || depth > DEEPEST {
+            let message = "the text has too many values for a plan".to_owned();
+            return Err(Unreadable { at, message });
+        }
+        let (anchor, kind) = match event {
+            Event::Scalar(text, style, anchor, _) => {
+                let is_plain = style == ScalarStyle::Plain;
+                let value = if is_plain { plain(&text) } else { Value::String(text.into_owned()) };
+                (anchor, Kind::Scalar(value))
+            }
+            Event::SequenceStart(anchor, _) => {
+                let mut items = Vec::new();
+                loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, _) => break,
+                        (event, span) => items.push(self.node(event, span, depth + 1)?),
+                    }
+                }
+                (anchor, Kind::List(items))
+            }
+            Event::MappingStart(anchor, _) => (anchor, Kind::Table(self.fields(depth)?)),
+            Event::Alias(anchor) => {
+                let message = "the alias names no anchor before it".to_owned();
+                let found = self.anchors.get(&anchor).cloned();
+                let found = found.ok_or(Unreadable { at, message })?;
+                self.nodes += count(&found);
+                return Ok(Node { at, ..found });
+            }
+            _ => {
+                let message = "expected a value".to_owned();
+                return Err(Unreadable { at, message });
+            }
+        };
+        let node = Node { at, kind };
+        if anchor > 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn fields(&mut self, depth: usize) -> Result<Vec<(String, Place, Node)>, Unreadable> {
+        let mut fields: Vec<(String, Place, Node)> = Vec::new();
+        loop {
+            let (key, at) = match self.next()? {
+                (Event::MappingEnd, _) => return Ok(fields),
+                (Event::Scalar(key, ..), span) => (key.into_owned(), place(&span.start)),
+                (_, span) => {
+                    let message = "a field's name must be a text".to_owned();
+                    return Err(Unreadable { at: place(&span.start), message });
+                }
+            };
+            if fields.iter().any(|(other, ..)| *other == key) {
+                return Err(Unreadable { at, message: format!("field `{key}` is there twice") });
+            }
+            let (event, span) = self.next()?;
+            let value = self.node(event, span, depth + 1)?;
+            fields.push((key, at, value));
+        }
+    }
+}
+
+fn plain(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ => {
+            let is_number = text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+            let integer = text.parse::<i64>().ok().map(Value::from);
+            let float = || text.parse::<f64>().ok().and_then(number);
+            let value = if is_number { integer.or_else(float) } else { None };
+            value.unwrap_or_else(|| Value::String(text.to_owned()))
+        }
+    }
+}
+
+fn place(marker: &Marker) -> Place {
+    Place { line: marker.line(), column: marker.col() + 1 }
+}
+
+fn count(node: &Node) -> usize {
+    1 + match &node.kind {
+        Kind::Scalar(_) => 0,
+        Kind::List(items) => items.iter().map(count).sum(),
+        Kind::Table(fields) => fields.iter().map(|(_, _, node)| count(node)).sum(),
+    }
+}
+
+/// Aliases of aliases grow without bounds; no plan has so many values.
+const MOST_NODES: usize = 20_000;
+
+const DEEPEST: usize = 32;

@@ -1,0 +1,106 @@
+//! Durations as people write them: "5m", "1h30m", "500ms".
+
+use std::{fmt, time::Duration};
+
+/// Reads a duration: numbers with a unit (ms, s, m, h, d), the larger units first.
+pub(crate) fn parse(text: &str) -> Result<Duration, String> {
+    let fail = || {
+        format!("duration {text:?}: expected numbers with units (ms, s, m, h, d), such as \"5m\"")
+    };
+    let mut rest = text.trim();
+    let mut sum = Duration::ZERO;
+    let mut last_unit = u64::MAX;
+    if rest.is_empty() {
+        return Err(fail());
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(fail)?;
+        let (number, after) = rest.split_at(digits);
+        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(fail)?;
+        let number: u64 = number.parse().map_err(|_| fail())?;
+        if *millis >= last_unit {
+            return Err(fail());
+        }
+        let part = number.checked_mul(*millis).ok_or_else(fail)?;
+        sum = sum.checked_add(Duration::from_millis(part)).ok_or_else(fail)?;
+        last_unit = *millis;
+        rest = after.trim_start();
+    }
+    if sum > LONGEST {
+        return Err(format!("duration {text:?} is above 366d"));
+    }
+    Ok(sum)
+}
+
+/// Prints as [`parse`] reads, without a part that is zero.
+pub(crate) struct Span(pub(crate) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX);
+        let mut text = String::new();
+        for (unit, millis) in UNITS {
+            if rest >= millis {
+                text += &format!("{}{unit}", rest / millis);
+                rest %= millis;
+            }
+        }
+        f.pad(if text.is_empty() { "0s" } else { &text })
+    }
+}
+
+/// To the second, for sentences.
+pub(crate) fn rough(duration: Duration) -> Span {
+    Span(Duration::from_secs(duration.as_secs()))
+}
+
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (text, millis) in [
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1h 30m", 5_400_000),
+            ("500ms", 500),
+            ("0s", 0),
+            ("2d", 172_800_000),
+        ] {
+            assert_eq!(parse(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_duration_is_refused_with_its_text() {
+        for text in
+            ["", "5", "m", "5 minutes", "5m5", "5m1h", "5m5m", "-5m", "1.5h", "367d", "9e9d"]
+        {
+            assert!(parse(text).unwrap_err().contains(&format!("{text:?}")), "{text}");
+        }
+        assert!(parse("99999999999999999999d").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_duration_is_read_as_it_is_written(millis in 0..31_536_000_000_u64) {
+            let duration = Duration::from_millis(millis);
+            prop_assert_eq!(parse(&Span(duration).to_string()), Ok(duration));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,12}") {
+            let _ = parse(&text);
+        }
+    }
+}
