@@ -126,6 +126,30 @@ where
     }
 }
 
+/// For policies that are put together at run time.
+///
+/// ```
+/// use http::HeaderName;
+/// use tower_canary::select::{Forced, Secret, Select, Sticky};
+///
+/// # let secret_in_configuration: Option<&str> = None;
+/// let mut policy: Box<dyn Select> = Box::new(Sticky::by_cookie("session"));
+/// if let Some(secret) = secret_in_configuration {
+///     let name = HeaderName::from_static("x-canary-force");
+///     policy = Box::new(Forced::by_header(name, Secret::try_new(secret)?).or(policy));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Select for Box<dyn Select> {
+    fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
+        (**self).select(request)
+    }
+
+    fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
+        (**self).strip(headers, canary);
+    }
+}
+
 /// Two policies of which the first match wins, made by [`Select::or`].
 #[derive(Clone, Debug)]
 pub struct Or<A, B> {
