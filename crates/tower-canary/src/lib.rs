@@ -96,7 +96,8 @@
 //! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
-//! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing` | a span for every call (target `tower_canary::call::stable` or `::canary`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing-subscriber` | the module `logs`: a filter by channel, for a log of the canary's own | `tracing`, tracing-subscriber |
 //!
 //! Without `tonic`, this crate depends on no async runtime.
 //!
@@ -118,6 +119,8 @@ mod handle;
 mod keys;
 mod layer;
 mod lifeline;
+#[cfg(feature = "tracing-subscriber")]
+pub mod logs;
 mod options;
 mod panic;
 mod propagate;
