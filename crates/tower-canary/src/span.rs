@@ -25,6 +25,8 @@ mod imp {
         }
 
         pub(crate) fn new(call: &Call) -> Self {
+            let release = Some(call.config().release(call.channel()));
+            let release = release.filter(|release| !release.is_empty());
             // A target is a part of the code, so there are two spans.
             macro_rules! span_of {
                 ($channel:ident) => {
@@ -34,7 +36,7 @@ mod imp {
                         canary = call.config().name.as_str(),
                         channel = call.channel().as_str(),
                         reason = call.reason().as_str(),
-                        release = call.config().release(call.channel()),
+                        release,
                     )
                 };
             }
