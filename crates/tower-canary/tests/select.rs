@@ -450,6 +450,21 @@ mod issued {
         let _ = IssuedCookie::new("my id");
     }
 
+    #[tokio::test]
+    async fn a_name_that_browsers_take_over_https_only_makes_a_secure_cookie() {
+        for name in ["__Host-id", "__secure-id"] {
+            let answer = shop(IssuedCookie::new(name)).call(get("/", &[])).await;
+            let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap();
+            assert!(cookie.contains("; Secure") && cookie.contains("Path=/"), "{cookie}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the shortest life is a second")]
+    fn a_life_that_deletes_the_cookie_is_refused() {
+        let _ = IssuedCookie::new("id").max_age(Duration::from_millis(999));
+    }
+
     #[test]
     #[should_panic(expected = "the longest life is a year")]
     fn a_life_that_browsers_do_not_grant_is_refused() {
