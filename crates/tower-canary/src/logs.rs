@@ -40,7 +40,11 @@
 //! A filter for the whole subscriber that turns off the target `tower_canary` turns off the spans: let
 //! `tower_canary::call=info` through. And tracing-subscriber does not see through a span that one layer's
 //! own filter turned off while another layer has it: if a task is instrumented with a `debug` span only,
-//! what it logs is missing from a file whose filter ends at `info`.
+//! what it logs is missing from a file whose filter ends at `info`. The span events of `fmt`, such as
+//! `FmtSpan::CLOSE`, are told apart for the spans of calls only: those of all other spans are in both files.
+//!
+//! Put the layers of files before one that colors a terminal: layers of `fmt` share the text of a span's
+//! fields, and whichever comes first writes it.
 
 use std::fmt;
 

@@ -132,6 +132,30 @@ async fn a_call_that_spilled_is_stables_from_then_on() {
 }
 
 #[tokio::test]
+async fn what_is_logged_around_a_call_is_in_neither_log_and_its_span_tells_what_it_was_about() {
+    LazyLock::force(&LOGS);
+    let respond = service_fn(|_: Request<()>| async {
+        tracing::info!("handler");
+        Ok::<_, Infallible>(Response::new(String::new()))
+    });
+    let layer = CanaryLayer::new("around", respond);
+    let call = async {
+        tracing::info!("before");
+        layer.layer(respond).oneshot(Request::new(())).await.unwrap();
+        tracing::info!("after");
+    };
+    call.instrument(tracing::info_span!("around", canary = "around", id = 7)).await;
+
+    let is_event = |line: &&String| !line.contains("close time.busy");
+    let lines = lines_of("around");
+    let [handler] = &lines.stable.iter().filter(is_event).collect::<Vec<_>>()[..] else {
+        panic!("{lines:#?}")
+    };
+    assert!(handler.contains(r#"around{canary="around" id=7}:call{"#), "{handler}");
+    assert_eq!(lines.canary.iter().filter(is_event).count(), 0, "{lines:#?}");
+}
+
+#[tokio::test]
 async fn what_an_outer_layer_logs_of_a_call_is_told_apart_by_its_own_fields() {
     LazyLock::force(&LOGS);
     let respond =
