@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use axum::body::Body;
-use canary_tests::{Client, connect_http2, patience::soon, settled};
+use canary_tests::{Client, Server, connect_http2, deployment::Releases, patience::soon, settled};
 use http::{HeaderName, HeaderValue, Request, header::COOKIE};
+use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tower_canary::{
-    Reason,
+    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Reason,
+    axum::RouterExt as _,
     select::{Forced, Propagated, Select, Sticky},
 };
 
@@ -158,7 +160,7 @@ async fn a_request_with_every_kind_of_bad_cookie_header_and_baggage_is_answered_
         check_what_the_handler_saw(what, body);
         answered += 1;
     }
-    check_the_counts(&shop, answered).await;
+    check_the_counts(&shop.handle, answered).await;
 }
 
 #[tokio::test]
@@ -189,7 +191,41 @@ async fn a_request_with_every_kind_of_bad_cookie_header_and_baggage_is_answered_
         check_what_the_handler_saw(what, &body);
         answered += 1;
     }
-    check_the_counts(&shop, answered).await;
+    check_the_counts(&shop.handle, answered).await;
+}
+
+#[tokio::test]
+async fn a_grpc_call_with_every_kind_of_bad_metadata_is_answered() {
+    let releases = Releases::new();
+    let options = CanaryOptions::new().select(policy());
+    let layer = CanaryLayer::with_options("shop", releases.router(Channel::Canary), options);
+    let handle = layer.handle();
+    handle.set_weight(HALF).unwrap();
+    let server = Server::of_router(releases.router(Channel::Stable).canary(layer));
+    let (sender, _connection) = connect_http2(&server).await;
+    let mut answered = 0;
+    for Bad { what, headers, reason: _ } in bad_requests() {
+        let url = format!("http://{}/canary.tests.Echo/Unary", server.address());
+        let mut request = Request::post(url)
+            .header("content-type", "application/grpc")
+            .header("te", "trailers")
+            // An empty message: not compressed, four bytes of length.
+            .body(Body::from(vec![0; 5]))
+            .unwrap();
+        for (name, value) in headers {
+            request.headers_mut().append(name, HeaderValue::from_bytes(&value).unwrap());
+        }
+        let mut sender = sender.clone();
+        let answer = soon(async {
+            sender.ready().await.unwrap();
+            sender.send_request(request).await.unwrap().into_body().collect().await.unwrap()
+        })
+        .await;
+        let trailers = answer.trailers().unwrap_or_else(|| panic!("{what}: no trailers"));
+        assert_eq!(trailers["grpc-status"], "0", "{what}");
+        answered += 1;
+    }
+    check_the_counts(&handle, answered).await;
 }
 
 /// The server refuses these itself, before any layer. It must go on serving.
@@ -237,8 +273,8 @@ fn check_what_the_handler_saw(what: &str, body: &str) {
     }
 }
 
-async fn check_the_counts(shop: &Shop, answered: u64) {
-    let counts = settled(&shop.handle).await;
+async fn check_the_counts(handle: &CanaryHandle, answered: u64) {
+    let counts = settled(handle).await;
     let all =
         [counts.evidence.stable, counts.evidence.canary, counts.aside.stable, counts.aside.canary];
     assert_eq!(all.iter().map(|counts| counts.success).sum::<u64>(), answered);
