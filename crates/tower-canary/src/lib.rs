@@ -98,7 +98,8 @@
 //! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | serde_json |
 //! | `tokio` | `mirror::Tokio`: a mirror that runs on tokio | tokio |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
-//! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing` | a span for every call (target `tower_canary::call::stable` or `::canary`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing-subscriber` | the module `logs`: a filter by channel, for a log of the canary's own | `tracing`, tracing-subscriber |
 //!
 //! Without `tonic` and `tokio`, this crate depends on no async runtime.
 //!
@@ -120,6 +121,8 @@ mod handle;
 mod keys;
 mod layer;
 mod lifeline;
+#[cfg(feature = "tracing-subscriber")]
+pub mod logs;
 mod options;
 mod panic;
 mod propagate;
