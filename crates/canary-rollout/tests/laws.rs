@@ -315,6 +315,9 @@ proptest! {
         for input in &inputs {
             let before = witness.rollout.clone();
             let _ = witness.apply(input);
+            if before.phase() == Phase::RampingDown {
+                prop_assert!(witness.rollout.weight() <= before.weight());
+            }
             if let Input::Tick { verdict: Verdict::Degraded, .. } = input {
                 prop_assert!(witness.rollout.weight() <= before.weight());
                 prop_assert_eq!(rank(witness.rollout.phase()) / 2, rank(before.phase()) / 2);

@@ -182,6 +182,24 @@ fn a_clock_that_jumps_back_by_a_day_costs_a_steps_time_at_most() {
 }
 
 #[test]
+fn a_ramp_goes_down_only_whatever_the_clock_does() {
+    let mut sim =
+        Sim::started(&format!("on_degraded = {{ ramp_down = {{ over = '100s' }} }}\n{PLAN}"));
+    sim.run(70);
+    sim.verdict = Verdict::Degraded;
+    sim.tick();
+    assert_eq!(sim.weight, percent("9%"));
+    sim.now = sim.now + Duration::from_secs(45);
+    sim.tick();
+    assert_eq!(sim.weight, percent("5%"), "a clock that jumps ahead brings calls back sooner");
+    sim.now = "2026-11-24T09:00:00Z".parse().unwrap();
+    sim.run(20);
+    assert_eq!(sim.weight, percent("5%"), "one that jumps back gives none to the canary");
+    sim.run(80);
+    assert_eq!(sim.rollout.phase(), Phase::RolledBack);
+}
+
+#[test]
 fn replicas_whose_clocks_differ_do_not_shorten_a_step() {
     let mut sim = Sim::started(PLAN);
     let begun = sim.now;

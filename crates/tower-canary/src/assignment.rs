@@ -54,6 +54,12 @@ impl Assignment {
         Self { tally, channel, reason, upgrade }
     }
 
+    /// What the handler of a copy of the call, on this channel, is to see.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn copied_to(&self, channel: Channel) -> Self {
+        Self::new(self.tally.clone(), channel, self.reason, None)
+    }
+
     /// The channel that serves the call.
     #[must_use]
     pub const fn channel(&self) -> Channel {

@@ -104,6 +104,7 @@ impl Call {
         self.channel
     }
 
+    #[cfg(feature = "tracing")]
     pub(crate) const fn reason(&self) -> Reason {
         self.reason
     }

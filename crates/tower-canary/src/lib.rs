@@ -95,10 +95,13 @@
 //! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
 //! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
+//! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | serde_json |
+//! | `tokio` | `mirror::Tokio`: a mirror that runs on tokio | tokio |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
-//! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing` | a span for every call (target `tower_canary::call::stable` or `::canary`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing-subscriber` | the module `logs`: a filter by channel, for a log of the canary's own | `tracing`, tracing-subscriber |
 //!
-//! Without `tonic`, this crate depends on no async runtime.
+//! Without `tonic` and `tokio`, this crate depends on no async runtime.
 //!
 //! # What it does not do
 //!
@@ -118,6 +121,8 @@ mod handle;
 mod keys;
 mod layer;
 mod lifeline;
+#[cfg(feature = "tracing-subscriber")]
+pub mod logs;
 mod options;
 mod panic;
 mod propagate;
@@ -137,6 +142,8 @@ mod variables;
 pub mod axum;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "tonic")]
 mod tonic;
 

@@ -13,25 +13,63 @@ use crate::{Assignment, select::add_to_baggage};
 ///
 /// It goes around the client: one of hyper's, a channel of tonic's, anything that takes
 /// `http::Request`s. The services called honor the decision by the policy
-/// [`Propagated`](crate::select::Propagated). The decision is the [`Assignment`] in the extensions of the
-/// outgoing request; a request without one is passed on as it is.
+/// [`Propagated`](crate::select::Propagated).
+///
+/// The decision is the [`Assignment`] in the extensions of the outgoing request, where the handler has to
+/// put it. A request without one is passed on as it is, and the service called decides for itself. A
+/// proxy that passes on the request it got, extensions and all, has nothing to do.
 ///
 /// ```
-/// use http::Request;
-/// use tower::{ServiceBuilder, service_fn};
-/// use tower_canary::{Assignment, PropagateLayer};
+/// use http::{Request, Response};
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+/// use tower_canary::{Assignment, CanaryLayer, PropagateLayer};
 ///
-/// # let client = service_fn(|_: Request<String>| async {
-/// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
-/// # });
-/// let client = ServiceBuilder::new().layer(PropagateLayer).service(client);
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// // Stands for a client and the service that it calls, which answers with the headers it saw.
+/// let client = PropagateLayer.layer(service_fn(|request: Request<()>| async move {
+///     let mut response = Response::new(String::new());
+///     *response.headers_mut() = request.headers().clone();
+///     Ok::<_, BoxError>(response)
+/// }));
+/// let handler = service_fn(move |request: Request<()>| {
+///     let client = client.clone();
+///     async move {
+///         let mut outgoing = Request::new(());
+///         if let Some(assignment) = request.extensions().get::<Assignment>() {
+///             outgoing.extensions_mut().insert(assignment.clone());
+///         }
+///         client.oneshot(outgoing).await
+///     }
+/// });
 ///
-/// fn outgoing(assignment: Assignment) -> Request<String> {
-///     let mut request = Request::new(String::new());
-///     request.extensions_mut().insert(assignment);
-///     request
+/// let layer = CanaryLayer::new("shop", handler.clone());
+/// layer.handle().promote()?;
+/// let answer = layer.layer(handler).oneshot(Request::new(())).await?;
+/// assert_eq!(answer.headers()["baggage"], "canary.shop=canary");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// With tonic it is the same: handlers find the [`Assignment`] in the extensions of the `tonic::Request`,
+/// and a generated client passes on those of the request that it is given.
+///
+/// ```
+/// # #[cfg(feature = "tonic")]
+/// # fn example() {
+/// use tower_canary::Assignment;
+///
+/// // let client = StockClient::new(PropagateLayer.layer(channel));
+/// // client.reserve(next(&request, ReserveRequest { .. })).await
+/// fn next<T, U>(incoming: &tonic::Request<T>, message: U) -> tonic::Request<U> {
+///     let mut outgoing = tonic::Request::new(message);
+///     if let Some(assignment) = incoming.extensions().get::<Assignment>() {
+///         outgoing.extensions_mut().insert(assignment.clone());
+///     }
+///     outgoing
 /// }
-/// # let _ = (client, outgoing);
+/// # let _ = next::<(), ()>;
+/// # }
 /// ```
 ///
 /// For clients that are no services of `http::Request`, such as reqwest's, there is

@@ -228,6 +228,41 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Whatever baggage a request has, the decision gets through it, and what others wrote stays.
+    #[test]
+    fn a_decision_gets_through_any_baggage(
+        values in prop::collection::vec(header_bytes(), 0..6),
+        is_canary: bool,
+    ) {
+        let channel = if is_canary { Channel::Canary } else { Channel::Stable };
+        let here = Shop::new(move |_: &Incoming<'_>| Some(Selection::always(channel)), HALF);
+        let sent = tokio_test::block_on(here.call(get("/", &[]))).assignment.unwrap();
+        let baggage = HeaderName::from_static("baggage");
+        let mut request = Request::new(());
+        for value in &values {
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                request.headers_mut().append(&baggage, value);
+            }
+        }
+        let members = |headers: &HeaderMap| -> Vec<Vec<u8>> {
+            let values = headers.get_all(&baggage).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+            values
+                .map(|member| member.trim_ascii().to_vec())
+                .filter(|member| !member.is_empty() && !member.starts_with(b"canary.shop"))
+                .collect()
+        };
+        let others = members(request.headers());
+        sent.propagate(request.headers_mut());
+
+        let there = Shop::new(Propagated::from_callers(|_| true), HALF);
+        let answer = tokio_test::block_on(there.call(request));
+        let assignment = answer.assignment.unwrap();
+        prop_assert_eq!((assignment.channel(), assignment.reason()), (channel, Reason::Propagated));
+        prop_assert_eq!(members(&answer.headers), others);
+    }
+}
+
 /// Arbitrary bytes, and what looks like something.
 fn header_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
@@ -413,6 +448,21 @@ mod issued {
     #[should_panic(expected = "the name of a cookie is letters")]
     fn a_name_that_no_cookie_can_have_is_refused() {
         let _ = IssuedCookie::new("my id");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_browsers_take_over_https_only_makes_a_secure_cookie() {
+        for name in ["__Host-id", "__secure-id"] {
+            let answer = shop(IssuedCookie::new(name)).call(get("/", &[])).await;
+            let cookie = answer.headers[header::SET_COOKIE].to_str().unwrap();
+            assert!(cookie.contains("; Secure") && cookie.contains("Path=/"), "{cookie}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the shortest life is a second")]
+    fn a_life_that_deletes_the_cookie_is_refused() {
+        let _ = IssuedCookie::new("id").max_age(Duration::from_millis(999));
     }
 
     #[test]

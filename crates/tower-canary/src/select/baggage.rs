@@ -30,29 +30,40 @@ use crate::select::{Incoming, Select, Selection};
 /// ```
 #[must_use]
 pub struct Propagated {
-    trusts: Box<dyn Fn(&Incoming<'_>) -> bool + Send + Sync>,
+    trusts: Option<Box<Trusts>>,
 }
+
+type Trusts = dyn Fn(&Incoming<'_>) -> bool + Send + Sync;
 
 impl Propagated {
     /// Believes the callers that the check admits.
+    ///
+    /// Members of other canaries stay: this service may be between two that share one.
     pub fn from_callers(trusts: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Self { trusts: Box::new(trusts) }
+        Self { trusts: Some(Box::new(trusts)) }
     }
 
-    /// Believes nobody: the policy of a service at the edge, which removes what outsiders wrote.
-    pub fn from_nobody() -> Self {
-        Self::from_callers(|_| false)
+    /// Believes nobody: the policy of a service at the edge.
+    ///
+    /// The members of all canaries are removed, because services further on may have others, and believe
+    /// this service, which may pass on what baggage it got.
+    pub const fn from_nobody() -> Self {
+        Self { trusts: None }
     }
 }
 
 impl Select for Propagated {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
+        let trusts = self.trusts.as_ref()?;
         let channel = find(request.headers(), request.canary())?;
-        (self.trusts)(request).then(|| Selection::propagated(channel))
+        trusts(request).then(|| Selection::propagated(channel))
     }
 
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
-        remove(headers, canary);
+        match self.trusts {
+            Some(_) => remove(headers, |member| value_of(member, canary).is_some()),
+            None => remove(headers, |member| member.starts_with(PREFIX.as_bytes())),
+        }
     }
 }
 
@@ -65,7 +76,7 @@ impl fmt::Debug for Propagated {
 /// Adds the decision to what a request already carries. It goes first, since a receiver may stop reading
 /// after 64 members.
 pub(crate) fn add(headers: &mut HeaderMap, canary: &CanaryName, channel: Channel) {
-    remove(headers, canary);
+    remove(headers, |member| value_of(member, canary).is_some());
     let Ok(member) = HeaderValue::try_from(format!("{PREFIX}{canary}={channel}")) else {
         return;
     };
@@ -82,9 +93,8 @@ fn find(headers: &HeaderMap, canary: &CanaryName) -> Option<Channel> {
     Channel::ALL.into_iter().find(|channel| channel.as_str().as_bytes() == member)
 }
 
-fn remove(headers: &mut HeaderMap, canary: &CanaryName) {
-    let is_ours = |member: &[u8]| value_of(member, canary).is_some();
-    let has_ours = |value: &HeaderValue| split(value).any(is_ours);
+fn remove(headers: &mut HeaderMap, is_ours: impl Fn(&[u8]) -> bool) {
+    let has_ours = |value: &HeaderValue| split(value).any(&is_ours);
     if !headers.get_all(&BAGGAGE).iter().any(has_ours) {
         return;
     }
@@ -173,7 +183,21 @@ mod tests {
         add(&mut headers, &shop(), Channel::Canary);
         let values: Vec<_> = headers.get_all(BAGGAGE).iter().cloned().collect();
         assert_eq!(values, ["canary.shop=canary", "a=b,c=d"]);
-        remove(&mut headers, &shop());
+        Propagated::from_callers(|_| true).strip(&mut headers, &shop());
         assert_eq!(headers[BAGGAGE], "a=b,c=d");
+    }
+
+    #[test]
+    fn at_the_edge_nobody_can_write_the_members_of_canaries_further_on() {
+        let sent = ["a=b,canary.shop=canary,canary.stock=canary", "canary.stock=stable"];
+        let mut inside = headers(&sent);
+        Propagated::from_callers(|_| true).strip(&mut inside, &shop());
+        let values: Vec<_> = inside.get_all(BAGGAGE).iter().collect();
+        assert_eq!(values, ["a=b,canary.stock=canary", "canary.stock=stable"]);
+
+        let mut edge = headers(&sent);
+        Propagated::from_nobody().strip(&mut edge, &shop());
+        let values: Vec<_> = edge.get_all(BAGGAGE).iter().collect();
+        assert_eq!(values, ["a=b"]);
     }
 }

@@ -12,7 +12,8 @@ use crate::select::{Incoming, Secret, Selection};
 /// `SameSite=Lax`, valid for the whole site and for thirty days, unless you say otherwise.
 ///
 /// A response that sets it is kept out of shared caches (`cache-control: private`). Callers that keep no
-/// cookies, most gRPC clients among them, get a new identity with each call.
+/// cookies, most gRPC clients among them, get a new identity with each call. Calls that a client makes at
+/// once, before it has the cookie, get one each, and the client keeps the last.
 ///
 /// ```
 /// use std::time::Duration;
@@ -38,7 +39,8 @@ pub struct IssuedCookie {
 }
 
 impl IssuedCookie {
-    /// A cookie of this name.
+    /// A cookie of this name. One that begins with `__Host-` or `__Secure-` is [secure](Self::secure), since
+    /// browsers refuse it otherwise.
     ///
     /// # Panics
     ///
@@ -50,8 +52,11 @@ impl IssuedCookie {
             !name.is_empty() && name.bytes().all(is_token),
             "the name of a cookie is letters, digits and !#$%&'*+-.^_`|~, but here it is {name:?}"
         );
+        let lower = name.to_ascii_lowercase();
+        let is_secure = lower.starts_with("__host-") || lower.starts_with("__secure-");
         let template = Cookie::build((name, ""))
             .http_only(true)
+            .secure(is_secure)
             .same_site(SameSite::Lax)
             .path("/")
             .max_age(time::Duration::days(30))
@@ -77,12 +82,17 @@ impl IssuedCookie {
         self.secure()
     }
 
-    /// How long browsers keep it, up to a year.
+    /// How long browsers keep it: from a second up to a year.
     ///
     /// # Panics
     ///
-    /// If it is longer than a year, which browsers do not grant.
+    /// If it is shorter than a second, which deletes a cookie, or longer than a year, which browsers do
+    /// not grant.
     pub fn max_age(mut self, max_age: Duration) -> Self {
+        assert!(
+            max_age >= Duration::from_secs(1),
+            "browsers keep no cookie for {max_age:?}: the shortest life is a second"
+        );
         assert!(
             max_age <= Duration::from_secs(365 * 24 * 60 * 60),
             "browsers keep no cookie for {max_age:?}: the longest life is a year"

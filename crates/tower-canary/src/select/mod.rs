@@ -43,6 +43,20 @@
 //! # let _ = options;
 //! ```
 //!
+//! # Which to take
+//!
+//! | who should get it | policy |
+//! |---|---|
+//! | the team first, while nobody else does | [`Forced`], with a secret |
+//! | each user all of the time, or not at all | [`Sticky`], by the user's id or a cookie of yours |
+//! | so should visitors of whom nothing is known | [`Sticky`] with a cookie that the layer issues, an `IssuedCookie` (feature `cookie`) |
+//! | one office, one tenant, one kind of client | [`Condition`]`..always()` |
+//! | everything but payments | [`Condition`]`..never()` |
+//! | whole call chains, through several services | [`Propagated`] there, and a [`PropagateLayer`](crate::PropagateLayer) around the clients here |
+//! | whoever your code says | a closure |
+//!
+//! The example `who-gets-it` has most of them, to be tried with curl.
+//!
 //! # What the weight, a rollback and a halt mean for each
 //!
 //! | the policy says | weight 0, rolled back | weight in between | weight 100 %, promoted | halted |
@@ -123,6 +137,30 @@ where
 {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
         self(request)
+    }
+}
+
+/// For policies that are put together at run time.
+///
+/// ```
+/// use http::HeaderName;
+/// use tower_canary::select::{Forced, Secret, Select, Sticky};
+///
+/// # let secret_in_configuration: Option<&str> = None;
+/// let mut policy: Box<dyn Select> = Box::new(Sticky::by_cookie("session"));
+/// if let Some(secret) = secret_in_configuration {
+///     let name = HeaderName::from_static("x-canary-force");
+///     policy = Box::new(Forced::by_header(name, Secret::try_new(secret)?).or(policy));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Select for Box<dyn Select> {
+    fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
+        (**self).select(request)
+    }
+
+    fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
+        (**self).strip(headers, canary);
     }
 }
 
