@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::Parser;
 use tower_canary::Weight;
@@ -16,6 +16,14 @@ pub(crate) struct Options {
     /// The share of calls that version 2 gets
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub(crate) weight: Weight,
+
+    /// Raise the weight by a plan instead, from zero until version 2 is promoted or taken back
+    #[arg(long, value_name = "FILE", conflicts_with = "weight")]
+    pub(crate) plan: Option<PathBuf>,
+
+    /// Keep the state of the rollout in this directory, so that a restart goes on with it
+    #[arg(long, value_name = "DIRECTORY", requires = "plan")]
+    pub(crate) state: Option<PathBuf>,
 
     /// The share of its calls that version 2 fails
     #[arg(long, default_value = "0%", value_name = "PERCENT")]
@@ -39,6 +47,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// The share of calls that version 2 gets at first.
+    pub(crate) fn first_weight(&self) -> Weight {
+        if self.plan.is_some() { Weight::ZERO } else { self.weight }
+    }
+
     pub(crate) fn stop_after(&self) -> Option<Duration> {
         self.seconds.map(Duration::from_secs)
     }

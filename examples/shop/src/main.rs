@@ -10,6 +10,7 @@ mod live;
 mod load;
 mod logs;
 mod report;
+mod rollout;
 mod serve;
 mod v1;
 mod v2;
@@ -19,14 +20,14 @@ mod proto {
     tonic::include_proto!("shop");
 }
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::net::TcpListener;
 use tower_canary::{CanaryLayer, CanaryOptions, Tags};
 
-use self::{cli::Options, faults::Faults, report::Report};
+use self::{cli::Options, faults::Faults, report::Report, rollout::Rollout};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -43,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
             .tags(Tags::default().release_header()),
     );
     let canary = layer.handle();
-    canary.set_weight(options.weight)?;
+    canary.set_weight(options.first_weight())?;
     let app = app::router(v1::router(), layer, prometheus);
 
     let listener = TcpListener::bind(options.addr)
@@ -52,8 +53,12 @@ async fn main() -> anyhow::Result<()> {
     let addr = listener.local_addr()?;
     greet(addr, &options);
 
-    let stop = serve::asked_to_stop(options.stop_after());
-    match options.load {
+    let rollout = match &options.plan {
+        Some(plan) => Some(Rollout::begin(canary.clone(), plan, options.state.clone())?),
+        None => None,
+    };
+    let stop = asked_to_stop_or_done(options.stop_after(), rollout.as_ref());
+    let served = match options.load {
         None => serve::until(stop, listener, app, &canary).await,
         Some(per_second) => {
             let mut report = Report::new(canary.clone());
@@ -68,11 +73,34 @@ async fn main() -> anyhow::Result<()> {
             report.print_sum();
             served
         }
+    };
+    if let Some(rollout) = rollout {
+        rollout.stop().await;
+    }
+    served
+}
+
+async fn asked_to_stop_or_done(
+    after: Option<Duration>,
+    rollout: Option<&Rollout>,
+) -> anyhow::Result<()> {
+    let done = async {
+        match rollout {
+            Some(rollout) => rollout.tell_to_the_end().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        done = done => done,
+        stopped = serve::asked_to_stop(after) => stopped,
     }
 }
 
 fn greet(addr: SocketAddr, options: &Options) {
-    println!("the shop listens on http://{addr}, {} of calls go to version 2\n", options.weight);
+    println!(
+        "the shop listens on http://{addr}, {} of calls go to version 2\n",
+        options.first_weight()
+    );
     println!("try next:");
     for (command, what) in TRY_NEXT {
         println!("  {:<58} # {what}", command.replace("ADDR", &addr.to_string()));

@@ -99,10 +99,6 @@ impl Evidence {
         self.judge.judgment()
     }
 
-    pub(crate) const fn attempt(&self) -> u64 {
-        self.attempt
-    }
-
     pub(crate) fn to_stored(&self) -> StoredEvidence {
         StoredEvidence { attempt: self.attempt, judge: self.judge.state() }
     }
