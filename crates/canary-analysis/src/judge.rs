@@ -64,7 +64,8 @@ impl Judge {
     /// # Errors
     ///
     /// If two monitors have the same name, one has none, one counts per key which calls are slower
-    /// than stable's quantile, or none of them both decides and compares the channels.
+    /// than stable's quantile, one binds feedback or an event to a class of routes, or none of them
+    /// both decides and compares the channels.
     pub fn try_new(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -83,6 +84,11 @@ impl Judge {
             };
             if is_of_quantile && monitor.unit() == Unit::Keys {
                 return Err(JudgeError::QuantilePerKey(monitor.name().to_owned()));
+            }
+            // What is told per key comes by the monitor's name, of whatever calls it is bound to.
+            let is_told = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
+            if is_told && monitor.unit() == Unit::Calls && monitor.class().is_some() {
+                return Err(JudgeError::ToldOfNoClass(monitor.name().to_owned()));
             }
             slots.push(Slot::new(monitor));
         }
@@ -287,6 +293,9 @@ pub enum JudgeError {
     /// The monitor of this name counts per key which calls are slower than stable's quantile. What
     /// that is, is known from counts of calls only, after the ledger of keys had to know it.
     QuantilePerKey(String),
+    /// The monitor of this name binds feedback or an event to a class of routes. Observations tell
+    /// these without a class.
+    ToldOfNoClass(String),
     /// No monitor both decides and compares the channels.
     NothingDecides,
 }
@@ -301,6 +310,13 @@ impl fmt::Display for JudgeError {
                     f,
                     "monitor `{name}` cannot count per key what exceeds stable's quantile, \
                            expected a fixed limit"
+                )
+            }
+            Self::ToldOfNoClass(name) => {
+                write!(
+                    f,
+                    "monitor `{name}` binds what is told without a class to a class of routes, \
+                     expected an event with a name of its own"
                 )
             }
             Self::NothingDecides => {

@@ -374,3 +374,17 @@ fn values_may_be_sent_and_shared() {
     assert::<KeyLedger>();
     assert::<Monitor>();
 }
+
+#[test]
+fn what_is_told_without_a_class_cannot_be_bound_to_one() {
+    for monitor in [Monitor::feedback(), Monitor::event("order")] {
+        let name = format!("{} of checkout", monitor.name());
+        let of_checkout = monitor.of_class("checkout");
+        let error = Judge::try_new(Levels::default(), [Monitor::failures(), of_checkout.clone()])
+            .unwrap_err();
+        assert_eq!(error, JudgeError::ToldOfNoClass(name));
+        assert!(error.to_string().ends_with("expected an event with a name of its own"));
+        // Keys are told by the monitor's name.
+        judge([of_checkout.per_key()]);
+    }
+}
