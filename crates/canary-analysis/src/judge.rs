@@ -247,7 +247,7 @@ pub struct Judgment {
 impl Judgment {
     /// The finding on which the verdict rests, one of those that say the same: the strongest one
     /// for degraded, the weakest proof for healthy, and for inconclusive the one that is furthest
-    /// from being proven.
+    /// from being proven. Of equals it is the first.
     #[must_use]
     pub fn decisive(&self) -> Option<&Finding> {
         let missing = |finding: &Finding| match (self.verdict, finding.good) {
@@ -259,6 +259,8 @@ impl Judgment {
             .iter()
             .filter(|finding| finding.role == Role::Decides && finding.verdict == self.verdict)
             .filter(|finding| self.verdict == Verdict::Degraded || finding.good.is_some())
+            // The last one of equals is taken: turned round, that is the first monitor given.
+            .rev()
             .max_by(|one, other| missing(one).total_cmp(&missing(other)))
     }
 }

@@ -388,3 +388,12 @@ fn what_is_told_without_a_class_cannot_be_bound_to_one() {
         judge([of_checkout.per_key()]);
     }
 }
+
+#[test]
+fn of_monitors_that_say_the_same_the_first_is_quoted() {
+    let failures = Monitor::failures;
+    let mut judge = judge([failures(), failures().of_class("checkout")]);
+    let all = || snapshot(TEN, calls(900, 0), calls(0, 100));
+    judge.observe(&Observation::of(all()).with_class("checkout", all()));
+    assert_eq!(judge.judgment().decisive().unwrap().monitor, "failures");
+}
