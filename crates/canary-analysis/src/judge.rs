@@ -17,10 +17,9 @@ use crate::{
 /// Weighs the evidence of all monitors.
 ///
 /// With each tick a rollout lets the judge [observe](Self::observe) what was counted, and asks for
-/// its
-/// [judgment](Self::judgment). `alpha` is split evenly over the monitors that decide, so that a canary
-/// which is not worse in any of them is called degraded with probability `alpha` at most, over the
-/// whole rollout and however often one asks.
+/// its [judgment](Self::judgment). `alpha` is split evenly over the monitors that decide, so that a
+/// canary which is not worse in any of them is called degraded with probability `alpha` at most,
+/// over the whole rollout and however often one asks.
 ///
 /// # Example
 ///
