@@ -49,7 +49,7 @@ fn a_canary_of_which_no_call_is_answered_is_told_of_as_such() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(270, 0), hanging(0, 0, 30)));
     assert_eq!(
         judgment.to_string(),
-        "inconclusive in `failures`: none of 30 canary calls is answered yet, 270 of stable's are",
+        "inconclusive in `failures`: of 30 calls on the canary none is answered yet, 270 of stable's are",
     );
 }
 
