@@ -31,11 +31,12 @@ fn split(finding: &Finding) -> String {
     if finding.impossible > 0 {
         return format!("{}; {verdict}", Doubt::Impossible(finding.impossible));
     }
+    let what = if finding.unit == Unit::Keys { "keys" } else { "calls" };
     finding.split.map_or_else(
-        || format!("no calls seen yet that could have gone to either channel; {verdict}"),
+        || format!("no {what} seen yet that could have gone to either channel; {verdict}"),
         |Split { asked, seen }| {
             let (asked, seen) = (percent(asked), percent(seen));
-            format!("canary was given {seen} of calls where {asked} was asked; {verdict}")
+            format!("canary was given {seen} of {what} where {asked} was asked; {verdict}")
         },
     )
 }

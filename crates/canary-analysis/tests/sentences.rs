@@ -94,3 +94,15 @@ fn more_keys_hit_than_seen_are_no_rate() {
     let text = judge.judgment().to_string();
     assert!(text.contains(": 3 keys hit on the canary, 0 keys on stable;"), "{text}");
 }
+
+#[test]
+fn a_share_of_keys_is_not_called_one_of_calls() {
+    let mut judge = judge([Monitor::failures(), Monitor::share().per_key()]);
+    let nothing = "no keys seen yet that could have gone to either channel; ";
+    assert!(judge.judgment().findings[1].to_string().starts_with(nothing));
+    let mut seen = KeyLedger::new(10);
+    seen.record(1, Channel::Canary, TEN);
+    judge.observe(&Observation::default().with_seen_keys("share", &seen.take()));
+    let text = "canary was given 100 % of keys where 10 % was asked; ";
+    assert!(judge.judgment().findings[1].to_string().starts_with(text));
+}
