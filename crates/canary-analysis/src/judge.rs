@@ -103,7 +103,7 @@ impl Judge {
     /// that fails every call from the beginning of the step of 50 % on, while stable fails 1 %,
     /// harms 26 users instead of 103 (median of simulated rollouts of an hour). What is found from
     /// the beginning is found later by the time it takes the odds to grow by a ninth, and `alpha`
-    /// stays what it is.
+    /// stays what it is. Healthy rests on the whole rollout, with or without fresh starts.
     #[must_use]
     pub fn with_fresh_starts(mut self) -> Self {
         for slot in &mut self.slots {
