@@ -94,6 +94,7 @@
 //! |---|---|---|
 //! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
 //! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
+//! | `feedback` | receipts, by which calls are rated later ([`feedback`]) | hmac, sha2, base64, as `cookie` |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
 //! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
@@ -113,6 +114,7 @@ mod classify;
 mod config;
 mod drain;
 mod epoch;
+pub mod feedback;
 mod future;
 mod handle;
 mod keys;
@@ -141,9 +143,9 @@ pub mod metrics;
 mod tonic;
 
 pub use canary_core::{
-    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, InvalidName, KeyCounts,
-    Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel, PerReason, Reason, ReleaseId,
-    Snapshot, Weight,
+    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName, InvalidName,
+    KeyCounts, Latencies, LatencyBucket, Occasions, Outcome, ParseWeightError, PerChannel,
+    PerReason, Rated, Rating, Ratings, Reason, ReleaseId, Snapshot, Weight,
 };
 
 pub use self::{

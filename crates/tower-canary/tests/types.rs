@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService,
-    Counts, Drain, Draining, Halted, InvalidName, ParseWeightError, Phase, ReleaseId, ResponseBody,
+    Counts, Drain, Draining, EventName, Halted, InvalidName, ParseWeightError, Phase, Ratings, ReleaseId, ResponseBody,
     ServerErrors, Snapshot, Tags, UnifyBody, Weight,
+    feedback::{FeedbackOptions, UnknownEvent, UnknownWeight},
 };
 
 const fn is_shared<T: Send + Sync + Debug + 'static>() {}
@@ -38,6 +39,22 @@ fn handles_layers_and_values_can_be_shared_and_cloned() {
     is_shared::<Counts>();
     is_shared::<Snapshot>();
     is_shared::<UnifyBody<()>>();
+    is_shared::<EventName>();
+    is_shared::<Ratings>();
+    is_shared::<FeedbackOptions>();
+    is_shared::<UnknownEvent>();
+    is_shared::<UnknownWeight>();
+}
+
+#[cfg(feature = "feedback")]
+#[test]
+fn receipts_can_be_shared_and_cloned() {
+    use tower_canary::feedback::{InvalidReceipt, Receipt, ReceiptError};
+
+    is_shared::<Receipt>();
+    is_cloned::<Receipt>();
+    is_shared::<InvalidReceipt>();
+    is_shared::<ReceiptError>();
 }
 
 #[test]
