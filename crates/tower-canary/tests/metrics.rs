@@ -141,7 +141,9 @@ fn ratings_have_all_their_series_from_the_start_and_go_on_in_a_new_canary_of_the
     let text = scrape(&recorder, &first);
     for channel in ["stable", "canary"] {
         for rating in ["good", "bad"] {
-            let labels = |more| format!(r#"{{canary="rated",channel="{channel}",{more}rating="{rating}"}} 0"#);
+            let labels = |more| {
+                format!(r#"{{canary="rated",channel="{channel}",{more}rating="{rating}"}} 0"#)
+            };
             assert_series(&text, &format!("canary_ratings_total{}", labels("")));
             let event = labels(r#"event="paid","#);
             assert_series(&text, &format!("canary_event_ratings_total{event}"));

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService,
-    Counts, Drain, Draining, EventName, Halted, InvalidName, ParseWeightError, Phase, Ratings, ReleaseId, ResponseBody,
-    ServerErrors, Snapshot, Tags, UnifyBody, Weight,
+    Counts, Drain, Draining, EventName, Halted, InvalidName, ParseWeightError, Phase, Ratings,
+    ReleaseId, ResponseBody, ServerErrors, Snapshot, Tags, UnifyBody, Weight,
     feedback::{FeedbackOptions, UnknownEvent, UnknownWeight},
 };
 
