@@ -15,9 +15,11 @@ use crate::{
 ///
 /// Ratings are rare beside calls, so that a lock, held for some ten nanoseconds, does.
 pub(crate) struct Ledger {
-    pub(super) canary: CanaryName,
-    pub(super) options: FeedbackOptions,
     books: Mutex<Books>,
+    #[cfg(feature = "feedback")]
+    pub(super) canary: CanaryName,
+    #[cfg(feature = "feedback")]
+    pub(super) rules: super::ReceiptRules,
 }
 
 pub(super) struct Books {
@@ -30,7 +32,8 @@ pub(super) struct Books {
     pub(super) seen: super::seen::SeenReceipts,
 }
 
-/// Who rates.
+/// Who rates by a receipt.
+#[cfg(feature = "feedback")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Rater<'a> {
     User,
@@ -46,7 +49,20 @@ pub(crate) struct Served {
     pub(crate) weight: Weight,
 }
 
+impl Served {
+    pub(super) fn count_in(self, rated: &mut Rated, rating: Rating) {
+        match self.account {
+            Account::Evidence => rated.count(self.channel, self.weight, rating),
+            Account::Aside => rated.count_aside(self.channel, rating),
+        }
+    }
+}
+
 impl Ledger {
+    #[cfg_attr(
+        not(feature = "feedback"),
+        expect(clippy::needless_pass_by_value, unused_variables, reason = "receipts need both")
+    )]
     pub(crate) fn new(canary: CanaryName, options: FeedbackOptions) -> Self {
         let books = Books {
             salt: None,
@@ -55,7 +71,13 @@ impl Ledger {
             #[cfg(feature = "feedback")]
             seen: super::seen::SeenReceipts::new(options.receipts.remembered),
         };
-        Self { canary, options, books: Mutex::new(books) }
+        Self {
+            books: Mutex::new(books),
+            #[cfg(feature = "feedback")]
+            canary,
+            #[cfg(feature = "feedback")]
+            rules: options.receipts,
+        }
     }
 
     /// Takes note of terms, before any call is assigned by them.
@@ -74,18 +96,25 @@ impl Ledger {
         self.books().ratings.clone()
     }
 
-    /// Counts a rating of a call that was assigned by `terms`.
-    pub(crate) fn rate(
+    /// Counts what a user says of a call that was assigned by `terms`.
+    pub(crate) fn rate(&self, terms: &Terms, call: (Channel, Account), rating: Rating) {
+        let mut books = self.books();
+        let served = books.served(terms, call);
+        served.count_in(&mut books.ratings.feedback, rating);
+    }
+
+    /// Counts an event of the application's for a call that was assigned by `terms`.
+    pub(crate) fn rate_event(
         &self,
-        rater: Rater<'_>,
+        event: &str,
         terms: &Terms,
-        (channel, account): (Channel, Account),
+        call: (Channel, Account),
         rating: Rating,
     ) -> Result<(), UnknownEvent> {
         let mut books = self.books();
-        let is_of_this_attempt = books.salt.as_ref() == Some(&terms.salt);
-        let account = if is_of_this_attempt { account } else { Account::Aside };
-        books.count(rater, Served { channel, account, weight: terms.weight }, rating)
+        let served = books.served(terms, call);
+        served.count_in(books.event(event)?, rating);
+        Ok(())
     }
 
     /// Counts what a user said of a call that chance gave to `channel` at `weight`.
@@ -98,7 +127,7 @@ impl Ledger {
         let mut books = self.books();
         books.refuse_unknown(weight)?;
         let served = Served { channel, account: Account::Evidence, weight };
-        books.count(Rater::User, served, rating).expect("users need no place of their own");
+        served.count_in(&mut books.ratings.feedback, rating);
         Ok(())
     }
 
@@ -112,24 +141,26 @@ impl Books {
         if self.weights.contains(&weight) { Ok(()) } else { Err(UnknownWeight { weight }) }
     }
 
-    pub(super) fn count(
-        &mut self,
-        rater: Rater<'_>,
-        Served { channel, account, weight }: Served,
-        rating: Rating,
-    ) -> Result<(), UnknownEvent> {
-        let rated = match rater {
-            Rater::User => &mut self.ratings.feedback,
-            Rater::Event(event) => match self.ratings.event_mut(event) {
-                Some(rated) => rated,
-                None => return Err(self.unknown(event)),
-            },
-        };
-        match account {
-            Account::Evidence => rated.count(channel, weight, rating),
-            Account::Aside => rated.count_aside(channel, rating),
+    /// A call as it is to be counted now.
+    fn served(&self, terms: &Terms, (channel, account): (Channel, Account)) -> Served {
+        let is_of_this_attempt = self.salt.as_ref() == Some(&terms.salt);
+        let account = if is_of_this_attempt { account } else { Account::Aside };
+        Served { channel, account, weight: terms.weight }
+    }
+
+    #[cfg(feature = "feedback")]
+    pub(super) fn rated(&mut self, rater: Rater<'_>) -> Result<&mut Rated, UnknownEvent> {
+        match rater {
+            Rater::User => Ok(&mut self.ratings.feedback),
+            Rater::Event(event) => self.event(event),
         }
-        Ok(())
+    }
+
+    fn event(&mut self, event: &str) -> Result<&mut Rated, UnknownEvent> {
+        if self.ratings.event(event).is_none() {
+            return Err(self.unknown(event));
+        }
+        Ok(self.ratings.event_mut(event).expect("it was there"))
     }
 
     /// The number of the rater among all: a receipt counts once for each.
@@ -173,10 +204,10 @@ mod tests {
         let ledger = config().feedback;
         let (first, second) = (terms("first", 5), terms("second", 5));
         ledger.begin(&first);
-        ledger.rate(Rater::User, &first, BY_CHANCE, Rating::Bad).unwrap();
+        ledger.rate(&first, BY_CHANCE, Rating::Bad);
         ledger.begin(&second);
-        ledger.rate(Rater::User, &first, BY_CHANCE, Rating::Bad).unwrap();
-        ledger.rate(Rater::User, &second, BY_CHANCE, Rating::Good).unwrap();
+        ledger.rate(&first, BY_CHANCE, Rating::Bad);
+        ledger.rate(&second, BY_CHANCE, Rating::Good);
 
         let rated = ledger.ratings().feedback;
         let at_five = rated.evidence()[&Weight::from_percent(5)].canary;
@@ -187,10 +218,11 @@ mod tests {
     #[test]
     fn an_event_that_the_options_do_not_name_is_refused_with_those_that_they_do() {
         let ledger = config().feedback;
-        let of_paid = |rater| ledger.rate(rater, &terms("salt", 5), BY_CHANCE, Rating::Bad);
-        of_paid(Rater::Event("paid")).unwrap();
+        let terms = terms("salt", 5);
+        let rate = |event| ledger.rate_event(event, &terms, BY_CHANCE, Rating::Bad);
+        rate("paid").unwrap();
         let message = r#"event "payed" is not one of the canary's: ordered, paid"#;
-        assert_eq!(of_paid(Rater::Event("payed")).unwrap_err().to_string(), message);
+        assert_eq!(rate("payed").unwrap_err().to_string(), message);
         assert_eq!(ledger.ratings().events().len(), 2);
     }
 

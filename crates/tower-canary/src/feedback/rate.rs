@@ -1,6 +1,6 @@
 use canary_core::{Channel, Rating, Weight};
 
-use super::{UnknownEvent, UnknownWeight, ledger::Rater};
+use super::{UnknownEvent, UnknownWeight};
 use crate::{Assignment, CanaryHandle, tally::Account};
 
 impl Assignment {
@@ -19,7 +19,8 @@ impl Assignment {
     /// }
     /// ```
     pub fn rate(&self, rating: Rating) {
-        self.count(Rater::User, rating).expect("users need no place of their own");
+        let tally = self.tally();
+        tally.config.feedback.rate(&tally.terms, self.served(), rating);
     }
 
     /// Counts one of the application's [events](super::FeedbackOptions::event) for this very call: an
@@ -31,7 +32,8 @@ impl Assignment {
     ///
     /// If the options name no such event. Nothing is counted then.
     pub fn rate_event(&self, event: &str, rating: Rating) -> Result<(), UnknownEvent> {
-        self.count(Rater::Event(event), rating)
+        let tally = self.tally();
+        tally.config.feedback.rate_event(event, &tally.terms, self.served(), rating)
     }
 
     /// A receipt by which this call can be rated later, also at another replica.
@@ -42,11 +44,6 @@ impl Assignment {
         let (channel, account) = self.served();
         let served = super::ledger::Served { channel, account, weight: tally.terms.weight };
         tally.config.feedback.issue(&tally.terms.salt, served)
-    }
-
-    fn count(&self, rater: Rater<'_>, rating: Rating) -> Result<(), UnknownEvent> {
-        let tally = self.tally();
-        tally.config.feedback.rate(rater, &tally.terms, self.served(), rating)
     }
 
     fn served(&self) -> (Channel, Account) {

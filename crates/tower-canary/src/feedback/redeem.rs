@@ -61,7 +61,7 @@ impl CanaryHandle {
 impl Ledger {
     /// A receipt for a call that was assigned while `salt` was in force.
     pub(crate) fn issue(&self, salt: &Salt, served: Served) -> Receipt {
-        let rules = &self.options.receipts;
+        let rules = &self.rules;
         let mut receipt = Receipt {
             canary: CanaryTag::of(&self.canary),
             salt: SaltTag::of(salt.as_str()),
@@ -77,7 +77,7 @@ impl Ledger {
     /// Whether receipts are signed, and outsiders therefore cannot make any.
     #[cfg(feature = "axum")]
     pub(crate) const fn signs(&self) -> bool {
-        self.options.receipts.signer.has_secret()
+        self.rules.signer.has_secret()
     }
 
     pub(crate) fn redeem(
@@ -86,7 +86,7 @@ impl Ledger {
         receipt: &Receipt,
         rating: Rating,
     ) -> Result<(), ReceiptError> {
-        let rules = &self.options.receipts;
+        let rules = &self.rules;
         if !rules.signer.admits(receipt) {
             return Err(ReceiptError::Signature);
         }
@@ -112,7 +112,9 @@ impl Ledger {
             books.refuse_unknown(receipt.served.weight).map_err(ReceiptError::UnknownWeight)?;
         }
         books.seen.admit((receipt.issued, receipt.id, rater_number))?;
-        books.count(rater, receipt.served, rating).map_err(ReceiptError::UnknownEvent)
+        let rated = books.rated(rater).map_err(ReceiptError::UnknownEvent)?;
+        receipt.served.count_in(rated, rating);
+        Ok(())
     }
 }
 
