@@ -121,8 +121,8 @@
 //!
 //! # What it costs
 //!
-//! A rating takes a lock for some ten nanoseconds; calls that are not rated take none. A receipt takes one
-//! HMAC to make and one to check, some microseconds.
+//! A rating takes a lock, for 10 to 20 ns as measured; calls that are not rated take none. To make a
+//! signed receipt takes 0.2 µs, and to check and count one 0.3 µs, on a processor that knows SHA-256.
 
 mod ledger;
 mod options;
