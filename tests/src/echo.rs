@@ -8,7 +8,7 @@ use futures_util::{
     stream::{iter, once},
 };
 use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataMap};
-use tower_canary::Assignment;
+use tower_canary::{Assignment, Rating};
 
 use self::proto::{Answer, Ask, End, echo_server};
 use crate::gate::Gate;
@@ -100,6 +100,7 @@ impl echo_server::Echo for Echo {
     async fn unary(&self, request: Request<Ask>) -> Result<Response<Answer>, Status> {
         let (context, ask) = Context::of(request);
         self.end(&ask, &context).await?;
+        context.rate(&ask);
         Ok(context.response(self.answer(&ask.text, &context)))
     }
 
@@ -153,6 +154,15 @@ impl Context {
             metadata.insert_bin("x-answer-bin", value.clone());
         }
         (Self { assignment, metadata }, request.into_inner())
+    }
+
+    /// An answer without words is a bad one, though its status is OK.
+    fn rate(&self, ask: &Ask) {
+        let Some(assignment) = &self.assignment else { return };
+        let rating = if ask.text.is_empty() { Rating::Bad } else { Rating::Good };
+        assignment.rate(rating);
+        // Deployments that do not count this event have none to lose.
+        let _ = assignment.rate_event("answered", rating);
     }
 
     fn response<T>(&self, message: T) -> Response<T> {

@@ -146,6 +146,7 @@ fn assert_values_exist(label: &str, values: &str) {
         "canary" => &["$canary"],
         "channel" => &["stable", "canary"],
         "outcome" => &["success", "failure", "cancelled"],
+        "rating" => &["good", "bad"],
         "phase" => &["splitting", "promoted", "halted"],
         "reason" => &Reason::ALL.map(Reason::as_str),
         _ => panic!("no closed set of values for {label}"),

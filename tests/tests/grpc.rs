@@ -6,6 +6,7 @@ mod grpc {
     mod bypass;
     mod calls;
     mod drain;
+    mod feedback;
     mod one_port;
     mod outcomes;
     mod panics;

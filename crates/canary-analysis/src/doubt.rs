@@ -52,7 +52,8 @@ impl fmt::Display for Doubt {
                 write!(f, "the ledger of keys is full, {events} not counted")
             }
             Self::Impossible(picks) => {
-                write!(f, "{} on a channel that the weight excludes", count(*picks))
+                let were = if *picks == 1 { "call or key was" } else { "calls or keys were" };
+                write!(f, "{} {were} on a channel that the weight excludes", count(*picks))
             }
         }
     }

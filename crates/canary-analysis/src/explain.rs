@@ -31,11 +31,12 @@ fn split(finding: &Finding) -> String {
     if finding.impossible > 0 {
         return format!("{}; {verdict}", Doubt::Impossible(finding.impossible));
     }
+    let what = if finding.unit == Unit::Keys { "keys" } else { "calls" };
     finding.split.map_or_else(
-        || format!("no calls seen yet that could have gone to either channel; {verdict}"),
+        || format!("no {what} seen yet that could have gone to either channel; {verdict}"),
         |Split { asked, seen }| {
             let (asked, seen) = (percent(asked), percent(seen));
-            format!("canary was given {seen} of calls where {asked} was asked; {verdict}")
+            format!("canary was given {seen} of {what} where {asked} was asked; {verdict}")
         },
     )
 }
@@ -46,55 +47,74 @@ fn missing(finding: &Finding) -> Option<String> {
     let is_slow = matches!(finding.measure, Measure::Slow(..));
     let (waiting, hit) = (finding.unanswered.canary, finding.adverse.canary);
     match (stable, canary) {
-        (0, 0) if is_slow && finding.slow_limit.is_none() => {
-            Some("what is slow is not known yet: stable has too few calls".to_owned())
-        }
+        (0, 0) if is_slow && finding.slow_limit.is_none() => Some(
+            "what is slow is not known yet: stable has too few calls, or too slow ones".to_owned(),
+        ),
         (_, 0) if waiting > 0 => {
-            let (waiting, stable) = (count(waiting), count(stable));
+            let (waiting, stable) = (calls(waiting), count(stable));
             Some(format!(
-                "none of {waiting} canary calls is answered yet, {stable} of stable's are"
+                "of {waiting} on the canary none is answered yet, {stable} of stable's are"
             ))
         }
         (_, 0) if finding.unit == Unit::Keys && hit > 0 => {
             let keys = keys(hit);
             Some(format!("{keys} hit on the canary, but neither its calls nor seen keys are known"))
         }
-        (0, 0) => Some("no calls seen yet, on neither channel".to_owned()),
-        (stable, 0) => Some(format!("no canary calls yet, {} of stable's", count(stable))),
+        (0, 0) => Some(format!("no {} seen yet, on neither channel", occasions(&finding.measure))),
+        (stable, 0) => {
+            let (what, stable) = (occasions(&finding.measure), count(stable));
+            Some(format!("no canary {what} yet, {stable} of stable's"))
+        }
         _ => None,
     }
 }
 
 fn rates(finding: &Finding) -> String {
     if finding.unit == Unit::Keys {
-        let of = |channel| match (finding.adverse[channel], finding.rate(channel)) {
-            (hit, None) => keys(hit),
-            (hit, Some(rate)) => {
-                let keys = of_keys(hit, finding.calls[channel]);
-                format!("{keys} ({})", percent(rate))
+        let of = |channel| {
+            let (hit, seen) = (finding.adverse[channel], finding.calls[channel]);
+            match finding.rate(channel) {
+                // A full ledger of seen keys knows fewer than were hit.
+                Some(rate) if hit <= seen => {
+                    format!("{} of {} ({})", count(hit), keys(seen), percent(rate))
+                }
+                _ => keys(hit),
             }
         };
         let (canary, stable) = (of(Channel::Canary), of(Channel::Stable));
         return format!("{canary} hit on the canary, {stable} on stable");
     }
-    let rate = |channel| finding.rate(channel).map_or_else(|| "no rate".to_owned(), percent);
-    let (canary, stable) = (rate(Channel::Canary), rate(Channel::Stable));
+    let rate = |channel| finding.rate(channel).map(percent);
+    let canary = rate(Channel::Canary).unwrap_or_else(|| percent(0.0));
+    let against = rate(Channel::Stable).map_or_else(
+        || format!(", and stable has no {}", occasions(&finding.measure)),
+        |stable| format!(" against stable's {stable}"),
+    );
     match &finding.measure {
-        Measure::Failures => format!("canary fails {canary} of calls against stable's {stable}"),
+        Measure::Failures => format!("canary fails {canary} of calls{against}"),
         Measure::Cancelled => {
-            format!("callers leave {canary} of canary calls against stable's {stable}")
+            format!("callers leave {canary} of canary calls{against}")
         }
         Measure::Slow(..) => {
             let limit = finding.slow_limit.unwrap_or_default();
-            format!("{canary} of canary calls take over {limit:?} against stable's {stable}")
+            format!("{canary} of canary calls take over {limit:.1?}{against}")
         }
         Measure::Feedback => {
-            format!("{canary} of the canary's feedback is negative against stable's {stable}")
+            format!("{canary} of the canary's feedback is negative{against}")
         }
         Measure::Event(name) => {
-            format!("`{name}` goes badly in {canary} on the canary against stable's {stable}")
+            format!("`{name}` goes badly in {canary} on the canary{against}")
         }
         Measure::Share => String::new(),
+    }
+}
+
+/// What may be adverse or not.
+const fn occasions(measure: &Measure) -> &'static str {
+    match measure {
+        Measure::Feedback => "feedback",
+        Measure::Event(_) => "occasions",
+        _ => "calls",
     }
 }
 
@@ -104,9 +124,9 @@ fn verdict(finding: &Finding) -> String {
         (Verdict::Degraded, _) => format!("odds against chance {}", odds(worse.log_e)),
         (Verdict::Healthy, Some(good)) => {
             let margin = finding.margins.good();
-            let (ratio, rate) = (margin.ratio, percent(margin.rate));
+            let (ratio, rate) = (digits(margin.ratio, 4), digits(100.0 * margin.rate, 4));
             let odds = odds(good.log_e);
-            format!("proven below {ratio} times stable's, or below {rate}, at odds of {odds}")
+            format!("proven below {ratio} times stable's, or below {rate} %, at odds of {odds}")
         }
         (_, good) => {
             let good = good
@@ -120,7 +140,7 @@ fn split_verdict(finding: &Finding) -> String {
     match finding.verdict {
         Verdict::Degraded => {
             let odds = odds(finding.worse.log_e);
-            format!("odds against chance {odds}: the assignment itself is broken")
+            format!("the assignment itself is broken, odds against chance {odds}")
         }
         Verdict::Healthy => "as asked, to within a quarter of the odds".to_owned(),
         Verdict::Inconclusive => format!("not proven broken (odds {})", of(finding.worse)),
@@ -136,14 +156,14 @@ fn keys(number: u64) -> String {
     format!("{} {}", count(number), if number == 1 { "key" } else { "keys" })
 }
 
-fn of_keys(some: u64, all: u64) -> String {
-    format!("{} of {}", count(some), keys(all))
+/// `1 call`, `12 calls`.
+fn calls(number: u64) -> String {
+    format!("{} {}", count(number), if number == 1 { "call" } else { "calls" })
 }
 
 /// `3 of 1,000 calls`.
 pub(crate) fn of_calls(some: u64, all: u64) -> String {
-    let calls = if all == 1 { "call" } else { "calls" };
-    format!("{} of {} {calls}", count(some), count(all))
+    format!("{} of {}", count(some), calls(all))
 }
 
 /// Odds, given their natural logarithm: `2,400 : 1`.
@@ -165,11 +185,16 @@ pub(crate) fn percent(rate: f64) -> String {
 
 /// A number of at least zero to two digits: `2,400`, `31`, `3.1`, `0.031`.
 fn two_digits(number: f64) -> String {
+    digits(number, 2)
+}
+
+/// A number of at least zero to so many digits.
+fn digits(number: f64, kept: i32) -> String {
     if number < 1e-9 {
         return "0".to_owned();
     }
     #[expect(clippy::cast_possible_truncation, reason = "the logarithm of an f64 is within 400")]
-    let magnitude = number.log10().floor() as i32 - 1;
+    let magnitude = number.log10().floor() as i32 + 1 - kept;
     let scale = 10.0_f64.powi(magnitude);
     let rounded = (number / scale).round() * scale;
     let decimals = usize::try_from(-magnitude).unwrap_or(0);

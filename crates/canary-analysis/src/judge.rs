@@ -17,10 +17,9 @@ use crate::{
 /// Weighs the evidence of all monitors.
 ///
 /// With each tick a rollout lets the judge [observe](Self::observe) what was counted, and asks for
-/// its
-/// [judgment](Self::judgment). `alpha` is split evenly over the monitors that decide, so that a canary
-/// which is not worse in any of them is called degraded with probability `alpha` at most, over the
-/// whole rollout and however often one asks.
+/// its [judgment](Self::judgment). `alpha` is split evenly over the monitors that decide, so that a
+/// canary which is not worse in any of them is called degraded with probability `alpha` at most,
+/// over the whole rollout and however often one asks.
 ///
 /// # Example
 ///
@@ -64,7 +63,8 @@ impl Judge {
     /// # Errors
     ///
     /// If two monitors have the same name, one has none, one counts per key which calls are slower
-    /// than stable's quantile, or none of them both decides and compares the channels.
+    /// than stable's quantile, one binds feedback or an event to a class of routes, or none of them
+    /// both decides and compares the channels.
     pub fn try_new(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -84,6 +84,11 @@ impl Judge {
             if is_of_quantile && monitor.unit() == Unit::Keys {
                 return Err(JudgeError::QuantilePerKey(monitor.name().to_owned()));
             }
+            // What is told per key comes by the monitor's name, of whatever calls it is bound to.
+            let is_told = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
+            if is_told && monitor.unit() == Unit::Calls && monitor.class().is_some() {
+                return Err(JudgeError::ToldOfNoClass(monitor.name().to_owned()));
+            }
             slots.push(Slot::new(monitor));
         }
         if !slots.iter().any(|slot| slot.monitor.must_be_proven()) {
@@ -98,7 +103,7 @@ impl Judge {
     /// that fails every call from the beginning of the step of 50 % on, while stable fails 1 %,
     /// harms 26 users instead of 103 (median of simulated rollouts of an hour). What is found from
     /// the beginning is found later by the time it takes the odds to grow by a ninth, and `alpha`
-    /// stays what it is.
+    /// stays what it is. Healthy rests on the whole rollout, with or without fresh starts.
     #[must_use]
     pub fn with_fresh_starts(mut self) -> Self {
         for slot in &mut self.slots {
@@ -241,7 +246,7 @@ pub struct Judgment {
 impl Judgment {
     /// The finding on which the verdict rests, one of those that say the same: the strongest one
     /// for degraded, the weakest proof for healthy, and for inconclusive the one that is furthest
-    /// from being proven.
+    /// from being proven. Of equals it is the first.
     #[must_use]
     pub fn decisive(&self) -> Option<&Finding> {
         let missing = |finding: &Finding| match (self.verdict, finding.good) {
@@ -253,6 +258,8 @@ impl Judgment {
             .iter()
             .filter(|finding| finding.role == Role::Decides && finding.verdict == self.verdict)
             .filter(|finding| self.verdict == Verdict::Degraded || finding.good.is_some())
+            // The last one of equals is taken: turned round, that is the first monitor given.
+            .rev()
             .max_by(|one, other| missing(one).total_cmp(&missing(other)))
     }
 }
@@ -287,6 +294,9 @@ pub enum JudgeError {
     /// The monitor of this name counts per key which calls are slower than stable's quantile. What
     /// that is, is known from counts of calls only, after the ledger of keys had to know it.
     QuantilePerKey(String),
+    /// The monitor of this name binds feedback or an event to a class of routes. Observations tell
+    /// these without a class.
+    ToldOfNoClass(String),
     /// No monitor both decides and compares the channels.
     NothingDecides,
 }
@@ -301,6 +311,13 @@ impl fmt::Display for JudgeError {
                     f,
                     "monitor `{name}` cannot count per key what exceeds stable's quantile, \
                            expected a fixed limit"
+                )
+            }
+            Self::ToldOfNoClass(name) => {
+                write!(
+                    f,
+                    "monitor `{name}` binds what is told without a class to a class of routes, \
+                     expected an event with a name of its own"
                 )
             }
             Self::NothingDecides => {

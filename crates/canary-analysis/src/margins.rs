@@ -18,9 +18,10 @@ pub struct Margin {
 ///
 /// Both can be true. With the defaults for failures a canary that fails 1.3 % of calls against
 /// stable's 1 % is worse (it fails more often), and good enough (not twice as often). Twice is
-/// easier to exclude: at a weight of 10 % it is healthy after some 5,000 calls of its own, and proven
-/// worse after some 20,000. From then on it is degraded: of two proofs the one of harm counts. If `worse.ratio` is at least `good.ratio` and `worse.rate` at least `good.rate`,
-/// no canary is both; one between the margins is neither, and stays inconclusive until a person or a
+/// easier to exclude: at a weight of 10 % it is healthy after some 5,000 calls of its own, and
+/// proven worse after some 20,000. From then on it is degraded: of two proofs the one of harm
+/// counts. If `worse.ratio` is at least `good.ratio` and `worse.rate` at least `good.rate`, no
+/// canary is both; one between the margins is neither, and stays inconclusive until a person or a
 /// deadline decides.
 ///
 /// # Defaults

@@ -90,6 +90,9 @@ impl Monitor {
     }
 
     /// Watches only the calls of this class of routes.
+    ///
+    /// Feedback and events are told without a class, and a judge refuses to bind them to one. Give
+    /// those of a class a name of their own, as in `Monitor::event("checkout not completed")`.
     #[must_use]
     pub fn of_class(mut self, class: impl Into<String>) -> Self {
         let class = class.into();

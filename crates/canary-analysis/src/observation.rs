@@ -7,8 +7,7 @@ use crate::{keys::KeyCounts, tick::Tick};
 /// What was counted since the judge last looked.
 ///
 /// A restart of the process begins its counts anew: the first observation after it starts from an
-/// empty
-/// [`Snapshot`], and the evidence from the stored state.
+/// empty [`Snapshot`], and the evidence from the stored state.
 ///
 /// # Example
 ///

@@ -140,7 +140,7 @@ fn a_broken_split_stops_the_rollout() {
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Degraded);
     assert!(judgment.to_string().contains("was given 50 % of calls where 10 % was asked"));
-    assert!(judgment.to_string().ends_with("the assignment itself is broken"));
+    assert!(judgment.to_string().contains("; the assignment itself is broken, odds"));
 }
 
 #[test]
@@ -170,7 +170,9 @@ fn a_slow_monitor_without_a_limit_says_what_it_waits_for() {
     let judgment =
         judged(Monitor::slow(Until::End, limit), snapshot(TEN, calls(9, 0), calls(1, 0)));
     assert!(
-        judgment.to_string().ends_with("what is slow is not known yet: stable has too few calls")
+        judgment
+            .to_string()
+            .ends_with("what is slow is not known yet: stable has too few calls, or too slow ones")
     );
 }
 
@@ -282,8 +284,8 @@ fn a_share_without_a_call_is_told_of_in_a_sentence() {
     judge.observe(&Observation::of(snapshot(Weight::ZERO, calls(1_000, 0), calls(1, 0))));
     assert_eq!(
         text(&judge),
-        "1 on a channel that the weight excludes; odds against chance 10^304 : 1: \
-         the assignment itself is broken",
+        "1 call or key was on a channel that the weight excludes; the assignment itself is broken, \
+         odds against chance 10^304 : 1",
     );
     assert_eq!(judge.judgment().verdict, Verdict::Degraded);
 }
@@ -373,4 +375,27 @@ fn values_may_be_sent_and_shared() {
     assert::<Observation>();
     assert::<KeyLedger>();
     assert::<Monitor>();
+}
+
+#[test]
+fn what_is_told_without_a_class_cannot_be_bound_to_one() {
+    for monitor in [Monitor::feedback(), Monitor::event("order")] {
+        let name = format!("{} of checkout", monitor.name());
+        let of_checkout = monitor.of_class("checkout");
+        let error = Judge::try_new(Levels::default(), [Monitor::failures(), of_checkout.clone()])
+            .unwrap_err();
+        assert_eq!(error, JudgeError::ToldOfNoClass(name));
+        assert!(error.to_string().ends_with("expected an event with a name of its own"));
+        // Keys are told by the monitor's name.
+        judge([of_checkout.per_key()]);
+    }
+}
+
+#[test]
+fn of_monitors_that_say_the_same_the_first_is_quoted() {
+    let failures = Monitor::failures;
+    let mut judge = judge([failures(), failures().of_class("checkout")]);
+    let all = || snapshot(TEN, calls(900, 0), calls(0, 100));
+    judge.observe(&Observation::of(all()).with_class("checkout", all()));
+    assert_eq!(judge.judgment().decisive().unwrap().monitor, "failures");
 }

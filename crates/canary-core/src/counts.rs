@@ -1,4 +1,4 @@
-use std::{error, fmt};
+use std::{borrow::Cow, error, fmt};
 
 use crate::{Channel, Latencies, Outcome, PerChannel, PerReason};
 
@@ -185,7 +185,7 @@ impl Counts {
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
         let mut difference = Self { keys: self.keys.since(&earlier.keys), ..Self::default() };
         for channel in Channel::ALL {
-            let fail = |count| CountsWentBackwards { channel, count };
+            let fail = |count: &'static str| CountsWentBackwards::new(channel, count);
             difference.evidence[channel] =
                 self.evidence[channel].since(&earlier.evidence[channel]).map_err(fail)?;
             difference.aside[channel] =
@@ -196,10 +196,16 @@ impl Counts {
 }
 
 /// A count was lower than before, although counts only grow.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CountsWentBackwards {
     channel: Channel,
-    count: &'static str,
+    count: Cow<'static, str>,
+}
+
+impl CountsWentBackwards {
+    pub(crate) fn new(channel: Channel, count: impl Into<Cow<'static, str>>) -> Self {
+        Self { channel, count: count.into() }
+    }
 }
 
 impl fmt::Display for CountsWentBackwards {

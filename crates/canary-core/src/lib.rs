@@ -5,7 +5,8 @@
 //! by a [`Bucket`], drawn at random or hashed from a key: it is the canary's if the weight
 //! [admits](Weight::admits) the bucket. How a call ended is its [`Outcome`]; sums of outcomes are
 //! [`Counts`], kept apart by the weight that was in force when the calls were assigned (a
-//! [`Snapshot`] of [`EpochCounts`]).
+//! [`Snapshot`] of [`EpochCounts`]). What no outcome shows, users and the application say by a
+//! [`Rating`] of a call; their sums are [`Ratings`].
 //!
 //! This crate holds values only. It reads no clock, draws no random number, and does no I/O, so that
 //! the data plane (`tower-canary`) and everything built on its counts share one vocabulary.
@@ -26,6 +27,8 @@ mod counts;
 mod latencies;
 mod name;
 mod outcome;
+mod rating;
+mod ratings;
 mod reason;
 mod snapshot;
 mod verdict;
@@ -36,8 +39,10 @@ pub use self::{
     channel::{Channel, PerChannel},
     counts::{ChannelCounts, Counts, CountsWentBackwards, KeyCounts},
     latencies::{Latencies, LatencyBucket},
-    name::{CanaryName, InvalidName, ReleaseId},
+    name::{CanaryName, EventName, InvalidName, ReleaseId},
     outcome::Outcome,
+    rating::Rating,
+    ratings::{Occasions, Rated, Ratings, TooManyEvents},
     reason::{PerReason, Reason},
     snapshot::{EpochCounts, Snapshot},
     verdict::Verdict,

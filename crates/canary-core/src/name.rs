@@ -1,4 +1,4 @@
-use std::{error, fmt, str, sync::Arc};
+use std::{borrow::Borrow, error, fmt, str, sync::Arc};
 
 /// The name of a canary: its label in metrics and logs, and its key in shared state.
 ///
@@ -120,7 +120,74 @@ impl TryFrom<String> for ReleaseId {
     }
 }
 
-/// A text that is no [`CanaryName`] or no [`ReleaseId`]. The message names the text and the rule.
+/// The name of an event of the application's own, such as `order-completed`.
+///
+/// It has 1 to 63 characters of `a-z`, `0-9`, `-` and `_`, so that it can stand in a label unescaped.
+///
+/// ```
+/// use canary_core::EventName;
+///
+/// let event: EventName = "order-completed".parse()?;
+/// assert_eq!(event.as_str(), "order-completed");
+/// assert_eq!(
+///     "order completed".parse::<EventName>().unwrap_err().to_string(),
+///     r#"event "order completed": expected 1 to 63 characters of a-z, 0-9, '-' and '_'"#,
+/// );
+/// # Ok::<(), canary_core::InvalidName>(())
+/// ```
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct EventName(Arc<str>);
+
+impl EventName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for EventName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl str::FromStr for EventName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+        if (1..=63).contains(&text.len()) && text.bytes().all(is_allowed) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidName { what: "event", text: text.to_owned(), expected: EVENT })
+        }
+    }
+}
+
+impl TryFrom<&str> for EventName {
+    type Error = InvalidName;
+
+    fn try_from(text: &str) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl TryFrom<String> for EventName {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+/// A text that is no [`CanaryName`], [`ReleaseId`] or [`EventName`]. The message names the text and the rule.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvalidName {
     what: &'static str,
@@ -138,6 +205,7 @@ impl fmt::Display for InvalidName {
 impl error::Error for InvalidName {}
 
 const NAME: &str = "1 to 63 characters of a-z, 0-9 and '-'";
+const EVENT: &str = "1 to 63 characters of a-z, 0-9, '-' and '_'";
 const RELEASE: &str = "1 to 128 visible ASCII characters";
 
 #[cfg(test)]
@@ -150,6 +218,14 @@ mod tests {
             assert!(text.parse::<CanaryName>().is_err(), "{text}");
         }
         assert!("a".repeat(63).parse::<CanaryName>().is_ok());
+    }
+
+    #[test]
+    fn events_that_would_need_escaping_are_refused() {
+        for text in ["", "A", "a b", "a\"b", "é", &"a".repeat(64)] {
+            assert!(text.parse::<EventName>().is_err(), "{text}");
+        }
+        assert!("order_2-paid".parse::<EventName>().is_ok());
     }
 
     #[test]

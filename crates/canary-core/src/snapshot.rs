@@ -1,4 +1,4 @@
-use crate::{Counts, CountsWentBackwards, Weight};
+use crate::{Counts, CountsWentBackwards, Ratings, Weight};
 
 /// What was counted while one weight was in force, from the moment it was set until the next.
 ///
@@ -45,13 +45,22 @@ pub struct Snapshot {
     pub retired: Counts,
     /// The epochs that are not retired, oldest first. The last one is in force.
     pub epochs: Vec<EpochCounts>,
+    /// How the calls were rated, by users and by the application. Ratings keep their weight when an epoch
+    /// retires: they come late.
+    pub ratings: Ratings,
 }
 
 impl Snapshot {
     /// A snapshot of `epochs`, oldest first, and the counts of all epochs before them.
     #[must_use]
     pub const fn new(retired: Counts, epochs: Vec<EpochCounts>) -> Self {
-        Self { retired, epochs }
+        Self { retired, epochs, ratings: Ratings::NONE }
+    }
+
+    /// The snapshot with these ratings.
+    #[must_use]
+    pub fn with_ratings(self, ratings: Ratings) -> Self {
+        Self { ratings, ..self }
     }
 
     /// The epoch in force.
@@ -93,7 +102,8 @@ impl Snapshot {
             };
             Ok(EpochCounts { counts, ..now.clone() })
         });
-        Ok(Self { retired, epochs: epochs.collect::<Result<_, _>>()? })
+        let epochs = epochs.collect::<Result<_, _>>()?;
+        Ok(Self { retired, epochs, ratings: self.ratings.since(&earlier.ratings)? })
     }
 
     fn epoch(&self, number: u64) -> Option<&EpochCounts> {
@@ -104,6 +114,7 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Channel, Rating};
 
     fn picked(epoch: u64, canary: u64) -> EpochCounts {
         let mut counts = Counts::default();
@@ -127,5 +138,20 @@ mod tests {
         let other = Snapshot::new(Counts::default(), vec![picked(0, 5)]);
         assert!(Snapshot::new(Counts::default(), vec![picked(0, 4)]).since(&other).is_err());
         assert!(Snapshot::default().since(&other).is_err());
+    }
+
+    #[test]
+    fn ratings_have_a_part_in_the_difference() {
+        let weight = Weight::from_percent(1);
+        let mut earlier = Ratings::default();
+        earlier.feedback.count(Channel::Canary, weight, Rating::Good);
+        let mut now = earlier.clone();
+        now.feedback.count(Channel::Canary, weight, Rating::Bad);
+        let [earlier, now] = [earlier, now].map(|all| Snapshot::default().with_ratings(all));
+
+        let difference = now.since(&earlier).unwrap().ratings;
+        assert_eq!(difference.feedback.evidence()[&weight].canary.rated(Rating::Bad), 1);
+        assert_eq!(difference.feedback.total(Channel::Canary).total, 1);
+        assert!(earlier.since(&now).is_err());
     }
 }

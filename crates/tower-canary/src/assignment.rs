@@ -20,6 +20,9 @@ use crate::{
 /// The layer puts one into the extensions of each request (see [`Tags`](crate::Tags)). Handlers find it
 /// there: `request.extensions().get::<Assignment>()` anywhere, and as an extractor in axum.
 ///
+/// By [`rate`](Self::rate) they say how the call went, if its outcome does not show it; see
+/// [`feedback`](crate::feedback).
+///
 /// # Long-lived responses
 ///
 /// A rollback sends no new calls to the canary, but it does not end those that are open. A handler that
@@ -76,6 +79,10 @@ impl Assignment {
     #[must_use]
     pub fn canary(&self) -> &str {
         self.canary_name().as_str()
+    }
+
+    pub(crate) fn tally(&self) -> &SharedTally {
+        &self.tally
     }
 
     pub(crate) fn canary_name(&self) -> &CanaryName {

@@ -5,13 +5,14 @@ use http::HeaderMap;
 use crate::{
     bypass::Bypass,
     classify::Classify,
+    feedback::Ledger,
     panic::discard,
     select::Select,
     tags::Tags,
     variables::{ParseVariables, VariableSets},
 };
 
-/// What a canary was built with. It never changes, but for the hook.
+/// What a canary was built with. It never changes, but for the hook and the ratings.
 pub(crate) struct Config {
     pub(crate) name: CanaryName,
     pub(crate) releases: PerChannel<Option<ReleaseId>>,
@@ -23,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) variables: VariableSets,
     /// None, if the service did not name a type of its own.
     pub(crate) parse_variables: Option<ParseVariables>,
+    pub(crate) feedback: Ledger,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
     #[cfg(feature = "axum")]
     pub(crate) rematch: Option<crate::axum::Rematch>,

@@ -94,6 +94,7 @@
 //! |---|---|---|
 //! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
 //! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
+//! | `feedback` | receipts, by which calls are rated later ([`feedback`]) | hmac, sha2, base64, as `cookie` |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
 //! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | serde_json |
 //! | `tokio` | `mirror::Tokio`: a mirror that runs on tokio | tokio |
@@ -116,6 +117,7 @@ mod classify;
 mod config;
 mod drain;
 mod epoch;
+pub mod feedback;
 mod future;
 mod handle;
 mod keys;
@@ -148,9 +150,9 @@ pub mod mirror;
 mod tonic;
 
 pub use canary_core::{
-    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, InvalidName, KeyCounts,
-    Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel, PerReason, Reason, ReleaseId,
-    Snapshot, Weight,
+    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName, InvalidName,
+    KeyCounts, Latencies, LatencyBucket, Occasions, Outcome, ParseWeightError, PerChannel,
+    PerReason, Rated, Rating, Ratings, Reason, ReleaseId, Snapshot, Weight,
 };
 
 pub use self::{

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     Bypass, Classify, ServerErrors, Tags, Variables,
     config::Config,
+    feedback::{FeedbackOptions, Ledger},
     select::Select,
     variables::{ParseVariables, VariableSets, parse_as},
 };
@@ -36,6 +37,7 @@ pub struct CanaryOptions {
     select: Option<Box<dyn Select>>,
     variables: VariableSets,
     parse_variables: Option<ParseVariables>,
+    feedback: FeedbackOptions,
     #[cfg(feature = "axum")]
     rematch: Option<crate::axum::Rematch>,
 }
@@ -51,6 +53,7 @@ impl CanaryOptions {
             select: None,
             variables: VariableSets::default(),
             parse_variables: None,
+            feedback: FeedbackOptions::new(),
             #[cfg(feature = "axum")]
             rematch: None,
         }
@@ -119,6 +122,12 @@ impl CanaryOptions {
         self
     }
 
+    /// Which ratings of users and of the application are counted; see [`feedback`](crate::feedback).
+    pub fn feedback(mut self, feedback: FeedbackOptions) -> Self {
+        self.feedback = feedback;
+        self
+    }
+
     /// Says that the canary contains an axum `Router`, behind middleware of its own.
     ///
     /// A canary that *is* a `Router` is known as one. A wrapped one, such as `Timeout<Router>`, has to be
@@ -135,6 +144,7 @@ impl CanaryOptions {
         let mut tags = self.tags;
         tags.set_releases(&self.releases);
         Config {
+            feedback: Ledger::new(name.clone(), self.feedback),
             name,
             releases: self.releases,
             tags,

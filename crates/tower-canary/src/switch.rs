@@ -63,6 +63,7 @@ impl Switch {
             variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));
         let terms =
             Terms { weight: Weight::ZERO, is_halted: false, salt, variables: StdArc::new(seen) };
+        config.feedback.begin(&terms);
         let epoch = Arc::new(Epoch::new(0, terms, StdArc::clone(&config), shards));
         let history = History {
             phase: Phase::Splitting,
@@ -115,6 +116,7 @@ impl Switch {
             let mut epochs: Vec<_> = history.closed.iter().cloned().chain(open).collect();
             epochs.sort_by_key(|epoch| epoch.epoch);
             Snapshot::new(history.retired.clone(), epochs)
+                .with_ratings(self.config.feedback.ratings())
         })
     }
 }
@@ -158,6 +160,7 @@ impl History {
     /// Puts terms in force. Calls that start after this returns see them.
     pub(crate) fn begin(&mut self, switch: &Switch, terms: Terms) {
         let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
+        switch.config.feedback.begin(&terms);
         let config = StdArc::clone(&switch.config);
         let epoch = Arc::new(Epoch::new(number, terms, config, switch.shards));
         self.open.push(Arc::clone(&epoch));

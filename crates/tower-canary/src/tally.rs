@@ -43,6 +43,12 @@ pub(crate) enum Account {
     Aside,
 }
 
+impl Account {
+    pub(crate) const fn of(reason: Reason) -> Self {
+        if reason.is_evidence() { Self::Evidence } else { Self::Aside }
+    }
+}
+
 impl Tally {
     pub(crate) fn new(
         config: StdArc<Config>,
@@ -60,7 +66,7 @@ impl Tally {
 
     /// Counts a call that is given to `channel`.
     pub(crate) fn pick(&self, channel: Channel, reason: Reason, key: Option<StickyKey>) -> Account {
-        let account = if reason.is_evidence() { Account::Evidence } else { Account::Aside };
+        let account = Account::of(reason);
         self.cells(account, channel).pick(reason);
         if let Some(key) = key {
             self.keys.get_or_init(SeenKeys::new).mark(channel, key);

@@ -8,7 +8,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Empty;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::{Layer, Service, ServiceExt, service_fn};
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, metrics::buckets};
+use tower_canary::{
+    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Rating, Weight, feedback::FeedbackOptions,
+    metrics::buckets,
+};
 
 type Body = Empty<bytes::Bytes>;
 
@@ -123,6 +126,40 @@ fn all_series_of_the_closed_set_exist_before_the_first_call() {
         );
     }
     assert_series(&scrape, r#"canary_spilled_total{canary="new"} 0"#);
+}
+
+fn rated(name: &str) -> CanaryHandle {
+    let feedback = FeedbackOptions::new().event("paid");
+    let options = CanaryOptions::new().feedback(feedback);
+    CanaryLayer::with_options(name, (), options).handle()
+}
+
+#[test]
+fn ratings_have_all_their_series_from_the_start_and_go_on_in_a_new_canary_of_the_name() {
+    let recorder = recorder();
+    let first = rated("rated");
+    let text = scrape(&recorder, &first);
+    for channel in ["stable", "canary"] {
+        for rating in ["good", "bad"] {
+            let labels = |more| {
+                format!(r#"{{canary="rated",channel="{channel}",{more}rating="{rating}"}} 0"#)
+            };
+            assert_series(&text, &format!("canary_ratings_total{}", labels("")));
+            let event = labels(r#"event="paid","#);
+            assert_series(&text, &format!("canary_event_ratings_total{event}"));
+        }
+    }
+    let complain = |canary: &CanaryHandle| {
+        canary.feedback(Channel::Stable, Weight::ZERO, Rating::Bad).unwrap();
+    };
+    complain(&first);
+    scrape(&recorder, &first);
+    drop(first);
+
+    let second = rated("rated");
+    complain(&second);
+    let series = r#"canary_ratings_total{canary="rated",channel="stable",rating="bad"} 2"#;
+    assert_series(&scrape(&recorder, &second), series);
 }
 
 #[tokio::test]

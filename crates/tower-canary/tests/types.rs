@@ -4,8 +4,10 @@ use std::fmt::Debug;
 
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService,
-    Counts, Drain, Draining, Halted, InvalidName, ParseWeightError, Phase, Propagate,
-    PropagateLayer, ReleaseId, ResponseBody, ServerErrors, Snapshot, Tags, UnifyBody, Weight,
+    Counts, Drain, Draining, EventName, Halted, InvalidName, ParseWeightError, Phase, Propagate,
+    PropagateLayer, Ratings, ReleaseId, ResponseBody, ServerErrors, Snapshot, Tags, UnifyBody,
+    Weight,
+    feedback::{FeedbackOptions, UnknownEvent, UnknownWeight},
     select::{Condition, Forced, Or, Propagated, Rule, Secret, Selection, Sticky, StickyKey},
 };
 
@@ -39,6 +41,22 @@ fn handles_layers_and_values_can_be_shared_and_cloned() {
     is_shared::<Counts>();
     is_shared::<Snapshot>();
     is_shared::<UnifyBody<()>>();
+    is_shared::<EventName>();
+    is_shared::<Ratings>();
+    is_shared::<FeedbackOptions>();
+    is_shared::<UnknownEvent>();
+    is_shared::<UnknownWeight>();
+}
+
+#[cfg(feature = "feedback")]
+#[test]
+fn receipts_can_be_shared_and_cloned() {
+    use tower_canary::feedback::{InvalidReceipt, Receipt, ReceiptError};
+
+    is_shared::<Receipt>();
+    is_cloned::<Receipt>();
+    is_shared::<InvalidReceipt>();
+    is_shared::<ReceiptError>();
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod assignment;
 mod bodies;
 mod faults;
+mod feedback;
 mod matrix;
 mod mounts;
 mod race;

@@ -61,5 +61,5 @@ impl<T: 'static, S: Sync> FromRequestParts<S> for TypedVariables<T> {
 
 const OF_ANOTHER_TYPE: &str = "the variables are not of this type: do the options of the `CanaryLayer` \
      name it by `typed_variables`?";
-const MISSING: &str = "no canary assigned this call: is a `CanaryLayer` applied to the route, \
+pub(super) const MISSING: &str = "no canary assigned this call: is a `CanaryLayer` applied to the route, \
      its path not bypassed, and the tag `request_extension` on?";

@@ -4,9 +4,15 @@
 
 mod body;
 mod extract;
+#[cfg(feature = "feedback")]
+mod feedback;
+#[cfg(feature = "feedback")]
+mod problem;
 mod rematch;
 mod router;
 
+#[cfg(feature = "feedback")]
+pub use self::feedback::{feedback, feedback_inside};
 pub use self::{
     body::{AxumBody, AxumBodyFuture},
     router::RouterExt,

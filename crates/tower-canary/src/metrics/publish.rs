@@ -5,13 +5,15 @@ use std::{
 };
 
 use canary_core::{
-    CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Reason, Snapshot,
+    CanaryName, Channel, Counts, EventName, Latencies, LatencyBucket, Outcome, PerChannel, Rated,
+    Rating, Ratings, Reason, Snapshot,
 };
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
 use super::table::{
-    ASSIGNED, DECISION_AGE, DURATION, FELL_BACK, HEAD, IN_FLIGHT, KEYS_ON_BOTH, Kind, Metric,
-    PANICS, PHASE, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
+    ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, KEYS_ON_BOTH,
+    Kind, Metric, PANICS, PHASE, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE,
+    TIMED_OUT, WEIGHT,
 };
 use crate::{Phase, config::Config, switch::Switch};
 
@@ -47,6 +49,9 @@ pub(crate) fn publish(switch: &Arc<Switch>, extent: Extent) {
     series.counted = snapshot.total();
     let mut sum = series.before.clone();
     sum.merge(&series.counted);
+    series.rated = snapshot.ratings.clone();
+    let mut ratings = series.rated_before.clone();
+    ratings.merge(&series.rated);
     let (phase, decided) = switch.with(|history, _| (history.phase.clone(), history.decided));
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, name: switch.config().name.as_str() };
@@ -57,6 +62,7 @@ pub(crate) fn publish(switch: &Arc<Switch>, extent: Extent) {
         if let Some(decided) = decided {
             writer.set(&DECISION_AGE, &[], decided.elapsed().as_secs_f64());
         }
+        writer.write_ratings(&ratings);
         writer.write_in_flight(&series.counted);
         if extent == Extent::All {
             writer.write_samples(&sum, published);
@@ -78,6 +84,10 @@ struct Series {
     before: Counts,
     /// What the owner had counted when it was last published.
     counted: Counts,
+    /// The ratings of earlier owners' calls.
+    rated_before: Ratings,
+    /// The ratings of the owner's calls when it was last published.
+    rated: Ratings,
     /// What each recorder has got, by the recorder's address. There is one, or a few in tests.
     recorders: Vec<(usize, PerChannel<Samples>)>,
 }
@@ -97,6 +107,8 @@ impl Series {
     fn hand_over_to(&mut self, switch: &Arc<Switch>) {
         self.before.merge(&self.counted);
         self.counted = Counts::default();
+        self.rated_before.merge(&self.rated);
+        self.rated = Ratings::default();
         self.owner = Arc::downgrade(switch);
     }
 }
@@ -134,7 +146,7 @@ impl Writer<'_> {
         for Metric { name, kind, unit, labels: _, help } in TABLE {
             let unit = match *unit {
                 "seconds" => Some(Unit::Seconds),
-                "calls" => Some(Unit::Count),
+                "calls" | "ratings" => Some(Unit::Count),
                 _ => None,
             };
             let (name, help) = ((*name).into(), (*help).into());
@@ -187,6 +199,24 @@ impl Writer<'_> {
             }
             self.count(&PANICS, &[label], total.panicked);
             self.count(&TIMED_OUT, &[label], total.timed_out);
+        }
+    }
+
+    fn write_ratings(&self, ratings: &Ratings) {
+        self.write_rated(&RATINGS, None, &ratings.feedback);
+        for (event, rated) in ratings.events() {
+            self.write_rated(&EVENT_RATINGS, Some(event), rated);
+        }
+    }
+
+    fn write_rated(&self, metric: &Metric, event: Option<&EventName>, rated: &Rated) {
+        for channel in Channel::ALL {
+            let total = rated.total(channel);
+            for rating in Rating::ALL {
+                let labels = [channel.as_str()].into_iter().chain(event.map(EventName::as_str));
+                let labels: Vec<_> = labels.chain([rating.as_str()]).collect();
+                self.count(metric, &labels, total.rated(rating));
+            }
         }
     }
 

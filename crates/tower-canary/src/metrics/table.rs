@@ -36,6 +36,8 @@ pub const TABLE: &[Metric] = &[
     PANICS,
     TIMED_OUT,
     KEYS_ON_BOTH,
+    RATINGS,
+    EVENT_RATINGS,
     IN_FLIGHT,
     DURATION,
     HEAD,
@@ -99,6 +101,20 @@ pub(super) const KEYS_ON_BOTH: Metric = Metric {
     unit: "keys",
     labels: &["canary"],
     help: "Keys of sticky calls that both channels served at one weight, estimated",
+};
+pub(super) const RATINGS: Metric = Metric {
+    name: "canary_ratings_total",
+    kind: Kind::Counter,
+    unit: "ratings",
+    labels: &["canary", "channel", "rating"],
+    help: "Calls that users rated, by the channel that served them and by good or bad",
+};
+pub(super) const EVENT_RATINGS: Metric = Metric {
+    name: "canary_event_ratings_total",
+    kind: Kind::Counter,
+    unit: "ratings",
+    labels: &["canary", "channel", "event", "rating"],
+    help: "Occasions for an event of the application's own, by the channel that served the call and by good or bad",
 };
 pub(super) const PANICS: Metric = Metric {
     name: "canary_panics_total",

@@ -1,0 +1,72 @@
+use canary_core::{Channel, Rating, Weight};
+
+use super::{UnknownEvent, UnknownWeight};
+use crate::{Assignment, CanaryHandle, tally::Account};
+
+impl Assignment {
+    /// Counts what the user says of this very call, for the channel that serves it.
+    ///
+    /// Each call of this counts. It is evidence if [chance](crate::Reason::is_evidence) assigned the call,
+    /// and else counts aside. For a user who answers with another request, make a
+    /// [receipt](super#later-with-another-request).
+    ///
+    /// ```
+    /// use tower_canary::{Assignment, Rating};
+    ///
+    /// /// A search whose words the user had to repeat found nothing the first time.
+    /// fn search(assignment: &Assignment, is_repeated: bool) {
+    ///     assignment.rate(if is_repeated { Rating::Bad } else { Rating::Good });
+    /// }
+    /// ```
+    pub fn rate(&self, rating: Rating) {
+        let tally = self.tally();
+        tally.config.feedback.rate(&tally.terms, self.served(), rating);
+    }
+
+    /// Counts one of the application's [events](super::FeedbackOptions::event) for this very call: an
+    /// occasion for it, that was good or bad.
+    ///
+    /// Otherwise as [`rate`](Self::rate).
+    ///
+    /// # Errors
+    ///
+    /// If the options name no such event. Nothing is counted then.
+    pub fn rate_event(&self, event: &str, rating: Rating) -> Result<(), UnknownEvent> {
+        let tally = self.tally();
+        tally.config.feedback.rate_event(event, &tally.terms, self.served(), rating)
+    }
+
+    /// A receipt by which this call can be rated later, also at another replica.
+    #[cfg(feature = "feedback")]
+    #[must_use]
+    pub fn receipt(&self) -> super::Receipt {
+        let tally = self.tally();
+        let (channel, account) = self.served();
+        let served = super::ledger::Served { channel, account, weight: tally.terms.weight };
+        tally.config.feedback.issue(&tally.terms.salt, served)
+    }
+
+    fn served(&self) -> (Channel, Account) {
+        (self.channel(), Account::of(self.reason()))
+    }
+}
+
+impl CanaryHandle {
+    /// Counts what a user said of a call that chance gave to `channel` when the weight was `weight`.
+    ///
+    /// For applications that keep both where the user's answer finds them, such as beside the order. With
+    /// what an outsider sends, take a [receipt](super#later-with-another-request).
+    ///
+    /// # Errors
+    ///
+    /// If `weight` was not in force since the canary got its [salt](Self::salt), here. Nothing is counted
+    /// then.
+    pub fn feedback(
+        &self,
+        channel: Channel,
+        weight: Weight,
+        rating: Rating,
+    ) -> Result<(), UnknownWeight> {
+        self.switch().config().feedback.rate_served(channel, weight, rating)
+    }
+}

@@ -1,0 +1,298 @@
+use std::{error, fmt, str};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use canary_core::{CanaryName, Channel, Weight};
+use xxhash_rust::xxh64::xxh64;
+
+use super::ledger::Served;
+use crate::tally::Account;
+
+/// A short text by which a call can be rated later, with another request.
+///
+/// [`Assignment::receipt`](crate::Assignment::receipt) makes one, and
+/// [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt) takes it back, at whichever replica.
+/// It has 38 characters of `A-Z`, `a-z`, `0-9`, `-` and `_`, or 59 if it is signed, so that it can stand
+/// in a URL, a header, a cookie, or beside an order in a database.
+///
+/// It names the canary, its salt, the channel and the weight, and has a time and a random id. It can be
+/// read by whoever has it; only the signature says that it is genuine. Parsing one tells no more than
+/// that it looks like one.
+///
+/// ```
+/// use tower_canary::feedback::Receipt;
+///
+/// let error = "a complaint".parse::<Receipt>().unwrap_err();
+/// assert_eq!(error.to_string(), "not a receipt: it has 11 bytes, expected 38, or 59 if it is signed");
+/// ```
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub struct Receipt {
+    pub(super) canary: CanaryTag,
+    pub(super) salt: SaltTag,
+    pub(super) served: Served,
+    /// Seconds since 1970.
+    pub(super) issued: u32,
+    pub(super) id: u64,
+    pub(super) signature: Option<Signature>,
+}
+
+/// The name of a canary, hashed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct CanaryTag(u32);
+
+/// A salt, hashed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct SaltTag(u64);
+
+/// The first half of an HMAC-SHA256.
+pub(super) type Signature = [u8; 16];
+
+impl CanaryTag {
+    pub(super) fn of(name: &CanaryName) -> Self {
+        let [a, b, c, d, ..] = xxh64(name.as_str().as_bytes(), 0).to_be_bytes();
+        Self(u32::from_be_bytes([a, b, c, d]))
+    }
+}
+
+impl SaltTag {
+    pub(super) fn of(salt: &str) -> Self {
+        Self(xxh64(salt.as_bytes(), 0))
+    }
+}
+
+impl Receipt {
+    /// The characters of a signed receipt: no receipt has more.
+    pub const MAX_LENGTH: usize = SIGNED_TEXT;
+
+    /// What is signed.
+    ///
+    /// ```text
+    /// bytes  0      1..5    5..13  13..16  16..20  20..28
+    ///        flags  canary  salt   weight  issued  id
+    /// ```
+    ///
+    /// All numbers are big-endian; the upper half of the flags is the version of the format.
+    pub(super) fn payload(&self) -> [u8; PAYLOAD] {
+        let Served { channel, account, weight } = self.served;
+        let is_canary = if channel == Channel::Canary { CANARY } else { 0 };
+        let is_evidence = if account == Account::Evidence { EVIDENCE } else { 0 };
+        let mut payload = [0; PAYLOAD];
+        payload[0] = VERSION | is_canary | is_evidence;
+        payload[1..5].copy_from_slice(&self.canary.0.to_be_bytes());
+        payload[5..13].copy_from_slice(&self.salt.0.to_be_bytes());
+        // A weight is below 2^20.
+        payload[13..16].copy_from_slice(&weight.ppm().to_be_bytes()[1..]);
+        payload[16..20].copy_from_slice(&self.issued.to_be_bytes());
+        payload[20..].copy_from_slice(&self.id.to_be_bytes());
+        payload
+    }
+
+    fn from_bytes(
+        payload: [u8; PAYLOAD],
+        signature: Option<Signature>,
+    ) -> Result<Self, InvalidReceipt> {
+        let mut rest = &payload[..];
+        let [flags] = take(&mut rest);
+        if flags & !(CANARY | EVIDENCE) != VERSION {
+            return Err(InvalidReceipt::Version);
+        }
+        let canary = CanaryTag(u32::from_be_bytes(take(&mut rest)));
+        let salt = SaltTag(u64::from_be_bytes(take(&mut rest)));
+        let [high, middle, low] = take(&mut rest);
+        let weight = Weight::try_from_ppm(u32::from_be_bytes([0, high, middle, low]))
+            .map_err(|_| InvalidReceipt::Weight)?;
+        let served = Served {
+            channel: if flags & CANARY == 0 { Channel::Stable } else { Channel::Canary },
+            account: if flags & EVIDENCE == 0 { Account::Aside } else { Account::Evidence },
+            weight,
+        };
+        let issued = u32::from_be_bytes(take(&mut rest));
+        let id = u64::from_be_bytes(take(&mut rest));
+        Ok(Self { canary, salt, served, issued, id, signature })
+    }
+}
+
+/// Takes the first bytes. There must be as many.
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    *rest
+        .split_off(..N)
+        .and_then(|taken| taken.first_chunk())
+        .expect("the fields add up to the payload")
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut bytes = [0; SIGNED];
+        bytes[..PAYLOAD].copy_from_slice(&self.payload());
+        let bytes = match &self.signature {
+            None => &bytes[..PAYLOAD],
+            Some(signature) => {
+                bytes[PAYLOAD..SIGNED].copy_from_slice(signature);
+                &bytes[..]
+            }
+        };
+        let mut text = [0; SIGNED_TEXT];
+        let length =
+            BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).expect("it has the room");
+        f.pad(str::from_utf8(&text[..length]).expect("base64 is ASCII"))
+    }
+}
+
+impl str::FromStr for Receipt {
+    type Err = InvalidReceipt;
+
+    fn from_str(text: &str) -> Result<Self, InvalidReceipt> {
+        if ![PAYLOAD_TEXT, SIGNED_TEXT].contains(&text.len()) {
+            return Err(InvalidReceipt::Length(text.len()));
+        }
+        let mut bytes = [0; SIGNED];
+        let length = BASE64_URL_SAFE_NO_PAD
+            .decode_slice(text, &mut bytes)
+            .map_err(|_| InvalidReceipt::Characters)?;
+        let (payload, signature) = bytes.split_first_chunk().expect("the payload is a part of it");
+        let signature =
+            (length == SIGNED).then(|| signature.try_into().expect("16 bytes are left"));
+        Self::from_bytes(*payload, signature)
+    }
+}
+
+impl fmt::Debug for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Whoever has it whole can rate with it.
+        f.debug_struct("Receipt")
+            .field("channel", &self.served.channel)
+            .field("weight", &self.served.weight)
+            .field("issued", &self.issued)
+            .field("is_signed", &self.signature.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A text that is no [`Receipt`]. The message does not contain it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum InvalidReceipt {
+    /// Its length, in bytes, is none that a receipt has.
+    Length(usize),
+    /// It has characters that a receipt has not, or not there.
+    Characters,
+    /// It is of a version of the format that is not known here.
+    Version,
+    /// Its weight is above 100 %.
+    Weight,
+}
+
+impl fmt::Display for InvalidReceipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a receipt: ")?;
+        match self {
+            Self::Length(length) => write!(
+                f,
+                "it has {length} bytes, expected {PAYLOAD_TEXT}, or {SIGNED_TEXT} if it is signed"
+            ),
+            Self::Characters => {
+                f.write_str("it is no base64 of the kind for URLs, without padding")
+            }
+            Self::Version => f.write_str("its version of the format is not 1"),
+            Self::Weight => f.write_str("its weight is above 100%"),
+        }
+    }
+}
+
+impl error::Error for InvalidReceipt {}
+
+const VERSION: u8 = 0x10;
+const CANARY: u8 = 1;
+const EVIDENCE: u8 = 2;
+
+const PAYLOAD: usize = 28;
+const SIGNED: usize = PAYLOAD + size_of::<Signature>();
+const PAYLOAD_TEXT: usize = (PAYLOAD * 4).div_ceil(3);
+const SIGNED_TEXT: usize = (SIGNED * 4).div_ceil(3);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn receipt() -> impl Strategy<Value = Receipt> {
+        let served = (any::<bool>(), any::<bool>(), 0..=1_000_000_u32);
+        let tags = (any::<u32>(), any::<u64>());
+        (served, tags, any::<u32>(), any::<u64>(), any::<Option<Signature>>()).prop_map(
+            |((is_canary, is_evidence, ppm), (canary, salt), issued, id, signature)| Receipt {
+                canary: CanaryTag(canary),
+                salt: SaltTag(salt),
+                served: Served {
+                    channel: if is_canary { Channel::Canary } else { Channel::Stable },
+                    account: if is_evidence { Account::Evidence } else { Account::Aside },
+                    weight: Weight::from_ppm(ppm),
+                },
+                issued,
+                id,
+                signature,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_receipt_parses_back_from_what_it_prints(receipt in receipt()) {
+            let text = receipt.to_string();
+            prop_assert!(text.len() <= Receipt::MAX_LENGTH);
+            let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            prop_assert!(text.bytes().all(is_safe), "{text}");
+            prop_assert_eq!(text.parse(), Ok(receipt));
+        }
+
+        #[test]
+        fn no_part_of_a_receipt_is_one(receipt in receipt(), length in 0..59_usize) {
+            let text = receipt.to_string();
+            prop_assume!(length < text.len() && length != PAYLOAD_TEXT);
+            let part = text[..length].parse::<Receipt>();
+            prop_assert_eq!(part, Err(InvalidReceipt::Length(length)));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in "\\PC{0,70}", like in "[A-Za-z0-9_-]{38}") {
+            let _ = text.parse::<Receipt>();
+            if let Ok(receipt) = like.parse::<Receipt>() {
+                prop_assert_eq!(receipt.to_string(), like, "a receipt has one text");
+            }
+        }
+    }
+
+    /// The format is spoken between replicas, of two versions of this crate while one is rolled out.
+    #[test]
+    fn the_format_is_fixed() {
+        let receipt = Receipt {
+            canary: CanaryTag::of(&"shop".parse().unwrap()),
+            salt: SaltTag::of("shop:v2"),
+            served: Served {
+                channel: Channel::Canary,
+                account: Account::Evidence,
+                weight: Weight::from_ppm(1_000),
+            },
+            issued: 1_700_000_000,
+            id: 0x0123_4567_89ab_cdef,
+            signature: None,
+        };
+        assert_eq!(receipt.to_string(), GOLDEN);
+        assert!(!format!("{receipt:?}").contains("cdef"));
+    }
+
+    #[test]
+    fn what_is_not_a_receipt_is_refused_without_being_shown() {
+        let at = |index: usize, with: &str| {
+            let mut text = GOLDEN.to_owned();
+            text.replace_range(index..index + with.len(), with);
+            text.parse::<Receipt>().unwrap_err()
+        };
+        assert_eq!(at(3, "="), InvalidReceipt::Characters);
+        assert_eq!(at(0, "I"), InvalidReceipt::Version);
+        assert_eq!(at(18, "____"), InvalidReceipt::Weight);
+        let message = "not a receipt: its weight is above 100%";
+        assert_eq!(at(18, "____").to_string(), message);
+    }
+
+    const GOLDEN: &str = "E71wkEecotlxhltMIwAD6GVT8QABI0VniavN7w";
+}

@@ -1,0 +1,305 @@
+//! Users' feedback through the ready route, inside and outside of the layer.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use axum::{Router, body::Body, routing::get};
+use canary_tests::{Answer, Client, Server};
+use http::{HeaderName, Request, StatusCode, header};
+use serde_json::{Value, json};
+use tower_canary::{
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Occasions, Rating, Weight,
+    axum::{RouterExt as _, feedback, feedback_inside},
+    feedback::FeedbackOptions,
+    select::{Forced, Secret, Select as _, Sticky},
+};
+
+/// A replica of a shop whose pages carry receipts, with the feedback route outside of the layer and,
+/// as `/inside`, behind it.
+struct Shop {
+    client: Client,
+    canary: CanaryHandle,
+    _server: Server,
+}
+
+impl Shop {
+    fn new(feedback: FeedbackOptions) -> Self {
+        Self::named("shop", feedback)
+    }
+
+    fn signed() -> Self {
+        Self::new(FeedbackOptions::new().signed(&secret()))
+    }
+
+    fn named(name: &str, options: FeedbackOptions) -> Self {
+        let page = async |assignment: Assignment| assignment.receipt().to_string();
+        let version =
+            || Router::new().route("/page", get(page)).route("/inside", feedback_inside());
+        let testers = Forced::by_header(FORCE, secret());
+        let options = CanaryOptions::new()
+            .canary_release("v2")
+            .select(testers.or(Sticky::by_header(USER)))
+            .feedback(options);
+        let layer = CanaryLayer::with_options(name, version(), options);
+        let canary = layer.handle();
+        let app = version().layer(layer).route("/feedback", feedback(canary.clone()));
+        let server = Server::of_router(app);
+        let client = Client::http1(&server);
+        Self { client, canary, _server: server }
+    }
+
+    /// The page as this user gets it: the channel that served it, and a receipt.
+    async fn page(&self, user: &str) -> (Channel, String) {
+        let request = Request::get("/page").header(USER, user).body(Body::empty()).unwrap();
+        let answer = self.client.ask(request).await;
+        (answer.channel().unwrap(), answer.body)
+    }
+
+    async fn post(&self, path: &str, user: &str, body: impl Into<Body>) -> Answer {
+        let request = Request::post(path)
+            .header(USER, user)
+            .header(header::CONTENT_TYPE, "application/json; charset=utf-8");
+        self.client.ask(request.body(body.into()).unwrap()).await
+    }
+
+    async fn complain(&self, receipt: &str) -> Answer {
+        let body = json!({ "rating": "bad", "receipt": receipt }).to_string();
+        self.post("/feedback", "nobody", body).await
+    }
+
+    fn bad(&self, channel: Channel, weight: Weight) -> u64 {
+        let ratings = self.canary.counts().ratings.feedback;
+        ratings.evidence().get(&weight).map_or(0, |rated| rated[channel].rated(Rating::Bad))
+    }
+
+    fn ratings(&self) -> u64 {
+        let ratings = self.canary.counts().ratings.feedback;
+        Channel::ALL.into_iter().map(|channel| ratings.total(channel).total).sum()
+    }
+
+    /// A user whom stable serves at `low`, and the canary at `high`.
+    async fn who_moves(&self, low: Weight, high: Weight) -> String {
+        for user in (0..1_000).map(|number| format!("user-{number}")) {
+            let mut served = Vec::new();
+            for weight in [low, high] {
+                self.canary.set_weight(weight).unwrap();
+                served.push(self.page(&user).await.0);
+            }
+            if served == [Channel::Stable, Channel::Canary] {
+                return user;
+            }
+        }
+        panic!("no user moves from stable to the canary");
+    }
+}
+
+#[track_caller]
+fn assert_problem(answer: &Answer, status: StatusCode) {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json");
+    let problem: Value = serde_json::from_str(&answer.body).unwrap();
+    assert_eq!(problem["status"], status.as_u16());
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+}
+
+fn secret() -> Secret {
+    Secret::try_new("6f1d0c5a9e784b3f8d2e71c4a5b60938").unwrap()
+}
+
+const USER: HeaderName = HeaderName::from_static("x-user");
+const FORCE: HeaderName = HeaderName::from_static("x-force");
+const LOW: Weight = Weight::from_percent(10);
+const HIGH: Weight = Weight::from_percent(90);
+
+#[tokio::test]
+async fn who_complains_after_the_weight_was_raised_is_credited_to_the_channel_that_served_them() {
+    for path in ["/feedback", "/inside"] {
+        let shop = Shop::signed();
+        let user = shop.who_moves(LOW, HIGH).await;
+        shop.canary.set_weight(LOW).unwrap();
+        let (_, receipt) = shop.page(&user).await;
+        shop.canary.set_weight(HIGH).unwrap();
+
+        // Behind the layer, the complaint itself is a call that the canary serves.
+        let body = json!({ "rating": "bad", "receipt": receipt }).to_string();
+        let answer = shop.post(path, &user, body).await;
+        let served_by = (path == "/inside").then_some(Channel::Canary);
+        assert_eq!((answer.status, answer.channel()), (StatusCode::NO_CONTENT, served_by));
+        assert_eq!(answer.body, "");
+        assert_eq!(shop.bad(Channel::Stable, LOW), 1, "{path}");
+        assert_eq!(shop.ratings(), 1, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn another_replica_takes_the_receipt() {
+    let (one, other) = (Shop::signed(), Shop::signed());
+    one.canary.set_weight(Weight::FULL).unwrap();
+    let (channel, receipt) = one.page("ann").await;
+    assert_eq!(channel, Channel::Canary);
+    assert_eq!(other.complain(&receipt).await.status, StatusCode::NO_CONTENT);
+    assert_eq!((one.ratings(), other.bad(Channel::Canary, Weight::FULL)), (0, 1));
+}
+
+#[tokio::test]
+async fn forged_replayed_truncated_and_foreign_receipts_are_told_apart_and_do_not_count() {
+    let shop = Shop::signed();
+    shop.canary.set_weight(LOW).unwrap();
+    let (_, receipt) = shop.page("ann").await;
+    let (_, unsigned) = Shop::new(FeedbackOptions::new()).page("ann").await;
+    let search = Shop::named("search", FeedbackOptions::new().signed(&secret()));
+    let (_, foreign) = search.page("ann").await;
+    let mut forged = receipt.clone().into_bytes();
+    forged[40] = if forged[40] == b'A' { b'B' } else { b'A' };
+    let forged = String::from_utf8(forged).unwrap();
+
+    for (text, status) in [
+        (&forged[..], StatusCode::FORBIDDEN),
+        (&unsigned[..], StatusCode::FORBIDDEN),
+        (&format!("{receipt}A")[..], StatusCode::BAD_REQUEST),
+        ("", StatusCode::BAD_REQUEST),
+        (&foreign[..], StatusCode::UNPROCESSABLE_ENTITY),
+    ] {
+        assert_problem(&shop.complain(text).await, status);
+    }
+    for length in 0..receipt.len() {
+        // What is left of a signed receipt can look like one that is not.
+        let status = shop.complain(&receipt[..length]).await.status;
+        let looks_unsigned = length == 38 && status == StatusCode::FORBIDDEN;
+        assert!(looks_unsigned || status == StatusCode::BAD_REQUEST, "{length}: {status}");
+    }
+    assert_eq!(shop.ratings(), 0);
+
+    assert_eq!(shop.complain(&receipt).await.status, StatusCode::NO_CONTENT);
+    assert_problem(&shop.complain(&receipt).await, StatusCode::CONFLICT);
+    assert_eq!(shop.ratings(), 1);
+
+    let (_, earlier) = shop.page("bob").await;
+    shop.canary.set_salt("shop:v2, second attempt");
+    assert_problem(&shop.complain(&earlier).await, StatusCode::GONE);
+}
+
+#[tokio::test]
+async fn a_receipt_expires() {
+    let late = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&late);
+    let now = SystemTime::now();
+    let options = FeedbackOptions::new().max_age(Duration::from_secs(60));
+    let shop =
+        Shop::new(options.clock(move || now + Duration::from_secs(clock.load(Ordering::Relaxed))));
+    let receipts = [shop.page("ann").await.1, shop.page("ann").await.1];
+    late.store(60, Ordering::Relaxed);
+    assert_eq!(shop.complain(&receipts[0]).await.status, StatusCode::NO_CONTENT);
+    late.store(61, Ordering::Relaxed);
+    assert_problem(&shop.complain(&receipts[1]).await, StatusCode::GONE);
+}
+
+#[tokio::test]
+async fn without_a_receipt_only_a_sticky_call_behind_the_layer_is_credited() {
+    const GOOD: &str = r#"{"rating": "good"}"#;
+    let shop = Shop::new(FeedbackOptions::new());
+    shop.canary.set_weight(LOW).unwrap();
+    let answer = shop.post("/inside", "ann", GOOD).await;
+    let channel = answer.channel().unwrap();
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let rated = shop.canary.counts().ratings.feedback.evidence()[&LOW][channel];
+    assert_eq!(rated, Occasions { total: 1, adverse: 0 });
+
+    assert_problem(&shop.post("/feedback", "ann", GOOD).await, StatusCode::UNPROCESSABLE_ENTITY);
+    let json = Request::post("/inside").header(header::CONTENT_TYPE, "application/json");
+    let of_nobody = shop.client.ask(json.body(GOOD.into()).unwrap()).await;
+    assert_problem(&of_nobody, StatusCode::UNPROCESSABLE_ENTITY);
+    // Anybody could say so as often as they like: with a secret, that is not what counts.
+    let signed = Shop::signed();
+    assert_problem(&signed.post("/inside", "ann", GOOD).await, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!((shop.ratings(), signed.ratings()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_a_tester_says_counts_aside() {
+    let shop = Shop::signed();
+    // At zero no canary's call is by chance, whatever its receipt says.
+    shop.canary.set_weight(LOW).unwrap();
+    let force = format!("canary:{}", "6f1d0c5a9e784b3f8d2e71c4a5b60938");
+    let page = Request::get("/page").header(FORCE, force).body(Body::empty()).unwrap();
+    let receipt = shop.client.ask(page).await.body;
+    assert_eq!(shop.complain(&receipt).await.status, StatusCode::NO_CONTENT);
+    let ratings = shop.canary.counts().ratings.feedback;
+    assert_eq!((ratings.aside().canary.adverse, ratings.evidence().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_is_not_the_form_is_refused_and_not_repeated() {
+    let shop = Shop::new(FeedbackOptions::new());
+    for body in [
+        "",
+        "<script>",
+        r#""<script>""#,
+        r#"{"rating": "<script>"}"#,
+        r#"{"rating": "good", "<script>": 1}"#,
+        r#"{"rating": "good", "rating": "bad"}"#,
+        r#"{"rating": "good", "receipt": 7}"#,
+        r#"{"rating": "good", "receipt": "<script>"}"#,
+    ] {
+        let answer = shop.post("/inside", "ann", body).await;
+        assert_problem(&answer, StatusCode::BAD_REQUEST);
+        assert!(!answer.body.contains("script"), "{}", answer.body);
+    }
+    let long = format!(r#"{{"rating": "good"{}}}"#, " ".repeat(1_024));
+    assert_problem(&shop.post("/inside", "ann", long).await, StatusCode::PAYLOAD_TOO_LARGE);
+    let form = Request::post("/inside")
+        .header(USER, "ann")
+        .header(header::CONTENT_TYPE, "text/plain")
+        .body(Body::from(r#"{"rating": "good"}"#));
+    assert_problem(&shop.client.ask(form.unwrap()).await, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let got = shop.client.get("/feedback").await;
+    assert_eq!(got.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(shop.ratings(), 0);
+}
+
+#[tokio::test]
+async fn the_assignment_of_another_canary_is_not_credited() {
+    let inner = CanaryLayer::new("inner", ()).handle();
+    let options = || CanaryOptions::new().select(Sticky::by_header(USER));
+    let v1 = Router::new().route("/feedback", feedback(inner.clone()));
+    let outer = CanaryLayer::with_options("outer", Router::new(), options());
+    let outer_handle = outer.handle();
+    let server = Server::of_router(v1.canary(outer));
+    let request = Request::post("/feedback")
+        .header(USER, "ann")
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(r#"{"rating": "bad"}"#));
+    let answer = Client::http2(&server).ask(request.unwrap()).await;
+    assert_problem(&answer, StatusCode::UNPROCESSABLE_ENTITY);
+    for canary in [inner, outer_handle] {
+        assert_eq!(canary.counts().ratings, Default::default());
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_receipts_is_counted_whole_and_each_but_once() {
+    // One page a second, by this clock, which goes as fast as they are served.
+    let pages = AtomicU64::new(0);
+    let clock = move || {
+        let second = pages.fetch_add(1, Ordering::Relaxed);
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second)
+    };
+    let options = FeedbackOptions::new().signed(&secret()).remember(50).clock(clock);
+    let shop = Shop::new(options);
+    let mut receipts = Vec::new();
+    for _ in 0..500 {
+        let (_, receipt) = shop.page("ann").await;
+        assert_eq!(shop.complain(&receipt).await.status, StatusCode::NO_CONTENT);
+        receipts.push(receipt);
+    }
+    for receipt in receipts {
+        let status = shop.complain(&receipt).await.status;
+        assert!(matches!(status, StatusCode::CONFLICT | StatusCode::GONE), "{status}");
+    }
+    assert_eq!(shop.ratings(), 500);
+}
