@@ -12,7 +12,7 @@ use canary_controller::store::{Document, Event, FileStore, StateStore, StoreKey,
 /// What the process does.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Task {
-    /// Swaps and appends by turns, and says so each time, until it is killed.
+    /// Swaps and appends by turns, and says so each time, until it is killed, or 300 times.
     Write,
     /// Swaps once, and says how that ended.
     SwapOnce,
@@ -141,7 +141,7 @@ async fn write(store: &FileStore) {
     let mut current = store.load(&key()).await.unwrap();
     let mut swapped = current.as_ref().map_or(0, |it| number(it.document.as_str()));
     let mut appended = store.events(&key(), 1).await.unwrap();
-    loop {
+    for _ in 0..300 {
         let next = document(swapped + 1);
         let expected = current.as_ref().map(|it| &it.revision);
         let swap = store.compare_and_swap(&key(), expected, &next).await.unwrap();

@@ -55,7 +55,11 @@ async fn a_process_killed_at_every_write_point_leaves_whole_what_it_acknowledged
             }
             let mut process =
                 Process::start(Task::Write, directory.path(), Some(&format!("{point}:{pass}")));
-            while let Some(line) = process.says().filter(|line| line != "stopped") {
+            loop {
+                let line = process.says().unwrap_or_else(|| panic!("it never comes to {point}"));
+                if line == "stopped" {
+                    break;
+                }
                 known.hear(&line);
             }
             drop(process);

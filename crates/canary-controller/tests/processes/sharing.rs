@@ -1,6 +1,9 @@
 //! Several processes use a directory at once (S3, S10).
 
+use std::time::Duration;
+
 use canary_controller::store::{FileStore, StateStore, WatchEvent};
+use tokio::time::timeout;
 
 use super::child::{Process, Task, document, key, number};
 
@@ -15,7 +18,10 @@ async fn increments_by_four_processes_add_up_and_are_watched_by_a_fifth() {
         std::array::from_fn(|_| Process::start(Task::Increment, directory.path(), None));
     let mut last = 0;
     while last < 400 {
-        let WatchEvent::Value(it) = watch.next().await else { panic!("nothing goes away") };
+        let next = timeout(Duration::from_secs(60), watch.next()).await;
+        let WatchEvent::Value(it) = next.expect("the sum grows") else {
+            panic!("nothing goes away")
+        };
         let seen = number(it.document.as_str());
         assert!(seen > last, "{last}, then {seen}");
         last = seen;
