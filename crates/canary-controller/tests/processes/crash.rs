@@ -6,6 +6,7 @@ use std::{
     hint,
     io::{ErrorKind, Write},
     path::Path,
+    thread,
     time::Instant,
 };
 
@@ -130,7 +131,7 @@ impl Known {
     /// Compares it with what is stored, which may be one ahead, and remembers that.
     async fn compare(&mut self, directory: &Path, most: usize) -> Round {
         match File::open(directory.join("canary.lock")) {
-            Ok(lock) => lock.try_lock().expect("the lock is free"),
+            Ok(lock) => wait_for(&lock),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::NotFound);
                 assert_eq!((self.swapped, self.appended), (0, 0), "it was killed before it began");
@@ -180,6 +181,16 @@ impl Known {
         round.ahead += found - self.appended;
         self.appended = found;
         round
+    }
+}
+
+/// Waits a little for the lock: a process that another test starts in this moment has a copy of
+/// what is open here, until it becomes a program of its own.
+fn wait_for(lock: &File) {
+    let begun = Instant::now();
+    while lock.try_lock().is_err() {
+        assert!(begun.elapsed().as_secs() < 10, "the lock went with its process");
+        thread::yield_now();
     }
 }
 

@@ -63,6 +63,9 @@ mod history;
 /// work. Watches of the same process learn of a write at once; those of others read the file ten
 /// times a second. That is a few microseconds of work, on any file system, and needs no other crate.
 ///
+/// A process that the application starts holds copies of its open files until it becomes another
+/// program, and the lock with them: a write waits for that like for another writer.
+///
 /// The locks of network file systems are not to be trusted with this. Only on Unix are the
 /// directories synced and the modes set.
 ///
