@@ -1,9 +1,9 @@
 //! What it costs to store, against what the disk alone takes for the same bytes.
 //!
-//! `cargo bench -p canary-controller --bench store [-- ROUNDS]`, in the directory of `TMPDIR`, which
-//! should be on a disk. What is compared takes turns, so that a disk that is busy for a while is so
-//! for both, and the difference is taken by the turn. It fails if a swap takes 5 ms more than the
-//! disk, by the median.
+//! `cargo bench -p canary-controller --bench store [-- ROUNDS]`, in the directory of `TMPDIR`,
+//! which should be on a disk. What is compared takes turns, so that a disk that is busy for a while
+//! is so for both, and the difference is taken by the turn. It fails if a swap takes 5 ms more than
+//! the disk, by the median.
 
 use std::{
     env,

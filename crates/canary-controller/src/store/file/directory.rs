@@ -125,7 +125,8 @@ impl Directory {
         envelope.map(Some).map_err(corrupt)
     }
 
-    /// Removes what crashes have left. A writer that is at work all the time cleans up after itself.
+    /// Removes what crashes have left. A writer that is at work all the time cleans up after
+    /// itself.
     fn clean(&self) -> io::Result<()> {
         let until = Instant::now() + Duration::from_millis(200);
         let Ok(_lock) = self.lock(Lock::Exclusive, until) else { return Ok(()) };
