@@ -5,7 +5,7 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use canary_controller::store::{
-    FileStore, MemoryStore, StateStore, StoreKey,
+    FileStore, MemoryStore, StateStore, StoreError, StoreKey, Versioned, Watch,
     testing::{HookFuture, Outcome, Subject},
 };
 use tempfile::TempDir;
@@ -19,7 +19,7 @@ impl Subject for Memory {
     }
 }
 
-/// A directory that is moved away to play a disk that is unmounted.
+/// A directory that is moved away to play a disk that is unmounted (F7).
 #[derive(Debug)]
 struct Directory(TempDir);
 
@@ -77,6 +77,14 @@ impl Subject for Directory {
     fn raw<'a>(&'a self, key: &'a StoreKey) -> HookFuture<'a, Vec<u8>> {
         Box::pin(async move { fs::read(self.file(key)).unwrap() })
     }
+}
+
+#[test]
+fn stores_and_watches_can_be_shared_and_sent() {
+    fn is_shared<T: Send + Sync>() {}
+    fn is_sent<T: Send>() {}
+    is_shared::<(FileStore, MemoryStore, Arc<dyn StateStore>, StoreError, Versioned)>();
+    is_sent::<Watch>();
 }
 
 mod memory {

@@ -61,7 +61,8 @@ impl fmt::Debug for Document {
     }
 }
 
-/// Something that happened to a rollout: one JSON object on one line, of which a store reads nothing.
+/// Something that happened to a rollout: one JSON object on one line, of which a store reads
+/// nothing.
 ///
 /// An append whose result is unknown is repeated, and may so be stored twice: give each event an
 /// id by which readers can tell.

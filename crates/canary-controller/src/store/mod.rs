@@ -2,8 +2,8 @@
 //!
 //! A rollout has one [`Document`] under one [`StoreKey`], changed only by compare-and-swap, and a
 //! history of [`Event`]s beside it. A [`StateStore`] keeps both. [`MemoryStore`] and [`FileStore`]
-//! come with this crate; a fleet uses whatever it runs already, through a store in a crate of its own.
-//! Who reads the document, and what follows from it, is the controller's matter.
+//! come with this crate; a fleet uses whatever it runs already, through a store in a crate of its
+//! own. Who reads the document, and what follows from it, is the controller's matter.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,13 +41,13 @@
 //! Each promise has an id, which the tests name. [`MemoryStore`] promises all but S7, [`FileStore`]
 //! also F1 to F8.
 //!
-//! - **S1, reads are current.** A load sees every swap that was acknowledged before it began, through
-//!   whichever handle, process or replica.
+//! - **S1, reads are current.** A load sees every swap that was acknowledged before it began,
+//!   through whichever handle, process or replica.
 //! - **S2, creation is exclusive.** A swap that expects no document is made only if there is none.
 //! - **S3, swaps are exclusive.** A swap is made only if the revision is the expected one, and of
 //!   competing swaps that expect the same, one at most is made.
-//! - **S4, a conflict is informed.** It carries what was there when the swap was refused, so that one
-//!   can decide anew without a load.
+//! - **S4, a conflict is informed.** It carries what was there when the swap was refused, so that
+//!   one can decide anew without a load.
 //! - **S5, a revision means one document.** Each swap gives a new one, also if it stores the same
 //!   bytes again. It never means another document, not even when the key was deleted and made anew.
 //! - **S6, bytes are kept.** What is loaded is what was stored, byte for byte, up to
@@ -59,19 +59,19 @@
 //! - **S9, a watch speaks up.** Its first event comes within 2 s, if only to say that it is stale.
 //! - **S10, a watch converges.** It gives the latest document in the end, and may leave out those
 //!   before. It never goes back to an earlier one, and gives none twice in a row.
-//! - **S11, a watch never ends.** When the store is away it says `Stale` once; when the store is back it
-//!   says `Fresh` and then what there is, read anew.
+//! - **S11, a watch never ends.** When the store is away it says `Stale` once; when the store is
+//!   back it says `Fresh` and then what there is, read anew.
 //! - **S12, a history is ordered and bounded.** Events are in the order in which they were
 //!   acknowledged, the same for every reader. An event is there at least once, and twice only if it
-//!   was appended twice. The last [`Event::KEPT`] of a key are kept at least; older ones are dropped
-//!   in their order, so that the size has a bound, which the store documents.
+//!   was appended twice. The last [`Event::KEPT`] of a key are kept at least; older ones are
+//!   dropped in their order, so that the size has a bound, which the store documents.
 //! - **S13, keys are apart.** What is done under one is not seen under another, however similar.
 //! - **S14, what is no document is left alone.** If something else is stored under a key, load and
 //!   swap say [`StoreError::Corrupt`], a watch `Stale`; nothing replaces it but a person.
 //! - **S15, a call ends.** With an answer or an error, within [`CALL_DEADLINE`].
 //!
-//! A swap and the event that tells of it are two writes: a crash between them leaves the one without
-//! the other. What must never be apart belongs into the document.
+//! A swap and the event that tells of it are two writes: a crash between them leaves the one
+//! without the other. What must never be apart belongs into the document.
 //!
 //! If a store loses data, when a backup is restored or a failover forgets what it acknowledged, all
 //! of this begins anew with what it has then, and a watch tells that. Whoever must notice compares
@@ -86,24 +86,24 @@
 //!
 //! **etcd.** The revision is the key's `mod_revision`. A swap is a transaction that compares it (0
 //! for no document), puts, and otherwise gets: that is the conflict's document. Reads are
-//! linearizable unless asked otherwise. A deadline that passes, or a connection that breaks, after a
-//! transaction was sent is `Unknown`. The source's `load` remembers the revision of the response, and
-//! `changed` watches from the one after it; whatever ends the watch, a compaction too, is an error,
-//! and the load that follows makes a new connection. Do not resume a watch by its revision: when the
-//! data is lost the revisions begin anew, and a resumed watch stays silent. Ask for keep-alive, or a
-//! dead connection is never noticed, but not more often than the server allows, which is 5 s. An
-//! event is a key of its own in a range beside `/v1/rollouts`, numbered in the same transaction that
-//! puts it.
+//! linearizable unless asked otherwise. A deadline that passes, or a connection that breaks, after
+//! a transaction was sent is `Unknown`. The source's `load` remembers the revision of the response,
+//! and `changed` watches from the one after it; whatever ends the watch, a compaction too, is an
+//! error, and the load that follows makes a new connection. Do not resume a watch by its revision:
+//! when the data is lost the revisions begin anew, and a resumed watch stays silent. Ask for
+//! keep-alive, or a dead connection is never noticed, but not more often than the server allows,
+//! which is 5 s. An event is a key of its own in a range beside `/v1/rollouts`, numbered in the
+//! same transaction that puts it.
 //!
 //! **PostgreSQL.** A row per key, the document as `text`: `jsonb` would not keep the bytes. The
-//! revision is drawn from a sequence, lest a row that was deleted and made anew repeats it. A swap is
-//! `UPDATE .. WHERE key = $1 AND revision = $2`, or `INSERT .. ON CONFLICT DO NOTHING`; if it changed
-//! no row, a select in a new snapshot is the conflict's document. A commit without an answer is
-//! `Unknown`. The source listens before it loads, and waits for a notification or 5 s, because
-//! notifications are lost while the connection is, and do not pass through a pooler. Read from the
-//! primary, with a replica that confirms synchronously if S7 is to outlive a failover. Events are
-//! rows with a number from a sequence; insert them under a lock of their key, or a number may become
-//! visible after a higher one.
+//! revision is drawn from a sequence, lest a row that was deleted and made anew repeats it. A swap
+//! is `UPDATE .. WHERE key = $1 AND revision = $2`, or `INSERT .. ON CONFLICT DO NOTHING`; if it
+//! changed no row, a select in a new snapshot is the conflict's document. A commit without an
+//! answer is `Unknown`. The source listens before it loads, and waits for a notification or 5 s,
+//! because notifications are lost while the connection is, and do not pass through a pooler. Read
+//! from the primary, with a replica that confirms synchronously if S7 is to outlive a failover.
+//! Events are rows with a number from a sequence; insert them under a lock of their key, or a
+//! number may become visible after a higher one.
 
 pub use self::{
     document::{Document, Event, InvalidJson},

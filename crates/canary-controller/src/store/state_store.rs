@@ -32,8 +32,8 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any of [`StoreError`]. Only after [`Unknown`](StoreError::Unknown) the document may have been
-    /// stored, or may be stored yet; [`settle`](super::settle()) finds out.
+    /// Any of [`StoreError`]. Only after [`Unknown`](StoreError::Unknown) the document may have
+    /// been stored, or may be stored yet; [`settle`](super::settle()) finds out.
     fn compare_and_swap<'a>(
         &'a self,
         key: &'a StoreKey,

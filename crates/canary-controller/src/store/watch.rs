@@ -36,9 +36,9 @@ pub enum WatchEvent {
 
 /// The document of a key from now on: a stream that never ends.
 ///
-/// It tells what *is*, not what happened: it loads, tells, waits for a change, and loads again. So it
-/// catches up with one event after a break, a slow reader is not flooded, and there is no position
-/// that a store could have forgotten.
+/// It tells what *is*, not what happened: it loads, tells, waits for a change, and loads again. So
+/// it catches up with one event after a break, a slow reader is not flooded, and there is no
+/// position that a store could have forgotten.
 ///
 /// ```
 /// use canary_controller::store::{Document, MemoryStore, StateStore, StoreKey, WatchEvent};
@@ -62,9 +62,10 @@ pub struct Watch {
 impl Watch {
     /// A watch that loads and waits through a source. This is all that a store needs to write.
     ///
-    /// A source that fails is asked again after 50 ms, then after twice as long each time up to
-    /// 1 s, half of it by chance, lest a fleet comes back as one. Even if the source tells of no
-    /// change, it is loaded every 30 s: connections have been seen that were dead without saying so.
+    /// A source that fails is asked again after 50 ms, then after twice as long each time up to 1
+    /// s, half of it by chance, lest a fleet comes back as one. Even if the source tells of no
+    /// change, it is loaded every 30 s: connections have been seen that were dead without saying
+    /// so.
     #[must_use]
     pub fn new(source: impl WatchSource) -> Self {
         let next = Box::pin(Relist { source, phase: Phase::Begun }.next());

@@ -125,9 +125,11 @@ impl Directory {
         envelope.map(Some).map_err(corrupt)
     }
 
-    /// Removes what crashes have left. A writer that is at work now cleans up after itself.
+    /// Removes what crashes have left. A writer that is at work all the time cleans up after
+    /// itself.
     fn clean(&self) -> io::Result<()> {
-        let Ok(_lock) = self.lock(Lock::Exclusive, Instant::now()) else { return Ok(()) };
+        let until = Instant::now() + Duration::from_millis(200);
+        let Ok(_lock) = self.lock(Lock::Exclusive, until) else { return Ok(()) };
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
             if path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {

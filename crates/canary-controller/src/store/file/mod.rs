@@ -35,7 +35,8 @@ mod history;
 /// | `{key}.json.tmp` | a write under way, or what a crash left of one: removed by the next |
 ///
 /// They are readable by their owner only. They can be read, compared and copied at any time, and a
-/// document can be edited while no process uses the directory. Each key has 4 MiB of events at most.
+/// document can be edited while no process uses the directory. Each key has 4 MiB of events at
+/// most.
 ///
 /// # What is certain
 ///
@@ -44,7 +45,8 @@ mod history;
 /// - **F2** An event is one line. A line that a crash cut short is left out, and cut away by the
 ///   next append; all before it are whole.
 /// - **F3** The lock is the system's: it ends with the process that holds it, however that ends.
-/// - **F4** What a crash left behind is removed when the directory is opened, and by the next write.
+/// - **F4** What a crash left behind is removed when the directory is opened, and by the next
+///   write.
 /// - **F5** Files are made with mode 0600, the directory, if it has to be made, with 0700.
 /// - **F6** A file that holds no document stays as it is; every call says
 ///   [`Corrupt`](StoreError::Corrupt).
@@ -53,15 +55,19 @@ mod history;
 /// - **F8** Whatever blocks, a lock held by a stopped process or a disk that hangs, a call ends
 ///   within 2 s, and what hangs holds four threads for reading and one for writing, not more.
 ///
-/// After a power cut F1 and F2 hold as far as the disk keeps what it said was synced. A document that
-/// is not acknowledged yet may be seen before it is synced; if its writer is killed in that moment,
-/// until the next write or opening syncs it.
+/// After a power cut F1 and F2 hold as far as the disk keeps what it said was synced. A document
+/// that is not acknowledged yet may be seen before it is synced; if its writer is killed in that
+/// moment, until the next write or opening syncs it.
 ///
 /// # What to know
 ///
 /// A write takes three system calls that wait for the disk, and is made on a thread for blocking
 /// work. Watches of the same process learn of a write at once; those of others read the file ten
-/// times a second. That is a few microseconds of work, on any file system, and needs no other crate.
+/// times a second. That is some ten microseconds of work a time, on any file system, and needs no
+/// other crate.
+///
+/// A process that the application starts holds copies of its open files until it becomes another
+/// program, and the lock with them: a write waits for that like for another writer.
 ///
 /// The locks of network file systems are not to be trusted with this. Only on Unix are the
 /// directories synced and the modes set.
@@ -259,8 +265,8 @@ impl WatchSource for Source {
 /// How often a watch looks for what other processes wrote.
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long to wait for other writers: short of [`CALL_DEADLINE`], so that who does not get the lock
-/// still knows that nothing was written.
+/// How long to wait for other writers: short of [`CALL_DEADLINE`], so that who does not get the
+/// lock still knows that nothing was written.
 const LOCK_DEADLINE: Duration = Duration::from_millis(1500);
 
 const READERS: usize = 4;

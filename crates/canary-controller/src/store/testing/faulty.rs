@@ -12,8 +12,8 @@ use crate::store::{
 ///
 /// Faults meet the next calls of [`load`](StateStore::load),
 /// [`compare_and_swap`](StateStore::compare_and_swap) and
-/// [`append_event`](StateStore::append_event), one each, in their order. Clones share them. All else
-/// passes to the store inside.
+/// [`append_event`](StateStore::append_event), one each, in their order. Clones share them. All
+/// else passes to the store inside.
 ///
 /// ```
 /// use canary_controller::store::{

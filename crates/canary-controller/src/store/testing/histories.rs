@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 
-use super::subject::{Subject, key};
+use super::subject::{Subject, all, key};
 use crate::store::Event;
 
 /// S12: events come back in their order, the last of them, the oldest first.
@@ -75,7 +75,7 @@ pub async fn appends_race_in_one_order(subject: &dyn Subject) {
             }
         });
     }
-    writers.join_all().await;
+    all(writers).await;
     let events = subject.open().await.events(&key, usize::MAX).await.unwrap();
     assert_eq!(events, subject.open().await.events(&key, usize::MAX).await.unwrap());
     for writer in 0..4 {

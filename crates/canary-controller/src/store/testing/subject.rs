@@ -1,5 +1,7 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
+use tokio::{task::JoinSet, time::timeout};
+
 use crate::store::{StateStore, StoreKey, Watch, WatchEvent};
 
 /// What a hook of a [`Subject`] returns: a boxed future.
@@ -65,9 +67,12 @@ pub fn key(name: &str) -> StoreKey {
 
 /// The next event of a watch, which must come soon.
 pub(super) async fn next(watch: &mut Watch) -> WatchEvent {
-    tokio::time::timeout(PATIENCE, watch.next())
-        .await
-        .expect("the watch should have said something")
+    timeout(PATIENCE, watch.next()).await.expect("the watch should have said something")
+}
+
+/// The results of tasks, which must end soon.
+pub(super) async fn all<T: 'static>(tasks: JoinSet<T>) -> Vec<T> {
+    timeout(PATIENCE, tasks.join_all()).await.expect("the tasks should have ended")
 }
 
 /// Far above the seconds that anything here may take, since a machine may be busy.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::subject::{Subject, key};
+use super::subject::{Subject, all, key};
 use crate::store::{Document, Revision, StateStore, StoreKey, Swap, Versioned};
 
 /// S2: of many that create a document one does, and the others learn of it.
@@ -23,7 +23,7 @@ pub async fn only_one_creates(subject: &dyn Subject) {
             (document.clone(), store.compare_and_swap(&key, None, &document).await.unwrap())
         });
     }
-    let swaps = creations.join_all().await;
+    let swaps = all(creations).await;
     let created = swaps.iter().filter_map(|(document, swap)| match swap {
         Swap::Done(revision) => Some(versioned(revision, document)),
         Swap::Conflict(_) => None,
@@ -89,7 +89,7 @@ pub async fn increments_add_up(subject: &dyn Subject) {
         let (store, key) = (subject.open().await, key.clone());
         tasks.spawn(async move { increment(store, &key, 100).await });
     }
-    tasks.join_all().await;
+    all(tasks).await;
     let sum = subject.open().await.load(&key).await.unwrap().expect("it was incremented");
     assert_eq!(number(&sum.document), 400);
 }

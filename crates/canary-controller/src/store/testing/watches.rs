@@ -3,7 +3,7 @@
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    subject::{Subject, key, next},
+    subject::{Subject, all, key, next},
     swaps::{increment, number, number_document, swap},
 };
 use crate::store::{CALL_DEADLINE, Versioned, WatchEvent};
@@ -77,8 +77,8 @@ pub async fn watches_converge(subject: &dyn Subject) {
         let (store, key) = (subject.open().await, key.clone());
         writers.spawn(async move { increment(store, &key, 50).await });
     }
-    writers.join_all().await;
-    assert_eq!(watchers.join_all().await, [200; 3]);
+    all(writers).await;
+    assert_eq!(all(watchers).await, [200; 3]);
 }
 
 /// S11: a watch goes on when nothing else of its store is left.

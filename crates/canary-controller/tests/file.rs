@@ -1,0 +1,205 @@
+//! What a directory looks like, and what is done about what does not belong into it.
+
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+use canary_controller::store::{
+    Document, Event, FileStore, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
+};
+use tempfile::TempDir;
+
+fn key() -> StoreKey {
+    StoreKey::try_new("prod/shop", &"checkout".parse().unwrap()).unwrap()
+}
+
+fn document(number: u64) -> Document {
+    Document::try_new(format!(r#"{{"number":{number}}}"#)).unwrap()
+}
+
+fn event(number: u64) -> Event {
+    Event::try_new(format!(r#"{{"number":{number}}}"#)).unwrap()
+}
+
+async fn swap(store: &FileStore, expected: Option<&Revision>, document: Document) -> Revision {
+    let swap = store.compare_and_swap(&key(), expected, &document).await.unwrap();
+    let Swap::Done(revision) = swap else { panic!("nobody else writes: {swap:?}") };
+    revision
+}
+
+/// A store of one document and three events.
+async fn begun() -> (TempDir, FileStore, Revision) {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path().join("a/store")).await.unwrap();
+    let revision = swap(&store, None, document(1)).await;
+    for number in 1..=3 {
+        store.append_event(&key(), &event(number)).await.unwrap();
+    }
+    (directory, store, revision)
+}
+
+fn file(store: &FileStore, suffix: &str) -> PathBuf {
+    store.directory().join(format!("prod.shop.v1.rollouts.checkout.{suffix}"))
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+/// F5.
+#[tokio::test]
+async fn only_the_owner_may_read_the_files() {
+    let (_directory, store, _) = begun().await;
+    assert_eq!(mode(store.directory()), 0o700);
+    let files = fs::read_dir(store.directory()).unwrap().map(|it| it.unwrap().path());
+    let files: Vec<_> = files.collect();
+    assert_eq!(files.len(), 3, "a document, a history, a lock: {files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+/// F5.
+#[tokio::test]
+async fn a_directory_that_is_there_keeps_its_mode() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o750)).unwrap();
+    FileStore::open(directory.path()).await.unwrap();
+    assert_eq!(mode(directory.path()), 0o750);
+}
+
+/// S5.
+#[tokio::test]
+async fn a_document_can_be_read_and_edited_by_a_person() {
+    let (_directory, store, revision) = begun().await;
+    let path = file(&store, "json");
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text, "{\"format\":1,\"count\":1,\"document\":\n{\"number\":1}\n}\n");
+    fs::write(&path, text.replace("{\"number\":1}", "{\n  \"number\": 2\n}")).unwrap();
+    let edited = store.load(&key()).await.unwrap().unwrap();
+    assert_eq!(edited.document.as_str(), "{\n  \"number\": 2\n}");
+    let late = store.compare_and_swap(&key(), Some(&revision), &document(3)).await.unwrap();
+    assert_eq!(late, Swap::Conflict(Some(edited)), "who has not seen it does not undo it");
+}
+
+/// F4 and F5.
+#[tokio::test]
+async fn what_a_crash_left_of_a_write_is_removed_by_the_next_and_not_written_through() {
+    let (directory, store, first) = begun().await;
+    let temporary = file(&store, "json.tmp");
+    fs::write(&temporary, "{\"format\":1,\"count\":9,\"docu").unwrap();
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644)).unwrap();
+    let second = swap(&store, Some(&first), document(2)).await;
+    assert!(!temporary.exists());
+    assert_eq!(mode(&file(&store, "json")), 0o600, "an old file's mode is not taken over");
+
+    let other = directory.path().join("other");
+    fs::write(&other, "mine").unwrap();
+    symlink(&other, &temporary).unwrap();
+    swap(&store, Some(&second), document(3)).await;
+    assert_eq!(fs::read_to_string(other).unwrap(), "mine", "a link is not followed");
+    assert_eq!(store.load(&key()).await.unwrap().unwrap().document, document(3));
+}
+
+/// F4.
+#[tokio::test]
+async fn what_a_crash_left_of_a_write_is_removed_when_the_directory_is_opened() {
+    let (_directory, store, _) = begun().await;
+    let temporary = file(&store, "json.tmp");
+    fs::write(&temporary, "{").unwrap();
+    // A write that is under way elsewhere holds the lock: then it is not a leftover.
+    let lock = fs::File::open(store.directory().join("canary.lock")).unwrap();
+    lock.lock().unwrap();
+    FileStore::open(store.directory()).await.unwrap();
+    assert!(temporary.exists());
+    drop(lock);
+    FileStore::open(store.directory()).await.unwrap();
+    assert!(!temporary.exists());
+}
+
+/// F2.
+#[tokio::test]
+async fn half_a_line_is_no_event_and_makes_room_for_the_next() {
+    for half in ["{\"number\":4", "{\"number\":4}", "\0\0\0"] {
+        let (_directory, store, _) = begun().await;
+        let mut history =
+            fs::File::options().append(true).open(file(&store, "events.jsonl")).unwrap();
+        history.write_all(half.as_bytes()).unwrap();
+        let three: Vec<_> = (1..=3).map(event).collect();
+        assert_eq!(store.events(&key(), 9).await.unwrap(), three, "{half:?}");
+        store.append_event(&key(), &event(5)).await.unwrap();
+        let text = fs::read_to_string(file(&store, "events.jsonl")).unwrap();
+        assert!(text.ends_with("{\"number\":3}\n{\"number\":5}\n"), "{text}");
+    }
+}
+
+/// F2.
+#[tokio::test]
+async fn a_line_that_is_no_event_is_left_out_and_kept() {
+    let (_directory, store, _) = begun().await;
+    let path = file(&store, "events.jsonl");
+    let text = fs::read_to_string(&path).unwrap().replace("{\"number\":2}", "\0\0\0");
+    fs::write(&path, &text).unwrap();
+    store.append_event(&key(), &event(4)).await.unwrap();
+    assert_eq!(store.events(&key(), 3).await.unwrap(), [1, 3, 4].map(event));
+    assert!(fs::read_to_string(path).unwrap().starts_with(&text));
+}
+
+/// S12.
+#[tokio::test]
+async fn a_history_has_two_files_of_two_mebibytes_at_most() {
+    let (_directory, store, _) = begun().await;
+    let long = Event::try_new(format!(r#"{{"pad":"{}"}}"#, "x".repeat(8182))).unwrap();
+    assert_eq!(long.as_bytes().len(), Event::MAX_LEN);
+    let line = [long.as_bytes(), &b"\n"[..]].concat();
+    // Two bytes of room less than a line more would need.
+    fs::write(file(&store, "events.jsonl"), line.repeat(256)).unwrap();
+    fs::write(file(&store, "events.1.jsonl"), "{}\n").unwrap();
+    assert_eq!(store.events(&key(), usize::MAX).await.unwrap().len(), 257);
+    store.append_event(&key(), &event(1)).await.unwrap();
+    let len = |suffix| fs::metadata(file(&store, suffix)).unwrap().len();
+    assert_eq!((len("events.jsonl"), len("events.1.jsonl")), (13, 256 * 8193));
+    assert_eq!(store.events(&key(), usize::MAX).await.unwrap().len(), 257);
+}
+
+/// F6 and S14.
+#[tokio::test]
+async fn an_error_names_the_file_and_what_is_wrong_with_it() {
+    let (_directory, store, _) = begun().await;
+    let path = file(&store, "json");
+    fs::write(&path, "{\"format\":1,\"count\":1,\"document\":7}").unwrap();
+    let error = store.load(&key()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
+    let message = "load /prod/shop/v1/rollouts/checkout: what is stored there is no document";
+    assert_eq!(error.to_string(), message);
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    let why = "document of 1 bytes: expected one JSON object, from '{' to '}', in UTF-8";
+    assert_eq!(source, format!("{}: {why}", path.display()));
+}
+
+#[tokio::test]
+async fn a_place_where_no_directory_can_be_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("file");
+    fs::write(&path, "").unwrap();
+    let error = FileStore::open(path.join("store")).await.unwrap_err();
+    assert_eq!(error.retry(), Retry::Later);
+    assert!(error.to_string().contains("file/store"), "{error}");
+}
+
+/// S5.
+#[tokio::test]
+async fn a_document_that_was_deleted_is_absent_and_can_be_made_anew() {
+    let (_directory, store, first) = begun().await;
+    fs::remove_file(file(&store, "json")).unwrap();
+    assert_eq!(store.load(&key()).await.unwrap(), None);
+    let stale = store.compare_and_swap(&key(), Some(&first), &document(2)).await.unwrap();
+    assert_eq!(stale, Swap::Conflict(None));
+    assert_ne!(swap(&store, None, document(2)).await, first, "S5: another document");
+}

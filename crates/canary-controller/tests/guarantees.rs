@@ -1,0 +1,31 @@
+//! Each promise in the docs of the store has a test that names it.
+
+use std::{fs, path::Path};
+
+#[test]
+fn every_promise_is_named_by_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let docs = [read("src/store/mod.rs"), read("src/store/file/mod.rs")].concat();
+    let promises: Vec<&str> = docs
+        .lines()
+        .filter_map(|line| line.split_once("- **"))
+        .filter_map(|(_, promise)| promise.split([',', '*']).next())
+        .filter(|id| id.starts_with(['S', 'F']))
+        .collect();
+    assert_eq!(promises.len(), 15 + 8, "{promises:?}");
+
+    let mut tests = String::new();
+    for directory in ["src/store/testing", "tests", "tests/processes"] {
+        for entry in fs::read_dir(root.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() {
+                tests += &fs::read_to_string(path).unwrap();
+            }
+        }
+    }
+    let words: Vec<&str> = tests.split(|it: char| !it.is_alphanumeric()).collect();
+    for id in promises {
+        assert!(words.contains(&id), "{id} is named by no test");
+    }
+}
