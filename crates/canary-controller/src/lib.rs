@@ -3,6 +3,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`probe`] | runs a plan's probes against the canary service itself |
+//! | [`gate`] | asks a plan's gates |
 //! | [`webhook`] | the signed `POST` that gates and notices share |
 //!
 //! What receivers of webhooks get, and how they check that it is ours, is told in the
@@ -15,6 +16,7 @@
 //! | `axum` | `ProbeTarget::router`: probes of an axum `Router` |
 //! | `tonic` | `ProbeTarget::routes`, and gRPC health probes |
 //! | `webhook` | `HttpTransport`: webhooks, and probes of a URL, over http and https |
+pub mod gate;
 pub mod probe;
 pub mod webhook;
 
