@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`probe`] | runs a plan's probes against the canary service itself |
 //! | [`gate`] | asks a plan's gates |
+//! | [`notify`] | tells a plan's receivers what happens |
 //! | [`webhook`] | the signed `POST` that gates and notices share |
 //!
 //! What receivers of webhooks get, and how they check that it is ours, is told in the
@@ -17,6 +18,7 @@
 //! | `tonic` | `ProbeTarget::routes`, and gRPC health probes |
 //! | `webhook` | `HttpTransport`: webhooks, and probes of a URL, over http and https |
 pub mod gate;
+pub mod notify;
 pub mod probe;
 pub mod webhook;
 
