@@ -6,27 +6,27 @@
 //! ```
 //! use std::time::Duration;
 //! use canary_controller::{notify::{Notification, Notifier, audit}, webhook::WebhookClient};
-//! use canary_rollout::{Action, Actor, Command, Order, Preset, Releases, Rollout, Timestamp};
+//! use canary_rollout::{Action, Outcome, Preset, Releases, Rollout};
+//!
+//! /// Tells what came of a tick or a command.
+//! fn tell(notifier: &Notifier, rollout: &Rollout, outcome: &Outcome) {
+//!     for event in &outcome.events {
+//!         audit(&Notification::of(rollout, event.clone()));
+//!     }
+//!     for action in &outcome.actions {
+//!         if let Action::Notify { to, event } = action {
+//!             notifier.notify(to, Notification::of(rollout, event.clone()));
+//!         }
+//!     }
+//! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
-//! let mut rollout = Rollout::new("checkout".parse()?, releases, Preset::all()[0].plan());
+//! let rollout = Rollout::new("checkout".parse()?, releases, Preset::all()[0].plan());
 //! let notifier = Notifier::new(WebhookClient::without_transport());
 //! notifier.register(rollout.name(), rollout.plan())?;
-//!
-//! # fn now() -> Timestamp { Timestamp::from_millis(1_795_510_800_000) }
-//! # /*
-//! let outcome = rollout.command(now(), &Order::new(Command::Start, Actor::person("anna"), ""))?;
-//! for event in &outcome.events {
-//!     audit(&Notification::of(&rollout, event.clone()));
-//! }
-//! for action in outcome.actions {
-//!     if let Action::Notify { to, event } = action {
-//!         notifier.notify(&to, Notification::of(&rollout, event));
-//!     }
-//! }
-//! # */
+//! tell(&notifier, &rollout, &Outcome::default());
 //!
 //! // At the end of the process: what is queued has five seconds more.
 //! let undelivered = notifier.shutdown(Duration::from_secs(5)).await;
