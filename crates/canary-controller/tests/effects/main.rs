@@ -1,4 +1,5 @@
 //! Webhooks, gates, messages and probes, against servers on loopback.
+#![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "helpers of tests")]
 mod chores;
 mod gate;
 mod guide;
