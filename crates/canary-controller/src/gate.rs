@@ -2,7 +2,8 @@
 //!
 //! Whoever drives a rollout asks when the rollout says [`AskGate`](canary_rollout::Action::AskGate),
 //! and reports the answer with a later tick. The judge is heard meanwhile, so do not wait for the
-//! answer in the loop that ticks.
+//! answer in the loop that ticks; with its repetitions an ask can last longer than the gate's `every`, so
+//! do not ask a gate that is being asked.
 //!
 //! ```
 //! use canary_controller::{gate::{GateQuestion, GateRunner}, webhook::WebhookClient};

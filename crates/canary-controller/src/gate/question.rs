@@ -51,7 +51,6 @@ pub struct GateQuestion {
 
 /// What a gate confirms.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Confirm {
     /// The canary's first live call.

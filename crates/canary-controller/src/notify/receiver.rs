@@ -1,17 +1,14 @@
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::sync::Arc;
 
 use canary_rollout::Format;
-use futures_util::FutureExt;
 
 use super::queue::{Letter, Queue};
-use crate::{errors, isolated::panic_text, webhook::WebhookClient};
+use crate::{errors, webhook::WebhookClient};
 
 /// Sends what a queue has, one after the other, until it is closed and empty.
 pub(super) async fn serve(name: String, queue: Arc<Queue>, client: WebhookClient) {
     while let Some((letter, lost)) = queue.next().await {
-        // A transport is somebody else's code. Its panic must not make the receiver deaf.
-        let sent = AssertUnwindSafe(send(&client, &letter, lost)).catch_unwind().await;
-        let sent = sent.unwrap_or_else(|payload| Err(format!("panicked: {}", panic_text(payload))));
+        let sent = send(&client, &letter, lost).await;
         if let Err(why) = &sent {
             let (canary, event) = (&letter.notification.canary, letter.notification.event.number);
             tracing::warn!(

@@ -1,11 +1,13 @@
 use std::{
     env, fmt,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use bytes::Bytes;
 use canary_rollout::Webhook;
+use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{sleep, timeout};
 
@@ -15,7 +17,10 @@ use super::{
     signature::sign,
     transport::Transport,
 };
-use crate::{BoxError, USER_AGENT, body::MOST_BYTES, errors, text::bounded, unmet::Need};
+use crate::{
+    BoxError, USER_AGENT, body::MOST_BYTES, errors, isolated::panic_text, text::bounded,
+    unmet::Need,
+};
 
 /// Posts JSON to a plan's webhooks.
 ///
@@ -219,9 +224,14 @@ impl WebhookClient {
         let Some(transport) = &self.transport else {
             return Answer::Failure("there is no transport for webhooks".into());
         };
-        let answer = match timeout(within, transport.send(request, MOST_BYTES)).await {
-            Ok(Ok(response)) => Answer::Came(response),
-            Ok(Err(error)) => Answer::Failure(error),
+        // A transport is somebody else's code, and its panic not the rollout's.
+        let sent = AssertUnwindSafe(async { transport.send(request, MOST_BYTES).await });
+        let answer = match timeout(within, sent.catch_unwind()).await {
+            Ok(Ok(Ok(response))) => Answer::Came(response),
+            Ok(Ok(Err(error))) => Answer::Failure(error),
+            Ok(Err(payload)) => {
+                Answer::Failure(format!("panicked: {}", panic_text(payload)).into())
+            }
             Err(_) => Answer::Silence,
         };
         tracing::debug!(target: "canary::webhook", %place, %answer, "posted");

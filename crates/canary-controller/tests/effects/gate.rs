@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use canary_controller::{
     gate::{Confirm, GateQuestion, GateRunner},
-    webhook::WebhookClient,
+    webhook::{Sent, WebhookClient},
 };
 use canary_rollout::{Answer, Gate, Plan, Timestamp};
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use serde_json::json;
 
 use crate::{
@@ -82,6 +82,15 @@ async fn a_gate_that_is_not_there_has_said_not_yet_and_why() {
     let Answer::NotYet(said) = answer else { panic!("{answer:?}") };
     assert!(said.starts_with("http://127.0.0.1:1 could not be reached (2 requests): "), "{said}");
     assert!(said.to_lowercase().contains("refused"), "{said}");
+}
+
+#[tokio::test]
+async fn a_transport_that_panics_has_said_not_yet() {
+    let transport = |_: Request<bytes::Bytes>, _: usize| -> Sent<'static> { panic!("no network") };
+    let gates = GateRunner::new(WebhookClient::new(transport));
+    let gate = gate(json!({ "webhook": { "url": "http://a.example", "retries": 0 } }));
+    let answer = gates.ask(&gate, &question()).await;
+    assert_eq!(answer, not_yet("http://a.example could not be reached: panicked: no network"));
 }
 
 #[tokio::test]

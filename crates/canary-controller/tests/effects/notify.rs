@@ -6,7 +6,7 @@ use std::{
 
 use canary_controller::{
     notify::{MOST_QUEUED, Notification, Notifier, audit},
-    webhook::{Sent, WebhookClient},
+    webhook::{Backoff, Sent, WebhookClient},
 };
 use canary_rollout::Plan;
 use futures_util::future::join_all;
@@ -144,6 +144,20 @@ async fn a_shutdown_waits_no_longer_than_it_is_told() {
     assert_eq!(log.lock().unwrap().len(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn receivers_that_are_gone_leave_no_task_behind() {
+    let (transport, _log) = scripted(|_| (200, HeaderMap::new()));
+    let notifier = registered(WebhookClient::new(transport), &plan(&[("ops", "http://a.example")]));
+    let begin = Instant::now();
+    notifier
+        .register(&"checkout".parse().unwrap(), &plan(&[("chat", "http://a.example")]))
+        .unwrap();
+    notifier.unregister(&"checkout".parse().unwrap());
+    // A task that nobody told to end would take all of that.
+    assert_eq!(notifier.shutdown(Duration::from_secs(3_600)).await, 0);
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
 #[tokio::test]
 async fn a_notifier_that_is_dropped_leaves_no_request_behind() {
     struct Ended(mpsc::UnboundedSender<()>);
@@ -207,10 +221,12 @@ async fn a_transport_that_panics_makes_no_receiver_deaf() {
     let calls = std::sync::atomic::AtomicUsize::new(0);
     let transport = move |_: Request<bytes::Bytes>, _: usize| -> Sent<'static> {
         let number = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        assert!(number > 0, "no network");
+        assert!(number > 1, "no network");
         Box::pin(async { Ok(Response::new(bytes::Bytes::new())) })
     };
-    let notifier = registered(WebhookClient::new(transport), &plan(&[("ops", "http://a.example")]));
+    let at_once = Backoff::new(Duration::ZERO, Duration::ZERO);
+    let client = WebhookClient::new(transport).with_backoff(at_once);
+    let notifier = registered(client, &plan(&[("ops", "http://a.example")]));
     notifier.notify("ops", notification(1));
     notifier.notify("ops", notification(2));
     let deliveries = async || {
