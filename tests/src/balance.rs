@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_canary::{CanaryHandle, Channel, ChannelCounts, Counts};
+use tower_canary::{CanaryHandle, Channel, ChannelCounts, Counts, Reason};
 
 /// Waits until no call is open, checks that the counts add up, and returns them.
 ///
@@ -22,7 +22,8 @@ pub async fn settled(canary: &CanaryHandle) -> Counts {
     for channel in Channel::ALL {
         assert_eq!(total.total(channel).in_flight(), 0, "{channel}: {total:#?}");
     }
-    assert_eq!(total.aside.stable.picked, total.evidence.canary.spilled, "{total:#?}");
+    let spilled = total.aside.stable.reasons[Reason::Spilled];
+    assert_eq!(spilled, total.total(Channel::Canary).spilled, "{total:#?}");
     total
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a helper that cannot go on fails its test")]
 
 mod balance;
+pub mod browser;
 mod client;
 pub mod deployment;
 pub mod echo;

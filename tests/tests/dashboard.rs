@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use tower_canary::metrics::{Kind, Metric, TABLE};
+use tower_canary::{
+    Reason,
+    metrics::{Kind, Metric, TABLE},
+};
 
 #[test]
 fn every_query_names_metrics_and_labels_of_the_table() {
@@ -144,6 +147,7 @@ fn assert_values_exist(label: &str, values: &str) {
         "channel" => &["stable", "canary"],
         "outcome" => &["success", "failure", "cancelled"],
         "phase" => &["splitting", "promoted", "halted"],
+        "reason" => &Reason::ALL.map(Reason::as_str),
         _ => panic!("no closed set of values for {label}"),
     };
     for value in values.split('|') {

@@ -37,6 +37,20 @@ fn main() {
     report("calculate the interval", || {
         black_box(evidence.ratio_interval(0.01));
     });
+    let mut ramp = Evidence::new(margins);
+    let of_ramp = |evidence: &mut Evidence, ppm: u32| {
+        let tick = Tick::try_new(Weight::from_ppm(ppm), tick.calls(), tick.adverse());
+        evidence.observe(&tick.expect("as above"));
+    };
+    (1..=1_000).for_each(|thousandth| of_ramp(&mut ramp, thousandth * 999));
+    let mut thousandth = 0;
+    let ramped = report("feed one tick, at one of 1,000 weights", || {
+        thousandth = thousandth % 1_000 + 1;
+        of_ramp(&mut ramp, thousandth * 999);
+    });
+    let weighed = report("weigh evidence of 1,000 weights", || {
+        black_box(ramp.log_e_worse().max(ramp.log_e_good()));
+    });
     let mut share = ShareEvidence::new();
     report("feed one tick to the share", || share.observe(tick.weight(), black_box(tick.calls())));
 
@@ -44,7 +58,8 @@ fn main() {
     let limit = SlowLimit::stable_quantile(0.99).expect("0.99 is a quantile");
     let monitors = [Monitor::failures(), Monitor::slow(Until::Head, limit), Monitor::share()];
     let mut judge = Judge::try_new(Levels::default(), monitors).expect("two monitors decide");
-    report("feed one tick to a judge of 3 monitors", || judge.observe(black_box(&observation)));
+    let of_judge =
+        report("feed one tick to a judge of 3 monitors", || judge.observe(black_box(&observation)));
     report("ask that judge for the verdict", || {
         black_box(judge.verdict());
     });
@@ -57,7 +72,26 @@ fn main() {
     let guard = judge.guard(Snapshot::default(), Snapshot::default).expect("failures decide");
     report("a failed call at the guard", || drop(guard.canary_failed(black_box(weight))));
     assert!(!guard.is_tripped(), "nothing has failed");
+    let mut judge = judge;
+    for thousandth in 1..=1_000 {
+        let mut counts = Counts::default();
+        for (channel, calls) in [(Channel::Stable, 90_000), (Channel::Canary, 10_000)] {
+            let counts = &mut counts.evidence[channel];
+            (counts.picked, counts.success, counts.failure) = (calls, calls - 1, 1);
+        }
+        let epoch = EpochCounts::new(1, Weight::from_ppm(thousandth * 999), counts);
+        judge.observe(&Observation::of(Snapshot::new(Counts::default(), vec![epoch])));
+    }
+    let guard = judge.guard(Snapshot::default(), Snapshot::default).expect("failures decide");
+    let failed = report("a failed call at the guard, 1,000 weights", || {
+        drop(guard.canary_failed(black_box(weight)));
+    });
+    assert!(!guard.is_tripped(), "next to nothing has failed");
     assert!(feed < MOST && judged < MOST, "a tick took {feed:?}, {judged:?} with its weighing");
+    assert!(ramped < MOST, "a tick took {ramped:?}");
+    assert!(of_judge < 3 * MOST, "a tick of three monitors took {of_judge:?}");
+    assert!(failed < MOST, "a failed call took {failed:?}");
+    assert!(weighed < 100 * MOST, "1,000 weights took {weighed:?}");
 }
 
 const MOST: Duration = Duration::from_micros(1);

@@ -1,4 +1,4 @@
-use canary_core::{Bucket, Weight};
+use canary_core::{Bucket, PerChannel, Weight};
 
 /// The probability with which an event's call or key was assigned to the canary.
 ///
@@ -50,6 +50,15 @@ impl Coin {
     /// The probability of stable, `0.0..=1.0`, as exact as the canary's.
     pub(crate) fn complement(self) -> f64 {
         f64::from(self.all - self.canary) / f64::from(self.all)
+    }
+
+    /// Those of these picks that the coin could not have made.
+    pub(crate) const fn impossible(self, picks: PerChannel<u64>) -> u64 {
+        match self.canary {
+            0 => picks.canary,
+            canary if canary == self.all => picks.stable,
+            _ => 0,
+        }
     }
 
     /// Whether the toss had one possible result, so that seeing it tells nothing.

@@ -2,7 +2,15 @@ use std::collections::VecDeque;
 
 use canary_core::PerChannel;
 
-use crate::{coin::Coin, evidence::Evidence, float::ln_sum_exp, margins::Margins, tick::Tick};
+use crate::{
+    coin::Coin,
+    coverage::Coverage,
+    evidence::{Evidence, EvidenceLogs},
+    float::ln_sum_exp,
+    margins::Margins,
+    monitor::Unit,
+    tick::Tick,
+};
 
 /// The evidence of one monitor: over the whole rollout, and if asked for over its latest steps too.
 ///
@@ -14,6 +22,7 @@ use crate::{coin::Coin, evidence::Evidence, float::ln_sum_exp, margins::Margins,
 pub(crate) struct Comparison {
     pub(crate) whole: Evidence,
     pub(crate) fresh: Option<Fresh>,
+    pub(crate) coverage: Coverage,
 }
 
 /// Bets that began later than the rollout.
@@ -26,15 +35,16 @@ pub(crate) struct Fresh {
 }
 
 impl Comparison {
-    pub(crate) fn new(margins: Margins) -> Self {
-        Self { whole: Evidence::new(margins), fresh: None }
+    pub(crate) fn new(margins: Margins, unit: Unit) -> Self {
+        let whole = Evidence::of_unit(margins, unit);
+        Self { whole, fresh: None, coverage: Coverage::default() }
     }
 
     pub(crate) fn begin_step(&mut self) {
-        let margins = self.whole.margins();
+        let (margins, unit) = (self.whole.margins(), self.whole.unit());
         if let Some(fresh) = &mut self.fresh {
             fresh.begun = fresh.begun.saturating_add(1);
-            fresh.starts.push_back((fresh.begun, Evidence::new(margins)));
+            fresh.starts.push_back((fresh.begun, Evidence::of_unit(margins, unit)));
             // What is forgotten is lost, which can only lower the evidence.
             if fresh.starts.len() > LATEST {
                 fresh.starts.pop_front();
@@ -44,6 +54,14 @@ impl Comparison {
 
     pub(crate) fn observe(&mut self, tick: &Tick) {
         self.each(|evidence| evidence.observe(tick));
+    }
+
+    /// Adds feedback or events, which come about or not.
+    pub(crate) fn observe_occasions(&mut self, ticks: &[Tick]) {
+        for tick in ticks {
+            self.observe(tick);
+            self.coverage.add_occasions(Coin::of(tick.weight()), tick.calls());
+        }
     }
 
     pub(crate) fn toss(&mut self, coin: Coin, events: PerChannel<u64>) {
@@ -58,25 +76,70 @@ impl Comparison {
         self.each(|evidence| evidence.try_out(trials, adverse));
     }
 
+    /// Evidence that the canary is worse.
     pub(crate) fn log_e_worse(&self) -> f64 {
-        self.mixed(Evidence::log_e_worse)
+        let kept_back = self.ln_kept_back();
+        let bets = self.bets().map(|(share, evidence)| share + evidence.log_e_worse());
+        ln_sum_exp(&bets.chain(kept_back).collect::<Vec<_>>())
     }
 
-    /// As [`Evidence::log_e_worse_after`].
-    pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
-        self.mixed(|evidence| evidence.log_e_worse_after(coin, canary))
+    /// Evidence that the canary is good enough, even if each call without an answer had gone badly.
+    ///
+    /// The calls in flight on stable count as well: a service of long streams has many of them on
+    /// both channels, and only an excess of the canary's speaks against it.
+    pub(crate) fn log_e_good(&self) -> f64 {
+        let answered = self.whole.log_e_good();
+        let mut worst = match self.whole.unit() {
+            Unit::Calls if self.coverage.all_unanswered() == PerChannel::default() => {
+                return answered;
+            }
+            Unit::Calls => self.whole.clone(),
+            // Keys cannot be added to calls: what is without an answer is asked for by itself.
+            Unit::Keys if self.coverage.calls.is_empty() => return answered,
+            Unit::Keys => {
+                let mut calls = Evidence::new(self.whole.margins());
+                calls.try_out(self.coverage.judged().canary, 0);
+                calls
+            }
+        };
+        for (coin, unanswered) in self.coverage.unanswered() {
+            worst.toss(coin, unanswered);
+            worst.try_out(unanswered.canary, unanswered.canary);
+        }
+        answered.min(worst.log_e_good())
     }
 
-    fn mixed(&self, log_e: impl Fn(&Evidence) -> f64) -> f64 {
-        let whole = log_e(&self.whole);
-        let Some(fresh) = &self.fresh else { return whole };
-        let kept_back = KEPT_BACK / (f64::from(fresh.begun) + 1.0);
-        let starts = fresh.starts.iter().map(|(number, evidence)| {
+    /// What there was to judge: calls that were answered, or occasions, or keys.
+    pub(crate) fn basis(&self) -> PerChannel<u64> {
+        let (calls, judged) = (self.whole.calls(), self.coverage.judged());
+        match self.whole.unit() {
+            Unit::Calls => calls,
+            Unit::Keys => PerChannel::from_fn(|channel| calls[channel].max(judged[channel])),
+        }
+    }
+
+    /// What the evidence for worse is made of, weighed: to add to it later without looking at all
+    /// weights again.
+    pub(crate) fn logs(&self) -> Logs {
+        Logs {
+            bets: self.bets().map(|(share, evidence)| (share, evidence.logs())).collect(),
+            kept_back: self.ln_kept_back(),
+        }
+    }
+
+    /// All bets, with the logarithm of each one's share of the wealth.
+    fn bets(&self) -> impl Iterator<Item = (f64, &Evidence)> {
+        let whole = if self.fresh.is_some() { (1.0 - KEPT_BACK).ln() } else { 0.0 };
+        let starts = self.fresh.iter().flat_map(|fresh| &fresh.starts).map(|(number, evidence)| {
             let number = f64::from(*number);
-            (KEPT_BACK / (number * (number + 1.0))).ln() + log_e(evidence)
+            ((KEPT_BACK / (number * (number + 1.0))).ln(), evidence)
         });
-        let others = [(1.0 - KEPT_BACK).ln() + whole, kept_back.ln()];
-        ln_sum_exp(&starts.chain(others).collect::<Vec<_>>())
+        std::iter::once((whole, &self.whole)).chain(starts)
+    }
+
+    /// The logarithm of what no bet was begun with yet.
+    fn ln_kept_back(&self) -> Option<f64> {
+        self.fresh.as_ref().map(|fresh| (KEPT_BACK / (f64::from(fresh.begun) + 1.0)).ln())
     }
 
     fn each(&mut self, mut work: impl FnMut(&mut Evidence)) {
@@ -86,12 +149,29 @@ impl Comparison {
     }
 }
 
+/// The evidence for worse at one moment, each alternative's apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Logs {
+    bets: Vec<(f64, EvidenceLogs)>,
+    kept_back: Option<f64>,
+}
+
+impl Logs {
+    /// The evidence for worse if `canary` more calls of the canary's had gone badly at `coin`, and
+    /// nothing else had happened.
+    pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
+        let bets =
+            self.bets.iter().map(|(share, logs)| share + logs.log_e_worse_after(coin, canary));
+        ln_sum_exp(&bets.chain(self.kept_back).collect::<Vec<_>>())
+    }
+}
+
 /// The part of the wealth that is kept for later starts. Of it the start number n gets 1/(n(n+1)),
 /// which sums to 1 over all n, and is 1/2, 1/6, 1/12 for the first three.
 const KEPT_BACK: f64 = 0.1;
 
 /// Starts that are kept: each costs as much per tick as the whole.
-const LATEST: usize = 8;
+pub(crate) const LATEST: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -106,7 +186,7 @@ mod tests {
     }
 
     fn comparison(fresh: Option<Fresh>) -> Comparison {
-        Comparison { fresh, ..Comparison::new(Monitor::failures().margins()) }
+        Comparison { fresh, ..Comparison::new(Monitor::failures().margins(), Unit::Calls) }
     }
 
     #[test]

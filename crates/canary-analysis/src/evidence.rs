@@ -5,7 +5,8 @@ use crate::{
     float::ln_mean_exp,
     interval::RatioInterval,
     margins::Margins,
-    odds::{self, OddsBet},
+    monitor::Unit,
+    odds::{self, OddsBet, OddsLogs},
     tick::Tick,
     trials::{self, RateBet},
 };
@@ -33,8 +34,9 @@ use crate::{
 ///
 /// # Cost
 ///
-/// [`observe`](Self::observe) adds integers. A number is calculated when it is asked for, in a time that
-/// grows with the number of different weights so far.
+/// [`observe`](Self::observe) adds integers. A number is calculated when it is asked for, in a
+/// time that grows with the number of different weights so far: with 1,000 of them feeding a tick
+/// takes some 80 ns and asking 7 µs.
 ///
 /// # Example
 ///
@@ -59,6 +61,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Evidence {
     margins: Margins,
+    unit: Unit,
     worse_odds: OddsBet<8>,
     worse_rate: RateBet<4>,
     good_odds: OddsBet<5>,
@@ -81,9 +84,14 @@ impl Evidence {
     /// No evidence yet, to be judged with these margins.
     #[must_use]
     pub fn new(margins: Margins) -> Self {
+        Self::of_unit(margins, Unit::Calls)
+    }
+
+    pub(crate) fn of_unit(margins: Margins, unit: Unit) -> Self {
         let (worse, good) = (margins.worse(), margins.good());
         Self {
             margins,
+            unit,
             worse_odds: OddsBet::new(worse.ratio, &odds::WORSE),
             worse_rate: trials::above(worse.rate),
             good_odds: OddsBet::new(good.ratio, &odds::BETTER),
@@ -116,13 +124,13 @@ impl Evidence {
         self.margins
     }
 
-    /// All calls that were counted.
+    /// All calls that were counted; keys that were seen, if a monitor counts per key.
     #[must_use]
     pub const fn calls(&self) -> PerChannel<u64> {
         self.tally.calls
     }
 
-    /// The calls that went badly.
+    /// The calls that went badly, or the keys that met such a call.
     #[must_use]
     pub const fn adverse(&self) -> PerChannel<u64> {
         self.tally.adverse
@@ -136,15 +144,21 @@ impl Evidence {
     }
 
     /// Evidence that the canary's rate is above `worse.rate`.
+    ///
+    /// Of a monitor that counts per key it is about the keys that were seen.
     #[must_use]
     pub fn log_e_worse_absolute(&self) -> f64 {
         self.worse_rate.log_e(self.tally.calls.canary, self.tally.adverse.canary)
     }
 
     /// Evidence that the canary is worse: the lesser of the two.
+    ///
+    /// Of a monitor that counts per key and was told of no seen keys, it is the relative one alone:
+    /// no rate of theirs is known, and calls are not keys.
     #[must_use]
     pub fn log_e_worse(&self) -> f64 {
-        self.log_e_worse_relative().min(self.log_e_worse_absolute())
+        let relative = self.log_e_worse_relative();
+        if self.has_rate() { relative.min(self.log_e_worse_absolute()) } else { relative }
     }
 
     /// Evidence that the canary's rate is below `good.ratio` times stable's.
@@ -167,26 +181,41 @@ impl Evidence {
 
     /// The ratio of the canary's rate to stable's, with an interval that holds at any time with
     /// probability `1 - alpha` at least.
+    ///
+    /// An `alpha` outside `1e-12..=1.0` is taken for the nearer end, and NaN for the lower one,
+    /// which gives the widest interval.
     #[must_use]
     pub fn ratio_interval(&self, alpha: f64) -> RatioInterval {
         RatioInterval::of(&self.worse_odds, alpha)
     }
 
-    /// The evidence for worse if `canary` more calls of the canary's had gone badly at `weight`,
-    /// and nothing else had happened.
-    pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
-        let calls = self.tally.calls.canary.saturating_add(canary);
-        let adverse = self.tally.adverse.canary.saturating_add(canary);
-        self.worse_odds.log_e_after(coin, canary).min(self.worse_rate.log_e(calls, adverse))
+    /// What the evidence for worse is made of.
+    pub(crate) fn logs(&self) -> EvidenceLogs {
+        let PerChannel { canary: calls, .. } = self.tally.calls;
+        EvidenceLogs {
+            odds: self.worse_odds.logs(),
+            rate: self
+                .has_rate()
+                .then(|| (self.worse_rate.clone(), calls, self.tally.adverse.canary)),
+        }
+    }
+
+    /// What is counted.
+    pub(crate) const fn unit(&self) -> Unit {
+        self.unit
+    }
+
+    fn has_rate(&self) -> bool {
+        self.unit == Unit::Calls || self.tally.calls.canary > 0
     }
 
     /// The evidence of these events and counts.
     pub(crate) fn restored<const N: usize>(
-        margins: Margins,
+        (margins, unit): (Margins, Unit),
         odds: &OddsBet<N>,
         tally: Tally,
     ) -> Self {
-        let mut evidence = Self { tally, ..Self::new(margins) };
+        let mut evidence = Self { tally, ..Self::of_unit(margins, unit) };
         evidence.worse_odds.merge(odds);
         evidence.good_odds.merge(odds);
         evidence
@@ -213,6 +242,25 @@ impl Evidence {
     pub(crate) const fn try_out(&mut self, trials: u64, adverse: u64) {
         self.tally.trials = self.tally.trials.saturating_add(trials);
         self.tally.adverse_trials = self.tally.adverse_trials.saturating_add(adverse);
+    }
+}
+
+/// The evidence for worse at one moment, each alternative's apart.
+#[derive(Clone, Debug)]
+pub(crate) struct EvidenceLogs {
+    odds: OddsLogs<8>,
+    /// The bet on the rate, on how many calls, and how many of them went badly.
+    rate: Option<(RateBet<4>, u64, u64)>,
+}
+
+impl EvidenceLogs {
+    /// As [`Logs::log_e_worse_after`](crate::comparison::Logs::log_e_worse_after).
+    pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
+        let relative = self.odds.log_e_after(coin, canary);
+        self.rate.as_ref().map_or(relative, |(rate, calls, adverse)| {
+            let absolute = rate.log_e(calls.saturating_add(canary), adverse.saturating_add(canary));
+            relative.min(absolute)
+        })
     }
 }
 

@@ -3,37 +3,61 @@
 use canary_core::{Channel, Verdict};
 
 use crate::{
-    finding::{Finding, Strength},
+    doubt::Doubt,
+    finding::{Finding, Split, Strength},
     monitor::{Measure, Unit},
 };
 
 pub(crate) fn finding(finding: &Finding) -> String {
-    let mut sentence = match finding.split {
-        Some(split) => format!(
-            "canary was given {} of calls where {} was asked; {}",
-            percent(split.seen),
-            percent(split.asked),
-            split_verdict(finding)
-        ),
-        None => match missing(finding) {
-            Some(missing) => missing,
-            None => format!("{}; {}", rates(finding), verdict(finding)),
-        },
+    let mut sentence = match missing(finding) {
+        _ if finding.measure == Measure::Share => split(finding),
+        Some(missing) => missing,
+        None => format!("{}; {}", rates(finding), verdict(finding)),
     };
-    if finding.refused_keys > 0 {
-        let refused = count(finding.refused_keys);
-        sentence += &format!("; the ledger of keys is full, {refused} events were not counted");
+    let refused = Doubt::Refused(finding.refused_keys);
+    if let Some(doubt) = &finding.doubt
+        && finding.verdict == Verdict::Inconclusive
+        && finding.basis.canary > 0
+    {
+        sentence += &format!("; {doubt}");
+    } else if finding.refused_keys > 0 {
+        sentence += &format!("; {refused}");
     }
     sentence
 }
 
+fn split(finding: &Finding) -> String {
+    let verdict = split_verdict(finding);
+    if finding.impossible > 0 {
+        return format!("{}; {verdict}", Doubt::Impossible(finding.impossible));
+    }
+    finding.split.map_or_else(
+        || format!("no calls seen yet that could have gone to either channel; {verdict}"),
+        |Split { asked, seen }| {
+            let (asked, seen) = (percent(asked), percent(seen));
+            format!("canary was given {seen} of calls where {asked} was asked; {verdict}")
+        },
+    )
+}
+
 /// What there is to say if there is nothing to compare.
 fn missing(finding: &Finding) -> Option<String> {
-    let (stable, canary) = (finding.calls.stable, finding.calls.canary);
+    let (stable, canary) = (finding.basis.stable, finding.basis.canary);
     let is_slow = matches!(finding.measure, Measure::Slow(..));
+    let (waiting, hit) = (finding.unanswered.canary, finding.adverse.canary);
     match (stable, canary) {
         (0, 0) if is_slow && finding.slow_limit.is_none() => {
             Some("what is slow is not known yet: stable has too few calls".to_owned())
+        }
+        (_, 0) if waiting > 0 => {
+            let (waiting, stable) = (count(waiting), count(stable));
+            Some(format!(
+                "none of {waiting} canary calls is answered yet, {stable} of stable's are"
+            ))
+        }
+        (_, 0) if finding.unit == Unit::Keys && hit > 0 => {
+            let keys = keys(hit);
+            Some(format!("{keys} hit on the canary, but neither its calls nor seen keys are known"))
         }
         (0, 0) => Some("no calls seen yet, on neither channel".to_owned()),
         (stable, 0) => Some(format!("no canary calls yet, {} of stable's", count(stable))),
@@ -43,8 +67,15 @@ fn missing(finding: &Finding) -> Option<String> {
 
 fn rates(finding: &Finding) -> String {
     if finding.unit == Unit::Keys {
-        let (canary, stable) = (count(finding.adverse.canary), count(finding.adverse.stable));
-        return format!("{canary} keys were hit on the canary, {stable} on stable");
+        let of = |channel| match (finding.adverse[channel], finding.rate(channel)) {
+            (hit, None) => keys(hit),
+            (hit, Some(rate)) => {
+                let keys = of_keys(hit, finding.calls[channel]);
+                format!("{keys} ({})", percent(rate))
+            }
+        };
+        let (canary, stable) = (of(Channel::Canary), of(Channel::Stable));
+        return format!("{canary} hit on the canary, {stable} on stable");
     }
     let rate = |channel| finding.rate(channel).map_or_else(|| "no rate".to_owned(), percent);
     let (canary, stable) = (rate(Channel::Canary), rate(Channel::Stable));
@@ -100,6 +131,21 @@ fn of(strength: Strength) -> String {
     format!("{} of {}", odds(strength.log_e), odds(strength.threshold))
 }
 
+/// `1 key`, `12 keys`.
+fn keys(number: u64) -> String {
+    format!("{} {}", count(number), if number == 1 { "key" } else { "keys" })
+}
+
+fn of_keys(some: u64, all: u64) -> String {
+    format!("{} of {}", count(some), keys(all))
+}
+
+/// `3 of 1,000 calls`.
+pub(crate) fn of_calls(some: u64, all: u64) -> String {
+    let calls = if all == 1 { "call" } else { "calls" };
+    format!("{} of {} {calls}", count(some), count(all))
+}
+
 /// Odds, given their natural logarithm: `2,400 : 1`.
 fn odds(log: f64) -> String {
     let digits = log / std::f64::consts::LN_10;
@@ -134,7 +180,7 @@ fn two_digits(number: f64) -> String {
 }
 
 /// A count with its thousands apart: `12,345`.
-fn count(number: u64) -> String {
+pub(crate) fn count(number: u64) -> String {
     grouped(&number.to_string())
 }
 

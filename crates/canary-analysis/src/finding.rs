@@ -3,6 +3,7 @@ use std::{fmt, time::Duration};
 use canary_core::{Channel, PerChannel, Verdict};
 
 use crate::{
+    doubt::Doubt,
     explain,
     float::float,
     interval::RatioInterval,
@@ -14,7 +15,6 @@ use crate::{
 ///
 /// It prints as one sentence for people. No number in it is ever NaN.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Finding {
     /// The monitor's name.
@@ -22,31 +22,36 @@ pub struct Finding {
     /// Whether it decides.
     pub role: Role,
     /// Its verdict.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::verdict"))]
     pub verdict: Verdict,
-    /// Calls (feedback, occasions) that were compared; picks, if the monitor watches the share.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::per_channel"))]
+    /// Calls (feedback, occasions) that were compared; seen keys, if the monitor counts per key;
+    /// picks, if it watches the share.
     pub calls: PerChannel<u64>,
     /// Those that went badly; keys that met one, if the monitor counts per key.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::per_channel"))]
     pub adverse: PerChannel<u64>,
-    /// The canary's adverse rate as a multiple of stable's.
+    /// Calls that cannot be judged, since they have no answer: in flight, given up or lost.
+    pub unanswered: PerChannel<u64>,
+    /// The canary's adverse rate as a multiple of stable's, with an interval that holds at any time
+    /// with probability `1 - alpha`, half of it at each end, whatever the other monitors say. Of the
+    /// share, the odds of the canary's picks as a multiple of those asked.
     pub ratio: RatioInterval,
     /// The evidence that the canary is worse, or the split broken.
     pub worse: Strength,
-    /// The evidence that the canary is good enough; none if the monitor watches the share.
+    /// The evidence that the canary is good enough, even if all calls without an answer had gone
+    /// badly; none if the monitor watches the share.
     pub good: Option<Strength>,
+    /// Why the canary is not called healthy, whatever that evidence.
+    pub doubt: Option<Doubt>,
     /// The split, if the monitor watches the share.
     pub split: Option<Split>,
     /// From which time on calls are slow, if the monitor watches that and knows it yet.
     pub slow_limit: Option<Duration>,
     /// Events that a full ledger of keys could not count.
     pub refused_keys: u64,
-    #[cfg_attr(feature = "serde", serde(skip))]
+    /// Calls or keys on a channel that their weight excludes.
+    pub impossible: u64,
+    pub(crate) basis: PerChannel<u64>,
     pub(crate) measure: Measure,
-    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) unit: Unit,
-    #[cfg_attr(feature = "serde", serde(skip))]
     pub(crate) margins: Margins,
 }
 
@@ -58,20 +63,24 @@ impl Finding {
             verdict: Verdict::Inconclusive,
             calls: PerChannel::default(),
             adverse: PerChannel::default(),
+            unanswered: PerChannel::default(),
             ratio: RatioInterval { estimate: None, lower: 0.0, upper: None },
             worse,
             good: None,
+            doubt: None,
             split: None,
             slow_limit: None,
             refused_keys: 0,
+            impossible: 0,
+            basis: PerChannel::default(),
             measure: monitor.measure().clone(),
             unit: monitor.unit(),
             margins: monitor.margins(),
         }
     }
 
-    /// The part of a channel's calls that went badly, `0.0..=1.0`; none before its first call, and
-    /// if the monitor watches the share.
+    /// The part of a channel's calls, or seen keys, that went badly, `0.0..=1.0`; none before the
+    /// first one, and if the monitor watches the share.
     #[must_use]
     pub fn rate(&self, channel: Channel) -> Option<f64> {
         let calls = self.calls[channel];
@@ -88,7 +97,6 @@ impl fmt::Display for Finding {
 
 /// How strong evidence is, and how strong it must be.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Strength {
     /// The natural logarithm of the e-value.

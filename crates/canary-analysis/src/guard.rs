@@ -1,24 +1,36 @@
 use std::sync::{
     Mutex, PoisonError, TryLockError,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+    atomic::{AtomicBool, Ordering},
 };
 
 use canary_core::{Snapshot, Weight};
 
+use self::pending::{Failures, Pending};
 use crate::{
-    coin::Coin, comparison::Comparison, evidence::Evidence, finding::Strength, judge::Judge,
+    coin::Coin,
+    comparison::{Comparison, Logs},
+    evidence::Evidence,
+    finding::Strength,
+    judge::Judge,
     slot::failures,
 };
 
+mod pending;
+
 /// Lets each canary call that fails update the evidence at once, between the judge's ticks.
 ///
-/// A canary that fails every call is caught with its second or third call, at any traffic, and no
-/// call that ends well pays for it.
+/// A canary that fails every call is caught with its second or third call at weights up to 10 %, at
+/// any traffic, and no call that ends well pays for it. (At 25 % it takes five calls, at 50 % nine:
+/// three failures in a row on half of the traffic are no proof, but chance in one of eight cases.)
+///
+/// It watches the failures of all calls. Harm that only a monitor of a class, per key or of another
+/// measure sees is found with the judge's next tick: let that come every second or so.
 ///
 /// # How it works
 ///
 /// A failed call raises a counter. If the evidence would not suffice even if nothing but these
-/// failures had happened since the last look, that is all: some hundred nanoseconds. Otherwise the
+/// failures had happened since the last look, all of them at the smallest of their weights, that is
+/// all: some hundred nanoseconds, however many weights there were. Otherwise the
 /// live counts are read, stable's failures with them, and the evidence is calculated in full. So an
 /// outage that hits both channels does not trip the guard, and the promise is that of the judge:
 /// since an e-process may be looked at any time, looking here as well costs nothing of `alpha`.
@@ -75,16 +87,31 @@ pub struct Guard<R> {
     monitor: String,
     threshold: f64,
     tripped: AtomicBool,
-    /// Failed calls that may not be in the evidence yet; some may be counted twice, none is missed.
-    pending: AtomicU64,
+    pending: Pending,
     known: Mutex<Known>,
 }
 
 /// The evidence, and the counts up to which it goes.
 #[derive(Debug)]
 pub(crate) struct Known {
-    pub(crate) comparison: Comparison,
-    pub(crate) until: Snapshot,
+    comparison: Comparison,
+    logs: Logs,
+    until: Snapshot,
+}
+
+impl Known {
+    pub(crate) fn new(comparison: Comparison, until: Snapshot) -> Self {
+        Self { logs: comparison.logs(), comparison, until }
+    }
+
+    /// The canary's failures that are in the evidence, but not in counts up to `until`.
+    fn failures_beyond(&self, until: &Snapshot) -> impl Iterator<Item = (u64, Weight)> {
+        self.until.epochs.iter().map(|epoch| {
+            let failed = |epoch| failures(epoch).map_or(0, |tick| tick.adverse().canary);
+            let then = until.epochs.iter().find(|then| then.epoch == epoch.epoch);
+            (failed(epoch).saturating_sub(then.map_or(0, failed)), epoch.weight)
+        })
+    }
 }
 
 impl<R: Fn() -> Snapshot> Guard<R> {
@@ -94,16 +121,21 @@ impl<R: Fn() -> Snapshot> Guard<R> {
             monitor: monitor.to_owned(),
             threshold,
             tripped: AtomicBool::new(false),
-            pending: AtomicU64::new(0),
+            pending: Pending::new(),
             known: Mutex::new(known),
         }
     }
 
     /// Takes over the judge's evidence, which goes up to the counts of `until`.
+    ///
+    /// Failures that came after that and are known here already are not forgotten.
     pub fn follow(&self, judge: &Judge, until: Snapshot) {
         let Some(comparison) = judge.comparison(&self.monitor) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Known { comparison: comparison.clone(), until };
+        for (calls, weight) in known.failures_beyond(&until) {
+            self.pending.add(calls, weight);
+        }
+        *known = Known::new(comparison.clone(), until);
     }
 
     /// Takes note that a call of the canary's, assigned at `weight`, has failed and was counted.
@@ -115,7 +147,7 @@ impl<R: Fn() -> Snapshot> Guard<R> {
     pub fn canary_failed(&self, weight: Weight) -> Option<Trip> {
         // Sequentially consistent, like the load after the lock is released: either the thread that
         // holds the lock sees this failure there, or this thread finds the lock free.
-        self.pending.fetch_add(1, Ordering::SeqCst);
+        self.pending.add(1, weight);
         loop {
             if self.tripped.load(Ordering::Acquire) {
                 return None;
@@ -125,13 +157,17 @@ impl<R: Fn() -> Snapshot> Guard<R> {
                 Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
                 Err(TryLockError::WouldBlock) => return None,
             };
-            let seen = self.pending.load(Ordering::SeqCst);
-            let trip = self.look(&mut known, weight, seen);
+            let seen = self.pending.load();
+            let look = self.look(&mut known, seen);
             drop(known);
-            if trip.is_some() {
-                return trip.filter(|_| !self.tripped.swap(true, Ordering::AcqRel));
-            }
-            if self.pending.load(Ordering::SeqCst) <= seen {
+            let left = match look {
+                Look::Trip(trip) => {
+                    return Some(*trip).filter(|_| !self.tripped.swap(true, Ordering::AcqRel));
+                }
+                Look::Settled => 0,
+                Look::Unsettled => seen.calls,
+            };
+            if self.pending.load().calls <= left {
                 return None;
             }
         }
@@ -143,27 +179,38 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         self.tripped.load(Ordering::Acquire)
     }
 
-    fn look(&self, known: &mut Known, weight: Weight, pending: u64) -> Option<Trip> {
-        if known.comparison.log_e_worse_after(Coin::of(weight), pending) < self.threshold {
-            return None;
+    fn look(&self, known: &mut Known, pending: Failures) -> Look {
+        let Failures { calls, smallest } = pending;
+        if known.logs.log_e_worse_after(Coin::of(smallest), calls) < self.threshold {
+            return Look::Unsettled;
         }
         let now = (self.read)();
         // Counts that went backwards are those of another process: the next tick will tell.
-        let difference = now.since(&known.until).ok()?;
+        let Ok(difference) = now.since(&known.until) else { return Look::Unsettled };
         difference
             .epochs
             .iter()
             .filter_map(failures)
             .for_each(|tick| known.comparison.observe(&tick));
+        known.logs = known.comparison.logs();
         known.until = now;
-        self.pending.fetch_sub(pending, Ordering::SeqCst);
+        self.pending.settle(pending);
         let worse = Strength { log_e: known.comparison.log_e_worse(), threshold: self.threshold };
-        worse.is_reached().then(|| Trip {
-            monitor: self.monitor.clone(),
-            evidence: known.comparison.whole.clone(),
-            worse,
-        })
+        if !worse.is_reached() {
+            return Look::Settled;
+        }
+        let (monitor, evidence) = (self.monitor.clone(), known.comparison.whole.clone());
+        Look::Trip(Box::new(Trip { monitor, evidence, worse }))
     }
+}
+
+/// What came of a look.
+enum Look {
+    Trip(Box<Trip>),
+    /// All that was pending is in the evidence, which does not suffice.
+    Settled,
+    /// What was pending still is.
+    Unsettled,
 }
 
 /// The guard has found the canary degraded.

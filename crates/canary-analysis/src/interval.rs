@@ -3,6 +3,7 @@ use canary_core::PerChannel;
 use crate::{
     coin::Coin,
     float::float,
+    levels::LEAST,
     odds::{BETTER, OddsBet, WORSE},
 };
 
@@ -15,6 +16,10 @@ use crate::{
 /// half of `alpha`. If the true ratio did not change, all the intervals ever shown contain it
 /// together, with probability `1 - alpha` at least: one may look at any time and as often as one
 /// likes.
+///
+/// So neither end is the verdict. The lower end excludes a ratio at odds of `2/alpha`; a canary is
+/// called degraded at odds of `1/alpha` for one deciding monitor and more for several, with its
+/// margins, and only if the rate in itself is above the floor. The two can differ for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -30,6 +35,8 @@ pub struct RatioInterval {
 
 impl RatioInterval {
     pub(crate) fn of<const N: usize>(odds: &OddsBet<N>, alpha: f64) -> Self {
+        // A comparison with NaN is false.
+        let alpha = if alpha >= LEAST { alpha.min(1.0) } else { LEAST };
         let threshold = (2.0 / alpha).ln();
         let refuted_above = |ratio| odds.against(ratio, &WORSE).log_e() >= threshold;
         let refuted_below = |ratio| odds.against(ratio, &BETTER).log_e() >= threshold;
@@ -96,6 +103,18 @@ mod tests {
             assert!(interval.lower < 2.0 && interval.upper.unwrap() > 2.0);
         }
         assert!(few.lower < many.lower && many.upper < few.upper);
+    }
+
+    #[test]
+    fn an_alpha_out_of_range_is_taken_for_the_nearer_end() {
+        let odds = odds(200, 100);
+        for (alpha, taken_for) in
+            [(f64::NAN, LEAST), (-1.0, LEAST), (0.0, LEAST), (7.0, 1.0), (f64::INFINITY, 1.0)]
+        {
+            let interval = RatioInterval::of(&odds, alpha);
+            assert_eq!(interval, RatioInterval::of(&odds, taken_for), "{alpha}");
+            assert!(interval.lower <= interval.upper.unwrap());
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-use std::{error, fmt};
+use std::{collections::BTreeSet, error, fmt};
 
 use canary_core::{Snapshot, Verdict};
 
@@ -11,6 +11,7 @@ use crate::{
     monitor::{Measure, Monitor, Role, Unit},
     observation::Observation,
     slot::{Record, Slot, worse_threshold},
+    unwatched::Unwatched,
 };
 
 /// Weighs the evidence of all monitors.
@@ -54,6 +55,7 @@ use crate::{
 pub struct Judge {
     levels: Levels,
     pub(crate) slots: Vec<Slot>,
+    unwatched: BTreeSet<Unwatched>,
 }
 
 impl Judge {
@@ -61,8 +63,8 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// If two monitors have the same name, one has none, or none of them both decides and compares
-    /// the channels.
+    /// If two monitors have the same name, one has none, one counts per key which calls are slower
+    /// than stable's quantile, or none of them both decides and compares the channels.
     pub fn try_new(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -75,12 +77,19 @@ impl Judge {
             if slots.iter().any(|slot| slot.monitor.name() == monitor.name()) {
                 return Err(JudgeError::NameIsTaken(monitor.name().to_owned()));
             }
+            let is_of_quantile = match monitor.measure() {
+                Measure::Slow(_, limit) => limit.quantile().is_some(),
+                _ => false,
+            };
+            if is_of_quantile && monitor.unit() == Unit::Keys {
+                return Err(JudgeError::QuantilePerKey(monitor.name().to_owned()));
+            }
             slots.push(Slot::new(monitor));
         }
         if !slots.iter().any(|slot| slot.monitor.must_be_proven()) {
             return Err(JudgeError::NothingDecides);
         }
-        Ok(Self { levels, slots })
+        Ok(Self { levels, slots, unwatched: BTreeSet::new() })
     }
 
     /// Keeps a tenth of the evidence back, to be bet afresh at each [step](Self::begin_step).
@@ -115,8 +124,11 @@ impl Judge {
 
     /// Adds what was counted since the last time.
     ///
-    /// Nothing that an observation holds beyond what the monitors ask for is looked at.
+    /// What an observation holds beyond what the monitors ask for is not looked at, but
+    /// [named](Judgment::unwatched) in the judgment.
     pub fn observe(&mut self, observation: &Observation) {
+        let monitors = self.slots.iter().map(|slot| &slot.monitor);
+        Unwatched::note(&mut self.unwatched, Unwatched::of(observation, monitors));
         for slot in &mut self.slots {
             slot.observe(observation);
         }
@@ -129,7 +141,8 @@ impl Judge {
         let findings: Vec<Finding> =
             self.slots.iter().map(|slot| slot.finding(self.levels, deciding)).collect();
         let verdict = overall(self.monitors().zip(findings.iter().map(|finding| finding.verdict)));
-        Judgment { verdict, findings }
+        let unwatched = self.unwatched.iter().cloned().collect();
+        Judgment { verdict, findings, unwatched }
     }
 
     /// The verdict of the judgment alone, in a fraction of the time.
@@ -145,13 +158,13 @@ impl Judge {
     /// first, and after a restart.
     ///
     /// None if no deciding monitor counts the failures of all calls: the guard watches nothing
-    /// else.
+    /// else. Monitors of a class, per key, and of other measures decide with the judge's ticks.
     #[must_use]
     pub fn guard<R: Fn() -> Snapshot>(&self, until: Snapshot, read: R) -> Option<Guard<R>> {
         let slot = self.guarded()?;
         let Record::Comparison(comparison) = &slot.record else { return None };
         let threshold = worse_threshold(self.levels, self.deciding());
-        let known = Known { comparison: (**comparison).clone(), until };
+        let known = Known::new((**comparison).clone(), until);
         Some(Guard::new(read, slot.monitor.name(), known, threshold))
     }
 
@@ -212,21 +225,23 @@ fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdic
 
 /// The overall verdict and what each monitor found.
 ///
-/// It prints as one sentence for people.
+/// It prints as one sentence for people. With the feature `serde` it can be written, with that
+/// sentence, and each finding with its own, its rates and e-values.
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Judgment {
     /// Degraded if a deciding monitor says so; healthy if all of them are, the share apart.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::verdict"))]
     pub verdict: Verdict,
     /// What each monitor found, in the order in which the judge was given them.
     pub findings: Vec<Finding>,
+    /// What was observed since the judge was made, and is asked for by no monitor.
+    pub unwatched: Vec<Unwatched>,
 }
 
 impl Judgment {
-    /// The finding on which the verdict rests: the strongest one for degraded, the weakest proof
-    /// for healthy, and for inconclusive the one that is furthest from being proven.
+    /// The finding on which the verdict rests, one of those that say the same: the strongest one
+    /// for degraded, the weakest proof for healthy, and for inconclusive the one that is furthest
+    /// from being proven.
     #[must_use]
     pub fn decisive(&self) -> Option<&Finding> {
         let missing = |finding: &Finding| match (self.verdict, finding.good) {
@@ -236,7 +251,8 @@ impl Judgment {
         };
         self.findings
             .iter()
-            .filter(|finding| finding.role == Role::Decides)
+            .filter(|finding| finding.role == Role::Decides && finding.verdict == self.verdict)
+            .filter(|finding| self.verdict == Verdict::Degraded || finding.good.is_some())
             .max_by(|one, other| missing(one).total_cmp(&missing(other)))
     }
 }
@@ -251,7 +267,12 @@ impl fmt::Display for Judgment {
                 Verdict::Inconclusive => "in",
             };
             write!(f, " {link} `{}`: {finding}", finding.monitor)
-        })
+        })?;
+        if self.verdict == Verdict::Inconclusive && !self.unwatched.is_empty() {
+            let unwatched: Vec<String> = self.unwatched.iter().map(Unwatched::to_string).collect();
+            write!(f, "; observed, but watched by no monitor: {}", unwatched.join(", "))?;
+        }
+        Ok(())
     }
 }
 
@@ -263,6 +284,9 @@ pub enum JudgeError {
     NameIsEmpty,
     /// Two monitors have this name.
     NameIsTaken(String),
+    /// The monitor of this name counts per key which calls are slower than stable's quantile. What
+    /// that is, is known from counts of calls only, after the ledger of keys had to know it.
+    QuantilePerKey(String),
     /// No monitor both decides and compares the channels.
     NothingDecides,
 }
@@ -272,6 +296,13 @@ impl fmt::Display for JudgeError {
         match self {
             Self::NameIsEmpty => f.write_str("a monitor has an empty name"),
             Self::NameIsTaken(name) => write!(f, "two monitors are named `{name}`"),
+            Self::QuantilePerKey(name) => {
+                write!(
+                    f,
+                    "monitor `{name}` cannot count per key what exceeds stable's quantile, \
+                           expected a fixed limit"
+                )
+            }
             Self::NothingDecides => {
                 f.write_str("no monitor decides: all are watch-only or watch the share")
             }

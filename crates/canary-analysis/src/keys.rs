@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 
 use canary_core::{Bucket, Channel, PerChannel, Weight};
 
-use crate::coin::Coin;
+use crate::{coin::Coin, evidence::add};
+
+#[cfg(feature = "serde")]
+mod stored;
 
 /// Counts each sticky key once per weight, at the odds that are left for it.
 ///
@@ -18,13 +21,18 @@ use crate::coin::Coin;
 /// on a rate 100 times as high would make 8.9 out of 1 on average, although the canary is no
 /// worse.)
 ///
-/// Only adverse calls need to be recorded. A second ledger that is told of all calls, or of those
-/// whose key falls into a sample, feeds
+/// One ledger is told of adverse calls, when they have gone badly. A second one is told of each key
+/// that was seen, when a call of its has been *answered*, well or badly: it feeds
 /// [`Observation::with_seen_keys`](crate::Observation::with_seen_keys), without which a monitor per
-/// key cannot tell how rare its events are.
+/// key cannot tell how rare its events are. Both must be of the same calls: all of them, those of
+/// the monitor's class, or those whose key falls into a sample.
 ///
-/// Keep one ledger for the whole rollout: replicas send it the keys for which their own said
-/// [`Counted::First`], since a key that moves between replicas would count on each.
+/// Keep one ledger of a kind for the whole rollout: replicas send it the keys for which their own
+/// said [`Counted::First`], since a key that moves between replicas would count on each.
+///
+/// With the feature `serde` a ledger can be stored. Store it together with the
+/// [`JudgeState`](crate::JudgeState): what was [taken](Self::take) and observed is in that one, and
+/// what was not yet is in the ledger.
 ///
 /// # Example
 ///
@@ -41,17 +49,15 @@ use crate::coin::Coin;
 /// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct KeyLedger {
     capacity: usize,
     keys: BTreeMap<u64, Known>,
-    #[cfg_attr(feature = "serde", serde(skip))]
     counts: KeyCounts,
-    refused: u64,
 }
 
 /// The range in which a key's bucket must lie after what was seen of it.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 struct Known {
     from: u32,
     to: u32,
@@ -66,35 +72,39 @@ impl KeyLedger {
     /// the order of their first events only, so that the comparison stays fair.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, keys: BTreeMap::new(), counts: KeyCounts::default(), refused: 0 }
+        Self { capacity, keys: BTreeMap::new(), counts: KeyCounts::default() }
     }
 
     /// Records an event of a key, given by its hash, that was assigned to `channel` at `weight`.
     pub fn record(&mut self, key: u64, channel: Channel, weight: Weight) -> Counted {
         if self.is_full() && !self.keys.contains_key(&key) {
-            self.refused = self.refused.saturating_add(1);
+            self.counts.refused = self.counts.refused.saturating_add(1);
             return Counted::Refused;
         }
         let known = self.keys.entry(key).or_insert(Known::NOTHING);
+        let coin = known.coin(weight);
+        let mut one = PerChannel::default();
+        one[channel] = 1;
+        if coin.impossible(one) > 0 {
+            self.counts.impossible = self.counts.impossible.saturating_add(1);
+            return Counted::Impossible;
+        }
         let first_on_channel = !std::mem::replace(known.was(channel), true);
         if first_on_channel {
-            self.counts.keys[channel] += 1;
+            add(&mut self.counts.keys, one);
         }
-        let coin = known.coin(weight);
-        if coin.is_none_or(Coin::is_certain) {
+        if coin.is_certain() {
             return if first_on_channel { Counted::First } else { Counted::Again };
         }
         known.narrow(channel, weight);
-        if let Some(coin) = coin {
-            self.counts.tosses.entry(coin).or_default()[channel] += 1;
-        }
+        add(self.counts.tosses.entry(coin).or_default(), one);
         Counted::First
     }
 
     /// What was counted since the last time.
     #[must_use = "what is taken is gone from the ledger"]
     pub fn take(&mut self) -> KeyCounts {
-        KeyCounts { refused: std::mem::take(&mut self.refused), ..std::mem::take(&mut self.counts) }
+        std::mem::take(&mut self.counts)
     }
 
     /// Whether new keys are refused.
@@ -115,9 +125,10 @@ impl Known {
     }
 
     /// The coin that decides at `weight`, given the range.
-    fn coin(self, weight: Weight) -> Option<Coin> {
+    fn coin(self, weight: Weight) -> Coin {
         let canary = weight.ppm().clamp(self.from, self.to) - self.from;
-        Coin::try_new(canary, self.to - self.from)
+        // The range is never empty: it narrows only to a side that was possible.
+        Coin::try_new(canary, self.to - self.from).unwrap_or_else(|| Coin::of(weight))
     }
 
     fn narrow(&mut self, channel: Channel, weight: Weight) {
@@ -132,12 +143,16 @@ impl Known {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Counted {
-    /// The key's first event at this weight: it counts.
+    /// The event counts: it is the key's first on this channel, or what was seen of the key before
+    /// left open on which channel it would be at this weight.
     First,
-    /// The key counted already.
+    /// The key counted already, and its channel was certain.
     Again,
     /// The ledger is full and does not know the key.
     Refused,
+    /// After what was seen of the key, it cannot be on this channel at this weight: the assignment is
+    /// not sticky, or its salt or the weight is not what the ledger was told.
+    Impossible,
 }
 
 /// What a [`KeyLedger`] counted.
@@ -150,73 +165,21 @@ pub struct KeyCounts {
     pub keys: PerChannel<u64>,
     /// Events of keys that a full ledger did not take.
     pub refused: u64,
+    /// Events of keys on a channel on which they cannot have been.
+    pub impossible: u64,
 }
 
 impl KeyCounts {
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (coin, tosses) in &other.tosses {
-            crate::evidence::add(self.tosses.entry(*coin).or_default(), *tosses);
+            add(self.tosses.entry(*coin).or_default(), *tosses);
         }
-        crate::evidence::add(&mut self.keys, other.keys);
+        add(&mut self.keys, other.keys);
         self.refused = self.refused.saturating_add(other.refused);
+        self.impossible = self.impossible.saturating_add(other.impossible);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ONE: Weight = Weight::from_percent(1);
-    const FIVE: Weight = Weight::from_percent(5);
-
-    #[test]
-    fn a_key_counts_once_per_weight() {
-        let mut ledger = KeyLedger::new(10);
-        for _ in 0..5 {
-            ledger.record(1, Channel::Canary, ONE);
-        }
-        let counts = ledger.take();
-        assert_eq!(counts.keys, PerChannel { stable: 0, canary: 1 });
-        assert_eq!(counts.tosses[&Coin::of(ONE)], PerChannel { stable: 0, canary: 1 });
-        assert_eq!(ledger.take(), KeyCounts::default());
-    }
-
-    #[test]
-    fn a_key_that_was_the_canarys_tells_nothing_at_a_higher_weight() {
-        let mut ledger = KeyLedger::new(10);
-        ledger.record(1, Channel::Canary, ONE);
-        let _ = ledger.take();
-        assert_eq!(ledger.record(1, Channel::Canary, FIVE), Counted::Again);
-        assert_eq!(ledger.take(), KeyCounts::default());
-    }
-
-    #[test]
-    fn a_key_that_was_stables_is_tossed_with_the_odds_that_are_left() {
-        let mut ledger = KeyLedger::new(10);
-        ledger.record(1, Channel::Stable, ONE);
-        let _ = ledger.take();
-        ledger.record(1, Channel::Canary, FIVE);
-        let left = Coin::try_new(40_000, 990_000).unwrap();
-        assert_eq!(ledger.take().tosses[&left], PerChannel { stable: 0, canary: 1 });
-    }
-
-    #[test]
-    fn a_full_ledger_counts_known_keys_only_and_says_so() {
-        let mut ledger = KeyLedger::new(1);
-        ledger.record(1, Channel::Stable, ONE);
-        assert!(ledger.is_full());
-        assert_eq!(ledger.record(2, Channel::Canary, ONE), Counted::Refused);
-        assert_eq!(ledger.record(1, Channel::Stable, FIVE), Counted::First);
-        assert_eq!(ledger.take().refused, 1);
-    }
-
-    #[test]
-    fn a_key_on_an_impossible_channel_is_no_toss() {
-        let mut ledger = KeyLedger::new(1);
-        ledger.record(1, Channel::Canary, ONE);
-        let _ = ledger.take();
-        ledger.record(1, Channel::Stable, FIVE);
-        assert!(ledger.take().tosses.is_empty());
-    }
-}
+mod tests;

@@ -17,10 +17,10 @@ impl Levels {
     ///
     /// # Errors
     ///
-    /// If one of them is not above 0 and at most 0.5.
+    /// If one of them is not at least 10^-12 and at most 0.5.
     pub fn try_new(alpha: f64, beta: f64) -> Result<Self, LevelError> {
         for (name, value) in [("alpha", alpha), ("beta", beta)] {
-            if !(value > 0.0 && value <= 0.5) {
+            if !(LEAST..=0.5).contains(&value) {
                 return Err(LevelError { name, value });
             }
         }
@@ -40,6 +40,9 @@ impl Levels {
     }
 }
 
+/// Odds of 10^12 are beyond what assignment by random numbers, and any count, can be trusted for.
+pub(crate) const LEAST: f64 = 1e-12;
+
 impl Default for Levels {
     fn default() -> Self {
         Self { alpha: 0.01, beta: 0.05 }
@@ -55,7 +58,7 @@ pub struct LevelError {
 
 impl fmt::Display for LevelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "level `{}` is {}, expected above 0 and up to 0.5", self.name, self.value)
+        write!(f, "level `{}` is {}, expected 1e-12 to 0.5", self.name, self.value)
     }
 }
 

@@ -52,11 +52,19 @@ impl Monitor {
         Self::new("cancelled", Measure::Cancelled, Margins::CANCELLED)
     }
 
-    /// Watches for slow calls.
+    /// Watches for slow calls. Its name tells the limit: `slow head p99`, `slow end 335.5ms`.
+    ///
+    /// A call without an answer is not slow, but may be: too many of them keep the canary from being
+    /// healthy. To notice a canary that hangs, watch failures or [cancelled](Self::cancelled) calls
+    /// too.
     #[must_use]
     pub fn slow(until: Until, limit: SlowLimit) -> Self {
         let margins = limit.quantile().map_or(Margins::SLOW, Margins::of_quantile);
-        Self::new("slow", Measure::Slow(until, limit), margins)
+        let until_when = match until {
+            Until::Head => "head",
+            Until::End => "end",
+        };
+        Self::new(format!("slow {until_when} {limit}"), Measure::Slow(until, limit), margins)
     }
 
     /// Watches for negative feedback of users.
@@ -106,7 +114,13 @@ impl Monitor {
 
     /// Counts keys instead of calls: to be told to every monitor of sticky traffic.
     ///
-    /// See [`KeyLedger`](crate::KeyLedger).
+    /// See [`KeyLedger`](crate::KeyLedger). The monitor needs its adverse keys
+    /// ([`with_keys`](crate::Observation::with_keys)) and seen keys
+    /// ([`with_seen_keys`](crate::Observation::with_seen_keys)), both by its name, and the calls as
+    /// well, by which it notices a canary that hangs. Slow calls can be counted per key beyond a fixed
+    /// limit only: what stable's quantile is, is known after the calls.
+    ///
+    /// Harm is *keys hit so far*, and `margins` are about rates of keys.
     #[must_use]
     pub const fn per_key(mut self) -> Self {
         self.unit = Unit::Keys;
@@ -178,6 +192,13 @@ pub enum Measure {
     Event(String),
     /// Calls that went to the other channel than the weight asks.
     Share,
+}
+
+impl Measure {
+    /// Whether it is about calls of the data plane, rather than what the application tells.
+    pub(crate) const fn is_of_calls(&self) -> bool {
+        matches!(self, Self::Failures | Self::Cancelled | Self::Slow(..))
+    }
 }
 
 /// Whether a [`Monitor`] has a say.

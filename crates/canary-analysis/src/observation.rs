@@ -33,7 +33,7 @@ pub struct Observation {
     pub(crate) feedback: Vec<Tick>,
     pub(crate) events: BTreeMap<String, Vec<Tick>>,
     pub(crate) keys: BTreeMap<String, KeyCounts>,
-    pub(crate) seen: KeyCounts,
+    pub(crate) seen: BTreeMap<String, KeyCounts>,
 }
 
 impl Observation {
@@ -69,7 +69,9 @@ impl Observation {
         for (monitor, keys) in &other.keys {
             self.keys.entry(monitor.clone()).or_default().merge(keys);
         }
-        self.seen.merge(&other.seen);
+        for (monitor, keys) in &other.seen {
+            self.seen.entry(monitor.clone()).or_default().merge(keys);
+        }
         self
     }
 
@@ -100,16 +102,23 @@ impl Observation {
     }
 
     /// Adds keys that met an adverse event, for the monitor of this name.
+    ///
+    /// To be given with each observation, even if no key did: without it, seen keys are not taken for
+    /// keys that met none.
     #[must_use]
     pub fn with_keys(mut self, monitor: impl Into<String>, adverse: &KeyCounts) -> Self {
         self.keys.entry(monitor.into()).or_default().merge(adverse);
         self
     }
 
-    /// Adds keys that were seen at all, for all monitors that count per key.
+    /// Adds keys of which a call was answered, for the monitor of this name: of all calls, or those of
+    /// its class, or of the picks if it watches the share.
+    ///
+    /// A key is tried out with its first answer. What happens to it later is counted as it happens,
+    /// so that the rates are about keys *so far*: harm that needs many calls of one user shows late.
     #[must_use]
-    pub fn with_seen_keys(mut self, seen: &KeyCounts) -> Self {
-        self.seen.merge(seen);
+    pub fn with_seen_keys(mut self, monitor: impl Into<String>, seen: &KeyCounts) -> Self {
+        self.seen.entry(monitor.into()).or_default().merge(seen);
         self
     }
 }

@@ -50,18 +50,7 @@ impl<const N: usize> OddsBet<N> {
     }
 
     pub(crate) fn log_e(&self) -> f64 {
-        ln_mean_exp(self.logs())
-    }
-
-    /// The evidence if `canary` more events of the canary's came at `coin`, and none of stable's.
-    pub(crate) fn log_e_after(&self, coin: Coin, canary: u64) -> f64 {
-        let mut logs = self.logs();
-        if !coin.is_certain() {
-            for (log, weight) in logs.iter_mut().zip(self.weights(coin).canary) {
-                *log += times(canary, weight);
-            }
-        }
-        ln_mean_exp(logs)
+        ln_mean_exp(self.weigh())
     }
 
     /// The same events, bet on with these alternatives to another null.
@@ -87,8 +76,17 @@ impl<const N: usize> OddsBet<N> {
         total
     }
 
+    /// The evidence so far, to which events can be added without weighing all of them again.
+    pub(crate) fn logs(&self) -> OddsLogs<N> {
+        OddsLogs { null: self.null, factors: self.factors, logs: self.weigh() }
+    }
+
+    fn weights(&self, coin: Coin) -> PerChannel<[f64; N]> {
+        weights(self.null, self.factors, coin)
+    }
+
     /// The logarithm of each alternative's likelihood ratio.
-    fn logs(&self) -> [f64; N] {
+    fn weigh(&self) -> [f64; N] {
         let mut logs = [0.0; N];
         for Row { events, weights, .. } in &self.rows {
             for (at, log) in logs.iter_mut().enumerate() {
@@ -98,22 +96,40 @@ impl<const N: usize> OddsBet<N> {
         }
         logs
     }
+}
 
-    /// `ln(q/p)` and `ln((1-q)/(1-p))` of each alternative.
-    ///
-    /// Both are written as `ln(1 + x)`, so that the one that is nearly nothing, the canary's at a
-    /// weight near 1 and stable's at one near 0, keeps its digits.
-    fn weights(&self, coin: Coin) -> PerChannel<[f64; N]> {
-        let (w, v) = (coin.probability(), coin.complement());
-        let under_null = w * self.null;
-        PerChannel {
-            canary: self
-                .factors
-                .map(|factor| (v * (factor - 1.0) / (under_null * factor + v)).ln_1p()),
-            stable: self
-                .factors
-                .map(|factor| -(under_null * (factor - 1.0) / (under_null + v)).ln_1p()),
+/// The evidence of an [`OddsBet`] at one moment, each alternative's apart.
+#[derive(Clone, Debug)]
+pub(crate) struct OddsLogs<const N: usize> {
+    null: f64,
+    factors: &'static [f64; N],
+    logs: [f64; N],
+}
+
+impl<const N: usize> OddsLogs<N> {
+    /// The evidence if `canary` more events of the canary's came at `coin`, and none of stable's.
+    pub(crate) fn log_e_after(&self, coin: Coin, canary: u64) -> f64 {
+        let mut logs = self.logs;
+        if !coin.is_certain() {
+            let weights = weights(self.null, self.factors, coin).canary;
+            for (log, weight) in logs.iter_mut().zip(weights) {
+                *log += times(canary, weight);
+            }
         }
+        ln_mean_exp(logs)
+    }
+}
+
+/// `ln(q/p)` and `ln((1-q)/(1-p))` of each alternative.
+///
+/// Both are written as `ln(1 + x)`, so that the one that is nearly nothing, the canary's at a
+/// weight near 1 and stable's at one near 0, keeps its digits.
+fn weights<const N: usize>(null: f64, factors: &[f64; N], coin: Coin) -> PerChannel<[f64; N]> {
+    let (w, v) = (coin.probability(), coin.complement());
+    let under_null = w * null;
+    PerChannel {
+        canary: factors.map(|factor| (v * (factor - 1.0) / (under_null * factor + v)).ln_1p()),
+        stable: factors.map(|factor| -(under_null * (factor - 1.0) / (under_null + v)).ln_1p()),
     }
 }
 

@@ -1,18 +1,107 @@
-//! How values of `canary-core`, which knows no serde, are written.
+//! How findings are written: for an event log, or people who look at a page.
 
-use canary_core::{PerChannel, Verdict};
-use serde::{Serializer, ser::SerializeMap};
+use canary_core::{Channel, PerChannel, Verdict};
+use serde::{Serialize, Serializer};
 
-pub(crate) fn verdict<S: Serializer>(verdict: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(verdict.as_str())
+use crate::{
+    finding::{Finding, Split, Strength},
+    interval::RatioInterval,
+    judge::Judgment,
+    monitor::Role,
+};
+
+impl Serialize for Judgment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            verdict: &'static str,
+            sentence: String,
+            /// The monitor on which the verdict rests.
+            decisive: Option<&'a str>,
+            findings: &'a [Finding],
+            unwatched: Vec<String>,
+        }
+        let written = Written {
+            verdict: self.verdict.as_str(),
+            sentence: self.to_string(),
+            decisive: self.decisive().map(|finding| finding.monitor.as_str()),
+            findings: &self.findings,
+            unwatched: self.unwatched.iter().map(ToString::to_string).collect(),
+        };
+        written.serialize(serializer)
+    }
 }
 
-pub(crate) fn per_channel<S: Serializer>(
-    counts: &PerChannel<u64>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(Some(2))?;
-    map.serialize_entry("stable", &counts.stable)?;
-    map.serialize_entry("canary", &counts.canary)?;
-    map.end()
+impl Serialize for Finding {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written<'a> {
+            monitor: &'a str,
+            role: Role,
+            verdict: &'static str,
+            sentence: String,
+            calls: Channels<u64>,
+            adverse: Channels<u64>,
+            unanswered: Channels<u64>,
+            rate: Channels<Option<f64>>,
+            ratio: RatioInterval,
+            worse: Strength,
+            good: Option<Strength>,
+            doubt: Option<String>,
+            split: Option<Split>,
+            slow_limit_ms: Option<f64>,
+            refused_keys: u64,
+            impossible: u64,
+        }
+        let Self { monitor, role, verdict, calls, adverse, unanswered, ratio, worse, good, .. } =
+            self;
+        let Self { doubt, split, slow_limit, refused_keys, impossible, .. } = self;
+        let written = Written {
+            monitor,
+            role: *role,
+            verdict: Verdict::as_str(*verdict),
+            sentence: self.to_string(),
+            calls: Channels::of(*calls),
+            adverse: Channels::of(*adverse),
+            unanswered: Channels::of(*unanswered),
+            rate: Channels::of(PerChannel::from_fn(|channel: Channel| self.rate(channel))),
+            ratio: *ratio,
+            worse: *worse,
+            good: *good,
+            doubt: doubt.as_ref().map(ToString::to_string),
+            split: *split,
+            slow_limit_ms: slow_limit.map(|limit| 1e3 * limit.as_secs_f64()),
+            refused_keys: *refused_keys,
+            impossible: *impossible,
+        };
+        written.serialize(serializer)
+    }
+}
+
+impl Serialize for Strength {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Written {
+            log_e: f64,
+            threshold: f64,
+            e_value: f64,
+            needed: f64,
+        }
+        let Self { log_e, threshold } = *self;
+        let (e_value, needed) = (self.e_value(), self.needed());
+        Written { log_e, threshold, e_value, needed }.serialize(serializer)
+    }
+}
+
+/// `canary-core` knows no serde.
+#[derive(Serialize)]
+struct Channels<T> {
+    stable: T,
+    canary: T,
+}
+
+impl<T> Channels<T> {
+    fn of(PerChannel { stable, canary }: PerChannel<T>) -> Self {
+        Self { stable, canary }
+    }
 }

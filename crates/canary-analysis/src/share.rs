@@ -18,19 +18,27 @@ use crate::{coin::Coin, evidence::add, float::float, interval::RatioInterval, od
 pub struct ShareEvidence {
     pub(crate) odds: OddsBet<12>,
     pub(crate) picks: PerChannel<u64>,
+    pub(crate) impossible: u64,
 }
 
 impl ShareEvidence {
     /// No calls yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { odds: OddsBet::new(1.0, &OFF), picks: PerChannel::default() }
+        let odds = OddsBet::new(1.0, &OFF);
+        Self { odds, picks: PerChannel::default(), impossible: 0 }
     }
 
     /// Adds calls, or keys, that were assigned by this coin.
     pub fn observe(&mut self, coin: impl Into<Coin>, picks: PerChannel<u64>) {
-        self.odds.observe(coin.into(), picks);
+        let coin = coin.into();
+        self.odds.observe(coin, picks);
+        self.observe_impossible(coin.impossible(picks));
         add(&mut self.picks, picks);
+    }
+
+    pub(crate) const fn observe_impossible(&mut self, picks: u64) {
+        self.impossible = self.impossible.saturating_add(picks);
     }
 
     /// The calls, or keys, of each channel.
@@ -39,10 +47,21 @@ impl ShareEvidence {
         self.picks
     }
 
+    /// Calls, or keys, on a channel to which their coin could not have sent them: the canary's at a
+    /// weight of zero, and stable's at one of 100 %.
+    #[must_use]
+    pub const fn impossible(&self) -> u64 {
+        self.impossible
+    }
+
     /// The evidence that the split is broken, as a natural logarithm.
+    ///
+    /// What is [impossible](Self::impossible) happens once only if it is. Such a call is evidence
+    /// without end, of which a finite number is told.
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        self.odds.log_e()
+        let log_e = self.odds.log_e();
+        if self.impossible > 0 { log_e.max(CERTAIN) } else { log_e }
     }
 
     /// The canary's share of the calls that could have gone either way; none before the first.
@@ -61,7 +80,8 @@ impl ShareEvidence {
         (all > 0.0).then(|| expected / all)
     }
 
-    /// The odds of the canary's picks as a multiple of those asked.
+    /// The odds of the canary's picks as a multiple of those asked. As
+    /// [`Evidence::ratio_interval`](crate::Evidence::ratio_interval) has it, whatever `alpha`.
     #[must_use]
     pub fn ratio_interval(&self, alpha: f64) -> RatioInterval {
         RatioInterval::of(&self.odds, alpha)
@@ -81,6 +101,9 @@ impl Default for ShareEvidence {
         Self::new()
     }
 }
+
+/// The logarithm of 10^304, near the end of what an `f64` can hold.
+const CERTAIN: f64 = 700.0;
 
 /// How far the odds may be off. One per cent is found within some 10^6 calls at a weight of 50 %; a
 /// canary that gets nothing, or everything, within a few hundred calls at 1 %.
@@ -106,6 +129,16 @@ mod tests {
         share.observe(Weight::from_percent(50), PerChannel { stable: 5_000, canary: 5_000 });
         assert!(share.log_e() < 0.0);
         assert!((share.seen().unwrap() - share.asked().unwrap()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_call_where_none_could_be_is_found() {
+        for (weight, stable, canary) in [(Weight::ZERO, 9, 1), (Weight::FULL, 1, 9)] {
+            let mut share = ShareEvidence::new();
+            share.observe(weight, PerChannel { stable, canary });
+            assert_eq!(share.impossible(), 1);
+            assert!(share.log_e() > 500.0 && share.log_e().exp().is_finite());
+        }
     }
 
     #[test]

@@ -3,7 +3,10 @@ use std::time::Duration;
 use canary_core::{ChannelCounts, EpochCounts, Latencies, LatencyBucket, PerChannel, Verdict};
 
 use crate::{
+    coin::Coin,
     comparison::Comparison,
+    coverage::Calls,
+    doubt::Doubt,
     finding::{Finding, Split, Strength},
     keys::KeyCounts,
     levels::Levels,
@@ -21,8 +24,10 @@ pub(crate) struct Slot {
     pub(crate) record: Record,
     /// Stable's latencies so far, from which a slow limit may be taken.
     pub(crate) stable: Latencies,
-    /// Events of keys that a full ledger refused.
+    /// Adverse events of keys that a full ledger refused.
     pub(crate) refused: u64,
+    /// Calls and keys on a channel that their coin excludes; a share counts them by itself.
+    pub(crate) impossible: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -35,9 +40,12 @@ impl Slot {
     pub(crate) fn new(monitor: Monitor) -> Self {
         let record = match monitor.measure() {
             Measure::Share => Record::Split(ShareEvidence::new()),
-            _ => Record::Comparison(Box::new(Comparison::new(monitor.margins()))),
+            _ => {
+                let comparison = Comparison::new(monitor.margins(), monitor.unit());
+                Record::Comparison(Box::new(comparison))
+            }
         };
-        Self { monitor, record, stable: Latencies::default(), refused: 0 }
+        Self { monitor, record, stable: Latencies::default(), refused: 0, impossible: 0 }
     }
 
     pub(crate) fn observe(&mut self, observation: &Observation) {
@@ -45,27 +53,47 @@ impl Slot {
             None => &observation.calls[..],
             Some(class) => observation.classes.get(class).map_or(&[][..], |calls| calls),
         };
-        let per_key = self.monitor.unit() == Unit::Keys;
-        match (&mut self.record, per_key) {
-            (Record::Split(share), false) => {
+        let seen = observation.seen.get(self.monitor.name());
+        match (&mut self.record, self.monitor.unit()) {
+            (Record::Split(share), Unit::Calls) => {
                 for epoch in calls {
                     share.observe(epoch.weight, of_both(epoch, |counts| counts.picked));
                 }
             }
-            (Record::Split(share), true) => {
-                for (coin, keys) in &observation.seen.tosses {
-                    share.observe(*coin, *keys);
+            (Record::Split(share), Unit::Keys) => {
+                if let Some(seen) = seen {
+                    seen.tosses.iter().for_each(|(coin, keys)| share.observe(*coin, *keys));
+                    share.observe_impossible(seen.impossible);
                 }
             }
-            (Record::Comparison(_), false) => self.compare(observation, calls),
-            (Record::Comparison(comparison), true) => {
-                let ended = calls.iter().map(|epoch| of_both(epoch, answered));
-                let adverse = observation.keys.get(self.monitor.name());
-                compare_keys(comparison, ended, adverse, &observation.seen);
-                for refused in [adverse.map_or(0, |keys| keys.refused), observation.seen.refused] {
-                    self.refused = self.refused.saturating_add(refused);
+            (Record::Comparison(_), Unit::Calls) => {
+                self.cover(calls);
+                self.compare(observation, calls);
+            }
+            (Record::Comparison(_), Unit::Keys) => {
+                self.cover(calls);
+                // Without them, keys that were seen would count as keys that met nothing adverse.
+                if let Some(adverse) = observation.keys.get(self.monitor.name()) {
+                    self.compare_keys(adverse, seen);
                 }
             }
+        }
+    }
+
+    /// Takes note of which calls could be judged.
+    fn cover(&mut self, calls: &[EpochCounts]) {
+        let Record::Comparison(comparison) = &mut self.record else { return };
+        let measure = self.monitor.measure();
+        for epoch in calls.iter().filter(|_| measure.is_of_calls()) {
+            let judged = |counts: &ChannelCounts| match measure {
+                Measure::Cancelled => ended(counts),
+                Measure::Slow(until, _) => timed(counts, *until).total(),
+                _ => answered(counts),
+            };
+            let given = of_both(epoch, |counts| counts.picked);
+            let coin = Coin::of(epoch.weight);
+            self.impossible = self.impossible.saturating_add(coin.impossible(given));
+            comparison.coverage.add_calls(coin, Calls { given, judged: of_both(epoch, judged) });
         }
     }
 
@@ -89,12 +117,31 @@ impl Slot {
                     }
                 }
             }
-            Measure::Feedback => observation.feedback.iter().for_each(|tick| add(Some(*tick))),
+            Measure::Feedback => comparison.observe_occasions(&observation.feedback),
             Measure::Event(name) => {
                 let ticks = observation.events.get(name).map_or(&[][..], |ticks| ticks);
-                ticks.iter().for_each(|tick| add(Some(*tick)));
+                comparison.observe_occasions(ticks);
             }
             Measure::Share => {}
+        }
+    }
+
+    fn compare_keys(&mut self, adverse: &KeyCounts, seen: Option<&KeyCounts>) {
+        let Record::Comparison(comparison) = &mut self.record else { return };
+        for (coin, keys) in &adverse.tosses {
+            comparison.toss(*coin, *keys);
+        }
+        let nothing = KeyCounts::default();
+        let seen = seen.unwrap_or(&nothing);
+        for (coin, keys) in &seen.tosses {
+            comparison.coverage.add_occasions(*coin, *keys);
+        }
+        comparison.count(seen.keys, adverse.keys);
+        comparison.try_out(seen.keys.canary, adverse.keys.canary);
+        // Seen keys that a full ledger refuses are no loss: the others were seen before them.
+        self.refused = self.refused.saturating_add(adverse.refused);
+        for impossible in [adverse.impossible, seen.impossible] {
+            self.impossible = self.impossible.saturating_add(impossible);
         }
     }
 
@@ -103,21 +150,39 @@ impl Slot {
     /// A share that is not proven broken is inconclusive here.
     pub(crate) fn verdict(&self, levels: Levels, deciding: usize) -> Verdict {
         let (worse, good) = self.strengths(levels, deciding);
-        verdict(worse, good.is_some_and(|good| self.is_good(good)))
+        match &self.record {
+            Record::Comparison(comparison) => {
+                let doubt = self.doubt(comparison, levels);
+                compared(comparison, worse, good, doubt.as_ref())
+            }
+            Record::Split(_) => verdict(worse, false),
+        }
     }
 
     /// What this monitor says, if it shares `alpha` with the other ones of `deciding`.
     pub(crate) fn finding(&self, levels: Levels, deciding: usize) -> Finding {
         let (worse, good) = self.strengths(levels, deciding);
+        let blank = Finding {
+            slow_limit: self.slow_limit(),
+            refused_keys: self.refused,
+            ..Finding::blank(&self.monitor, worse)
+        };
         match &self.record {
-            Record::Comparison(comparison) => Finding {
-                verdict: verdict(worse, good.is_some_and(|good| self.is_good(good))),
-                calls: comparison.whole.calls(),
-                adverse: comparison.whole.adverse(),
-                ratio: comparison.whole.ratio_interval(levels.alpha()),
-                good,
-                ..self.blank(worse)
-            },
+            Record::Comparison(comparison) => {
+                let doubt = self.doubt(comparison, levels);
+                Finding {
+                    verdict: compared(comparison, worse, good, doubt.as_ref()),
+                    calls: comparison.whole.calls(),
+                    adverse: comparison.whole.adverse(),
+                    unanswered: comparison.coverage.all_unanswered(),
+                    ratio: comparison.whole.ratio_interval(levels.alpha()),
+                    good,
+                    doubt,
+                    impossible: self.impossible,
+                    basis: comparison.basis(),
+                    ..blank
+                }
+            }
             Record::Split(share) => {
                 let ratio = share.ratio_interval(levels.alpha());
                 let is_close = ratio.lower >= 0.8 && ratio.upper.is_some_and(|upper| upper <= 1.25);
@@ -127,7 +192,8 @@ impl Slot {
                     calls: share.picks(),
                     ratio,
                     split: split.map(|(seen, asked)| Split { asked, seen }),
-                    ..self.blank(worse)
+                    impossible: share.impossible(),
+                    ..blank
                 }
             }
         }
@@ -139,20 +205,34 @@ impl Slot {
         match &self.record {
             Record::Comparison(comparison) => {
                 let worse = Strength { log_e: comparison.log_e_worse(), threshold };
-                let threshold = (1.0 / levels.beta()).ln();
-                (worse, Some(Strength { log_e: comparison.whole.log_e_good(), threshold }))
+                let good =
+                    Strength { log_e: comparison.log_e_good(), threshold: good_threshold(levels) };
+                (worse, Some(good))
             }
             Record::Split(share) => (Strength { log_e: share.log_e(), threshold }, None),
         }
     }
 
-    /// Events that spare a canary without calls prove nothing but that it has none.
-    fn is_good(&self, good: Strength) -> bool {
-        let has_calls = match &self.record {
-            Record::Comparison(comparison) => comparison.whole.calls().canary > 0,
-            Record::Split(_) => true,
-        };
-        has_calls && good.is_reached()
+    /// What forbids to call the canary healthy, however strong the evidence.
+    fn doubt(&self, comparison: &Comparison, levels: Levels) -> Option<Doubt> {
+        if self.impossible > 0 {
+            return Some(Doubt::Impossible(self.impossible));
+        }
+        if self.refused > 0 {
+            return Some(Doubt::Refused(self.refused));
+        }
+        let given = comparison.coverage.given().canary;
+        if given == 0 && self.monitor.measure().is_of_calls() {
+            return Some(Doubt::NoCalls);
+        }
+        let part = comparison.coverage.part_judged().filter(|part| *part < LEAST_PART);
+        if let Some(part) = part {
+            return Some(Doubt::TooFew(part));
+        }
+        let proven = |log_e: f64| log_e >= good_threshold(levels);
+        let calls = comparison.coverage.all_unanswered().canary;
+        let decides = calls > 0 && proven(comparison.whole.log_e_good());
+        (decides && !proven(comparison.log_e_good())).then_some(Doubt::Unanswered { calls, given })
     }
 
     /// From which time on calls are slow to this monitor, if it has a limit yet.
@@ -162,14 +242,6 @@ impl Slot {
             _ => None,
         }
     }
-
-    fn blank(&self, worse: Strength) -> Finding {
-        Finding {
-            slow_limit: self.slow_limit(),
-            refused_keys: self.refused,
-            ..Finding::blank(&self.monitor, worse)
-        }
-    }
 }
 
 /// The logarithm of the evidence at which one of `deciding` monitors calls the canary worse.
@@ -177,6 +249,15 @@ impl Slot {
 pub(crate) fn worse_threshold(levels: Levels, deciding: usize) -> f64 {
     (deciding.max(1) as f64 / levels.alpha()).ln()
 }
+
+fn good_threshold(levels: Levels) -> f64 {
+    (1.0 / levels.beta()).ln()
+}
+
+/// Of what is to be expected of the canary so much must be judged before it may be called healthy.
+/// A tenth leaves room for chance: of some 1,000 occasions, which most proofs need, three standard
+/// deviations.
+const LEAST_PART: f64 = 0.9;
 
 /// Failed calls of this epoch. A spilled call is one that the canary failed to take.
 pub(crate) fn failures(epoch: &EpochCounts) -> Option<Tick> {
@@ -200,22 +281,20 @@ fn tick(
     Tick::try_new(epoch.weight, of_both(epoch, calls), of_both(epoch, adverse)).ok()
 }
 
-fn compare_keys(
-    comparison: &mut Comparison,
-    calls: impl Iterator<Item = PerChannel<u64>>,
-    adverse: Option<&KeyCounts>,
-    seen: &KeyCounts,
-) {
-    calls.for_each(|calls| comparison.count(calls, PerChannel::default()));
-    let nothing = KeyCounts::default();
-    let adverse = adverse.unwrap_or(&nothing);
-    for (coin, keys) in &adverse.tosses {
-        comparison.toss(*coin, *keys);
+/// The verdict of a comparison. Without a call, or key, of the canary's there is nothing to judge.
+fn compared(
+    comparison: &Comparison,
+    worse: Strength,
+    good: Option<Strength>,
+    doubt: Option<&Doubt>,
+) -> Verdict {
+    if comparison.basis().canary == 0 {
+        return Verdict::Inconclusive;
     }
-    comparison.count(PerChannel::default(), adverse.keys);
-    comparison.try_out(seen.keys.canary, adverse.keys.canary);
+    verdict(worse, doubt.is_none() && good.is_some_and(|good| good.is_reached()))
 }
 
+/// Of two proofs the one of harm counts.
 fn verdict(worse: Strength, is_good: bool) -> Verdict {
     match (worse.is_reached(), is_good) {
         (true, _) => Verdict::Degraded,

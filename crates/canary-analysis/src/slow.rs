@@ -83,6 +83,17 @@ impl SlowLimit {
     }
 }
 
+/// As it stands in a monitor's name: `p99`, or the edge, `335.5ms`.
+impl fmt::Display for SlowLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            // 100 times 0.55 has a last digit too many.
+            Kind::StableQuantile(quantile) => write!(f, "p{}", (1e8 * quantile).round() / 1e6),
+            Kind::Fixed(bucket) => write!(f, "{:.1?}", bucket.upper_edge().unwrap_or_default()),
+        }
+    }
+}
+
 /// A [`SlowLimit`] out of range. The message names the value and the range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SlowLimitError(Fault);

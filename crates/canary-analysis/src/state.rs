@@ -2,9 +2,9 @@ use std::{collections::BTreeMap, error, fmt};
 
 use canary_core::{Latencies, LatencyBucket};
 
-use self::evidence_state::EvidenceState;
+use self::{coverage_state::CoverageState, evidence_state::EvidenceState};
 use crate::{
-    comparison::Fresh,
+    comparison::{Fresh, LATEST},
     judge::{Judge, JudgeError},
     levels::Levels,
     margins::Margin,
@@ -12,6 +12,7 @@ use crate::{
     slot::{Record, Slot},
 };
 
+mod coverage_state;
 mod evidence_state;
 
 /// All the evidence of a [`Judge`], to be stored, so that a restart goes on with it.
@@ -55,6 +56,8 @@ struct MonitorState {
     /// Calls of stable's by latency bucket; empty if they are not needed.
     stable_latencies: Vec<u64>,
     refused_keys: u64,
+    impossible: u64,
+    coverage: CoverageState,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -127,16 +130,23 @@ impl MonitorState {
     fn of(slot: &Slot) -> Self {
         let stable = &slot.stable;
         let calls = || LatencyBucket::all().map(|bucket| stable.calls(bucket)).collect();
-        let (whole, fresh) = match &slot.record {
+        let (whole, fresh, coverage) = match &slot.record {
             Record::Comparison(comparison) => {
                 let of = |(number, evidence): &(u32, _)| (*number, EvidenceState::of(evidence));
                 let fresh = comparison.fresh.as_ref().map(|fresh| FreshState {
                     begun: fresh.begun,
                     starts: fresh.starts.iter().map(of).collect(),
                 });
-                (EvidenceState::of(&comparison.whole), fresh)
+                let coverage = CoverageState::of(&comparison.coverage);
+                (EvidenceState::of(&comparison.whole), fresh, coverage)
             }
-            Record::Split(share) => (EvidenceState::of_share(share), None),
+            Record::Split(share) => {
+                (EvidenceState::of_share(share), None, CoverageState::default())
+            }
+        };
+        let impossible = match &slot.record {
+            Record::Comparison(_) => slot.impossible,
+            Record::Split(share) => share.impossible,
         };
         Self {
             watches: watches(&slot.monitor),
@@ -145,6 +155,8 @@ impl MonitorState {
             fresh,
             stable_latencies: if stable.total() > 0 { calls() } else { Vec::new() },
             refused_keys: slot.refused,
+            impossible,
+            coverage,
         }
     }
 
@@ -152,21 +164,20 @@ impl MonitorState {
     fn restore(&self, monitor: &Monitor) -> Option<Slot> {
         let mut slot = Slot::new(monitor.clone());
         slot.refused = self.refused_keys;
+        slot.impossible = self.impossible;
         slot.stable = self.latencies()?;
         match &mut slot.record {
             Record::Comparison(comparison) => {
-                let margins = monitor.margins();
-                comparison.whole = self.whole.restore(margins)?;
-                if let Some(FreshState { begun, starts }) = &self.fresh {
-                    let restore = |(number, state): &(u32, EvidenceState)| {
-                        let is_begun = (1..=*begun).contains(number);
-                        state.restore(margins).filter(|_| is_begun).map(|it| (*number, it))
-                    };
-                    let starts = starts.iter().map(restore).collect::<Option<_>>()?;
-                    comparison.fresh = Some(Fresh { begun: *begun, starts });
+                comparison.whole = self.whole.restore(monitor)?;
+                comparison.coverage = self.coverage.restore()?;
+                if let Some(fresh) = &self.fresh {
+                    comparison.fresh = Some(fresh.restore(monitor)?);
                 }
             }
-            Record::Split(share) => *share = self.whole.restore_share()?,
+            Record::Split(share) => {
+                *share = self.whole.restore_share()?;
+                share.impossible = std::mem::take(&mut slot.impossible);
+            }
         }
         Some(slot)
     }
@@ -177,12 +188,26 @@ impl MonitorState {
             if self.stable_latencies.len() != LatencyBucket::COUNT {
                 return None;
             }
-            self.stable_latencies.iter().try_fold(0_u64, |sum, calls| sum.checked_add(*calls))?;
             for (bucket, calls) in LatencyBucket::all().zip(&self.stable_latencies) {
                 latencies.add(bucket, *calls);
             }
         }
         Some(latencies)
+    }
+}
+
+impl FreshState {
+    /// None if the starts are more than are kept, not in order, or more than were begun.
+    fn restore(&self, monitor: &Monitor) -> Option<Fresh> {
+        let numbers: Vec<u32> = self.starts.iter().map(|(number, _)| *number).collect();
+        let are_rising = numbers.is_sorted_by(|one, next| one < next);
+        let are_begun = numbers.iter().all(|number| (1..=self.begun).contains(number));
+        if numbers.len() > LATEST || !are_rising || !are_begun {
+            return None;
+        }
+        let starts =
+            self.starts.iter().map(|(number, state)| Some((*number, state.restore(monitor)?)));
+        Some(Fresh { begun: self.begun, starts: starts.collect::<Option<_>>()? })
     }
 }
 

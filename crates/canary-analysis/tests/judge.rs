@@ -5,49 +5,13 @@
 use std::time::Duration;
 
 use canary_analysis::{
-    Judge, JudgeError, Judgment, KeyLedger, Levels, Monitor, Observation, SlowLimit, Tick, Until,
+    Judge, JudgeError, Judgment, KeyLedger, Levels, Monitor, Observation, SlowLimit, Until,
 };
-use canary_core::{
-    Channel, ChannelCounts, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Verdict,
-    Weight,
-};
+use canary_core::{Channel, ChannelCounts, PerChannel, Verdict, Weight};
 
-const TEN: Weight = Weight::from_percent(10);
+use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
 
-fn judge(monitors: impl IntoIterator<Item = Monitor>) -> Judge {
-    Judge::try_new(Levels::default(), monitors).unwrap()
-}
-
-fn calls(success: u64, failure: u64) -> ChannelCounts {
-    let mut counts = ChannelCounts::default();
-    (counts.picked, counts.success, counts.failure) = (success + failure, success, failure);
-    counts
-}
-
-fn snapshot(weight: Weight, stable: ChannelCounts, canary: ChannelCounts) -> Snapshot {
-    let mut counts = Counts::default();
-    counts.evidence = PerChannel { stable, canary };
-    Snapshot::new(Counts::default(), vec![EpochCounts::new(1, weight, counts)])
-}
-
-fn judged(monitor: Monitor, difference: Snapshot) -> Judgment {
-    let mut judge = judge([monitor]);
-    judge.observe(&Observation::of(difference));
-    judge.judgment()
-}
-
-fn ticks(calls: [u64; 2], adverse: [u64; 2]) -> [Tick; 1] {
-    let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
-    [Tick::try_new(TEN, of(calls), of(adverse)).unwrap()]
-}
-
-fn at(latencies: &[(u64, u64)], calls: ChannelCounts) -> ChannelCounts {
-    let mut counts = calls;
-    for (millis, number) in latencies {
-        counts.head.add(LatencyBucket::of(Duration::from_millis(*millis)), *number);
-    }
-    counts
-}
+mod support;
 
 #[test]
 fn no_calls_are_inconclusive_and_said_so() {
@@ -211,40 +175,6 @@ fn a_slow_monitor_without_a_limit_says_what_it_waits_for() {
 }
 
 #[test]
-fn a_user_who_retries_counts_once() {
-    let mut judge = judge([Monitor::failures().per_key()]);
-    let mut ledger = KeyLedger::new(100);
-    let weight = Weight::from_percent(1);
-    for _ in 0..50 {
-        ledger.record(7, Channel::Canary, weight);
-    }
-    judge.observe(
-        &Observation::of(snapshot(weight, calls(9_900, 0), calls(50, 50)))
-            .with_keys("failures", &ledger.take()),
-    );
-    let judgment = judge.judgment();
-    assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    assert!(judgment.to_string().contains("1 keys were hit on the canary, 0 on stable"));
-}
-
-#[test]
-fn many_users_hit_are_degraded() {
-    let mut judge = judge([Monitor::failures().per_key()]);
-    let mut ledger = KeyLedger::new(8);
-    for key in 0..10 {
-        ledger.record(key, Channel::Canary, TEN);
-    }
-    judge.observe(
-        &Observation::of(snapshot(TEN, calls(900, 0), calls(50, 50)))
-            .with_keys("failures", &ledger.take()),
-    );
-    let judgment = judge.judgment();
-    assert_eq!(judgment.verdict, Verdict::Degraded);
-    let told = "the ledger of keys is full, 2 events were not counted";
-    assert!(judgment.to_string().ends_with(told));
-}
-
-#[test]
 fn replicas_put_together_are_judged_as_one_process() {
     let limit = SlowLimit::stable_quantile(0.9).unwrap();
     let monitors = || [Monitor::failures(), Monitor::slow(Until::Head, limit), Monitor::feedback()];
@@ -280,11 +210,132 @@ fn monitors_that_cannot_work_are_named() {
 }
 
 #[test]
+fn slow_calls_beyond_stables_quantile_cannot_be_counted_per_key() {
+    let slow =
+        |limit| Judge::try_new(Levels::default(), [Monitor::slow(Until::Head, limit).per_key()]);
+    let error = slow(SlowLimit::stable_quantile(0.99).unwrap()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "monitor `slow head p99` cannot count per key what exceeds stable's quantile, \
+         expected a fixed limit",
+    );
+    assert!(slow(SlowLimit::fixed(Duration::from_millis(300)).unwrap()).is_ok());
+}
+
+#[test]
+fn slow_monitors_of_different_limits_have_different_names() {
+    let quantile = |quantile| SlowLimit::stable_quantile(quantile).unwrap();
+    let fixed = |millis| SlowLimit::fixed(Duration::from_millis(millis)).unwrap();
+    let monitors = [
+        Monitor::slow(Until::Head, quantile(0.5)),
+        Monitor::slow(Until::Head, quantile(0.999)),
+        Monitor::slow(Until::End, quantile(0.999)),
+        Monitor::slow(Until::End, fixed(300)),
+        Monitor::slow(Until::End, fixed(400)),
+    ];
+    assert_eq!(
+        monitors.each_ref().map(Monitor::name),
+        [
+            "slow head p50",
+            "slow head p99.9",
+            "slow end p99.9",
+            "slow end 335.5ms",
+            "slow end 402.7ms"
+        ],
+    );
+    judge(monitors);
+}
+
+#[test]
+fn the_finding_that_is_quoted_says_what_the_judgment_says() {
+    // Of 300 : 1 the failures reach 200; the slow calls are proven worse by far.
+    let fixed = SlowLimit::fixed(Duration::from_millis(20)).unwrap();
+    let mut judge =
+        judge([Monitor::failures(), Monitor::slow(Until::Head, fixed), Monitor::share()]);
+    let stable = at(&[(10, 9_000)], calls(8_950, 50));
+    let canary = at(&[(10, 600), (90, 400)], calls(996, 4));
+    judge.observe(&Observation::of(snapshot(TEN, stable, canary)));
+    let judgment = judge.judgment();
+    assert_eq!(judgment.decisive().unwrap().verdict, judgment.verdict);
+
+    // Feedback is doubtful, although its evidence is further beyond the threshold than the failures'.
+    let mut judge = support::judge([Monitor::failures(), Monitor::feedback()]);
+    let failures = snapshot(TEN, calls(9_000, 0), calls(900, 0));
+    judge.observe(&Observation::of(failures).with_feedback(ticks([90_000, 100], [5_000, 0])));
+    let judgment = judge.judgment();
+    let [failures, feedback] = &judgment.findings[..] else { panic!("two monitors") };
+    assert_eq!((failures.verdict, feedback.verdict), (Verdict::Healthy, Verdict::Inconclusive));
+    assert!(feedback.good.unwrap().log_e > failures.good.unwrap().log_e);
+    assert_eq!(judgment.decisive().unwrap().monitor, "feedback");
+}
+
+#[test]
+fn a_share_without_a_call_is_told_of_in_a_sentence() {
+    let mut judge = judge([Monitor::failures(), Monitor::share()]);
+    let text = |judge: &Judge| judge.judgment().findings[1].to_string();
+    let nothing = "no calls seen yet that could have gone to either channel; \
+                   not proven broken (odds 1 : 1 of 200 : 1)";
+    assert_eq!(text(&judge), nothing);
+    judge.observe(&Observation::of(snapshot(Weight::FULL, calls(0, 0), calls(70, 0))));
+    assert_eq!(text(&judge), nothing);
+
+    judge.observe(&Observation::of(snapshot(Weight::ZERO, calls(1_000, 0), calls(1, 0))));
+    assert_eq!(
+        text(&judge),
+        "1 on a channel that the weight excludes; odds against chance 10^304 : 1: \
+         the assignment itself is broken",
+    );
+    assert_eq!(judge.judgment().verdict, Verdict::Degraded);
+}
+
+#[test]
+fn what_no_monitor_asks_for_is_named() {
+    let mut judge = judge([Monitor::failures().of_class("checkout")]);
+    let calls = || snapshot(TEN, calls(900, 0), calls(100, 0));
+    judge.observe(
+        &Observation::of(calls())
+            .with_class("chekout", calls())
+            .with_event("order", ticks([9, 1], [0, 0]))
+            .with_feedback(ticks([9, 1], [0, 0]))
+            .with_keys("failures of checkout", &KeyLedger::new(1).take())
+            .with_seen_keys("failurs", &KeyLedger::new(1).take()),
+    );
+    assert_eq!(
+        judge.judgment().to_string(),
+        "inconclusive in `failures of checkout`: no calls seen yet, on neither channel; observed, but \
+         watched by no monitor: calls of class `chekout`, events `order`, feedback, keys for \
+         `failures of checkout`, seen keys for `failurs`",
+    );
+    judge.observe(&Observation::default().with_class("checkout", calls()));
+    assert_eq!(judge.judgment().unwatched.len(), 5);
+}
+
+#[test]
+fn a_canary_both_worse_and_good_enough_is_healthy_first_and_degraded_at_last() {
+    // 1.3 % against 1 %: more often, but not twice as often.
+    let mut judge = judge([Monitor::failures()]);
+    let mut verdicts = Vec::new();
+    for thousands in 1..=80 {
+        judge.observe(&Observation::of(snapshot(TEN, calls(8_910, 90), calls(987, 13))));
+        let verdict = judge.verdict();
+        if verdicts.last().is_none_or(|(_, last)| *last != verdict) {
+            verdicts.push((thousands, verdict));
+        }
+    }
+    let [inconclusive, healthy, degraded] =
+        [Verdict::Inconclusive, Verdict::Healthy, Verdict::Degraded];
+    assert_eq!(verdicts, [(1, inconclusive), (5, healthy), (19, degraded)]);
+    let good = judge.judgment().findings[0].good.unwrap();
+    assert!(good.is_reached(), "of two proofs the one of harm counts");
+}
+
+#[test]
 fn levels_out_of_range_are_named() {
     for (alpha, beta, text) in [
-        (0.0, 0.1, "level `alpha` is 0, expected above 0 and up to 0.5"),
-        (0.1, 0.6, "level `beta` is 0.6, expected above 0 and up to 0.5"),
-        (f64::NAN, 0.1, "level `alpha` is NaN, expected above 0 and up to 0.5"),
+        (0.0, 0.1, "level `alpha` is 0, expected 1e-12 to 0.5"),
+        (0.1, 0.6, "level `beta` is 0.6, expected 1e-12 to 0.5"),
+        (1e-13, 0.1, "level `alpha` is 0.0000000000001, expected 1e-12 to 0.5"),
+        (f64::NAN, 0.1, "level `alpha` is NaN, expected 1e-12 to 0.5"),
     ] {
         assert_eq!(Levels::try_new(alpha, beta).unwrap_err().to_string(), text);
     }
@@ -294,13 +345,24 @@ fn levels_out_of_range_are_named() {
 fn counts_near_the_end_of_their_type_do_no_harm() {
     let mut huge = ChannelCounts::default();
     (huge.picked, huge.success, huge.failure) = (u64::MAX, u64::MAX, u64::MAX);
-    let mut judge = judge([Monitor::failures(), Monitor::share(), Monitor::cancelled()]);
+    let huge = at(&[(10, u64::MAX), (100, u64::MAX)], huge);
+    let slow = |limit| Monitor::slow(Until::Head, limit);
+    let mut judge = judge([
+        Monitor::failures(),
+        Monitor::share(),
+        Monitor::cancelled(),
+        slow(SlowLimit::stable_quantile(0.5).unwrap()),
+        slow(SlowLimit::fixed(Duration::from_millis(20)).unwrap()),
+    ]);
     for _ in 0..3 {
         judge.observe(&Observation::of(snapshot(TEN, huge.clone(), huge.clone())));
     }
     let judgment = judge.judgment();
     assert!(judgment.findings.iter().all(|finding| finding.worse.log_e.is_finite()));
     assert!(!judgment.to_string().contains("NaN"));
+    let state = judge.state();
+    let monitors = judge.monitors().cloned().collect::<Vec<_>>();
+    assert_eq!(Judge::try_resume(Levels::default(), monitors, &state).unwrap().state(), state);
 }
 
 #[test]

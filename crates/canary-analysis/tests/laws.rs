@@ -3,9 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use canary_analysis::{
-    Evidence, Judge, KeyLedger, Levels, Margin, Margins, Monitor, Observation, ShareEvidence, Tick,
+    Evidence, Judge, Judgment, KeyLedger, Levels, Margin, Margins, Monitor, Observation,
+    ShareEvidence, Tick,
 };
-use canary_core::{Channel, PerChannel, Weight};
+use canary_core::{Channel, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight};
 use proptest::prelude::*;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Binomial, Distribution};
@@ -114,6 +115,36 @@ proptest! {
         prop_assert!(bits(&evidence).into_iter().map(f64::from_bits).all(f64::is_finite));
         let interval = evidence.ratio_interval(0.01);
         prop_assert!(interval.lower <= interval.upper.unwrap_or(f64::INFINITY));
+    }
+
+    /// Guarantee G3.
+    #[test]
+    fn calls_without_an_answer_are_never_evidence_for_the_canary(
+        ticks in prop::collection::vec(any_tick(), 1..5), ppm in 0..=1_000_000_u32, calls in 1..1_000_u64
+    ) {
+        let mut judge = Judge::try_new(Levels::default(), [Monitor::failures()]).unwrap();
+        let epochs = ticks.iter().map(|tick| {
+            let mut counts = Counts::default();
+            for channel in Channel::ALL {
+                let counts = &mut counts.evidence[channel];
+                (counts.picked, counts.failure) = (tick.calls()[channel], tick.adverse()[channel]);
+                counts.success = counts.picked - counts.failure;
+            }
+            EpochCounts::new(1, tick.weight(), counts)
+        });
+        judge.observe(&Observation::of(Snapshot::new(Counts::default(), epochs.collect())));
+        let before = judge.judgment();
+
+        let mut hanging = Counts::default();
+        hanging.evidence.canary.picked = calls;
+        let epoch = EpochCounts::new(2, Weight::from_ppm(ppm), hanging);
+        judge.observe(&Observation::of(Snapshot::new(Counts::default(), vec![epoch])));
+        let after = judge.judgment();
+        let good = |judgment: &Judgment| judgment.findings[0].good.unwrap().log_e;
+        let slack = 1e-9 * good(&before).abs().max(1.0) + 1e-2;
+        prop_assert!(good(&after) <= good(&before) + slack);
+        let is_new = before.verdict != Verdict::Healthy && after.verdict == Verdict::Healthy;
+        prop_assert!(!is_new);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use canary_analysis::{
     Forecast, Levels, Monitor, SlowLimit, Until,
-    sim::{LogNormal, Outages, Schedule, Study, Summary, Traffic, Users, pictures, rules},
+    sim::{LogNormal, Schedule, Study, Summary, Traffic, pictures, rules},
 };
 use canary_core::PerChannel;
 
@@ -14,43 +14,7 @@ fn study(traffic: Traffic) -> Study {
 
 /// At most `alpha` of 1 %, within three standard deviations of what 100 rollouts show.
 fn assert_rarely_rolled_back(summary: &Summary) {
-    assert!(summary.rolled_back <= 4, "{} of {}", summary.rolled_back, summary.runs);
-}
-
-/// Guarantee G1.
-#[test]
-fn good_canaries_are_rarely_rolled_back() {
-    for (calls, failures) in [(1.0, 0.05), (50.0, 0.01), (5000.0, 0.005)] {
-        assert_rarely_rolled_back(&study(Traffic::new(calls, failures)).run(rules::judge));
-    }
-}
-
-/// Guarantee G2.
-#[test]
-fn outages_of_both_channels_are_not_the_canarys_fault() {
-    let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };
-    let traffic = Traffic::new(50.0, 0.005).with_outages(outages).with_drift(0.8);
-    assert_rarely_rolled_back(&study(traffic).run(rules::judge));
-    assert_rarely_rolled_back(&study(traffic.with_replicas(4)).run(rules::judge));
-}
-
-#[test]
-fn clustered_sticky_users_are_judged_per_key() {
-    let users = Users { count: 20_000, prone: 40, retries: 5 };
-    let traffic = Traffic::new(20.0, 0.0005).with_users(users);
-    let study = Study::new(traffic, Schedule::hour(), 40);
-    let monitors = || [Monitor::failures().per_key()];
-    let per_key = study.run(|| rules::Judged::try_new(Levels::default(), monitors()).unwrap());
-    assert_rarely_rolled_back(&per_key);
-    let per_call = study.run(rules::judge);
-    assert!(per_call.rolled_back > 4, "the counterexample does not show");
-}
-
-#[test]
-fn a_canary_that_fails_every_call_is_caught_within_three() {
-    let summary = study(Traffic::new(1.0, 0.0).with_canary_failures(1.0)).run(rules::judge);
-    assert_eq!(summary.rolled_back, summary.runs);
-    assert!(summary.harmed().unwrap().median <= 3.0);
+    assert!(summary.rolled_back <= 3, "{} of {}", summary.rolled_back, summary.runs);
 }
 
 #[test]

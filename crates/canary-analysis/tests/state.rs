@@ -6,9 +6,10 @@
 use std::time::Duration;
 
 use canary_analysis::{
-    Judge, JudgeState, KeyLedger, Levels, Margin, Margins, Monitor, Observation, SlowLimit, Until,
+    Judge, JudgeState, KeyLedger, Levels, Margin, Margins, Monitor, Observation, SlowLimit, Tick,
+    Until,
 };
-use canary_core::{Channel, Counts, EpochCounts, LatencyBucket, Snapshot, Weight};
+use canary_core::{Channel, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Weight};
 
 fn monitors() -> [Monitor; 3] {
     let limit = SlowLimit::stable_quantile(0.9).unwrap();
@@ -16,6 +17,10 @@ fn monitors() -> [Monitor; 3] {
 }
 
 fn difference(weight: Weight) -> Observation {
+    Observation::of(difference_of(weight))
+}
+
+fn difference_of(weight: Weight) -> Snapshot {
     let mut counts = Counts::default();
     for (channel, calls) in [(Channel::Stable, 910), (Channel::Canary, 90)] {
         let counts = &mut counts.evidence[channel];
@@ -23,7 +28,7 @@ fn difference(weight: Weight) -> Observation {
         counts.head.add(LatencyBucket::of(Duration::from_millis(7)), calls - 20);
         counts.head.add(LatencyBucket::of(Duration::from_millis(70)), 20);
     }
-    Observation::of(Snapshot::new(Counts::default(), vec![EpochCounts::new(1, weight, counts)]))
+    Snapshot::new(Counts::default(), vec![EpochCounts::new(1, weight, counts)])
 }
 
 fn stored(state: &JudgeState) -> JudgeState {
@@ -48,16 +53,122 @@ fn a_restart_changes_nothing() {
     assert_eq!(findings(&restarted), findings(&judge));
 }
 
+/// Traffic per key and of the application's own, of calls in flight and impossible ones.
+fn every_kind() -> ([Monitor; 6], impl FnMut(u32) -> Observation) {
+    let fixed = SlowLimit::fixed(Duration::from_millis(50)).unwrap();
+    let monitors = [
+        Monitor::failures(),
+        Monitor::failures().per_key().named("failures per key"),
+        Monitor::slow(Until::Head, fixed),
+        Monitor::event("order"),
+        Monitor::cancelled().of_class("checkout"),
+        Monitor::share().watch_only(),
+    ];
+    let (mut failed, mut seen) = (KeyLedger::new(15), KeyLedger::new(1_000));
+    let observe = move |step: u32| {
+        let weight = Weight::from_percent(step * 3);
+        for key in 0..100 {
+            let channel = if key % 10 < 3 { Channel::Canary } else { Channel::Stable };
+            seen.record(key + 100 * u64::from(step), channel, weight);
+            if key % 7 == 0 {
+                failed.record(key + 100 * u64::from(step), channel, weight);
+            }
+        }
+        let Snapshot { mut epochs, .. } = difference_of(weight);
+        epochs[0].counts.evidence.canary.picked += 5;
+        epochs.push(EpochCounts::new(9, Weight::ZERO, Counts::default()));
+        epochs[1].counts.evidence.canary.picked = 1;
+        let all = PerChannel { stable: 90, canary: 10 };
+        let some = PerChannel { stable: 3, canary: 2 };
+        Observation::of(Snapshot::new(Counts::default(), epochs))
+            .with_class("checkout", difference_of(weight))
+            .with_event("order", [Tick::try_new(weight, all, some).unwrap()])
+            .with_keys("failures per key", &failed.take())
+            .with_seen_keys("failures per key", &seen.take())
+    };
+    (monitors, observe)
+}
+
+/// All evidence of a judgment, bit by bit.
+fn bits(judge: &Judge) -> Vec<u64> {
+    let findings = judge.judgment().findings;
+    let logs = findings.iter().flat_map(|finding| {
+        [Some(finding.worse), finding.good].into_iter().flatten().map(|strength| strength.log_e)
+    });
+    logs.map(f64::to_bits).collect()
+}
+
 #[test]
-fn a_ledger_remembers_its_keys() {
-    let mut ledger = KeyLedger::new(10);
+fn a_judge_restored_in_the_middle_goes_on_with_the_same_bits() {
+    let (monitors, mut observe) = every_kind();
+    let mut judge =
+        Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_fresh_starts();
+    let mut restored = judge.clone();
+    for step in 1..=12 {
+        let observation = observe(step);
+        for judge in [&mut judge, &mut restored] {
+            judge.begin_step();
+            judge.observe(&observation);
+        }
+        let state = stored(&restored.state());
+        restored = Judge::try_resume(Levels::default(), monitors.clone(), &state).unwrap();
+        assert_eq!(bits(&restored), bits(&judge), "after step {step}");
+        assert_eq!(restored.judgment().to_string(), judge.judgment().to_string());
+        assert_eq!(restored.state(), judge.state());
+    }
+    let findings = judge.judgment().findings;
+    assert!(findings.iter().any(|finding| finding.refused_keys > 0), "it would not show");
+    assert!(findings.iter().any(|finding| finding.impossible > 0), "it would not show");
+    assert!(findings.iter().any(|finding| finding.unanswered.canary > 0), "it would not show");
+}
+
+fn stored_ledger(ledger: &KeyLedger) -> KeyLedger {
+    serde_json::from_str(&serde_json::to_string(ledger).unwrap()).unwrap()
+}
+
+#[test]
+fn a_ledger_remembers_its_keys_and_what_was_not_taken() {
     let one = Weight::from_percent(1);
+    let mut ledger = KeyLedger::new(3);
     ledger.record(1, Channel::Canary, one);
-    let mut restarted: KeyLedger =
-        serde_json::from_str(&serde_json::to_string(&ledger).unwrap()).unwrap();
-    let _ = restarted.take();
-    restarted.record(1, Channel::Canary, one);
-    assert!(restarted.take().tosses.is_empty());
+    ledger.record(2, Channel::Stable, one);
+    ledger.record(1, Channel::Stable, one);
+    ledger.record(3, Channel::Stable, one);
+    ledger.record(4, Channel::Stable, one);
+    let mut restored = stored_ledger(&ledger);
+    let counts = restored.take();
+    assert_eq!((counts.refused, counts.impossible, counts.keys.stable), (1, 1, 2));
+    assert_eq!(counts, ledger.take());
+
+    let mut restored = stored_ledger(&ledger);
+    let five = Weight::from_percent(5);
+    for ledger in [&mut restored, &mut ledger] {
+        ledger.record(1, Channel::Canary, five);
+        ledger.record(2, Channel::Canary, five);
+        ledger.record(4, Channel::Stable, five);
+    }
+    assert_eq!(restored.take(), ledger.take());
+}
+
+#[test]
+fn a_stored_ledger_that_contradicts_itself_is_refused() {
+    let mut ledger = KeyLedger::new(2);
+    ledger.record(7, Channel::Canary, Weight::from_percent(1));
+    let written = serde_json::to_value(&ledger).unwrap();
+    let fail = |path: &str, value: serde_json::Value| {
+        let mut changed = written.clone();
+        *changed.pointer_mut(path).unwrap() = value;
+        serde_json::from_value::<KeyLedger>(changed).unwrap_err().to_string()
+    };
+    assert_eq!(fail("/capacity", 0.into()), "the stored ledger has 1 keys, expected at most 0");
+    let text = "key 7 has buckets 0..2000000, expected some of 0..1000000";
+    assert_eq!(fail("/keys/0/to", 2_000_000.into()), text);
+    let text = "key 7 has buckets 10000..10000, expected some of 0..1000000";
+    assert_eq!(fail("/keys/0/from", 10_000.into()), text);
+    let twice = serde_json::json!([written["keys"][0], written["keys"][0]]);
+    assert_eq!(fail("/keys", twice), "key 7 is stored twice");
+    let text = "a toss has 1000000 of 1000000 buckets, expected some and not all";
+    assert_eq!(fail("/counts/tosses/0/0", 1_000_000.into()), text);
 }
 
 #[test]
@@ -85,25 +196,80 @@ fn evidence_of_another_plan_is_refused_by_name() {
 #[test]
 fn a_judgment_is_written_with_the_words_of_the_house() {
     let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
-    judge.observe(&difference(Weight::from_percent(9)));
-    let written = serde_json::to_value(judge.judgment()).unwrap();
+    let nobody = KeyLedger::new(1).take();
+    judge.observe(&difference(Weight::from_percent(9)).with_seen_keys("nobody", &nobody));
+    let judgment = judge.judgment();
+    let written = serde_json::to_value(&judgment).unwrap();
     assert_eq!(written["verdict"], "inconclusive");
-    let failures = &written["findings"][0];
+    assert_eq!(written["sentence"], judgment.to_string());
+    assert_eq!(written["decisive"], judgment.decisive().unwrap().monitor);
+    assert_eq!(written["unwatched"][0], "seen keys for `nobody`");
+    let [failures, slow, share] = [0, 1, 2].map(|at| &written["findings"][at]);
     assert_eq!(failures["monitor"], "failures");
     assert_eq!(failures["role"], "decides");
     assert_eq!(failures["calls"]["canary"], 90);
+    assert_eq!(failures["sentence"], judgment.findings[0].to_string());
+    assert!((failures["rate"]["canary"].as_f64().unwrap() - 3.0 / 90.0).abs() < 1e-12);
     assert!(failures["ratio"]["lower"].as_f64().unwrap() > 0.0);
-    assert!(failures["worse"]["log_e"].is_f64());
+    let strength = &failures["worse"];
+    let (log_e, e_value) = (strength["log_e"].as_f64().unwrap(), strength["e_value"].as_f64());
+    assert!((log_e.exp() - e_value.unwrap()).abs() < 1e-9);
+    assert!((strength["needed"].as_f64().unwrap() - 300.0).abs() < 1e-9);
+    assert_eq!(slow["rate"]["canary"], serde_json::Value::Null);
+    assert_eq!(share["good"], serde_json::Value::Null);
+    assert!(share["split"]["asked"].is_f64());
+}
+
+#[test]
+fn an_e_value_without_end_is_written_as_a_number() {
+    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
+    let mut impossible = Counts::default();
+    impossible.evidence.canary.picked = 1;
+    let epoch = EpochCounts::new(1, Weight::ZERO, impossible);
+    judge.observe(&Observation::of(Snapshot::new(Counts::default(), vec![epoch])));
+    let written = serde_json::to_string(&judge.judgment()).unwrap();
+    let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+    assert!(written["findings"][2]["worse"]["e_value"].as_f64().unwrap() > 1e300);
+    assert_eq!(written["findings"][2]["impossible"], 1);
 }
 
 #[test]
 fn corrupt_counts_are_refused_by_name() {
-    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
-    judge.observe(&difference(Weight::from_percent(5)));
-    let mut state = serde_json::to_value(judge.state()).unwrap();
-    state["monitors"]["failures"]["whole"]["events"][0][0] = 2_000_000.into();
-    let state: JudgeState = serde_json::from_value(state).unwrap();
-    let error = Judge::try_resume(Levels::default(), monitors(), &state).unwrap_err();
-    let text = "the stored counts of monitor `failures` contradict each other";
-    assert_eq!(error.to_string(), text);
+    let (monitors, mut observe) = every_kind();
+    let mut judge =
+        Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_fresh_starts();
+    for step in 1..=12 {
+        judge.begin_step();
+        judge.observe(&observe(step));
+    }
+    let written = serde_json::to_value(judge.state()).unwrap();
+    let resume = |path: &str, value: serde_json::Value| {
+        let mut changed = written.clone();
+        *changed.pointer_mut(path).unwrap() = value;
+        let state: JudgeState = serde_json::from_value(changed).unwrap();
+        Judge::try_resume(Levels::default(), monitors.clone(), &state)
+    };
+    let starts = &written["monitors"]["failures"]["fresh"]["starts"];
+    let falling: Vec<_> = starts.as_array().unwrap().iter().rev().cloned().collect();
+    let more = [starts.as_array().unwrap().clone(), vec![starts[0].clone()]].concat();
+    for (monitor, path, value) in [
+        ("failures", "whole/events/0/0", 2_000_000.into()),
+        ("failures", "whole/calls/1", 1.into()),
+        ("failures", "whole/adverse/0", 1.into()),
+        ("failures", "whole/trials/0", 1.into()),
+        ("failures", "fresh/starts", falling.into()),
+        ("failures", "fresh/starts", more.into()),
+        ("failures", "fresh/begun", 3.into()),
+        ("failures", "coverage/calls/0/1", 0.into()),
+        ("order", "coverage/occasions/0/1", 2_000_000.into()),
+        ("failures", "stable_latencies", vec![1].into()),
+        ("share", "whole/calls/0", 1.into()),
+    ] {
+        let error = resume(&format!("/monitors/{monitor}/{path}"), value).unwrap_err();
+        let text = format!("the stored counts of monitor `{monitor}` contradict each other");
+        assert_eq!(error.to_string(), text, "{path}");
+    }
+    assert!(resume("/version", 1.into()).is_ok());
+    let text = "the evidence is stored in version 7, expected 1";
+    assert_eq!(resume("/version", 7.into()).unwrap_err().to_string(), text);
 }

@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-use crate::{Channel, Latencies, Outcome, PerChannel};
+use crate::{Channel, Latencies, Outcome, PerChannel, PerReason};
 
 /// What became of the calls that were assigned to one channel.
 ///
@@ -16,6 +16,8 @@ use crate::{Channel, Latencies, Outcome, PerChannel};
 pub struct ChannelCounts {
     /// Calls assigned to the channel.
     pub picked: u64,
+    /// The same calls, by why they were assigned to it.
+    pub reasons: PerReason,
     /// Calls that ended as [`Outcome::Success`].
     pub success: u64,
     /// Calls that ended as [`Outcome::Failure`].
@@ -25,8 +27,15 @@ pub struct ChannelCounts {
     /// Calls given to stable because the canary was not ready for them. They are the canary's fault,
     /// and appear a second time as stable's, [aside](Counts::aside). Stable itself never spills.
     pub spilled: u64,
-    /// Calls, all of them counted elsewhere too, in which the service panicked.
+    /// Spilled calls whose reason was the canary's limit of concurrent calls.
+    pub shed: u64,
+    /// Failed calls in which the service panicked.
     pub panicked: u64,
+    /// Failed calls that were not answered within the layer's time limit.
+    pub timed_out: u64,
+    /// Failed calls that stable repeated, so that their callers did not notice. They appear a second
+    /// time as stable's, [aside](Counts::aside).
+    pub fell_back: u64,
     /// Time from the call to the head of its response.
     pub head: Latencies,
     /// Time from the call to the end of its response, of those that were not cancelled.
@@ -47,7 +56,8 @@ impl ChannelCounts {
     /// Calls that are no longer in flight.
     #[must_use]
     pub const fn ended(&self) -> u64 {
-        self.success + self.failure + self.cancelled + self.spilled
+        let sum = self.success.saturating_add(self.failure).saturating_add(self.cancelled);
+        sum.saturating_add(self.spilled)
     }
 
     /// Calls whose response, upgraded connection included, has not ended yet.
@@ -58,30 +68,69 @@ impl ChannelCounts {
 
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
-        let Self { picked, success, failure, cancelled, spilled, panicked, head, end } = self;
-        *picked += other.picked;
-        *success += other.success;
-        *failure += other.failure;
-        *cancelled += other.cancelled;
-        *spilled += other.spilled;
-        *panicked += other.panicked;
+        let Self { picked, reasons, success, failure, cancelled, .. } = self;
+        *picked = picked.saturating_add(other.picked);
+        reasons.merge(&other.reasons);
+        *success = success.saturating_add(other.success);
+        *failure = failure.saturating_add(other.failure);
+        *cancelled = cancelled.saturating_add(other.cancelled);
+        let Self { spilled, shed, panicked, timed_out, fell_back, head, end, .. } = self;
+        *spilled = spilled.saturating_add(other.spilled);
+        *shed = shed.saturating_add(other.shed);
+        *panicked = panicked.saturating_add(other.panicked);
+        *timed_out = timed_out.saturating_add(other.timed_out);
+        *fell_back = fell_back.saturating_add(other.fell_back);
         head.merge(&other.head);
         end.merge(&other.end);
     }
 
     fn since(&self, earlier: &Self) -> Result<Self, &'static str> {
-        let Self { picked, success, failure, cancelled, spilled, panicked, head, end } = self;
-        let less = |now: &u64, then: u64, name| now.checked_sub(then).ok_or(name);
+        let less = |now: u64, then: u64, name| now.checked_sub(then).ok_or(name);
         Ok(Self {
-            picked: less(picked, earlier.picked, "picked")?,
-            success: less(success, earlier.success, "success")?,
-            failure: less(failure, earlier.failure, "failure")?,
-            cancelled: less(cancelled, earlier.cancelled, "cancelled")?,
-            spilled: less(spilled, earlier.spilled, "spilled")?,
-            panicked: less(panicked, earlier.panicked, "panicked")?,
-            head: head.checked_sub(&earlier.head).ok_or("head")?,
-            end: end.checked_sub(&earlier.end).ok_or("end")?,
+            picked: less(self.picked, earlier.picked, "picked")?,
+            reasons: self.reasons.checked_sub(&earlier.reasons).ok_or("reasons")?,
+            success: less(self.success, earlier.success, "success")?,
+            failure: less(self.failure, earlier.failure, "failure")?,
+            cancelled: less(self.cancelled, earlier.cancelled, "cancelled")?,
+            spilled: less(self.spilled, earlier.spilled, "spilled")?,
+            shed: less(self.shed, earlier.shed, "shed")?,
+            panicked: less(self.panicked, earlier.panicked, "panicked")?,
+            timed_out: less(self.timed_out, earlier.timed_out, "timed_out")?,
+            fell_back: less(self.fell_back, earlier.fell_back, "fell_back")?,
+            head: self.head.checked_sub(&earlier.head).ok_or("head")?,
+            end: self.end.checked_sub(&earlier.end).ok_or("end")?,
         })
+    }
+}
+
+/// The keys of sticky calls, as far as they can be told apart in bounded memory.
+///
+/// A key is known by 16 bits of its hash, so these are estimates: within some percent up to 200,000
+/// keys an epoch, and too low beyond.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct KeyCounts {
+    /// Keys whose calls the channel served, at least one of them.
+    pub seen: PerChannel<u64>,
+    /// Keys whose calls both channels served at one weight: the measure of how sticky assignment is in
+    /// fact. It is zero, but for calls that were [spilled](crate::Reason::Spilled) or [fell
+    /// back](crate::Reason::FellBack).
+    pub on_both: u64,
+}
+
+impl KeyCounts {
+    fn merge(&mut self, other: &Self) {
+        self.seen.stable = self.seen.stable.saturating_add(other.seen.stable);
+        self.seen.canary = self.seen.canary.saturating_add(other.seen.canary);
+        self.on_both = self.on_both.saturating_add(other.on_both);
+    }
+
+    fn since(&self, earlier: &Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            seen: PerChannel::from_fn(|channel| less(self.seen[channel], earlier.seen[channel])),
+            on_both: less(self.on_both, earlier.on_both),
+        }
     }
 }
 
@@ -89,10 +138,13 @@ impl ChannelCounts {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Calls whose channel was decided by the weight. Only these tell how the channels compare.
+    /// Calls whose channel the weight and chance decided. Only these tell how the channels compare.
     pub evidence: PerChannel<ChannelCounts>,
-    /// Calls that a channel served for another reason: stable's are the canary's spilled ones.
+    /// Calls that a channel served for [another reason](crate::Reason::is_evidence): the rules of the
+    /// application, testers, what the canary spilled.
     pub aside: PerChannel<ChannelCounts>,
+    /// The keys of sticky calls.
+    pub keys: KeyCounts,
 }
 
 impl Counts {
@@ -112,8 +164,8 @@ impl Counts {
     pub fn share(&self) -> Option<f64> {
         let (stable, canary) = (self.evidence.stable.picked, self.evidence.canary.picked);
         #[expect(clippy::cast_precision_loss, reason = "a share is off by 1e-16 of itself at most")]
-        let share = canary as f64 / (stable + canary) as f64;
-        (stable + canary > 0).then_some(share)
+        let share = canary as f64 / (stable as f64 + canary as f64);
+        (stable > 0 || canary > 0).then_some(share)
     }
 
     /// Adds the counts of `other`.
@@ -122,6 +174,7 @@ impl Counts {
             self.evidence[channel].merge(&other.evidence[channel]);
             self.aside[channel].merge(&other.aside[channel]);
         }
+        self.keys.merge(&other.keys);
     }
 
     /// What was counted after `earlier`.
@@ -130,7 +183,7 @@ impl Counts {
     ///
     /// If a count is lower than it was in `earlier`, which then is no earlier state of these counts.
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
-        let mut difference = Self::default();
+        let mut difference = Self { keys: self.keys.since(&earlier.keys), ..Self::default() };
         for channel in Channel::ALL {
             let fail = |count| CountsWentBackwards { channel, count };
             difference.evidence[channel] =

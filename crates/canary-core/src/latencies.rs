@@ -79,19 +79,22 @@ impl LatencyBucket {
 }
 
 /// How many calls took how long: a count for each [`LatencyBucket`].
+///
+/// Sums stay at the end of `u64` instead of passing it.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Latencies(Box<[u64; LatencyBucket::COUNT]>);
 
 impl Latencies {
     /// Counts `calls` calls in `bucket`.
     pub fn add(&mut self, bucket: LatencyBucket, calls: u64) {
-        self.0[bucket.index()] += calls;
+        let count = &mut self.0[bucket.index()];
+        *count = count.saturating_add(calls);
     }
 
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (mine, theirs) in self.0.iter_mut().zip(other.0.iter()) {
-            *mine += theirs;
+            *mine = mine.saturating_add(*theirs);
         }
     }
 
@@ -104,13 +107,13 @@ impl Latencies {
     /// The calls counted in all buckets.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.iter().sum()
+        sum(&self.0[..])
     }
 
     /// The calls slower than the upper edge of `bucket`. The number is exact, not an estimate.
     #[must_use]
     pub fn slower_than(&self, bucket: LatencyBucket) -> u64 {
-        self.0[bucket.index() + 1..].iter().sum()
+        sum(&self.0[bucket.index() + 1..])
     }
 
     /// The bucket in which the quantile `q` lies, or none if there are no calls.
@@ -122,9 +125,9 @@ impl Latencies {
         let total = self.total();
         #[expect(clippy::cast_precision_loss, reason = "a rank is off by 1e-16 of itself at most")]
         let rank = (q.clamp(0.0, 1.0) * total as f64).ceil().max(1.0);
-        let mut seen = 0;
+        let mut seen = 0_u64;
         LatencyBucket::all().find(|bucket| {
-            seen += self.calls(*bucket);
+            seen = seen.saturating_add(self.calls(*bucket));
             #[expect(clippy::cast_precision_loss, reason = "as above")]
             let reached = seen as f64 >= rank;
             total > 0 && reached
@@ -157,6 +160,10 @@ impl fmt::Debug for Latencies {
             )
             .finish()
     }
+}
+
+fn sum(calls: &[u64]) -> u64 {
+    calls.iter().fold(0, |sum, calls| sum.saturating_add(*calls))
 }
 
 /// The first bucket ends at 2^13 ns, 8.192 µs: an axum route that does nothing takes about a
@@ -209,6 +216,18 @@ mod tests {
         let last = LatencyBucket::of(Duration::MAX);
         latencies.add(last, 3);
         assert_eq!(latencies.slower_than(last), 0);
+    }
+
+    #[test]
+    fn sums_stay_at_the_end_of_their_type() {
+        let mut latencies = Latencies::default();
+        for millis in [1, 100] {
+            latencies.add(LatencyBucket::of(Duration::from_millis(millis)), u64::MAX);
+        }
+        latencies.merge(&latencies.clone());
+        assert_eq!(latencies.total(), u64::MAX);
+        assert_eq!(latencies.slower_than(LatencyBucket::of(Duration::ZERO)), u64::MAX);
+        assert!(latencies.quantile(0.5).is_some());
     }
 
     proptest! {

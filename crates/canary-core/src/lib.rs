@@ -26,6 +26,7 @@ mod counts;
 mod latencies;
 mod name;
 mod outcome;
+mod reason;
 mod snapshot;
 mod verdict;
 mod weight;
@@ -33,10 +34,11 @@ mod weight;
 pub use self::{
     bucket::Bucket,
     channel::{Channel, PerChannel},
-    counts::{ChannelCounts, Counts, CountsWentBackwards},
+    counts::{ChannelCounts, Counts, CountsWentBackwards, KeyCounts},
     latencies::{Latencies, LatencyBucket},
     name::{CanaryName, InvalidName, ReleaseId},
     outcome::Outcome,
+    reason::{PerReason, Reason},
     snapshot::{EpochCounts, Snapshot},
     verdict::Verdict,
     weight::{ParseWeightError, Weight, WeightRangeError},

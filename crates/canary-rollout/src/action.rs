@@ -24,6 +24,9 @@ pub enum Action {
     /// rest of the actions, load theirs, and repeat what led here.
     Save,
     /// Drop the judge's evidence, and assign calls anew with this salt.
+    ///
+    /// Evidence that is stored belongs to one [attempt](crate::Rollout::attempt): store that with it,
+    /// and do not go on with what is of another. A process may die before it comes to this.
     BeginEvidence {
         /// For the hash that assigns keys to channels.
         salt: String,

@@ -33,6 +33,16 @@ impl Actor {
     pub fn program(name: impl AsRef<str>) -> Self {
         Self::Program(bounded(name.as_ref(), NAME_BYTES))
     }
+
+    pub(crate) fn bounded(&self) -> Self {
+        match self {
+            Self::Plan | Self::Judge => self.clone(),
+            Self::Probe(name) => Self::Probe(bounded(name, NAME_BYTES)),
+            Self::Gate(name) => Self::Gate(bounded(name, NAME_BYTES)),
+            Self::Person(name) => Self::person(name),
+            Self::Program(name) => Self::program(name),
+        }
+    }
 }
 
 impl fmt::Display for Actor {

@@ -91,6 +91,9 @@ pub enum What {
         /// Its name.
         probe: String,
     },
+    /// All that is needed for the next raise is there, but for a moment at which the calendar allows
+    /// it.
+    CalendarClosed,
     /// Other releases are there now, and all evidence of those before is dropped.
     ReleaseChanged,
     /// Another plan holds for the next start.
@@ -99,7 +102,7 @@ pub enum What {
 
 impl What {
     /// All names, as a plan's notices and the JSON of events have them.
-    pub const NAMES: [&str; 18] = [
+    pub const NAMES: [&str; 19] = [
         "started",
         "step_begun",
         "bake_begun",
@@ -116,6 +119,7 @@ impl What {
         "gate_opened",
         "gate_closed",
         "probe_failed",
+        "calendar_closed",
         "release_changed",
         "plan_replaced",
     ];
@@ -140,8 +144,9 @@ impl What {
             Self::GateOpened { .. } => 13,
             Self::GateClosed { .. } => 14,
             Self::ProbeFailed { .. } => 15,
-            Self::ReleaseChanged => 16,
-            Self::PlanReplaced => 17,
+            Self::CalendarClosed => 16,
+            Self::ReleaseChanged => 17,
+            Self::PlanReplaced => 18,
         };
         Self::NAMES[index]
     }
@@ -166,6 +171,7 @@ impl fmt::Display for What {
             Self::GateOpened { gate } => write!(f, "opened gate {gate:?}"),
             Self::GateClosed { gate } => write!(f, "closed gate {gate:?}"),
             Self::ProbeFailed { probe } => write!(f, "saw probe {probe:?} fail"),
+            Self::CalendarClosed => f.write_str("waits for the calendar"),
             Self::ReleaseChanged => f.write_str("took other releases"),
             Self::PlanReplaced => f.write_str("took another plan"),
         }

@@ -13,7 +13,7 @@ use crate::serialize;
 
 mod calendar;
 mod check;
-mod draft;
+pub(crate) mod draft;
 mod error;
 mod gate;
 mod policy;
@@ -233,6 +233,7 @@ impl Plan {
 
     /// How often the judge may be wrong.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
     pub fn levels(&self) -> Levels {
         Levels::try_new(self.alpha, self.beta).expect("the levels were checked")
     }
@@ -245,6 +246,7 @@ impl Plan {
     /// assert_eq!(names, ["failures", "cancelled", "share"]);
     /// ```
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
     pub fn judge(&self) -> Judge {
         let judge = Judge::try_new(self.levels(), self.judge_monitors());
         judge.expect("the monitors were checked").with_fresh_starts()
@@ -252,6 +254,7 @@ impl Plan {
 
     /// The plan's monitors as the judge takes them.
     #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
     pub fn judge_monitors(&self) -> Vec<Monitor> {
         let monitor = |watch: &Watch| watch.monitor().expect("the monitors were checked");
         self.monitors.iter().map(monitor).collect()
@@ -277,4 +280,24 @@ fn draft_of(value: serde_json::Value) -> Result<Draft, Fault> {
         let path = if path == "." { String::new() } else { path };
         (path, message + &cause)
     })
+}
+
+/// Texts as values, for tests.
+#[cfg(test)]
+pub(crate) mod read {
+    use serde_json::Value;
+
+    use super::source;
+
+    pub(crate) fn toml(text: &str) -> Value {
+        source::read_toml(text).unwrap().to_value()
+    }
+
+    pub(crate) fn json(text: &str) -> Value {
+        source::read_json(text).unwrap().to_value()
+    }
+
+    pub(crate) fn yaml(text: &str) -> Value {
+        source::read_yaml(text).unwrap().to_value()
+    }
 }

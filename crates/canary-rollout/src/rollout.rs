@@ -14,6 +14,18 @@ use crate::{
     timestamp::Timestamp,
 };
 
+mod change;
+mod decide;
+mod degrade;
+mod obey;
+pub(crate) mod proceed;
+mod release;
+mod ticking;
+mod unchecked;
+
+pub use self::release::PlanInUse;
+use self::unchecked::Unchecked;
+
 /// A plan under way: the state machine, and the one document that is stored and shared.
 ///
 /// It does nothing by itself. Whoever drives it [ticks](Self::tick) it with what was seen, gives it
@@ -38,7 +50,7 @@ use crate::{
 ///
 /// for _ in 0..60 {
 ///     now = now + Duration::from_secs(1);
-///     rollout.tick(now, &Tick::new(Verdict::Inconclusive, "").with_calls(4));
+///     rollout.tick(now, &Tick::new(Verdict::Healthy, "no failure").with_calls(4));
 /// }
 /// assert_eq!(rollout.waits(now).to_string(), "step 1 of 1, holding at 10%: 1m of 5m");
 ///
@@ -50,11 +62,14 @@ use crate::{
 ///
 /// # Storing it
 ///
-/// It is stored as JSON, below 15 KiB whatever happens, and can be read and gone on with at any time,
+/// It is stored as JSON, in [`Rollout::MOST_BYTES`] at most, and can be read and gone on with at any time,
 /// by this version of the crate or another: fields that a version does not know are kept. Of a
 /// stored rollout [`in_force`](Self::in_force) says what the data plane must be told, and
-/// [`with_releases`](Self::with_releases) starts anew if the releases are not those it was about.
+/// [`set_releases`](Self::set_releases) starts anew if the releases are not those it was about.
 /// [`generation`](Self::generation) grows by one with each [`Action::Save`].
+///
+/// While releases are being replaced in a fleet, replicas of both run, so let only the one that drives
+/// the rollout say which releases there are.
 ///
 /// Replicas share it by compare-and-swap. Clone it, let the clone tick or obey, store the clone, and
 /// carry out what follows [`Action::Save`] only if that has succeeded.
@@ -70,6 +85,7 @@ use crate::{
 ///
 /// So tick at least every ten seconds; once a second is usual.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Rollout {
     schema: Schema,
     #[serde(with = "serialize::name")]
@@ -80,14 +96,11 @@ pub struct Rollout {
     state: State,
     #[serde(with = "serialize::weight")]
     weight: Weight,
-    #[serde(default)]
     clock: Clock,
     #[serde(with = "serialize::verdict")]
     verdict: Verdict,
-    #[serde(default)]
     evidence: String,
     plan: StoredPlan,
-    #[serde(default)]
     history: History,
     /// What a newer version has stored.
     #[serde(flatten)]
@@ -129,6 +142,10 @@ impl Rollout {
 
     /// Progress is saved after this time, if nothing else is to be saved before.
     pub const SAVE_EVERY: Duration = Duration::from_secs(10);
+
+    /// As JSON, a rollout that is to be saved is not longer than this; old events make room for the
+    /// rest. It leaves two of the 16 KiB of a shared document to the store.
+    pub const MOST_BYTES: usize = 14 * 1024;
 
     /// A rollout of the canary's release, idle, at weight zero.
     #[must_use]
@@ -211,11 +228,17 @@ impl Rollout {
         (self.verdict, &self.evidence)
     }
 
-    /// The latest events, oldest first: 64 at most, and no more than 6 KiB of them. Whoever wants all
-    /// of them keeps those that each [`Outcome`] brings.
+    /// The latest events, oldest first: 64 at most, and as many as fit into [`Self::MOST_BYTES`]. Whoever
+    /// wants all of them keeps those that each [`Outcome`](crate::Outcome) brings.
     #[must_use]
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Event> + DoubleEndedIterator {
         self.history.events.iter()
+    }
+
+    /// Lets old events go, until the document is short enough.
+    fn fit(&mut self) {
+        let size = |rollout: &Self| serde_json::to_string(rollout).map_or(0, |text| text.len());
+        while size(self) > Self::MOST_BYTES && self.history.events.pop_front().is_some() {}
     }
 
     /// What the data plane must be told, when a process has loaded the rollout, or seen that another

@@ -5,10 +5,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use canary_core::{Channel, ReleaseId, Weight};
+use canary_core::{CanaryName, Channel, Reason, ReleaseId, Weight};
 use pin_project_lite::pin_project;
 
 use crate::{
+    Variables,
     call::{Call, Upgrade},
     lifeline::Watch,
     tally::SharedTally,
@@ -39,6 +40,7 @@ use crate::{
 pub struct Assignment {
     tally: SharedTally,
     channel: Channel,
+    reason: Reason,
     upgrade: Option<Arc<Upgrade>>,
 }
 
@@ -46,9 +48,16 @@ impl Assignment {
     pub(crate) const fn new(
         tally: SharedTally,
         channel: Channel,
+        reason: Reason,
         upgrade: Option<Arc<Upgrade>>,
     ) -> Self {
-        Self { tally, channel, upgrade }
+        Self { tally, channel, reason, upgrade }
+    }
+
+    /// What the handler of a copy of the call, on this channel, is to see.
+    #[cfg(feature = "mirror")]
+    pub(crate) fn copied_to(&self, channel: Channel) -> Self {
+        Self::new(self.tally.clone(), channel, self.reason, None)
     }
 
     /// The channel that serves the call.
@@ -57,10 +66,20 @@ impl Assignment {
         self.channel
     }
 
+    /// Why the call went to that channel.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        self.reason
+    }
+
     /// The name of the canary that assigned the call.
     #[must_use]
     pub fn canary(&self) -> &str {
-        self.tally.config.name.as_str()
+        self.canary_name().as_str()
+    }
+
+    pub(crate) fn canary_name(&self) -> &CanaryName {
+        &self.tally.config.name
     }
 
     /// The release that the channel runs, if the layer was told.
@@ -72,7 +91,13 @@ impl Assignment {
     /// The weight at which the call was assigned.
     #[must_use]
     pub fn weight(&self) -> Weight {
-        self.tally.weight
+        self.tally.weight()
+    }
+
+    /// The variables of the call's channel. They do not change while the call lasts.
+    #[must_use]
+    pub fn variables(&self) -> &Variables {
+        &self.tally.terms.variables[self.channel]
     }
 
     /// Whether the call should come to an end, because its channel was rolled back or asked to drain
@@ -109,6 +134,7 @@ impl fmt::Debug for Assignment {
         f.debug_struct("Assignment")
             .field("canary", &self.canary())
             .field("channel", &self.channel)
+            .field("reason", &self.reason)
             .field("weight", &self.weight())
             .field("release", &self.release())
             .finish_non_exhaustive()
@@ -166,7 +192,7 @@ impl<F: Future> Future for Attached<F> {
             *this.guard = None;
             return Poll::Ready(Some(output));
         }
-        let Assignment { tally, channel, upgrade } = &guard.assignment;
+        let Assignment { tally, channel, upgrade, .. } = &guard.assignment;
         let watch = this.watch.get_or_insert_default();
         std::task::ready!(tally.lifelines[*channel].poll_closed(watch, cx));
         this.future.set(None);

@@ -3,8 +3,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use canary_core::{Channel, Outcome};
-use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, header};
+use canary_core::{Channel, Outcome, Reason};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::{
     Assignment, Class, HeadClass, Protocol,
@@ -12,6 +12,8 @@ use crate::{
     layer::Position,
     lifeline::Lifeline,
     protocol::grpc_timeout,
+    select::StickyKey,
+    switch::Assigned,
     tally::{Account, SharedTally},
 };
 
@@ -25,7 +27,11 @@ pub(crate) struct Call {
     deadline: Option<Duration>,
     upgrade: Option<Arc<Upgrade>>,
     channel: Channel,
+    reason: Reason,
     account: Account,
+    key: Option<StickyKey>,
+    /// To be set with the response.
+    cookie: Option<Box<HeaderValue>>,
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum has routers"))]
     position: Position,
     protocol: Protocol,
@@ -48,13 +54,8 @@ enum BodyRule {
 }
 
 impl Call {
-    /// Takes over a call that was just picked for `channel`.
-    pub(crate) fn new<B>(
-        tally: SharedTally,
-        channel: Channel,
-        position: Position,
-        request: &Request<B>,
-    ) -> Self {
+    /// Takes over a call that was just assigned.
+    pub(crate) fn new<B>(assigned: Assigned, position: Position, request: &Request<B>) -> Self {
         let method = match *request.method() {
             Method::HEAD => BodyRule::Never,
             Method::CONNECT => BodyRule::Tunnel,
@@ -67,13 +68,17 @@ impl Call {
         };
         let may_upgrade =
             method == BodyRule::Tunnel || request.headers().contains_key(header::UPGRADE);
+        let Assigned { tally, channel, reason, account, key, cookie } = assigned;
         Self {
             tally,
             started: Instant::now(),
             deadline,
             upgrade: may_upgrade.then(Arc::default),
             channel,
-            account: Account::Evidence,
+            reason,
+            account,
+            key,
+            cookie,
             position,
             protocol,
             method,
@@ -99,6 +104,11 @@ impl Call {
         self.channel
     }
 
+    #[cfg(feature = "tracing")]
+    pub(crate) const fn reason(&self) -> Reason {
+        self.reason
+    }
+
     pub(crate) const fn protocol(&self) -> Protocol {
         self.protocol
     }
@@ -117,12 +127,13 @@ impl Call {
     /// Gives the call to stable, since the canary was not ready for it.
     pub(crate) fn spill(&mut self, extensions: &mut Extensions) {
         // Stable's pick comes first: an epoch of which no call is in flight is given up.
-        self.tally.cells(Account::Aside, Channel::Stable).pick();
+        let account = self.tally.pick(Channel::Stable, Reason::Spilled, self.key);
         self.tally.cells(self.account, self.channel).spill();
         self.lifeline().call_ended();
+        self.tell_of_failure();
         self.channel = Channel::Stable;
-        self.account = Account::Aside;
-        self.config().canary_failed(self.tally.weight);
+        self.reason = Reason::Spilled;
+        self.account = account;
         self.tag_request(extensions);
     }
 
@@ -188,8 +199,15 @@ impl Call {
             self.tally.cells(self.account, self.channel).end(outcome, elapsed);
             self.lifeline().call_ended();
             if (outcome, self.channel) == (Outcome::Failure, Channel::Canary) {
-                self.config().canary_failed(self.tally.weight);
+                self.tell_of_failure();
             }
+        }
+    }
+
+    /// Tells the hook that the canary failed a call, or spilled it.
+    fn tell_of_failure(&self) {
+        if self.account == Account::Evidence {
+            self.config().canary_failed(self.tally.weight());
         }
     }
 
@@ -208,14 +226,14 @@ impl Call {
 
     pub(crate) fn tag_response(&self, head: &mut Response<()>) {
         let tags = &self.config().tags;
-        tags.apply(self.channel, head.headers_mut());
+        tags.apply(self.channel, self.cookie.as_deref(), head.headers_mut());
         if tags.response_extension {
             head.extensions_mut().insert(self.assignment(None));
         }
     }
 
     fn assignment(&self, upgrade: Option<Arc<Upgrade>>) -> Assignment {
-        Assignment::new(self.tally.clone(), self.channel, upgrade)
+        Assignment::new(self.tally.clone(), self.channel, self.reason, upgrade)
     }
 
     fn switches_protocols(&self, status: StatusCode) -> bool {
@@ -234,7 +252,7 @@ impl Call {
     /// The same call, to be ended elsewhere; this one counts no more.
     fn successor(&mut self) -> Self {
         self.ended = true;
-        Self { tally: self.tally.clone(), upgrade: None, ended: false, ..*self }
+        Self { tally: self.tally.clone(), upgrade: None, cookie: None, ended: false, ..*self }
     }
 
     fn deadline_is_over(&self) -> bool {

@@ -1,7 +1,15 @@
 use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId, Weight};
+use http::HeaderMap;
 
-use crate::{bypass::Bypass, classify::Classify, panic::discard, tags::Tags};
+use crate::{
+    bypass::Bypass,
+    classify::Classify,
+    panic::discard,
+    select::Select,
+    tags::Tags,
+    variables::{ParseVariables, VariableSets},
+};
 
 /// What a canary was built with. It never changes, but for the hook.
 pub(crate) struct Config {
@@ -10,6 +18,11 @@ pub(crate) struct Config {
     pub(crate) tags: Tags,
     pub(crate) classify: Box<dyn Classify>,
     pub(crate) bypass: Bypass,
+    /// None, if every call is drawn.
+    pub(crate) select: Option<Box<dyn Select>>,
+    pub(crate) variables: VariableSets,
+    /// None, if the service did not name a type of its own.
+    pub(crate) parse_variables: Option<ParseVariables>,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
     #[cfg(feature = "axum")]
     pub(crate) rematch: Option<crate::axum::Rematch>,
@@ -23,6 +36,13 @@ impl Config {
         if let Some(hook) = self.failure_hook.load_full() {
             // Whoever watches the calls must not break them.
             discard(|| hook(weight));
+        }
+    }
+
+    /// Removes what only the policy was meant to see.
+    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+        if let Some(policy) = &self.select {
+            policy.strip(headers, &self.name);
         }
     }
 

@@ -1,31 +1,36 @@
-use std::sync::Arc as StdArc;
+use std::sync::{Arc as StdArc, OnceLock as StdOnceLock};
 
-use canary_core::{Channel, Counts, EpochCounts, PerChannel, Weight};
+use canary_core::{Channel, Counts, EpochCounts, PerChannel};
 
 use crate::{
     config::Config,
+    keys::SeenKeys,
     lifeline::{Lifeline, Stage},
     sync::OnceLock,
     tally::{SharedTally, Tally, shard_of_this_thread},
+    terms::Terms,
 };
 
-/// The time during which one weight is in force, with the counts of the calls assigned in it.
+/// The time during which the same terms are in force, with the counts of the calls assigned in it.
 pub(crate) struct Epoch {
     number: u64,
-    weight: Weight,
+    terms: StdArc<Terms>,
     config: StdArc<Config>,
     stages: PerChannel<StdArc<Stage>>,
+    /// Made with the first sticky call.
+    keys: StdArc<StdOnceLock<SeenKeys>>,
     /// One per shard, made when a thread first counts there.
     tallies: Box<[OnceLock<SharedTally>]>,
 }
 
 impl Epoch {
-    pub(crate) fn new(number: u64, weight: Weight, config: StdArc<Config>, shards: usize) -> Self {
+    pub(crate) fn new(number: u64, terms: Terms, config: StdArc<Config>, shards: usize) -> Self {
         Self {
             number,
-            weight,
+            terms: StdArc::new(terms),
             config,
             stages: PerChannel::from_fn(|_| StdArc::default()),
+            keys: StdArc::default(),
             tallies: (0..shards).map(|_| OnceLock::new()).collect(),
         }
     }
@@ -34,8 +39,8 @@ impl Epoch {
         self.number
     }
 
-    pub(crate) const fn weight(&self) -> Weight {
-        self.weight
+    pub(crate) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     pub(crate) fn stage(&self, channel: Channel) -> &Stage {
@@ -48,7 +53,8 @@ impl Epoch {
         let tally = self.tallies[shard].get_or_init(|| {
             let lifelines =
                 PerChannel::from_fn(|channel| Lifeline::new(StdArc::clone(&self.stages[channel])));
-            SharedTally::new(Tally::new(StdArc::clone(&self.config), self.weight, lifelines))
+            let (config, terms) = (StdArc::clone(&self.config), StdArc::clone(&self.terms));
+            SharedTally::new(Tally::new(config, terms, StdArc::clone(&self.keys), lifelines))
         });
         #[cfg_attr(not(canary_loom), expect(clippy::needless_borrow, reason = "loom's is boxed"))]
         SharedTally::clone(&tally)
@@ -81,7 +87,9 @@ impl Epoch {
         for tally in self.tallies.iter().filter_map(OnceLock::get) {
             tally.add_to(&mut counts);
         }
-        EpochCounts::new(self.number, self.weight, counts)
+        let weight = self.terms.weight;
+        counts.keys = self.keys.get().map_or_else(Default::default, |keys| keys.counts(weight));
+        EpochCounts::new(self.number, weight, counts)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     Drain, Phase,
     config::FailureHook,
     switch::{History, Switch},
+    terms::{Salt, Terms},
 };
 
 /// Controls a canary and reads its counts, from anywhere in the process.
@@ -40,6 +41,10 @@ impl CanaryHandle {
         Self { switch }
     }
 
+    pub(crate) fn switch(&self) -> &Switch {
+        &self.switch
+    }
+
     /// The canary's name.
     #[must_use]
     pub fn name(&self) -> &CanaryName {
@@ -64,7 +69,8 @@ impl CanaryHandle {
         self.switch.with(|history, _| history.phase.clone())
     }
 
-    /// Asks this share of calls of the canary. A promoted canary is split from stable again.
+    /// Asks this share of calls of the canary. A promoted canary is split from stable again, and the stage
+    /// has the variables that it had before the promotion.
     ///
     /// # Errors
     ///
@@ -73,7 +79,8 @@ impl CanaryHandle {
         self.change_unless_halted("set the weight", weight, Phase::Splitting)
     }
 
-    /// Makes the canary the new stable: it serves every call.
+    /// Makes the canary the new stable: it serves every call, and its [variables](crate::Variables) become
+    /// the stage's, both in one step. Promoting twice is promoting once.
     ///
     /// Stable's open calls stay open; [`drain`](Self::drain) asks them to end.
     ///
@@ -85,7 +92,8 @@ impl CanaryHandle {
     }
 
     /// Sends every call to stable, from now on and whatever the canary was at, and tells the handlers of
-    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)).
+    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)). After a promotion the
+    /// stage has the variables again that it had before.
     ///
     /// To wait for those calls or to close them, see [`drain`](Self::drain).
     pub fn roll_back(&self) {
@@ -110,9 +118,30 @@ impl CanaryHandle {
 
     /// Ends a halt. The weight stays zero until somebody sets it.
     pub fn release_halt(&self) {
-        self.change("released the halt", |history, _| {
+        self.change("released the halt", |history, switch| {
             if matches!(history.phase, Phase::Halted { .. }) {
-                history.phase = Phase::Splitting;
+                history.enter(switch, Weight::ZERO, Phase::Splitting);
+            }
+        });
+    }
+
+    /// What the keys of [sticky](crate::select::Sticky) calls are hashed with.
+    ///
+    /// It is the canary's name, a colon and the canary's release, until somebody sets it.
+    #[must_use]
+    pub fn salt(&self) -> String {
+        self.switch.terms().salt.as_str().to_owned()
+    }
+
+    /// Hashes keys with another salt, and so gives the canary to other callers than before.
+    ///
+    /// All replicas of a service must have the same. Another attempt with the same release, which should
+    /// not meet the same callers, takes another salt.
+    pub fn set_salt(&self, salt: &str) {
+        self.switch.with(|history, switch| {
+            let terms = switch.terms();
+            if terms.salt.as_str() != salt {
+                history.begin(switch, Terms { salt: Arc::new(Salt::new(salt)), ..terms });
             }
         });
     }
@@ -152,7 +181,7 @@ impl CanaryHandle {
     pub fn drain(&self, channel: Channel) -> Drain {
         let epochs = self.switch.with(|history, switch| {
             // Later calls belong to a new epoch, of the same weight.
-            history.begin(switch, switch.weight());
+            history.begin(switch, switch.terms());
             history.drain_superseded(channel);
             history
                 .superseded()
@@ -227,7 +256,7 @@ impl CanaryHandle {
         self.changed(what);
     }
 
-    fn changed(&self, what: &'static str) {
+    pub(crate) fn changed(&self, what: &'static str) {
         crate::span::changed(&self.switch, what);
         self.announce();
     }
@@ -254,9 +283,16 @@ impl History {
     }
 
     fn enter(&mut self, switch: &Switch, weight: Weight, phase: Phase) {
+        let before = switch.terms();
+        let is_halted = matches!(phase, Phase::Halted { .. });
+        let mut terms = Terms { weight, is_halted, ..before.clone() };
+        match phase {
+            Phase::Promoted => self.promote_variables(&mut terms),
+            Phase::Splitting | Phase::Halted { .. } => self.take_back_variables(&mut terms),
+        }
         self.phase = phase;
-        if switch.weight() != weight {
-            self.begin(switch, weight);
+        if terms != before {
+            self.begin(switch, terms);
         }
     }
 

@@ -44,7 +44,8 @@ impl<C: 'static> CanaryLayer<C> {
     ///
     /// # Panics
     ///
-    /// If `name` is a text that is no [`CanaryName`]. Parse one that is not a literal beforehand.
+    /// If `name` is a text that is no [`CanaryName`]: parse one that is not a literal beforehand. If the
+    /// variables are not of the [type](CanaryOptions::typed_variables) that the options name.
     pub fn with_options(
         name: impl TryInto<CanaryName, Error: fmt::Display>,
         canary: C,

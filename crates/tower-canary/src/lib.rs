@@ -93,11 +93,15 @@
 //! | feature | adds | pulls in |
 //! |---|---|---|
 //! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
+//! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
+//! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | serde_json |
+//! | `tokio` | `mirror::Tokio`: a mirror that runs on tokio | tokio |
 //! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
-//! | `tracing` | a span for every call (target `tower_canary::call`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing` | a span for every call (target `tower_canary::call::stable` or `::canary`), an event for every change (`tower_canary::control`) | tracing |
+//! | `tracing-subscriber` | the module `logs`: a filter by channel, for a log of the canary's own | `tracing`, tracing-subscriber |
 //!
-//! Without `tonic`, this crate depends on no async runtime.
+//! Without `tonic` and `tokio`, this crate depends on no async runtime.
 //!
 //! # What it does not do
 //!
@@ -114,29 +118,39 @@ mod drain;
 mod epoch;
 mod future;
 mod handle;
+mod keys;
 mod layer;
 mod lifeline;
+#[cfg(feature = "tracing-subscriber")]
+pub mod logs;
 mod options;
 mod panic;
+mod propagate;
 mod protocol;
+pub mod select;
 mod service;
 mod span;
 mod switch;
 mod sync;
 mod tags;
 mod tally;
+mod terms;
 mod unify;
+mod variables;
 
 #[cfg(feature = "axum")]
 pub mod axum;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "mirror")]
+pub mod mirror;
 #[cfg(feature = "tonic")]
 mod tonic;
 
 pub use canary_core::{
-    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, InvalidName, Latencies,
-    LatencyBucket, Outcome, ParseWeightError, PerChannel, ReleaseId, Snapshot, Weight,
+    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, InvalidName, KeyCounts,
+    Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel, PerReason, Reason, ReleaseId,
+    Snapshot, Weight,
 };
 
 pub use self::{
@@ -149,9 +163,11 @@ pub use self::{
     handle::{CanaryHandle, Halted},
     layer::CanaryLayer,
     options::CanaryOptions,
+    propagate::{Propagate, PropagateLayer},
     protocol::Protocol,
     service::CanaryService,
     switch::Phase,
     tags::Tags,
     unify::{UnifiedBody, UnifyBody, UnifyFuture},
+    variables::{InvalidVariables, TypedVariables, Variables},
 };

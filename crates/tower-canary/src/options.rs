@@ -2,8 +2,14 @@ use std::fmt;
 
 use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId};
+use serde::de::DeserializeOwned;
 
-use crate::{Bypass, Classify, ServerErrors, Tags, config::Config};
+use crate::{
+    Bypass, Classify, ServerErrors, Tags, Variables,
+    config::Config,
+    select::Select,
+    variables::{ParseVariables, VariableSets, parse_as},
+};
 
 /// What a [`CanaryLayer`](crate::CanaryLayer) can be told beyond its name and its canary.
 ///
@@ -27,6 +33,9 @@ pub struct CanaryOptions {
     tags: Tags,
     classify: Box<dyn Classify>,
     bypass: Bypass,
+    select: Option<Box<dyn Select>>,
+    variables: VariableSets,
+    parse_variables: Option<ParseVariables>,
     #[cfg(feature = "axum")]
     rematch: Option<crate::axum::Rematch>,
 }
@@ -39,6 +48,9 @@ impl CanaryOptions {
             tags: Tags::default(),
             classify: Box::new(ServerErrors::default()),
             bypass: Bypass::default(),
+            select: None,
+            variables: VariableSets::default(),
+            parse_variables: None,
             #[cfg(feature = "axum")]
             rematch: None,
         }
@@ -82,6 +94,31 @@ impl CanaryOptions {
         self
     }
 
+    /// How calls are assigned to a channel; see [`select`](crate::select). Without a policy each is drawn
+    /// at the weight.
+    pub fn select(mut self, policy: impl Select) -> Self {
+        self.select = Some(Box::new(policy));
+        self
+    }
+
+    /// The variables of the stage, and those that the canary overrides; see [`Variables`].
+    pub fn variables(mut self, stage: Variables, overrides: Variables) -> Self {
+        self.variables = VariableSets { stage, overrides };
+        self
+    }
+
+    /// Holds the variables of both channels to be a `T`, now and with every change, and gives them to
+    /// handlers as such ([`TypedVariables`](crate::TypedVariables)), without reading them anew.
+    ///
+    /// A layer whose variables are none panics when it is made.
+    pub fn typed_variables<T>(mut self) -> Self
+    where
+        T: DeserializeOwned + Send + Sync + 'static,
+    {
+        self.parse_variables = Some(parse_as::<T>);
+        self
+    }
+
     /// Says that the canary contains an axum `Router`, behind middleware of its own.
     ///
     /// A canary that *is* a `Router` is known as one. A wrapped one, such as `Timeout<Router>`, has to be
@@ -103,6 +140,9 @@ impl CanaryOptions {
             tags,
             classify: self.classify,
             bypass: self.bypass,
+            select: self.select,
+            variables: self.variables,
+            parse_variables: self.parse_variables,
             failure_hook: ArcSwapOption::empty(),
             #[cfg(feature = "axum")]
             rematch: self.rematch,
@@ -122,6 +162,7 @@ impl fmt::Debug for CanaryOptions {
             .field("releases", &self.releases)
             .field("tags", &self.tags)
             .field("bypass", &self.bypass)
+            .field("variables", &self.variables)
             .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,11 @@ impl Protocol {
     /// gRPC status, too.
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Self {
-        let content_type = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        Self::of_headers(request.headers())
+    }
+
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Self {
+        let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         match content_type.and_then(|value| value.strip_prefix(b"application/grpc")) {
             // `application/grpc-web` carries its trailers in the body, where we do not look.
             Some([] | [b'+' | b';' | b' ', ..]) => Self::Grpc,

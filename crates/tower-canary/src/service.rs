@@ -4,9 +4,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use canary_core::{Bucket, Channel, Weight};
+use canary_core::{Channel, Weight};
 use http::{Request, Response};
-use rand::Rng;
 use tower_service::Service;
 
 use crate::{
@@ -14,6 +13,7 @@ use crate::{
     call::Call,
     future::{Patience, Spill, State, call_stable},
     layer::Position,
+    select::{Incoming, Selection, original_path},
     span::CallSpan,
     switch::Switch,
 };
@@ -85,17 +85,25 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        if self.switch.config().bypass.matches(path(&request)) {
+        let config = self.switch.config();
+        if config.bypass.matches(original_path(request.uri(), request.extensions())) {
+            config.strip(request.headers_mut());
             let state = self.call_stable(request, &mut None);
             return ResponseFuture::new(state, None, CallSpan::none());
         }
-        let bucket = Bucket::from_random(rand::rng().next_u32());
-        let (tally, channel) = self.switch.assign(bucket);
-        let patience = match tally.weight {
+        let assigned = self.switch.assign(|terms| {
+            let policy = config.select.as_ref();
+            policy
+                .and_then(|policy| policy.select(&Incoming::new(&request, &config.name, terms)))
+                .unwrap_or_else(Selection::at_weight)
+        });
+        config.strip(request.headers_mut());
+        let channel = assigned.channel;
+        let patience = match assigned.tally.weight() {
             Weight::FULL => Patience::until_rolled_back(),
             _ => Patience::OnePoll,
         };
-        let call = Call::new(tally, channel, self.position, &request);
+        let call = Call::new(assigned, self.position, &request);
         call.tag_request(request.extensions_mut());
         let span = CallSpan::new(&call);
         let mut call = Some(call);
@@ -171,15 +179,6 @@ impl<S, C> fmt::Debug for CanaryService<S, C> {
             .field("readiness", readiness)
             .finish_non_exhaustive()
     }
-}
-
-/// The path as the client asked for it, with the prefix that axum's `nest` takes off.
-fn path<B>(request: &Request<B>) -> &str {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(original)) = request.extensions().get() {
-        return original.path();
-    }
-    request.uri().path()
 }
 
 /// Takes a service together with what it reserved, and leaves an unready clone.

@@ -1,12 +1,20 @@
 //! Spans and events, if the feature `tracing` is on; nothing otherwise.
 
+#[cfg(feature = "tracing-subscriber")]
+pub(crate) use self::imp::CALL;
 pub(crate) use self::imp::{CallSpan, changed};
 
 #[cfg(feature = "tracing")]
 mod imp {
+    use canary_core::{Channel, PerChannel};
     use tracing::Span;
 
     use crate::{call::Call, switch::Switch};
+
+    /// The targets of calls' spans. Filters know by it which channel's log a span belongs into, before
+    /// it has fields.
+    pub(crate) const CALL: PerChannel<&str> =
+        PerChannel { stable: "tower_canary::call::stable", canary: "tower_canary::call::canary" };
 
     /// The span of one call: what its handler and its body log carries the channel.
     pub(crate) struct CallSpan(Span);
@@ -17,14 +25,25 @@ mod imp {
         }
 
         pub(crate) fn new(call: &Call) -> Self {
-            let config = call.config();
-            Self(tracing::info_span!(
-                target: "tower_canary::call",
-                "call",
-                canary = config.name.as_str(),
-                channel = call.channel().as_str(),
-                release = config.release(call.channel()),
-            ))
+            let release = Some(call.config().release(call.channel()));
+            let release = release.filter(|release| !release.is_empty());
+            // A target is a part of the code, so there are two spans.
+            macro_rules! span_of {
+                ($channel:ident) => {
+                    tracing::info_span!(
+                        target: CALL.$channel,
+                        "call",
+                        canary = call.config().name.as_str(),
+                        channel = call.channel().as_str(),
+                        reason = call.reason().as_str(),
+                        release,
+                    )
+                };
+            }
+            Self(match call.channel() {
+                Channel::Stable => span_of!(stable),
+                Channel::Canary => span_of!(canary),
+            })
         }
 
         pub(crate) fn enter(&self) -> tracing::span::Entered<'_> {

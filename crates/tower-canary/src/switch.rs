@@ -1,15 +1,20 @@
 use std::sync::Arc as StdArc;
 
-use canary_core::{Bucket, Channel, Counts, EpochCounts, Snapshot, Weight};
+use canary_core::{Bucket, Channel, Counts, EpochCounts, Reason, Snapshot, Weight};
+use http::HeaderValue;
+use rand::Rng;
 
 use crate::{
     config::Config,
     epoch::Epoch,
+    select::{Selection, StickyKey, Way},
     sync::{Arc, Current, Mutex},
     tally::{Account, SharedTally},
+    terms::{Salt, Terms},
+    variables::{BeforePromotion, VariableSets},
 };
 
-/// The weight in force, which calls read, and the epochs so far, which only its holder looks at.
+/// The terms in force, which calls read, and the epochs so far, which only its holder looks at.
 ///
 /// Reading takes no lock and writes nothing that other threads read. All changes take the lock of the
 /// history, so that they come one after another.
@@ -37,6 +42,8 @@ pub enum Phase {
 
 pub(crate) struct History {
     pub(crate) phase: Phase,
+    pub(crate) variables: VariableSets,
+    pub(crate) before_promotion: Option<BeforePromotion>,
     /// Epochs that may have calls in flight, oldest first. The last one is in force.
     open: Vec<Arc<Epoch>>,
     /// Epochs without a call in flight, in the order in which their last call ended: what a reader has
@@ -48,9 +55,17 @@ pub(crate) struct History {
 
 impl Switch {
     pub(crate) fn new(config: StdArc<Config>, shards: usize) -> Self {
-        let epoch = Arc::new(Epoch::new(0, Weight::ZERO, StdArc::clone(&config), shards));
+        let salt = StdArc::new(Salt::of_release(&config));
+        let variables = config.variables.clone();
+        let seen =
+            variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));
+        let terms =
+            Terms { weight: Weight::ZERO, is_halted: false, salt, variables: StdArc::new(seen) };
+        let epoch = Arc::new(Epoch::new(0, terms, StdArc::clone(&config), shards));
         let history = History {
             phase: Phase::Splitting,
+            variables,
+            before_promotion: None,
             open: vec![Arc::clone(&epoch)],
             closed: Vec::new(),
             retired: Counts::default(),
@@ -63,17 +78,22 @@ impl Switch {
     }
 
     pub(crate) fn weight(&self) -> Weight {
-        self.current.load().weight()
+        self.current.load().terms().weight
     }
 
-    /// Picks the channel for a call with this bucket, and counts the pick.
-    pub(crate) fn assign(&self, bucket: Bucket) -> (SharedTally, Channel) {
+    pub(crate) fn terms(&self) -> Terms {
+        self.current.load().terms().clone()
+    }
+
+    /// Picks the channel for a call, and counts the pick.
+    pub(crate) fn assign(&self, select: impl FnOnce(&Terms) -> Selection) -> Assigned {
         let epoch = self.current.load();
-        let channel = if epoch.weight().admits(bucket) { Channel::Canary } else { Channel::Stable };
+        let Selection { way, cookie } = select(epoch.terms());
+        let (channel, reason, key) = way.resolve(epoch.terms());
         let tally = epoch.tally();
         // Counted while the epoch is held: an epoch that nobody holds gets no more calls.
-        tally.cells(Account::Evidence, channel).pick();
-        (tally, channel)
+        let account = tally.pick(channel, reason, key);
+        Assigned { tally, channel, reason, account, key, cookie }
     }
 
     /// Looks at the history, or changes the weight.
@@ -96,12 +116,47 @@ impl Switch {
     }
 }
 
+/// A call that was just given to a channel, and counted there.
+pub(crate) struct Assigned {
+    pub(crate) tally: SharedTally,
+    pub(crate) channel: Channel,
+    pub(crate) reason: Reason,
+    pub(crate) account: Account,
+    pub(crate) key: Option<StickyKey>,
+    /// To be set with the response.
+    pub(crate) cookie: Option<Box<HeaderValue>>,
+}
+
+impl Way {
+    fn resolve(self, terms: &Terms) -> (Channel, Reason, Option<StickyKey>) {
+        let at = |bucket| match terms.weight.admits(bucket) {
+            true => Channel::Canary,
+            false => Channel::Stable,
+        };
+        let unless_zero = |channel| match terms.weight {
+            Weight::ZERO => Channel::Stable,
+            _ => channel,
+        };
+        match self {
+            Self::AtWeight => {
+                let bucket = Bucket::from_random(rand::rng().next_u32());
+                (at(bucket), Reason::Random, None)
+            }
+            Self::Sticky(key) => (at(key.bucket()), Reason::Sticky, Some(key)),
+            Self::Always(channel) => (unless_zero(channel), Reason::Rule, None),
+            Self::Propagated(channel) => (unless_zero(channel), Reason::Propagated, None),
+            Self::Forced(_) if terms.is_halted => (Channel::Stable, Reason::Forced, None),
+            Self::Forced(channel) => (channel, Reason::Forced, None),
+        }
+    }
+}
+
 impl History {
-    /// Puts a weight in force. Calls that start after this returns see it.
-    pub(crate) fn begin(&mut self, switch: &Switch, weight: Weight) {
+    /// Puts terms in force. Calls that start after this returns see them.
+    pub(crate) fn begin(&mut self, switch: &Switch, terms: Terms) {
         let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
         let config = StdArc::clone(&switch.config);
-        let epoch = Arc::new(Epoch::new(number, weight, config, switch.shards));
+        let epoch = Arc::new(Epoch::new(number, terms, config, switch.shards));
         self.open.push(Arc::clone(&epoch));
         switch.current.store(epoch);
         self.tidy();
@@ -158,8 +213,13 @@ mod loom_tests {
         Arc::new(Switch::new(StdArc::new(config), 1))
     }
 
+    fn full(switch: &Switch) -> Terms {
+        Terms { weight: Weight::FULL, ..switch.terms() }
+    }
+
     fn call(switch: &Switch) -> Channel {
-        let (tally, channel) = switch.assign(Bucket::from_hash(0));
+        let key = StickyKey::from_hash(0);
+        let Assigned { tally, channel, .. } = switch.assign(|_| Selection::sticky(key));
         tally.cells(Account::Evidence, channel).end(Outcome::Cancelled, std::time::Duration::ZERO);
         channel
     }
@@ -172,7 +232,7 @@ mod loom_tests {
                 let switch = Arc::clone(&switch);
                 move || call(&switch)
             });
-            switch.with(|history, switch| history.begin(switch, Weight::FULL));
+            switch.with(|history, switch| history.begin(switch, full(switch)));
             let before = switch.snapshot();
             let channel = caller.join().unwrap();
             let after = switch.snapshot();
@@ -193,7 +253,7 @@ mod loom_tests {
             let operator = thread::spawn({
                 let (switch, done) = (Arc::clone(&switch), Arc::clone(&done));
                 move || {
-                    switch.with(|history, switch| history.begin(switch, Weight::FULL));
+                    switch.with(|history, switch| history.begin(switch, full(switch)));
                     done.store(1, crate::sync::atomic::Ordering::Release);
                 }
             });

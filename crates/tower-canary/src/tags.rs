@@ -109,14 +109,22 @@ impl Tags {
         });
     }
 
-    pub(crate) fn apply(&self, channel: Channel, headers: &mut HeaderMap) {
+    pub(crate) fn apply(
+        &self,
+        channel: Channel,
+        cookie: Option<&HeaderValue>,
+        headers: &mut HeaderMap,
+    ) {
         if let Some(name) = &self.channel_header {
             headers.insert(name.clone(), HeaderValue::from_static(channel.as_str()));
         }
         if let (Some(name), Some(value)) = (&self.release_header, &self.release_values[channel]) {
             headers.insert(name.clone(), value.clone());
         }
-        if self.private_canary && channel == Channel::Canary {
+        if let Some(cookie) = cookie {
+            headers.append(header::SET_COOKIE, cookie.clone());
+        }
+        if cookie.is_some() || (self.private_canary && channel == Channel::Canary) {
             make_private(headers);
         }
     }
@@ -173,7 +181,7 @@ mod tests {
             headers.append(header::CACHE_CONTROL, HeaderValue::from_static(value));
         }
         headers.insert("cdn-cache-control", HeaderValue::from_static("max-age=60"));
-        Tags::none().private_canary().apply(Channel::Canary, &mut headers);
+        Tags::none().private_canary().apply(Channel::Canary, None, &mut headers);
         assert!(!headers.contains_key("cdn-cache-control"));
         assert_eq!(headers.get_all(header::CACHE_CONTROL).iter().count(), 1);
         headers[header::CACHE_CONTROL].to_str().unwrap().to_owned()
@@ -194,7 +202,7 @@ mod tests {
     fn stable_responses_stay_cacheable() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
-        Tags::default().private_canary().apply(Channel::Stable, &mut headers);
+        Tags::default().private_canary().apply(Channel::Stable, None, &mut headers);
         assert_eq!(headers[header::CACHE_CONTROL], "public");
     }
 }

@@ -1,16 +1,24 @@
-use std::{sync::Arc as StdArc, time::Duration};
+use std::{
+    sync::{Arc as StdArc, OnceLock},
+    time::Duration,
+};
 
 #[cfg(not(canary_loom))]
 use canary_core::LatencyBucket;
-use canary_core::{Channel, ChannelCounts, Counts, Latencies, Outcome, PerChannel, Weight};
+use canary_core::{
+    Channel, ChannelCounts, Counts, Latencies, Outcome, PerChannel, PerReason, Reason, Weight,
+};
 
 use crate::{
     config::Config,
+    keys::SeenKeys,
     lifeline::Lifeline,
+    select::StickyKey,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    terms::Terms,
 };
 
 /// The counters into which the threads of one shard count the calls of one epoch.
@@ -21,7 +29,8 @@ use crate::{
 #[repr(align(128))]
 pub(crate) struct Tally {
     pub(crate) config: StdArc<Config>,
-    pub(crate) weight: Weight,
+    pub(crate) terms: StdArc<Terms>,
+    keys: StdArc<OnceLock<SeenKeys>>,
     pub(crate) lifelines: PerChannel<Lifeline>,
     evidence: PerChannel<Cells>,
     aside: PerChannel<Cells>,
@@ -37,11 +46,26 @@ pub(crate) enum Account {
 impl Tally {
     pub(crate) fn new(
         config: StdArc<Config>,
-        weight: Weight,
+        terms: StdArc<Terms>,
+        keys: StdArc<OnceLock<SeenKeys>>,
         lifelines: PerChannel<Lifeline>,
     ) -> Self {
         let cells = || PerChannel::from_fn(|_| Cells::new());
-        Self { config, weight, lifelines, evidence: cells(), aside: cells() }
+        Self { config, terms, keys, lifelines, evidence: cells(), aside: cells() }
+    }
+
+    pub(crate) fn weight(&self) -> Weight {
+        self.terms.weight
+    }
+
+    /// Counts a call that is given to `channel`.
+    pub(crate) fn pick(&self, channel: Channel, reason: Reason, key: Option<StickyKey>) -> Account {
+        let account = if reason.is_evidence() { Account::Evidence } else { Account::Aside };
+        self.cells(account, channel).pick(reason);
+        if let Some(key) = key {
+            self.keys.get_or_init(SeenKeys::new).mark(channel, key);
+        }
+        account
     }
 
     pub(crate) fn cells(&self, account: Account, channel: Channel) -> &Cells {
@@ -70,12 +94,16 @@ impl Tally {
 /// are `SeqCst`, as the stage of a [`Lifeline`] is, so that a call that ends and somebody who waits for
 /// the last call to end cannot miss each other.
 pub(crate) struct Cells {
-    picked: AtomicU64,
+    /// By reason.
+    picked: [AtomicU64; Reason::ALL.len()],
     success: AtomicU64,
     failure: AtomicU64,
     cancelled: AtomicU64,
     spilled: AtomicU64,
+    shed: AtomicU64,
     panicked: AtomicU64,
+    timed_out: AtomicU64,
+    fell_back: AtomicU64,
     head: Histogram,
     end: Histogram,
 }
@@ -83,19 +111,22 @@ pub(crate) struct Cells {
 impl Cells {
     fn new() -> Self {
         Self {
-            picked: AtomicU64::new(0),
+            picked: std::array::from_fn(|_| AtomicU64::new(0)),
             success: AtomicU64::new(0),
             failure: AtomicU64::new(0),
             cancelled: AtomicU64::new(0),
             spilled: AtomicU64::new(0),
+            shed: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+            fell_back: AtomicU64::new(0),
             head: Histogram::new(),
             end: Histogram::new(),
         }
     }
 
-    pub(crate) fn pick(&self) {
-        self.picked.fetch_add(1, Ordering::Relaxed);
+    fn pick(&self, reason: Reason) {
+        self.picked[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn spill(&self) {
@@ -129,16 +160,27 @@ impl Cells {
         counts.success += self.success.load(Ordering::Acquire);
         counts.failure += self.failure.load(Ordering::Acquire);
         counts.cancelled += self.cancelled.load(Ordering::Acquire);
+        counts.shed += self.shed.load(Ordering::Relaxed);
         counts.panicked += self.panicked.load(Ordering::Relaxed);
+        counts.timed_out += self.timed_out.load(Ordering::Relaxed);
+        counts.fell_back += self.fell_back.load(Ordering::Relaxed);
         self.end.add_to(&mut counts.end);
         self.head.add_to(&mut counts.head);
-        counts.picked += self.picked.load(Ordering::Relaxed);
+        let reasons = self.reasons();
+        counts.picked += reasons.total();
+        for reason in Reason::ALL {
+            counts.reasons[reason] += reasons[reason];
+        }
+    }
+
+    fn reasons(&self) -> PerReason {
+        PerReason::from_fn(|reason| self.picked[reason as usize].load(Ordering::Relaxed))
     }
 
     fn in_flight(&self) -> u64 {
         let ended = [&self.spilled, &self.success, &self.failure, &self.cancelled]
             .map(|ended| ended.load(Ordering::SeqCst));
-        self.picked.load(Ordering::Relaxed) - ended.iter().sum::<u64>()
+        self.reasons().total() - ended.iter().sum::<u64>()
     }
 }
 

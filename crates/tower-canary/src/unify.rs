@@ -83,9 +83,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let result = ready!(self.project().inner.poll(cx));
-        Poll::Ready(result.map(|response| {
-            response.map(|body| UnifiedBody(body.map_err(Into::into).boxed_unsync()))
-        }))
+        Poll::Ready(result.map(|response| response.map(UnifiedBody::new)))
     }
 }
 
@@ -97,6 +95,15 @@ impl<F> fmt::Debug for UnifyFuture<F> {
 
 /// A response body of any type; see [`UnifyBody`].
 pub struct UnifiedBody<D>(UnsyncBoxBody<D, BoxError>);
+
+impl<D: bytes::Buf> UnifiedBody<D> {
+    pub(crate) fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = D, Error: Into<BoxError>> + Send + 'static,
+    {
+        Self(body.map_err(Into::into).boxed_unsync())
+    }
+}
 
 impl<D: bytes::Buf> Body for UnifiedBody<D> {
     type Data = D;

@@ -67,7 +67,7 @@ async fn a_recorder_installed_first_sees_every_call() {
     for series in [
         r#"canary_requests_total{canary="first",channel="stable",outcome="success"} 3"#,
         r#"canary_requests_total{canary="first",channel="canary",outcome="failure"} 2"#,
-        r#"canary_assigned_total{canary="first",channel="stable"} 3"#,
+        r#"canary_assigned_total{canary="first",channel="stable",reason="random"} 3"#,
         r#"canary_request_duration_seconds_count{canary="first",channel="canary"} 2"#,
         r#"canary_response_head_seconds_count{canary="first",channel="stable"} 3"#,
         r#"canary_requests_in_flight{canary="first",channel="stable"} 0"#,
@@ -137,7 +137,9 @@ async fn two_canaries_of_a_process_are_told_apart() {
     for (name, calls) in [("one", 1), ("two", 2)] {
         assert_series(
             &scrape,
-            &format!(r#"canary_assigned_total{{canary="{name}",channel="stable"}} {calls}"#),
+            &format!(
+                r#"canary_assigned_total{{canary="{name}",channel="stable",reason="random"}} {calls}"#
+            ),
         );
     }
 }
@@ -154,7 +156,7 @@ async fn a_canary_that_takes_over_a_name_counts_on() {
     call(2).await;
     let scrape = scrape(&recorder, &second);
     for series in [
-        r#"canary_assigned_total{canary="reloaded",channel="stable"} 7"#,
+        r#"canary_assigned_total{canary="reloaded",channel="stable",reason="random"} 7"#,
         r#"canary_request_duration_seconds_count{canary="reloaded",channel="stable"} 7"#,
     ] {
         assert_series(&scrape, series);
@@ -168,5 +170,86 @@ fn with_our_buckets_a_sample_is_below_the_edges_it_is_below() {
     let samples = tower_canary::LatencyBucket::all().map(|bucket| bucket.midpoint().as_secs_f64());
     for (edge, sample) in edges.iter().zip(samples) {
         assert!(sample <= *edge);
+    }
+}
+
+#[cfg(feature = "mirror")]
+mod mirror {
+    use http_body_util::{Full, combinators::UnsyncBoxBody};
+    use tower::BoxError;
+    use tower_canary::{
+        Weight,
+        metrics::publish_all,
+        mirror::{AnyBody, BoxFuture, MirrorLayer, MirrorOptions},
+    };
+
+    use super::*;
+
+    type Body = UnsyncBoxBody<bytes::Bytes, BoxError>;
+
+    /// Mirrors so many calls to a canary that answers otherwise.
+    async fn mirrored(name: &'static str, calls: u32) -> MirrorLayer<impl Clone + 'static> {
+        let says = |text: &'static str| {
+            service_fn(move |_: Request<Body>| async move {
+                Ok::<_, Infallible>(Response::new(Body::of(Full::from(text))))
+            })
+        };
+        let spawn = |task: BoxFuture| drop(tokio::spawn(task));
+        let sleep = |_| -> BoxFuture { Box::pin(std::future::pending()) };
+        let options = MirrorOptions::new().share(Weight::FULL);
+        let layer = MirrorLayer::with_runtime(name, says("v2"), options, (spawn, sleep));
+        let service = layer.layer(says("v1"));
+        for _ in 0..calls {
+            let request = Request::new(Body::of(Full::default()));
+            let response = service.clone().oneshot(request).await.unwrap();
+            http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+        }
+        while layer.handle().counts().in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+        layer
+    }
+
+    fn scrape(recorder: &PrometheusRecorder) -> String {
+        metrics::with_local_recorder(recorder, publish_all);
+        let handle = recorder.handle();
+        handle.run_upkeep();
+        handle.render()
+    }
+
+    #[tokio::test]
+    async fn a_mirror_is_published_with_every_series_from_the_start() {
+        let recorder = recorder();
+        let _layer = mirrored("mirrored", 3).await;
+        let scrape = scrape(&recorder);
+        for series in [
+            r#"canary_mirrored_total{canary="mirrored",result="mismatched"} 3"#,
+            r#"canary_mirrored_total{canary="mirrored",result="matched"} 0"#,
+            r#"canary_mirror_dropped_total{canary="mirrored",reason="queue_full"} 0"#,
+            r#"canary_mirror_in_flight{canary="mirrored"} 0"#,
+            r#"canary_mirror_share_ratio{canary="mirrored"} 1"#,
+            r#"canary_mirror_head_seconds_count{canary="mirrored",channel="stable"} 3"#,
+            r#"canary_mirror_head_seconds_count{canary="mirrored",channel="canary"} 3"#,
+        ] {
+            assert_series(&scrape, series);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_counters_of_a_mirror_go_on_in_its_successor() {
+        let recorder = recorder();
+        let first = mirrored("succeeded", 2).await;
+        scrape(&recorder);
+        drop(first);
+        let _second = mirrored("succeeded", 1).await;
+        let scrape = scrape(&recorder);
+        assert_series(
+            &scrape,
+            r#"canary_mirrored_total{canary="succeeded",result="mismatched"} 3"#,
+        );
+        assert_series(
+            &scrape,
+            r#"canary_mirror_head_seconds_count{canary="succeeded",channel="canary"} 3"#,
+        );
     }
 }

@@ -63,7 +63,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Lo
 }
 
 #[tokio::test]
-async fn what_handlers_and_bodies_log_is_told_apart_by_channel_and_release() {
+async fn what_handlers_and_bodies_log_is_told_apart_by_channel_reason_and_release() {
     LazyLock::force(&SUBSCRIBER);
     let respond = service_fn(|_: Request<()>| async {
         tracing::info!("in the handler");
@@ -77,8 +77,8 @@ async fn what_handlers_and_bodies_log_is_told_apart_by_channel_and_release() {
     let layer = CanaryLayer::with_options("logged", respond, options);
     let service = layer.layer(respond);
     for (weight, fields) in [
-        (Weight::ZERO, r#"channel="stable" release="v1""#),
-        (Weight::FULL, r#"channel="canary" release="v2""#),
+        (Weight::ZERO, r#"channel="stable" reason="random" release="v1""#),
+        (Weight::FULL, r#"channel="canary" reason="random" release="v2""#),
     ] {
         layer.handle().set_weight(weight).unwrap();
         let response = service.clone().oneshot(Request::new(())).await.unwrap();

@@ -4,8 +4,9 @@ use std::fmt::Debug;
 
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService,
-    Counts, Drain, Draining, Halted, InvalidName, ParseWeightError, Phase, ReleaseId, ResponseBody,
-    ServerErrors, Snapshot, Tags, UnifyBody, Weight,
+    Counts, Drain, Draining, Halted, InvalidName, ParseWeightError, Phase, Propagate,
+    PropagateLayer, ReleaseId, ResponseBody, ServerErrors, Snapshot, Tags, UnifyBody, Weight,
+    select::{Condition, Forced, Or, Propagated, Rule, Secret, Selection, Sticky, StickyKey},
 };
 
 const fn is_shared<T: Send + Sync + Debug + 'static>() {}
@@ -38,6 +39,30 @@ fn handles_layers_and_values_can_be_shared_and_cloned() {
     is_shared::<Counts>();
     is_shared::<Snapshot>();
     is_shared::<UnifyBody<()>>();
+}
+
+#[test]
+fn policies_and_what_goes_with_them_can_be_shared() {
+    is_shared::<Sticky>();
+    is_shared::<Forced>();
+    is_shared::<Condition>();
+    is_shared::<Rule>();
+    is_shared::<Propagated>();
+    is_shared::<Or<Sticky, Rule>>();
+    is_shared::<Selection>();
+    is_cloned::<Selection>();
+    is_shared::<StickyKey>();
+    is_cloned::<StickyKey>();
+    is_shared::<Secret>();
+    is_cloned::<Secret>();
+    is_shared::<PropagateLayer>();
+    is_cloned::<PropagateLayer>();
+    is_shared::<Propagate<()>>();
+    is_cloned::<Propagate<()>>();
+    #[cfg(feature = "cookie")]
+    is_shared::<tower_canary::select::IssuedCookie>();
+    #[cfg(feature = "tracing-subscriber")]
+    is_shared::<tower_canary::logs::ChannelFilter>();
 }
 
 #[test]

@@ -1,11 +1,4 @@
-use std::{
-    fs::{self, File},
-    io,
-    os::unix::process::CommandExt as _,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use axum::{
     Json, Router,
@@ -17,6 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use canary_tests::{
+    browser::Browser,
     deployment::{release, send_all_to},
     ended::{Ended, all_ended},
     patience::soon,
@@ -38,7 +32,7 @@ async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
         axum::serve(listener, app.into_make_service()).await.unwrap();
     });
     let serving = serving.await;
-    let _browser = match Browser::start(&serving.url("/")) {
+    let _browser = match Browser::start(&serving.url("/"), env!("CARGO_TARGET_TMPDIR")) {
         Ok(browser) => browser,
         Err(reason) => return skip("browser", reason),
     };
@@ -136,61 +130,3 @@ impl Page {
         soon(self.reports.recv()).await.unwrap()
     }
 }
-
-/// A headless browser with a profile of its own; both are gone when it is dropped.
-struct Browser {
-    process: Child,
-    profile: PathBuf,
-}
-
-impl Browser {
-    fn start(url: &str) -> Result<Self, String> {
-        let name = format!("browser-{}", std::process::id());
-        let profile = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&profile).unwrap();
-        for program in PROGRAMS {
-            let log = File::create(profile.join(LOG)).unwrap();
-            let mut command = Command::new(program);
-            command.args(FLAGS).arg(format!("--user-data-dir={}", profile.display())).arg(url);
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).process_group(0);
-            match command.spawn() {
-                Ok(process) => return Ok(Self { process, profile }),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("{program}: {error}")),
-            }
-        }
-        let _ = fs::remove_dir_all(&profile);
-        Err(format!("none of {PROGRAMS:?} is on the PATH"))
-    }
-}
-
-impl Drop for Browser {
-    fn drop(&mut self) {
-        // Its helpers are in its process group.
-        let group = format!("kill -s KILL -- -{}", self.process.id());
-        let _ = Command::new("sh").args(["-c", &group]).status();
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        if std::thread::panicking() {
-            let log = fs::read(self.profile.join(LOG)).unwrap_or_default();
-            eprintln!("the browser's log:\n{}", String::from_utf8_lossy(&log));
-        }
-        let _ = fs::remove_dir_all(&self.profile);
-    }
-}
-
-const PROGRAMS: [&str; 4] =
-    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
-const FLAGS: [&str; 10] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-breakpad",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--no-proxy-server",
-];
-const LOG: &str = "log.txt";

@@ -3,7 +3,7 @@ use std::{
     thread,
 };
 
-use canary_core::{Channel, Counts, EpochCounts};
+use canary_core::{Channel, Counts, EpochCounts, Verdict};
 
 use super::*;
 use crate::{Levels, Monitor, Observation};
@@ -55,6 +55,17 @@ fn a_canary_that_fails_every_call_is_off_within_three() {
     }
 }
 
+/// Three failures in a row happen by chance once in 64 times at a weight of 25 %, and once in 8 at
+/// 50 %: no rule with an `alpha` of 1 % can call that proven.
+#[test]
+fn at_higher_weights_it_takes_as_many_failures_as_chance_allows() {
+    for (percent, most) in [(25, 5), (50, 9)] {
+        let weight = Weight::from_percent(percent);
+        let failures = failures_until_degraded(std::iter::repeat_n(weight, 20));
+        assert_eq!(failures, most, "{weight}");
+    }
+}
+
 #[test]
 fn an_outage_of_both_channels_does_not_trip() {
     let weight = Weight::from_percent(10);
@@ -100,6 +111,90 @@ fn a_guard_made_later_knows_what_the_judge_has_observed() {
     let guard = judge.guard(now, move || source.read()).unwrap();
     live.count(Channel::Canary, 0, 1);
     assert_eq!(guard.canary_failed(weight).unwrap().evidence.adverse().canary, 3);
+}
+
+/// Failures on top of which the judge calls the canary degraded, at weights that may change.
+fn failures_until_degraded(weights: impl IntoIterator<Item = Weight>) -> usize {
+    let mut judge = judge();
+    let degraded = weights.into_iter().position(|weight| {
+        let live = Live::at(weight);
+        live.count(Channel::Canary, 0, 1);
+        judge.observe(&Observation::of(live.read()));
+        judge.verdict() == Verdict::Degraded
+    });
+    degraded.unwrap() + 1
+}
+
+#[test]
+fn failures_it_has_read_before_the_judge_did_are_not_forgotten() {
+    let weight = Weight::from_percent(25);
+    let failures = failures_until_degraded(std::iter::repeat_n(weight, 20));
+    assert!(failures > 4, "{failures} are too few to tell");
+    let live = Live::at(weight);
+    let judge = judge();
+    let guard = live.guard(&judge);
+    for _ in 1..failures {
+        live.count(Channel::Canary, 0, 1);
+        assert!(guard.canary_failed(weight).is_none());
+    }
+    // More of them than there were make it look.
+    while guard.pending.load().calls > 0 {
+        assert!(guard.canary_failed(weight).is_none());
+    }
+
+    guard.follow(&judge, Snapshot::default());
+    live.count(Channel::Canary, 0, 1);
+    assert!(guard.canary_failed(weight).is_some());
+}
+
+#[test]
+fn failures_at_several_weights_trip_it_when_they_suffice() {
+    let [one, half] = [1, 50].map(Weight::from_percent);
+    let weights = || [one].into_iter().chain(std::iter::repeat_n(half, 20));
+    let failures = failures_until_degraded(weights());
+    let shared = Live::at(one);
+    shared.0.lock().unwrap().epochs.push(EpochCounts::new(2, half, Counts::default()));
+    let guard = shared.guard(&judge());
+    let tripped = weights().position(|weight| {
+        let epoch = usize::from(weight == half);
+        {
+            let mut now = shared.0.lock().unwrap();
+            let counts = &mut now.epochs[epoch].counts.evidence.canary;
+            (counts.picked, counts.failure) = (counts.picked + 1, counts.failure + 1);
+        }
+        guard.canary_failed(weight).is_some()
+    });
+    assert_eq!(tripped.unwrap() + 1, failures);
+}
+
+#[test]
+fn what_it_adds_to_weighed_evidence_is_what_the_evidence_would_be() {
+    let mut judge = judge().with_fresh_starts();
+    for ppm in 1..=1_000 {
+        if ppm % 300 == 0 {
+            judge.begin_step();
+        }
+        let live = Live::at(Weight::from_ppm(ppm * 900));
+        live.count(Channel::Stable, 100, 2);
+        live.count(Channel::Canary, 20, 1);
+        judge.observe(&Observation::of(live.read()));
+    }
+    let comparison = judge.comparison("failures").unwrap();
+    let weight = Weight::from_percent(3);
+    let expected = {
+        let live = Live::at(weight);
+        live.count(Channel::Canary, 0, 7);
+        judge.clone().with_observation(&live).comparison("failures").unwrap().log_e_worse()
+    };
+    let after = comparison.logs().log_e_worse_after(Coin::of(weight), 7);
+    assert!((after - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{after} {expected}");
+}
+
+impl Judge {
+    fn with_observation(mut self, live: &Live) -> Self {
+        self.observe(&Observation::of(live.read()));
+        self
+    }
 }
 
 #[test]

@@ -63,6 +63,10 @@ impl Second {
         counts.failure += failures;
     }
 
+    pub(super) fn hang(&mut self, channel: Channel, calls: u64) {
+        self.counts.counts.evidence[channel].picked += calls;
+    }
+
     pub(super) fn take_keys(&mut self, failed: &mut KeyLedger, seen: &mut KeyLedger) {
         self.failed_keys = failed.take();
         self.seen_keys = seen.take();

@@ -112,6 +112,8 @@ pub struct Median {
     /// Its Monte-Carlo error: half of the distance between the values that are one standard
     /// deviation of the rank below and above it.
     pub error: f64,
+    /// The largest of the values.
+    pub largest: f64,
 }
 
 impl Median {
@@ -122,6 +124,7 @@ impl Median {
         let spread = sorted.len().isqrt() / 2;
         let middle = sorted.len() / 2;
         let (low, high) = (middle.saturating_sub(spread), (middle + spread).min(last));
-        Some(Self { median: sorted[middle], error: (sorted[high] - sorted[low]) / 2.0 })
+        let error = (sorted[high] - sorted[low]) / 2.0;
+        Some(Self { median: sorted[middle], error, largest: sorted[last] })
     }
 }

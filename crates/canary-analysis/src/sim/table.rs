@@ -189,6 +189,6 @@ fn percent(summary: &Summary, rate: f64) -> String {
 fn median(median: Option<Median>) -> String {
     median.map_or_else(
         || "never".to_owned(),
-        |Median { median, error }| format!("{median:.0} +- {error:.0}"),
+        |Median { median, error, .. }| format!("{median:.0} +- {error:.0}"),
     )
 }

@@ -19,6 +19,7 @@ pub struct Traffic {
     users: Option<Users>,
     replicas: u32,
     fault_at: u32,
+    canary_hangs: f64,
 }
 
 /// Times whose logarithm is normal, as response times roughly are.
@@ -68,6 +69,7 @@ impl Traffic {
             users: None,
             replicas: 1,
             fault_at: 0,
+            canary_hangs: 0.0,
         }
     }
 
@@ -75,6 +77,13 @@ impl Traffic {
     #[must_use]
     pub const fn with_canary_failures(mut self, failures: f64) -> Self {
         self.failures.canary = failures;
+        self
+    }
+
+    /// Lets this part of the canary's calls never end. (Calls of users do.)
+    #[must_use]
+    pub const fn with_canary_hangs(mut self, part: f64) -> Self {
+        self.canary_hangs = part;
         self
     }
 
@@ -174,7 +183,12 @@ impl Source {
                 continue;
             }
             let canary = self.draws.of(calls, weight.ratio());
-            let of = PerChannel { stable: calls - canary, canary };
+            let mut of = PerChannel { stable: calls - canary, canary };
+            if self.traffic.canary_hangs > 0.0 {
+                let hanging = self.draws.of(canary, self.traffic.canary_hangs);
+                second.hang(Channel::Canary, hanging);
+                of.canary -= hanging;
+            }
             for channel in Channel::ALL {
                 second.add(channel, of[channel], self.draws.of(of[channel], rates[channel]));
             }

@@ -3,7 +3,7 @@ use canary_core::PerChannel;
 use crate::{
     coin::Coin,
     evidence::{Evidence, Tally},
-    margins::Margins,
+    monitor::{Monitor, Unit},
     odds::OddsBet,
     share::ShareEvidence,
 };
@@ -48,17 +48,34 @@ impl EvidenceState {
     }
 
     /// None if the counts contradict each other.
-    pub(super) fn restore(&self, margins: Margins) -> Option<Evidence> {
+    pub(super) fn restore(&self, monitor: &Monitor) -> Option<Evidence> {
         let [trials, adverse_trials] = self.trials;
         let (calls, adverse) = (channels(self.calls), channels(self.adverse));
         let tally = Tally { calls, adverse, trials, adverse_trials };
-        Some(Evidence::restored(margins, &self.odds()?, tally))
+        let odds = self.odds()?;
+        // A key counts once as seen and as hit, but is tossed at several weights, and may be hit
+        // before it is seen.
+        if monitor.unit() == Unit::Calls {
+            let tossed = odds.total();
+            let is_part = |part: PerChannel<u64>, whole: PerChannel<u64>| {
+                part.stable <= whole.stable && part.canary <= whole.canary
+            };
+            if !is_part(tossed, adverse) || !is_part(adverse, calls) || adverse_trials > trials {
+                return None;
+            }
+        }
+        Some(Evidence::restored((monitor.margins(), monitor.unit()), &odds, tally))
     }
 
     /// None if the counts contradict each other.
     pub(super) fn restore_share(&self) -> Option<ShareEvidence> {
+        let odds = self.odds()?;
+        let (tossed, picks) = (odds.total(), self.calls);
+        if tossed.stable > picks[0] || tossed.canary > picks[1] {
+            return None;
+        }
         let mut share = ShareEvidence::new();
-        share.odds.merge(&self.odds()?);
+        share.odds.merge(&odds);
         share.picks = channels(self.calls);
         Some(share)
     }
@@ -73,6 +90,6 @@ impl EvidenceState {
     }
 }
 
-const fn channels([stable, canary]: [u64; 2]) -> PerChannel<u64> {
+pub(super) const fn channels([stable, canary]: [u64; 2]) -> PerChannel<u64> {
     PerChannel { stable, canary }
 }

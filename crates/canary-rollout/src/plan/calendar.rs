@@ -1,6 +1,6 @@
 use jiff::{
     civil::{Date, Time, Weekday},
-    tz::TimeZone,
+    tz::{AmbiguousOffset, TimeZone},
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +42,10 @@ pub struct Calendar {
     closed: Vec<Date>,
 }
 
-/// A [`Calendar`] as a plan writes it.
+/// When the plan may raise the weight. Lowering and rolling back are always allowed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Calendar"))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WrittenCalendar {
     /// A name of the IANA time zone database: "Europe/Berlin"; UTC unless told otherwise.
@@ -87,14 +88,7 @@ impl Calendar {
             })?;
             closed.push(date);
         }
-        let calendar = Self { written, zone, days, hours, closed };
-        let monday = Date::constant(2024, 1, 1);
-        let ever = (0..7).any(|day| {
-            let date = monday.saturating_add(jiff::Span::new().days(day));
-            calendar.days_admit(date)
-        });
-        debug_assert!(ever, "a list of days is empty, which admits all, or names one");
-        Ok(calendar)
+        Ok(Self { written, zone, days, hours, closed })
     }
 
     /// Whether the plan may raise the weight at this moment.
@@ -130,18 +124,20 @@ impl Calendar {
         let begins: Vec<Time> =
             if self.hours.is_empty() { midnight.to_vec() } else { begins.collect() };
         begins.into_iter().filter_map(move |begin| {
-            // A time that the clocks skip in spring begins when they have been put forward.
-            let at = self.zone.to_ambiguous_timestamp(date.to_datetime(begin)).compatible().ok()?;
-            Some(Timestamp::from_jiff(at))
+            let ambiguous = self.zone.to_ambiguous_timestamp(date.to_datetime(begin));
+            if let AmbiguousOffset::Gap { .. } = ambiguous.offset() {
+                // A time that the clocks leave out in spring begins when they are put forward.
+                let before = ambiguous.earlier().ok()?;
+                let change = self.zone.following(before).next()?;
+                return Some(Timestamp::from_jiff(change.timestamp()));
+            }
+            Some(Timestamp::from_jiff(ambiguous.compatible().ok()?))
         })
     }
 
     fn admits(&self, date: Date) -> bool {
-        self.days_admit(date) && !self.closed.contains(&date)
-    }
-
-    fn days_admit(&self, date: Date) -> bool {
-        self.days.is_empty() || self.days.contains(&date.weekday())
+        let is_day = self.days.is_empty() || self.days.contains(&date.weekday());
+        is_day && !self.closed.contains(&date)
     }
 
     fn is_open_at(&self, time: Time) -> bool {

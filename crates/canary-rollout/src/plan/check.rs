@@ -160,6 +160,10 @@ impl Check {
         }
         if let Some(bake) = &plan.bake {
             self.above_zero("bake.time", bake.time);
+            if bake.deadline <= bake.time {
+                let (deadline, time) = (Span(bake.deadline), Span(bake.time));
+                self.fault("bake.deadline", format!("{deadline} is not above `time`, {time}"));
+            }
         }
         if let OnDegraded::RampDown(RampDown { over }) = plan.on_degraded {
             self.above_zero("on_degraded.ramp_down.over", over);
@@ -368,8 +372,9 @@ impl Check {
 }
 
 impl Bake {
-    const fn of(time: Duration) -> Self {
-        Self { time, holdback: Weight::from_percent(1), probes: Vec::new() }
+    fn of(time: Duration) -> Self {
+        let holdback = Weight::from_percent(1);
+        Self { time, holdback, deadline: DEFAULT_DEADLINE, probes: Vec::new() }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::serialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(title = "Plan of a canary rollout", rename = "Plan"))]
+#[cfg_attr(test, schemars(extend("oneOf" = crate::schema::shapes())))]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Draft {
     /// Where this schema is, for editors. It means nothing else.
@@ -48,7 +49,7 @@ pub(crate) struct Draft {
     pub(crate) bake: Option<Bake>,
     /// No weight above this is ever asked for, neither by the plan nor by hand. If it is below 100%,
     /// only a person can promote.
-    #[serde(with = "maybe_weight")]
+    #[serde(deserialize_with = "maybe_weight::deserialize")]
     #[cfg_attr(test, schemars(with = "Option<crate::schema::Percent>"))]
     pub(crate) maximum_weight: Option<Weight>,
     /// The deadline of the whole rollout, pauses included.

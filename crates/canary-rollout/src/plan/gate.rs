@@ -88,7 +88,7 @@ pub struct Notice {
     /// How the body looks.
     #[serde(default)]
     pub format: Format,
-    /// Which events are told, by the names of [`What`](crate::What): all of them, if empty.
+    /// Which events are told, by name, such as "rolled_back": all of them, if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
 }

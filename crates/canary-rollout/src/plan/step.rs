@@ -80,6 +80,11 @@ pub struct Bake {
     #[serde(with = "serialize::weight", default = "default_holdback")]
     #[cfg_attr(test, schemars(with = "crate::schema::Percent"))]
     pub holdback: Weight,
+    /// How long the bake may wait for the time, and for the proof at its end: a day unless told
+    /// otherwise.
+    #[serde(with = "serialize::span", default = "default_deadline")]
+    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    pub deadline: Duration,
     /// The probes that run meanwhile, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<String>,
@@ -87,4 +92,8 @@ pub struct Bake {
 
 const fn default_holdback() -> Weight {
     Weight::from_percent(1)
+}
+
+const fn default_deadline() -> Duration {
+    Duration::from_secs(86_400)
 }

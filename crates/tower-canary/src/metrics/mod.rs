@@ -6,7 +6,7 @@
 //!
 //! - before a scrape is answered: [`CanaryHandle::publish_metrics`](crate::CanaryHandle::publish_metrics)
 //!   in the handler of `/metrics`, before the recorder renders, or [`publish_all`] if there are
-//!   several canaries;
+//!   several canaries or a mirror;
 //! - from time to time, for recorders that push or have a listener of their own: [`Publisher`].
 //!
 //! Each change of the weight or phase publishes too, all but the latencies.
@@ -50,6 +50,8 @@
 //! reload), counters go on from where they were. While two of the same name are alive, only the older is
 //! published.
 
+#[cfg(feature = "mirror")]
+pub(crate) mod mirror;
 mod publish;
 mod publisher;
 mod table;

@@ -5,13 +5,13 @@ use std::{
 };
 
 use canary_core::{
-    CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Snapshot,
+    CanaryName, Channel, Counts, Latencies, LatencyBucket, Outcome, PerChannel, Reason, Snapshot,
 };
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
 use super::table::{
-    ASSIGNED, DURATION, HEAD, IN_FLIGHT, Kind, Metric, PANICS, PHASE, RELEASE, REQUESTS, SHARE,
-    SPILLED, TABLE, WEIGHT,
+    ASSIGNED, DURATION, FELL_BACK, HEAD, IN_FLIGHT, KEYS_ON_BOTH, Kind, Metric, PANICS, PHASE,
+    RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
 };
 use crate::{Phase, config::Config, switch::Switch};
 
@@ -21,6 +21,8 @@ pub fn publish_all() {
     for switch in owners {
         publish(&switch, Extent::All);
     }
+    #[cfg(feature = "mirror")]
+    super::mirror::publish_all();
 }
 
 /// How much is published.
@@ -47,9 +49,10 @@ pub(crate) fn publish(switch: &Arc<Switch>, extent: Extent) {
     sum.merge(&series.counted);
     let phase = switch.with(|history, _| history.phase.clone());
     metrics::with_recorder(|recorder| {
-        let writer = Writer { recorder, config: switch.config() };
+        let writer = Writer { recorder, name: switch.config().name.as_str() };
         let published = published_to(&mut series.recorders, recorder, || writer.describe());
         writer.write_state(&snapshot, &phase);
+        writer.write_releases(switch.config());
         writer.write_counts(&sum);
         writer.write_in_flight(&series.counted);
         if extent == Extent::All {
@@ -99,11 +102,11 @@ impl Series {
 ///
 /// Counters are set to a total, so that it does not matter what a recorder knows of them. Histograms can
 /// only be added to, and a recorder that comes late must get the samples from the start.
-fn published_to<'a>(
-    recorders: &'a mut Vec<(usize, PerChannel<Samples>)>,
+pub(super) fn published_to<'a, T: Default>(
+    recorders: &'a mut Vec<(usize, T)>,
     recorder: &dyn Recorder,
     new: impl FnOnce(),
-) -> &'a mut PerChannel<Samples> {
+) -> &'a mut T {
     let address = ptr::from_ref(recorder).addr();
     let known = recorders.iter().position(|(known, _)| *known == address);
     let index = known.unwrap_or_else(|| {
@@ -111,19 +114,20 @@ fn published_to<'a>(
         if recorders.len() == MAX_RECORDERS {
             recorders.remove(0);
         }
-        recorders.push((address, PerChannel::default()));
+        recorders.push((address, T::default()));
         recorders.len() - 1
     });
     &mut recorders[index].1
 }
 
-struct Writer<'a> {
-    recorder: &'a dyn Recorder,
-    config: &'a Config,
+pub(super) struct Writer<'a> {
+    pub(super) recorder: &'a dyn Recorder,
+    /// The name of the canary or the mirror.
+    pub(super) name: &'a str,
 }
 
 impl Writer<'_> {
-    fn describe(&self) {
+    pub(super) fn describe(&self) {
         for Metric { name, kind, unit, labels: _, help } in TABLE {
             let unit = match *unit {
                 "seconds" => Some(Unit::Seconds),
@@ -151,8 +155,11 @@ impl Writer<'_> {
         ] {
             self.set(&PHASE, &[name], f64::from(u8::from(is_current)));
         }
+    }
+
+    fn write_releases(&self, config: &Config) {
         for channel in Channel::ALL {
-            if let Some(release) = &self.config.releases[channel] {
+            if let Some(release) = &config.releases[channel] {
                 self.set(&RELEASE, &[channel.as_str(), release.as_str()], 1.0);
             }
         }
@@ -161,15 +168,22 @@ impl Writer<'_> {
     /// Writes every series, those at zero among them: Prometheus takes no notice of the first increment
     /// of a series that it did not know.
     fn write_counts(&self, counts: &Counts) {
-        self.count(&SPILLED, &[], counts.total(Channel::Canary).spilled);
+        let canary = counts.total(Channel::Canary);
+        self.count(&SPILLED, &[], canary.spilled);
+        self.count(&SHED, &[], canary.shed);
+        self.count(&FELL_BACK, &[], canary.fell_back);
+        self.count(&KEYS_ON_BOTH, &[], counts.keys.on_both);
         for channel in Channel::ALL {
             let total = counts.total(channel);
             let label = channel.as_str();
             for outcome in Outcome::ALL {
                 self.count(&REQUESTS, &[label, outcome.as_str()], total.outcome(outcome));
             }
-            self.count(&ASSIGNED, &[label], counts.evidence[channel].picked);
+            for reason in Reason::ALL {
+                self.count(&ASSIGNED, &[label, reason.as_str()], total.reasons[reason]);
+            }
             self.count(&PANICS, &[label], total.panicked);
+            self.count(&TIMED_OUT, &[label], total.timed_out);
         }
     }
 
@@ -190,16 +204,22 @@ impl Writer<'_> {
         }
     }
 
-    fn count(&self, metric: &Metric, labels: &[&str], total: u64) {
+    pub(super) fn count(&self, metric: &Metric, labels: &[&str], total: u64) {
         self.recorder.register_counter(&self.key(metric, labels), &METADATA).absolute(total);
     }
 
-    fn set(&self, metric: &Metric, labels: &[&str], value: f64) {
+    pub(super) fn set(&self, metric: &Metric, labels: &[&str], value: f64) {
         self.recorder.register_gauge(&self.key(metric, labels), &METADATA).set(value);
     }
 
     /// Adds the samples that the recorder has not got, or a good part of them.
-    fn sample(&self, metric: &Metric, labels: &[&str], now: &Latencies, sent: &mut Latencies) {
+    pub(super) fn sample(
+        &self,
+        metric: &Metric,
+        labels: &[&str],
+        now: &Latencies,
+        sent: &mut Latencies,
+    ) {
         let histogram = self.recorder.register_histogram(&self.key(metric, labels), &METADATA);
         for bucket in LatencyBucket::all() {
             let new = now.calls(bucket).saturating_sub(sent.calls(bucket)).min(MAX_SAMPLES);
@@ -210,10 +230,9 @@ impl Writer<'_> {
         }
     }
 
-    /// The key of a series: the canary's name, and a value for each of the metric's other labels.
+    /// The key of a series: the name, and a value for each of the metric's other labels.
     fn key(&self, metric: &Metric, values: &[&str]) -> Key {
-        let name = self.config.name.as_str();
-        let values = std::iter::once(name).chain(values.iter().copied());
+        let values = std::iter::once(self.name).chain(values.iter().copied());
         let labels = metric.labels.iter().zip(values);
         let labels: Vec<_> =
             labels.map(|(label, value)| Label::new(*label, value.to_owned())).collect();

@@ -26,9 +26,28 @@ pub enum Kind {
     Histogram,
 }
 
-/// All metrics that a canary publishes.
+/// All metrics that a canary publishes, and those that a mirror does.
 pub const TABLE: &[Metric] = &[
-    REQUESTS, ASSIGNED, SPILLED, PANICS, IN_FLIGHT, DURATION, HEAD, WEIGHT, SHARE, PHASE, RELEASE,
+    REQUESTS,
+    ASSIGNED,
+    SPILLED,
+    SHED,
+    FELL_BACK,
+    PANICS,
+    TIMED_OUT,
+    KEYS_ON_BOTH,
+    IN_FLIGHT,
+    DURATION,
+    HEAD,
+    WEIGHT,
+    SHARE,
+    PHASE,
+    RELEASE,
+    MIRRORED,
+    MIRROR_DROPPED,
+    MIRROR_IN_FLIGHT,
+    MIRROR_SHARE,
+    MIRROR_HEAD,
 ];
 
 pub(super) const REQUESTS: Metric = Metric {
@@ -42,8 +61,8 @@ pub(super) const ASSIGNED: Metric = Metric {
     name: "canary_assigned_total",
     kind: Kind::Counter,
     unit: "calls",
-    labels: &["canary", "channel"],
-    help: "Calls that the weight assigned to a channel",
+    labels: &["canary", "channel", "reason"],
+    help: "Calls given to a channel, by why: random, sticky, rule, forced, propagated, spilled or fell_back",
 };
 pub(super) const SPILLED: Metric = Metric {
     name: "canary_spilled_total",
@@ -51,6 +70,34 @@ pub(super) const SPILLED: Metric = Metric {
     unit: "calls",
     labels: &["canary"],
     help: "Calls assigned to the canary that stable served, because the canary was not ready",
+};
+pub(super) const SHED: Metric = Metric {
+    name: "canary_shed_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary"],
+    help: "Spilled calls for which the canary was not asked, because it was busy up to its limit",
+};
+pub(super) const FELL_BACK: Metric = Metric {
+    name: "canary_fallbacks_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary"],
+    help: "Calls that the canary failed and stable repeated; they are among the failures",
+};
+pub(super) const TIMED_OUT: Metric = Metric {
+    name: "canary_timeouts_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel"],
+    help: "Calls not answered within the layer's time limit; they are among the failures",
+};
+pub(super) const KEYS_ON_BOTH: Metric = Metric {
+    name: "canary_keys_on_both_channels_total",
+    kind: Kind::Counter,
+    unit: "keys",
+    labels: &["canary"],
+    help: "Keys of sticky calls that both channels served at one weight, estimated",
 };
 pub(super) const PANICS: Metric = Metric {
     name: "canary_panics_total",
@@ -107,4 +154,39 @@ pub(super) const RELEASE: Metric = Metric {
     unit: "state",
     labels: &["canary", "channel", "release"],
     help: "1 for the release that a channel runs",
+};
+pub(super) const MIRRORED: Metric = Metric {
+    name: "canary_mirrored_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "result"],
+    help: "Calls of stable that were copied to the canary, by what came of the copy",
+};
+pub(super) const MIRROR_DROPPED: Metric = Metric {
+    name: "canary_mirror_dropped_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "reason"],
+    help: "Copies that came to nothing, by the reason",
+};
+pub(super) const MIRROR_IN_FLIGHT: Metric = Metric {
+    name: "canary_mirror_in_flight",
+    kind: Kind::Gauge,
+    unit: "calls",
+    labels: &["canary"],
+    help: "Copies that are being made, wait, or are at the canary",
+};
+pub(super) const MIRROR_SHARE: Metric = Metric {
+    name: "canary_mirror_share_ratio",
+    kind: Kind::Gauge,
+    unit: "ratio",
+    labels: &["canary"],
+    help: "Share of calls that is to be copied, of those that may be",
+};
+pub(super) const MIRROR_HEAD: Metric = Metric {
+    name: "canary_mirror_head_seconds",
+    kind: Kind::Histogram,
+    unit: "seconds",
+    labels: &["canary", "channel"],
+    help: "Time to the head of the answer, of copied calls that both channels answered",
 };

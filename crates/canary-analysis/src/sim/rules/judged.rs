@@ -52,9 +52,11 @@ impl Rule for Judged {
         if self.step.replace(second.counts.epoch) != Some(second.counts.epoch) {
             self.judge.begin_step();
         }
-        let mut observation = Observation::of(second.snapshot()).with_seen_keys(&second.seen_keys);
+        let mut observation = Observation::of(second.snapshot());
         for monitor in &self.per_key {
-            observation = observation.with_keys(monitor, &second.failed_keys);
+            observation = observation
+                .with_keys(monitor, &second.failed_keys)
+                .with_seen_keys(monitor, &second.seen_keys);
         }
         self.judge.observe(&observation);
         self.judge.verdict()

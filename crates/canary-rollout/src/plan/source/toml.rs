@@ -23,7 +23,7 @@ struct Lines<'a>(&'a str);
 
 impl Lines<'_> {
     fn place(&self, offset: usize) -> Place {
-        let before = &self.0[..self.0.floor_char_boundary(offset)];
+        let before = self.0.get(..offset).unwrap_or(self.0);
         let line = before.matches('\n').count() + 1;
         let last = before.rsplit('\n').next().unwrap_or_default();
         Place { line, column: last.chars().count() + 1 }

@@ -1,0 +1,59 @@
+use std::fmt;
+
+use crate::explain::{count, of_calls, percent};
+
+/// Why a monitor does not call the canary healthy, whatever the evidence for it: something is
+/// missing that could speak against it.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Doubt {
+    /// So many calls of the canary have no answer, among all that it was given. Had they gone
+    /// badly, it would not be proven good enough.
+    Unanswered {
+        /// Calls in flight, given up or lost.
+        calls: u64,
+        /// All calls of the canary.
+        given: u64,
+    },
+    /// Only this part could be judged of the canary's calls, feedback or keys that are to be
+    /// expected beside stable's.
+    TooFew(f64),
+    /// How many calls the canary was given is not observed, so that calls that hang would not show:
+    /// a monitor that counts per key was told of no calls, or counts lack those that were picked.
+    NoCalls,
+    /// So many adverse events could not be counted, because the ledger of keys is full.
+    Refused(u64),
+    /// So many calls or keys were on a channel that their weight excludes.
+    Impossible(u64),
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered { calls, given } => {
+                let calls = of_calls(*calls, *given);
+                write!(f, "{calls} of the canary have no answer, and could all have gone badly")
+            }
+            Self::TooFew(part) => {
+                let part = percent(*part);
+                write!(f, "the canary has only {part} of what the weight leads one to expect")
+            }
+            Self::NoCalls => {
+                f.write_str(
+                "how many calls the canary was given is not observed, and those that hang are unseen",
+            )
+            }
+            Self::Refused(events) => {
+                let events = if *events == 1 {
+                    "1 event was".to_owned()
+                } else {
+                    format!("{} events were", count(*events))
+                };
+                write!(f, "the ledger of keys is full, {events} not counted")
+            }
+            Self::Impossible(picks) => {
+                write!(f, "{} on a channel that the weight excludes", count(*picks))
+            }
+        }
+    }
+}

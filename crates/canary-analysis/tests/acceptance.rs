@@ -1,0 +1,155 @@
+//! What the judge promises, measured: false rollbacks, false proofs, and how late harm is found.
+//!
+//! `cargo test --release -p canary-analysis --features sim --test acceptance -- --nocapture` runs ten
+//! times as many rollouts as a debug build does, and prints the figures.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use canary_analysis::{
+    Levels, Monitor,
+    sim::{Outages, Rule, Schedule, Study, Summary, Traffic, Users, rules},
+};
+
+const RUNS: u32 = if cfg!(debug_assertions) { 100 } else { 1_000 };
+
+fn study(traffic: Traffic, seed: u64) -> Study {
+    Study::new(traffic, Schedule::hour(), RUNS).with_seed(seed)
+}
+
+fn per_key() -> rules::Judged {
+    rules::Judged::try_new(Levels::default(), [Monitor::failures().per_key()]).unwrap()
+}
+
+/// Whether a part of the rollouts is at most `promised`, within three standard deviations.
+fn assert_at_most(what: &str, number: u32, promised: f64) {
+    let runs = f64::from(RUNS);
+    let most = runs * promised + 3.0 * (runs * promised * (1.0 - promised)).sqrt();
+    println!("{what}: {number} of {RUNS}, at most {most:.1}");
+    assert!(f64::from(number) <= most, "{what}: {number} of {RUNS}, expected {most:.1} at most");
+}
+
+fn assert_rarely_rolled_back<R: Rule>(
+    what: &str,
+    traffic: Traffic,
+    seed: u64,
+    rule: impl Fn() -> R + Sync,
+) {
+    let Summary { rolled_back, .. } = study(traffic, seed).run(rule);
+    assert_at_most(what, rolled_back, Levels::default().alpha());
+}
+
+/// Guarantee G1.
+#[test]
+fn good_canaries_are_rarely_rolled_back() {
+    let mut seed = 500;
+    for failures in [0.0005, 0.005, 0.01, 0.05] {
+        for calls in [1.0, 50.0, 5000.0] {
+            seed += 1;
+            let what = format!("A/A, {} % errors, {calls} calls/s", 100.0 * failures);
+            assert_rarely_rolled_back(&what, Traffic::new(calls, failures), seed, rules::judge);
+        }
+    }
+    let traffic = Traffic::new(50.0, 0.01);
+    let rule = rules::judge_with_fresh_starts;
+    assert_rarely_rolled_back("A/A, 1 % errors, fresh starts", traffic, 520, rule);
+}
+
+/// Guarantee G2.
+#[test]
+fn outages_of_both_channels_are_not_the_canarys_fault() {
+    for (seed, outages) in [
+        (530, Outages { every: 600.0, lasts: 30.0, failures: 0.5 }),
+        (531, Outages { every: 1200.0, lasts: 60.0, failures: 0.3 }),
+        (532, Outages { every: 300.0, lasts: 120.0, failures: 1.0 }),
+    ] {
+        let traffic = Traffic::new(50.0, 0.005).with_outages(outages).with_drift(0.8);
+        let what = format!("A/A, {outages:?}");
+        assert_rarely_rolled_back(&what, traffic, seed, rules::judge);
+        let what = format!("{what}, 4 replicas");
+        assert_rarely_rolled_back(&what, traffic.with_replicas(4), seed + 5, rules::judge);
+    }
+}
+
+#[test]
+fn clustered_sticky_users_are_judged_per_key() {
+    for (seed, calls, users) in [
+        (540, 20.0, Users { count: 20_000, prone: 40, retries: 5 }),
+        (541, 20.0, Users { count: 5_000, prone: 500, retries: 20 }),
+    ] {
+        let traffic = Traffic::new(calls, 0.0005).with_users(users);
+        assert_rarely_rolled_back(&format!("A/A, {users:?}"), traffic, seed, per_key);
+    }
+    let users = Users { count: 20_000, prone: 40, retries: 5 };
+    let traffic = Traffic::new(20.0, 0.0005).with_users(users);
+    let Summary { rolled_back, .. } = study(traffic, 540).run(rules::judge);
+    println!("the same per call, which is wrong: {rolled_back} of {RUNS}");
+    assert!(rolled_back > RUNS / 20, "the counterexample does not show");
+}
+
+/// Guarantee G3.
+#[test]
+fn canaries_beyond_the_margin_are_rarely_called_healthy() {
+    let beta = Levels::default().beta();
+    for (seed, what, traffic) in [
+        (550, "0.5 % -> 1 %", Traffic::new(50.0, 0.005).with_canary_failures(0.01)),
+        (551, "1 % -> 2 %", Traffic::new(50.0, 0.01).with_canary_failures(0.02)),
+        (552, "0.5 %, hangs in 1 %", Traffic::new(50.0, 0.005).with_canary_hangs(0.01)),
+        (553, "0 %, hangs in 0.5 %", Traffic::new(50.0, 0.0).with_canary_hangs(0.005)),
+        (554, "1 %, hangs in 10 %", Traffic::new(50.0, 0.01).with_canary_hangs(0.1)),
+        (555, "1 %, hangs in 99.9 %", Traffic::new(50.0, 0.01).with_canary_hangs(0.999)),
+    ] {
+        let Summary { proven, .. } = study(traffic, seed).run(rules::judge);
+        assert_at_most(&format!("called healthy, {what}"), proven, beta);
+    }
+}
+
+#[test]
+fn good_canaries_are_proven_so() {
+    for (seed, failures, most) in [(560, 0.01, 1_240.0), (561, 0.0, 837.0)] {
+        let summary = study(Traffic::new(50.0, failures), seed).run(rules::judge);
+        let median = summary.calls_until_proof().unwrap();
+        println!("A/A, {failures}: {} proven, after {median:?} calls", summary.proven);
+        // A rollout that ends in a false rollback may end before the proof.
+        assert!(summary.proven + summary.rolled_back >= RUNS);
+        assert_at_most("rolled back", summary.rolled_back, Levels::default().alpha());
+        // Calls come some at a time: a second of the second step brings 2.5 of the canary's.
+        let error = median.error.max(2.5);
+        assert!(median.median <= most + 3.0 * of_both(error), "{failures}: {median:?}");
+    }
+}
+
+/// The error of our median and of the one we compare it with, which is of 300 rollouts.
+fn of_both(error: f64) -> f64 {
+    error * (1.0 + f64::from(RUNS) / 300.0).sqrt()
+}
+
+/// The figures of the reference implementation: canary calls until the rollback, medians.
+#[test]
+fn harm_is_found_as_early_as_by_the_reference() {
+    for (seed, stable, canary, reference) in [
+        (570, 0.001, 1.0, 2.0),
+        (571, 0.01, 0.05, 138.0),
+        (572, 0.001, 0.01, 451.0),
+        (573, 0.01, 0.02, 1_450.0),
+    ] {
+        let traffic = Traffic::new(50.0, stable).with_canary_failures(canary);
+        let summary = study(traffic, seed).run(rules::judge);
+        let median = summary.calls_until_rollback().unwrap();
+        println!("{stable} -> {canary}: {} of {RUNS}, {median:?}", summary.rolled_back);
+        assert_eq!(summary.rolled_back, RUNS, "{stable} -> {canary}");
+        let most = reference + 3.0 * of_both(median.error);
+        assert!(median.median <= most, "{stable} -> {canary}: {median:?}, expected {most} at most");
+    }
+}
+
+/// Guarantee G4, as a maximum over all rollouts. More than one canary call in a second, before the
+/// judge looks, comes once in 20,000 seconds here; between the looks there is the guard, see its tests.
+#[test]
+fn a_canary_that_fails_every_call_is_caught_within_three() {
+    let traffic = Traffic::new(1.0, 0.0).with_canary_failures(1.0);
+    let summary = study(traffic, 580).run(rules::judge);
+    let calls = summary.calls_until_rollback().unwrap();
+    println!("0 -> 1: {} of {RUNS}, {calls:?} canary calls", summary.rolled_back);
+    assert_eq!(summary.rolled_back, RUNS);
+    assert!(calls.largest <= 3.0, "{calls:?}");
+}

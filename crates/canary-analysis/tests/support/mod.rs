@@ -1,0 +1,48 @@
+//! What tests of the judge are written with.
+
+#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(unreachable_pub, reason = "it is a module of tests")]
+
+use std::time::Duration;
+
+use canary_analysis::{Judge, Judgment, Levels, Monitor, Observation, Tick};
+use canary_core::{
+    ChannelCounts, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Weight,
+};
+
+pub const TEN: Weight = Weight::from_percent(10);
+
+pub fn judge(monitors: impl IntoIterator<Item = Monitor>) -> Judge {
+    Judge::try_new(Levels::default(), monitors).unwrap()
+}
+
+pub fn calls(success: u64, failure: u64) -> ChannelCounts {
+    let mut counts = ChannelCounts::default();
+    (counts.picked, counts.success, counts.failure) = (success + failure, success, failure);
+    counts
+}
+
+pub fn snapshot(weight: Weight, stable: ChannelCounts, canary: ChannelCounts) -> Snapshot {
+    let mut counts = Counts::default();
+    counts.evidence = PerChannel { stable, canary };
+    Snapshot::new(Counts::default(), vec![EpochCounts::new(1, weight, counts)])
+}
+
+pub fn judged(monitor: Monitor, difference: Snapshot) -> Judgment {
+    let mut judge = judge([monitor]);
+    judge.observe(&Observation::of(difference));
+    judge.judgment()
+}
+
+pub fn ticks(calls: [u64; 2], adverse: [u64; 2]) -> [Tick; 1] {
+    let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
+    [Tick::try_new(TEN, of(calls), of(adverse)).unwrap()]
+}
+
+pub fn at(latencies: &[(u64, u64)], calls: ChannelCounts) -> ChannelCounts {
+    let mut counts = calls;
+    for (millis, number) in latencies {
+        counts.head.add(LatencyBucket::of(Duration::from_millis(*millis)), *number);
+    }
+    counts
+}

@@ -1,0 +1,104 @@
+use std::{error, fmt, time::Duration};
+
+use canary_core::{Verdict, Weight};
+
+use super::{Clock, Releases, Rollout, change::Change};
+use crate::{
+    action::{Action, Outcome},
+    actor::Actor,
+    event::What,
+    plan::Plan,
+    state::{Phase, State},
+    text::{REASON_BYTES, bounded},
+    timestamp::Timestamp,
+};
+
+impl Rollout {
+    /// Says which releases are there: after a restart, and when a rollout was loaded.
+    ///
+    /// With the same releases it goes on where it was, and nothing happens. With others it is idle
+    /// again, at weight zero, and its start will drop all evidence: what was found of the broken
+    /// canary says nothing of the fixed one. A halt outlives the releases.
+    ///
+    /// ```
+    /// use canary_rollout::{Actor, Command, Order, Phase, Preset, Releases, Rollout, Timestamp};
+    ///
+    /// let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
+    /// let broken = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
+    /// let mut rollout = Rollout::new("shop".parse()?, broken.clone(), Preset::all()[0].plan());
+    /// rollout.command(now, &Order::new(Command::Start, Actor::person("anna"), ""))?;
+    ///
+    /// let stored = serde_json::to_string(&rollout)?;
+    /// let mut rollout: Rollout = serde_json::from_str(&stored)?;
+    /// assert!(rollout.set_releases(now, broken).actions.is_empty());
+    /// assert_eq!(rollout.phase(), Phase::Running);
+    ///
+    /// rollout.set_releases(now, Releases { stable: "v1".parse()?, canary: "v2.1".parse()? });
+    /// assert_eq!(rollout.phase(), Phase::Idle);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn set_releases(&mut self, now: Timestamp, releases: Releases) -> Outcome {
+        if self.releases == releases {
+            return Outcome::default();
+        }
+        let of = |releases: &Releases| format!("{} against {}", releases.canary, releases.stable);
+        let why =
+            bounded(&format!("{}, before {}", of(&releases), of(&self.releases)), REASON_BYTES);
+        self.releases = releases;
+        self.verdict = Verdict::Inconclusive;
+        self.evidence.clear();
+        self.clock = Clock { latest: Some(now), elapsed: Duration::ZERO, ..self.clock };
+        let mut change = Change::new(self, now);
+        if change.rollout.phase() != Phase::Halted {
+            if change.rollout.weight > Weight::ZERO {
+                change.take_back(Action::RollBack);
+            }
+            change.enter(State::Idle);
+        }
+        change.record(Actor::Plan, What::ReleaseChanged, why);
+        change.finish()
+    }
+
+    /// Takes another plan, for the next start.
+    ///
+    /// # Errors
+    ///
+    /// If the rollout is under way. Then the plan that it began with holds; roll back first.
+    pub fn replace_plan(
+        &mut self,
+        now: Timestamp,
+        plan: Plan,
+        by: &Actor,
+        reason: &str,
+    ) -> Result<Outcome, PlanInUse> {
+        let phase = self.phase();
+        match phase {
+            Phase::Idle | Phase::Promoted | Phase::RolledBack | Phase::Halted => {}
+            Phase::Starting
+            | Phase::Running
+            | Phase::Paused
+            | Phase::RampingDown
+            | Phase::Baking => return Err(PlanInUse(phase)),
+        }
+        if *self.plan() == plan {
+            let note = Some("it has this plan already".to_owned());
+            return Ok(Outcome { note, ..Outcome::default() });
+        }
+        self.plan = plan.into();
+        let mut change = Change::new(self, now);
+        change.record(by.bounded(), What::PlanReplaced, bounded(reason, REASON_BYTES));
+        Ok(change.finish())
+    }
+}
+
+/// The plan of a rollout that is under way cannot be replaced. The message says where it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PlanInUse(Phase);
+
+impl fmt::Display for PlanInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the plan is in use, since the rollout is {}: roll back first", self.0)
+    }
+}
+
+impl error::Error for PlanInUse {}

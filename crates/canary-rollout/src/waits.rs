@@ -1,0 +1,208 @@
+use std::{fmt, time::Duration};
+
+use canary_core::Weight;
+use serde::Serialize;
+
+use crate::{
+    plan::Ask,
+    rollout::Rollout,
+    serialize,
+    span::{Span, rough},
+    state::{GateState, Stage, State},
+    text::grouped,
+    timestamp::Timestamp,
+};
+
+/// What a rollout waits for, to be shown. It prints as one sentence.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Waits {
+    /// Where it is: "step 2 of 5, holding at 10%".
+    pub at: String,
+    /// All that it waits for; nothing, if it is done, or about to go on.
+    #[serde(rename = "for")]
+    pub things: Vec<Wait>,
+}
+
+/// One thing that a rollout waits for. It prints as a part of a sentence.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Wait {
+    /// Calls of the canary.
+    Calls {
+        /// Those that ended at this weight.
+        seen: u64,
+        /// Those that must have.
+        needed: u64,
+    },
+    /// Time.
+    Time {
+        /// Since the weight came into force.
+        #[serde(with = "serialize::span")]
+        seen: Duration,
+        /// That must pass.
+        #[serde(with = "serialize::span")]
+        needed: Duration,
+    },
+    /// The judge's verdict: healthy.
+    Proof,
+    /// A probe that has not passed.
+    Probe {
+        /// Its name.
+        probe: String,
+        /// How it failed last; it may be empty.
+        said: String,
+    },
+    /// A gate that is not open.
+    Gate {
+        /// Its name.
+        gate: String,
+        /// Who is asked, if it is a person.
+        who: Option<String>,
+        /// What it said last; it may be empty.
+        said: String,
+    },
+    /// A moment at which the calendar allows to raise the weight.
+    Calendar {
+        /// When that is; none if it is not within a year.
+        opens: Option<Timestamp>,
+    },
+    /// Somebody's decision.
+    Person {
+        /// Why it is needed.
+        why: String,
+    },
+}
+
+impl Rollout {
+    /// What it waits for now.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use canary_core::Verdict;
+    /// use canary_rollout::{Actor, Command, Order, Plan, Releases, Rollout, Tick, Timestamp};
+    ///
+    /// let plan = Plan::from_toml("steps = [{ weight = '10%', at_least = '5m', calls = 1000 }]")?;
+    /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
+    /// let mut rollout = Rollout::new("checkout".parse()?, releases, plan);
+    /// let mut now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
+    /// rollout.command(now, &Order::new(Command::Start, Actor::person("anna"), ""))?;
+    /// for _ in 0..12 {
+    ///     now = now + Duration::from_secs(10);
+    ///     rollout.tick(now, &Tick::new(Verdict::Inconclusive, "").with_calls(26));
+    /// }
+    /// assert_eq!(
+    ///     rollout.waits(now).to_string(),
+    ///     "step 1 of 1, holding at 10%: 312 of 1,000 needed canary calls; 2m of 5m; \
+    ///      proof that the canary is healthy",
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn waits(&self, now: Timestamp) -> Waits {
+        let weight = self.weight();
+        let person = |why: String| vec![Wait::Person { why }];
+        let (at, things) = match self.state() {
+            State::Idle => ("idle".to_owned(), person("a start".to_owned())),
+            State::Starting { .. } => ("starting".to_owned(), self.stage_waits(now)),
+            State::Running { step, progress } => {
+                let how = if progress.since.is_some() { "holding" } else { "still" };
+                (format!("{}, {how} at {weight}", self.step_of(*step)), self.stage_waits(now))
+            }
+            State::Paused { why, .. } => {
+                (format!("paused at {weight}"), person(format!("a person ({why})")))
+            }
+            State::RampingDown { from, why, .. } => {
+                (format!("ramping down from {from}, now at {weight} ({why})"), Vec::new())
+            }
+            State::Baking { progress, .. } => {
+                let how = if progress.since.is_some() { "baking" } else { "about to bake, still" };
+                (format!("{how} at {weight}"), self.stage_waits(now))
+            }
+            State::Promoted { by, .. } => (format!("promoted ({by})"), Vec::new()),
+            State::RolledBack { why, .. } => (format!("rolled back ({why})"), Vec::new()),
+            State::Halted { by, why, .. } => {
+                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+                (format!("halted by {by}{why}"), person("a release of the halt".to_owned()))
+            }
+        };
+        Waits { at, things }
+    }
+
+    fn stage_waits(&self, now: Timestamp) -> Vec<Wait> {
+        let (Some(stage), Some(progress)) = (self.state().stage(), self.state().progress()) else {
+            return Vec::new();
+        };
+        let calendar = || {
+            let calendar = self.plan().calendar();
+            vec![Wait::Calendar { opens: calendar.and_then(|it| it.next_opening(now)) }]
+        };
+        if progress.since.is_none() {
+            return calendar();
+        }
+        let needs = self.needs(now);
+        let mut waits = Vec::new();
+        waits.extend(needs.calls.map(|(seen, needed)| Wait::Calls { seen, needed }));
+        waits.extend(needs.time.map(|(seen, needed)| Wait::Time { seen, needed }));
+        waits.extend(needs.lacks_proof.then_some(Wait::Proof));
+        waits.extend(needs.probes.into_iter().map(|probe| {
+            let said = progress.probes.get(&probe).map(|state| state.said.clone());
+            Wait::Probe { probe, said: said.unwrap_or_default() }
+        }));
+        if !waits.is_empty() {
+            return waits;
+        }
+        for gate in self.gates_of(&stage) {
+            let said = match progress.gates.get(&gate) {
+                Some(GateState::Open { .. }) => continue,
+                Some(GateState::Asked { said, .. }) => said.clone(),
+                None => String::new(),
+            };
+            let who = match self.plan().gates().get(&gate).map(|gate| &gate.ask) {
+                Some(Ask::Approval(who)) => Some(who.clone()),
+                _ => None,
+            };
+            waits.push(Wait::Gate { gate, who, said });
+        }
+        let raises_next = !matches!(stage, Stage::Start) && self.weight() < Weight::FULL;
+        if waits.is_empty() && raises_next && !self.is_raising_allowed(now) {
+            return calendar();
+        }
+        waits
+    }
+}
+
+impl fmt::Display for Waits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.at)?;
+        for (index, thing) in self.things.iter().enumerate() {
+            write!(f, "{}{thing}", if index == 0 { ": " } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let because = |said: &String| match said.as_str() {
+            "" => String::new(),
+            said => format!(" ({said})"),
+        };
+        match self {
+            Self::Calls { seen, needed } => {
+                write!(f, "{} of {} needed canary calls", grouped(*seen), grouped(*needed))
+            }
+            Self::Time { seen, needed } => write!(f, "{} of {}", rough(*seen), Span(*needed)),
+            Self::Proof => f.write_str("proof that the canary is healthy"),
+            Self::Probe { probe, said } => write!(f, "probe {probe:?}{}", because(said)),
+            Self::Gate { gate, who: Some(who), said } => {
+                write!(f, "approval of {who} (gate {gate:?}){}", because(said))
+            }
+            Self::Gate { gate, who: None, said } => write!(f, "gate {gate:?}{}", because(said)),
+            Self::Calendar { opens: Some(at) } => write!(f, "the calendar, which opens at {at}"),
+            Self::Calendar { opens: None } => f.write_str("the calendar, which stays closed"),
+            Self::Person { why } => write!(f, "waits for {why}"),
+        }
+    }
+}

@@ -1,0 +1,378 @@
+//! Plans as people write them, and what they are told if they err.
+
+use std::time::Duration;
+
+use canary_core::Weight;
+use canary_rollout::{Gate, OnDegraded, Plan, Preset, Timestamp};
+
+const STEP: &str = "steps = [{ weight = '1%' }]\n";
+
+const TOML: &str = include_str!("../plans/checkout.toml");
+const JSON: &str = include_str!("../plans/checkout.json");
+const YAML: &str = include_str!("../plans/checkout.yaml");
+
+fn why(toml: &str) -> String {
+    Plan::from_toml(toml).expect_err(toml).to_string()
+}
+
+#[test]
+fn three_formats_are_the_same_plan() {
+    let plan = Plan::from_toml(TOML).unwrap();
+    assert_eq!(Plan::from_json(JSON).unwrap(), plan);
+    assert_eq!(Plan::from_yaml(YAML).unwrap(), plan);
+    assert_eq!(plan.steps().len(), 4);
+    assert_eq!(plan.judge().monitors().len(), 7);
+}
+
+#[test]
+fn a_plan_is_read_as_it_is_stored() {
+    let examples =
+        [TOML, include_str!("../plans/preset.toml"), include_str!("../plans/slow-start.toml")];
+    for text in examples {
+        let plan = Plan::from_toml(text).unwrap();
+        let stored = serde_json::to_string(&plan).unwrap();
+        assert!(stored.len() < Plan::MOST_BYTES);
+        assert_eq!(serde_json::from_str::<Plan>(&stored).unwrap(), plan);
+        assert_eq!(Plan::from_json(&stored).unwrap(), plan);
+    }
+}
+
+#[test]
+fn faults_stand_at_their_line_and_field_in_each_format() {
+    for (toml, json, yaml, expected) in [
+        (
+            "[[steps]]\nweight = '1%'\nat_leats = '5m'",
+            "{\n  \"steps\": [\n    { \"weight\": \"1%\", \"at_leats\": \"5m\" }\n  ]\n}",
+            "steps:\n  - weight: 1%\n    at_leats: 5m",
+            "line 3, column {}, steps[0].at_leats: unknown field `at_leats`, expected one of \
+             `weight`, `at_least`, `calls`, `deadline`, `raise`, `gates`, `probes`",
+        ),
+        (
+            "[[steps]]\n\nweight = '101%'",
+            "{\n  \"steps\": [\n    { \"weight\": \"101%\" }\n  ]\n}",
+            "\nsteps:\n  - weight: 101%",
+            "line 3, column {}, steps[0].weight: weight \"101%\" is above 100%: expected 0% to 100%, \
+             such as \"0.1%\"",
+        ),
+        (
+            "steps = [\n  { weight = '5%' },\n  { weight = '1%' },\n]",
+            "{\"steps\": [\n  {\"weight\": \"5%\"},\n\t{\"weight\": \"1%\"}]}",
+            "steps:\n  - weight: 5%\n  - weight: 1%",
+            "line 3, column {}, steps[1].weight: 1% is not above the step before, 5%",
+        ),
+        (
+            "# ä\n\nstepz = []",
+            "{\n\n\"stepz\": []}",
+            "# ä\n\nstepz: []",
+            "line 3, column {}, stepz: unknown field `stepz`",
+        ),
+    ] {
+        let errors = [Plan::from_toml(toml), Plan::from_json(json), Plan::from_yaml(yaml)];
+        for error in errors.map(Result::unwrap_err) {
+            let column = error.faults()[0].column;
+            assert!(column > 0);
+            let expected = expected.replace("{}", &column.to_string());
+            assert!(error.to_string().starts_with(&expected), "{error}\nexpected: {expected}");
+        }
+    }
+}
+
+#[test]
+fn texts_that_are_not_even_their_format_are_told_where() {
+    for (error, expected) in [
+        (Plan::from_toml("steps = [\n{ weight == '1%' }]"), "line 2, column 11, no TOML: "),
+        (Plan::from_json("{\n\"steps\": [}"), "line 2, column 11, no JSON: expected value"),
+        (Plan::from_json("{'steps': []}"), "line 1, column 2, no JSON: key must be a string"),
+        (Plan::from_yaml("steps:\n  - {weight: 1%"), "line "),
+        (Plan::from_yaml(""), "line 1, column 1, the text is empty"),
+        (Plan::from_yaml("a: 1\n---\nb: 2"), "line 2, column 1, a plan is one document"),
+        (
+            Plan::from_yaml("deadline: 1d\ndeadline: 2d"),
+            "line 2, column 1, field `deadline` is there twice",
+        ),
+        (Plan::from_json("[]"), "line 1, column 1, "),
+        (Plan::from_toml(""), "line 1, column 1, expected one of `steps`, `preset`"),
+    ] {
+        let message = error.unwrap_err().to_string();
+        assert!(message.starts_with(expected), "{message}, expected {expected}");
+    }
+}
+
+#[test]
+fn aliases_of_aliases_are_not_followed_for_ever() {
+    let mut yaml = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..9 {
+        let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
+        yaml += &format!("a{level}: &a{level} [{aliases}]\n");
+    }
+    let message = Plan::from_yaml(&yaml).unwrap_err().to_string();
+    assert!(message.contains("too many values"), "{message}");
+}
+
+#[test]
+fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
+    for (toml, expected) in [
+        ("steps = []", "steps: expected 1 to 32 steps, found none"),
+        ("steps = [{ weight = '0%' }]", "steps[0].weight: 0% is no step"),
+        ("steps = [{ weight = '100%' }]", "steps[0].weight: 100% leaves nothing to compare with"),
+        ("steps = [{ weight = '1%', calls = 0 }]", "steps[0].calls: 0 calls"),
+        (
+            "steps = [{ weight = '1%', at_least = 5 }]",
+            "steps[0].at_least: invalid type: integer `5`",
+        ),
+        ("steps = [{ weight = '1%', at_least = '5 minutes' }]", "duration \"5 minutes\": expected"),
+        (
+            "steps = [{ weight = '1%', at_least = '5m', deadline = '5m' }]",
+            "steps[0].deadline: 5m is not above `at_least`, 5m",
+        ),
+        (&format!("{STEP}preset = 'AllAtOnce'"), "expected one of `steps`, `preset`"),
+        (
+            "preset = 'Canary10Percent7Minutes'",
+            "\"Canary10Percent7Minutes\" is unknown: expected one",
+        ),
+        ("linear = { by = '0.1%', every = '1m' }", "linear: expected 1 to 32 steps, found more"),
+        ("linear = { by = '0%', every = '1m' }", "linear: expected 1 to 32 steps, found more"),
+        (
+            "exponential = { from = '1%', factor = 1, every = '1m' }",
+            "exponential: expected 1 to 32 steps, found more",
+        ),
+        ("maximum_weight = '5%'\nsteps = [{ weight = '6%' }]", "6% is above `maximum_weight`, 5%"),
+        (
+            &format!("{STEP}deadline = '0s'"),
+            "deadline: 0s is not above what the plan takes at least",
+        ),
+        (&format!("{STEP}alpha = 0.0"), "alpha: level `alpha` is 0, expected above 0"),
+        (&format!("{STEP}beta = 0.7"), "beta: level `beta` is 0.7"),
+        (&format!("{STEP}monitors = []"), "monitors: no monitor decides"),
+        (&format!("{STEP}monitors = [{{ watch = 'share' }}]"), "monitors: no monitor decides"),
+        (&format!("{STEP}monitors = [{{ watch = 'failure' }}]"), "unknown variant `failure`"),
+        (
+            &format!("{STEP}monitors = [{{ watch = 'failures' }}, {{ watch = 'failures' }}]"),
+            "two monitors are named `failures`",
+        ),
+        (
+            &format!("{STEP}monitors = [{{ watch = {{ slower_than = {{ limit = '90s' }} }} }}]"),
+            "monitors[0].watch: slow limit 90s is not above 0s",
+        ),
+        (
+            &format!(
+                "{STEP}[[monitors]]\nwatch = 'failures'\nmargins = {{ worse = {{ ratio = 1.0, rate = \
+                 0.1 }}, good = {{ ratio = 0.5, rate = 0.1 }} }}"
+            ),
+            "monitors[0].margins: margin `good.ratio` is 0.5",
+        ),
+        (
+            &format!("{STEP}start = {{ probes = ['x'] }}"),
+            "start.probes[0]: the plan has no probe \"x\"",
+        ),
+        (
+            &format!("{STEP}promote = {{ gates = ['x'] }}"),
+            "promote.gates[0]: the plan has no gate \"x\"",
+        ),
+        (
+            &format!("{STEP}[gates.boss]\nask = {{ approval = ' ' }}"),
+            "gates.boss.ask.approval: \" \": expected 1 to 256 bytes",
+        ),
+        (
+            &format!("{STEP}[gates.'The Boss']\nask = {{ approval = 'x' }}"),
+            "name \"The Boss\": expected 1 to 63 characters",
+        ),
+        (
+            &format!("{STEP}[gates.x]\nask = {{ webhook = {{ url = 'ftp://x' }} }}"),
+            "gates.x.ask.webhook.url: URL \"ftp://x\": expected one that begins with https://",
+        ),
+        (
+            &format!(
+                "{STEP}[gates.x]\nask = {{ webhook = {{ url = 'http://x', secret_env = 'a-b' }} }}"
+            ),
+            "not the secret itself",
+        ),
+        (
+            &format!("{STEP}[probes.x]\nrun = {{ http = {{ path = 'health' }} }}"),
+            "probes.x.run.http.path: path \"health\"",
+        ),
+        (
+            &format!(
+                "{STEP}[probes.x]\nfailures = 0\nrun = {{ http = {{ path = '/', status = [99] }} }}"
+            ),
+            "probes.x.failures: 0 runs: expected at least 1",
+        ),
+        (&format!("{STEP}bake = {{ time = '0s' }}"), "bake.time: 0s"),
+        (&format!("{STEP}bake = {{ time = '1h', holdback = '0%' }}"), "bake.holdback: 0%"),
+        (
+            "steps = [{ weight = '90%' }]\nbake = { time = '1h', holdback = '20%' }",
+            "bake.holdback: 20% leaves the canary less than the last step, 90%",
+        ),
+        (
+            &format!("{STEP}calendar = {{ time_zone = 'Berlin' }}"),
+            "calendar.time_zone: time zone \"Berlin\"",
+        ),
+        (&format!("{STEP}calendar = {{ days = ['Monday'] }}"), "calendar.days[0]: days \"Monday\""),
+        (&format!("{STEP}calendar = {{ hours = ['16:00-09:00'] }}"), "calendar.hours[0]: hours"),
+        (
+            &format!("{STEP}calendar = {{ closed = ['24.12.'] }}"),
+            "calendar.closed[0]: date \"24.12.\"",
+        ),
+        (
+            &format!("{STEP}[notify.x]\nwebhook = {{ url = 'http://x' }}\nevents = ['rollback']"),
+            "notify.x.events[0]: there is no event \"rollback\": expected one of started,",
+        ),
+    ] {
+        let message = why(toml);
+        assert!(message.contains(expected), "{toml}\n{message}\nexpected: {expected}");
+        assert!(message.starts_with("line "), "{message}");
+    }
+}
+
+#[test]
+fn all_faults_are_told_at_once_in_the_order_of_the_text() {
+    let error = Plan::from_toml(
+        "alpha = 2.0\nsteps = [{ weight = '5%', gates = ['a'] }, { weight = '5%', probes = ['b'] }]",
+    )
+    .unwrap_err();
+    let fields: Vec<_> = error.faults().iter().map(|fault| &*fault.field).collect();
+    assert_eq!(fields, ["alpha", "steps[0].gates[0]", "steps[1].weight", "steps[1].probes[0]"]);
+}
+
+#[test]
+fn a_plan_that_is_too_long_to_be_shared_is_refused() {
+    let mut toml = STEP.to_owned();
+    for index in 0..8 {
+        let path = "x".repeat(200);
+        toml +=
+            &format!("[gates.g{index}]\nask = {{ webhook = {{ url = 'https://x/{path}' }} }}\n");
+        toml += &format!("[probes.p{index}]\nrun = {{ http = {{ path = '/{path}' }} }}\n");
+        toml += &format!("[notify.n{index}]\nwebhook = {{ url = 'https://x/{path}' }}\n");
+    }
+    let message = why(&toml);
+    assert!(message.contains("bytes as JSON, expected up to 5120"), "{message}");
+}
+
+#[test]
+fn presets_are_those_of_the_managed_services() {
+    let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+    // (name, weights in percent, time of each, bake)
+    let expected: [(&str, &[u32], Duration, Option<Duration>); 12] = [
+        ("Canary10Percent5Minutes", &[10], minutes(5), None),
+        ("Canary10Percent10Minutes", &[10], minutes(10), None),
+        ("Canary10Percent15Minutes", &[10], minutes(15), None),
+        ("Canary10Percent30Minutes", &[10], minutes(30), None),
+        ("Canary10Percent20Minutes", &[10, 20, 40, 80], minutes(5), Some(minutes(10))),
+        ("Linear10PercentEvery1Minute", &[10, 20, 30, 40, 50, 60, 70, 80, 90], minutes(1), None),
+        ("Linear10PercentEvery2Minutes", &[10, 20, 30, 40, 50, 60, 70, 80, 90], minutes(2), None),
+        ("Linear10PercentEvery3Minutes", &[10, 20, 30, 40, 50, 60, 70, 80, 90], minutes(3), None),
+        ("Linear10PercentEvery10Minutes", &[10, 20, 30, 40, 50, 60, 70, 80, 90], minutes(10), None),
+        ("Linear20PercentEvery6Minutes", &[20, 40, 60, 80], minutes(6), Some(minutes(30))),
+        ("Linear50PercentEvery30Seconds", &[50], Duration::from_secs(30), Some(minutes(1))),
+        ("AllAtOnce", &[99], Duration::ZERO, Some(minutes(10))),
+    ];
+    assert_eq!(Preset::all().len(), expected.len());
+    for (name, weights, time, bake) in expected {
+        let plan = name.parse::<Preset>().unwrap().plan();
+        let weights: Vec<_> = weights.iter().map(|it| (Weight::from_percent(*it), time)).collect();
+        let found: Vec<_> = plan.steps().iter().map(|it| (it.weight, it.at_least)).collect();
+        assert_eq!(found, weights, "{name}");
+        assert_eq!(plan.bake().map(|bake| bake.time), bake, "{name}");
+        assert_eq!(Plan::from_toml(&format!("preset = '{name}'")).unwrap(), plan);
+    }
+    for alias in [
+        "CodeDeployDefault.LambdaCanary10Percent5Minutes",
+        "CodeDeployDefault.ECSLinear10PercentEvery1Minutes",
+        "CodeDeployDefault.LambdaAllAtOnce",
+        "AppConfig.Linear20PercentEvery6Minutes",
+        "AppConfig.Canary10Percent20Minutes",
+    ] {
+        alias.parse::<Preset>().unwrap();
+    }
+}
+
+#[test]
+fn lines_of_our_own_rise_to_where_they_are_told() {
+    let linear = Plan::from_toml("linear = { by = '15%', every = '5m', to = '50%' }").unwrap();
+    let percents: Vec<_> = linear.steps().iter().map(|it| it.weight.to_string()).collect();
+    assert_eq!(percents, ["15%", "30%", "45%"]);
+
+    let plan = Plan::from_yaml("exponential: {from: 0.1%, factor: 10, every: 5m}").unwrap();
+    let percents: Vec<_> = plan.steps().iter().map(|it| it.weight.to_string()).collect();
+    assert_eq!(percents, ["0.1%", "1%", "10%"]);
+}
+
+#[test]
+fn what_a_plan_does_not_say_is_as_documented() {
+    let plan = Plan::from_toml(STEP).unwrap();
+    let step = &plan.steps()[0];
+    assert_eq!((step.calls, step.deadline), (100, Duration::from_secs(86_400)));
+    assert_eq!(plan.on_degraded(), OnDegraded::RollBack);
+    assert_eq!(plan.maximum_weight(), Weight::FULL);
+    assert_eq!(plan.levels().alpha().to_string(), "0.01");
+    let plan = Plan::from_toml(&format!("{STEP}[gates.x]\nask = {{ function = 'f' }}")).unwrap();
+    let Gate { deadline, every, .. } = plan.gates()["x"];
+    assert_eq!((deadline, every), (Duration::from_secs(86_400), Duration::from_secs(30)));
+}
+
+#[test]
+fn a_calendar_knows_its_zone_its_days_and_its_hours() {
+    let toml = format!(
+        "{STEP}[calendar]\ntime_zone = 'Europe/Berlin'\ndays = ['sun', 'fri-mon']\n\
+         hours = ['02:30-12:00', '22:00-24:00']\nclosed = ['2026-03-30']"
+    );
+    let plan = Plan::from_toml(&toml).unwrap();
+    let calendar = plan.calendar().unwrap();
+    for (at, is_open, next) in [
+        ("2026-03-27T08:00:00Z", true, "2026-03-27T08:00:00Z"),
+        ("2026-03-27T11:00:00Z", false, "2026-03-27T21:00:00Z"),
+        ("2026-03-27T22:59:00Z", true, "2026-03-27T22:59:00Z"),
+        // The clocks go forward on the 29th, from two to three: half past two there is none.
+        ("2026-03-29T00:59:00Z", false, "2026-03-29T01:00:00Z"),
+        ("2026-03-30T08:00:00Z", false, "2026-04-03T00:30:00Z"),
+        ("2026-12-23T08:00:00Z", false, "2026-12-25T01:30:00Z"),
+    ] {
+        assert_eq!(calendar.is_open(at.parse().unwrap()), is_open, "{at}");
+        assert_eq!(calendar.next_opening(at.parse().unwrap()), Some(next.parse().unwrap()), "{at}");
+    }
+}
+
+#[test]
+fn the_next_opening_is_the_first_minute_that_is_open() {
+    for zone in ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"] {
+        let toml = format!(
+            "{STEP}[calendar]\ntime_zone = '{zone}'\ndays = ['sat-sun', 'tue']\n\
+             hours = ['01:15-02:30', '02:45-03:15', '23:00-24:00']"
+        );
+        let plan = Plan::from_toml(&toml).unwrap();
+        let calendar = plan.calendar().unwrap();
+        for begin in ["2026-03-06T00:00:00Z", "2026-03-27T00:00:00Z", "2026-10-02T00:00:00Z"] {
+            let begin: Timestamp = begin.parse().unwrap();
+            let minute = |minute: u64| begin + Duration::from_secs(60 * minute);
+            let mut first_open = None;
+            for now in (0..6 * 1_440).rev().map(minute) {
+                if calendar.is_open(now) {
+                    first_open = Some(now);
+                }
+                if first_open.is_some() {
+                    assert_eq!(calendar.next_opening(now), first_open, "{zone}, {now}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_tells_how_long_a_plan_takes_at_best() {
+    let plan = Plan::from_toml(TOML).unwrap();
+    let table = plan.dry_run(200.0, Some(0.001)).unwrap().to_string();
+    let expected = "\
+step    weight       takes         calls  bound by
+   1      0.1%      16m40s           200  calls
+   2        1%         10m         1,200  time
+   3       10%         15m        18,000  time, then managers
+   4       50%         30m       180,000  time
+   5       99%         30m       356,400  time
+in all 1h41m40s at best";
+    assert_eq!(table, expected);
+
+    let slow = plan.dry_run(0.01, Some(0.001)).unwrap();
+    assert!(slow.warnings[0].starts_with("step 1 needs 231d11h"), "{:?}", slow.warnings);
+    assert!(plan.dry_run(f64::NAN, None).is_err());
+    assert!(plan.dry_run(1.0, Some(1.0)).is_err());
+}

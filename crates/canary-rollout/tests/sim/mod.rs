@@ -1,0 +1,166 @@
+//! A rollout, its data plane and a clock, none of them real.
+
+#![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::unwrap_used, reason = "it is part of tests")]
+
+use std::time::Duration;
+
+use canary_core::{Verdict, Weight};
+use canary_rollout::{
+    Action, Actor, Answer, Command, Order, Outcome, Phase, Plan, ProbeOutcome, Refusal, Releases,
+    Rollout, Tick, Timestamp,
+};
+
+pub(crate) struct Sim {
+    pub(crate) rollout: Rollout,
+    pub(crate) now: Timestamp,
+    /// What the data plane has been told.
+    pub(crate) weight: Weight,
+    pub(crate) is_halted: bool,
+    /// What the judge says, and how many calls the canary ends each second.
+    pub(crate) verdict: Verdict,
+    pub(crate) calls: u64,
+    /// What happened, as "who what", in order.
+    pub(crate) log: Vec<String>,
+    /// Actions since they were last taken.
+    pub(crate) actions: Vec<Action>,
+}
+
+pub(crate) fn releases(canary: &str) -> Releases {
+    Releases { stable: "v1".parse().unwrap(), canary: canary.parse().unwrap() }
+}
+
+pub(crate) fn plan(toml: &str) -> Plan {
+    Plan::from_toml(toml).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub(crate) fn percent(text: &str) -> Weight {
+    text.parse().unwrap()
+}
+
+impl Sim {
+    /// On a Tuesday at nine o'clock.
+    pub(crate) fn new(toml: &str) -> Self {
+        let rollout = Rollout::new("checkout".parse().unwrap(), releases("v2"), plan(toml));
+        Self {
+            rollout,
+            now: "2026-11-24T09:00:00Z".parse().unwrap(),
+            weight: Weight::ZERO,
+            is_halted: false,
+            verdict: Verdict::Healthy,
+            calls: 1_000,
+            log: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    pub(crate) fn started(toml: &str) -> Self {
+        let mut sim = Self::new(toml);
+        sim.order(Command::Start);
+        sim
+    }
+
+    /// Lets anna give a command.
+    pub(crate) fn order(&mut self, command: Command) -> Outcome {
+        self.try_order(command).unwrap_or_else(|refusal| panic!("{refusal}"))
+    }
+
+    pub(crate) fn try_order(&mut self, command: Command) -> Result<Outcome, Refusal> {
+        let order = Order::new(command, Actor::person("anna"), "she says so");
+        let outcome = self.rollout.command(self.now, &order)?;
+        self.carry_out(&outcome);
+        Ok(outcome)
+    }
+
+    /// Lets so many seconds pass, a tick each.
+    pub(crate) fn run(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.now = self.now + Duration::from_secs(1);
+            self.tick();
+        }
+    }
+
+    /// Runs until the phase is another one, for an hour at most.
+    pub(crate) fn run_until_not(&mut self, phase: Phase) {
+        for _ in 0..3_600 {
+            if self.rollout.phase() != phase {
+                return;
+            }
+            self.run(1);
+        }
+        panic!("{phase} after an hour: {}", self.waits());
+    }
+
+    pub(crate) fn tick(&mut self) -> Outcome {
+        self.tick_with(|tick| tick)
+    }
+
+    pub(crate) fn tick_with(&mut self, with: impl FnOnce(Tick) -> Tick) -> Outcome {
+        let evidence = match self.verdict {
+            Verdict::Healthy => "canary fails no more than stable",
+            Verdict::Degraded => "canary fails every call",
+            Verdict::Inconclusive => "nothing is known",
+        };
+        let tick = with(Tick::new(self.verdict, evidence).with_calls(self.calls));
+        let outcome = self.rollout.tick(self.now, &tick);
+        self.carry_out(&outcome);
+        outcome
+    }
+
+    pub(crate) fn answer(&mut self, gate: &str, answer: Answer) {
+        self.tick_with(|tick| tick.with_answer(gate, answer));
+    }
+
+    pub(crate) fn probe(&mut self, probe: &str, outcome: ProbeOutcome) {
+        self.tick_with(|tick| tick.with_probe(probe, outcome));
+    }
+
+    /// Stores the rollout, and goes on with what was stored.
+    pub(crate) fn restart(&mut self) {
+        let stored = serde_json::to_string(&self.rollout).unwrap();
+        let loaded: Rollout = serde_json::from_str(&stored).unwrap();
+        assert_eq!(loaded, self.rollout);
+        self.rollout = loaded;
+        let actions = self.rollout.in_force();
+        self.carry_out_actions(&actions);
+    }
+
+    pub(crate) fn waits(&self) -> String {
+        self.rollout.waits(self.now).to_string()
+    }
+
+    pub(crate) fn take_log(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.log)
+    }
+
+    pub(crate) fn asked(&mut self, action: &Action) -> usize {
+        let actions = std::mem::take(&mut self.actions);
+        actions.iter().filter(|it| *it == action).count()
+    }
+
+    fn carry_out(&mut self, outcome: &Outcome) {
+        self.log.extend(outcome.events.iter().map(|event| format!("{} {}", event.by, event.what)));
+        self.carry_out_actions(&outcome.actions);
+    }
+
+    fn carry_out_actions(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::SetWeight(weight) => {
+                    assert!(!self.is_halted || *weight == Weight::ZERO, "a halt refuses {weight}");
+                    self.weight = *weight;
+                }
+                Action::Promote => {
+                    assert!(!self.is_halted, "a halt refuses a promotion");
+                    self.weight = Weight::FULL;
+                }
+                Action::RollBack => self.weight = Weight::ZERO,
+                Action::Halt(_) => (self.weight, self.is_halted) = (Weight::ZERO, true),
+                Action::ReleaseHalt => self.is_halted = false,
+                _ => {}
+            }
+        }
+        self.actions.extend_from_slice(actions);
+        assert_eq!(self.weight, self.rollout.weight(), "the data plane has another weight");
+    }
+}

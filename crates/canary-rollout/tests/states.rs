@@ -1,0 +1,220 @@
+//! What each command does in each state, as `docs/states.md` tells.
+
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
+mod sim;
+
+use std::{env, fmt::Write, fs, path::Path};
+
+use canary_core::Verdict;
+use canary_rollout::{Actor, Command, CommandName, Order, Phase};
+
+use self::sim::{Sim, percent};
+
+const PLAN: &str = "
+    on_degraded = { ramp_down = { over = '100s' } }
+    steps = [
+        { weight = '1%', at_least = '1m' },
+        { weight = '10%', at_least = '1m', gates = ['boss'] },
+    ]
+    bake = { time = '5m' }
+    start = { gates = ['boss'] }
+    [gates.boss]
+    ask = { approval = 'boss' }
+";
+
+/// Each state, in the variants between which commands distinguish.
+fn states() -> Vec<(&'static str, Sim)> {
+    let idle = || Sim::new(PLAN);
+    let starting = || Sim::started(PLAN);
+    let running = || {
+        let mut sim = starting();
+        sim.order(Command::Approve { gate: "boss".into() });
+        sim.run(1);
+        sim
+    };
+    let at_gate = || {
+        let mut sim = running();
+        sim.run(150);
+        sim
+    };
+    let baking = || {
+        let mut sim = at_gate();
+        sim.order(Command::Approve { gate: "boss".into() });
+        sim.run(1);
+        sim
+    };
+    let then = |mut sim: Sim, command: Command| {
+        sim.order(command);
+        sim
+    };
+    let degraded = |mut sim: Sim| {
+        sim.verdict = Verdict::Degraded;
+        sim.run(1);
+        sim
+    };
+    let frozen = || {
+        let toml = "on_degraded = 'freeze'\nsteps = [{ weight = '10%' }]";
+        degraded(Sim::started(toml))
+    };
+    let at_maximum = || {
+        let toml = "maximum_weight = '10%'\nsteps = [{ weight = '10%' }]";
+        let mut sim = Sim::started(toml);
+        sim.run(1);
+        sim
+    };
+    vec![
+        ("idle", idle()),
+        ("starting, a gate waits", starting()),
+        ("running", running()),
+        ("running, the last step, a gate waits", at_gate()),
+        ("paused", then(running(), Command::Pause)),
+        ("paused, frozen", frozen()),
+        ("paused, after the last step, the plan's maximum being 10%", at_maximum()),
+        ("paused, in the bake", then(baking(), Command::Pause)),
+        ("ramping down", degraded(running())),
+        ("baking", baking()),
+        ("promoted", then(baking(), Command::PromoteFully)),
+        ("rolled back", then(running(), Command::RollBack)),
+        ("halted", then(running(), Command::Halt)),
+    ]
+}
+
+fn command(name: CommandName) -> Command {
+    match name {
+        CommandName::Start => Command::Start,
+        CommandName::Pause => Command::Pause,
+        CommandName::Resume => Command::Resume,
+        CommandName::SkipStep => Command::SkipStep,
+        CommandName::SetWeight => Command::SetWeight { weight: percent("5%") },
+        CommandName::Promote => Command::Promote,
+        CommandName::PromoteFully => Command::PromoteFully,
+        CommandName::RollBack => Command::RollBack,
+        CommandName::Halt => Command::Halt,
+        CommandName::Release => Command::Release,
+        CommandName::Restart => Command::Restart,
+        CommandName::Approve => Command::Approve { gate: "boss".into() },
+        CommandName::Reject => Command::Reject { gate: "boss".into() },
+        other => panic!("{other} is missing here"),
+    }
+}
+
+/// What a command does in a state: the new state and weight, or why nothing happens.
+fn effect(sim: &Sim, name: CommandName) -> (String, Option<String>) {
+    let mut rollout = sim.rollout.clone();
+    let order = Order::new(command(name), Actor::person("anna"), "");
+    match rollout.command(sim.now, &order) {
+        Ok(outcome) => match outcome.note {
+            Some(note) => ("nothing".into(), Some(note)),
+            None => (format!("**{}** {}", rollout.phase(), rollout.weight()), None),
+        },
+        Err(refusal) => {
+            assert_eq!(rollout, sim.rollout, "a refusal changes nothing");
+            ("refused".into(), Some(refusal.why))
+        }
+    }
+}
+
+fn table() -> String {
+    let states = states();
+    let mut text = String::new();
+    for (state, sim) in &states {
+        let weight = sim.rollout.weight();
+        writeln!(text, "## {state} ({weight})\n\n| command | effect | why |\n|---|---|---|")
+            .unwrap();
+        for name in CommandName::ALL {
+            let (effect, why) = effect(sim, name);
+            let why = why.unwrap_or_default();
+            writeln!(text, "| {name} | {effect} | {why} |").unwrap();
+        }
+        text.push('\n');
+    }
+    text.trim_end().to_owned() + "\n"
+}
+
+#[test]
+fn every_state_and_command_is_in_the_table() {
+    let phases: Vec<Phase> = states().iter().map(|(_, sim)| sim.rollout.phase()).collect();
+    for phase in Phase::ALL {
+        assert!(phases.contains(&phase), "{phase} is missing");
+    }
+}
+
+/// To write the table anew: `UPDATE_DOCS=1 cargo test -p canary-rollout --test states`.
+#[test]
+fn the_documented_table_is_what_the_machine_does() {
+    const MARK: &str = "<!-- A test writes and checks what follows. -->\n\n";
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/states.md");
+    let text = fs::read_to_string(&file).unwrap();
+    let (before, documented) = text.split_once(MARK).unwrap();
+    let table = table();
+    if env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, format!("{before}{MARK}{table}")).unwrap();
+        return;
+    }
+    for (line, (documented, found)) in documented.lines().zip(table.lines()).enumerate() {
+        assert_eq!(documented, found, "line {line} of the table");
+    }
+    assert_eq!(documented.lines().count(), table.lines().count());
+}
+
+#[test]
+fn a_rollback_is_possible_in_every_state() {
+    for (state, mut sim) in states() {
+        sim.order(Command::RollBack);
+        assert_eq!(sim.weight.ppm(), 0, "{state}");
+        sim.verdict = Verdict::Healthy;
+        sim.run(1_000);
+        assert_eq!(sim.weight.ppm(), 0, "{state}: nothing raises it");
+    }
+}
+
+#[test]
+fn what_is_allowed_is_what_has_an_effect() {
+    for (state, sim) in states() {
+        let has_effect = |name: &CommandName| effect(&sim, *name).1.is_none();
+        let with_effect: Vec<_> = CommandName::ALL.into_iter().filter(has_effect).collect();
+        assert_eq!(sim.rollout.allowed(), with_effect, "{state}");
+    }
+}
+
+#[test]
+fn every_command_may_be_repeated_without_harm() {
+    for (state, sim) in states() {
+        for name in CommandName::ALL {
+            // Skipping twice skips two steps, and each restart is one.
+            if matches!(name, CommandName::SkipStep | CommandName::Restart) {
+                continue;
+            }
+            let order = Order::new(command(name), Actor::person("anna"), "");
+            let mut once = sim.rollout.clone();
+            if once.command(sim.now, &order).is_err() {
+                continue;
+            }
+            let mut twice = once.clone();
+            let _ = twice.command(sim.now, &order);
+            assert_eq!(once.phase(), twice.phase(), "{state}: {name}");
+            assert_eq!(once.weight(), twice.weight(), "{state}: {name}");
+            assert_eq!(once.attempt(), twice.attempt(), "{state}: {name}");
+        }
+    }
+}
+
+#[test]
+fn a_restart_in_every_state_goes_on_where_it_was() {
+    for (state, sim) in states() {
+        let mut gone_on = sim.rollout.clone();
+        let mut other = Sim { rollout: sim.rollout.clone(), ..Sim::new(PLAN) };
+        other.now = sim.now;
+        other.restart();
+        assert_eq!(other.weight, sim.rollout.weight(), "{state}: the data plane is told");
+        assert!(other.rollout.set_releases(sim.now, sim::releases("v2")).actions.is_empty());
+        assert_eq!(other.rollout, gone_on, "{state}");
+
+        let outcome = gone_on.set_releases(sim.now, sim::releases("v3"));
+        let expected = if state == "halted" { Phase::Halted } else { Phase::Idle };
+        assert_eq!(gone_on.phase(), expected, "{state}");
+        assert_eq!(gone_on.weight().ppm(), 0, "{state}");
+        assert_eq!(outcome.events.len(), 1, "{state}");
+    }
+}

@@ -1,0 +1,465 @@
+//! How a plan runs, from its first step to the promotion, and back.
+
+mod sim;
+
+use std::time::Duration;
+
+use canary_core::{Verdict, Weight};
+use canary_rollout::{Action, Answer, Command, Phase, ProbeOutcome, State};
+
+use self::sim::{Sim, percent, releases};
+
+const STORY: &str = r#"
+    steps = [
+        { weight = "0.1%", at_least = "1m", calls = 100 },
+        { weight = "10%", at_least = "2m", calls = 1000 },
+        { weight = "50%", at_least = "1m" },
+    ]
+    bake = { time = "5m", holdback = "2%" }
+"#;
+
+/// What one row of a table does.
+enum Do {
+    Order(Command),
+    /// The judge says this, and the canary ends so many calls a second.
+    See(Verdict, u64),
+    Run(u64),
+}
+
+use self::Do::{Order, Run, See};
+
+/// After each row, what the rollout waits for must begin like this.
+fn table(toml: &str, rows: &[(Do, &str)]) -> Sim {
+    let mut sim = Sim::new(toml);
+    for (row, (what, expected)) in rows.iter().enumerate() {
+        match what {
+            Order(command) => drop(sim.order(command.clone())),
+            See(verdict, calls) => (sim.verdict, sim.calls) = (*verdict, *calls),
+            Run(seconds) => sim.run(*seconds),
+        }
+        let found = sim.waits();
+        assert!(found.starts_with(expected), "row {row}: {found:?}, expected {expected:?}");
+    }
+    sim
+}
+
+#[test]
+fn a_good_canary_goes_from_its_first_call_to_the_promotion() {
+    let mut sim = table(
+        STORY,
+        &[
+            (See(Verdict::Inconclusive, 10), "idle: waits for a start"),
+            (
+                Order(Command::Start),
+                "step 1 of 3, holding at 0.1%: 0 of 100 needed canary calls; 0s of 1m",
+            ),
+            (Run(9), "step 1 of 3, holding at 0.1%: 90 of 100 needed canary calls; 9s of 1m"),
+            (Run(50), "step 1 of 3, holding at 0.1%: 59s of 1m"),
+            (Run(1), "step 2 of 3, holding at 10%: 0 of 1,000 needed canary calls; 0s of 2m"),
+            (See(Verdict::Inconclusive, 5), "step 2 of 3"),
+            (Run(120), "step 2 of 3, holding at 10%: 600 of 1,000 needed canary calls"),
+            (Run(80), "step 3 of 3, holding at 50%"),
+            (Run(600), "step 3 of 3, holding at 50%: proof that the canary is healthy"),
+            (See(Verdict::Healthy, 5), "step 3 of 3, holding at 50%"),
+            (Run(1), "baking at 98%: 0 of 1 needed canary calls; 0s of 5m"),
+            (Run(299), "baking at 98%: 4m59s of 5m"),
+        ],
+    );
+    assert_eq!(sim.weight, percent("98%"));
+    sim.run_until_not(Phase::Baking);
+    assert!(sim.waits().starts_with("promoted (canary fails no more than stable)"));
+    assert_eq!(sim.weight, Weight::FULL);
+    let expected = [
+        "anna started (attempt 1)",
+        "the plan began step 1",
+        "the plan began step 2",
+        "the plan began step 3",
+        "the judge began the bake",
+        "the judge promoted the canary",
+    ];
+    assert_eq!(sim.take_log(), expected);
+}
+
+#[test]
+fn no_data_is_no_reason_to_go_on_and_none_to_go_back() {
+    for policy in ["hold", "roll_back", "advance"] {
+        let mut sim = Sim::started(&format!("on_inconclusive = '{policy}'\n{STORY}"));
+        (sim.verdict, sim.calls) = (Verdict::Inconclusive, 0);
+        sim.run(3_600);
+        assert_eq!(sim.waits(), "step 1 of 3, holding at 0.1%: 0 of 100 needed canary calls");
+        for _ in 0..9_000 {
+            sim.now = sim.now + Duration::from_secs(10);
+            sim.tick();
+        }
+        assert_eq!(
+            sim.waits(),
+            "paused at 0.1%: waits for a person (the deadline is over, and the canary had too few \
+             calls)",
+            "{policy}",
+        );
+    }
+}
+
+#[test]
+fn a_deadline_without_proof_does_what_the_plan_says() {
+    for (policy, expected) in [
+        ("hold", "paused at 50%: waits for a person (the deadline is over, and nothing is proven)"),
+        ("roll_back", "rolled back (the deadline is over, and nothing is proven)"),
+        ("advance", "baking at 98%: 0 of 1 needed canary calls; 0s of 5m"),
+    ] {
+        let toml = STORY.replace("\"50%\", at_least = \"1m\"", "\"50%\", deadline = \"10m\"");
+        let mut sim = Sim::started(&format!("on_inconclusive = '{policy}'\n{toml}"));
+        sim.verdict = Verdict::Inconclusive;
+        sim.run(180 + 599);
+        assert!(sim.waits().starts_with("step 3 of 3"), "{policy}: {}", sim.waits());
+        sim.run(2);
+        assert_eq!(sim.waits(), expected, "{policy}");
+    }
+}
+
+#[test]
+fn a_plan_may_wait_for_proof_in_each_step() {
+    let mut sim = Sim::started(&format!("raise = 'when_healthy'\n{STORY}"));
+    sim.verdict = Verdict::Inconclusive;
+    sim.run(600);
+    assert_eq!(sim.waits(), "step 1 of 3, holding at 0.1%: proof that the canary is healthy");
+    sim.verdict = Verdict::Healthy;
+    sim.run(1);
+    assert!(sim.waits().starts_with("step 2 of 3"), "{}", sim.waits());
+}
+
+#[test]
+fn a_degraded_canary_is_rolled_back_from_wherever_it_is_watched() {
+    let gate = "[start]\ngates = ['go']\n[gates.go]\nask = { approval = 'boss' }\n";
+    type Place = (&'static str, String, fn(&mut Sim));
+    let places: [Place; 6] = [
+        ("a gate before the start", format!("{STORY}{gate}"), |_| {}),
+        ("a step", STORY.into(), |sim| sim.run(30)),
+        ("the last step", STORY.into(), |sim| {
+            sim.verdict = Verdict::Inconclusive;
+            sim.run(400);
+        }),
+        ("a pause", STORY.into(), |sim| {
+            sim.order(Command::Pause);
+            sim.run(5);
+        }),
+        ("a weight by hand", STORY.into(), |sim| {
+            sim.order(Command::SetWeight { weight: percent("30%") });
+        }),
+        ("the bake", STORY.into(), |sim| {
+            sim.run_until_not(Phase::Running);
+            sim.run(100);
+        }),
+    ];
+    for (place, toml, go) in places {
+        let mut sim = Sim::started(&toml);
+        go(&mut sim);
+        sim.verdict = Verdict::Degraded;
+        sim.actions.clear();
+        let outcome = sim.tick();
+        assert_eq!(outcome.actions[0], Action::RollBack, "{place}");
+        assert_eq!(
+            outcome.actions[1],
+            Action::Save,
+            "{place}: lowering does not wait for the store"
+        );
+        assert_eq!(sim.waits(), "rolled back (canary fails every call)", "{place}");
+        sim.verdict = Verdict::Healthy;
+        sim.run(3_600);
+        assert_eq!(sim.weight, Weight::ZERO, "{place}: nothing raises it again");
+    }
+}
+
+#[test]
+fn a_degraded_canary_is_frozen_if_the_plan_says_so() {
+    let mut sim = Sim::started(&format!("on_degraded = 'freeze'\n{STORY}"));
+    sim.run(90);
+    sim.verdict = Verdict::Degraded;
+    sim.run(60);
+    assert_eq!(sim.weight, percent("10%"));
+    assert_eq!(sim.waits(), "paused at 10%: waits for a person (frozen: canary fails every call)");
+    assert_eq!(sim.take_log().iter().filter(|line| line.contains("froze")).count(), 1);
+
+    let refusal = sim.try_order(Command::Resume).unwrap_err();
+    assert_eq!(
+        refusal.to_string(),
+        "cannot resume what is paused: the canary is degraded: restart with new evidence, or go \
+         back; allowed are set-weight, promote-fully, roll-back, halt, restart",
+    );
+    sim.try_order(Command::SetWeight { weight: percent("20%") }).unwrap_err();
+    sim.order(Command::SetWeight { weight: percent("1%") });
+    sim.try_order(Command::Resume).expect_err("a lower weight is no proof");
+    sim.order(Command::RollBack);
+    assert_eq!(sim.weight, Weight::ZERO);
+}
+
+#[test]
+fn a_degraded_canary_is_ramped_down_if_the_plan_says_so() {
+    let mut sim =
+        Sim::started(&format!("on_degraded = {{ ramp_down = {{ over = '100s' }} }}\n{STORY}"));
+    sim.run(90);
+    sim.verdict = Verdict::Degraded;
+    let mut weights = Vec::new();
+    for _ in 0..100 {
+        sim.run(1);
+        weights.push(sim.weight.ppm());
+    }
+    weights.dedup();
+    let tenths = [90_000, 80_000, 70_000, 60_000, 50_000, 40_000, 30_000, 20_000, 10_000, 0];
+    assert_eq!(weights, tenths);
+    assert_eq!(sim.rollout.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn nothing_lives_before_probes_and_gates_let_it() {
+    let mut sim = Sim::started(&format!(
+        "{STORY}
+        start = {{ probes = ['health'], gates = ['go'] }}
+        [probes.health]
+        run = {{ http = {{ path = '/health' }} }}
+        every = '10s'
+        failures = 2
+        successes = 2
+        [gates.go]
+        ask = {{ webhook = {{ url = 'https://ci.example/go' }} }}
+        every = '20s'
+        "
+    ));
+    let (probe, gate) = (Action::RunProbe("health".into()), Action::AskGate("go".into()));
+    assert_eq!(sim.waits(), "starting: probe \"health\"");
+    assert_eq!(sim.asked(&probe), 1);
+    sim.run(9);
+    assert_eq!(sim.asked(&probe), 0);
+    sim.run(1);
+    assert_eq!(sim.asked(&probe), 1, "it is run again after its time");
+    sim.probe("health", ProbeOutcome::Failed("status 503".into()));
+    assert_eq!(sim.waits(), "starting: probe \"health\" (status 503)");
+    sim.probe("health", ProbeOutcome::Passed);
+    sim.probe("health", ProbeOutcome::Passed);
+    assert_eq!(sim.waits(), "starting: gate \"go\"");
+    assert_eq!(sim.asked(&gate), 1);
+    sim.answer("go", Answer::NotYet("tests run".into()));
+    assert_eq!(sim.waits(), "starting: gate \"go\" (tests run)");
+    sim.run(20);
+    assert_eq!(sim.asked(&gate), 1, "it is asked again after its time");
+    assert_eq!(sim.weight, Weight::ZERO);
+    sim.answer("go", Answer::Open);
+    assert!(sim.waits().starts_with("step 1 of 3"), "{}", sim.waits());
+    assert_eq!(sim.weight, percent("0.1%"));
+}
+
+#[test]
+fn a_probe_that_fails_too_often_is_a_degraded_canary() {
+    let mut sim = Sim::started(
+        "steps = [{ weight = '10%', at_least = '5m', probes = ['health'] }]
+        [probes.health]
+        run = { function = 'health' }
+        failures = 3",
+    );
+    for _ in 0..2 {
+        sim.probe("health", ProbeOutcome::Failed("no answer".into()));
+    }
+    sim.probe("health", ProbeOutcome::Passed);
+    for _ in 0..2 {
+        sim.probe("health", ProbeOutcome::Failed("no answer".into()));
+        assert_eq!(sim.rollout.phase(), Phase::Running);
+    }
+    sim.probe("health", ProbeOutcome::Failed("no answer".into()));
+    assert_eq!(sim.waits(), "rolled back (probe \"health\" failed: no answer)");
+}
+
+const GATED: &str = "
+    steps = [
+        { weight = '1%', at_least = '1m', gates = ['boss'] },
+        { weight = '10%', at_least = '1m' },
+    ]
+    [gates.boss]
+    ask = { approval = 'release managers' }
+    deadline = '1h'
+";
+
+#[test]
+fn a_gate_that_never_answers_has_a_deadline() {
+    let mut sim = Sim::started(GATED);
+    sim.run(61);
+    assert_eq!(
+        sim.waits(),
+        "step 1 of 2, holding at 1%: approval of release managers (gate \"boss\")"
+    );
+    sim.run(3_598);
+    assert_eq!(sim.rollout.phase(), Phase::Running);
+    sim.run(2);
+    assert_eq!(
+        sim.waits(),
+        "paused at 1%: waits for a person (gate \"boss\": no answer within 1h)"
+    );
+    sim.order(Command::Resume);
+    sim.run(1);
+    assert_eq!(sim.asked(&Action::AskGate("boss".into())), 2, "it is asked again");
+    sim.order(Command::Approve { gate: "boss".into() });
+    sim.run(1);
+    assert_eq!(sim.weight, percent("10%"));
+
+    let mut sim = Sim::started(&format!("{GATED}\non_silence = 'roll_back'"));
+    sim.run(61 + 3_600);
+    assert_eq!(sim.waits(), "rolled back (gate \"boss\": no answer within 1h)");
+}
+
+#[test]
+fn only_a_gate_that_waits_can_be_approved() {
+    let mut sim = Sim::started(GATED);
+    let approve = || Command::Approve { gate: "boss".into() };
+    let refusal = sim.try_order(approve()).unwrap_err();
+    assert!(refusal.why.contains("gate \"boss\" does not wait, and no other"), "{refusal}");
+    sim.run(60);
+    let refusal = sim.try_order(Command::Approve { gate: "bos".into() }).unwrap_err();
+    assert!(refusal.why.contains("waiting is \"boss\""), "{refusal}");
+    sim.order(approve());
+    assert_eq!(sim.order(approve()).note.as_deref(), Some("the gate is open"));
+
+    let mut sim = Sim::started(GATED);
+    sim.run(60);
+    sim.order(Command::Reject { gate: "boss".into() });
+    assert_eq!(sim.waits(), "paused at 1%: waits for a person (gate \"boss\": she says so)");
+}
+
+#[test]
+fn a_weight_by_hand_pauses_the_plan_and_a_resume_returns_to_it() {
+    let mut sim = Sim::started(STORY);
+    sim.run(100);
+    let held = sim.rollout.state().progress().unwrap().calls;
+    assert!(held > 0);
+    for hand in ["3%", "40%"] {
+        sim.order(Command::SetWeight { weight: percent(hand) });
+        sim.run(1_000);
+        assert_eq!(sim.weight, percent(hand));
+        sim.order(Command::Resume);
+        assert_eq!(sim.weight, percent("10%"));
+        let expected = "step 2 of 3, holding at 10%: 0 of 1,000 needed canary calls; 0s of 2m";
+        assert_eq!(sim.waits(), expected, "what was seen at {hand} says nothing of 10%");
+    }
+    let refusal = sim.try_order(Command::SetWeight { weight: Weight::FULL }).unwrap_err();
+    assert!(refusal.why.contains("promote"), "{refusal}");
+}
+
+#[test]
+fn a_pause_stops_the_steps_clock_but_not_the_rollouts() {
+    let mut sim = Sim::started(&format!("deadline = '20m'\n{STORY}"));
+    sim.run(30);
+    sim.order(Command::Pause);
+    sim.run(600);
+    sim.order(Command::Resume);
+    assert_eq!(sim.waits(), "step 1 of 3, holding at 0.1%: 30s of 1m");
+    sim.run(30);
+    assert!(sim.waits().starts_with("step 2 of 3"), "{}", sim.waits());
+    sim.verdict = Verdict::Inconclusive;
+    sim.run(540);
+    let over = "(the deadline of the whole rollout is over)";
+    assert_eq!(sim.waits(), format!("paused at 50%: waits for a person {over}"));
+    sim.order(Command::Resume);
+    sim.run(600);
+    assert!(sim.waits().starts_with("step 3 of 3"), "a person has given it time: {}", sim.waits());
+}
+
+#[test]
+fn the_deadline_of_the_rollout_ends_a_pause_if_it_rolls_back() {
+    let toml = format!("deadline = '20m'\non_inconclusive = 'roll_back'\n{STORY}");
+    let mut sim = Sim::started(&toml);
+    sim.order(Command::Pause);
+    sim.run(1_200);
+    assert_eq!(sim.waits(), "rolled back (the deadline of the whole rollout is over)");
+}
+
+#[test]
+fn a_maximum_weight_leaves_the_promotion_to_a_person() {
+    let mut sim = Sim::started("maximum_weight = '50%'\nsteps = [{ weight = '50%' }]");
+    sim.run(10);
+    assert!(sim.waits().contains("the plan leaves the promotion to a person"), "{}", sim.waits());
+    let refusal = sim.try_order(Command::SetWeight { weight: percent("60%") }).unwrap_err();
+    assert_eq!(refusal.why, "60% is above the plan's maximum weight, 50%");
+    sim.order(Command::Promote);
+    assert_eq!(sim.waits(), "promoted (she says so)");
+    assert_eq!(sim.weight, Weight::FULL);
+}
+
+#[test]
+fn the_plan_raises_within_the_calendar_only_and_lowers_always() {
+    let calendar = "[calendar]\ntime_zone = 'Europe/Berlin'\nhours = ['10:00-10:02']";
+    let mut sim = Sim::started(&format!("{STORY}{calendar}"));
+    assert_eq!(sim.weight, percent("0.1%"), "nine o'clock in London is ten in Berlin");
+    sim.run(60);
+    assert_eq!(sim.weight, percent("10%"));
+    sim.run(180);
+    assert_eq!(
+        sim.waits(),
+        "step 3 of 3, still at 10%: the calendar, which opens at 2026-11-25T09:00:00Z"
+    );
+    assert_eq!(sim.weight, percent("10%"));
+    assert_eq!(sim.take_log().pop().unwrap(), "the plan waits for the calendar");
+    sim.now = "2026-11-25T09:00:00Z".parse().unwrap();
+    sim.tick();
+    assert_eq!(sim.weight, percent("50%"));
+    sim.now = "2026-11-25T09:10:00Z".parse().unwrap();
+    sim.verdict = Verdict::Degraded;
+    sim.tick();
+    assert_eq!(sim.rollout.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn a_person_may_promote_outside_the_calendar() {
+    let mut sim = Sim::started(&format!("{STORY}[calendar]\nhours = ['10:00-10:05']"));
+    assert_eq!(sim.weight, Weight::ZERO, "a start waits for the calendar");
+    sim.order(Command::SetWeight { weight: percent("5%") });
+    assert_eq!(sim.weight, percent("5%"));
+    sim.order(Command::Promote);
+    assert_eq!(sim.weight, percent("98%"));
+    sim.run(600);
+    assert_eq!(sim.rollout.phase(), Phase::Baking, "the end of the bake is the plan's");
+    sim.order(Command::PromoteFully);
+    assert_eq!(sim.weight, Weight::FULL);
+}
+
+#[test]
+fn skipping_goes_one_step_on_and_never_to_the_promotion() {
+    let mut sim = Sim::started(STORY);
+    sim.order(Command::SkipStep);
+    assert_eq!(sim.weight, percent("10%"));
+    sim.order(Command::SkipStep);
+    assert_eq!(sim.weight, percent("50%"));
+    let refusal = sim.try_order(Command::SkipStep).unwrap_err();
+    assert_eq!(refusal.why, "this step is the last: promote");
+}
+
+#[test]
+fn a_halt_holds_until_it_is_released_and_then_a_start_is_needed() {
+    let mut sim = Sim::started(STORY);
+    sim.order(Command::Halt);
+    sim.run(100);
+    sim.restart();
+    sim.rollout.set_releases(sim.now, releases("v3"));
+    sim.try_order(Command::Start).expect_err("a halt outlives the releases");
+    sim.order(Command::Release);
+    sim.run(100);
+    assert_eq!(sim.waits(), "rolled back (halted: she says so)");
+    assert_eq!(sim.weight, Weight::ZERO);
+    sim.order(Command::Start);
+    assert_eq!(sim.weight, percent("0.1%"));
+}
+
+#[test]
+fn each_start_has_new_evidence_and_a_new_salt() {
+    let mut sim = Sim::started(STORY);
+    let begin = |attempt| Action::BeginEvidence { salt: format!("checkout:{attempt}") };
+    assert_eq!(sim.asked(&begin(1)), 1);
+    sim.run(100);
+    let outcome = sim.order(Command::Restart);
+    let order: Vec<_> = outcome.actions.iter().take(4).collect();
+    let first = Action::SetWeight(percent("0.1%"));
+    let zero = Action::SetWeight(Weight::ZERO);
+    assert_eq!(order, [&zero, &Action::Save, &begin(2), &first]);
+    sim.order(Command::RollBack);
+    sim.order(Command::Start);
+    assert_eq!(sim.asked(&begin(3)), 1);
+    let State::Running { step: 0, progress } = sim.rollout.state() else { panic!() };
+    assert_eq!(progress.calls, 0);
+}

@@ -1,0 +1,313 @@
+//! Rollouts as they are stored and gone on with, and clocks that do as they like.
+
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
+mod sim;
+
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+
+use canary_core::{Verdict, Weight};
+use canary_rollout::{
+    Action, Actor, Command, Event, Order, Outcome, Phase, Plan, Refusal, Rollout, State, Waits,
+    What,
+};
+use serde_json::{Value, json};
+
+use self::sim::{Sim, percent, releases};
+
+const PLAN: &str = "
+    steps = [{ weight = '1%', at_least = '1m', calls = 10 }, { weight = '10%', at_least = '1m' }]
+    bake = { time = '5m' }
+";
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+fn stored(rollout: &Rollout) -> Value {
+    serde_json::to_value(rollout).unwrap()
+}
+
+#[test]
+fn what_a_newer_version_has_stored_is_kept() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(30);
+    let mut newer = stored(&sim.rollout);
+    newer["quorum"] = json!({ "of": 3 });
+    newer["plan"]["shadow"] = json!("5%");
+    newer["plan"]["steps"][1]["colour"] = json!("green");
+    newer["state"]["mood"] = json!("good");
+    sim.rollout = serde_json::from_value(newer).unwrap();
+    sim.run(60);
+    let again = stored(&sim.rollout);
+    assert_eq!(sim.rollout.phase(), Phase::Running);
+    assert_eq!(again["quorum"], json!({ "of": 3 }));
+    assert_eq!(again["plan"]["shadow"], "5%");
+    assert_eq!(again["plan"]["steps"][1]["colour"], "green");
+}
+
+#[test]
+fn what_cannot_be_understood_is_not_gone_on_with() {
+    let whole = stored(&Sim::started(PLAN).rollout);
+    for (field, wrong, expected) in [
+        ("schema", json!(2), "stored in schema 2, expected 1"),
+        ("weight", json!("101%"), "is above 100%"),
+        ("state", json!({ "phase": "levitating" }), "levitating"),
+        ("verdict", json!("fine"), "\"fine\" is no verdict"),
+        ("plan", json!({ "steps": [] }), "expected 1 to 32 steps"),
+        ("name", json!("A B"), "canary name \"A B\""),
+    ] {
+        let mut document = whole.clone();
+        document[field] = wrong;
+        let error = serde_json::from_value::<Rollout>(document).unwrap_err().to_string();
+        assert!(error.contains(expected), "{field}: {error}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_its_own_plan_and_state_is_not_gone_on_with() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(1);
+    let mut document = stored(&sim.rollout);
+    document["state"]["step"] = json!(7);
+    let error = serde_json::from_value::<Rollout>(document).unwrap_err().to_string();
+    assert!(error.contains("stored at step 7 of 2"), "{error}");
+
+    sim.order(Command::Pause);
+    let mut document = stored(&sim.rollout);
+    document["state"]["stage"] = json!({ "step": { "step": 2 } });
+    serde_json::from_value::<Rollout>(document).unwrap_err();
+
+    sim.order(Command::RollBack);
+    let mut document = stored(&sim.rollout);
+    document["weight"] = json!("1%");
+    let error = serde_json::from_value::<Rollout>(document).unwrap_err().to_string();
+    assert!(error.contains("stored rolled back at weight 1%, expected 0%"), "{error}");
+}
+
+#[test]
+fn a_stored_rollout_can_be_read_by_people() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(12);
+    let document = stored(&sim.rollout);
+    assert_eq!(document["schema"], 1);
+    assert_eq!(document["name"], "checkout");
+    assert_eq!(document["releases"], json!({ "stable": "v1", "canary": "v2" }));
+    assert_eq!(document["weight"], "1%");
+    assert_eq!(document["verdict"], "healthy");
+    let since = "2026-11-24T09:00:00Z";
+    let progress = json!({ "since": since, "seen": "12s", "waited": "12s", "calls": 12_000 });
+    assert_eq!(document["state"], json!({ "phase": "running", "step": 0, "progress": progress }));
+    let event = &document["history"]["events"][1];
+    assert_eq!(event["what"], "step_begun");
+    assert_eq!(event["at"], since);
+}
+
+#[test]
+fn events_have_the_names_that_plans_know() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(3_600);
+    sim.order(Command::Halt);
+    sim.order(Command::Release);
+    let events: Vec<Event> = sim.rollout.history().cloned().collect();
+    let mut names = BTreeSet::new();
+    for event in events {
+        let json = serde_json::to_value(&event).unwrap();
+        assert_eq!(json["what"], event.what.as_str());
+        assert!(What::NAMES.contains(&event.what.as_str()));
+        names.insert(event.what.as_str());
+        assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
+    }
+    let expected = ["bake_begun", "halted", "promoted", "released", "started", "step_begun"];
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn the_longest_texts_leave_the_document_short() {
+    let long = "\"\\\u{1F426}".repeat(1_000);
+    let mut toml = "on_degraded = 'freeze'\nsteps = [{ weight = '1%', ".to_owned();
+    let names: Vec<_> = (0..8).map(|index| format!("'{}{index}'", "n".repeat(60))).collect();
+    let names = names.join(", ");
+    toml += &format!("gates = [{names}], probes = [{names}] }}]\n");
+    for name in names.split(", ") {
+        toml += &format!("[gates.{name}]\nask = {{ approval = 'x' }}\n");
+        toml += &format!("[probes.{name}]\nrun = {{ function = 'x' }}\nfailures = 1000\n");
+    }
+    let mut sim = Sim::new(&toml);
+    let names: Vec<String> = sim.rollout.plan().gates().keys().cloned().collect();
+    let order = |command| Order::new(command, Actor::person(&long), &long);
+    sim.rollout.command(sim.now, &order(Command::Start)).unwrap();
+    for round in 0..100 {
+        sim.now = sim.now + Duration::from_secs(5);
+        let mut tick = canary_rollout::Tick::new(Verdict::Inconclusive, &long).with_calls(1_000);
+        for name in &names {
+            let failed = canary_rollout::ProbeOutcome::Failed(long.clone());
+            let passed = canary_rollout::ProbeOutcome::Passed;
+            tick = tick.with_probe(name, if round < 60 { passed } else { failed });
+            tick = tick.with_answer(name, canary_rollout::Answer::NotYet(long.clone()));
+        }
+        if round < 50 {
+            tick.verdict = Verdict::Healthy;
+        }
+        let outcome = sim.rollout.tick(sim.now, &tick);
+        if outcome.actions.contains(&Action::Save) {
+            let text = serde_json::to_string(&sim.rollout).unwrap();
+            assert!(text.len() <= Rollout::MOST_BYTES, "{} bytes", text.len());
+        }
+    }
+    sim.rollout.command(sim.now, &order(Command::Pause)).unwrap();
+    assert!(sim.rollout.history().len() > 5, "some history is left");
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_by_a_day_brings_nothing_about() {
+    let mut sim = Sim::started(&format!("deadline = '2h'\n{PLAN}"));
+    sim.run(20);
+    sim.now = sim.now + DAY;
+    sim.tick();
+    assert_eq!(sim.waits(), "step 1 of 2, holding at 1%: 30s of 1m");
+    sim.run(29);
+    assert_eq!(sim.weight, percent("1%"));
+    sim.run(1);
+    assert_eq!(sim.weight, percent("10%"));
+}
+
+#[test]
+fn a_clock_that_jumps_back_by_a_day_costs_a_steps_time_at_most() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(40);
+    sim.now = "2026-11-23T09:00:00Z".parse().unwrap();
+    sim.tick();
+    assert_eq!(sim.waits(), "step 1 of 2, holding at 1%: 0s of 1m");
+    sim.run(60);
+    assert_eq!(sim.weight, percent("10%"));
+}
+
+#[test]
+fn a_ramp_goes_down_only_whatever_the_clock_does() {
+    let mut sim =
+        Sim::started(&format!("on_degraded = {{ ramp_down = {{ over = '100s' }} }}\n{PLAN}"));
+    sim.run(70);
+    sim.verdict = Verdict::Degraded;
+    sim.tick();
+    assert_eq!(sim.weight, percent("9%"));
+    sim.now = sim.now + Duration::from_secs(45);
+    sim.tick();
+    assert_eq!(sim.weight, percent("5%"), "a clock that jumps ahead brings calls back sooner");
+    sim.now = "2026-11-24T09:00:00Z".parse().unwrap();
+    sim.run(20);
+    assert_eq!(sim.weight, percent("5%"), "one that jumps back gives none to the canary");
+    sim.run(80);
+    assert_eq!(sim.rollout.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn replicas_whose_clocks_differ_do_not_shorten_a_step() {
+    let mut sim = Sim::started(PLAN);
+    let begun = sim.now;
+    // Two of them tick in turn, and one is eight seconds ahead.
+    let skew = Duration::from_secs(8);
+    let mut second = 0;
+    while sim.rollout.state().stage() == Some(canary_rollout::Stage::Step { step: 0 }) {
+        second += 1;
+        let now = begun + Duration::from_secs(second);
+        sim.now = if second.is_multiple_of(2) { now } else { now + skew };
+        sim.tick();
+    }
+    assert!(second >= 52, "left after {second} s instead of 60, less the skew");
+}
+
+#[test]
+fn the_time_for_which_nobody_ticked_does_not_count() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(20);
+    sim.restart();
+    sim.now = sim.now + Duration::from_secs(3_600);
+    sim.run(1);
+    assert_eq!(sim.weight, percent("1%"));
+    sim.run(31);
+    assert_eq!(sim.weight, percent("10%"));
+}
+
+#[test]
+fn another_release_begins_at_zero_with_another_salt() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(100);
+    let outcome = sim.rollout.set_releases(sim.now, releases("v3"));
+    assert_eq!(outcome.actions, [Action::RollBack, Action::Save]);
+    assert_eq!(outcome.events[0].why, "v3 against v1, before v2 against v1");
+    assert_eq!((sim.rollout.phase(), sim.rollout.weight()), (Phase::Idle, Weight::ZERO));
+    sim.weight = Weight::ZERO;
+    sim.order(Command::Start);
+    assert_eq!(sim.rollout.salt(), "checkout:2");
+    assert_eq!(sim.rollout.verdict(), (Verdict::Inconclusive, ""));
+}
+
+#[test]
+fn a_plan_under_way_is_not_replaced() {
+    let other: Plan = sim::plan("preset = 'AllAtOnce'");
+    let mut sim = Sim::started(PLAN);
+    let error = sim.rollout.replace_plan(sim.now, other.clone(), &Actor::person("bob"), "");
+    let message = "the plan is in use, since the rollout is running: roll back first";
+    assert_eq!(error.unwrap_err().to_string(), message);
+    sim.order(Command::RollBack);
+    let outcome = sim.rollout.replace_plan(sim.now, other.clone(), &Actor::person("bob"), "");
+    assert_eq!(outcome.unwrap().actions, [Action::Save]);
+    sim.order(Command::Start);
+    assert_eq!(sim.weight, percent("99%"));
+    assert_eq!(sim.rollout.plan(), &other);
+}
+
+#[test]
+fn progress_is_saved_every_ten_seconds_and_rest_is_not() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(1);
+    sim.actions.clear();
+    sim.run(50);
+    assert_eq!(sim.asked(&Action::Save), 5);
+    sim.order(Command::RollBack);
+    sim.actions.clear();
+    sim.run(3_600);
+    assert_eq!(sim.actions, []);
+}
+
+#[test]
+fn who_is_told_what_is_as_the_plan_says() {
+    let mut sim = Sim::started(&format!(
+        "{PLAN}
+        [notify.all]
+        webhook = {{ url = 'http://a' }}
+        [notify.some]
+        webhook = {{ url = 'http://b' }}
+        events = ['rolled_back']"
+    ));
+    sim.run(5);
+    sim.order(Command::RollBack);
+    let told = |name: &str| {
+        let is_told = |action: &&Action| matches!(action, Action::Notify { to, .. } if to == name);
+        sim.actions.iter().filter(is_told).count()
+    };
+    assert_eq!((told("all"), told("some")), (3, 1));
+}
+
+#[test]
+fn public_types_can_cross_threads() {
+    fn can_cross<T: Clone + Send + Sync + 'static>() {}
+    can_cross::<Plan>();
+    can_cross::<Rollout>();
+    can_cross::<Outcome>();
+    can_cross::<Refusal>();
+    can_cross::<State>();
+    can_cross::<Waits>();
+}
+
+#[test]
+fn the_guides_plans_are_plans() {
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plans.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let mut seen = 0;
+    for block in guide.split("```toml\n").skip(1) {
+        let block = block.split("```").next().unwrap();
+        Plan::from_toml(block).unwrap_or_else(|error| panic!("{error}\n{block}"));
+        seen += 1;
+    }
+    assert!(seen >= 5);
+}

@@ -1,0 +1,132 @@
+use std::{error, fmt, str};
+
+/// A place in a JSON document, or several: a JSON pointer (RFC 6901) in which `*` stands for any one key or
+/// position.
+///
+/// ```
+/// use tower_canary::mirror::FieldPath;
+///
+/// let path: FieldPath = "/items/*/updated_at".parse()?;
+/// assert_eq!(path.to_string(), "/items/*/updated_at");
+/// assert_eq!(
+///     "items".parse::<FieldPath>().unwrap_err().to_string(),
+///     r#"field path "items": expected a JSON pointer such as "/items/*/id""#,
+/// );
+/// # Ok::<(), tower_canary::mirror::InvalidFieldPath>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FieldPath {
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Segment {
+    Any,
+    Key(String),
+}
+
+impl FieldPath {
+    /// Whether this is the place to which these keys and positions lead.
+    pub(super) fn matches(&self, place: &[String]) -> bool {
+        self.segments.len() == place.len()
+            && self.segments.iter().zip(place).all(|(segment, key)| match segment {
+                Segment::Any => true,
+                Segment::Key(expected) => expected == key,
+            })
+    }
+}
+
+impl str::FromStr for FieldPath {
+    type Err = InvalidFieldPath;
+
+    fn from_str(text: &str) -> Result<Self, InvalidFieldPath> {
+        let invalid = || InvalidFieldPath { text: text.to_owned() };
+        let segments = text.strip_prefix('/').ok_or_else(invalid)?.split('/');
+        let segments = segments.map(|segment| match segment {
+            "*" => Ok(Segment::Any),
+            _ => unescape(segment).map(Segment::Key).ok_or_else(invalid),
+        });
+        Ok(Self { segments: segments.collect::<Result<_, _>>()? })
+    }
+}
+
+impl TryFrom<&str> for FieldPath {
+    type Error = InvalidFieldPath;
+
+    fn try_from(text: &str) -> Result<Self, InvalidFieldPath> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.segments.iter().try_for_each(|segment| match segment {
+            Segment::Any => f.write_str("/*"),
+            Segment::Key(key) => write!(f, "/{}", escape(key)),
+        })
+    }
+}
+
+/// A text that is no [`FieldPath`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct InvalidFieldPath {
+    text: String,
+}
+
+impl fmt::Display for InvalidFieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, r#"field path {:?}: expected a JSON pointer such as "/items/*/id""#, self.text)
+    }
+}
+
+impl error::Error for InvalidFieldPath {}
+
+/// The place to which these keys and positions lead, as a JSON pointer.
+pub(super) fn pointer(place: &[String]) -> String {
+    place.iter().fold(String::new(), |pointer, key| pointer + "/" + &escape(key))
+}
+
+fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+fn unescape(segment: &str) -> Option<String> {
+    let mut parts = segment.split('~');
+    let mut key = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (character, rest) = match part.as_bytes().first()? {
+            b'0' => ('~', &part[1..]),
+            b'1' => ('/', &part[1..]),
+            _ => return None,
+        };
+        key.push(character);
+        key.push_str(rest);
+    }
+    Some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_print_as_they_parse() {
+        for text in ["/a", "/a/0/b", "/*", "/a/*/b", "/a~1b/~0", "/"] {
+            assert_eq!(text.parse::<FieldPath>().unwrap().to_string(), text);
+        }
+        for text in ["", "a", "/a~", "/a~2"] {
+            let message = text.parse::<FieldPath>().unwrap_err().to_string();
+            assert!(message.contains(&format!("{text:?}")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_one_key_of_any_name() {
+        let place = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
+        let path: FieldPath = "/items/*/a~1b".parse().unwrap();
+        assert!(path.matches(&place(&["items", "7", "a/b"])));
+        assert!(!path.matches(&place(&["items", "7"])));
+        assert!(!path.matches(&place(&["items", "7", "8", "a/b"])));
+        assert!(!path.matches(&place(&["other", "7", "a/b"])));
+    }
+}

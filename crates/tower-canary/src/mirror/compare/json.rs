@@ -1,0 +1,179 @@
+//! Where two JSON documents differ.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Number, Value};
+
+use super::{ABSENT, FieldDifference, FieldPath, field_path::pointer};
+use crate::mirror::field_name::{pattern, truncate};
+
+/// Appends the differences between two documents, one of each field.
+pub(super) fn differences(
+    stable: &Value,
+    canary: &Value,
+    ignored: &[FieldPath],
+) -> Vec<FieldDifference> {
+    let mut walk = Walk { ignored, place: Vec::new(), found: BTreeMap::new() };
+    walk.compare(stable, canary);
+    walk.found.into_values().collect()
+}
+
+/// A walk through both documents at once. The parser lets none be deeper than 128.
+struct Walk<'a> {
+    ignored: &'a [FieldPath],
+    place: Vec<String>,
+    found: BTreeMap<String, FieldDifference>,
+}
+
+impl Walk<'_> {
+    fn compare(&mut self, stable: &Value, canary: &Value) {
+        if self.ignored.iter().any(|ignored| ignored.matches(&self.place)) {
+            return;
+        }
+        match (stable, canary) {
+            (Value::Object(stable), Value::Object(canary)) => self.compare_objects(stable, canary),
+            (Value::Array(stable), Value::Array(canary)) => self.compare_arrays(stable, canary),
+            (Value::Number(stable), Value::Number(canary)) if are_equal(stable, canary) => {}
+            _ if stable == canary => {}
+            _ => self.report(&text(Some(stable)), &text(Some(canary))),
+        }
+    }
+
+    fn compare_objects(&mut self, stable: &Map<String, Value>, canary: &Map<String, Value>) {
+        for (key, value) in stable {
+            self.at(key, |walk| match canary.get(key) {
+                Some(other) => walk.compare(value, other),
+                None => walk.report_unless_ignored(Some(value), None),
+            });
+        }
+        for (key, value) in canary.iter().filter(|(key, _)| !stable.contains_key(*key)) {
+            self.at(key, |walk| walk.report_unless_ignored(None, Some(value)));
+        }
+    }
+
+    fn compare_arrays(&mut self, stable: &[Value], canary: &[Value]) {
+        if stable.len() != canary.len() {
+            let items = |array: &[Value]| format!("{} items", array.len());
+            self.at("length", |walk| walk.report(&items(stable), &items(canary)));
+        }
+        for (position, (stable, canary)) in stable.iter().zip(canary).enumerate() {
+            self.at(&position.to_string(), |walk| walk.compare(stable, canary));
+        }
+    }
+
+    fn at(&mut self, key: &str, walk: impl FnOnce(&mut Self)) {
+        self.place.push(key.to_owned());
+        walk(self);
+        self.place.pop();
+    }
+
+    fn report_unless_ignored(&mut self, stable: Option<&Value>, canary: Option<&Value>) {
+        if !self.ignored.iter().any(|ignored| ignored.matches(&self.place)) {
+            self.report(&text(stable), &text(canary));
+        }
+    }
+
+    fn report(&mut self, stable: &str, canary: &str) {
+        let field = format!("body{}", pointer(&self.place));
+        let pattern = pattern(&field);
+        if self.found.len() < MAX_FIELDS {
+            let difference = || FieldDifference::new(field, stable, canary);
+            self.found.entry(pattern).or_insert_with(difference);
+        } else if !self.found.contains_key(&pattern) {
+            let more = || FieldDifference::new("body (more fields)", stable, canary);
+            self.found.entry("body (more fields)".to_owned()).or_insert_with(more);
+        }
+    }
+}
+
+/// Numbers are equal by value: `1`, `1.0` and `1e0` are. Integers of up to 64 bits are compared exactly,
+/// all others as the nearest `f64`.
+fn are_equal(stable: &Number, canary: &Number) -> bool {
+    let is_float = |number: &Number| number.as_i64().is_none() && number.as_u64().is_none();
+    if is_float(stable) || is_float(canary) {
+        return stable.as_f64() == canary.as_f64();
+    }
+    stable == canary
+}
+
+fn text(value: Option<&Value>) -> String {
+    // Values are kept short in the end; a large one need not be written out before.
+    match value {
+        None => ABSENT.to_owned(),
+        Some(Value::Object(map)) if map.len() > 8 => format!("object of {} keys", map.len()),
+        Some(Value::Array(array)) if array.len() > 8 => format!("array of {} items", array.len()),
+        Some(value) => truncate(value.to_string()),
+    }
+}
+
+/// The fields of one call that are told apart.
+const MAX_FIELDS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(stable: &str, canary: &str, ignored: &[&str]) -> Vec<String> {
+        let parse = |text| serde_json::from_str(text).unwrap();
+        let ignored: Vec<FieldPath> = ignored.iter().map(|path| path.parse().unwrap()).collect();
+        let found = differences(&parse(stable), &parse(canary), &ignored);
+        found.into_iter().map(|found| found.field).collect()
+    }
+
+    #[test]
+    fn what_means_the_same_does_not_differ() {
+        for (stable, canary) in [
+            (r#"{"a":1,"b":2}"#, r#" { "b": 2, "a": 1 } "#),
+            ("[1, 100, 0.0]", "[1.0, 1e2, -0.0]"),
+            (r#""A""#, r#""\u0041""#),
+            ("null", "null"),
+        ] {
+            assert_eq!(found(stable, canary, &[]), [""; 0], "{stable} {canary}");
+        }
+    }
+
+    #[test]
+    fn what_differs_is_found_where_it_is() {
+        for (stable, canary, field) in [
+            ("1", "2", "body"),
+            (r#"{"a":{"b":[0,1]}}"#, r#"{"a":{"b":[0,2]}}"#, "body/a/b/1"),
+            (r#"{"a":1}"#, r#"{"a":"1"}"#, "body/a"),
+            (r#"{"a":null}"#, "{}", "body/a"),
+            ("{}", r#"{"a/b":1}"#, "body/a~1b"),
+            ("[1]", "[1,2]", "body/length"),
+            ("18446744073709551615", "18446744073709551614", "body"),
+            ("9007199254740993", "9007199254740992", "body"),
+            ("0.1", "0.10000000000000002", "body"),
+        ] {
+            assert_eq!(found(stable, canary, &[]), [field], "{stable} {canary}");
+        }
+    }
+
+    #[test]
+    fn ignored_places_are_not_looked_at_present_or_not() {
+        let ignored = ["/at", "/items/*/id", "/trace"];
+        let stable = r#"{"at":1,"items":[{"id":1,"n":1},{"id":2,"n":2}],"trace":{"x":1}}"#;
+        let canary = r#"{"at":2,"items":[{"id":3,"n":1},{"n":3}]}"#;
+        assert_eq!(found(stable, canary, &ignored), ["body/items/1/n"]);
+    }
+
+    #[test]
+    fn the_items_of_a_list_are_one_field() {
+        let list = |from: u32| {
+            format!(
+                "[{}]",
+                (from..from + 1000).map(|n| n.to_string()).collect::<Vec<_>>().join(",")
+            )
+        };
+        assert_eq!(found(&list(0), &list(1), &[]), ["body/0"]);
+    }
+
+    #[test]
+    fn the_fields_of_one_call_are_bounded() {
+        let object = |value: u32| {
+            let keys = (0..10_000).map(|n| format!(r#""k{n}":{value}"#));
+            format!("{{{}}}", keys.collect::<Vec<_>>().join(","))
+        };
+        assert_eq!(found(&object(1), &object(2), &[]).len(), MAX_FIELDS + 1);
+    }
+}

@@ -1,0 +1,48 @@
+use std::{io, path::Path};
+
+use canary_tests::{settled, skip::skip};
+use tokio::process::Command;
+use tower_canary::select::{IssuedCookie, Sticky};
+
+use crate::shop::{HALF, Shop, signed_cookie};
+
+#[tokio::test]
+async fn the_cookie_jar_of_curl_keeps_the_channel() {
+    for cookie in [IssuedCookie::new("canary_id"), signed_cookie()] {
+        let shop = Shop::open(Sticky::by_issued(cookie));
+        shop.handle.set_weight(HALF).unwrap();
+        let mut channels = [0; 2];
+        for _ in 0..24 {
+            let directory = tempfile::tempdir().unwrap();
+            let jar = directory.path().join("jar");
+            let mut first = None;
+            for call in 0..3 {
+                let Some(answer) = curl(&shop, &jar).await else {
+                    return skip("curl", "there is no `curl` on the PATH");
+                };
+                let told = answer.lines().next().unwrap().to_owned();
+                assert!(told.ends_with(" sticky"), "{told}");
+                assert_eq!(*first.get_or_insert_with(|| told.clone()), told, "call {call}");
+                assert_eq!(answer.contains("cookie: canary_id="), call > 0, "{answer}");
+            }
+            channels[usize::from(first.unwrap().starts_with("canary"))] += 1;
+        }
+        // All 24 on one channel happen once in eight million runs.
+        assert!(channels.iter().all(|people| *people > 0), "{channels:?}");
+        assert_eq!(settled(&shop.handle).await.keys.on_both, 0);
+    }
+}
+
+/// A process for each call, which knows of the others by the jar only.
+async fn curl(shop: &Shop, jar: &Path) -> Option<String> {
+    let mut curl = Command::new("curl");
+    curl.args(["--disable", "--noproxy", "*", "--silent", "--show-error", "--max-time", "60"]);
+    curl.arg("--cookie-jar").arg(jar).arg("--cookie").arg(jar);
+    curl.arg(format!("http://{}/", shop.server.address()));
+    let output = match curl.kill_on_drop(true).output().await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+        output => output.unwrap(),
+    };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(String::from_utf8(output.stdout).unwrap())
+}
