@@ -12,10 +12,14 @@ use tokio::{
 };
 
 use crate::{
-    Clock, Managed, RolloutHandle,
+    Clock, Managed, RolloutHandle, Unmet,
     alarm::Alarm,
     driver::{Driver, Keys, Lines, Settings},
+    effects::Effects,
+    gate::GateRunner,
+    notify::Notifier,
     store::{InvalidPrefix, StateStore, StoreKey},
+    webhook::WebhookClient,
 };
 
 /// Runs the rollouts of any number of canaries, each in a task of its own.
@@ -30,6 +34,8 @@ pub struct Controller {
     prefix: String,
     clock: Clock,
     every: Duration,
+    webhooks: WebhookClient,
+    notifier: Arc<Notifier>,
     running: Mutex<BTreeMap<CanaryName, Running>>,
 }
 
@@ -47,6 +53,8 @@ impl Controller {
             prefix: "default".to_owned(),
             clock: Clock::default(),
             every: Duration::from_secs(1),
+            webhooks: WebhookClient::without_transport(),
+            notifier: Arc::new(Notifier::new(WebhookClient::without_transport())),
             running: Mutex::default(),
         }
     }
@@ -86,6 +94,14 @@ impl Controller {
         self
     }
 
+    /// Sends the webhooks of plans by this client. Without one, plans with webhooks are refused.
+    #[must_use]
+    pub fn with_webhooks(mut self, client: WebhookClient) -> Self {
+        self.notifier = Arc::new(Notifier::new(client.clone()));
+        self.webhooks = client;
+        self
+    }
+
     /// Runs the rollout of a canary, from where it was when it was last stored.
     ///
     /// The canary's weight stays zero until the store has answered.
@@ -105,8 +121,10 @@ impl Controller {
             return Err(AddError::NameIsTaken(name));
         }
         let releases = managed.releases().map_err(AddError::ReleaseIsMissing)?;
-        let Managed { canary, plan, starts_by_itself, effects, .. } = managed;
-        effects.check(&plan).map_err(AddError::Plan)?;
+        let Managed { canary, plan, starts_by_itself, probes, gates, .. } = managed;
+        let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
+        let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
+        effects.check_plan(&plan)?;
         let settings = Settings { plan, releases, starts_by_itself, every: self.every };
         let alarm = Arc::new(Alarm::default());
         let driver = Driver::new(
@@ -139,7 +157,8 @@ impl Controller {
         self.running().values().map(|running| running.handle.clone()).collect()
     }
 
-    /// Stops, once everything is stored. The weights stay as they are.
+    /// Stops, once everything is stored and receivers were told, which takes some seconds at most. The
+    /// weights stay as they are.
     pub async fn stop(self) {
         let running = std::mem::take(&mut *self.running());
         let tasks: Vec<_> = running
@@ -154,6 +173,7 @@ impl Controller {
                 tracing::error!(target: "canary_controller", "{error}");
             }
         }
+        self.notifier.shutdown(LAST_WORDS).await;
     }
 
     fn keys(&self, name: &CanaryName) -> Keys {
@@ -202,8 +222,10 @@ pub enum AddError {
     ReleaseIsMissing(Channel),
     /// The plan names something that is not there.
     #[error("the plan cannot be run: {0}")]
-    Plan(String),
+    Plan(#[from] Unmet),
 }
 
+/// How long receivers may take to be told the last events.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 /// Commands that can wait for the driver, before those who give them wait to be heard.
 const REQUESTS: usize = 64;

@@ -1,19 +1,23 @@
-use canary_rollout::{Answer, Event, Gate, Plan, Probe, ProbeOutcome};
+use std::sync::Arc;
 
-/// What a plan asks of the world.
-#[derive(Default)]
-pub(crate) struct Effects {}
+use canary_rollout::Plan;
+
+use crate::{Unmet, gate::GateRunner, notify::Notifier, probe::ProbeRunner};
+
+/// What a plan can set off in the world outside.
+pub(crate) struct Effects {
+    pub(crate) probes: ProbeRunner,
+    pub(crate) gates: GateRunner,
+    pub(crate) notifier: Arc<Notifier>,
+}
 
 impl Effects {
-    pub(crate) fn check(&self, _: &Plan) -> Result<(), String> {
-        Ok(())
+    /// Checks that all that the plan names is there.
+    pub(crate) fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
+        Unmet::all([
+            self.probes.check_plan(plan),
+            self.gates.check_plan(plan),
+            self.notifier.check_plan(plan),
+        ])
     }
-    pub(crate) async fn run_probe(&self, _: &Probe) -> ProbeOutcome {
-        ProbeOutcome::Passed
-    }
-    pub(crate) async fn ask_gate(&self, _: &Gate, _: &str) -> Option<Answer> {
-        None
-    }
-    pub(crate) fn notify(&self, _: &str, _: &Event) {}
-    pub(crate) async fn flush(&self) {}
 }

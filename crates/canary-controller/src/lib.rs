@@ -57,6 +57,28 @@
 //!
 #![doc = include_str!("../docs/who-owns-the-weight.md")]
 //!
+//! # What a plan sets off
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`probe`] | runs a plan's probes against the canary service itself |
+//! | [`gate`] | asks a plan's gates |
+//! | [`notify`] | tells a plan's receivers what happens |
+//! | [`webhook`] | the signed `POST` that gates and notices share |
+//! | [`store`] | keeps the state, and the contract for those who write a store of their own |
+//!
+//! What receivers of webhooks get, and how they check that it is ours, is told in the
+//! [guide](webhook::guide).
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `axum` | `ProbeTarget::router`: probes of an axum `Router` |
+//! | `tonic` | `ProbeTarget::routes`, and gRPC health probes |
+//! | `webhook` | `HttpTransport`: webhooks, and probes of a URL, over http and https |
+//! | `store-testing` | the conformance suite for stores, and a store that fails on demand |
+//!
 //! # What it takes for itself
 //!
 //! It sets the hook of [`on_canary_failure`](tower_canary::CanaryHandle::on_canary_failure) of each
@@ -64,14 +86,23 @@
 //! follow each other's commands, but each judges by the counts of its own process.
 
 mod alarm;
+mod body;
 mod clock;
 mod controller;
 mod driver;
 mod effects;
+mod errors;
+pub mod gate;
 mod handle;
+mod isolated;
 mod managed;
+pub mod notify;
+pub mod probe;
 mod status;
 pub mod store;
+mod text;
+mod unmet;
+pub mod webhook;
 
 pub use self::{
     clock::Clock,
@@ -79,4 +110,10 @@ pub use self::{
     handle::{CommandError, RolloutHandle},
     managed::Managed,
     status::Status,
+    unmet::{Need, Unmet},
 };
+
+/// An error of a service or a transport, whatever it is.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+const USER_AGENT: &str = concat!("canary-controller/", env!("CARGO_PKG_VERSION"));

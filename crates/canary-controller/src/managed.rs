@@ -4,7 +4,7 @@ use canary_core::{Channel, PerChannel};
 use canary_rollout::{Plan, Releases};
 use tower_canary::CanaryHandle;
 
-use crate::effects::Effects;
+use crate::{gate::GateRunner, probe::ProbeRunner};
 
 /// A canary that a [`Controller`](crate::Controller) is to run, and what it needs to know for that.
 #[must_use]
@@ -13,7 +13,9 @@ pub struct Managed {
     pub(crate) plan: Plan,
     pub(crate) releases: PerChannel<Option<canary_core::ReleaseId>>,
     pub(crate) starts_by_itself: bool,
-    pub(crate) effects: Effects,
+    pub(crate) probes: ProbeRunner,
+    /// None for one without functions.
+    pub(crate) gates: Option<GateRunner>,
 }
 
 impl Managed {
@@ -23,13 +25,27 @@ impl Managed {
     /// layer: by them a restart of the same build is told from another build.
     pub fn new(canary: CanaryHandle, plan: Plan) -> Self {
         let releases = PerChannel::from_fn(|channel| canary.release(channel).cloned());
-        Self { canary, plan, releases, starts_by_itself: false, effects: Effects::default() }
+        let (probes, gates) = (ProbeRunner::default(), None);
+        Self { canary, plan, releases, starts_by_itself: false, probes, gates }
     }
 
     /// Starts the plan when these releases are there for the first time. After a rollback or a halt it
     /// does not: that is for a person, or another release.
     pub const fn starts_by_itself(mut self) -> Self {
         self.starts_by_itself = true;
+        self
+    }
+
+    /// Runs the plan's probes by this runner, which knows the canary and the functions that the plan names.
+    pub fn probes(mut self, probes: ProbeRunner) -> Self {
+        self.probes = probes;
+        self
+    }
+
+    /// Asks the plan's gates by this runner, which knows the functions that the plan names. Approvals and
+    /// webhooks need none.
+    pub fn gates(mut self, gates: GateRunner) -> Self {
+        self.gates = Some(gates);
         self
     }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use canary_analysis::{Guard, Judge, JudgeState, Judgment, Observation, ResumeError};
-use canary_core::{Snapshot, Weight};
+use canary_analysis::{Guard, Judge, JudgeState, Judgment, Observation, ResumeError, Tick};
+use canary_core::{PerChannel, Rated, Snapshot, Weight};
 use canary_rollout::Plan;
 use serde::{Deserialize, Serialize};
 use tower_canary::CanaryHandle;
@@ -83,7 +83,7 @@ impl Evidence {
             .map(|epoch| &epoch.counts.evidence.canary)
             .map(|canary| canary.success.saturating_add(canary.failure))
             .fold(0, u64::saturating_add);
-        self.judge.observe(&Observation::of(difference));
+        self.judge.observe(&observation(difference));
         self.read = now;
         if let Some(guard) = &self.guard {
             guard.follow(&self.judge, self.read.clone());
@@ -102,6 +102,26 @@ impl Evidence {
     pub(crate) fn to_stored(&self) -> StoredEvidence {
         StoredEvidence { attempt: self.attempt, judge: self.judge.state() }
     }
+}
+
+/// What was counted since the last look, and what users and the application said of it.
+fn observation(mut difference: Snapshot) -> Observation {
+    let ratings = std::mem::take(&mut difference.ratings);
+    let mut observation = Observation::of(difference).with_feedback(ticks(&ratings.feedback));
+    for (event, rated) in ratings.events() {
+        observation = observation.with_event(event.as_str(), ticks(rated));
+    }
+    observation
+}
+
+fn ticks(rated: &Rated) -> impl Iterator<Item = Tick> {
+    rated.evidence().iter().filter_map(|(weight, occasions)| {
+        let of = |count: fn(&canary_core::Occasions) -> u64| PerChannel {
+            stable: count(&occasions.stable),
+            canary: count(&occasions.canary),
+        };
+        Tick::try_new(*weight, of(|it| it.total), of(|it| it.adverse)).ok()
+    })
 }
 
 impl StoredEvidence {

@@ -6,7 +6,7 @@ mod others;
 mod perform;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -48,6 +48,8 @@ pub(crate) struct Driver {
     reports: mpsc::UnboundedReceiver<Report>,
     report: mpsc::UnboundedSender<Report>,
     errands: JoinSet<()>,
+    /// Gates that have not said yet what they were asked.
+    asked: BTreeSet<String>,
     probes: BTreeMap<String, String>,
     status: watch::Sender<Arc<Status>>,
     events: broadcast::Sender<Event>,
@@ -117,6 +119,7 @@ impl Driver {
             reports,
             report,
             errands: JoinSet::new(),
+            asked: BTreeSet::new(),
             probes: BTreeMap::new(),
             status: watch::Sender::new(Arc::new(status)),
             events: broadcast::Sender::new(EVENTS_KEPT),
@@ -163,7 +166,6 @@ impl Driver {
             self.do_owed().await;
         }
         self.save_progress().await;
-        self.effects.flush().await;
     }
 
     /// Looks at the canary, and lets the plan go on.
@@ -212,7 +214,10 @@ impl Driver {
                 self.probes.insert(name.clone(), said);
                 self.heard.probes.push((name, outcome));
             }
-            Report::Gate(name, answer) => self.heard.gates.push((name, answer)),
+            Report::Gate(name, answer) => {
+                self.asked.remove(&name);
+                self.heard.gates.push((name, answer));
+            }
         }
     }
 

@@ -50,6 +50,7 @@ impl Driver {
                 Evidence::begin(rollout.attempt(), rollout.plan(), &self.canary, &self.alarm)
             });
         self.unloaded = None;
+        self.register(rollout.plan());
         self.adopt(rollout.clone());
         self.bring_into_force();
         for outcome in outcomes.iter().filter(|outcome| !outcome.actions.is_empty()) {

@@ -3,17 +3,21 @@
 use std::sync::Arc;
 
 use canary_core::Weight;
-use canary_rollout::{Action, Event, OnDegraded, Outcome, Pause, Rollout, State};
+use canary_rollout::{Action, Ask, Event, OnDegraded, Outcome, Pause, Plan, Rollout, State};
 use tokio::time::Instant;
 use tower_canary::Phase as DataPhase;
 
 use super::{
-    Driver, Report, TARGET,
+    Driver, Heard, Report, TARGET,
     document::{DocumentError, Saved},
     evidence::Evidence,
     is_watched,
 };
-use crate::alarm::Response;
+use crate::{
+    alarm::Response,
+    gate::GateQuestion,
+    notify::{Notification, audit},
+};
 
 /// How an outcome was carried out.
 pub(super) enum Carried {
@@ -97,10 +101,21 @@ impl Driver {
 
     /// Takes a rollout for ours, whose weight is in force or about to be.
     pub(super) fn adopt(&mut self, rollout: Rollout) {
+        if *self.rollout.plan() != *rollout.plan() {
+            self.register(rollout.plan());
+        }
         self.rollout = rollout;
         self.alarm.respond_by(response(&self.rollout));
         if self.rollout.weight() == Weight::ZERO {
             self.alarm.is_known();
+        }
+    }
+
+    /// Lets the receivers of a plan be told.
+    pub(super) fn register(&self, plan: &Plan) {
+        let name = self.canary.name();
+        if let Err(unmet) = self.effects.notifier.register(name, plan) {
+            tracing::error!(target: TARGET, canary = %name, "not all are told: {unmet}");
         }
     }
 
@@ -144,12 +159,14 @@ impl Driver {
                 canary.set_salt(salt);
                 let attempt = self.rollout.attempt();
                 self.evidence = Evidence::begin(attempt, self.rollout.plan(), &canary, &self.alarm);
-                self.probes.clear();
+                self.forget_errands();
             }
             Action::BeginStep => self.evidence.begin_step(),
             Action::RunProbe(name) => self.run_probe(name.clone()),
             Action::AskGate(name) => self.ask_gate(name.clone()),
-            Action::Notify { to, event } => self.effects.notify(to, event),
+            Action::Notify { to, event } => {
+                self.effects.notifier.notify(to, Notification::of(&self.rollout, event.clone()));
+            }
             other => {
                 tracing::error!(target: TARGET, canary = %canary.name(), "cannot do {other:?}");
             }
@@ -178,7 +195,7 @@ impl Driver {
         let Some(probe) = self.rollout.plan().probes().get(&name).cloned() else { return };
         let (effects, report) = (Arc::clone(&self.effects), self.report.clone());
         self.errands.spawn(async move {
-            let outcome = effects.run_probe(&probe).await;
+            let outcome = effects.probes.run(&probe).await;
             // Nobody hears it once the driver has stopped.
             let _ = report.send(Report::Probe(name, outcome));
         });
@@ -186,28 +203,35 @@ impl Driver {
 
     fn ask_gate(&mut self, name: String) {
         let Some(gate) = self.rollout.plan().gates().get(&name).cloned() else { return };
-        let question = String::new();
+        let question = GateQuestion::of(&self.rollout, &name, self.clock.now());
+        let (Some(question), false) = (question, matches!(gate.ask, Ask::Approval(_))) else {
+            // People answer by a command.
+            return;
+        };
+        if !self.asked.insert(name.clone()) {
+            // With its repetitions a question can outlast the time to the next.
+            return;
+        }
         let (effects, report) = (Arc::clone(&self.effects), self.report.clone());
         self.errands.spawn(async move {
-            if let Some(answer) = effects.ask_gate(&gate, &question).await {
-                let _ = report.send(Report::Gate(name, answer));
-            }
+            let answer = effects.gates.ask(&gate, &question).await;
+            let _ = report.send(Report::Gate(name, answer));
         });
+    }
+
+    /// What was asked for an earlier attempt is not for this one.
+    fn forget_errands(&mut self) {
+        self.errands.abort_all();
+        while self.reports.try_recv().is_ok() {}
+        self.heard = Heard::default();
+        self.asked.clear();
+        self.probes.clear();
     }
 
     /// Tells what happened to those who listen, and to the log.
     async fn tell(&mut self, events: &[Event]) {
         for event in events {
-            tracing::info!(
-                target: "canary::audit",
-                canary = %self.canary.name(),
-                by = %event.by,
-                what = event.what.as_str(),
-                why = event.why,
-                evidence = event.evidence,
-                weight = %event.weight,
-                "{event}"
-            );
+            audit(&Notification::of(&self.rollout, event.clone()));
             if let Err(error) = self.documents.append(event).await {
                 tracing::warn!(target: TARGET, canary = %self.canary.name(), "not kept: {error}");
             }

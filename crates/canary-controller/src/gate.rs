@@ -1,0 +1,45 @@
+//! Those who must agree before a rollout goes on.
+//!
+//! Whoever drives a rollout asks when the rollout says [`AskGate`](canary_rollout::Action::AskGate),
+//! and reports the answer with a later tick. The judge is heard meanwhile, so do not wait for the
+//! answer in the loop that ticks; with its repetitions an ask can last longer than the gate's `every`, so
+//! do not ask a gate that is being asked.
+//!
+//! ```
+//! use canary_controller::{gate::{GateQuestion, GateRunner}, webhook::WebhookClient};
+//! use canary_rollout::{Answer, Plan, Releases, Rollout, Timestamp};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let plan = Plan::from_toml(
+//!     r#"
+//!     start.gates = ["schema"]
+//!     steps = [{ weight = "1%" }]
+//!     gates.schema.ask = { function = "is-migrated" }
+//!     "#,
+//! )?;
+//! let gates = GateRunner::new(WebhookClient::without_transport())
+//!     .with_function("is-migrated", async |question: GateQuestion| {
+//!         Answer::NotYet(format!("{} needs table `totals`", question.releases.canary))
+//!     });
+//! gates.check_plan(&plan)?;
+//!
+//! let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
+//! let rollout = Rollout::new("checkout".parse()?, releases, plan);
+//! let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
+//! let question = GateQuestion::of(&rollout, "schema", now).ok_or("no such gate")?;
+//! let answer = gates.ask(&rollout.plan().gates()["schema"], &question).await;
+//! assert_eq!(answer, Answer::NotYet("v2 needs table `totals`".into()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What webhooks are asked, and how they answer, is told in the [guide](crate::webhook::guide).
+mod question;
+mod reply;
+mod runner;
+
+pub use self::{
+    question::{Confirm, GateQuestion},
+    runner::GateRunner,
+};

@@ -1,0 +1,51 @@
+//! Telling people, and other programs, what happens to a rollout.
+//!
+//! [`audit`] makes each event a `tracing` event, and a [`Notifier`] tells it to the receivers of the
+//! plan. Neither ever waits for anybody, so that a receiver that hangs delays no rollback.
+//!
+//! ```
+//! use std::time::Duration;
+//! use canary_controller::{notify::{Notification, Notifier, audit}, webhook::WebhookClient};
+//! use canary_rollout::{Action, Outcome, Preset, Releases, Rollout};
+//!
+//! /// Tells what came of a tick or a command.
+//! fn tell(notifier: &Notifier, rollout: &Rollout, outcome: &Outcome) {
+//!     for event in &outcome.events {
+//!         audit(&Notification::of(rollout, event.clone()));
+//!     }
+//!     for action in &outcome.actions {
+//!         if let Action::Notify { to, event } = action {
+//!             notifier.notify(to, Notification::of(rollout, event.clone()));
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
+//! let rollout = Rollout::new("checkout".parse()?, releases, Preset::all()[0].plan());
+//! let notifier = Notifier::new(WebhookClient::without_transport());
+//! notifier.register(rollout.name(), rollout.plan())?;
+//! tell(&notifier, &rollout, &Outcome::default());
+//!
+//! // At the end of the process: what is queued has five seconds more.
+//! let undelivered = notifier.shutdown(Duration::from_secs(5)).await;
+//! assert_eq!(undelivered, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What receivers get is told in the [guide](crate::webhook::guide).
+mod audit;
+mod notification;
+mod notifier;
+mod queue;
+mod receiver;
+mod slack;
+
+pub use self::{
+    audit::audit,
+    notification::Notification,
+    notifier::Notifier,
+    queue::{Deliveries, MOST_QUEUED},
+};

@@ -1,0 +1,65 @@
+use canary_rollout::{Actor, Event, What};
+use tracing::Level;
+
+use super::notification::Notification;
+
+/// Makes the event a `tracing` event of target `canary::audit`.
+///
+/// What went wrong with a canary is a warning, everything else information. The fields are `canary`,
+/// `stable_release`, `canary_release`, `number`, `at`, `by` (`plan`, `judge`, `probe`, `gate`, `person`
+/// or `program`), `who`, `what`, `why`, `verdict`, `evidence`, `phase` and `weight`; the message is a
+/// sentence. All are bounded, and texts of others have no control characters.
+pub fn audit(notification: &Notification) {
+    macro_rules! audit {
+        ($level:expr) => {{
+            let Notification { canary, releases, event, .. } = notification;
+            let Event { number, at, by, what, why, verdict, evidence, phase, weight, .. } = event;
+            tracing::event!(
+                target: "canary::audit",
+                $level,
+                canary = canary.as_str(),
+                stable_release = releases.stable.as_str(),
+                canary_release = releases.canary.as_str(),
+                number,
+                %at,
+                by = kind(by),
+                who = %by,
+                what = what.as_str(),
+                why,
+                verdict = verdict.as_str(),
+                evidence,
+                phase = phase.as_str(),
+                %weight,
+                "{canary}: {by} {what}, weight {weight}",
+            );
+        }};
+    }
+    if is_warning(&notification.event.what) {
+        audit!(Level::WARN);
+    } else {
+        audit!(Level::INFO);
+    }
+}
+
+const fn is_warning(what: &What) -> bool {
+    matches!(
+        what,
+        What::Frozen
+            | What::RampDownBegun
+            | What::RolledBack
+            | What::Halted
+            | What::GateClosed { .. }
+            | What::ProbeFailed { .. }
+    )
+}
+
+const fn kind(actor: &Actor) -> &'static str {
+    match actor {
+        Actor::Plan => "plan",
+        Actor::Judge => "judge",
+        Actor::Probe(_) => "probe",
+        Actor::Gate(_) => "gate",
+        Actor::Person(_) => "person",
+        _ => "program",
+    }
+}

@@ -1,0 +1,41 @@
+use std::sync::Arc;
+
+use canary_rollout::Format;
+
+use super::queue::{Letter, Queue};
+use crate::{errors, webhook::WebhookClient};
+
+/// Sends what a queue has, one after the other, until it is closed and empty.
+pub(super) async fn serve(name: String, queue: Arc<Queue>, client: WebhookClient) {
+    while let Some((letter, lost)) = queue.next().await {
+        let sent = send(&client, &letter, lost).await;
+        if let Err(why) = &sent {
+            let (canary, event) = (&letter.notification.canary, letter.notification.event.number);
+            tracing::warn!(
+                target: "canary::notify",
+                canary = canary.as_str(),
+                receiver = name,
+                event,
+                why,
+                "an event could not be told",
+            );
+        }
+        queue.done(sent.is_ok(), lost);
+    }
+}
+
+async fn send(client: &WebhookClient, letter: &Letter, lost: u64) -> Result<(), String> {
+    let Letter { notice, notification } = letter;
+    let body = match notice.format {
+        Format::Slack => notification.to_slack(lost),
+        _ => notification.to_json(lost),
+    };
+    let reply = client.post(&notice.webhook, &notification.id(), body).await;
+    let reply = reply.map_err(|error| errors::with_causes(&error))?;
+    if reply.status.is_success() {
+        return Ok(());
+    }
+    let said = reply.reason().map(|said| format!(": {said}")).unwrap_or_default();
+    let redirect = if reply.status.is_redirection() { ", redirects are not followed" } else { "" };
+    Err(format!("answered {}{redirect}{said}", reply.status.as_u16()))
+}

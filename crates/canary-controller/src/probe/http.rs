@@ -1,0 +1,43 @@
+use canary_rollout::HttpProbe;
+use http::{Request, header};
+
+use super::{PROBE_HEADER, body::ProbeBody, target::ProbeTarget};
+use crate::{
+    USER_AGENT,
+    body::{MOST_BYTES, first_bytes},
+    errors,
+    text::any_of,
+};
+
+/// What went wrong, if anything; `name` stands for the request in sentences.
+pub(super) async fn probe(target: ProbeTarget, http: HttpProbe) -> Result<(), String> {
+    let name = name(&http);
+    let request = Request::builder()
+        .method(http.method.as_str())
+        .uri(&http.path)
+        .header(header::HOST, "canary")
+        .header(header::USER_AGENT, USER_AGENT)
+        .header(PROBE_HEADER, "1")
+        .body(ProbeBody::empty())
+        .map_err(|error| format!("{name} is no request: {error}"))?;
+    let response = target.call(request).await;
+    let response = response
+        .map_err(|error| format!("{name} got no answer: {}", errors::with_causes(&*error)))?;
+    let status = response.status();
+    if !http.status.contains(&status.as_u16()) {
+        let expected: Vec<String> = http.status.iter().map(u16::to_string).collect();
+        let expected = any_of(&expected);
+        return Err(format!("{name} answered {}, expected {expected}", status.as_u16()));
+    }
+    // An answer that breaks off is none. What is longer than the bound is well so far.
+    let body = first_bytes(response.into_body(), MOST_BYTES).await;
+    body.map(drop).map_err(|error| {
+        let causes = errors::with_causes(&*error);
+        format!("{name} answered {}, but its body broke off: {causes}", status.as_u16())
+    })
+}
+
+/// "GET /health".
+pub(super) fn name(HttpProbe { method, path, .. }: &HttpProbe) -> String {
+    format!("{method} {path}")
+}

@@ -1,0 +1,104 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use super::transport::{Sent, Transport};
+use crate::body::first_bytes;
+
+/// Sends requests over http and https, by HTTP/1.1.
+///
+/// Each request has a connection of its own: they are rare, and one that was kept would be the one
+/// that a firewall has forgotten. Proxies are not used; give [`WebhookClient::new`] a
+/// [`Transport`] of your own where there is no way round one.
+///
+/// TLS is rustls with ring, whatever provider the process has installed for others.
+///
+/// [`WebhookClient::new`]: super::WebhookClient::new
+#[derive(Clone, Debug)]
+pub struct HttpTransport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// Why there are no root certificates to trust.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RootsError {
+    /// The system has none.
+    #[error(
+        "the system has no root certificates: install the package ca-certificates, or let \
+         SSL_CERT_FILE name a file of them"
+    )]
+    None(#[source] std::io::Error),
+    /// A text is not one or more certificates in PEM.
+    #[error("expected certificates in PEM: {0}")]
+    Malformed(String),
+}
+
+impl HttpTransport {
+    /// Trusts whom the system trusts, or whom the file trusts that `SSL_CERT_FILE` names.
+    ///
+    /// # Errors
+    ///
+    /// If there are no root certificates.
+    pub fn try_new() -> Result<Self, RootsError> {
+        let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider());
+        let builder = builder.map_err(RootsError::None)?;
+        Ok(Self::new(builder.https_or_http().enable_http1().build()))
+    }
+
+    /// Trusts whom these certificates have signed, and nobody else: for receivers inside a company.
+    ///
+    /// # Errors
+    ///
+    /// If the text has no certificate, or one that cannot be read.
+    pub fn try_with_roots(pem: &str) -> Result<Self, RootsError> {
+        let malformed = |error: &dyn std::error::Error| RootsError::Malformed(error.to_string());
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|error| malformed(&error))?;
+            roots.add(certificate).map_err(|error| malformed(&error))?;
+        }
+        if roots.is_empty() {
+            return Err(RootsError::Malformed("found none".to_owned()));
+        }
+        let tls = ClientConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| malformed(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let builder = HttpsConnectorBuilder::new().with_tls_config(tls);
+        Ok(Self::new(builder.https_or_http().enable_http1().build()))
+    }
+
+    fn new(connector: HttpsConnector<HttpConnector>) -> Self {
+        let mut builder = Client::builder(TokioExecutor::new());
+        Self { client: builder.pool_max_idle_per_host(0).build(connector) }
+    }
+}
+
+impl Transport for HttpTransport {
+    fn send(&self, request: Request<Bytes>, most_bytes: usize) -> Sent<'_> {
+        let request = self.client.request(request.map(Full::new));
+        Box::pin(async move {
+            let (head, body) = request.await?.into_parts();
+            let body = first_bytes(body, most_bytes).await?;
+            Ok(http::Response::from_parts(head, body))
+        })
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}

@@ -1,0 +1,23 @@
+use std::fmt;
+
+use http::Uri;
+
+/// Where a URL leads, to be shown: without user, path and query, which may be secret. Whoever knows
+/// the path of a Slack webhook can post to it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Place(String);
+
+impl Place {
+    pub(crate) fn of(uri: &Uri) -> Self {
+        let scheme = uri.scheme_str().unwrap_or("http");
+        let host = uri.host().unwrap_or_default();
+        let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        Self(format!("{scheme}://{host}{port}"))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

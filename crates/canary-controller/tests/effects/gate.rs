@@ -1,0 +1,208 @@
+use std::time::Duration;
+
+use canary_controller::{
+    gate::{Confirm, GateQuestion, GateRunner},
+    webhook::{Sent, WebhookClient},
+};
+use canary_rollout::{Answer, Gate, Plan, Timestamp};
+use http::{HeaderMap, Request};
+use serde_json::json;
+
+use crate::{
+    chores::{client, hang, soon},
+    receiver::{Receiver, reply},
+    rollouts::{PLAN, raising, rollout},
+    transports::scripted,
+};
+
+fn now() -> Timestamp {
+    "2026-11-24T09:00:00Z".parse().unwrap()
+}
+
+fn question() -> GateQuestion {
+    GateQuestion::of(&raising(), "deploys", now()).unwrap()
+}
+
+fn gate(ask: serde_json::Value) -> Gate {
+    serde_json::from_value(json!({ "ask": ask })).unwrap()
+}
+
+fn webhook_gate(url: &str) -> Gate {
+    gate(json!({ "webhook": { "url": url, "retries": 1, "secret_env": "SECRET" } }))
+}
+
+fn not_yet(said: &str) -> Answer {
+    Answer::NotYet(said.into())
+}
+
+fn refused(said: &str) -> Answer {
+    Answer::Refused(said.into())
+}
+
+#[tokio::test]
+async fn each_status_means_what_the_guide_says() {
+    let moved = r#"{"reason": "a database is moved"}"#;
+    for (status, body, answer) in [
+        (200, moved, Answer::Open),
+        (200, "", Answer::Open),
+        (202, moved, not_yet("a database is moved")),
+        (202, "", not_yet("")),
+        (204, "", not_yet("answered 204")),
+        (403, moved, refused("a database is moved")),
+        (409, "ask on Monday", refused("ask on Monday")),
+        (422, "", refused("answered 422")),
+        (400, moved, not_yet("answered 400: a database is moved")),
+        (404, "<html>", not_yet("answered 404")),
+        (307, "", not_yet("answered 307: redirects are not followed")),
+        (429, "", not_yet("answered 429")),
+        (503, moved, not_yet("answered 503: a database is moved")),
+    ] {
+        let receiver = Receiver::start(move |_| async move { reply(status, body) }).await;
+        let gates = GateRunner::new(client());
+        let said = soon(gates.ask(&webhook_gate(&receiver.url), &question())).await;
+        assert_eq!(said, answer, "{status} {body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_hangs_has_said_not_yet() {
+    let (transport, log) = scripted(|_| (0, HeaderMap::new()));
+    let client = WebhookClient::new(transport).with_secrets(|_| Some("0123456789abcdef".into()));
+    let answer =
+        GateRunner::new(client).ask(&webhook_gate("http://a.example/x"), &question()).await;
+    let said = "http://a.example did not answer within 10s (2 requests)";
+    assert_eq!(answer, not_yet(said));
+    assert_eq!(log.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_gate_that_is_not_there_has_said_not_yet_and_why() {
+    let gates = GateRunner::new(client());
+    let answer = soon(gates.ask(&webhook_gate("http://127.0.0.1:1/hook"), &question())).await;
+    let Answer::NotYet(said) = answer else { panic!("{answer:?}") };
+    assert!(said.starts_with("http://127.0.0.1:1 could not be reached (2 requests): "), "{said}");
+    assert!(said.to_lowercase().contains("refused"), "{said}");
+}
+
+#[tokio::test]
+async fn a_transport_that_panics_has_said_not_yet() {
+    let transport = |_: Request<bytes::Bytes>, _: usize| -> Sent<'static> { panic!("no network") };
+    let gates = GateRunner::new(WebhookClient::new(transport));
+    let gate = gate(json!({ "webhook": { "url": "http://a.example", "retries": 0 } }));
+    let answer = gates.ask(&gate, &question()).await;
+    assert_eq!(answer, not_yet("http://a.example could not be reached: panicked: no network"));
+}
+
+#[tokio::test]
+async fn each_ask_is_a_delivery_of_its_own_about_the_same_question() {
+    let mut receiver = Receiver::of_status(202).await;
+    let (gates, gate) = (GateRunner::new(client()), webhook_gate(&receiver.url));
+    for _ in 0..2 {
+        soon(gates.ask(&gate, &question())).await;
+    }
+    let [first, second] = [receiver.next().await, receiver.next().await];
+    assert_ne!(first.header("x-canary-delivery"), second.header("x-canary-delivery"));
+    assert_eq!(first.json()["id"], "checkout-3-1-deploys");
+    assert_eq!(second.json()["id"], "checkout-3-1-deploys");
+}
+
+#[test]
+fn a_question_tells_starts_raises_and_promotions_apart() {
+    let at = |state: serde_json::Value, weight: &str, gate: &str| {
+        let rollout = rollout(json!({ "state": state, "weight": weight }));
+        let question = GateQuestion::of(&rollout, gate, now()).unwrap();
+        (question.confirm, question.step, question.next_weight.to_string())
+    };
+    let progress = json!({});
+    let start = json!({ "phase": "starting", "progress": progress });
+    assert_eq!(at(start, "0%", "schema"), (Confirm::Start, None, "1%".into()));
+    let step = |step| json!({ "phase": "running", "step": step, "progress": progress });
+    assert_eq!(at(step(0), "1%", "deploys"), (Confirm::Raise, Some(0), "10%".into()));
+    assert_eq!(at(step(1), "10%", "managers"), (Confirm::Promotion, Some(1), "98%".into()));
+    assert!(GateQuestion::of(&raising(), "nobody", now()).is_none());
+}
+
+#[test]
+fn a_deadline_is_what_is_left_of_the_gates() {
+    // Asked an hour ago, of which ten minutes do not count: nobody ticked, or it was paused.
+    let question = question();
+    assert_eq!(question.asked_at.to_string(), "2026-11-24T08:00:00Z");
+    assert_eq!(question.deadline.to_string(), "2026-11-24T12:10:00Z");
+}
+
+#[tokio::test]
+async fn functions_answer_and_know_what_they_are_asked() {
+    let gates =
+        GateRunner::new(client()).with_function("weekday", async |question: GateQuestion| {
+            Answer::Refused(format!("{} not on a Friday", question.next_weight))
+        });
+    let answer = gates.ask(&gate(json!({ "function": "weekday" })), &question()).await;
+    assert_eq!(answer, refused("10% not on a Friday"));
+}
+
+#[tokio::test]
+async fn a_function_that_panics_has_said_not_yet() {
+    let gates = GateRunner::new(client())
+        .with_function("at-once", |_| -> std::future::Ready<Answer> { panic!("no table") })
+        .with_function("later", async |_| panic!("no row"));
+    for (name, said) in [
+        ("at-once", r#"function "at-once" panicked: no table"#),
+        ("later", r#"function "later" panicked: no row"#),
+        ("nobody", r#"no function "nobody" is registered"#),
+    ] {
+        let answer = gates.ask(&gate(json!({ "function": name })), &question()).await;
+        assert_eq!(answer, not_yet(said));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_function_that_hangs_has_said_not_yet() {
+    let gates = GateRunner::new(client())
+        .with_function("slow", async |_| hang().await)
+        .with_function_timeout(Duration::from_secs(3));
+    let answer = gates.ask(&gate(json!({ "function": "slow" })), &question()).await;
+    assert_eq!(answer, not_yet(r#"function "slow" took longer than 3s"#));
+}
+
+#[tokio::test]
+async fn an_approval_is_asked_of_nobody_here() {
+    let (transport, log) = scripted(|_| (200, HeaderMap::new()));
+    let gates = GateRunner::new(WebhookClient::new(transport));
+    let answer = gates.ask(&gate(json!({ "approval": "managers" })), &question()).await;
+    assert_eq!(answer, not_yet(""));
+    assert!(log.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_plan_is_refused_that_names_what_is_not_there() {
+    let plan = Plan::from_toml(
+        r#"
+        steps = [{ weight = "1%", gates = ["a", "b", "c", "d"] }]
+        gates.a.ask = { function = "weekday" }
+        gates.b.ask.webhook = { url = "https://a.example/b", secret_env = "NOBODY_SET" }
+        gates.c.ask.webhook = { url = "https://a.example/c", secret_env = "SHORT", retries = 11 }
+        gates.d.ask.webhook = { url = "https://anna:hush@a.example/d" }
+        "#,
+    )
+    .unwrap();
+    let (transport, _) = scripted(|_| (200, HeaderMap::new()));
+    let client = WebhookClient::new(transport)
+        .with_secrets(|name| (name == "SHORT").then(|| "hush".to_owned()));
+    let error = GateRunner::new(client).check_plan(&plan).unwrap_err();
+    let expected = "gates.a.ask.function: no function \"weekday\" is registered\n\
+        gates.b.ask.webhook.secret_env: the environment variable NOBODY_SET is not set\n\
+        gates.c.ask.webhook.retries: 11 retries: expected up to 10\n\
+        gates.c.ask.webhook.secret_env: the secret in SHORT has 4 bytes: expected 16 at least\n\
+        gates.d.ask.webhook.url: https://a.example: expected a URL without user and password";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_plan_with_webhooks_needs_a_transport() {
+    let plan = Plan::from_toml(PLAN).unwrap();
+    let gates = GateRunner::new(WebhookClient::without_transport())
+        .with_function("is-migrated", async |_| Answer::Open);
+    let error = gates.check_plan(&plan).unwrap_err();
+    assert_eq!(error.needs().len(), 1);
+    assert_eq!(error.needs()[0].field, "gates.deploys.ask.webhook");
+}

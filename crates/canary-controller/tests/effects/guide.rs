@@ -1,0 +1,123 @@
+//! What the guide shows is what there is.
+
+use std::{
+    env,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use canary_controller::{gate::GateQuestion, notify::Notification};
+use canary_rollout::Plan;
+use serde_json::{Value, json};
+
+use crate::{
+    chores::{SECRET, client, webhook},
+    receiver::{Received, Receiver},
+    rollouts::{event, raising},
+};
+
+const GUIDE: &str = include_str!("../../docs/hooks.md");
+
+/// The code block after this text.
+fn block(before: &str) -> &'static str {
+    let (_, rest) = GUIDE.split_once(before).unwrap();
+    let (_, rest) = rest.split_once("```").unwrap();
+    let (_, rest) = rest.split_once('\n').unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+fn shown(name: &str) -> Value {
+    serde_json::from_str(block(&format!("<!-- json: {name} -->"))).unwrap()
+}
+
+fn rolled_back() -> Notification {
+    Notification::of(&raising(), event(json!({})))
+}
+
+#[test]
+fn the_question_is_as_the_guide_shows_it() {
+    let now = "2026-11-24T09:00:00Z".parse().unwrap();
+    let question = GateQuestion::of(&raising(), "deploys", now).unwrap();
+    assert_eq!(serde_json::to_value(question).unwrap(), shown("question"));
+}
+
+#[test]
+fn the_event_is_as_the_guide_shows_it() {
+    let told: Value = serde_json::from_str(&rolled_back().to_json(0)).unwrap();
+    assert_eq!(told, shown("event"));
+}
+
+#[test]
+fn the_message_is_as_the_guide_shows_it() {
+    let told: Value = serde_json::from_str(&rolled_back().to_slack(0)).unwrap();
+    assert_eq!(told, shown("slack"));
+}
+
+#[test]
+fn the_plan_of_the_guide_is_a_plan() {
+    let plan = Plan::from_toml(block("## Name it in the plan")).unwrap();
+    assert_eq!(plan.notify().len(), 2);
+}
+
+/// A signed request, as it came through a socket.
+async fn signed() -> Received {
+    let mut receiver = Receiver::of_status(200).await;
+    let webhook = webhook(&receiver.url, &json!({ "secret_env": "SECRET" }));
+    client().post(&webhook, "1", r#"{"why":"zu viele Fehler: 5,1 %, ä"}"#).await.unwrap();
+    receiver.next().await
+}
+
+#[tokio::test]
+async fn the_guides_python_takes_what_we_send_and_nothing_else() {
+    let received = signed().await;
+    let program = format!(
+        "{}\nimport json, sys\nit = json.load(sys.stdin)\n\
+         print(is_ours(it['secret'].encode(), it['headers'], bytes(it['body'])))\n",
+        block("In Python:"),
+    );
+    let timestamp = received.header("x-canary-timestamp").to_owned();
+    let old = (timestamp.parse::<u64>().unwrap() - 400).to_string();
+    for (secret, timestamp, body, verdict) in [
+        (SECRET, &timestamp, received.body.clone(), "True"),
+        ("another secret of some length", &timestamp, received.body.clone(), "False"),
+        (SECRET, &timestamp, b"{}".to_vec(), "False"),
+        (SECRET, &old, received.body.clone(), "False"),
+    ] {
+        let headers = json!({
+            "x-canary-timestamp": timestamp,
+            "x-canary-signature": received.header("x-canary-signature"),
+        });
+        let input = json!({ "secret": secret, "headers": headers, "body": body }).to_string();
+        match run("python3", &["-c", &program], input.as_bytes()) {
+            Some(said) => assert_eq!(said.trim(), verdict, "{secret} {timestamp}"),
+            None => return,
+        }
+    }
+}
+
+#[tokio::test]
+async fn openssl_computes_the_same_signature() {
+    let received = signed().await;
+    let mut signed = format!("{}.", received.header("x-canary-timestamp")).into_bytes();
+    signed.extend(&received.body);
+    let arguments = ["dgst", "-sha256", "-hmac", SECRET];
+    let Some(said) = run("openssl", &arguments, &signed) else { return };
+    let code = said.trim().rsplit(' ').next().unwrap();
+    assert_eq!(received.header("x-canary-signature"), format!("sha256={code}"));
+}
+
+/// What a program prints; nothing if the machine has it not, which is an error in CI.
+fn run(program: &str, arguments: &[&str], input: &[u8]) -> Option<String> {
+    let child =
+        Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let Ok(mut child) = child else {
+        let is_required = env::var_os("CANARY_TESTS_REQUIRE").is_some_and(|value| value == "1");
+        assert!(!is_required, "{program} is missing");
+        let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {program} is missing ***");
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{program}: {output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}

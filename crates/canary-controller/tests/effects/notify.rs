@@ -1,0 +1,371 @@
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use canary_controller::{
+    notify::{MOST_QUEUED, Notification, Notifier, audit},
+    webhook::{Backoff, Sent, WebhookClient},
+};
+use canary_rollout::Plan;
+use futures_util::future::join_all;
+use http::{HeaderMap, Request, Response};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use crate::{
+    chores::{client, hang, soon},
+    receiver::{Received, Receiver, reply},
+    rollouts::{event, notification, raising},
+    transports::scripted,
+};
+
+fn plan(receivers: &[(&str, &str)]) -> Plan {
+    let webhook = |url: &str| json!({ "url": url, "retries": 1, "timeout": "10s" });
+    let notify: BTreeMap<&str, Value> =
+        receivers.iter().map(|(name, url)| (*name, json!({ "webhook": webhook(url) }))).collect();
+    let plan = json!({ "steps": [{ "weight": "1%" }], "notify": notify });
+    Plan::from_json(&plan.to_string()).unwrap()
+}
+
+fn registered(client: WebhookClient, plan: &Plan) -> Notifier {
+    let notifier = Notifier::new(client);
+    notifier.register(&"checkout".parse().unwrap(), plan).unwrap();
+    notifier
+}
+
+fn number(received: &Received) -> u64 {
+    received.json()["event"]["number"].as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn events_come_in_order_though_some_are_repeated() {
+    let mut receiver =
+        Receiver::start(|number| async move { reply(if number % 3 == 0 { 503 } else { 200 }, "") })
+            .await;
+    let notifier = registered(client(), &plan(&[("ops", &receiver.url)]));
+    for number in 1..=20 {
+        notifier.notify("ops", notification(number));
+    }
+    assert_eq!(soon(notifier.shutdown(Duration::from_secs(50))).await, 0);
+    let mut numbers = Vec::new();
+    while numbers.last() != Some(&20) {
+        numbers.push(number(&receiver.next().await));
+    }
+    assert!(numbers.is_sorted() && numbers.len() > 20, "{numbers:?}");
+    numbers.dedup();
+    assert_eq!(numbers, (1..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_receiver_that_hangs_delays_no_other() {
+    let mut fine = Receiver::of_status(200).await;
+    let mut stuck = Receiver::start(|_| hang()).await;
+    let notifier = registered(client(), &plan(&[("fine", &fine.url), ("stuck", &stuck.url)]));
+    notifier.notify("stuck", notification(1));
+    notifier.notify("fine", notification(1));
+    assert_eq!(number(&stuck.next().await), 1);
+    assert_eq!(number(&fine.next().await), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_events_make_room_and_the_next_one_says_so() {
+    let (release, log) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let (own_release, own_log) = (Arc::clone(&release), Arc::clone(&log));
+    let transport = move |request: Request<bytes::Bytes>, _: usize| -> Sent<'static> {
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        let told = (body["event"]["number"].as_u64().unwrap(), body["dropped"].as_u64().unwrap());
+        own_log.lock().unwrap().push(told);
+        let release = Arc::clone(&own_release);
+        Box::pin(async move {
+            release.acquire().await.unwrap().forget();
+            Ok(Response::new(bytes::Bytes::new()))
+        })
+    };
+    let notifier = registered(WebhookClient::new(transport), &plan(&[("ops", "http://a.example")]));
+    notifier.notify("ops", notification(1));
+    while log.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let begin = Instant::now();
+    for number in 2..=100 {
+        notifier.notify("ops", notification(number));
+    }
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+    let deliveries = notifier.deliveries(&"checkout".parse().unwrap(), "ops").unwrap();
+    assert_eq!(deliveries.dropped, 35);
+    assert_eq!(deliveries.waiting, MOST_QUEUED + 1);
+    release.add_permits(1_000);
+    assert_eq!(notifier.shutdown(Duration::from_secs(1)).await, 0);
+    let told = log.lock().unwrap().clone();
+    assert_eq!(told[..3], [(1, 0), (37, 35), (38, 0)]);
+    assert_eq!(told.len(), 1 + MOST_QUEUED);
+}
+
+#[tokio::test]
+async fn what_a_receiver_refused_is_counted_and_mentioned() {
+    let mut receiver =
+        Receiver::start(|number| async move { reply([400, 200][number.min(1)], "") }).await;
+    let notifier = registered(client(), &plan(&[("ops", &receiver.url)]));
+    notifier.notify("ops", notification(1));
+    notifier.notify("ops", notification(2));
+    let [first, second] = [receiver.next().await, receiver.next().await];
+    assert_eq!((number(&first), first.json()["dropped"].as_u64()), (1, Some(0)));
+    assert_eq!((number(&second), second.json()["dropped"].as_u64()), (2, Some(1)));
+    let deliveries = async || {
+        loop {
+            let it = notifier.deliveries(&"checkout".parse().unwrap(), "ops").unwrap();
+            if it.waiting == 0 {
+                return (it.delivered, it.failed, it.dropped);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(soon(deliveries()).await, (1, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_no_longer_than_it_is_told() {
+    let (transport, log) = scripted(|_| (0, HeaderMap::new()));
+    let notifier = registered(WebhookClient::new(transport), &plan(&[("ops", "http://a.example")]));
+    for number in 1..=3 {
+        notifier.notify("ops", notification(number));
+    }
+    let begin = Instant::now();
+    assert_eq!(notifier.shutdown(Duration::from_secs(5)).await, 3);
+    assert!((5_000..5_010).contains(&begin.elapsed().as_millis()));
+    notifier.notify("ops", notification(4));
+    tokio::time::sleep(Duration::from_secs(3_600)).await; // Time is paused: nobody waits.
+    assert_eq!(log.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn receivers_that_are_gone_leave_no_task_behind() {
+    let (transport, _log) = scripted(|_| (200, HeaderMap::new()));
+    let notifier = registered(WebhookClient::new(transport), &plan(&[("ops", "http://a.example")]));
+    let begin = Instant::now();
+    notifier
+        .register(&"checkout".parse().unwrap(), &plan(&[("chat", "http://a.example")]))
+        .unwrap();
+    notifier.unregister(&"checkout".parse().unwrap());
+    // A task that nobody told to end would take all of that.
+    assert_eq!(notifier.shutdown(Duration::from_secs(3_600)).await, 0);
+    assert_eq!(begin.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test]
+async fn a_notifier_that_is_dropped_leaves_no_request_behind() {
+    struct Ended(mpsc::UnboundedSender<()>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let mut receiver = Receiver::start(move |_| {
+        let ended = Ended(sender.clone());
+        async move {
+            let _ended = ended;
+            hang().await
+        }
+    })
+    .await;
+    let notifier = registered(client(), &plan(&[("ops", &receiver.url)]));
+    notifier.notify("ops", notification(1));
+    receiver.next().await;
+    drop(notifier);
+    soon(ended.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn another_plan_keeps_the_queue_and_its_order() {
+    let release = Arc::new(Semaphore::new(0));
+    let own = Arc::clone(&release);
+    let mut before = Receiver::start(move |_| {
+        let release = Arc::clone(&own);
+        async move {
+            release.acquire().await.unwrap().forget();
+            reply(200, "")
+        }
+    })
+    .await;
+    let mut after = Receiver::of_status(200).await;
+    let name = "checkout".parse().unwrap();
+    let notifier = registered(client(), &plan(&[("ops", &before.url)]));
+    notifier.notify("ops", notification(1));
+    notifier.notify("ops", notification(2));
+    assert_eq!(number(&before.next().await), 1);
+    notifier.register(&name, &plan(&[("ops", &after.url)])).unwrap();
+    notifier.notify("ops", notification(3));
+    assert_eq!(after.rest(), 0);
+    release.add_permits(2);
+    assert_eq!(number(&before.next().await), 2);
+    assert_eq!(number(&after.next().await), 3);
+
+    // A receiver that the plan no longer has still gets what is queued, and nothing later.
+    notifier.notify("ops", notification(4));
+    notifier.unregister(&name);
+    notifier.notify("ops", notification(5));
+    assert_eq!(number(&after.next().await), 4);
+    assert_eq!(soon(notifier.shutdown(Duration::from_secs(50))).await, 0);
+    assert_eq!(after.rest(), 0);
+}
+
+#[tokio::test]
+async fn a_transport_that_panics_makes_no_receiver_deaf() {
+    let calls = std::sync::atomic::AtomicUsize::new(0);
+    let transport = move |_: Request<bytes::Bytes>, _: usize| -> Sent<'static> {
+        let number = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        assert!(number > 1, "no network");
+        Box::pin(async { Ok(Response::new(bytes::Bytes::new())) })
+    };
+    let at_once = Backoff::new(Duration::ZERO, Duration::ZERO);
+    let client = WebhookClient::new(transport).with_backoff(at_once);
+    let notifier = registered(client, &plan(&[("ops", "http://a.example")]));
+    notifier.notify("ops", notification(1));
+    notifier.notify("ops", notification(2));
+    let deliveries = async || {
+        loop {
+            let it = notifier.deliveries(&"checkout".parse().unwrap(), "ops").unwrap();
+            if it.waiting == 0 {
+                return (it.delivered, it.failed);
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(soon(deliveries()).await, (1, 1));
+}
+
+#[tokio::test]
+async fn canaries_have_queues_of_their_own() {
+    let receivers = join_all((0..3).map(|_| Receiver::of_status(200))).await;
+    let notifier = Notifier::new(client());
+    for (index, receiver) in receivers.iter().enumerate() {
+        let name = format!("canary-{index}").parse().unwrap();
+        notifier.register(&name, &plan(&[("ops", &receiver.url)])).unwrap();
+        let mut notification = notification(index as u64 + 1);
+        notification.canary = name;
+        notifier.notify("ops", notification);
+    }
+    for (index, mut receiver) in receivers.into_iter().enumerate() {
+        assert_eq!(receiver.next().await.json()["canary"], format!("canary-{index}"));
+    }
+}
+
+#[test]
+fn the_same_event_has_the_same_id_everywhere() {
+    assert_eq!(notification(17).id(), "checkout-17-1795510800000");
+}
+
+#[test]
+fn nobody_is_mentioned_by_a_reason() {
+    let why = "<!channel> a & b > c\n*bold*";
+    let notification = Notification::of(&raising(), event(json!({ "why": why })));
+    let body: Value = serde_json::from_str(&notification.to_slack(0)).unwrap();
+    let text = body["text"].as_str().unwrap();
+    assert!(text.contains("\nWhy: &lt;!channel&gt; a &amp; b &gt; c *bold*\n"), "{text}");
+}
+
+#[test]
+fn long_reasons_do_not_make_long_messages() {
+    let long = "<".repeat(100_000);
+    let changes = json!({ "why": long, "evidence": long, "by": { "person": long } });
+    let notification = Notification::of(&raising(), event(changes));
+    let text = notification.to_slack(3);
+    assert!(text.len() < 10_000, "{}", text.len());
+    assert!(text.contains("&lt;…") && text.ends_with(r#"could not be told."}"#), "{text}");
+}
+
+#[test]
+fn who_must_approve_is_named() {
+    let mut rollout = serde_json::to_value(raising()).unwrap();
+    rollout["plan"]["gates"]["managers"]["ask"]["approval"] = json!("<release managers>");
+    let rollout = serde_json::from_value(rollout).unwrap();
+    let asked = |gate: &str| event(json!({ "what": "gate_asked", "gate": gate, "why": "" }));
+    let slack = Notification::of(&rollout, asked("managers")).to_slack(0);
+    assert!(slack.contains(r"Waiting for: &lt;release managers&gt;"), "{slack}");
+    let json: Value =
+        serde_json::from_str(&Notification::of(&rollout, asked("managers")).to_json(0)).unwrap();
+    assert_eq!(json["approval"], "<release managers>");
+    assert_eq!(Notification::of(&rollout, asked("deploys")).approval, None);
+}
+
+#[test]
+fn a_plan_is_refused_that_lacks_a_secret_and_nothing_changes() {
+    let mut plan = serde_json::to_value(plan(&[("ops", "http://a.example")])).unwrap();
+    plan["notify"]["ops"]["webhook"]["secret_env"] = json!("NOBODY_SET");
+    let plan = serde_json::from_value(plan).unwrap();
+    let notifier = Notifier::new(client());
+    let error = notifier.register(&"checkout".parse().unwrap(), &plan).unwrap_err();
+    let expected = "notify.ops.webhook.secret_env: the environment variable NOBODY_SET is not set";
+    assert_eq!(error.to_string(), expected);
+    assert_eq!(notifier.deliveries(&"checkout".parse().unwrap(), "ops"), None);
+}
+
+#[test]
+fn every_event_is_an_event_of_tracing() {
+    let seen = Seen::default();
+    let subscriber = tracing_subscriber::registry().with(seen.clone());
+    tracing::subscriber::with_default(subscriber, || {
+        audit(&notification(17));
+        let changes = json!({ "what": "resumed", "by": { "person": "anna" }, "evidence": "" });
+        audit(&Notification::of(&raising(), event(changes)));
+    });
+    let [rolled_back, resumed] = <[_; 2]>::try_from(seen.0.lock().unwrap().clone()).unwrap();
+    let expect = |seen: &BTreeMap<String, String>, fields: &[(&str, &str)]| {
+        for (name, value) in fields {
+            assert_eq!(seen.get(*name).map(String::as_str), Some(*value), "{name}");
+        }
+    };
+    expect(
+        &rolled_back,
+        &[
+            ("level", "WARN"),
+            ("canary", "checkout"),
+            ("stable_release", "v1"),
+            ("canary_release", "v2"),
+            ("number", "17"),
+            ("at", "2026-11-24T09:00:00Z"),
+            ("by", "judge"),
+            ("who", "the judge"),
+            ("what", "rolled_back"),
+            ("why", "failures of the canary are above the margin"),
+            ("verdict", "degraded"),
+            ("evidence", "canary fails 5.1% of 1,204 calls, stable 0.1% of 119,310"),
+            ("phase", "rolled back"),
+            ("weight", "0%"),
+            ("message", "checkout: the judge rolled back, weight 0%"),
+        ],
+    );
+    expect(&resumed, &[("level", "INFO"), ("by", "person"), ("who", "anna"), ("what", "resumed")]);
+}
+
+/// The fields of events of the audit's target.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Seen {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        struct Fields(BTreeMap<String, String>);
+        impl tracing::field::Visit for Fields {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                self.0.insert(field.name().to_owned(), format!("{value:?}"));
+            }
+            fn record_str(&mut self, field: &tracing::field::Field, value: &str) {
+                self.0.insert(field.name().to_owned(), value.to_owned());
+            }
+        }
+        if event.metadata().target() != "canary::audit" {
+            return;
+        }
+        let level = event.metadata().level().to_string();
+        let mut fields = Fields(BTreeMap::from([("level".to_owned(), level)]));
+        event.record(&mut fields);
+        self.0.lock().unwrap().push(fields.0);
+    }
+}

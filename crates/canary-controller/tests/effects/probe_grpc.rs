@@ -1,0 +1,136 @@
+use canary_controller::{
+    probe::{ProbeRunner, ProbeTarget},
+    webhook::HttpTransport,
+};
+use canary_rollout::ProbeOutcome;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tonic::{Request, Response, Status, service::Routes};
+use tonic_health::{
+    ServingStatus,
+    pb::{
+        HealthCheckRequest, HealthCheckResponse,
+        health_server::{Health, HealthServer},
+    },
+};
+
+use crate::{
+    chores::{CERTIFICATE, Server, hang, soon},
+    probe::{failed, probe},
+};
+
+/// Knows the server, which serves, and `shop.Cart`, which does not.
+async fn healthy() -> Routes {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_service_status("shop.Cart", ServingStatus::NotServing).await;
+    Routes::new(health)
+}
+
+/// Does what the name of the service says.
+#[derive(Clone)]
+struct Sick;
+
+#[tonic::async_trait]
+impl Health for Sick {
+    type WatchStream = futures_util::stream::Empty<Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let is_marked = request.metadata().get("x-canary-probe").is_some_and(|it| it == "1");
+        match request.into_inner().service.as_str() {
+            "panic" => panic!("no table"),
+            "hang" => hang().await,
+            "marked" if is_marked => Ok(Response::new(HealthCheckResponse { status: 1 })),
+            "newer" => Ok(Response::new(HealthCheckResponse { status: 99 })),
+            _ => Err(Status::internal("a pool is empty")),
+        }
+    }
+
+    async fn watch(
+        &self,
+        _: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+async fn run(runner: &ProbeRunner, service: &str) -> ProbeOutcome {
+    soon(runner.run(&probe(json!({ "grpc_health": { "service": service } })))).await
+}
+
+fn in_process(routes: Routes) -> ProbeRunner {
+    ProbeRunner::new().with_target(ProbeTarget::routes(routes))
+}
+
+#[tokio::test]
+async fn health_is_asked_for_in_the_process() {
+    let runner = in_process(healthy().await);
+    assert_eq!(run(&runner, "").await, ProbeOutcome::Passed);
+    assert_eq!(
+        run(&runner, "shop.Cart").await,
+        failed(r#"health of "shop.Cart" is NOT_SERVING, expected SERVING"#),
+    );
+    assert_eq!(
+        run(&runner, "shop.Card").await,
+        failed(r#"health of "shop.Card" is not known: the health service has no such service"#),
+    );
+}
+
+#[tokio::test]
+async fn a_canary_without_health_says_so() {
+    let nothing = in_process(Routes::default());
+    let said = "health of the server is not known: the canary has no grpc.health.v1.Health";
+    assert_eq!(run(&nothing, "").await, failed(said));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_sick_fails_and_says_how() {
+    let runner = in_process(Routes::new(HealthServer::new(Sick)));
+    assert_eq!(run(&runner, "marked").await, ProbeOutcome::Passed);
+    assert_eq!(run(&runner, "panic").await, failed(r#"health of "panic" panicked: no table"#));
+    assert_eq!(run(&runner, "hang").await, failed(r#"health of "hang" took longer than 5s"#));
+    assert_eq!(
+        run(&runner, "newer").await,
+        failed(r#"health of "newer" is UNKNOWN, expected SERVING"#),
+    );
+    assert_eq!(
+        run(&runner, "pool").await,
+        failed(r#"health of "pool" got Internal, expected SERVING: a pool is empty"#),
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_grpc_has_failed() {
+    let router = axum::Router::new().fallback(async || "hello");
+    let runner = ProbeRunner::new().with_target(ProbeTarget::router(router));
+    let ProbeOutcome::Failed(said) = run(&runner, "").await else { panic!("it passed") };
+    assert!(said.starts_with("health of the server got "), "{said}");
+}
+
+#[tokio::test]
+async fn health_is_asked_for_in_another_process() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = healthy().await.prepare().into_axum_router();
+    let server = Server::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let transport = HttpTransport::try_with_roots(CERTIFICATE).unwrap();
+    let runner = ProbeRunner::new().with_target(ProbeTarget::url(&url, transport).unwrap());
+    assert_eq!(run(&runner, "").await, ProbeOutcome::Passed);
+    assert_eq!(
+        run(&runner, "shop.Cart").await,
+        failed(r#"health of "shop.Cart" is NOT_SERVING, expected SERVING"#),
+    );
+    drop(server);
+    let gone = async {
+        loop {
+            match run(&runner, "").await {
+                ProbeOutcome::Failed(said) => break said,
+                _ => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let said = soon(gone).await;
+    assert!(said.starts_with("health of the server got no answer: "), "{said}");
+}

@@ -1,0 +1,39 @@
+//! Transports without a network, for tests in which time is paused.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use canary_controller::webhook::{Sent, Transport};
+use http::{HeaderMap, Request, Response};
+use tokio::time::Instant;
+
+/// What a scripted transport was asked to send, and when.
+pub(crate) type Log = Arc<Mutex<Vec<(Instant, Request<Bytes>)>>>;
+
+/// Answers by the number of the request, counted from 0; a status of 0 never comes.
+pub(crate) fn scripted(
+    answer: impl Fn(usize) -> (u16, HeaderMap) + Send + Sync + 'static,
+) -> (impl Transport, Log) {
+    let log = Log::default();
+    let own = Arc::clone(&log);
+    let transport = move |request: Request<Bytes>, _: usize| -> Sent<'static> {
+        let mut log = own.lock().unwrap();
+        let (status, headers) = answer(log.len());
+        log.push((Instant::now(), request));
+        Box::pin(async move {
+            if status == 0 {
+                std::future::pending::<()>().await;
+            }
+            let mut response = Response::builder().status(status).body(Bytes::new()).unwrap();
+            *response.headers_mut() = headers;
+            Ok(response)
+        })
+    };
+    (transport, log)
+}
+
+/// The times between requests, in milliseconds.
+pub(crate) fn pauses(log: &Log) -> Vec<u128> {
+    let log = log.lock().unwrap();
+    log.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect()
+}

@@ -1,0 +1,242 @@
+use std::{env, time::Duration};
+
+use axum::{body::Body, response::IntoResponse};
+use bytes::Bytes;
+use canary_controller::webhook::{PostError, WebhookClient, verify};
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
+use serde_json::json;
+use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+
+use crate::{
+    chores::{SECRET, client, hang, soon, webhook},
+    receiver::{Receiver, reply},
+    transports::{pauses, scripted},
+};
+
+#[tokio::test]
+async fn a_request_says_what_it_is_and_is_signed() {
+    let mut receiver = Receiver::of_status(200).await;
+    let webhook = webhook(&receiver.url, &json!({ "secret_env": "SECRET" }));
+    let reply = client().post(&webhook, "delivery-1", r#"{"weight":"1%"}"#).await.unwrap();
+    assert_eq!((reply.status, reply.requests), (StatusCode::OK, 1));
+    let received = receiver.next().await;
+    assert_eq!(received.body, br#"{"weight":"1%"}"#);
+    assert_eq!(received.header("content-type"), "application/json");
+    assert_eq!(received.header("x-canary-delivery"), "delivery-1");
+    assert!(received.header("user-agent").starts_with("canary-controller/0."));
+
+    let [timestamp, signature] =
+        ["x-canary-timestamp", "x-canary-signature"].map(|name| received.header(name));
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+    assert_eq!(verify(SECRET.as_bytes(), timestamp, signature, &received.body, now), Ok(()));
+}
+
+#[tokio::test]
+async fn without_a_secret_there_is_no_signature() {
+    let mut receiver = Receiver::of_status(200).await;
+    client().post(&webhook(&receiver.url, &json!({})), "1", "{}").await.unwrap();
+    assert_eq!(receiver.next().await.header("x-canary-signature"), "");
+}
+
+#[tokio::test]
+async fn secrets_are_the_environments_unless_told_otherwise() {
+    // A variable that cargo sets for tests, and that is long enough.
+    let name = "CARGO_MANIFEST_DIR";
+    let (transport, log) = scripted(|_| (200, HeaderMap::new()));
+    let webhook = webhook("http://a.example", &json!({ "secret_env": name }));
+    WebhookClient::new(transport).post(&webhook, "1", "{}").await.unwrap();
+    let (_, request) = log.lock().unwrap().pop().unwrap();
+    let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+    let (timestamp, signature) = (header("x-canary-timestamp"), header("x-canary-signature"));
+    let secret = env::var(name).unwrap();
+    let now = timestamp.parse().unwrap();
+    assert_eq!(verify(secret.as_bytes(), &timestamp, &signature, b"{}", now), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_failed_is_repeated_with_pauses_that_grow_and_the_same_delivery() {
+    let (transport, log) =
+        scripted(|number| (if number < 4 { 503 } else { 200 }, HeaderMap::new()));
+    let webhook = webhook("http://a.example", &json!({ "retries": 5 }));
+    let reply = WebhookClient::new(transport).post(&webhook, "same", "{}").await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.requests), (200, 5));
+    let pauses = pauses(&log);
+    for (pause, longest) in pauses.iter().zip([500, 1_000, 2_000, 4_000]) {
+        assert!((longest / 2..=longest + 2).contains(pause), "{pauses:?}");
+    }
+    for (_, request) in log.lock().unwrap().iter() {
+        assert_eq!(request.headers()["x-canary-delivery"], "same");
+        assert_eq!(request.body(), "{}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_end() {
+    let (transport, log) = scripted(|_| (503, HeaderMap::new()));
+    let webhook = webhook("http://a.example", &json!({ "retries": 2 }));
+    let reply = WebhookClient::new(transport).post(&webhook, "1", "{}").await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.requests), (503, 3));
+    assert_eq!(log.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_kept_up_to_the_bound() {
+    let (transport, log) = scripted(|number| {
+        let after = HeaderValue::from_static(if number == 0 { "9" } else { "86400" });
+        (429, HeaderMap::from_iter([(RETRY_AFTER, after)]))
+    });
+    let webhook = webhook("http://a.example", &json!({ "retries": 2 }));
+    WebhookClient::new(transport).post(&webhook, "1", "{}").await.unwrap();
+    let pauses = pauses(&log);
+    assert!((9_000..9_010).contains(&pauses[0]), "{pauses:?}");
+    assert!((30_000..30_010).contains(&pauses[1]), "{pauses:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_is_final_is_not_asked_for_again() {
+    for status in [201, 301, 400, 403, 404, 410] {
+        let (transport, log) = scripted(move |_| (status, HeaderMap::new()));
+        let webhook = webhook("http://a.example", &json!({ "retries": 3 }));
+        let reply = WebhookClient::new(transport).post(&webhook, "1", "{}").await.unwrap();
+        assert_eq!((reply.status.as_u16(), log.lock().unwrap().len()), (status, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_receiver_that_hangs_costs_the_time_limit_of_each_request() {
+    let (transport, _log) = scripted(|_| (0, HeaderMap::new()));
+    let webhook = webhook("http://a.example/T0/hush", &json!({ "retries": 1, "timeout": "10s" }));
+    let begin = Instant::now();
+    let error = WebhookClient::new(transport).post(&webhook, "1", "{}").await.unwrap_err();
+    assert_eq!(error.to_string(), "http://a.example did not answer within 10s (2 requests)");
+    assert!((20_250..20_600).contains(&begin.elapsed().as_millis()), "{:?}", begin.elapsed());
+}
+
+#[tokio::test]
+async fn the_connection_to_a_receiver_that_hangs_is_closed() {
+    struct Ended(mpsc::UnboundedSender<()>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (sender, mut ended) = mpsc::unbounded_channel();
+    let receiver = Receiver::start(move |_| {
+        let ended = Ended(sender.clone());
+        async move {
+            let _ended = ended;
+            hang().await
+        }
+    })
+    .await;
+    let webhook = webhook(&receiver.url, &json!({ "timeout": "100ms" }));
+    let error = client().post(&webhook, "1", "{}").await.unwrap_err();
+    assert!(matches!(error, PostError::Silent { requests: 1, .. }), "{error}");
+    soon(ended.recv()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receiver_that_comes_back_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let back = tokio::spawn(async move {
+        for _ in 0..2 {
+            drop(listener.accept().await.unwrap()); // Hangs up.
+        }
+        Receiver::on(listener, |number| async move { reply([502, 200][number], "") })
+    });
+    let webhook = webhook(&url, &json!({ "retries": 3 }));
+    let reply = soon(client().post(&webhook, "1", "{}")).await.unwrap();
+    assert_eq!((reply.status.as_u16(), reply.requests), (200, 4));
+    let mut receiver = back.await.unwrap();
+    let [first, second] = [receiver.next().await, receiver.next().await];
+    assert_eq!(first.header("x-canary-delivery"), second.header("x-canary-delivery"));
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_is_named_without_its_path() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let webhook = webhook(&format!("http://{address}/services/T0/hush"), &json!({}));
+    let error = client().post(&webhook, "1", "{}").await.unwrap_err();
+    assert_eq!(error.to_string(), format!("http://{address} could not be reached"));
+    let debug = format!("{error:?}");
+    assert!(debug.contains("refused") && !debug.contains("hush"), "{debug}");
+}
+
+#[tokio::test]
+async fn redirects_are_not_followed() {
+    let mut elsewhere = Receiver::of_status(200).await;
+    for status in [301, 302, 303, 307, 308] {
+        let location = elsewhere.url.clone();
+        let receiver = Receiver::start(move |_| {
+            let location = location.clone();
+            async move {
+                let status = StatusCode::from_u16(status).unwrap();
+                (status, [(http::header::LOCATION, location)]).into_response()
+            }
+        })
+        .await;
+        let reply = client().post(&webhook(&receiver.url, &json!({})), "1", "{}").await.unwrap();
+        assert_eq!(reply.status.as_u16(), status);
+    }
+    assert_eq!(elsewhere.rest(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_cut() {
+    let receiver = Receiver::start(|_| async {
+        let endless = stream::repeat_with(|| Ok::<_, String>(Bytes::from(vec![b'x'; 10_000])));
+        reply(200, Body::from_stream(endless))
+    })
+    .await;
+    let reply = soon(client().post(&webhook(&receiver.url, &json!({})), "1", "{}")).await.unwrap();
+    assert_eq!(reply.body.len(), 64 * 1024);
+}
+
+#[tokio::test]
+async fn a_trickle_of_an_answer_is_over_at_the_time_limit() {
+    let receiver = Receiver::start(|_| async {
+        let trickle = stream::unfold(0, async |sent| {
+            if sent > 0 {
+                hang::<()>().await;
+            }
+            Some((Ok::<_, String>(Bytes::from_static(b"x")), sent + 1))
+        });
+        reply(200, Body::from_stream(trickle))
+    })
+    .await;
+    let webhook = webhook(&receiver.url, &json!({ "timeout": "100ms" }));
+    let error = soon(client().post(&webhook, "1", "{}")).await.unwrap_err();
+    assert!(matches!(error, PostError::Silent { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn reasons_are_found_in_json_and_in_text() {
+    for (body, reason) in [
+        (r#"{"reason": "a database\nis moved", "by": 7}"#, Some("a database is moved")),
+        ("not now\n", Some("not now")),
+        (r#"{"reason": 7}"#, None),
+        ("{}", None),
+        ("<html>proxy</html>", None),
+        ("", None),
+    ] {
+        let receiver = Receiver::start(move |_| async move { reply(403, body) }).await;
+        let reply = client().post(&webhook(&receiver.url, &json!({})), "1", "{}").await.unwrap();
+        assert_eq!(reply.reason().as_deref(), reason, "{body}");
+    }
+}
+
+#[test]
+fn a_client_does_not_print_secrets() {
+    let debug = format!("{:?}", client());
+    assert!(debug.contains("WebhookClient") && !debug.contains(SECRET), "{debug}");
+}
+
+#[tokio::test]
+async fn bounds_are_those_that_are_documented() {
+    assert_eq!(WebhookClient::MOST_RETRIES, 10);
+    assert_eq!(canary_controller::webhook::TOLERANCE, Duration::from_secs(300));
+}
