@@ -2,7 +2,10 @@ use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId, Weight};
 use http::HeaderMap;
 
-use crate::{bypass::Bypass, classify::Classify, panic::discard, select::Select, tags::Tags};
+use crate::{
+    Fallback, bypass::Bypass, classify::Classify, panic::discard, places::Places, select::Select,
+    tags::Tags,
+};
 
 /// What a canary was built with. It never changes, but for the hook.
 pub(crate) struct Config {
@@ -13,6 +16,11 @@ pub(crate) struct Config {
     pub(crate) bypass: Bypass,
     /// None, if every call is drawn.
     pub(crate) select: Option<Box<dyn Select>>,
+    #[cfg(feature = "tokio")]
+    pub(crate) time_limits: PerChannel<Option<std::time::Duration>>,
+    /// None, if the canary's concurrent calls are not limited.
+    pub(crate) places: Option<Places>,
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
     #[cfg(feature = "axum")]
     pub(crate) rematch: Option<crate::axum::Rematch>,

@@ -113,6 +113,7 @@ mod classify;
 mod config;
 mod drain;
 mod epoch;
+mod fallback;
 mod future;
 mod handle;
 mod keys;
@@ -120,16 +121,21 @@ mod layer;
 mod lifeline;
 mod options;
 mod panic;
+mod places;
 mod propagate;
 mod protocol;
+mod refusal;
+mod replay;
 pub mod select;
 mod service;
 mod span;
+mod state;
 mod switch;
 mod sync;
 mod tags;
 mod tally;
 mod terms;
+mod timer;
 mod unify;
 
 #[cfg(feature = "axum")]
@@ -151,12 +157,14 @@ pub use self::{
     bypass::Bypass,
     classify::{Class, Classify, HeadClass, ServerErrors},
     drain::Drain,
+    fallback::Fallback,
     future::ResponseFuture,
     handle::{CanaryHandle, Halted},
     layer::CanaryLayer,
     options::CanaryOptions,
     propagate::{Propagate, PropagateLayer},
     protocol::Protocol,
+    replay::ReplayBody,
     service::CanaryService,
     switch::Phase,
     tags::Tags,
