@@ -246,3 +246,61 @@ fn lock<B>(source: &Mutex<Source<B>>) -> MutexGuard<'_, Source<B>> {
     // A body that panicked is not polled again; what was copied before is whole.
     source.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// A long body that comes byte by byte, each a slice of a large buffer.
+    struct Drops(Bytes, usize);
+
+    impl Body for Drops {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            self.1 -= 1;
+            Poll::Ready(Some(Ok(Frame::data(self.0.slice(..1)))))
+        }
+    }
+
+    fn read<B: Body<Error: Into<BoxError>>>(body: &mut ReplayBody<B>) {
+        let polled = pin!(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Some(Ok(_)))));
+    }
+
+    fn kept<B>(keeper: &Keeper<B>) -> Option<usize> {
+        lock(&keeper.0).copy.as_ref().map(|copy| copy.bytes.capacity())
+    }
+
+    #[test]
+    fn the_copy_never_takes_more_than_the_bound() {
+        let buffer = Bytes::from(vec![7; 1 << 20]);
+        let (mut body, keeper) = ReplayBody::new(Drops(buffer.clone(), 2000), 1000);
+        for _ in 0..1000 {
+            read(&mut body);
+            assert!(kept(&keeper).is_some_and(|bytes| bytes <= 1000));
+        }
+        read(&mut body);
+        assert_eq!(kept(&keeper), None);
+        drop((body, keeper));
+        assert!(buffer.is_unique(), "nothing refers to the buffer");
+    }
+
+    #[test]
+    fn nothing_is_copied_once_nobody_keeps_it() {
+        let (mut body, keeper) = ReplayBody::new(Full::new(Bytes::from("text")), 1000);
+        let Reader::First(source) = &body.0 else { panic!("it is read first") };
+        let source = Arc::clone(source);
+        drop(keeper);
+        read(&mut body);
+        assert!(lock(&source).copy.is_none());
+    }
+}
