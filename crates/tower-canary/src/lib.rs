@@ -142,8 +142,10 @@ mod unify;
 pub mod axum;
 #[cfg(feature = "metrics")]
 pub mod metrics;
+#[cfg(feature = "tokio")]
+pub mod runtime;
 #[cfg(feature = "tonic")]
-mod tonic;
+pub mod tonic;
 
 pub use canary_core::{
     Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, InvalidName, KeyCounts,
