@@ -235,11 +235,10 @@ fn an_upgraded_connection_holds_its_place_until_it_ends() {
 #[test]
 fn the_limit_is_one_for_all_services_and_weights() {
     let limited = Limited::to(1);
-    let other = limited.layer.clone().layer(Doer::of(Channel::Stable));
+    let mut other = limited.layer.layer(Doer::of(Channel::Stable));
     let _hanging = limited.start(Deed::Hangs);
     limited.handle.set_weight(Weight::from_ppm(999_998)).unwrap();
-    let response =
-        assert_ready_ok!(task::spawn(other.clone().call(Request::new(Deed::Answers))).poll());
+    let response = assert_ready_ok!(task::spawn(other.call(Request::new(Deed::Answers))).poll());
     assert_eq!(response.headers()["x-canary-channel"], "stable");
 }
 
