@@ -16,7 +16,7 @@ use crate::{
 /// Lets stable repeat calls that the canary failed, so that their callers do not notice.
 ///
 /// A call falls back if the canary panicked, returned an error or ran into its
-/// [time limit](crate::CanaryOptions::time_limit) before it answered, or if the head of its answer alone
+/// time limit (`CanaryOptions::time_limit`) before it answered, or if the head of its answer alone
 /// says that it failed: a status from 500 up, a gRPC status without a body, or what the
 /// [classifier](crate::Classify) says. Once the head of an answer is on its way, nothing is repeated.
 ///
