@@ -22,8 +22,10 @@ pub async fn settled(canary: &CanaryHandle) -> Counts {
     for channel in Channel::ALL {
         assert_eq!(total.total(channel).in_flight(), 0, "{channel}: {total:#?}");
     }
-    let spilled = total.aside.stable.reasons[Reason::Spilled];
-    assert_eq!(spilled, total.total(Channel::Canary).spilled, "{total:#?}");
+    let canary = total.total(Channel::Canary);
+    let taken_over = &total.aside.stable.reasons;
+    assert_eq!(taken_over[Reason::Spilled], canary.spilled, "{total:#?}");
+    assert_eq!(taken_over[Reason::FellBack], canary.fell_back, "{total:#?}");
     total
 }
 

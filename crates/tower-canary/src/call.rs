@@ -3,16 +3,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use canary_core::{Channel, Outcome, Reason};
+use canary_core::{Channel, Outcome, Reason, Weight};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::{
-    Assignment, Class, HeadClass, Protocol,
+    Assignment, Class, Fallback, HeadClass, Protocol,
     config::Config,
     layer::Position,
     lifeline::Lifeline,
     protocol::grpc_timeout,
-    select::StickyKey,
+    refusal::Refusal,
+    select::{Incoming, StickyKey},
     switch::Assigned,
     tally::{Account, SharedTally},
 };
@@ -40,6 +41,8 @@ pub(crate) struct Call {
     class: Option<HeadClass>,
     /// Whether the service is being polled: found set in `drop`, it panicked.
     polling: bool,
+    /// Whether it counts against the canary's limit of concurrent calls.
+    has_place: bool,
     ended: bool,
 }
 
@@ -84,8 +87,44 @@ impl Call {
             method,
             class: None,
             polling: false,
+            has_place: false,
             ended: false,
         }
+    }
+
+    /// Takes a place among the canary's concurrent calls; false, if all are taken.
+    ///
+    /// At full weight there is always one more: stable may be gone.
+    pub(crate) fn take_place(&mut self) -> bool {
+        let Some(places) = &self.config().places else { return true };
+        let has_place = match self.tally.weight() {
+            Weight::FULL => {
+                places.take();
+                true
+            }
+            _ => places.try_take(),
+        };
+        self.has_place = has_place;
+        has_place
+    }
+
+    fn give_place_back(&mut self) {
+        if std::mem::take(&mut self.has_place)
+            && let Some(places) = &self.config().places
+        {
+            places.give_back();
+        }
+    }
+
+    /// By what stable may repeat the call, should the canary fail it.
+    pub(crate) fn fallback_for<B>(&self, request: &Request<B>) -> Option<&Fallback> {
+        let Config { name, fallback, .. } = self.config();
+        let fallback = fallback.as_ref()?;
+        // At full weight stable may be gone.
+        let may_be_repeated = self.upgrade.is_none()
+            && self.tally.weight() != Weight::FULL
+            && fallback.may_repeat(&Incoming::new(request, name, &self.tally.terms));
+        may_be_repeated.then_some(fallback)
     }
 
     pub(crate) fn config(&self) -> &Config {
@@ -124,30 +163,70 @@ impl Call {
         }
     }
 
+    /// Gives the call to stable, since the canary has no place for it.
+    pub(crate) fn shed(&mut self) {
+        self.tally.cells(self.account, self.channel).shed();
+        self.spill();
+    }
+
     /// Gives the call to stable, since the canary was not ready for it.
-    pub(crate) fn spill(&mut self, extensions: &mut Extensions) {
+    pub(crate) fn spill(&mut self) {
         // Stable's pick comes first: an epoch of which no call is in flight is given up.
         let account = self.tally.pick(Channel::Stable, Reason::Spilled, self.key);
+        self.give_place_back();
         self.tally.cells(self.account, self.channel).spill();
         self.lifeline().call_ended();
         self.tell_of_failure();
+        self.go_to_stable(Reason::Spilled, account);
+    }
+
+    /// Gives the call to stable, since the canary failed it. It counts as a failure of the canary, and
+    /// as a call of stable's from now on.
+    pub(crate) fn fall_back(&mut self, refusal: Option<Refusal>) {
+        let account = self.tally.pick(Channel::Stable, Reason::FellBack, self.key);
+        self.tally.cells(self.account, self.channel).fall_back();
+        match refusal {
+            Some(refusal) => self.break_down(refusal),
+            None => self.fail(),
+        }
+        self.class = None;
+        self.ended = false;
+        self.go_to_stable(Reason::FellBack, account);
+    }
+
+    const fn go_to_stable(&mut self, reason: Reason, account: Account) {
         self.channel = Channel::Stable;
-        self.reason = Reason::Spilled;
+        self.reason = reason;
         self.account = account;
-        self.tag_request(extensions);
     }
 
     pub(crate) fn set_polling(&mut self, polling: bool) {
         self.polling = polling;
     }
 
-    /// Takes note of the response's head and tags it. If the response ends here, so does the call.
-    pub(crate) fn head(&mut self, head: &mut Response<()>, body_is_empty: bool) {
+    /// Takes note of the response's head, and says how long it took.
+    pub(crate) fn note_head(&mut self, head: &Response<()>) -> Duration {
         let elapsed = self.started.elapsed();
         self.tally.cells(self.account, self.channel).head(elapsed);
         self.polling = true;
         self.class = Some(self.config().classify.head(self.protocol, head));
         self.polling = false;
+        elapsed
+    }
+
+    /// Whether the head alone said that the service failed.
+    pub(crate) fn head_is_failure(&self) -> bool {
+        self.class == Some(HeadClass::Now(Class::Failure))
+    }
+
+    /// Tags the response, which is to go out. If it ends with its head, `elapsed` after the call, so
+    /// does the call.
+    pub(crate) fn send_head(
+        &mut self,
+        head: &mut Response<()>,
+        body_is_empty: bool,
+        elapsed: Duration,
+    ) {
         self.tag_response(head);
         let upgrade = self.upgrade.take();
         if self.switches_protocols(head.status()) {
@@ -176,8 +255,16 @@ impl Call {
     }
 
     pub(crate) fn panic(&mut self) {
+        self.break_down(Refusal::Panicked);
+    }
+
+    pub(crate) fn break_down(&mut self, refusal: Refusal) {
         if !self.ended {
-            self.tally.cells(self.account, self.channel).panic();
+            let cells = self.tally.cells(self.account, self.channel);
+            match refusal {
+                Refusal::Panicked => cells.panic(),
+                Refusal::TimedOut => cells.time_out(),
+            }
             self.fail();
         }
     }
@@ -196,6 +283,8 @@ impl Call {
 
     fn end_within(&mut self, elapsed: Duration, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
+            // First, so that whoever sees the call ended finds its place free.
+            self.give_place_back();
             self.tally.cells(self.account, self.channel).end(outcome, elapsed);
             self.lifeline().call_ended();
             if (outcome, self.channel) == (Outcome::Failure, Channel::Canary) {
@@ -252,7 +341,8 @@ impl Call {
     /// The same call, to be ended elsewhere; this one counts no more.
     fn successor(&mut self) -> Self {
         self.ended = true;
-        Self { tally: self.tally.clone(), upgrade: None, cookie: None, ended: false, ..*self }
+        let (tally, has_place) = (self.tally.clone(), std::mem::take(&mut self.has_place));
+        Self { tally, upgrade: None, cookie: None, has_place, ended: false, ..*self }
     }
 
     fn deadline_is_over(&self) -> bool {
@@ -269,7 +359,7 @@ impl Drop for Call {
         }
         if self.polling {
             self.panic();
-        } else if self.deadline_is_over() || self.class == Some(HeadClass::Now(Class::Failure)) {
+        } else if self.deadline_is_over() || self.head_is_failure() {
             self.fail();
         } else {
             self.cancel();

@@ -3,10 +3,12 @@ use canary_core::{CanaryName, PerChannel, ReleaseId, Weight};
 use http::HeaderMap;
 
 use crate::{
+    Fallback,
     bypass::Bypass,
     classify::Classify,
     feedback::Ledger,
     panic::discard,
+    places::Places,
     select::Select,
     tags::Tags,
     variables::{ParseVariables, VariableSets},
@@ -25,6 +27,11 @@ pub(crate) struct Config {
     /// None, if the service did not name a type of its own.
     pub(crate) parse_variables: Option<ParseVariables>,
     pub(crate) feedback: Ledger,
+    #[cfg(feature = "tokio")]
+    pub(crate) time_limits: PerChannel<Option<std::time::Duration>>,
+    /// None, if the canary's concurrent calls are not limited.
+    pub(crate) places: Option<Places>,
+    pub(crate) fallback: Option<Fallback>,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
     #[cfg(feature = "axum")]
     pub(crate) rematch: Option<crate::axum::Rematch>,

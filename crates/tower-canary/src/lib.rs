@@ -63,30 +63,36 @@
 //!
 //! # What the canary can do to stable
 //!
-//! | the canary | the caller gets | counted as |
-//! |---|---|---|
-//! | answers with an error | that answer | failure |
-//! | panics, in `call`, in its future or its body | 500, or gRPC `INTERNAL`; the connection lives | failure, panicked |
-//! | is not ready, or fails readiness | stable's answer | spilled |
-//! | hangs | nothing, until it gives up; others notice nothing | cancelled; failure if it was a gRPC deadline |
-//! | blocks a thread, aborts, exhausts memory | what one process gets | see below |
+//! | the canary | the caller gets | counted as | with an option |
+//! |---|---|---|---|
+//! | answers with an error | that answer | failure | [`fallback`](CanaryOptions::fallback): stable's answer |
+//! | panics, in `call`, in its future or its body | 500, or gRPC `INTERNAL`; the connection lives | failure, panicked | `fallback`, up to the head |
+//! | is not ready, or fails readiness | stable's answer | spilled | |
+//! | hangs | nothing, until it gives up; others notice nothing | cancelled; failure if it was a gRPC deadline | `time_limit`: 504, or gRPC `DEADLINE_EXCEEDED`; failure, timed out; or `fallback` |
+//! | has more calls than it can serve | what it does with them | | [`concurrency_limit`](CanaryOptions::concurrency_limit): stable's answer; spilled, shed |
+//! | blocks a thread | what one process gets | | `runtime::OnRuntime`: stable's threads are others |
+//! | aborts, exhausts memory | what one process gets | see below | none |
 //!
 //! A canary that hangs is told from callers who lose patience only where the layer knows the time limit:
-//! a gRPC call's own `grpc-timeout` (a call left in the last tenth of it counts as a failure). A limit
-//! that is set *outside* the layer, `Server::timeout` of tonic among them, drops calls as callers do;
-//! set it inside, on both services, and it is an answer like any other.
+//! its own, and a gRPC call's own `grpc-timeout` (a call left in the last tenth of it counts as a
+//! failure). A limit that is set *outside* the layer, `Server::timeout` of tonic among them, drops calls
+//! as callers do. The options `time_limit` and `OnRuntime` need the feature `tokio`.
 //!
-//! Both channels share a process, and with it the fate of the process: `panic = "abort"`, a deadlock, a
-//! handler that blocks the executor, or memory that runs out hurt stable as well, and a rollback cannot
-//! free a thread that is blocked. What must not be able to do that belongs into a process of its own, as
-//! the upstream of a proxy with the canary in it.
+//! Both channels share a process, and with it the fate of the process: `panic = "abort"`, a deadlock on
+//! what both use, or memory that runs out hurt stable as well, whatever the options, and a rollback
+//! cannot free a thread that is blocked. What must not be able to do that belongs into a process of its
+//! own, as the upstream of a proxy with the canary in it. The guide
+//! `docs/what-one-process-cannot-isolate.md` has each fault with its options and what none of them cures.
 //!
 //! # What a call costs
 //!
 //! No lock, no cache line that all threads write, and no allocation, but for: the
 //! [`Assignment`] in the request ([`Tags`]); the growth of a header map; the first call of a thread after a
 //! change of the weight, which makes its counters (6 kB); and a response body that has to wait, which
-//! registers once, under a lock of its thread's own, so that it can be closed.
+//! registers once, under a lock of its thread's own, so that it can be closed. The options against a
+//! sick canary cost where they are set: a timer for each call of a channel with a time limit, one number
+//! that all threads write with a limit of concurrent calls, and with a fallback a copy of the request
+//! for each call of the canary that may be repeated.
 //!
 //! # Features
 //!
@@ -96,18 +102,18 @@
 //! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
 //! | `feedback` | receipts, by which calls are rated later ([`feedback`]) | hmac, sha2, base64, as `cookie` |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
-//! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | serde_json |
-//! | `tokio` | `mirror::Tokio`: a mirror that runs on tokio | tokio |
-//! | `tonic` | `NamedService` for [`CanaryService`] | tonic, and tokio with it |
+//! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | |
+//! | `tokio` | `CanaryOptions::time_limit`, the module `runtime`, `mirror::Tokio` | tokio: its timers, tasks and channels |
+//! | `tonic` | `NamedService` for [`CanaryService`], `tonic::TonicBody` | tonic, and tokio with it |
 //! | `tracing` | a span for every call (target `tower_canary::call::stable` or `::canary`), an event for every change (`tower_canary::control`) | tracing |
 //! | `tracing-subscriber` | the module `logs`: a filter by channel, for a log of the canary's own | `tracing`, tracing-subscriber |
 //!
-//! Without `tonic` and `tokio`, this crate depends on no async runtime.
+//! Without `tokio` and `tonic`, this crate depends on no async runtime.
 //!
 //! # What it does not do
 //!
 //! It decides nothing: whether the canary is good, and when to raise its weight, is for whoever holds the
-//! handle. It does not balance load, retry, or limit time.
+//! handle. It does not balance load, and retries nothing on the channel that failed.
 
 mod assignment;
 mod body;
@@ -117,6 +123,7 @@ mod classify;
 mod config;
 mod drain;
 mod epoch;
+mod fallback;
 pub mod feedback;
 mod future;
 mod handle;
@@ -127,16 +134,21 @@ mod lifeline;
 pub mod logs;
 mod options;
 mod panic;
+mod places;
 mod propagate;
 mod protocol;
+mod refusal;
+mod replay;
 pub mod select;
 mod service;
 mod span;
+mod state;
 mod switch;
 mod sync;
 mod tags;
 mod tally;
 mod terms;
+mod timer;
 mod unify;
 mod variables;
 
@@ -146,8 +158,10 @@ pub mod axum;
 pub mod metrics;
 #[cfg(feature = "mirror")]
 pub mod mirror;
+#[cfg(feature = "tokio")]
+pub mod runtime;
 #[cfg(feature = "tonic")]
-mod tonic;
+pub mod tonic;
 
 pub use canary_core::{
     Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName, InvalidName,
@@ -161,12 +175,14 @@ pub use self::{
     bypass::Bypass,
     classify::{Class, Classify, HeadClass, ServerErrors},
     drain::Drain,
+    fallback::Fallback,
     future::ResponseFuture,
     handle::{CanaryHandle, Halted, WeakCanaryHandle},
     layer::CanaryLayer,
     options::CanaryOptions,
     propagate::{Propagate, PropagateLayer},
     protocol::Protocol,
+    replay::ReplayBody,
     service::CanaryService,
     switch::Phase,
     tags::Tags,

@@ -1,13 +1,14 @@
-use std::fmt;
+use std::{fmt, num::NonZeroUsize};
 
 use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Bypass, Classify, ServerErrors, Tags, Variables,
+    Bypass, Classify, Fallback, ServerErrors, Tags, Variables,
     config::Config,
     feedback::{FeedbackOptions, Ledger},
+    places::Places,
     select::Select,
     variables::{ParseVariables, VariableSets, parse_as},
 };
@@ -38,6 +39,10 @@ pub struct CanaryOptions {
     variables: VariableSets,
     parse_variables: Option<ParseVariables>,
     feedback: FeedbackOptions,
+    #[cfg(feature = "tokio")]
+    time_limits: PerChannel<Option<std::time::Duration>>,
+    concurrency_limit: Option<NonZeroUsize>,
+    fallback: Option<Fallback>,
     #[cfg(feature = "axum")]
     rematch: Option<crate::axum::Rematch>,
 }
@@ -54,6 +59,10 @@ impl CanaryOptions {
             variables: VariableSets::default(),
             parse_variables: None,
             feedback: FeedbackOptions::new(),
+            #[cfg(feature = "tokio")]
+            time_limits: PerChannel::default(),
+            concurrency_limit: None,
+            fallback: None,
             #[cfg(feature = "axum")]
             rematch: None,
         }
@@ -128,6 +137,83 @@ impl CanaryOptions {
         self
     }
 
+    /// How long a call of `channel` may take, from the moment it is given to the channel to the head of
+    /// its response. Streams are not cut.
+    ///
+    /// A call whose time is over fails and counts as [timed out](crate::ChannelCounts::timed_out); its
+    /// future is dropped, and it is answered 504, in gRPC `DEADLINE_EXCEEDED`, or
+    /// [falls back](Self::fallback). Waiting for a channel that is not ready counts. A call that goes on
+    /// to stable has stable's whole limit from there.
+    ///
+    /// A gRPC caller's own `grpc-timeout` that is shorter ends the call when the caller says so. Set the
+    /// canary's limit below that of whatever is outside the layer, so that a canary that hangs is not
+    /// taken for callers who leave.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_canary::{CanaryOptions, Channel};
+    ///
+    /// let options = CanaryOptions::new().time_limit(Channel::Canary, Duration::from_secs(2));
+    /// # let _ = options;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is zero. A [`CanaryService`](crate::CanaryService) with a time limit panics if it is
+    /// called outside of a tokio runtime, or in one that keeps no time.
+    #[cfg(feature = "tokio")]
+    pub fn time_limit(mut self, channel: canary_core::Channel, limit: std::time::Duration) -> Self {
+        assert!(!limit.is_zero(), "time limit of {channel} is zero: expected a time to answer in");
+        self.time_limits[channel] = Some(limit);
+        self
+    }
+
+    /// How many calls the canary may have in flight: over all threads and services of the layer, each up
+    /// to the end of its response's body.
+    ///
+    /// Calls beyond it are *shed*: they go to stable without asking the canary, and count as
+    /// [spilled](crate::ChannelCounts::spilled) and as [shed](crate::ChannelCounts::shed). So do calls
+    /// that a rule or a tester sent to the canary. At full weight, where stable may be gone, nothing is
+    /// shed, though calls are counted against the limit, for when the weight is lowered again.
+    ///
+    /// It bounds what a canary that hangs or floods can hold: its callers' connections, its memory. All
+    /// threads then write one counter with each call of the canary.
+    ///
+    /// ```
+    /// use tower_canary::CanaryOptions;
+    ///
+    /// let options = CanaryOptions::new().concurrency_limit(50);
+    /// # let _ = options;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `calls` is zero.
+    pub const fn concurrency_limit(mut self, calls: usize) -> Self {
+        self.concurrency_limit = NonZeroUsize::new(calls);
+        assert!(
+            self.concurrency_limit.is_some(),
+            "concurrency limit is zero: expected at least one call",
+        );
+        self
+    }
+
+    /// Lets stable repeat calls that the canary failed.
+    ///
+    /// ```
+    /// # #[cfg(feature = "axum")] {
+    /// use tower_canary::{CanaryOptions, Fallback};
+    ///
+    /// let options = CanaryOptions::new().fallback(Fallback::axum().max_body(16 * 1024));
+    /// # let _ = options;
+    /// # }
+    /// ```
+    pub fn fallback(mut self, fallback: Fallback) -> Self {
+        self.fallback = Some(fallback);
+        self
+    }
+
     /// Says that the canary contains an axum `Router`, behind middleware of its own.
     ///
     /// A canary that *is* a `Router` is known as one. A wrapped one, such as `Timeout<Router>`, has to be
@@ -153,6 +239,10 @@ impl CanaryOptions {
             select: self.select,
             variables: self.variables,
             parse_variables: self.parse_variables,
+            #[cfg(feature = "tokio")]
+            time_limits: self.time_limits,
+            places: self.concurrency_limit.map(Places::new),
+            fallback: self.fallback,
             failure_hook: ArcSwapOption::empty(),
             #[cfg(feature = "axum")]
             rematch: self.rematch,

@@ -11,11 +11,12 @@ use tower_service::Service;
 use crate::{
     ResponseFuture,
     call::Call,
-    future::{Patience, Spill, State, call_stable},
     layer::Position,
     select::{Incoming, Selection, original_path},
     span::CallSpan,
+    state::{Patience, Spill, State, call_stable},
     switch::Switch,
+    timer::Timer,
 };
 
 /// Serves each call by one of two services, stable or canary.
@@ -57,11 +58,12 @@ impl<S, C, ReqBody, ResBody> Service<Request<ReqBody>> for CanaryService<S, C>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     C: Service<Request<ReqBody>, Response = Response<ResBody>, Error: Into<S::Error>> + Clone,
+    ReqBody: 'static,
     ResBody: http_body::Body,
 {
     type Response = Response<crate::ResponseBody<ResBody>>;
     type Error = S::Error;
-    type Future = ResponseFuture<S, C, Request<ReqBody>>;
+    type Future = ResponseFuture<S, C, ReqBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         match self.readiness {
@@ -86,10 +88,13 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let config = self.switch.config();
+        if let Some(fallback) = &config.fallback {
+            fallback.check::<ReqBody>(&config.name);
+        }
         if config.bypass.matches(original_path(request.uri(), request.extensions())) {
             config.strip(request.headers_mut());
             let state = self.call_stable(request, &mut None);
-            return ResponseFuture::new(state, None, CallSpan::none());
+            return ResponseFuture::new(state, None, CallSpan::none(), Timer::none());
         }
         let assigned = self.switch.assign(|terms| {
             let policy = config.select.as_ref();
@@ -98,14 +103,17 @@ where
                 .unwrap_or_else(Selection::at_weight)
         });
         config.strip(request.headers_mut());
-        let channel = assigned.channel;
         let patience = match assigned.tally.weight() {
             Weight::FULL => Patience::until_rolled_back(),
             _ => Patience::OnePoll,
         };
-        let call = Call::new(assigned, self.position, &request);
+        let mut call = Call::new(assigned, self.position, &request);
+        if call.channel() == Channel::Canary && !call.take_place() {
+            call.shed();
+        }
         call.tag_request(request.extensions_mut());
-        let span = CallSpan::new(&call);
+        let channel = call.channel();
+        let (span, timer) = (CallSpan::new(&call), Timer::start(&call));
         let mut call = Some(call);
         let state = {
             let _entered = span.enter();
@@ -114,15 +122,15 @@ where
                 Channel::Canary => self.call_canary(request, patience),
             }
         };
-        ResponseFuture::new(state, call, span)
+        ResponseFuture::new(state, call, span, timer)
     }
 }
 
 impl<S: Clone, C: Clone> CanaryService<S, C> {
-    fn call_stable<Req>(&mut self, request: Req, call: &mut Option<Call>) -> State<S, C, Req>
+    fn call_stable<B>(&mut self, request: Request<B>, call: &mut Option<Call>) -> State<S, C, B>
     where
-        S: Service<Req>,
-        C: Service<Req>,
+        S: Service<Request<B>>,
+        C: Service<Request<B>>,
     {
         if self.readiness == Readiness::StableIsReady {
             self.readiness = Readiness::Unknown;
@@ -133,10 +141,10 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         State::WaitStable { service: self.stable.clone(), request: Some(request) }
     }
 
-    fn call_canary<Req>(&mut self, request: Req, patience: Patience) -> State<S, C, Req>
+    fn call_canary<B>(&mut self, request: Request<B>, patience: Patience) -> State<S, C, B>
     where
-        S: Service<Req>,
-        C: Service<Req>,
+        S: Service<Request<B>>,
+        C: Service<Request<B>>,
     {
         let spill = if self.readiness == Readiness::StableIsReady {
             // What stable reserved goes with the call, and is free again once the canary took it.

@@ -139,8 +139,20 @@ impl Cells {
         self.spilled.fetch_add(1, Ordering::SeqCst);
     }
 
+    pub(crate) fn shed(&self) {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn panic(&self) {
         self.panicked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn time_out(&self) {
+        self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fall_back(&self) {
+        self.fell_back.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn head(&self, latency: Duration) {

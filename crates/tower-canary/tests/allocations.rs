@@ -12,7 +12,7 @@ use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::Full;
 use tower::{Layer, Service};
-use tower_canary::{CanaryLayer, CanaryOptions, Tags, Weight};
+use tower_canary::{CanaryLayer, CanaryOptions, Fallback, Tags, Weight};
 
 type Body = Full<&'static [u8]>;
 
@@ -91,4 +91,16 @@ fn the_assignment_in_the_request_is_one_allocation() {
         request
     };
     assert_eq!(allocations(layer.layer(Inner), request), bare + 1);
+}
+
+#[test]
+fn a_concurrency_limit_and_a_fallback_that_is_not_for_the_call_allocate_nothing() {
+    let bare = allocations(Inner, || Request::new(()));
+    let options = CanaryOptions::new()
+        .tags(Tags::header_only())
+        .concurrency_limit(1)
+        .fallback(Fallback::of_clones::<()>().repeats(|_| false));
+    let layer = CanaryLayer::with_options("frugal", Inner, options);
+    layer.handle().set_weight(Weight::from_ppm(999_999)).unwrap();
+    assert_eq!(allocations(layer.layer(Inner), || Request::new(())), bare);
 }

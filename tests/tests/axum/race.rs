@@ -19,7 +19,9 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use proptest::prelude::*;
 use tower::{Layer, Service, ServiceExt};
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryService, Channel, Weight};
+use tower_canary::{
+    CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel, Fallback, Weight,
+};
 
 /// What happens in a call.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +167,53 @@ fn act_out(acts: &[Act], service: &Split, handle: &CanaryHandle) -> u64 {
     calls
 }
 
+fn every_call_is_counted_once(threads: &[Vec<Act>], options: CanaryOptions) {
+    let layer = CanaryLayer::with_options("raced", Fated(Channel::Canary), options);
+    let handle = layer.handle();
+    handle.set_weight(Weight::from_percent(50)).unwrap();
+    let service = layer.layer(Fated(Channel::Stable));
+    let start = Barrier::new(threads.len() + 1);
+    let done = AtomicBool::new(false);
+
+    let calls: u64 = thread::scope(|scope| {
+        let (start, done, service, handle) = (&start, &done, &service, &handle);
+        let reader = scope.spawn(move || {
+            start.wait();
+            let mut earlier = handle.counts();
+            while !done.load(Ordering::Relaxed) {
+                assert_balanced(handle);
+                let now = handle.counts();
+                now.since(&earlier).expect("counts only grow");
+                earlier = now;
+            }
+        });
+        let actors: Vec<_> = threads
+            .iter()
+            .map(|acts| {
+                scope.spawn(move || {
+                    start.wait();
+                    act_out(acts, service, handle)
+                })
+            })
+            .collect();
+        let calls = actors.into_iter().map(|actor| actor.join().unwrap()).sum();
+        done.store(true, Ordering::Relaxed);
+        reader.join().unwrap();
+        calls
+    });
+
+    assert_balanced(&handle);
+    let total = handle.counts().total();
+    let evidence = Channel::ALL.map(|channel| total.evidence[channel].picked);
+    assert_eq!(evidence[0] + evidence[1], calls);
+    for channel in Channel::ALL {
+        assert_eq!(handle.open(channel), 0);
+        assert_eq!(total.total(channel).in_flight(), 0);
+    }
+    let canary = &total.evidence.canary;
+    assert_eq!(total.aside.stable.picked, canary.spilled + canary.fell_back);
+}
+
 proptest! {
     // A race does not come again by its seed.
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
@@ -173,46 +222,15 @@ proptest! {
     fn every_call_is_counted_once_whatever_races(
         threads in prop::collection::vec(prop::collection::vec(act(), 0..120), 4)
     ) {
-        let layer = CanaryLayer::new("raced", Fated(Channel::Canary));
-        let handle = layer.handle();
-        handle.set_weight(Weight::from_percent(50)).unwrap();
-        let service = layer.layer(Fated(Channel::Stable));
-        let start = Barrier::new(threads.len() + 1);
-        let done = AtomicBool::new(false);
+        every_call_is_counted_once(&threads, CanaryOptions::new());
+    }
 
-        let calls: u64 = thread::scope(|scope| {
-            let (start, done, service, handle) = (&start, &done, &service, &handle);
-            let reader = scope.spawn(move || {
-                start.wait();
-                let mut earlier = handle.counts();
-                while !done.load(Ordering::Relaxed) {
-                    assert_balanced(handle);
-                    let now = handle.counts();
-                    now.since(&earlier).expect("counts only grow");
-                    earlier = now;
-                }
-            });
-            let actors: Vec<_> = threads
-                .iter()
-                .map(|acts| scope.spawn(move || {
-                    start.wait();
-                    act_out(acts, service, handle)
-                }))
-                .collect();
-            let calls = actors.into_iter().map(|actor| actor.join().unwrap()).sum();
-            done.store(true, Ordering::Relaxed);
-            reader.join().unwrap();
-            calls
-        });
-
-        assert_balanced(&handle);
-        let total = handle.counts().total();
-        let evidence = Channel::ALL.map(|channel| total.evidence[channel].picked);
-        prop_assert_eq!(evidence[0] + evidence[1], calls);
-        for channel in Channel::ALL {
-            prop_assert_eq!(handle.open(channel), 0);
-            prop_assert_eq!(total.total(channel).in_flight(), 0);
-        }
-        prop_assert_eq!(total.aside.stable.picked, total.evidence.canary.spilled);
+    #[test]
+    fn every_call_is_counted_once_if_it_is_shed_or_falls_back(
+        threads in prop::collection::vec(prop::collection::vec(act(), 0..120), 4)
+    ) {
+        let fallback = Fallback::of_clones::<Fate>().repeats(|_| true);
+        let options = CanaryOptions::new().fallback(fallback).concurrency_limit(1);
+        every_call_is_counted_once(&threads, options);
     }
 }

@@ -1,0 +1,189 @@
+//! How long calls of stable take beside a sick canary, against stable alone: over loopback HTTP, in one
+//! run, the cases taking turns.
+//!
+//! `cargo bench -p canary-tests --bench sick_canary`
+//!
+//! In each case a caller asks stable over one connection, call after call, and is timed. Meanwhile others
+//! call 200 times a second; the layer gives these calls to the canary. Alone, stable serves them too. The
+//! line "stable alone, again" tells how far two equal cases are apart on this machine: the noise.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::{
+    panic, thread,
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::Body, routing::get};
+use canary_tests::{Client, Server, connect_http1};
+use http::Request;
+use http_body_util::BodyExt;
+use tokio::{
+    runtime::{Builder, Runtime},
+    task::JoinSet,
+    time::{MissedTickBehavior, interval},
+};
+use tower_canary::{
+    CanaryLayer, CanaryOptions, Channel, Weight,
+    axum::{AxumBody, RouterExt},
+    runtime::OnRuntime,
+    select::{Condition, Select},
+};
+
+struct Case {
+    name: &'static str,
+    server: Server,
+    /// Nanoseconds at the median and at the 99th percentile, for each round.
+    rounds: Vec<[f64; 2]>,
+}
+
+fn version() -> Router {
+    Router::new()
+        .route("/", get(async || "stable"))
+        .route("/others", get(async || "whichever channel"))
+}
+
+fn alone(name: &'static str) -> Case {
+    Case { name, server: Server::of_router(version()), rounds: Vec::new() }
+}
+
+/// A canary that gets all calls of the others, and none of the one who is timed.
+fn beside<C>(name: &'static str, canary: C, options: CanaryOptions) -> Case
+where
+    C: tower::Service<
+            axum::extract::Request,
+            Response = axum::response::Response,
+            Error = std::convert::Infallible,
+            Future: Send,
+        > + Clone
+        + Send
+        + Sync
+        + 'static,
+{
+    let others = || Condition::path("/others");
+    let options = options.select(others().always().or(others().not().never()));
+    let layer = CanaryLayer::with_options("sick", canary, options);
+    layer.handle().set_weight(Weight::from_percent(50)).unwrap();
+    Case { name, server: Server::of_router(version().canary(layer)), rounds: Vec::new() }
+}
+
+fn cases(canary_runtime: &Runtime) -> Vec<Case> {
+    let sick = |handler| Router::new().route("/others", handler).with_state(());
+    let hangs = || sick(get(std::future::pending::<&'static str>));
+    let panics = || sick(get(async || -> &'static str { panic!("a sick canary") }));
+    let blocks = sick(get(async || {
+        thread::sleep(Duration::from_millis(50));
+        "at last"
+    }));
+    let limited = || CanaryOptions::new().time_limit(Channel::Canary, Duration::from_millis(100));
+    vec![
+        alone("stable alone"),
+        alone("stable alone, again"),
+        beside("a healthy canary", version().with_state(()), CanaryOptions::new()),
+        beside("hangs, 100 ms time limit", hangs(), limited()),
+        beside("panics", panics(), CanaryOptions::new()),
+        beside(
+            "hangs, limit of 4 calls, sheds",
+            hangs(),
+            CanaryOptions::new().concurrency_limit(4),
+        ),
+        beside(
+            "blocks its own runtime, both limits",
+            AxumBody::new(OnRuntime::new(canary_runtime.handle().clone(), blocks)),
+            limited().concurrency_limit(4),
+        ),
+    ]
+}
+
+impl Case {
+    async fn measure(&mut self) {
+        let others = tokio::spawn(call_as_others_do(Client::http2(&self.server)));
+        let (mut sender, connection) = connect_http1(&self.server).await;
+        let mut nanos = Vec::with_capacity(CALLS);
+        for call in 0..WARM_UP + CALLS {
+            let request =
+                Request::get("/").header("host", "localhost").body(Body::empty()).unwrap();
+            sender.ready().await.unwrap();
+            let start = Instant::now();
+            let response = sender.send_request(request).await.unwrap();
+            assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "stable");
+            if call >= WARM_UP {
+                nanos.push(start.elapsed().as_secs_f64() * 1e9);
+            }
+        }
+        drop(sender);
+        connection.await.unwrap().unwrap();
+        others.abort();
+        nanos.sort_by(f64::total_cmp);
+        self.rounds.push([nanos[CALLS / 2], nanos[CALLS * 99 / 100]]);
+    }
+}
+
+async fn call_as_others_do(client: Client) {
+    let mut ticks = interval(Duration::from_millis(5));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut calls = JoinSet::new();
+    loop {
+        ticks.tick().await;
+        let client = client.clone();
+        calls.spawn(async move {
+            let request = Request::get("/others").body(Body::empty()).unwrap();
+            if let Ok(response) = client.send(request).await {
+                // An error is a canary that broke off.
+                let _ = response.into_body().collect().await;
+            }
+        });
+        while calls.try_join_next().is_some() {}
+    }
+}
+
+/// The median of what there is for each round, and the middle half of it.
+fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
+    values.sort_by(f64::total_cmp);
+    [1, 2, 3].map(|quarter| values[values.len() * quarter / 4])
+}
+
+fn main() {
+    // A backtrace for each panic would be measured, too.
+    panic::set_hook(Box::new(|panic| {
+        if !panic.payload().is::<&str>() {
+            eprintln!("{panic}");
+        }
+    }));
+    let canary_runtime =
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut cases = cases(&canary_runtime);
+        let count = cases.len();
+        for round in 0..ROUNDS {
+            // Not in one order, so that nobody always comes after the same one.
+            for turn in 0..count {
+                let turn = if round % 2 == 0 { turn } else { count - 1 - turn };
+                cases[(round + turn) % count].measure().await;
+            }
+        }
+        let alone = cases[0].rounds.clone();
+        println!(
+            "{:<38} {:>8} {:>8}   {:<22} p99 to p99 alone",
+            "", "p50 us", "p99 us", "p50 to p50 alone"
+        );
+        for case in &cases {
+            let of =
+                |which: usize| quartiles(case.rounds.iter().map(|round| round[which]).collect());
+            let ratio = |which: usize| {
+                let rounds = case.rounds.iter().zip(&alone);
+                let [low, middle, high] =
+                    quartiles(rounds.map(|(case, alone)| case[which] / alone[which]).collect());
+                format!("{middle:.2} ({low:.2} to {high:.2})")
+            };
+            let [p50, p99] = [0, 1].map(|which| of(which)[1] / 1e3);
+            println!("{:<38} {p50:>8.0} {p99:>8.0}   {:<22} {}", case.name, ratio(0), ratio(1));
+        }
+    });
+    runtime.shutdown_background();
+    canary_runtime.shutdown_background();
+}
+
+const ROUNDS: usize = 31;
+const CALLS: usize = 2000;
+const WARM_UP: usize = 100;

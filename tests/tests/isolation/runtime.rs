@@ -1,0 +1,142 @@
+use std::{
+    sync::{Arc, Barrier},
+    thread,
+    time::Duration,
+};
+
+use axum::{Router, extract::Path, routing::get};
+use canary_tests::{
+    Client, Server,
+    deployment::{Releases, client, serve},
+    echo::proto::{Ask, End},
+    patience::soon,
+    settled,
+};
+use http::StatusCode;
+use tokio::runtime::{Builder, Runtime};
+use tonic::Code;
+use tower_canary::{
+    CanaryLayer, CanaryOptions, Channel, Fallback,
+    axum::{AxumBody, RouterExt},
+    runtime::OnRuntime,
+    tonic::TonicBody,
+};
+
+use crate::{ALMOST_ALL, all_to_canary};
+
+const WORKERS: usize = 2;
+
+fn other_runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap()
+}
+
+#[tokio::test]
+async fn a_canary_that_blocks_every_thread_of_its_runtime_fails_alone() {
+    for beside in [false, true] {
+        let other = other_runtime();
+        let (blocked, release) =
+            (Arc::new(Barrier::new(WORKERS + 1)), Arc::new(Barrier::new(WORKERS + 1)));
+        let v1 = Router::new().route("/{deed}/{id}", get(async || "stable"));
+        let v2 = {
+            let (blocked, release) = (Arc::clone(&blocked), Arc::clone(&release));
+            Router::new().route(
+                "/{deed}/{id}",
+                get(async move |Path((deed, id)): Path<(String, u32)>| {
+                    if deed == "block" {
+                        blocked.wait();
+                        release.wait();
+                    }
+                    format!("canary {id}")
+                }),
+            )
+        };
+        let options = all_to_canary(CanaryOptions::new())
+            .canary_is_router()
+            .fallback(Fallback::axum())
+            .time_limit(Channel::Canary, Duration::from_millis(250));
+        let v2 = OnRuntime::new(other.handle().clone(), v2.with_state(()));
+        let layer = CanaryLayer::with_options("blocking", AxumBody::new(v2), options);
+        let canary = layer.handle();
+        canary.set_weight(ALMOST_ALL).unwrap();
+        let app = if beside { v1.canary(layer) } else { v1.layer(layer) };
+        let server = Server::of_router(app);
+        let client = Client::http2(&server);
+        // The first call of each thread takes its time in a build without optimization.
+        while soon(client.get("/fine/7")).await.body != "canary 7" {}
+
+        let blocking: Vec<_> = (0..WORKERS)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.get("/block/7").await })
+            })
+            .collect();
+        soon(tokio::task::spawn_blocking(move || blocked.wait())).await.unwrap();
+        for (version, client) in Client::of_each_version(&server) {
+            for _ in 0..2 {
+                // No thread is left to the canary, and stable answers all the same.
+                let answer = soon(client.get("/fine/7")).await;
+                assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "stable"), "{version}");
+            }
+        }
+        for call in blocking {
+            assert_eq!(soon(call).await.unwrap().body, "stable");
+        }
+        let counts = settled(&canary).await;
+        let failing = &counts.evidence.canary;
+        assert_eq!([failing.failure, failing.timed_out], [failing.fell_back; 2]);
+        assert!(failing.fell_back >= 4 + WORKERS as u64);
+        thread::spawn(move || release.wait());
+        other.shutdown_background();
+    }
+}
+
+#[tokio::test]
+async fn tonics_services_run_on_a_runtime_of_their_own_with_trailers_and_panics() {
+    let other = other_runtime();
+    let releases = Releases::new();
+    let v2 = OnRuntime::new(other.handle().clone(), releases.routes(Channel::Canary));
+    let options = all_to_canary(CanaryOptions::new());
+    let layer = CanaryLayer::with_options("echo", TonicBody::new(v2), options);
+    let canary = layer.handle();
+    canary.set_weight(ALMOST_ALL).unwrap();
+    let serving = serve(releases.routes(Channel::Stable), layer).await;
+    let mut client = client(&serving).await;
+
+    let answer = soon(client.unary(Ask::default())).await.unwrap().into_inner();
+    assert_eq!(answer.release, "v2");
+    let code = Code::NotFound as u32;
+    let failing = Ask { answers: 2, end: End::Fail.into(), code, ..Ask::default() };
+    let mut answers = soon(client.expand(failing)).await.unwrap().into_inner();
+    assert!(soon(answers.message()).await.unwrap().is_some());
+    assert!(soon(answers.message()).await.unwrap().is_some());
+    assert_eq!(soon(answers.message()).await.unwrap_err().code(), Code::NotFound);
+    for answers in [0, 1] {
+        let panicking = Ask { answers, end: End::Panic.into(), ..Ask::default() };
+        let status = match answers {
+            0 => soon(client.unary(panicking)).await.unwrap_err(),
+            _ => {
+                let mut stream = soon(client.expand(panicking)).await.unwrap().into_inner();
+                assert!(soon(stream.message()).await.unwrap().is_some());
+                soon(stream.message()).await.unwrap_err()
+            }
+        };
+        assert_eq!(status.code(), Code::Internal);
+    }
+    let counts = settled(&canary).await.evidence.canary;
+    assert_eq!([counts.success, counts.failure, counts.panicked], [2, 2, 2]);
+
+    // A client that leaves is one that the canary's runtime hears of.
+    let call = tokio::spawn({
+        let mut client = client.clone();
+        async move { client.unary(Ask { end: End::Wait.into(), ..Ask::default() }).await }
+    });
+    soon(async {
+        while canary.open(Channel::Canary) == 0 {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    call.abort();
+    assert_eq!(settled(&canary).await.evidence.canary.cancelled, 1);
+    other.shutdown_background();
+}
