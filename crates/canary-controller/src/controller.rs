@@ -65,8 +65,7 @@ impl Controller {
     ///
     /// If it is no [prefix](StoreKey::try_new), or longer than 54 characters.
     pub fn with_prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
-        let any: CanaryName = "any".parse().expect("it is a name");
-        StoreKey::try_new(&evidence_prefix(prefix), &any)?;
+        StoreKey::check_prefix(&evidence_prefix(prefix))?;
         prefix.clone_into(&mut self.prefix);
         Ok(self)
     }

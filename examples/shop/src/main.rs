@@ -54,7 +54,7 @@ async fn main() -> anyhow::Result<()> {
     greet(addr, &options);
 
     let rollout = match &options.plan {
-        Some(plan) => Some(Rollout::begin(canary.clone(), plan, options.state.clone())?),
+        Some(plan) => Some(Rollout::begin(canary.clone(), plan, options.state.clone()).await?),
         None => None,
     };
     let stop = asked_to_stop_or_done(options.stop_after(), rollout.as_ref());

@@ -21,7 +21,7 @@ pub(crate) struct Rollout {
 
 impl Rollout {
     /// Runs the plan from where it is, if it was stored.
-    pub(crate) fn begin(
+    pub(crate) async fn begin(
         canary: CanaryHandle,
         plan: &Path,
         state: Option<PathBuf>,
@@ -30,7 +30,7 @@ impl Rollout {
             fs::read_to_string(plan).with_context(|| format!("cannot read {}", plan.display()))?;
         let plan = Plan::from_toml(&text).with_context(|| format!("in {}", plan.display()))?;
         let controller = match state {
-            Some(directory) => Controller::new(FileStore::open(directory)?),
+            Some(directory) => Controller::new(FileStore::open(directory).await?),
             None => Controller::new(MemoryStore::new()),
         };
         let handle = controller.add(Managed::new(canary, plan).starts_by_itself())?;

@@ -32,12 +32,17 @@ impl StoreKey {
     ///
     /// If the prefix is none.
     pub fn try_new(prefix: &str, name: &CanaryName) -> Result<Self, InvalidPrefix> {
+        Self::check_prefix(prefix)?;
+        Ok(Self { text: format!("/{prefix}{KIND}{name}").into(), prefix_len: prefix.len() })
+    }
+
+    pub(crate) fn check_prefix(prefix: &str) -> Result<(), InvalidPrefix> {
         let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(is_allowed);
         if prefix.len() > 63 || !prefix.split('/').all(is_word) {
             return Err(InvalidPrefix(prefix.to_owned()));
         }
-        Ok(Self { text: format!("/{prefix}{KIND}{name}").into(), prefix_len: prefix.len() })
+        Ok(())
     }
 
     /// The whole key.
