@@ -1,6 +1,6 @@
-use std::{borrow::Cow, error, fmt};
+use std::{borrow::Cow, collections::BTreeMap, error, fmt};
 
-use crate::{Channel, Latencies, Outcome, PerChannel, PerReason};
+use crate::{Channel, Latencies, Outcome, PerChannel, PerReason, RouteClass};
 
 /// What became of the calls that were assigned to one channel.
 ///
@@ -145,6 +145,10 @@ pub struct Counts {
     pub aside: PerChannel<ChannelCounts>,
     /// The keys of sticky calls.
     pub keys: KeyCounts,
+    /// The [evidence](Self::evidence) of each class of routes of which there was a call, which is a part
+    /// of the whole. A call that is being counted may be in its class a moment before or after. Calls
+    /// put aside are in no class.
+    pub classes: BTreeMap<RouteClass, PerChannel<ChannelCounts>>,
 }
 
 impl Counts {
@@ -175,6 +179,10 @@ impl Counts {
             self.aside[channel].merge(&other.aside[channel]);
         }
         self.keys.merge(&other.keys);
+        for (class, evidence) in &other.classes {
+            let sum = self.classes.entry(class.clone()).or_default();
+            Channel::ALL.into_iter().for_each(|channel| sum[channel].merge(&evidence[channel]));
+        }
     }
 
     /// What was counted after `earlier`.
@@ -190,6 +198,17 @@ impl Counts {
                 self.evidence[channel].since(&earlier.evidence[channel]).map_err(fail)?;
             difference.aside[channel] =
                 self.aside[channel].since(&earlier.aside[channel]).map_err(fail)?;
+        }
+        let nothing = PerChannel::default();
+        for class in self.classes.keys().chain(earlier.classes.keys()) {
+            let of = |counts: &Self| counts.classes.get(class).unwrap_or(&nothing).clone();
+            let (now, then) = (of(self), of(earlier));
+            let evidence = difference.classes.entry(class.clone()).or_default();
+            for channel in Channel::ALL {
+                let fail =
+                    |count| CountsWentBackwards::new(channel, format!("{count} of class {class}"));
+                evidence[channel] = now[channel].since(&then[channel]).map_err(fail)?;
+            }
         }
         Ok(difference)
     }
@@ -220,6 +239,37 @@ impl error::Error for CountsWentBackwards {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of_class(class: &str, failures: u64) -> Counts {
+        let mut counts = Counts::default();
+        let evidence = counts.classes.entry(class.parse().unwrap()).or_default();
+        evidence.canary.failure = failures;
+        counts
+    }
+
+    #[test]
+    fn classes_are_added_and_subtracted_each_by_itself() {
+        let mut sum = of_class("checkout", 2);
+        sum.merge(&of_class("search", 5));
+        sum.merge(&of_class("checkout", 1));
+        assert_eq!(sum.classes["checkout"].canary.failure, 3);
+        assert_eq!(sum.classes["search"].canary.failure, 5);
+
+        let difference = sum.since(&of_class("checkout", 2)).unwrap();
+        assert_eq!(difference.classes["checkout"].canary.failure, 1);
+        assert_eq!(difference.classes["search"].canary.failure, 5);
+    }
+
+    #[test]
+    fn a_class_that_went_backwards_or_away_is_named() {
+        for now in [of_class("checkout", 1), Counts::default()] {
+            let error = now.since(&of_class("checkout", 2)).unwrap_err();
+            assert_eq!(
+                error.to_string(),
+                "the count `failure of class checkout` of canary is lower than it was earlier"
+            );
+        }
+    }
 
     #[test]
     fn counts_since_an_earlier_state_are_the_difference() {

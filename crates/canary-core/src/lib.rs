@@ -24,12 +24,14 @@
 mod bucket;
 mod channel;
 mod counts;
+mod key_sample;
 mod latencies;
 mod name;
 mod outcome;
 mod rating;
 mod ratings;
 mod reason;
+mod route_class;
 mod snapshot;
 mod verdict;
 mod weight;
@@ -38,12 +40,14 @@ pub use self::{
     bucket::Bucket,
     channel::{Channel, PerChannel},
     counts::{ChannelCounts, Counts, CountsWentBackwards, KeyCounts},
+    key_sample::KeySample,
     latencies::{Latencies, LatencyBucket},
     name::{CanaryName, EventName, InvalidName, ReleaseId},
     outcome::Outcome,
     rating::Rating,
     ratings::{Occasions, Rated, Ratings, TooManyEvents},
     reason::{PerReason, Reason},
+    route_class::RouteClass,
     snapshot::{EpochCounts, Snapshot},
     verdict::Verdict,
     weight::{ParseWeightError, Weight, WeightRangeError},

@@ -162,12 +162,7 @@ impl str::FromStr for EventName {
     type Err = InvalidName;
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
-        let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
-        if (1..=63).contains(&text.len()) && text.bytes().all(is_allowed) {
-            Ok(Self(text.into()))
-        } else {
-            Err(InvalidName { what: "event", text: text.to_owned(), expected: EVENT })
-        }
+        label("event", text).map(Self)
     }
 }
 
@@ -187,7 +182,18 @@ impl TryFrom<String> for EventName {
     }
 }
 
-/// A text that is no [`CanaryName`], [`ReleaseId`] or [`EventName`]. The message names the text and the rule.
+/// A text that is a name and needs no escaping in a label.
+pub(crate) fn label(what: &'static str, text: &str) -> Result<Arc<str>, InvalidName> {
+    let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_');
+    if (1..=63).contains(&text.len()) && text.bytes().all(is_allowed) {
+        Ok(text.into())
+    } else {
+        Err(InvalidName { what, text: text.to_owned(), expected: LABEL })
+    }
+}
+
+/// A text that is no [`CanaryName`], [`ReleaseId`], [`EventName`] or [`RouteClass`](crate::RouteClass).
+/// The message names the text and the rule.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvalidName {
     what: &'static str,
@@ -205,7 +211,7 @@ impl fmt::Display for InvalidName {
 impl error::Error for InvalidName {}
 
 const NAME: &str = "1 to 63 characters of a-z, 0-9 and '-'";
-const EVENT: &str = "1 to 63 characters of a-z, 0-9, '-' and '_'";
+const LABEL: &str = "1 to 63 characters of a-z, 0-9, '-' and '_'";
 const RELEASE: &str = "1 to 128 visible ASCII characters";
 
 #[cfg(test)]

@@ -79,6 +79,18 @@ impl Snapshot {
         total
     }
 
+    /// The calls of one class of routes alone, as their own snapshot: [evidence](Counts::evidence) only.
+    #[must_use]
+    pub fn of_class(&self, class: &str) -> Self {
+        let of = |counts: &Counts| Counts {
+            evidence: counts.classes.get(class).cloned().unwrap_or_default(),
+            ..Counts::default()
+        };
+        let epochs = self.epochs.iter();
+        let epochs = epochs.map(|it| EpochCounts::new(it.epoch, it.weight, of(&it.counts)));
+        Self::new(of(&self.retired), epochs.collect())
+    }
+
     /// What was counted after `earlier`, epoch by epoch.
     ///
     /// What an epoch counted between `earlier` and its retirement is in the difference's
@@ -131,6 +143,24 @@ mod tests {
         assert_eq!(difference.retired.evidence.canary.picked, 1);
         assert_eq!(difference.epochs, [picked(1, 2)]);
         assert_eq!(difference.total().evidence.canary.picked, 3);
+    }
+
+    #[test]
+    fn a_class_keeps_its_calls_when_the_epoch_retires() {
+        let of = |failures: u64| {
+            let mut counts = picked(0, 9).counts;
+            let evidence = counts.classes.entry("checkout".parse().unwrap()).or_default();
+            evidence.canary.failure = failures;
+            EpochCounts::new(0, Weight::from_percent(1), counts)
+        };
+        let earlier = Snapshot::new(Counts::default(), vec![of(5)]);
+        let now = Snapshot::new(of(6).counts, vec![picked(1, 2)]);
+
+        let checkout = now.since(&earlier).unwrap().of_class("checkout");
+        assert_eq!(checkout.retired.evidence.canary.failure, 1);
+        assert_eq!(checkout.total().evidence.canary.picked, 0);
+        assert_eq!(earlier.of_class("checkout").epochs[0].counts.evidence.canary.failure, 5);
+        assert_eq!(earlier.of_class("search").total(), Counts::default());
     }
 
     #[test]
