@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use canary_core::{Bucket, Channel, PerChannel, Weight};
+use canary_core::{Bucket, Channel, KeySample, PerChannel, Weight};
 
 use crate::{coin::Coin, evidence::add};
 
@@ -24,8 +24,16 @@ mod stored;
 /// One ledger is told of adverse calls, when they have gone badly. A second one is told of each key
 /// that was seen, when a call of its has been *answered*, well or badly: it feeds
 /// [`Observation::with_seen_keys`](crate::Observation::with_seen_keys), without which a monitor per
-/// key cannot tell how rare its events are. Both must be of the same calls: all of them, those of
-/// the monitor's class, or those whose key falls into a sample.
+/// key cannot tell how rare its events are. Told when a call is *picked* it has some keys too early,
+/// which the calls without an answer make up for: they keep a canary from being healthy. Both must be
+/// of the same calls: all of them, those of the monitor's class, or those whose key falls into a
+/// sample.
+///
+/// If there are more keys than a ledger can hold, [narrow](Self::narrow) both to a sample, and go on
+/// with it: it holds the keys of the two channels in the same proportion, all events of a key or none,
+/// and all that was counted stays. A full ledger takes what comes first instead, and a full one of
+/// adverse keys proves nothing good any more. The sample of the adverse keys must be in that of the
+/// seen ones: otherwise the rates are too high.
 ///
 /// Keep one ledger of a kind for the whole rollout: replicas send it the keys for which their own
 /// said [`Counted::First`], since a key that moves between replicas would count on each.
@@ -52,6 +60,7 @@ mod stored;
 #[cfg_attr(feature = "serde", serde(try_from = "stored::Stored", into = "stored::Stored"))]
 pub struct KeyLedger {
     capacity: usize,
+    sample: KeySample,
     keys: BTreeMap<u64, Known>,
     counts: KeyCounts,
 }
@@ -72,11 +81,15 @@ impl KeyLedger {
     /// the order of their first events only, so that the comparison stays fair.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
-        Self { capacity, keys: BTreeMap::new(), counts: KeyCounts::default() }
+        let (sample, counts) = (KeySample::ALL, KeyCounts::default());
+        Self { capacity, sample, keys: BTreeMap::new(), counts }
     }
 
     /// Records an event of a key, given by its hash, that was assigned to `channel` at `weight`.
     pub fn record(&mut self, key: u64, channel: Channel, weight: Weight) -> Counted {
+        if !self.sample.holds(key) {
+            return Counted::Outside;
+        }
         if self.is_full() && !self.keys.contains_key(&key) {
             self.counts.refused = self.counts.refused.saturating_add(1);
             return Counted::Refused;
@@ -101,10 +114,40 @@ impl KeyLedger {
         Counted::First
     }
 
+    /// Forgets the keys that are not in `sample`, and takes no more of them. A sample never grows: what
+    /// was forgotten would count anew.
+    ///
+    /// ```
+    /// use canary_analysis::{Counted, KeyLedger};
+    /// use canary_core::{Channel, KeySample, Weight};
+    ///
+    /// let mut ledger = KeyLedger::new(10_000);
+    /// ledger.narrow(KeySample::ALL.halved());
+    /// let weight = Weight::from_percent(1);
+    /// assert_eq!(ledger.record(0b10, Channel::Stable, weight), Counted::First);
+    /// assert_eq!(ledger.record(0b11, Channel::Stable, weight), Counted::Outside);
+    /// ```
+    pub fn narrow(&mut self, sample: KeySample) {
+        self.sample = self.sample.and(sample);
+        self.keys.retain(|hash, _| self.sample.holds(*hash));
+    }
+
     /// What was counted since the last time.
     #[must_use = "what is taken is gone from the ledger"]
     pub fn take(&mut self) -> KeyCounts {
         std::mem::take(&mut self.counts)
+    }
+
+    /// Of which keys the ledger is.
+    #[must_use]
+    pub const fn sample(&self) -> KeySample {
+        self.sample
+    }
+
+    /// How many keys it knows.
+    #[must_use]
+    pub fn known(&self) -> usize {
+        self.keys.len()
     }
 
     /// Whether new keys are refused.
@@ -150,6 +193,8 @@ pub enum Counted {
     Again,
     /// The ledger is full and does not know the key.
     Refused,
+    /// The key is not in the ledger's [sample](KeyLedger::narrow).
+    Outside,
     /// After what was seen of the key, it cannot be on this channel at this weight: the assignment is
     /// not sticky, or its salt or the weight is not what the ledger was told.
     Impossible,

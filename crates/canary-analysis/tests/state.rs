@@ -6,10 +6,12 @@
 use std::time::Duration;
 
 use canary_analysis::{
-    Judge, JudgeState, KeyLedger, Levels, Margin, Margins, Monitor, Observation, SlowLimit, Tick,
-    Until,
+    Counted, Judge, JudgeState, KeyLedger, Levels, Margin, Margins, Monitor, Observation,
+    SlowLimit, Tick, Until,
 };
-use canary_core::{Channel, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Weight};
+use canary_core::{
+    Channel, Counts, EpochCounts, KeySample, LatencyBucket, PerChannel, Snapshot, Weight,
+};
 
 fn monitors() -> [Monitor; 3] {
     let limit = SlowLimit::stable_quantile(0.9).unwrap();
@@ -151,6 +153,26 @@ fn a_ledger_remembers_its_keys_and_what_was_not_taken() {
 }
 
 #[test]
+fn a_narrowed_ledger_goes_on_with_its_sample_after_a_restart() {
+    let (one, five) = (Weight::from_percent(1), Weight::from_percent(5));
+    let mut ledger = KeyLedger::new(100);
+    (0..64).for_each(|key| {
+        ledger.record(key, Channel::Stable, one);
+    });
+    ledger.narrow(KeySample::after(3));
+    assert_eq!((ledger.known(), ledger.take().keys.stable), (8, 64));
+
+    let mut restored = stored_ledger(&ledger);
+    assert_eq!(restored.sample(), KeySample::after(3));
+    // What was forgotten would count anew, and a wider sample does not bring it back.
+    restored.narrow(KeySample::ALL);
+    assert_eq!(restored.record(1, Channel::Stable, one), Counted::Outside);
+    assert_eq!(restored.record(8, Channel::Stable, one), Counted::Again);
+    assert_eq!(restored.record(8, Channel::Stable, five), Counted::First);
+    assert_eq!(restored.take().keys.stable, 0);
+}
+
+#[test]
 fn a_stored_ledger_that_contradicts_itself_is_refused() {
     let mut ledger = KeyLedger::new(2);
     ledger.record(7, Channel::Canary, Weight::from_percent(1));
@@ -161,12 +183,14 @@ fn a_stored_ledger_that_contradicts_itself_is_refused() {
         serde_json::from_value::<KeyLedger>(changed).unwrap_err().to_string()
     };
     assert_eq!(fail("/capacity", 0.into()), "the stored ledger has 1 keys, expected at most 0");
-    let text = "key 7 has buckets 0..2000000, expected some of 0..1000000";
-    assert_eq!(fail("/keys/0/to", 2_000_000.into()), text);
-    let text = "key 7 has buckets 10000..10000, expected some of 0..1000000";
-    assert_eq!(fail("/keys/0/from", 10_000.into()), text);
-    let twice = serde_json::json!([written["keys"][0], written["keys"][0]]);
-    assert_eq!(fail("/keys", twice), "key 7 is stored twice");
+    let text = "keys have buckets 0..2000000, expected some of 0..1000000";
+    assert_eq!(fail("/ranges/0/to", 2_000_000.into()), text);
+    let text = "keys have buckets 10000..10000, expected some of 0..1000000";
+    assert_eq!(fail("/ranges/0/from", 10_000.into()), text);
+    let twice = serde_json::json!([written["ranges"][0], written["ranges"][0]]);
+    assert_eq!(fail("/ranges", twice), "key 7 is stored twice");
+    let text = "key 7 is outside of the sample after 1 halvings";
+    assert_eq!(fail("/halvings", 1.into()), text);
     let text = "a toss has 1000000 of 1000000 buckets, expected some and not all";
     assert_eq!(fail("/counts/tosses/0/0", 1_000_000.into()), text);
 }

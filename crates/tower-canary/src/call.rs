@@ -7,15 +7,16 @@ use canary_core::{Channel, Outcome, Reason, Weight};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::{
-    Assignment, Class, Fallback, HeadClass, Protocol,
+    Assignment, Class, Fallback, HeadClass, KeyEventKind, Protocol,
     config::Config,
     layer::Position,
     lifeline::Lifeline,
     protocol::grpc_timeout,
     refusal::Refusal,
+    route_classes::RouteIndex,
     select::{Incoming, StickyKey},
     switch::Assigned,
-    tally::{Account, SharedTally},
+    tally::{Account, Cells, SharedTally},
 };
 
 /// One call, from assignment to end: it counts itself, exactly once, whatever happens.
@@ -31,6 +32,7 @@ pub(crate) struct Call {
     reason: Reason,
     account: Account,
     key: Option<StickyKey>,
+    route: Option<RouteIndex>,
     /// To be set with the response.
     cookie: Option<Box<HeaderValue>>,
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum has routers"))]
@@ -71,7 +73,7 @@ impl Call {
         };
         let may_upgrade =
             method == BodyRule::Tunnel || request.headers().contains_key(header::UPGRADE);
-        let Assigned { tally, channel, reason, account, key, cookie } = assigned;
+        let Assigned { tally, channel, reason, account, key, route, cookie } = assigned;
         Self {
             tally,
             started: Instant::now(),
@@ -81,6 +83,7 @@ impl Call {
             reason,
             account,
             key,
+            route,
             cookie,
             position,
             protocol,
@@ -165,16 +168,17 @@ impl Call {
 
     /// Gives the call to stable, since the canary has no place for it.
     pub(crate) fn shed(&mut self) {
-        self.tally.cells(self.account, self.channel).shed();
+        self.count(Cells::shed);
         self.spill();
     }
 
     /// Gives the call to stable, since the canary was not ready for it.
     pub(crate) fn spill(&mut self) {
         // Stable's pick comes first: an epoch of which no call is in flight is given up.
-        let account = self.tally.pick(Channel::Stable, Reason::Spilled, self.key);
+        let account = self.tally.pick(Channel::Stable, Reason::Spilled, self.key, self.route);
         self.give_place_back();
-        self.tally.cells(self.account, self.channel).spill();
+        self.note_key(KeyEventKind::Failed);
+        self.count(Cells::spill);
         self.lifeline().call_ended();
         self.tell_of_failure();
         self.go_to_stable(Reason::Spilled, account);
@@ -183,8 +187,8 @@ impl Call {
     /// Gives the call to stable, since the canary failed it. It counts as a failure of the canary, and
     /// as a call of stable's from now on.
     pub(crate) fn fall_back(&mut self, refusal: Option<Refusal>) {
-        let account = self.tally.pick(Channel::Stable, Reason::FellBack, self.key);
-        self.tally.cells(self.account, self.channel).fall_back();
+        let account = self.tally.pick(Channel::Stable, Reason::FellBack, self.key, self.route);
+        self.count(Cells::fall_back);
         match refusal {
             Some(refusal) => self.break_down(refusal),
             None => self.fail(),
@@ -207,7 +211,7 @@ impl Call {
     /// Takes note of the response's head, and says how long it took.
     pub(crate) fn note_head(&mut self, head: &Response<()>) -> Duration {
         let elapsed = self.started.elapsed();
-        self.tally.cells(self.account, self.channel).head(elapsed);
+        self.count(|cells| cells.head(elapsed));
         self.polling = true;
         self.class = Some(self.config().classify.head(self.protocol, head));
         self.polling = false;
@@ -260,11 +264,10 @@ impl Call {
 
     pub(crate) fn break_down(&mut self, refusal: Refusal) {
         if !self.ended {
-            let cells = self.tally.cells(self.account, self.channel);
-            match refusal {
+            self.count(|cells| match refusal {
                 Refusal::Panicked => cells.panic(),
                 Refusal::TimedOut => cells.time_out(),
-            }
+            });
             self.fail();
         }
     }
@@ -285,11 +288,26 @@ impl Call {
         if !std::mem::replace(&mut self.ended, true) {
             // First, so that whoever sees the call ended finds its place free.
             self.give_place_back();
-            self.tally.cells(self.account, self.channel).end(outcome, elapsed);
+            match outcome {
+                Outcome::Success => {}
+                Outcome::Failure => self.note_key(KeyEventKind::Failed),
+                Outcome::Cancelled => self.note_key(KeyEventKind::Cancelled),
+            }
+            self.count(|cells| cells.end(outcome, elapsed));
             self.lifeline().call_ended();
             if (outcome, self.channel) == (Outcome::Failure, Channel::Canary) {
                 self.tell_of_failure();
             }
+        }
+    }
+
+    fn count(&self, count: impl Fn(&Cells)) {
+        self.tally.count((self.account, self.channel, self.route), count);
+    }
+
+    fn note_key(&self, kind: KeyEventKind) {
+        if let Some(key) = self.key {
+            self.tally.note(key, (self.account, self.channel, self.route), kind);
         }
     }
 

@@ -3,7 +3,7 @@ use canary_core::{CanaryName, PerChannel, ReleaseId, Weight};
 use http::HeaderMap;
 
 use crate::{
-    Fallback,
+    Fallback, RouteClasses,
     bypass::Bypass,
     classify::Classify,
     feedback::Ledger,
@@ -24,6 +24,7 @@ pub(crate) struct Config {
     /// None, if every call is drawn.
     pub(crate) select: Option<Box<dyn Select>>,
     pub(crate) variables: VariableSets,
+    pub(crate) route_classes: RouteClasses,
     /// None, if the service did not name a type of its own.
     pub(crate) parse_variables: Option<ParseVariables>,
     pub(crate) feedback: Ledger,

@@ -4,7 +4,7 @@ use std::{
     time::Instant,
 };
 
-use canary_core::{CanaryName, Channel, ReleaseId, Snapshot, Weight};
+use canary_core::{CanaryName, Channel, ReleaseId, RouteClass, Snapshot, Weight};
 
 use crate::{
     Drain, Phase,
@@ -148,6 +148,19 @@ impl CanaryHandle {
                 history.begin(switch, Terms { salt: Arc::new(Salt::new(salt)), ..terms });
             }
         });
+    }
+
+    /// The classes of routes that are counted by themselves; see
+    /// [`RouteClasses`](crate::RouteClasses).
+    #[must_use]
+    pub fn route_classes(&self) -> &[RouteClass] {
+        self.switch.config().route_classes.names()
+    }
+
+    /// Whether a [policy](crate::CanaryOptions::select) assigns calls: without one none is sticky.
+    #[must_use]
+    pub fn has_policy(&self) -> bool {
+        self.switch.config().select.is_some()
     }
 
     /// Everything counted so far, by the weight at which calls were assigned.

@@ -127,6 +127,7 @@ mod fallback;
 pub mod feedback;
 mod future;
 mod handle;
+mod key_watch;
 mod keys;
 mod layer;
 mod lifeline;
@@ -139,6 +140,7 @@ mod propagate;
 mod protocol;
 mod refusal;
 mod replay;
+mod route_classes;
 pub mod select;
 mod service;
 mod span;
@@ -165,8 +167,8 @@ pub mod tonic;
 
 pub use canary_core::{
     Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName, InvalidName,
-    KeyCounts, Latencies, LatencyBucket, Occasions, Outcome, ParseWeightError, PerChannel,
-    PerReason, Rated, Rating, Ratings, Reason, ReleaseId, Snapshot, Weight,
+    KeyCounts, KeySample, Latencies, LatencyBucket, Occasions, Outcome, ParseWeightError,
+    PerChannel, PerReason, Rated, Rating, Ratings, Reason, ReleaseId, RouteClass, Snapshot, Weight,
 };
 
 pub use self::{
@@ -178,11 +180,13 @@ pub use self::{
     fallback::Fallback,
     future::ResponseFuture,
     handle::{CanaryHandle, Halted, WeakCanaryHandle},
+    key_watch::{KeyEvent, KeyEventKind, KeyEvents, KeyWatch},
     layer::CanaryLayer,
     options::CanaryOptions,
     propagate::{Propagate, PropagateLayer},
     protocol::Protocol,
     replay::ReplayBody,
+    route_classes::RouteClasses,
     service::CanaryService,
     switch::Phase,
     tags::Tags,

@@ -5,7 +5,7 @@ use canary_core::{CanaryName, PerChannel, ReleaseId};
 use serde::de::DeserializeOwned;
 
 use crate::{
-    Bypass, Classify, Fallback, ServerErrors, Tags, Variables,
+    Bypass, Classify, Fallback, RouteClasses, ServerErrors, Tags, Variables,
     config::Config,
     feedback::{FeedbackOptions, Ledger},
     places::Places,
@@ -36,6 +36,7 @@ pub struct CanaryOptions {
     classify: Box<dyn Classify>,
     bypass: Bypass,
     select: Option<Box<dyn Select>>,
+    route_classes: RouteClasses,
     variables: VariableSets,
     parse_variables: Option<ParseVariables>,
     feedback: FeedbackOptions,
@@ -56,6 +57,7 @@ impl CanaryOptions {
             classify: Box::new(ServerErrors::default()),
             bypass: Bypass::default(),
             select: None,
+            route_classes: RouteClasses::new(),
             variables: VariableSets::default(),
             parse_variables: None,
             feedback: FeedbackOptions::new(),
@@ -110,6 +112,13 @@ impl CanaryOptions {
     /// at the weight.
     pub fn select(mut self, policy: impl Select) -> Self {
         self.select = Some(Box::new(policy));
+        self
+    }
+
+    /// Which classes of routes are counted by themselves as well; none without. A rollout's plan can bind
+    /// monitors to them.
+    pub fn route_classes(mut self, classes: RouteClasses) -> Self {
+        self.route_classes = classes;
         self
     }
 
@@ -237,6 +246,7 @@ impl CanaryOptions {
             classify: self.classify,
             bypass: self.bypass,
             select: self.select,
+            route_classes: self.route_classes,
             variables: self.variables,
             parse_variables: self.parse_variables,
             #[cfg(feature = "tokio")]

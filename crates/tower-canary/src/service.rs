@@ -97,10 +97,11 @@ where
             return ResponseFuture::new(state, None, CallSpan::none(), Timer::none());
         }
         let assigned = self.switch.assign(|terms| {
+            let incoming = Incoming::new(&request, &config.name, terms);
+            let route = config.route_classes.find(&incoming);
             let policy = config.select.as_ref();
-            policy
-                .and_then(|policy| policy.select(&Incoming::new(&request, &config.name, terms)))
-                .unwrap_or_else(Selection::at_weight)
+            let selection = policy.and_then(|policy| policy.select(&incoming));
+            (selection.unwrap_or_else(Selection::at_weight), route)
         });
         config.strip(request.headers_mut());
         let patience = match assigned.tally.weight() {

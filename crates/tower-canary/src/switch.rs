@@ -7,6 +7,7 @@ use rand::Rng;
 use crate::{
     config::Config,
     epoch::Epoch,
+    route_classes::RouteIndex,
     select::{Selection, StickyKey, Way},
     sync::{Arc, Current, Mutex},
     tally::{Account, SharedTally},
@@ -61,8 +62,13 @@ impl Switch {
         let variables = config.variables.clone();
         let seen =
             variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));
-        let terms =
-            Terms { weight: Weight::ZERO, is_halted: false, salt, variables: StdArc::new(seen) };
+        let terms = Terms {
+            weight: Weight::ZERO,
+            is_halted: false,
+            salt,
+            keys: None,
+            variables: StdArc::new(seen),
+        };
         config.feedback.begin(&terms);
         let epoch = Arc::new(Epoch::new(0, terms, StdArc::clone(&config), shards));
         let history = History {
@@ -90,14 +96,17 @@ impl Switch {
     }
 
     /// Picks the channel for a call, and counts the pick.
-    pub(crate) fn assign(&self, select: impl FnOnce(&Terms) -> Selection) -> Assigned {
+    pub(crate) fn assign(
+        &self,
+        select: impl FnOnce(&Terms) -> (Selection, Option<RouteIndex>),
+    ) -> Assigned {
         let epoch = self.current.load();
-        let Selection { way, cookie } = select(epoch.terms());
+        let (Selection { way, cookie }, route) = select(epoch.terms());
         let (channel, reason, key) = way.resolve(epoch.terms());
         let tally = epoch.tally();
         // Counted while the epoch is held: an epoch that nobody holds gets no more calls.
-        let account = tally.pick(channel, reason, key);
-        Assigned { tally, channel, reason, account, key, cookie }
+        let account = tally.pick(channel, reason, key, route);
+        Assigned { tally, channel, reason, account, key, route, cookie }
     }
 
     /// Looks at the history, or changes the weight.
@@ -128,6 +137,7 @@ pub(crate) struct Assigned {
     pub(crate) reason: Reason,
     pub(crate) account: Account,
     pub(crate) key: Option<StickyKey>,
+    pub(crate) route: Option<RouteIndex>,
     /// To be set with the response.
     pub(crate) cookie: Option<Box<HeaderValue>>,
 }
@@ -225,7 +235,7 @@ mod loom_tests {
 
     fn call(switch: &Switch) -> Channel {
         let key = StickyKey::from_hash(0);
-        let Assigned { tally, channel, .. } = switch.assign(|_| Selection::sticky(key));
+        let Assigned { tally, channel, .. } = switch.assign(|_| (Selection::sticky(key), None));
         tally.cells(Account::Evidence, channel).end(Outcome::Cancelled, std::time::Duration::ZERO);
         channel
     }

@@ -10,9 +10,12 @@ use canary_core::{
 };
 
 use crate::{
+    KeyEventKind,
     config::Config,
+    key_watch::Note,
     keys::SeenKeys,
     lifeline::Lifeline,
+    route_classes::RouteIndex,
     select::StickyKey,
     sync::{
         Arc,
@@ -34,7 +37,12 @@ pub(crate) struct Tally {
     pub(crate) lifelines: PerChannel<Lifeline>,
     evidence: PerChannel<Cells>,
     aside: PerChannel<Cells>,
+    /// The evidence of each class of routes, made with its first call.
+    classes: Box<[OnceLock<Box<PerChannel<Cells>>>]>,
 }
+
+/// Where a call is counted.
+pub(crate) type Place = (Account, Channel, Option<RouteIndex>);
 
 /// Whether a call may be compared with the other channel's; see [`Counts`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -57,7 +65,8 @@ impl Tally {
         lifelines: PerChannel<Lifeline>,
     ) -> Self {
         let cells = || PerChannel::from_fn(|_| Cells::new());
-        Self { config, terms, keys, lifelines, evidence: cells(), aside: cells() }
+        let classes = config.route_classes.names().iter().map(|_| OnceLock::new()).collect();
+        Self { config, terms, keys, lifelines, evidence: cells(), aside: cells(), classes }
     }
 
     pub(crate) fn weight(&self) -> Weight {
@@ -65,13 +74,44 @@ impl Tally {
     }
 
     /// Counts a call that is given to `channel`.
-    pub(crate) fn pick(&self, channel: Channel, reason: Reason, key: Option<StickyKey>) -> Account {
+    pub(crate) fn pick(
+        &self,
+        channel: Channel,
+        reason: Reason,
+        key: Option<StickyKey>,
+        route: Option<RouteIndex>,
+    ) -> Account {
         let account = Account::of(reason);
-        self.cells(account, channel).pick(reason);
         if let Some(key) = key {
             self.keys.get_or_init(SeenKeys::new).mark(channel, key);
+            self.note(key, (account, channel, route), KeyEventKind::Picked);
         }
+        self.count((account, channel, route), |cells| cells.pick(reason));
         account
+    }
+
+    /// Counts in the class, if there is one, and then in the whole: an epoch in which no call of the
+    /// whole is in flight is given up.
+    pub(crate) fn count(&self, (account, channel, route): Place, count: impl Fn(&Cells)) {
+        if let (Account::Evidence, Some(route)) = (account, route) {
+            let class = self.classes[route.index()]
+                .get_or_init(|| Box::new(PerChannel::from_fn(|_| Cells::new())));
+            count(&class[channel]);
+        }
+        count(self.cells(account, channel));
+    }
+
+    /// Takes note of what happened to the key of a call, if somebody counts keys. It is done before the
+    /// call is counted, so that whoever sees the count finds the note.
+    pub(crate) fn note(
+        &self,
+        key: StickyKey,
+        (account, channel, route): Place,
+        kind: KeyEventKind,
+    ) {
+        if let (Account::Evidence, Some(keys)) = (account, &self.terms.keys) {
+            keys.note(Note { key, weight: self.weight(), channel, route, kind });
+        }
     }
 
     pub(crate) fn cells(&self, account: Account, channel: Channel) -> &Cells {
@@ -85,6 +125,12 @@ impl Tally {
         for channel in Channel::ALL {
             self.evidence[channel].add_to(&mut counts.evidence[channel]);
             self.aside[channel].add_to(&mut counts.aside[channel]);
+        }
+        for (name, class) in self.config.route_classes.names().iter().zip(&self.classes) {
+            if let Some(class) = class.get() {
+                let evidence = counts.classes.entry(name.clone()).or_default();
+                Channel::ALL.into_iter().for_each(|it| class[it].add_to(&mut evidence[it]));
+            }
         }
     }
 

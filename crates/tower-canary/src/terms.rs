@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc as StdArc};
 use canary_core::{PerChannel, ReleaseId, Weight};
 use xxhash_rust::xxh64::Xxh64;
 
-use crate::{Variables, config::Config, select::StickyKey};
+use crate::{KeyWatch, Variables, config::Config, select::StickyKey};
 
 /// What is in force during an epoch, and what a call therefore never sees change.
 #[derive(Clone, PartialEq)]
@@ -12,6 +12,8 @@ pub(crate) struct Terms {
     /// Whether nobody may be served by the canary, testers included.
     pub(crate) is_halted: bool,
     pub(crate) salt: StdArc<Salt>,
+    /// None, if nobody counts keys.
+    pub(crate) keys: Option<KeyWatch>,
     /// What the handlers of each channel see.
     pub(crate) variables: StdArc<PerChannel<Variables>>,
 }

@@ -12,7 +12,10 @@ use http::{HeaderValue, Request, Response, header};
 use http_body::Body as _;
 use http_body_util::Full;
 use tower::{Layer, Service};
-use tower_canary::{CanaryLayer, CanaryOptions, Fallback, Tags, Weight};
+use tower_canary::{
+    CanaryLayer, CanaryOptions, Fallback, KeySample, RouteClasses, Tags, Weight,
+    select::{Condition, Sticky},
+};
 
 type Body = Full<&'static [u8]>;
 
@@ -103,4 +106,26 @@ fn a_concurrency_limit_and_a_fallback_that_is_not_for_the_call_allocate_nothing(
     let layer = CanaryLayer::with_options("frugal", Inner, options);
     layer.handle().set_weight(Weight::from_ppm(999_999)).unwrap();
     assert_eq!(allocations(layer.layer(Inner), || Request::new(())), bare);
+}
+
+#[test]
+fn a_call_of_a_class_whose_key_is_noted_allocates_nothing() {
+    let name = http::HeaderName::from_static("x-user-id");
+    let of_user = || {
+        let mut request = Request::new(());
+        request.headers_mut().insert(&name, HeaderValue::from_static("ada"));
+        request
+    };
+    let bare = allocations(Inner, of_user);
+    for weight in [Weight::ZERO, Weight::FULL] {
+        let options = CanaryOptions::new()
+            .tags(Tags::header_only())
+            .select(Sticky::by_header(name.clone()))
+            .route_classes(RouteClasses::new().class("all", Condition::any()));
+        let layer = CanaryLayer::with_options("frugal", Inner, options);
+        layer.handle().set_weight(weight).unwrap();
+        let keys = layer.handle().watch_keys(KeySample::ALL);
+        assert_eq!(allocations(layer.layer(Inner), of_user), bare, "{weight}");
+        assert_eq!(keys.take().events.len(), 1);
+    }
 }

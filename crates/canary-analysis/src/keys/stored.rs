@@ -1,6 +1,6 @@
-use std::{error, fmt};
+use std::{collections::BTreeMap, error, fmt};
 
-use canary_core::{Bucket, PerChannel};
+use canary_core::{Bucket, KeySample, PerChannel};
 use serde::{Deserialize, Serialize};
 
 use super::{KeyCounts, KeyLedger, Known};
@@ -10,17 +10,22 @@ use crate::coin::Coin;
 #[derive(Deserialize, Serialize)]
 pub(super) struct Stored {
     capacity: usize,
-    keys: Vec<StoredKey>,
+    /// How often the sample was halved.
+    #[serde(default)]
+    halvings: u32,
+    /// Most keys are known of few weights, so that there are few ranges.
+    ranges: Vec<StoredRange>,
     counts: StoredCounts,
 }
 
 #[derive(Deserialize, Serialize)]
-struct StoredKey {
-    hash: u64,
+struct StoredRange {
     from: u32,
     to: u32,
     was_canary: bool,
     was_stable: bool,
+    /// The keys whose buckets lie in it, by their hashes.
+    keys: Vec<u64>,
 }
 
 /// What was counted and not taken yet.
@@ -36,16 +41,21 @@ struct StoredCounts {
 
 impl From<KeyLedger> for Stored {
     fn from(ledger: KeyLedger) -> Self {
-        let KeyLedger { capacity, keys, counts } = ledger;
-        let keys = keys.into_iter().map(|(hash, Known { from, to, was_canary, was_stable })| {
-            StoredKey { hash, from, to, was_canary, was_stable }
+        let KeyLedger { capacity, sample, keys, counts } = ledger;
+        let mut ranges: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+        for (hash, Known { from, to, was_canary, was_stable }) in keys {
+            ranges.entry((from, to, was_canary, was_stable)).or_default().push(hash);
+        }
+        let ranges = ranges.into_iter().map(|((from, to, was_canary, was_stable), keys)| {
+            StoredRange { from, to, was_canary, was_stable, keys }
         });
         let tosses = counts.tosses.iter().map(|(coin, tosses)| {
             (coin.canary_buckets(), coin.all_buckets(), tosses.stable, tosses.canary)
         });
         Self {
             capacity,
-            keys: keys.collect(),
+            halvings: sample.halvings(),
+            ranges: ranges.collect(),
             counts: StoredCounts {
                 tosses: tosses.collect(),
                 keys: [counts.keys.stable, counts.keys.canary],
@@ -60,18 +70,25 @@ impl TryFrom<Stored> for KeyLedger {
     type Error = Corrupt;
 
     fn try_from(stored: Stored) -> Result<Self, Corrupt> {
-        let Stored { capacity, keys: stored_keys, counts } = stored;
-        if stored_keys.len() > capacity {
-            return Err(Corrupt::Keys { keys: stored_keys.len(), capacity });
+        let Stored { capacity, halvings, ranges, counts } = stored;
+        let keys = ranges.iter().map(|range| range.keys.len()).sum();
+        if keys > capacity {
+            return Err(Corrupt::Keys { keys, capacity });
         }
         let mut ledger = Self::new(capacity);
-        for StoredKey { hash, from, to, was_canary, was_stable } in stored_keys {
+        ledger.sample = KeySample::after(halvings);
+        for StoredRange { from, to, was_canary, was_stable, keys } in ranges {
             if from >= to || to > Bucket::COUNT {
-                return Err(Corrupt::Range { hash, from, to });
+                return Err(Corrupt::Range { from, to });
             }
             let known = Known { from, to, was_canary, was_stable };
-            if ledger.keys.insert(hash, known).is_some() {
-                return Err(Corrupt::Twice(hash));
+            for hash in keys {
+                if !ledger.sample.holds(hash) {
+                    return Err(Corrupt::Outside { hash, halvings });
+                }
+                if ledger.keys.insert(hash, known).is_some() {
+                    return Err(Corrupt::Twice(hash));
+                }
             }
         }
         let [stable, canary] = counts.keys;
@@ -95,7 +112,8 @@ impl TryFrom<Stored> for KeyLedger {
 #[derive(Debug)]
 pub(super) enum Corrupt {
     Keys { keys: usize, capacity: usize },
-    Range { hash: u64, from: u32, to: u32 },
+    Range { from: u32, to: u32 },
+    Outside { hash: u64, halvings: u32 },
     Twice(u64),
     Coin(u32, u32),
 }
@@ -106,9 +124,12 @@ impl fmt::Display for Corrupt {
             Self::Keys { keys, capacity } => {
                 write!(f, "the stored ledger has {keys} keys, expected at most {capacity}")
             }
-            Self::Range { hash, from, to } => {
+            Self::Range { from, to } => {
                 let count = Bucket::COUNT;
-                write!(f, "key {hash} has buckets {from}..{to}, expected some of 0..{count}")
+                write!(f, "keys have buckets {from}..{to}, expected some of 0..{count}")
+            }
+            Self::Outside { hash, halvings } => {
+                write!(f, "key {hash} is outside of the sample after {halvings} halvings")
             }
             Self::Twice(hash) => write!(f, "key {hash} is stored twice"),
             Self::Coin(canary, all) => {

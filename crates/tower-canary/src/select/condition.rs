@@ -112,7 +112,7 @@ impl Condition {
         Rule { condition: self, policy: Box::new(policy) }
     }
 
-    fn is_met(&self, request: &Incoming<'_>) -> bool {
+    pub(crate) fn is_met(&self, request: &Incoming<'_>) -> bool {
         (self.0)(request)
     }
 }
