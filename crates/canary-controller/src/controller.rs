@@ -17,6 +17,7 @@ use crate::{
     driver::{Driver, Keys, Lines, Settings},
     effects::Effects,
     gate::GateRunner,
+    monitors,
     notify::Notifier,
     store::{InvalidPrefix, StateStore, StoreKey},
     webhook::WebhookClient,
@@ -123,7 +124,7 @@ impl Controller {
         let Managed { canary, plan, starts_by_itself, probes, gates, .. } = managed;
         let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
         let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
-        effects.check_plan(&plan)?;
+        Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
         let settings = Settings { plan, releases, starts_by_itself, every: self.every };
         let alarm = Arc::new(Alarm::default());
         let driver = Driver::new(

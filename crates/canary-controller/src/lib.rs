@@ -96,6 +96,7 @@ pub mod gate;
 mod handle;
 mod isolated;
 mod managed;
+mod monitors;
 pub mod notify;
 pub mod probe;
 mod status;

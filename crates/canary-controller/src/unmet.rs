@@ -1,6 +1,7 @@
 use std::{error, fmt};
 
-/// What a plan needs and this process has not: a function, a secret, the canary to probe.
+/// What a plan needs and this process has not: a function, a secret, the canary to probe, a
+/// class of routes that is counted.
 ///
 /// It is found when a canary is registered, and not at the step that needs it. It prints one line for
 /// each [need](Self::needs), so that all of them can be met at once.

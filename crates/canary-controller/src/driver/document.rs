@@ -92,7 +92,7 @@ impl Documents {
         &mut self,
         evidence: &StoredEvidence,
     ) -> Result<(), DocumentError> {
-        let document = write(evidence)?;
+        let document = write_evidence(evidence)?;
         // Once more, if what is there is of the process before.
         for _ in 0..2 {
             let (key, expected) = (&self.keys.evidence, self.evidence_revision.as_ref());
@@ -124,6 +124,14 @@ impl Documents {
 
 fn write(document: &impl Serialize) -> Result<Document, DocumentError> {
     Document::try_new(to_json(document)).map_err(DocumentError::unfit)
+}
+
+/// As many of the keys as there is room for.
+fn write_evidence(evidence: &StoredEvidence) -> Result<Document, DocumentError> {
+    write(evidence).or_else(|error| match evidence.with_fewer_keys() {
+        Some(fewer) => write_evidence(&fewer),
+        None => Err(error),
+    })
 }
 
 fn to_json(document: &impl Serialize) -> Vec<u8> {

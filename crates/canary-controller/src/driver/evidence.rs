@@ -1,11 +1,14 @@
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use canary_analysis::{Guard, Judge, JudgeState, Judgment, Observation, ResumeError, Tick};
+use canary_analysis::{
+    Guard, Judge, JudgeState, Judgment, Monitor, Observation, ResumeError, Tick,
+};
 use canary_core::{PerChannel, Rated, Snapshot, Weight};
 use canary_rollout::Plan;
 use serde::{Deserialize, Serialize};
 use tower_canary::CanaryHandle;
 
+use super::ledgers::{Books, Ledgers};
 use crate::alarm::Alarm;
 
 /// The judge of an attempt, and how far it has read the data plane's counts.
@@ -13,17 +16,21 @@ pub(crate) struct Evidence {
     attempt: u64,
     judge: Judge,
     read: Snapshot,
+    /// None without monitors per key.
+    ledgers: Option<Ledgers>,
     guard: Option<Arc<LiveGuard>>,
 }
 
 type LiveGuard = Guard<Box<dyn Fn() -> Snapshot + Send + Sync>>;
 
 /// Evidence as it is stored.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct StoredEvidence {
     /// The attempt in which it was collected.
     attempt: u64,
     judge: JudgeState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    books: Option<Books>,
 }
 
 impl Evidence {
@@ -34,7 +41,7 @@ impl Evidence {
         canary: &CanaryHandle,
         alarm: &Arc<Alarm>,
     ) -> Self {
-        Self::new(attempt, plan.judge(), canary, alarm)
+        Self::new(attempt, plan.judge(), None, canary, alarm)
     }
 
     /// What was stored, if it is that of this attempt.
@@ -47,12 +54,23 @@ impl Evidence {
         plan: &Plan,
         canary: &CanaryHandle,
         alarm: &Arc<Alarm>,
-    ) -> Result<Self, ResumeError> {
+    ) -> Result<Self, NotResumed> {
         let judge = Judge::try_resume(plan.levels(), plan.judge_monitors(), &stored.judge)?;
-        Ok(Self::new(stored.attempt, judge, canary, alarm))
+        if !Books::are_of(stored.books.as_ref(), &judge) {
+            return Err(NotResumed::Keys);
+        }
+        let books = stored.books.clone();
+        Ok(Self::new(stored.attempt, judge, books, canary, alarm))
     }
 
-    fn new(attempt: u64, judge: Judge, canary: &CanaryHandle, alarm: &Arc<Alarm>) -> Self {
+    fn new(
+        attempt: u64,
+        judge: Judge,
+        books: Option<Books>,
+        canary: &CanaryHandle,
+        alarm: &Arc<Alarm>,
+    ) -> Self {
+        let ledgers = Ledgers::new(&judge, canary, books);
         let read = canary.counts();
         let live: Box<dyn Fn() -> Snapshot + Send + Sync> = {
             let canary = canary.downgrade();
@@ -67,7 +85,7 @@ impl Evidence {
                 }
             }
         });
-        Self { attempt, judge, read, guard }
+        Self { attempt, judge, read, ledgers, guard }
     }
 
     /// Reads the counts, and returns how many calls of the canary's ended at `weight`.
@@ -83,7 +101,11 @@ impl Evidence {
             .map(|epoch| &epoch.counts.evidence.canary)
             .map(|canary| canary.success.saturating_add(canary.failure))
             .fold(0, u64::saturating_add);
-        self.judge.observe(&observation(difference));
+        let mut observation = observation(difference, &self.judge);
+        if let Some(ledgers) = &mut self.ledgers {
+            observation = ledgers.observe(&self.judge, observation);
+        }
+        self.judge.observe(&observation);
         self.read = now;
         if let Some(guard) = &self.guard {
             guard.follow(&self.judge, self.read.clone());
@@ -100,16 +122,23 @@ impl Evidence {
     }
 
     pub(crate) fn to_stored(&self) -> StoredEvidence {
-        StoredEvidence { attempt: self.attempt, judge: self.judge.state() }
+        let books = self.ledgers.as_ref().map(|ledgers| ledgers.books().clone());
+        StoredEvidence { attempt: self.attempt, judge: self.judge.state(), books }
     }
 }
 
 /// What was counted since the last look, and what users and the application said of it.
-fn observation(mut difference: Snapshot) -> Observation {
+fn observation(mut difference: Snapshot, judge: &Judge) -> Observation {
     let ratings = std::mem::take(&mut difference.ratings);
+    let classes: BTreeSet<&str> = judge.monitors().filter_map(Monitor::class).collect();
+    let of_class: Vec<_> =
+        classes.into_iter().map(|class| (class, difference.of_class(class))).collect();
     let mut observation = Observation::of(difference).with_feedback(ticks(&ratings.feedback));
     for (event, rated) in ratings.events() {
         observation = observation.with_event(event.as_str(), ticks(rated));
+    }
+    for (class, calls) in of_class {
+        observation = observation.with_class(class, calls);
     }
     observation
 }
@@ -128,4 +157,20 @@ impl StoredEvidence {
     pub(crate) const fn attempt(&self) -> u64 {
         self.attempt
     }
+
+    /// The same with half of the keys, for a store in which it does not fit; none if there are none left.
+    pub(crate) fn with_fewer_keys(&self) -> Option<Self> {
+        let books = Some(self.books.as_ref()?.halved()?);
+        Some(Self { books, ..self.clone() })
+    }
+}
+
+/// Stored evidence that is begun anew.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotResumed {
+    #[error(transparent)]
+    Judge(#[from] ResumeError),
+    /// Keys that were counted would count once more.
+    #[error("the stored keys are of other monitors")]
+    Keys,
 }

@@ -2,6 +2,7 @@
 
 mod document;
 mod evidence;
+mod ledgers;
 mod others;
 mod perform;
 
@@ -23,8 +24,8 @@ use tokio::{
 };
 use tower_canary::CanaryHandle;
 
-pub(crate) use self::document::Keys;
 use self::{document::Documents, evidence::Evidence, perform::Carried};
+pub(crate) use self::{document::Keys, ledgers::kind};
 use crate::{Clock, CommandError, Status, alarm::Alarm, effects::Effects, store::StateStore};
 
 /// Runs the rollout of one canary, until it is stopped.

@@ -4,7 +4,11 @@ use canary_core::Weight;
 use canary_rollout::{Actor, Command, Phase, Rollout};
 use tower_canary::Phase as DataPhase;
 
-use super::{Driver, TARGET, document::DocumentError, evidence::Evidence};
+use super::{
+    Driver, TARGET,
+    document::DocumentError,
+    evidence::{Evidence, NotResumed},
+};
 use crate::store::WatchEvent;
 
 impl Driver {
@@ -39,6 +43,8 @@ impl Driver {
                 tracing::warn!(target: TARGET, canary = %self.canary.name(), "{in_use}");
             }
         }
+        // Keys are watched by the hashes that the rollout says.
+        self.canary.set_salt(&rollout.salt());
         self.evidence = evidence
             .filter(|stored| stored.attempt() == rollout.attempt())
             .and_then(|stored| {
@@ -59,7 +65,7 @@ impl Driver {
         Ok(())
     }
 
-    fn warn_of_evidence(&self, error: &canary_analysis::ResumeError) {
+    fn warn_of_evidence(&self, error: &NotResumed) {
         let name = self.canary.name();
         tracing::warn!(target: TARGET, canary = %name, "evidence is collected anew: {error}");
     }
@@ -100,6 +106,7 @@ impl Driver {
         }
         let is_unsaved = self.unsaved.take().is_some();
         if theirs.attempt() != ours.attempt() {
+            self.canary.set_salt(&theirs.salt());
             self.evidence =
                 Evidence::begin(theirs.attempt(), theirs.plan(), &self.canary, &self.alarm);
         } else if theirs.state().stage() != ours.state().stage() {

@@ -1,0 +1,49 @@
+use canary_analysis::{Measure, Unit};
+use canary_rollout::Plan;
+use tower_canary::CanaryHandle;
+
+use crate::{
+    driver::kind,
+    unmet::{Need, Unmet},
+};
+
+/// Checks that the data plane counts what the plan's monitors ask for. A monitor of something that
+/// nobody counts would stay inconclusive, and hold the plan for ever.
+pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet> {
+    let mut needs = Vec::new();
+    for (index, monitor) in plan.judge_monitors().iter().enumerate() {
+        let class = monitor
+            .class()
+            .filter(|class| !canary.route_classes().iter().any(|known| known.as_str() == *class));
+        if let Some(class) = class {
+            let known: Vec<_> = canary
+                .route_classes()
+                .iter()
+                .map(|known| format!("{:?}", known.as_str()))
+                .collect();
+            let message = match known.join(", ") {
+                none if none.is_empty() => format!(
+                    "no class {class:?} is counted: give it to `CanaryOptions::route_classes`"
+                ),
+                some => format!("no class {class:?} is counted, only {some}"),
+            };
+            needs.push(Need::new(format!("monitors[{index}].class"), message));
+        }
+        if monitor.unit() == Unit::Keys {
+            let field = format!("monitors[{index}].per");
+            let is_noted = kind(monitor).is_some() || *monitor.measure() == Measure::Share;
+            if !is_noted {
+                let message = format!(
+                    "{:?} is not counted per key, only failures, cancelled calls and the share are",
+                    monitor.name(),
+                );
+                needs.push(Need::new(field, message));
+            } else if !canary.has_policy() {
+                let message = "no call has a key without a policy: give a sticky one to \
+                               `CanaryOptions::select`";
+                needs.push(Need::new(field, message));
+            }
+        }
+    }
+    Unmet::check(needs)
+}
