@@ -57,6 +57,14 @@
 //!
 #![doc = include_str!("../docs/who-owns-the-weight.md")]
 //!
+//! # What the judge is told
+//!
+//! All calls, the classes of routes that the plan's monitors name, feedback and events, and for monitors
+//! per key which users were seen and which were hit. A plan that asks for what the layer does not count is
+//! refused by [`Controller::add`]. Evidence is this process's own, and is stored with the users that were
+//! counted, so that a restart goes on with both. They are one document of 16 KiB at most: of many users a
+//! sample is stored, and only those are counted afterwards.
+//!
 //! # What a plan sets off
 //!
 //! | module | what it does |

@@ -92,7 +92,9 @@
 //! registers once, under a lock of its thread's own, so that it can be closed. The options against a
 //! sick canary cost where they are set: a timer for each call of a channel with a time limit, one number
 //! that all threads write with a limit of concurrent calls, and with a fallback a copy of the request
-//! for each call of the canary that may be repeated.
+//! for each call of the canary that may be repeated. With [classes of routes](RouteClasses) each thread has
+//! counters for each of them too, from their first call on. While keys are
+//! [watched](CanaryHandle::watch_keys), a sticky call takes a lock for a moment, and once more if it fails.
 //!
 //! # Features
 //!

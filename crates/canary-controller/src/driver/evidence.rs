@@ -174,3 +174,63 @@ pub(crate) enum NotResumed {
     #[error("the stored keys are of other monitors")]
     Keys,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use canary_analysis::{Levels, SlowLimit, Until};
+    use canary_core::{ChannelCounts, Counts, EpochCounts, LatencyBucket, Verdict};
+
+    use super::*;
+
+    /// Ninety good checkouts of stable's, those of the canary's as told, and a hundred times as many reads.
+    fn judged(monitor: Monitor, checkout: impl Fn(&mut ChannelCounts)) -> Verdict {
+        let calls = |picked: u64| {
+            let mut calls = ChannelCounts::default();
+            calls.picked = picked;
+            calls.success = picked;
+            for latencies in [&mut calls.head, &mut calls.end] {
+                latencies.add(LatencyBucket::of(Duration::from_millis(1)), picked);
+            }
+            calls
+        };
+        let mut canary = ChannelCounts::default();
+        checkout(&mut canary);
+        let classed = PerChannel { stable: calls(90), canary };
+        let mut counts = Counts::default();
+        counts.evidence = PerChannel { stable: calls(9_000), canary: calls(990) };
+        counts.evidence.stable.merge(&classed.stable);
+        counts.evidence.canary.merge(&classed.canary);
+        counts.classes.insert("checkout".parse().unwrap(), classed);
+        let epoch = EpochCounts::new(0, Weight::from_percent(10), counts);
+        let mut judge = Judge::try_new(Levels::default(), [monitor]).unwrap();
+        judge.observe(&observation(Snapshot::new(Counts::default(), vec![epoch]), &judge));
+        assert!(judge.judgment().unwatched.is_empty());
+        judge.verdict()
+    }
+
+    #[test]
+    fn what_goes_badly_in_a_class_is_judged_there() {
+        let fail = |calls: &mut ChannelCounts| (calls.picked, calls.failure) = (10, 10);
+        let cancel = |calls: &mut ChannelCounts| (calls.picked, calls.cancelled) = (10, 10);
+        let slow = |calls: &mut ChannelCounts| {
+            (calls.picked, calls.success) = (10, 10);
+            calls.head.add(LatencyBucket::of(Duration::from_secs(2)), 10);
+        };
+        let limit = SlowLimit::fixed(Duration::from_millis(300)).unwrap();
+        let monitors =
+            [Monitor::failures(), Monitor::cancelled(), Monitor::slow(Until::Head, limit)];
+        for (index, monitor) in monitors.into_iter().enumerate() {
+            let of_checkout = || monitor.clone().of_class("checkout");
+            let verdicts = [
+                judged(of_checkout(), fail),
+                judged(of_checkout(), cancel),
+                judged(of_checkout(), slow),
+            ];
+            for (which, verdict) in verdicts.into_iter().enumerate() {
+                assert_eq!(verdict == Verdict::Degraded, which == index, "{index} {which}");
+            }
+        }
+    }
+}

@@ -28,9 +28,15 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn new(release: &'static str) -> Self {
+        Self::with_options(release, CanaryOptions::new())
+    }
+
+    pub(crate) fn with_options(release: &'static str, options: CanaryOptions) -> Self {
         let failing = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
-        let [stable, canary] = failing.each_ref().map(|permille| service(Arc::clone(permille)));
-        let options = CanaryOptions::new().stable_release("v1").canary_release(release);
+        let [stable, canary] = ["stable", "canary"].map(|channel| {
+            service(Arc::clone(&failing[usize::from(channel == "canary")]), channel)
+        });
+        let options = options.stable_release("v1").canary_release(release);
         let layer = CanaryLayer::with_options("shop", canary, options);
         Self { canary: layer.handle(), failing, layer, stable }
     }
@@ -41,21 +47,28 @@ impl Shop {
 
     pub(crate) async fn calls(&self, calls: u32) {
         for _ in 0..calls {
-            let service = self.layer.layer(self.stable.clone());
-            let response = service.oneshot(Request::new(())).await.unwrap();
-            http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+            self.call(Request::new(())).await;
         }
+    }
+
+    /// One call. Channels that its header `x-fail` names fail it.
+    pub(crate) async fn call(&self, request: Request<()>) {
+        let service = self.layer.layer(self.stable.clone());
+        let response = service.oneshot(request).await.unwrap();
+        http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
     }
 }
 
-/// Fails so many of a thousand calls, evenly.
-fn service(permille: Arc<AtomicU32>) -> Service {
+/// Fails so many of a thousand calls, evenly, and those that are to fail.
+fn service(permille: Arc<AtomicU32>, channel: &'static str) -> Service {
     let calls = Arc::new(AtomicU32::new(0));
-    Service::new(service_fn(move |_| {
+    Service::new(service_fn(move |request: Request<()>| {
         let permille = permille.load(Ordering::Relaxed);
         let call = calls.fetch_add(1, Ordering::Relaxed);
         async move {
-            let fails = call * permille / 1000 != (call + 1) * permille / 1000;
+            let is_told = request.headers().get("x-fail");
+            let fails = call * permille / 1000 != (call + 1) * permille / 1000
+                || is_told.is_some_and(|channels| channels.to_str().unwrap().contains(channel));
             let mut response = Response::new("answer".to_owned());
             if fails {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

@@ -1,0 +1,237 @@
+//! Monitors that count users instead of calls.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use canary_analysis::Finding;
+use canary_controller::{
+    Controller, RolloutHandle,
+    store::{MemoryStore, StateStore, StoreKey},
+};
+use canary_core::{Verdict, Weight};
+use canary_rollout::{Actor, Command, Order, Phase};
+use http::{HeaderName, Request};
+use support::{Shop, controller, managed, second};
+use tower_canary::{
+    CanaryOptions, RouteClasses,
+    select::{Condition, Sticky, StickyKey},
+};
+
+const PER_KEY: &str = r#"
+steps = [{ weight = "10%", at_least = "2h" }]
+monitors = [
+    { watch = "failures", per = "keys" },
+    { watch = "cancelled", per = "keys" },
+    { watch = "share", per = "keys" },
+    { watch = "failures", class = "checkout", per = "keys" },
+]
+"#;
+
+fn shop() -> Shop {
+    let options = CanaryOptions::new()
+        .select(Sticky::by_header(HeaderName::from_static("x-user-id")))
+        .route_classes(RouteClasses::new().class("checkout", Condition::path_prefix("/checkout")));
+    Shop::with_options("v2", options)
+}
+
+/// A controller with a rollout that has started, or goes on.
+async fn start(shop: &Shop, store: &MemoryStore, toml: &str) -> (Controller, RolloutHandle) {
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(shop, toml)).unwrap();
+    assert!(rollout.watch().wait_for(|status| status.unloaded.is_none()).await.is_ok());
+    if rollout.status().rollout.phase() == Phase::Idle {
+        rollout.start(Actor::person("ada"), "").await.unwrap();
+    }
+    // The first look puts the weight in force.
+    second(shop, 0).await;
+    (controller, rollout)
+}
+
+/// A call of a user, which fails on the channels that are named.
+async fn call(shop: &Shop, path: &str, user: &str, failing: &str) {
+    let request = Request::get(path).header("x-user-id", user).header("x-fail", failing);
+    shop.call(request.body(()).unwrap()).await;
+}
+
+/// A user of the canary's.
+fn of_canary(shop: &Shop) -> String {
+    let (salt, weight) = (shop.canary.salt(), shop.canary.weight());
+    let mut users = (0..).map(|number| format!("visitor-{number}"));
+    users.find(|user| weight.admits(StickyKey::new(&salt, user).bucket())).unwrap()
+}
+
+fn finding(rollout: &RolloutHandle, monitor: &str) -> Finding {
+    let status = rollout.status();
+    status.judgment.findings.iter().find(|it| it.monitor == monitor).unwrap().clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_who_retries_is_one_failure_and_per_call_would_be_many() {
+    let per_call = r#"
+        steps = [{ weight = "10%", at_least = "2h" }]
+        monitors = [{ watch = "failures" }]
+    "#;
+    for (toml, expected) in [(PER_KEY, Phase::Running), (per_call, Phase::RolledBack)] {
+        let shop = shop();
+        let (_controller, rollout) = start(&shop, &MemoryStore::new(), toml).await;
+        let unlucky = of_canary(&shop);
+        for _ in 0..50 {
+            for user in 0..100 {
+                call(&shop, "/", &format!("user-{user}"), "").await;
+            }
+            for _ in 0..10 {
+                call(&shop, "/", &unlucky, "canary").await;
+            }
+            second(&shop, 0).await;
+        }
+        assert_eq!(rollout.status().rollout.phase(), expected, "{}", rollout.status().judgment);
+        if expected == Phase::Running {
+            let finding = finding(&rollout, "failures");
+            assert_eq!((finding.adverse.canary, finding.adverse.stable), (1, 0));
+            assert_eq!(finding.calls.stable + finding.calls.canary, 101);
+            assert_ne!(finding.verdict, Verdict::Degraded);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_users_who_fail_roll_the_canary_back() {
+    let shop = shop();
+    let (_controller, rollout) = start(&shop, &MemoryStore::new(), PER_KEY).await;
+    let mut seconds = 0;
+    while rollout.status().rollout.phase() == Phase::Running && seconds < 60 {
+        for user in 0..20 {
+            call(&shop, "/checkout", &format!("user-{seconds}-{user}"), "canary").await;
+        }
+        second(&shop, 0).await;
+        seconds += 1;
+    }
+    assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+    assert!(seconds < 20, "{seconds} s");
+    let [whole, checkout] = ["failures", "failures of checkout"].map(|it| finding(&rollout, it));
+    assert_eq!(whole.verdict, Verdict::Degraded);
+    assert_eq!((whole.adverse, whole.calls), (checkout.adverse, checkout.calls));
+}
+
+/// Forty users, some of whom come often and some of whom fail on whichever channel: the number of
+/// rollbacks over so many of such crowds, of a canary that is no worse.
+async fn rollbacks(per: &str, crowds: u32) -> u32 {
+    let toml = r#"
+        steps = [
+            { weight = "5%", at_least = "5s" },
+            { weight = "20%", at_least = "5s" },
+            { weight = "50%", at_least = "1h" },
+        ]
+        monitors = [{ watch = "failures", per = "PER" }]
+    "#;
+    let toml = toml.replace("PER", per);
+    let mut rolled_back = 0;
+    for crowd in 0..crowds {
+        let shop = shop();
+        let (_controller, rollout) = start(&shop, &MemoryStore::new(), &toml).await;
+        for _ in 0..18 {
+            for user in 0..40 {
+                let failing = if user % 7 == 0 { "stable,canary" } else { "" };
+                for _ in 0..=(12 / (user + 1)) {
+                    call(&shop, "/", &format!("{crowd}-{user}"), failing).await;
+                }
+            }
+            second(&shop, 0).await;
+        }
+        rolled_back += u32::from(rollout.status().rollout.phase() == Phase::RolledBack);
+    }
+    rolled_back
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_is_no_worse_is_not_rolled_back_by_crowds_of_sticky_users() {
+    assert_eq!(rollbacks("keys", 20).await, 0);
+    // The crowds are such that it could happen.
+    assert!(rollbacks("calls", 10).await > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_counts_no_user_once_more_however_many_there_were() {
+    for users in [100, 6_000] {
+        let store = MemoryStore::new();
+        let calls = async |shop: &Shop| {
+            for user in 0..users {
+                let failing = if user % 10 == 0 { "stable,canary" } else { "" };
+                call(shop, "/checkout", &format!("user-{user}"), failing).await;
+            }
+            second(shop, 0).await;
+            second(shop, 0).await;
+        };
+        let before = {
+            let shop = shop();
+            let (controller, rollout) = start(&shop, &store, PER_KEY).await;
+            calls(&shop).await;
+            controller.stop().await;
+            rollout
+        };
+        let key = StoreKey::try_new("default/evidence", &"shop".parse().unwrap()).unwrap();
+        let stored = store.load(&key).await.unwrap().unwrap().document;
+        assert!(stored.as_str().contains("\"books\""));
+
+        let shop = shop();
+        let (_controller, rollout) = start(&shop, &store, PER_KEY).await;
+        calls(&shop).await;
+        for monitor in ["failures", "failures of checkout"] {
+            let (before, after) = (finding(&before, monitor), finding(&rollout, monitor));
+            assert!(before.adverse.stable > 0 && before.adverse.canary > 0);
+            assert_eq!(after.adverse, before.adverse, "{users} users, {monitor}");
+            assert_eq!(after.calls, before.calls, "{users} users, {monitor}");
+            assert_eq!(after.worse.log_e.to_bits(), before.worse.log_e.to_bits());
+            assert_eq!(after.impossible, 0);
+        }
+        for user in 0..500 {
+            call(&shop, "/", &format!("new-{user}"), "").await;
+        }
+        second(&shop, 0).await;
+        second(&shop, 0).await;
+        let sees_more = finding(&rollout, "failures").calls.stable;
+        assert!(sees_more > finding(&before, "failures").calls.stable, "{users} users");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_begins_without_the_users_of_the_one_before() {
+    let shop = shop();
+    let (_controller, rollout) = start(&shop, &MemoryStore::new(), PER_KEY).await;
+    for user in 0..50 {
+        call(&shop, "/", &format!("user-{user}"), "").await;
+    }
+    second(&shop, 0).await;
+    assert!(finding(&rollout, "failures").calls.stable > 0);
+    for command in [Command::RollBack, Command::Start] {
+        rollout.command(Order::new(command, Actor::person("ada"), "")).await.unwrap();
+    }
+    second(&shop, 0).await;
+    assert_eq!(finding(&rollout, "failures").calls.stable, 0);
+    for user in 0..50 {
+        call(&shop, "/", &format!("user-{user}"), "").await;
+    }
+    second(&shop, 0).await;
+    second(&shop, 0).await;
+    let again = finding(&rollout, "failures").calls;
+    assert_eq!(again.stable + again.canary, 50);
+}
+
+#[tokio::test]
+async fn a_plan_per_key_needs_keys_and_what_is_noted_of_them() {
+    let refused = |shop: &Shop, monitors: &str| {
+        let toml = format!("steps = [{{ weight = \"10%\" }}]\nmonitors = [{monitors}]");
+        controller(MemoryStore::new()).add(managed(shop, &toml)).unwrap_err().to_string()
+    };
+    assert_eq!(
+        refused(&Shop::new("v2"), r#"{ watch = "failures" }, { watch = "share", per = "keys" }"#),
+        "the plan cannot be run: monitors[1].per: no call has a key without a policy: give a sticky one \
+         to `CanaryOptions::select`",
+    );
+    assert_eq!(
+        refused(&shop(), r#"{ watch = "feedback", per = "keys" }"#),
+        "the plan cannot be run: monitors[0].per: \"feedback\" is not counted per key, only failures, \
+         cancelled calls and the share are",
+    );
+}
