@@ -102,7 +102,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "c16 is one class more than the 16 there may be")]
     fn classes_are_bounded() {
-        (0..=16).fold(RouteClasses::new(), |classes, number| {
+        let _ = (0..=16).fold(RouteClasses::new(), |classes, number| {
             classes.class(format!("c{number}"), Condition::any())
         });
     }

@@ -15,7 +15,7 @@ use crate::serialize;
 pub struct Watch {
     /// What is watched.
     pub watch: Watched,
-    /// Only the calls of this class of routes, one of those that the layer counts.
+    /// Only the calls of this class of routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
     /// Another name than the monitor would have by itself.

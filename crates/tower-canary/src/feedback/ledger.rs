@@ -192,6 +192,7 @@ mod tests {
         Terms {
             weight: Weight::from_percent(percent),
             is_halted: false,
+            keys: None,
             salt: Arc::new(Salt::new(salt)),
             variables: Arc::new(canary_core::PerChannel::from_fn(|_| Variables::default())),
         }
