@@ -20,6 +20,10 @@ use crate::{
 /// The layer puts one into the extensions of each request (see [`Tags`](crate::Tags)). Handlers find it
 /// there: `request.extensions().get::<Assignment>()` anywhere, and as an extractor in axum.
 ///
+/// Of canaries one inside the other, they find that of the innermost one that the call passed; the channel in
+/// the response's header is the outermost one's, unless they have different
+/// [headers](crate::Tags::channel_header).
+///
 /// By [`rate`](Self::rate) they say how the call went, if its outcome does not show it; see
 /// [`feedback`](crate::feedback).
 ///

@@ -72,6 +72,9 @@ use crate::{Assignment, select::add_to_baggage};
 /// # }
 /// ```
 ///
+/// A service at the edge believes nobody's baggage, and lets none of it through, by
+/// [`Propagated::from_nobody`](crate::select::Propagated::from_nobody).
+///
 /// For clients that are no services of `http::Request`, such as reqwest's, there is
 /// [`Assignment::propagate`].
 #[derive(Clone, Copy, Debug, Default)]

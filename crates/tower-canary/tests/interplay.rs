@@ -63,9 +63,11 @@ async fn a_rollback_at_weight_zero_asks_testers_streams_to_end_too() {
 
 /// Each layer removes its own policy's header, before it knows of the layer inside.
 #[tokio::test]
-async fn of_two_canaries_with_one_header_for_testers_the_outer_one_takes_it() {
+async fn of_two_canaries_the_outer_one_takes_the_testers_header_and_has_the_responses() {
     let service = service_fn(|request: Request<Body>| {
         assert!(!request.headers().contains_key(FORCE));
+        let assignment = request.extensions().get::<Assignment>().unwrap();
+        assert_eq!((assignment.canary(), assignment.channel()), ("inner", Channel::Stable));
         std::future::ready(Ok::<_, Infallible>(Response::new(Body::default())))
     });
     let options = || CanaryOptions::new().select(testers());
