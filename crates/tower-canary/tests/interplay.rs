@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use http::{HeaderName, Request, Response, StatusCode, header};
+use http::{HeaderName, Request, Response};
 use http_body_util::Full;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{
@@ -84,6 +84,7 @@ async fn of_two_canaries_the_outer_one_takes_the_testers_header_and_has_the_resp
 #[cfg(feature = "cookie")]
 #[tokio::test]
 async fn a_call_that_falls_back_gets_its_cookie_once() {
+    use http::{StatusCode, header};
     use tower_canary::{
         Fallback,
         select::{IssuedCookie, Sticky},
