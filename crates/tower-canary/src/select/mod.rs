@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A closure is a policy too:
+//! A closure is a policy too. The type of its argument has to be written out:
 //!
 //! ```
 //! use tower_canary::{Channel, CanaryOptions, select::{Incoming, Selection}};
