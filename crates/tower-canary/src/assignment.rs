@@ -20,6 +20,10 @@ use crate::{
 /// The layer puts one into the extensions of each request (see [`Tags`](crate::Tags)). Handlers find it
 /// there: `request.extensions().get::<Assignment>()` anywhere, and as an extractor in axum.
 ///
+/// Of canaries one inside the other, they find that of the innermost one that the call passed; the channel in
+/// the response's header is the outermost one's, unless they have different
+/// [headers](crate::Tags::channel_header).
+///
 /// By [`rate`](Self::rate) they say how the call went, if its outcome does not show it; see
 /// [`feedback`](crate::feedback).
 ///
@@ -45,6 +49,8 @@ pub struct Assignment {
     channel: Channel,
     reason: Reason,
     upgrade: Option<Arc<Upgrade>>,
+    /// Whether nobody gets the answer.
+    is_copy: bool,
 }
 
 impl Assignment {
@@ -54,13 +60,13 @@ impl Assignment {
         reason: Reason,
         upgrade: Option<Arc<Upgrade>>,
     ) -> Self {
-        Self { tally, channel, reason, upgrade }
+        Self { tally, channel, reason, upgrade, is_copy: false }
     }
 
     /// What the handler of a copy of the call, on this channel, is to see.
     #[cfg(feature = "mirror")]
     pub(crate) fn copied_to(&self, channel: Channel) -> Self {
-        Self::new(self.tally.clone(), channel, self.reason, None)
+        Self { is_copy: true, ..Self::new(self.tally.clone(), channel, self.reason, None) }
     }
 
     /// The channel that serves the call.
@@ -79,6 +85,10 @@ impl Assignment {
     #[must_use]
     pub fn canary(&self) -> &str {
         self.canary_name().as_str()
+    }
+
+    pub(crate) const fn is_copy(&self) -> bool {
+        self.is_copy
     }
 
     pub(crate) fn tally(&self) -> &SharedTally {

@@ -96,14 +96,19 @@ impl CanaryHandle {
     }
 
     /// Sends every call to stable, from now on and whatever the canary was at, and tells the handlers of
-    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)). After a promotion the
-    /// stage has the variables again that it had before.
+    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)), those of testers
+    /// among them, who may call the canary anew. After a promotion the stage has the variables again that it
+    /// had before.
     ///
     /// To wait for those calls or to close them, see [`drain`](Self::drain).
     pub fn roll_back(&self) {
         self.change("rolled back", |history, switch| {
             if !matches!(history.phase, Phase::Halted { .. }) {
                 history.enter(switch, Weight::ZERO, Phase::Splitting);
+            }
+            // Testers have calls at weight zero, which belong to the terms in force.
+            if history.in_force().is_some_and(|epoch| epoch.in_flight(Channel::Canary) > 0) {
+                history.begin(switch, switch.terms());
             }
             history.drain_superseded(Channel::Canary);
         });

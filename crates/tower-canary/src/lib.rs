@@ -57,6 +57,12 @@
 //! the same type `Response<B2>` will do, such as two clients of a proxy. If their body types differ, see
 //! [`UnifyBody`]. The layer never changes the error type of a service; errors of bodies are boxed.
 //!
+//! # Who gets the canary, and with what
+//!
+//! Each call is drawn, unless [policies](select) say otherwise: each user on one channel, testers at weight
+//! zero, some paths never. [`Variables`] give the canary a database or a backend of its own. A `MirrorLayer`
+//! (feature `mirror`) lets the canary answer copies of calls before it answers any caller.
+//!
 //! # The life of a request
 //!
 #![doc = include_str!("../docs/life-of-a-request.md")]

@@ -30,6 +30,7 @@
 //!   no span unless it is instrumented: `tokio::spawn(task.in_current_span())`.
 //! - An event outside of all calls that names itself by two fields, `canary` and `channel`: an access log
 //!   in a layer further out has the values from the response's [`Assignment`](crate::Assignment).
+//! - A mirror's copy, too: its span, `mirrored call`, has `mirrored=true` in place of a reason.
 //! - A call that spilled is the canary's while the canary was asked, and stable's from then on: in stable's
 //!   span its `reason` is `spilled`.
 //!
@@ -38,10 +39,11 @@
 //! # What to beware of
 //!
 //! A filter for the whole subscriber that turns off the target `tower_canary` turns off the spans: let
-//! `tower_canary::call=info` through. And tracing-subscriber does not see through a span that one layer's
-//! own filter turned off while another layer has it: if a task is instrumented with a `debug` span only,
-//! what it logs is missing from a file whose filter ends at `info`. The span events of `fmt`, such as
-//! `FmtSpan::CLOSE`, are told apart for the spans of calls only: those of all other spans are in both files.
+//! `tower_canary::call=info` and `tower_canary::mirror=info` through. And tracing-subscriber does not see
+//! through a span that one layer's own filter turned off while another layer has it: if a task is
+//! instrumented with a `debug` span only, what it logs is missing from a file whose filter ends at `info`.
+//! The span events of `fmt`, such as `FmtSpan::CLOSE`, are told apart for the spans of calls and copies only:
+//! those of all other spans are in both files.
 //!
 //! Put the layers of files before one that colors a terminal: layers of `fmt` share the text of a span's
 //! fields, and whichever comes first writes it.
@@ -79,7 +81,7 @@ impl ChannelFilter {
 
     /// All but the spans of the other channel's calls. What an event belongs to is not known yet.
     fn is_wanted(self, metadata: &Metadata<'_>) -> bool {
-        let is_call_of = |channel| metadata.is_span() && metadata.target() == CALL[channel];
+        let is_call_of = |channel| metadata.is_span() && is_span_of(channel, metadata.target());
         is_call_of(self.channel) || !Channel::ALL.into_iter().any(is_call_of)
     }
 }
@@ -100,9 +102,18 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for ChannelFilter {
 
     fn event_enabled(&self, event: &Event<'_>, context: &Context<'_, S>) -> bool {
         let mut spans = context.event_scope(event).into_iter().flatten();
-        spans.any(|span| span.metadata().target() == CALL[self.channel])
+        spans.any(|span| is_span_of(self.channel, span.metadata().target()))
             || named_channel(event) == Some(self.channel)
     }
+}
+
+/// Whether the target is that of spans of this channel's calls, or of a mirror's copies to it.
+fn is_span_of(channel: Channel, target: &str) -> bool {
+    #[cfg(feature = "mirror")]
+    if target == crate::mirror::span::COPY[channel] {
+        return true;
+    }
+    target == CALL[channel]
 }
 
 /// The channel that an event itself says it belongs to.

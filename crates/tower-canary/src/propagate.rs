@@ -72,6 +72,9 @@ use crate::{Assignment, select::add_to_baggage};
 /// # }
 /// ```
 ///
+/// A service at the edge believes nobody's baggage, and lets none of it through, by
+/// [`Propagated::from_nobody`](crate::select::Propagated::from_nobody).
+///
 /// For clients that are no services of `http::Request`, such as reqwest's, there is
 /// [`Assignment::propagate`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -121,6 +124,19 @@ impl<S> fmt::Debug for Propagate<S> {
 impl Assignment {
     /// Tells the service that is called with these headers which channel this call is on, by the member
     /// `canary.<name>` of `baggage`. What else the baggage holds stays.
+    ///
+    /// ```
+    /// use http::HeaderMap;
+    /// use tower_canary::Assignment;
+    ///
+    /// /// For reqwest: `client.get(url).headers(on_this_channel(&assignment))`.
+    /// fn on_this_channel(assignment: &Assignment) -> HeaderMap {
+    ///     let mut headers = HeaderMap::new();
+    ///     assignment.propagate(&mut headers);
+    ///     headers
+    /// }
+    /// # let _ = on_this_channel;
+    /// ```
     pub fn propagate(&self, headers: &mut HeaderMap) {
         add_to_baggage(headers, self.canary_name(), self.channel());
     }

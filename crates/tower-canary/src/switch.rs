@@ -178,6 +178,11 @@ impl History {
         self.tidy();
     }
 
+    /// The epoch to which calls are assigned now.
+    pub(crate) fn in_force(&self) -> Option<&Arc<Epoch>> {
+        self.open.last()
+    }
+
     /// The epochs before the one in force that may have calls in flight.
     pub(crate) fn superseded(&self) -> &[Arc<Epoch>] {
         self.open.split_last().map_or(&[], |(_, superseded)| superseded)

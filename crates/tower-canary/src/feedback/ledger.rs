@@ -117,6 +117,10 @@ impl Ledger {
         Ok(())
     }
 
+    pub(crate) fn refuse_unknown_event(&self, event: &str) -> Result<(), UnknownEvent> {
+        self.books().event(event).map(|_| ())
+    }
+
     /// Counts what a user said of a call that chance gave to `channel` at `weight`.
     pub(crate) fn rate_served(
         &self,

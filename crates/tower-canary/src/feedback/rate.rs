@@ -6,7 +6,7 @@ use crate::{Assignment, CanaryHandle, tally::Account};
 impl Assignment {
     /// Counts what the user says of this very call, for the channel that serves it.
     ///
-    /// Each call of this counts. It is evidence if [chance](crate::Reason::is_evidence) assigned the call,
+    /// Each call of this counts, but in a mirror's copy, whose answer no user sees. It is evidence if [chance](crate::Reason::is_evidence) assigned the call,
     /// and else counts aside. For a user who answers with another request, make a
     /// [receipt](super#later-with-another-request).
     ///
@@ -19,8 +19,10 @@ impl Assignment {
     /// }
     /// ```
     pub fn rate(&self, rating: Rating) {
-        let tally = self.tally();
-        tally.config.feedback.rate(&tally.terms, self.served(), rating);
+        if !self.is_copy() {
+            let tally = self.tally();
+            tally.config.feedback.rate(&tally.terms, self.served(), rating);
+        }
     }
 
     /// Counts one of the application's [events](super::FeedbackOptions::event) for this very call: an
@@ -33,6 +35,9 @@ impl Assignment {
     /// If the options name no such event. Nothing is counted then.
     pub fn rate_event(&self, event: &str, rating: Rating) -> Result<(), UnknownEvent> {
         let tally = self.tally();
+        if self.is_copy() {
+            return tally.config.feedback.refuse_unknown_event(event);
+        }
         tally.config.feedback.rate_event(event, &tally.terms, self.served(), rating)
     }
 
@@ -47,7 +52,9 @@ impl Assignment {
     }
 
     fn served(&self) -> (Channel, Account) {
-        (self.channel(), Account::of(self.reason()))
+        // Of a copy there is but a receipt, which is not to be evidence either.
+        let account = if self.is_copy() { Account::Aside } else { Account::of(self.reason()) };
+        (self.channel(), account)
     }
 }
 

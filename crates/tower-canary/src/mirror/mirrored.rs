@@ -10,7 +10,8 @@ use crate::Assignment;
 /// forge it. The header [`Mirrored::HEADER`], which is for services that are called next, anyone can send.
 ///
 /// The copy for the canary has the [`Assignment`] of the original, if there is one, but for the channel: it
-/// says the canary's, and has the canary's [variables](Assignment::variables).
+/// says the canary's, and has the canary's [variables](Assignment::variables). What a handler says of a copy by
+/// [`Assignment::rate`] does not count.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Mirrored {
     channel: Channel,

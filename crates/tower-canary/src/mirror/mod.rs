@@ -24,7 +24,7 @@ mod response_tap;
 mod runtime;
 mod select;
 mod service;
-mod span;
+pub(crate) mod span;
 mod state;
 mod ticket;
 

@@ -13,7 +13,12 @@ use crate::select::{Incoming, Select, Selection, cookies};
 ///
 /// Where a secret is asked for, the value is `canary:` or `stable:` and the secret; where a check of your
 /// own decides, it is `canary` or `stable`. Any other value, and a header that is repeated, is as if there
-/// were none. The header or cookie is removed before any service sees it, whether it was right or wrong.
+/// were none. The header or cookie is removed before any service sees it, whether it was right or wrong: of
+/// canaries one inside the other, each needs a name of its own.
+///
+/// A [rollback](crate::CanaryHandle::roll_back) asks the streams of testers to end, too, and
+/// [limits](crate::CanaryOptions::concurrency_limit) hold for their calls. At full weight `stable:` is stable,
+/// which may be gone.
 ///
 /// ```
 /// use http::HeaderName;

@@ -15,6 +15,20 @@ use crate::select::{Incoming, Secret, Selection};
 /// cookies, most gRPC clients among them, get a new identity with each call. Calls that a client makes at
 /// once, before it has the cookie, get one each, and the client keeps the last.
 ///
+/// It is set at weight zero, too, and under a halt. Where shared caches serve those without a cookie, issue
+/// none while the canary gets nothing:
+///
+/// ```
+/// use tower_canary::{
+///     Weight,
+///     select::{Condition, IssuedCookie, Sticky},
+/// };
+///
+/// let strangers = Sticky::by_issued(IssuedCookie::new("canary_id"));
+/// let strangers = Condition::when(|request| request.weight() != Weight::ZERO).then(strangers);
+/// # let _ = strangers;
+/// ```
+///
 /// ```
 /// use std::time::Duration;
 /// use tower_canary::{

@@ -26,7 +26,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A closure is a policy too:
+//! A closure is a policy too. The type of its argument has to be written out:
 //!
 //! ```
 //! use tower_canary::{Channel, CanaryOptions, select::{Incoming, Selection}};
@@ -69,7 +69,8 @@
 //! | [forced to stable](Selection::forced) | stable | stable | stable | stable |
 //! | [propagated](Selection::propagated) | stable | as the caller decided | as the caller decided | stable |
 //!
-//! So a rollback takes the canary from everybody but testers, and a halt from them too. Why a call went
+//! So a rollback takes the canary from everybody but testers, and a halt from them too; streams that are open
+//! are asked to end by either, testers' as well. Why a call went
 //! where it went is its [`Reason`](crate::Reason): handlers find it in the
 //! [`Assignment`](crate::Assignment), logs in the span, and the counts keep calls apart by it. Only calls
 //! that chance assigned are evidence by which the channels may be compared.
