@@ -79,7 +79,7 @@ impl Rollout {
         self.controller.stop().await;
         let status = self.handle.status();
         let ending = Ending::of(&status);
-        println!("\n{}", ending.sentence(&status));
+        println!("\n{}", ending.sentence(&status.waits, &self.handle.canary().counts()));
         ending
     }
 }

@@ -90,7 +90,7 @@ async fn a_plan_takes_version_2_to_its_promotion_and_tells_each_step() {
             "the judge began the bake, weight 80%",
             "the judge promoted the canary, weight 100%",
             "the rollout is over: promoted (healthy",
-            " 0 of them by a failure",
+            ", and failed 0 of them",
         ],
     );
     assert_eq!(status, Some(0));

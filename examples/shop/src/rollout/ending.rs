@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use canary_controller::Status;
 use canary_rollout::Phase;
-use tower_canary::{Channel, ChannelCounts};
+use tower_canary::{Channel, ChannelCounts, Snapshot};
 
 /// How a rollout has ended, for whoever has started the shop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -15,7 +15,7 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    pub(crate) fn of(status: &Status) -> Self {
+    pub(super) fn of(status: &Status) -> Self {
         match status.rollout.phase() {
             _ if status.unloaded.is_some() => Self::Open,
             Phase::Promoted => Self::Promoted,
@@ -24,16 +24,18 @@ impl Ending {
         }
     }
 
-    /// How it ended, why, and how many calls it cost.
-    pub(crate) fn sentence(self, status: &Status) -> String {
-        let counts = status.counts.total();
+    /// How it ended, why, and how many calls it cost since the process began.
+    pub(super) fn sentence(self, waits: &str, counts: &Snapshot) -> String {
+        let counts = counts.total();
         let ChannelCounts { success, failure, .. } = counts.evidence[Channel::Canary];
         let answered = success + failure;
         let how = match self {
-            Self::Open => format!("the rollout is not over: {}", status.waits),
-            _ => format!("the rollout is over: {}", status.waits),
+            Self::Open => format!("the rollout is not over: {waits}"),
+            _ => format!("the rollout is over: {waits}"),
         };
-        format!("{how}\nversion 2 has answered {answered} calls, {failure} of them by a failure")
+        format!(
+            "{how}\nversion 2 has answered {answered} calls of this run, and failed {failure} of them"
+        )
     }
 }
 
