@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path};
 
+use canary_rollout::Plan;
+
 #[test]
 fn every_crate_is_in_the_readme() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -21,4 +23,14 @@ fn what_the_readme_links_to_is_there() {
     for (link, _) in links.filter(|(link, _)| !link.starts_with("http")) {
         assert!(root.join(link).exists(), "{link}");
     }
+}
+
+#[test]
+fn the_plan_in_the_readme_is_a_plan() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let blocks: Vec<_> = readme.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 1);
+    let (toml, _) = blocks[0].split_once("```").unwrap();
+    Plan::from_toml(toml).unwrap();
 }

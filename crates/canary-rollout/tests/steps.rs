@@ -314,7 +314,8 @@ fn only_a_gate_that_waits_can_be_approved() {
     sim.run(60);
     let refusal = sim.try_order(Command::Approve { gate: "bos".into() }).unwrap_err();
     assert!(refusal.why.contains("waiting is \"boss\""), "{refusal}");
-    sim.order(approve());
+    let opened = sim.order(approve());
+    assert_eq!(opened.events[0].why, "she says so");
     assert_eq!(sim.order(approve()).note.as_deref(), Some("the gate is open"));
 
     let mut sim = Sim::started(GATED);

@@ -257,6 +257,15 @@ fn a_plan_under_way_is_not_replaced() {
 }
 
 #[test]
+fn the_plan_under_way_is_no_other_plan() {
+    let mut sim = Sim::started(PLAN);
+    let same = sim::plan(PLAN);
+    let outcome = sim.rollout.replace_plan(sim.now, same, &Actor::person("bob"), "").unwrap();
+    assert_eq!(outcome.note.as_deref(), Some("it has this plan already"));
+    assert!(outcome.actions.is_empty());
+}
+
+#[test]
 fn progress_is_saved_every_ten_seconds_and_rest_is_not() {
     let mut sim = Sim::started(PLAN);
     sim.run(1);

@@ -1,10 +1,11 @@
 //! Puts the parts together: the two versions behind the canary, and beside it what belongs to the process.
 
 use axum::{Router, routing::get};
+use canary_controller::RolloutHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tower_canary::{CanaryHandle, CanaryLayer, axum::RouterExt as _, metrics::buckets};
 
-use crate::control;
+use crate::{control, rollout};
 
 pub(crate) fn install_prometheus() -> anyhow::Result<PrometheusHandle> {
     let canary_metrics = Matcher::Prefix("canary_".to_owned());
@@ -16,10 +17,15 @@ pub(crate) fn router(
     v1: Router,
     canary: CanaryLayer<Router>,
     prometheus: PrometheusHandle,
+    rollout: Option<RolloutHandle>,
 ) -> Router {
     let handle = canary.handle();
     let metrics = metrics_route(handle.clone(), prometheus);
-    v1.canary(canary).merge(metrics).merge(control::router(handle))
+    let controls = match rollout {
+        Some(rollout) => control::lowering(handle).merge(rollout::routes(rollout)),
+        None => control::router(handle),
+    };
+    v1.canary(canary).merge(metrics).merge(controls)
 }
 
 fn metrics_route(canary: CanaryHandle, prometheus: PrometheusHandle) -> Router {

@@ -1,13 +1,13 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process, time::Duration};
 
 use clap::Parser;
 use tower_canary::Weight;
 
 /// A shop whose second version is a canary.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = STATUS)]
 pub(crate) struct Options {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:3000")]
@@ -24,6 +24,10 @@ pub(crate) struct Options {
     /// Keep the state of the rollout in this directory, so that a restart goes on with it
     #[arg(long, value_name = "DIRECTORY", requires = "plan")]
     pub(crate) state: Option<PathBuf>,
+
+    /// Go on serving when the plan is done, or version 2 is taken back
+    #[arg(long, requires = "plan")]
+    pub(crate) stay: bool,
 
     /// The share of its calls that version 2 fails
     #[arg(long, default_value = "0%", value_name = "PERCENT")]
@@ -47,6 +51,22 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// What was asked for; none if that was help, which is printed. Ends the process if it is wrong.
+    pub(crate) fn of_command_line() -> Option<Self> {
+        Self::try_parse().map_or_else(
+            |error| {
+                // Whoever would read why has closed the stream.
+                let _ = error.print();
+                if error.use_stderr() {
+                    // Not clap's 2, which says here that version 2 was taken back.
+                    process::exit(1);
+                }
+                None
+            },
+            Some,
+        )
+    }
+
     /// The share of calls that version 2 gets at first.
     pub(crate) fn first_weight(&self) -> Weight {
         if self.plan.is_some() { Weight::ZERO } else { self.weight }
@@ -68,6 +88,13 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => Err(wrong()),
     }
 }
+
+const STATUS: &str = "\
+Exit status, with a plan:
+  0  version 2 is promoted
+  1  the shop could not run: a wrong option, a wrong plan, a port that is taken
+  2  version 2 is rolled back, or halted
+  3  the shop was stopped before the plan was done; with --state, the next one goes on";
 
 #[cfg(test)]
 mod tests {

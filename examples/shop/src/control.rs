@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use serde::Serialize;
 use tower_canary::{
@@ -15,12 +15,20 @@ use tower_canary::{
 };
 
 pub(crate) fn router(canary: CanaryHandle) -> Router {
-    Router::new()
-        .route("/canary", get(show))
+    let raising = Router::new()
         .route("/canary/weight", put(set_weight))
         .route("/canary/promote", post(promote))
+        .route("/canary/halt", delete(release_halt))
+        .with_state(canary.clone());
+    lowering(canary).merge(raising)
+}
+
+/// Those that hold while a plan decides, too. What is raised past a plan, it takes back.
+pub(crate) fn lowering(canary: CanaryHandle) -> Router {
+    Router::new()
+        .route("/canary", get(show))
         .route("/canary/roll-back", post(roll_back))
-        .route("/canary/halt", post(halt).delete(release_halt))
+        .route("/canary/halt", post(halt))
         .with_state(canary)
 }
 

@@ -9,8 +9,13 @@ use std::{
 
 use tracing_subscriber::EnvFilter;
 
-pub(crate) fn install() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+use crate::cli::Options;
+
+pub(crate) fn install(options: &Options) {
+    // The events of a rollout are printed, and need not be logged as well.
+    let levels = if options.plan.is_some() { "warn,canary::audit=off" } else { "info" };
+
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(levels));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

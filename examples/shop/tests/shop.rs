@@ -1,76 +1,25 @@
 //! Starts the built shop as anybody would, and talks to it over sockets.
 #![allow(clippy::unwrap_used)]
 
-use std::{process::Stdio, time::Duration};
+mod support;
 
-use axum::body::{Body, to_bytes};
 use futures_util::{SinkExt as _, StreamExt as _};
-use http::{HeaderMap, Method, Request, StatusCode};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, ChildStdout, Command},
-    time::timeout,
-};
+use http::{Method, StatusCode};
+use tokio::{io::AsyncBufReadExt as _, time::timeout};
 use tokio_tungstenite::tungstenite::Message;
 use tonic::transport::{Channel, Endpoint};
 
-use self::proto::{Price, PriceRequest, prices_client::PricesClient};
+use self::{
+    proto::{Price, PriceRequest, prices_client::PricesClient},
+    support::{Answer, PATIENCE, Shop},
+};
 
 mod proto {
     #![allow(unreachable_pub, unused_qualifications, reason = "generated")]
     tonic::include_proto!("shop");
 }
 
-/// The shop, in a process of its own that is killed with it.
-struct Shop {
-    process: Child,
-    output: BufReader<ChildStdout>,
-    addr: String,
-}
-
-struct Answer {
-    status: StatusCode,
-    headers: HeaderMap,
-    text: String,
-}
-
 impl Shop {
-    async fn open(options: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_shop"))
-            .args(["--addr", "127.0.0.1:0"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        output.read_line(&mut line).await.unwrap();
-        let (_, addr) = line.split_once("http://").unwrap();
-        let addr = addr.split(',').next().unwrap().to_owned();
-        Self { process, output, addr }
-    }
-
-    async fn call(&self, method: Method, path: &str, body: &str) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.addr))
-            .header("content-type", "application/json")
-            .body(Body::from(body.to_owned()))
-            .unwrap();
-        let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
-        let (head, body) = client.request(request).await.unwrap().into_parts();
-        let bytes = to_bytes(Body::new(body), usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Answer { status: head.status, headers: head.headers, text }
-    }
-
-    async fn get(&self, path: &str) -> Answer {
-        self.call(Method::GET, path, "").await
-    }
-
     async fn set_weight(&self, weight: &str) -> Answer {
         self.call(Method::PUT, "/canary/weight", weight).await
     }
@@ -209,11 +158,15 @@ async fn sigterm_ends_the_shop_although_a_stream_is_open() {
     assert_eq!(watch.message().await.unwrap().unwrap().cents, 2_500);
 
     let pid = shop.process.id().unwrap().to_string();
-    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    assert!(
+        tokio::process::Command::new("kill")
+            .args(["-TERM", &pid])
+            .status()
+            .await
+            .unwrap()
+            .success()
+    );
     while watch.message().await.unwrap().is_some() {}
     let ended = timeout(PATIENCE, shop.process.wait()).await.expect("it ends");
     assert!(ended.unwrap().success());
 }
-
-/// Far longer than anything here takes, so that what hangs is told from what is slow.
-const PATIENCE: Duration = Duration::from_secs(30);

@@ -82,7 +82,7 @@ impl Change<'_> {
                 self.raise(Action::ReleaseHalt);
                 self.record(by.clone(), What::Released, reason);
             }
-            Command::Approve { gate } => self.open_gate(gate, by),
+            Command::Approve { gate } => self.open_gate(gate, by, reason),
             Command::Reject { gate } => {
                 let said = if reason.is_empty() { format!("{by} said no") } else { reason.into() };
                 self.close_gate(gate, by.clone(), &said);

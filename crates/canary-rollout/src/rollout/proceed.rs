@@ -224,12 +224,12 @@ impl Change<'_> {
         are_open
     }
 
-    pub(super) fn open_gate(&mut self, name: &str, by: &Actor) {
+    pub(super) fn open_gate(&mut self, name: &str, by: &Actor, why: &str) {
         let open = GateState::Open { at: self.now, by: by.clone() };
         if let Some(progress) = self.rollout.state.progress_mut() {
             progress.gates.insert(name.to_owned(), open);
         }
-        self.record(by.clone(), What::GateOpened { gate: name.to_owned() }, "");
+        self.record(by.clone(), What::GateOpened { gate: name.to_owned() }, why);
     }
 
     pub(super) fn close_gate(&mut self, name: &str, by: Actor, said: &str) {

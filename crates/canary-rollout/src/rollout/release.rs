@@ -63,7 +63,8 @@ impl Rollout {
     ///
     /// # Errors
     ///
-    /// If the rollout is under way. Then the plan that it began with holds; roll back first.
+    /// If the rollout is under way by another plan. Then the plan that it began with holds; roll back
+    /// first.
     pub fn replace_plan(
         &mut self,
         now: Timestamp,
@@ -71,6 +72,10 @@ impl Rollout {
         by: &Actor,
         reason: &str,
     ) -> Result<Outcome, PlanInUse> {
+        if *self.plan() == plan {
+            let note = Some("it has this plan already".to_owned());
+            return Ok(Outcome { note, ..Outcome::default() });
+        }
         let phase = self.phase();
         match phase {
             Phase::Idle | Phase::Promoted | Phase::RolledBack | Phase::Halted => {}
@@ -79,10 +84,6 @@ impl Rollout {
             | Phase::Paused
             | Phase::RampingDown
             | Phase::Baking => return Err(PlanInUse(phase)),
-        }
-        if *self.plan() == plan {
-            let note = Some("it has this plan already".to_owned());
-            return Ok(Outcome { note, ..Outcome::default() });
         }
         self.plan = plan.into();
         let mut change = Change::new(self, now);

@@ -131,7 +131,7 @@ impl Change<'_> {
         let state = progress.and_then(|progress| progress.gates.get_mut(name));
         let Some(GateState::Asked { said, .. }) = state else { return };
         match answer {
-            Answer::Open => self.open_gate(name, &Actor::Gate(name.to_owned())),
+            Answer::Open => self.open_gate(name, &Actor::Gate(name.to_owned()), ""),
             Answer::NotYet(why) => *said = bounded(why, GATE_BYTES),
             Answer::Refused(why) => {
                 let why = bounded(why, GATE_BYTES);

@@ -1,0 +1,37 @@
+//! Plans in files, and what is wrong with them in the form that editors and terminals make links of.
+
+use std::{fmt::Display, fs, path::Path};
+
+use anyhow::{Context as _, anyhow};
+use canary_controller::Unmet;
+use canary_rollout::{Plan, PlanFault};
+
+/// Reads JSON and YAML from files that are called so, and else TOML.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
+    let text =
+        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let plan = match file.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => Plan::from_json(&text),
+        Some("yaml" | "yml") => Plan::from_yaml(&text),
+        _ => Plan::from_toml(&text),
+    };
+    plan.map_err(|error| {
+        let faults = error.faults().iter().map(|fault| {
+            let PlanFault { line, column, field, message, .. } = fault;
+            let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
+            format!(":{line}:{column}: {field}{message}")
+        });
+        listed(file, "is no plan", faults)
+    })
+}
+
+/// A plan that needs what the shop has not.
+pub(super) fn unmet(file: &Path, unmet: &Unmet) -> anyhow::Error {
+    listed(file, "is no plan for this shop", unmet.needs().iter().map(|need| format!(": {need}")))
+}
+
+fn listed(file: &Path, what: &str, faults: impl Iterator<Item = impl Display>) -> anyhow::Error {
+    let file = file.display();
+    let lines: String = faults.map(|fault| format!("\n  {file}{fault}")).collect();
+    anyhow!("{file} {what}{lines}")
+}
