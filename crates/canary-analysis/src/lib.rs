@@ -98,6 +98,7 @@
 //! It neither sets weights nor rolls back: that is the rollout's. It compares one canary with one
 //! stable.
 
+mod calm;
 mod coin;
 mod comparison;
 mod coverage;
@@ -116,6 +117,7 @@ mod monitor;
 mod observation;
 mod odds;
 mod power;
+mod proof;
 #[cfg(feature = "serde")]
 mod serialize;
 mod share;
@@ -127,6 +129,7 @@ mod state;
 mod tick;
 mod trials;
 mod unwatched;
+mod weather;
 
 // The pictures stand beside the guide, but not beside its page here: the first definition of a link
 // wins.

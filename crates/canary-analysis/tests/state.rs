@@ -269,7 +269,7 @@ fn corrupt_counts_are_refused_by_name() {
         let text = format!("the stored counts of monitor `{monitor}` contradict each other");
         assert_eq!(error.to_string(), text, "{path}");
     }
-    assert!(resume("/version", 1.into()).is_ok());
-    let text = "the evidence is stored in version 7, expected 1";
+    assert!(resume("/version", 2.into()).is_ok());
+    let text = "the evidence is stored in version 7, expected 2";
     assert_eq!(resume("/version", 7.into()).unwrap_err().to_string(), text);
 }
