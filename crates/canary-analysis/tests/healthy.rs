@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use canary_analysis::{Doubt, Judge, Monitor, Observation, SlowLimit, Until};
+use canary_analysis::{Doubt, Monitor, Observation, SlowLimit, Until};
 use canary_core::{ChannelCounts, Verdict, Weight};
 
 use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
