@@ -3,12 +3,14 @@ use std::collections::VecDeque;
 use canary_core::PerChannel;
 
 use crate::{
+    calm::{self, Bets, Calm},
     coin::Coin,
     coverage::Coverage,
     evidence::{Evidence, EvidenceLogs},
     float::ln_sum_exp,
-    margins::Margins,
-    monitor::Unit,
+    keys::KeyCounts,
+    monitor::{Monitor, Unit},
+    proof::Proof,
     tick::Tick,
 };
 
@@ -18,9 +20,13 @@ use crate::{
 /// for it first. So a part of the wealth may be kept back, to be bet afresh at the beginning of
 /// each step: a mixture of e-processes that begin at different times, with weights that sum to 1,
 /// is one itself.
+///
+/// All of this is about harm. That the canary is good is proven over the whole rollout, with storms and
+/// without, see [`Calm`].
 #[derive(Clone, Debug)]
 pub(crate) struct Comparison {
     pub(crate) whole: Evidence,
+    pub(crate) calm: Calm,
     pub(crate) fresh: Option<Fresh>,
     pub(crate) coverage: Coverage,
 }
@@ -35,9 +41,9 @@ pub(crate) struct Fresh {
 }
 
 impl Comparison {
-    pub(crate) fn new(margins: Margins, unit: Unit) -> Self {
-        let whole = Evidence::of_unit(margins, unit);
-        Self { whole, fresh: None, coverage: Coverage::default() }
+    pub(crate) fn new(monitor: &Monitor) -> Self {
+        let whole = Evidence::of_unit(monitor.margins(), monitor.unit());
+        Self { whole, calm: Calm::new(monitor), fresh: None, coverage: Coverage::default() }
     }
 
     pub(crate) fn begin_step(&mut self) {
@@ -52,28 +58,64 @@ impl Comparison {
         }
     }
 
-    pub(crate) fn observe(&mut self, tick: &Tick) {
+    /// Adds what was counted at once: of all weights, and of all replicas.
+    pub(crate) fn observe(&mut self, ticks: &[Tick]) {
+        let bets = self.calm.look(
+            calm::sum_of(ticks.iter().map(Tick::calls)),
+            calm::sum_of(ticks.iter().map(Tick::adverse)),
+        );
+        for tick in ticks {
+            self.observe_harm(tick);
+            let (calls, adverse) = (tick.calls(), tick.adverse());
+            self.toss_calm(bets, Coin::of(tick.weight()), adverse);
+            self.try_out_calm(bets, calls.canary, adverse.canary);
+        }
+    }
+
+    /// Adds a tick to all evidence but the calm one, if nobody will ask for that.
+    pub(crate) fn observe_harm(&mut self, tick: &Tick) {
         self.each(|evidence| evidence.observe(tick));
     }
 
     /// Adds feedback or events, which come about or not.
     pub(crate) fn observe_occasions(&mut self, ticks: &[Tick]) {
+        self.observe(ticks);
         for tick in ticks {
-            self.observe(tick);
             self.coverage.add_occasions(Coin::of(tick.weight()), tick.calls());
         }
     }
 
-    pub(crate) fn toss(&mut self, coin: Coin, events: PerChannel<u64>) {
-        self.each(|evidence| evidence.toss(coin, events));
+    /// Adds keys that were hit and keys that were seen, beside the calls that were given meanwhile:
+    /// how many new keys are hit by so many calls says whether there is a storm.
+    pub(crate) fn observe_keys(
+        &mut self,
+        given: PerChannel<u64>,
+        adverse: &KeyCounts,
+        seen: &KeyCounts,
+    ) {
+        let bets = self.calm.look(given, calm::sum_of(adverse.tosses.values().copied()));
+        for (coin, keys) in &adverse.tosses {
+            self.each(|evidence| evidence.toss(*coin, *keys));
+            self.toss_calm(bets, *coin, *keys);
+        }
+        for (coin, keys) in &seen.tosses {
+            self.coverage.add_occasions(*coin, *keys);
+        }
+        self.each(|evidence| evidence.count(seen.keys, adverse.keys));
+        self.each(|evidence| evidence.try_out(seen.keys.canary, adverse.keys.canary));
+        self.try_out_calm(bets, seen.keys.canary, adverse.keys.canary);
     }
 
-    pub(crate) fn count(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) {
-        self.each(|evidence| evidence.count(calls, adverse));
+    fn toss_calm(&mut self, bets: Bets, coin: Coin, events: PerChannel<u64>) {
+        if bets.on_split {
+            self.calm.proof.toss(coin, events);
+        }
     }
 
-    pub(crate) fn try_out(&mut self, trials: u64, adverse: u64) {
-        self.each(|evidence| evidence.try_out(trials, adverse));
+    const fn try_out_calm(&mut self, bets: Bets, trials: u64, adverse: u64) {
+        if bets.on_rate {
+            self.calm.proof.try_out(trials, adverse);
+        }
     }
 
     /// Evidence that the canary is worse.
@@ -83,21 +125,52 @@ impl Comparison {
         ln_sum_exp(&bets.chain(kept_back).collect::<Vec<_>>())
     }
 
-    /// Evidence that the canary is good enough, even if each call without an answer had gone badly.
+    /// Evidence that the canary is good enough, with storms and without, even if each call without an
+    /// answer had gone badly.
+    pub(crate) fn log_e_good(&self) -> f64 {
+        self.log_e_good_whole().min(self.log_e_good_calm())
+    }
+
+    /// The same, storms included.
+    pub(crate) fn log_e_good_whole(&self) -> f64 {
+        self.at_worst(&self.whole.good)
+    }
+
+    /// The same, storms left out.
+    pub(crate) fn log_e_good_calm(&self) -> f64 {
+        self.at_worst(&self.calm.proof)
+    }
+
+    /// Evidence that the canary is good enough, going by what was answered.
+    pub(crate) fn log_e_good_answered(&self) -> f64 {
+        self.whole.good.log_e().min(self.calm.proof.log_e())
+    }
+
+    /// Adverse events that storms brought, and all of them.
+    pub(crate) fn events_of_storms(&self) -> (u64, u64) {
+        let sum = |proof: &Proof| {
+            let PerChannel { stable, canary } = proof.odds.total();
+            stable.saturating_add(canary)
+        };
+        let all = sum(&self.whole.good);
+        (all.saturating_sub(sum(&self.calm.proof)), all)
+    }
+
+    /// What a proof amounts to if each call without an answer had gone badly.
     ///
     /// The calls in flight on stable count as well: a service of long streams has many of them on
     /// both channels, and only an excess of the canary's speaks against it.
-    pub(crate) fn log_e_good(&self) -> f64 {
-        let answered = self.whole.log_e_good();
+    fn at_worst(&self, proof: &Proof) -> f64 {
+        let answered = proof.log_e();
         let mut worst = match self.whole.unit() {
             Unit::Calls if self.coverage.all_unanswered() == PerChannel::default() => {
                 return answered;
             }
-            Unit::Calls => self.whole.clone(),
+            Unit::Calls => proof.clone(),
             // Keys cannot be added to calls: what is without an answer is asked for by itself.
             Unit::Keys if self.coverage.calls.is_empty() => return answered,
             Unit::Keys => {
-                let mut calls = Evidence::new(self.whole.margins());
+                let mut calls = Proof::new(self.whole.margins().good());
                 calls.try_out(self.coverage.judged().canary, 0);
                 calls
             }
@@ -106,7 +179,7 @@ impl Comparison {
             worst.toss(coin, unanswered);
             worst.try_out(unanswered.canary, unanswered.canary);
         }
-        answered.min(worst.log_e_good())
+        answered.min(worst.log_e())
     }
 
     /// What there was to judge: calls that were answered, or occasions, or keys.
@@ -186,17 +259,17 @@ mod tests {
     }
 
     fn comparison(fresh: Option<Fresh>) -> Comparison {
-        Comparison { fresh, ..Comparison::new(Monitor::failures().margins(), Unit::Calls) }
+        Comparison { fresh, ..Comparison::new(&Monitor::failures()) }
     }
 
     #[test]
     fn a_fault_after_a_good_hour_is_found_sooner() {
         let failures = |fresh: Option<Fresh>| {
             let mut comparison = comparison(fresh);
-            comparison.observe(&tick(10, [90_000, 10_000], [900, 100]));
+            comparison.observe(&[tick(10, [90_000, 10_000], [900, 100])]);
             comparison.begin_step();
             let caught = (1..500).find(|_| {
-                comparison.observe(&tick(10, [0, 1], [0, 1]));
+                comparison.observe(&[tick(10, [0, 1], [0, 1])]);
                 comparison.log_e_worse() >= 100_f64.ln()
             });
             caught.unwrap()
@@ -212,7 +285,7 @@ mod tests {
         for _ in 0..20 {
             mixed.begin_step();
             for comparison in [&mut mixed, &mut plain] {
-                comparison.observe(&tick(5, [95, 5], [1, 1]));
+                comparison.observe(&[tick(5, [95, 5], [1, 1])]);
             }
         }
         assert_eq!(mixed.fresh.as_ref().unwrap().starts.len(), LATEST);

@@ -15,6 +15,14 @@ pub enum Doubt {
         /// All calls of the canary.
         given: u64,
     },
+    /// The proof rests on storms, times when far more calls than usual go badly: without them the
+    /// canary is not proven good enough yet.
+    Storms {
+        /// Adverse events that storms brought.
+        events: u64,
+        /// All adverse events.
+        all: u64,
+    },
     /// Only this part could be judged of the canary's calls, feedback or keys that are to be
     /// expected beside stable's.
     TooFew(f64),
@@ -33,6 +41,13 @@ impl fmt::Display for Doubt {
             Self::Unanswered { calls, given } => {
                 let calls = of_calls(*calls, *given);
                 write!(f, "{calls} of the canary have no answer, and could all have gone badly")
+            }
+            Self::Storms { events, all } => {
+                let (events, all) = (count(*events), count(*all));
+                write!(
+                    f,
+                    "{events} of {all} bad ones came in storms, and without these it is not proven good"
+                )
             }
             Self::TooFew(part) => {
                 let part = percent(*part);

@@ -2,11 +2,11 @@ use canary_core::PerChannel;
 
 use crate::{
     coin::Coin,
-    float::ln_mean_exp,
     interval::RatioInterval,
     margins::Margins,
     monitor::Unit,
     odds::{self, OddsBet, OddsLogs},
+    proof::Proof,
     tick::Tick,
     trials::{self, RateBet},
 };
@@ -64,8 +64,7 @@ pub struct Evidence {
     unit: Unit,
     worse_odds: OddsBet<8>,
     worse_rate: RateBet<4>,
-    good_odds: OddsBet<5>,
-    good_rate: RateBet<4>,
+    pub(crate) good: Proof,
     pub(crate) tally: Tally,
 }
 
@@ -75,9 +74,6 @@ pub(crate) struct Tally {
     /// Calls and adverse events at any weight, for the rates that are shown.
     pub(crate) calls: PerChannel<u64>,
     pub(crate) adverse: PerChannel<u64>,
-    /// Trials of the canary and those that went badly, from which "good enough" is proven.
-    pub(crate) trials: u64,
-    pub(crate) adverse_trials: u64,
 }
 
 impl Evidence {
@@ -94,8 +90,7 @@ impl Evidence {
             unit,
             worse_odds: OddsBet::new(worse.ratio, &odds::WORSE),
             worse_rate: trials::above(worse.rate),
-            good_odds: OddsBet::new(good.ratio, &odds::BETTER),
-            good_rate: trials::below(good.rate),
+            good: Proof::new(good),
             tally: Tally::default(),
         }
     }
@@ -113,9 +108,8 @@ impl Evidence {
     /// The margins stay those of `self`.
     pub fn merge(&mut self, other: &Self) {
         self.worse_odds.merge(&other.worse_odds);
-        self.good_odds.merge(&other.good_odds);
+        self.good.merge(&other.good);
         self.count(other.tally.calls, other.tally.adverse);
-        self.try_out(other.tally.trials, other.tally.adverse_trials);
     }
 
     /// The margins to which this evidence speaks.
@@ -164,19 +158,19 @@ impl Evidence {
     /// Evidence that the canary's rate is below `good.ratio` times stable's.
     #[must_use]
     pub fn log_e_good_relative(&self) -> f64 {
-        self.good_odds.log_e()
+        self.good.log_e_relative()
     }
 
     /// Evidence that the canary's rate is below `good.rate`.
     #[must_use]
     pub fn log_e_good_absolute(&self) -> f64 {
-        self.good_rate.log_e(self.tally.trials, self.tally.adverse_trials)
+        self.good.log_e_absolute()
     }
 
     /// Evidence that the canary is good enough (non-inferior): the mean of the two.
     #[must_use]
     pub fn log_e_good(&self) -> f64 {
-        ln_mean_exp([self.log_e_good_relative(), self.log_e_good_absolute()])
+        self.good.log_e()
     }
 
     /// The ratio of the canary's rate to stable's, with an interval that holds at any time with
@@ -214,10 +208,12 @@ impl Evidence {
         (margins, unit): (Margins, Unit),
         odds: &OddsBet<N>,
         tally: Tally,
+        [trials, adverse_trials]: [u64; 2],
     ) -> Self {
         let mut evidence = Self { tally, ..Self::of_unit(margins, unit) };
         evidence.worse_odds.merge(odds);
-        evidence.good_odds.merge(odds);
+        evidence.good.odds.merge(odds);
+        evidence.good.try_out(trials, adverse_trials);
         evidence
     }
 
@@ -229,7 +225,7 @@ impl Evidence {
     /// Adds events that were tossed at this coin.
     pub(crate) fn toss(&mut self, coin: Coin, events: PerChannel<u64>) {
         self.worse_odds.observe(coin, events);
-        self.good_odds.observe(coin, events);
+        self.good.toss(coin, events);
     }
 
     /// Adds calls, and those that went badly.
@@ -240,8 +236,7 @@ impl Evidence {
 
     /// Adds trials of the canary, and those that went badly.
     pub(crate) const fn try_out(&mut self, trials: u64, adverse: u64) {
-        self.tally.trials = self.tally.trials.saturating_add(trials);
-        self.tally.adverse_trials = self.tally.adverse_trials.saturating_add(adverse);
+        self.good.try_out(trials, adverse);
     }
 }
 

@@ -37,7 +37,8 @@ pub struct Finding {
     /// The evidence that the canary is worse, or the split broken.
     pub worse: Strength,
     /// The evidence that the canary is good enough, even if all calls without an answer had gone
-    /// badly; none if the monitor watches the share.
+    /// badly: the weaker of two proofs, with [storms](crate#storms) and without. None if the monitor
+    /// watches the share.
     pub good: Option<Strength>,
     /// Why the canary is not called healthy, whatever that evidence.
     pub doubt: Option<Doubt>,

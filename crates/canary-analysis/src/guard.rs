@@ -191,7 +191,7 @@ impl<R: Fn() -> Snapshot> Guard<R> {
             .epochs
             .iter()
             .filter_map(failures)
-            .for_each(|tick| known.comparison.observe(&tick));
+            .for_each(|tick| known.comparison.observe_harm(&tick));
         known.logs = known.comparison.logs();
         known.until = now;
         self.pending.settle(pending);

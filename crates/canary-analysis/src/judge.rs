@@ -129,6 +129,9 @@ impl Judge {
 
     /// Adds what was counted since the last time.
     ///
+    /// Each observation is one look, by which [storms](crate#storms) are told: put replicas together in
+    /// one. How many looks there are, and their order, matter for healthy alone.
+    ///
     /// What an observation holds beyond what the monitors ask for is not looked at, but
     /// [named](Judgment::unwatched) in the judgment.
     pub fn observe(&mut self, observation: &Observation) {

@@ -68,9 +68,9 @@
 //! |---|---|---|---|
 //! | G1 | a canary that is not worse is called degraded with probability `alpha` at most, over the whole rollout and all deciding monitors | each call (or key) is assigned by its own coin | `the_mean_of_e_is_exactly_one_where_the_null_ends`, `good_canaries_are_rarely_rolled_back` |
 //! | G2 | so it is if both channels fail together, or rates drift | the same | `outages_of_both_channels_are_not_the_canarys_fault` |
-//! | G3 | a canary beyond the margin of good is called healthy with probability `beta` at most; calls without an answer count as if they had gone badly | calls go badly independently of each other, those in flight on both channels no worse than those that were answered, and the canary is beyond the margin all the time, outages of both channels included | `the_mean_of_e_for_good_is_at_most_one_at_the_margin`, `canaries_beyond_the_margin_are_rarely_called_healthy`, `a_canary_that_hangs_is_not_healthy` |
+//! | G3 | a canary beyond the margin of good is called healthy with probability `beta` at most; calls without an answer count as if they had gone badly | calls go badly independently of each other, those in flight on both channels no worse than those that were answered, and the canary is beyond the margin whenever there is no storm: outages of both channels do not count for it, but for some five events that each lets in before it shows | `the_mean_of_e_for_good_is_at_most_one_at_the_margin`, `the_mean_of_e_is_at_most_one_if_only_storms_hit_both_channels_alike`, `canaries_beyond_the_margin_are_rarely_called_healthy`, `canaries_beyond_the_margin_are_rarely_called_healthy_after_outages`, `a_fault_behind_an_outage_is_never_called_healthy`, `a_canary_that_hangs_is_not_healthy` |
 //! | G4 | a canary that fails every call from the start, against a stable without failures, is caught within 3 of its calls, at weights up to 10 % | one monitor decides, with the default margins and levels | `a_canary_that_fails_every_call_is_off_within_three`, `a_canary_that_fails_every_call_is_caught_within_three` |
-//! | G5 | ticks in any order and pieces, on one replica or many, are the same evidence | limits of slow calls are fixed | `replicas_merged_are_the_same_evidence_as_one_process` |
+//! | G5 | ticks in any order and pieces, on one replica or many, are the same evidence; which looks are storms depends on their order and size, so that for healthy it holds of replicas [put together](Observation::with_replica) in each look | limits of slow calls are fixed | `replicas_merged_are_the_same_evidence_as_one_process`, `replicas_of_one_look_are_one_process_in_storms_too`, `cut_otherwise_or_in_another_order_storms_may_be_others_but_harm_is_the_same` |
 //! | G6 | no number is NaN, no count makes it panic | | `no_number_is_ever_nan`, `counts_near_the_end_of_their_type_do_no_harm` |
 //! | G7 | a restart goes on with the same evidence, bit by bit | the state was stored, and [`KeyLedger`]s with it | `a_judge_restored_in_the_middle_goes_on_with_the_same_bits` |
 //!
@@ -79,11 +79,34 @@
 //! Healthy is a proof, and what is missing is no part of a proof. Whatever the odds, a monitor does not
 //! call the canary healthy, and says why ([`Doubt`]), if
 //!
+//! - it is not proven good without storms, looks at which far more calls than usual went badly: that an
+//!   outage hits both channels alike says nothing about the time after it;
 //! - its calls without an answer (in flight, given up, lost), had they all gone badly, would leave it
 //!   unproven: a canary that hangs has no failures;
 //! - fewer than nine tenths of the answers, feedback or keys are there that stable's lead one to expect;
 //! - a ledger of adverse keys was full, or adverse keys were not told at all, however many were seen;
 //! - a call or key was on a channel that its weight excludes.
+//!
+//! # Storms
+//!
+//! The proof without storms makes the same bets as the whole one on fewer looks. A look is one
+//! [observation](Judge::observe), all its weights and replicas together.
+//!
+//! - A storm is five adverse events in excess of a limit, however many looks they take: four times the
+//!   odds of the calm rate so far, or of `good.rate` if that is more (with a quantile, of what is slow by
+//!   definition).
+//! - The bet on the split leaves out looks by their *totals*, calls and adverse events of both channels.
+//!   The bet on the canary's rate leaves out looks by *stable's* calls alone. Neither choice depends on
+//!   what is bet on, or on anything later, so that both stay fair whichever looks they choose.
+//! - What lasts becomes normal: the limit doubles with each 30 looks in a storm, and each calm look takes
+//!   one of them back. A service that fails 30 % from the start is normal after some 130 looks; an outage of
+//!   every call never is.
+//! - Of monitors per key the limit is about keys hit for the first time among calls given, and the bet on
+//!   the rate leaves nothing out, since a key that a storm hit does not count again. Without calls there
+//!   are no storms.
+//! - Harm, the guard, the interval and fresh starts know no storms: evidence for worse is of all looks.
+//! - A storm much shorter than the time between two looks is not seen as one, but thinned out among calm
+//!   calls. Look every few seconds.
 //!
 //! # Features
 //!
@@ -98,6 +121,7 @@
 //! It neither sets weights nor rolls back: that is the rollout's. It compares one canary with one
 //! stable.
 
+mod calm;
 mod coin;
 mod comparison;
 mod coverage;
@@ -116,6 +140,7 @@ mod monitor;
 mod observation;
 mod odds;
 mod power;
+mod proof;
 #[cfg(feature = "serde")]
 mod serialize;
 mod share;
@@ -127,6 +152,7 @@ mod state;
 mod tick;
 mod trials;
 mod unwatched;
+mod weather;
 
 // The pictures stand beside the guide, but not beside its page here: the first definition of a link
 // wins.

@@ -92,6 +92,10 @@ impl Forecast {
     }
 
     /// How long until a canary that is as good as stable is called healthy.
+    ///
+    /// If the base rate is above four times `good.rate`, the judge first takes some looks, up to two
+    /// minutes of one each second, to learn that this is no [storm](crate#storms). They are not
+    /// reckoned here.
     #[must_use]
     pub fn until_proven(&self) -> Option<Duration> {
         let threshold = (1.0 / self.levels.beta()).ln();

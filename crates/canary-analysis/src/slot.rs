@@ -3,6 +3,7 @@ use std::time::Duration;
 use canary_core::{ChannelCounts, EpochCounts, Latencies, LatencyBucket, PerChannel, Verdict};
 
 use crate::{
+    calm,
     coin::Coin,
     comparison::Comparison,
     coverage::Calls,
@@ -40,10 +41,7 @@ impl Slot {
     pub(crate) fn new(monitor: Monitor) -> Self {
         let record = match monitor.measure() {
             Measure::Share => Record::Split(ShareEvidence::new()),
-            _ => {
-                let comparison = Comparison::new(monitor.margins(), monitor.unit());
-                Record::Comparison(Box::new(comparison))
-            }
+            _ => Record::Comparison(Box::new(Comparison::new(&monitor))),
         };
         Self { monitor, record, stable: Latencies::default(), refused: 0, impossible: 0 }
     }
@@ -74,7 +72,7 @@ impl Slot {
                 self.cover(calls);
                 // Without them, keys that were seen would count as keys that met nothing adverse.
                 if let Some(adverse) = observation.keys.get(self.monitor.name()) {
-                    self.compare_keys(adverse, seen);
+                    self.compare_keys(calls, adverse, seen);
                 }
             }
         }
@@ -99,45 +97,45 @@ impl Slot {
 
     fn compare(&mut self, observation: &Observation, calls: &[EpochCounts]) {
         let Record::Comparison(comparison) = &mut self.record else { return };
-        let mut add =
-            |tick: Option<Tick>| tick.into_iter().for_each(|tick| comparison.observe(&tick));
-        match self.monitor.measure() {
-            Measure::Failures => calls.iter().for_each(|epoch| add(failures(epoch))),
-            Measure::Cancelled => calls.iter().for_each(|epoch| {
-                add(tick(epoch, ended, |counts| counts.cancelled));
-            }),
+        let ticks: Vec<Tick> = match self.monitor.measure() {
+            Measure::Failures => calls.iter().filter_map(failures).collect(),
+            Measure::Cancelled => {
+                let left = |epoch| tick(epoch, ended, |counts| counts.cancelled);
+                calls.iter().filter_map(left).collect()
+            }
             Measure::Slow(until, limit) => {
                 // Fixed before this observation is looked at, so that it cannot depend on it.
-                if let Some(bucket) = limit.bucket(&self.stable) {
-                    calls.iter().for_each(|epoch| add(slow(epoch, *until, bucket)));
-                }
+                let bucket = limit.bucket(&self.stable);
                 if limit.quantile().is_some() {
                     for epoch in calls {
                         self.stable.merge(timed(&epoch.counts.evidence.stable, *until));
                     }
                 }
+                let slow =
+                    |bucket| calls.iter().filter_map(move |epoch| slow(epoch, *until, bucket));
+                bucket.into_iter().flat_map(slow).collect()
             }
-            Measure::Feedback => comparison.observe_occasions(&observation.feedback),
+            Measure::Feedback => return comparison.observe_occasions(&observation.feedback),
             Measure::Event(name) => {
                 let ticks = observation.events.get(name).map_or(&[][..], |ticks| ticks);
-                comparison.observe_occasions(ticks);
+                return comparison.observe_occasions(ticks);
             }
-            Measure::Share => {}
-        }
+            Measure::Share => return,
+        };
+        comparison.observe(&ticks);
     }
 
-    fn compare_keys(&mut self, adverse: &KeyCounts, seen: Option<&KeyCounts>) {
+    fn compare_keys(
+        &mut self,
+        calls: &[EpochCounts],
+        adverse: &KeyCounts,
+        seen: Option<&KeyCounts>,
+    ) {
         let Record::Comparison(comparison) = &mut self.record else { return };
-        for (coin, keys) in &adverse.tosses {
-            comparison.toss(*coin, *keys);
-        }
         let nothing = KeyCounts::default();
         let seen = seen.unwrap_or(&nothing);
-        for (coin, keys) in &seen.tosses {
-            comparison.coverage.add_occasions(*coin, *keys);
-        }
-        comparison.count(seen.keys, adverse.keys);
-        comparison.try_out(seen.keys.canary, adverse.keys.canary);
+        let given = calls.iter().map(|epoch| of_both(epoch, |counts| counts.picked));
+        comparison.observe_keys(calm::sum_of(given), adverse, seen);
         // Seen keys that a full ledger refuses are no loss: the others were seen before them.
         self.refused = self.refused.saturating_add(adverse.refused);
         for impossible in [adverse.impossible, seen.impossible] {
@@ -231,8 +229,15 @@ impl Slot {
         }
         let proven = |log_e: f64| log_e >= good_threshold(levels);
         let calls = comparison.coverage.all_unanswered().canary;
-        let decides = calls > 0 && proven(comparison.whole.log_e_good());
-        (decides && !proven(comparison.log_e_good())).then_some(Doubt::Unanswered { calls, given })
+        let is_answered_for = calls == 0 || !proven(comparison.log_e_good_answered());
+        if !is_answered_for && !proven(comparison.log_e_good()) {
+            return Some(Doubt::Unanswered { calls, given });
+        }
+        let (events, all) = comparison.events_of_storms();
+        let rests_on_storms = events > 0
+            && !proven(comparison.log_e_good_calm())
+            && proven(comparison.log_e_good_whole());
+        rests_on_storms.then_some(Doubt::Storms { events, all })
     }
 
     /// From which time on calls are slow to this monitor, if it has a limit yet.

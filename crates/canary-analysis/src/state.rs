@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, error, fmt};
 
 use canary_core::{Latencies, LatencyBucket};
 
-use self::{coverage_state::CoverageState, evidence_state::EvidenceState};
+use self::{calm_state::CalmState, coverage_state::CoverageState, evidence_state::EvidenceState};
 use crate::{
     comparison::{Fresh, LATEST},
     judge::{Judge, JudgeError},
@@ -12,6 +12,7 @@ use crate::{
     slot::{Record, Slot},
 };
 
+mod calm_state;
 mod coverage_state;
 mod evidence_state;
 
@@ -52,6 +53,7 @@ struct MonitorState {
     /// The ratio and the rate of worse, then those of good.
     margins: [f64; 4],
     whole: EvidenceState,
+    calm: CalmState,
     fresh: Option<FreshState>,
     /// Calls of stable's by latency bucket; empty if they are not needed.
     stable_latencies: Vec<u64>,
@@ -68,7 +70,7 @@ struct FreshState {
 }
 
 /// The version of the stored form. Another one is refused rather than guessed at.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 impl Judge {
     /// The evidence, to be stored.
@@ -130,7 +132,7 @@ impl MonitorState {
     fn of(slot: &Slot) -> Self {
         let stable = &slot.stable;
         let calls = || LatencyBucket::all().map(|bucket| stable.calls(bucket)).collect();
-        let (whole, fresh, coverage) = match &slot.record {
+        let (whole, calm, fresh, coverage) = match &slot.record {
             Record::Comparison(comparison) => {
                 let of = |(number, evidence): &(u32, _)| (*number, EvidenceState::of(evidence));
                 let fresh = comparison.fresh.as_ref().map(|fresh| FreshState {
@@ -138,10 +140,12 @@ impl MonitorState {
                     starts: fresh.starts.iter().map(of).collect(),
                 });
                 let coverage = CoverageState::of(&comparison.coverage);
-                (EvidenceState::of(&comparison.whole), fresh, coverage)
+                let calm = CalmState::of(&comparison.calm);
+                (EvidenceState::of(&comparison.whole), calm, fresh, coverage)
             }
             Record::Split(share) => {
-                (EvidenceState::of_share(share), None, CoverageState::default())
+                let (calm, coverage) = (CalmState::default(), CoverageState::default());
+                (EvidenceState::of_share(share), calm, None, coverage)
             }
         };
         let impossible = match &slot.record {
@@ -152,6 +156,7 @@ impl MonitorState {
             watches: watches(&slot.monitor),
             margins: margins(&slot.monitor),
             whole,
+            calm,
             fresh,
             stable_latencies: if stable.total() > 0 { calls() } else { Vec::new() },
             refused_keys: slot.refused,
@@ -169,6 +174,7 @@ impl MonitorState {
         match &mut slot.record {
             Record::Comparison(comparison) => {
                 comparison.whole = self.whole.restore(monitor)?;
+                comparison.calm = self.calm.restore(monitor, &comparison.whole)?;
                 comparison.coverage = self.coverage.restore()?;
                 if let Some(fresh) = &self.fresh {
                     comparison.fresh = Some(fresh.restore(monitor)?);

@@ -103,6 +103,53 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy() {
     }
 }
 
+/// Guarantee G3: outages in which both channels fail alike do not make a bad canary a good one.
+#[test]
+fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
+    let beta = Levels::default().beta();
+    let mut seed = 590;
+    for outages in [
+        Outages { every: 300.0, lasts: 10.0, failures: 1.0 },
+        Outages { every: 600.0, lasts: 60.0, failures: 1.0 },
+        Outages { every: 600.0, lasts: 30.0, failures: 0.3 },
+    ] {
+        for (what, traffic) in [
+            ("0.5 % -> 1 %", Traffic::new(50.0, 0.005).with_canary_failures(0.01)),
+            ("1 % -> 2 %", Traffic::new(50.0, 0.01).with_canary_failures(0.02)),
+            ("0 % -> 0.5 %", Traffic::new(50.0, 0.0).with_canary_failures(0.005)),
+        ] {
+            seed += 1;
+            let Summary { proven, .. } =
+                study(traffic.with_outages(outages), seed).run(rules::judge);
+            assert_at_most(&format!("called healthy, {what}, {outages:?}"), proven, beta);
+        }
+        // With few calls in a look each outage lets some events in. More rollouts, since it is close.
+        let traffic = Traffic::new(5.0, 0.01).with_canary_failures(0.02).with_outages(outages);
+        let part = (0..6).map(|at| study(traffic, seed + 100 + at).run(rules::judge).proven);
+        let proven = f64::from(part.sum::<u32>());
+        let runs = f64::from(6 * RUNS);
+        println!("called healthy, 5 calls/s, {outages:?}: {proven} of {runs}");
+        assert!(proven <= runs * beta + 3.0 * (runs * beta * (1.0 - beta)).sqrt(), "{proven}");
+    }
+}
+
+#[test]
+fn outages_and_drift_do_not_keep_good_canaries_from_being_proven() {
+    let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };
+    for (seed, failures) in [(562, 0.01), (563, 0.05)] {
+        let steady = Traffic::new(50.0, failures);
+        let median = |traffic: Traffic| {
+            let summary = study(traffic, seed).run(rules::judge);
+            assert!(summary.proven + summary.rolled_back >= RUNS, "{}", summary.proven);
+            summary.calls_until_proof().unwrap()
+        };
+        let calm = median(steady);
+        let rough = median(steady.with_outages(outages).with_drift(0.8));
+        println!("A/A, {failures}: proven after {calm:?} calls, with outages {rough:?}");
+        assert!(rough.median <= 1.5 * calm.median + 3.0 * rough.error, "{calm:?} {rough:?}");
+    }
+}
+
 #[test]
 fn good_canaries_are_proven_so() {
     for (seed, failures, most) in [(560, 0.01, 1_240.0), (561, 0.0, 837.0)] {

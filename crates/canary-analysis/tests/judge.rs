@@ -37,7 +37,8 @@ fn one_channel_empty_is_inconclusive() {
 #[test]
 fn nothing_but_failures_on_both_channels_is_no_fault_of_the_canary() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(0, 9_000), calls(0, 1_000)));
-    assert_eq!(judgment.verdict, Verdict::Healthy);
+    assert_eq!(judgment.verdict, Verdict::Inconclusive);
+    assert!(judgment.findings[0].worse.log_e < 0.0);
 }
 
 #[test]

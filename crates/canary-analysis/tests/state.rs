@@ -124,6 +124,32 @@ fn a_judge_restored_in_the_middle_goes_on_with_the_same_bits() {
     assert!(findings.iter().any(|finding| finding.unanswered.canary > 0), "it would not show");
 }
 
+#[test]
+fn a_restart_in_the_midst_of_a_storm_changes_nothing() {
+    let monitors = || [Monitor::failures()];
+    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
+    let mut restarted = judge.clone();
+    for failures in [[0, 0], [1, 0], [45, 5], [40, 4], [1, 0], [3, 1], [0, 0], [45, 5], [0, 1]] {
+        let mut counts = Counts::default();
+        for (channel, calls, failed) in
+            [(Channel::Stable, 45, failures[0]), (Channel::Canary, 5, failures[1])]
+        {
+            let counts = &mut counts.evidence[channel];
+            (counts.picked, counts.success, counts.failure) = (calls, calls - failed, failed);
+        }
+        let epoch = EpochCounts::new(1, Weight::from_percent(10), counts);
+        let observation = Observation::of(Snapshot::new(Counts::default(), vec![epoch]));
+        judge.observe(&observation);
+        restarted.observe(&observation);
+        let state = stored(&restarted.state());
+        restarted = Judge::try_resume(Levels::default(), monitors(), &state).unwrap();
+        assert_eq!(bits(&restarted), bits(&judge));
+        assert_eq!(restarted.state(), judge.state());
+    }
+    let whole = judge.evidence("failures").unwrap().log_e_good();
+    assert!(judge.judgment().findings[0].good.unwrap().log_e < whole, "it would not show");
+}
+
 fn stored_ledger(ledger: &KeyLedger) -> KeyLedger {
     serde_json::from_str(&serde_json::to_string(ledger).unwrap()).unwrap()
 }
@@ -285,6 +311,12 @@ fn corrupt_counts_are_refused_by_name() {
         ("failures", "fresh/starts", more.into()),
         ("failures", "fresh/begun", 3.into()),
         ("failures", "coverage/calls/0/1", 0.into()),
+        ("failures", "calm/events/0/0", 2_000_000.into()),
+        ("failures", "calm/events/0/2", 1_000_000.into()),
+        ("failures", "calm/trials/0", 1_000_000.into()),
+        ("failures", "calm/all/calls", 1.into()),
+        ("failures", "calm/stable/excess", 5_000_001.into()),
+        ("failures", "calm/stable/storms", 721.into()),
         ("order", "coverage/occasions/0/1", 2_000_000.into()),
         ("failures", "stable_latencies", vec![1].into()),
         ("share", "whole/calls/0", 1.into()),
@@ -293,7 +325,7 @@ fn corrupt_counts_are_refused_by_name() {
         let text = format!("the stored counts of monitor `{monitor}` contradict each other");
         assert_eq!(error.to_string(), text, "{path}");
     }
-    assert!(resume("/version", 1.into()).is_ok());
-    let text = "the evidence is stored in version 7, expected 1";
+    assert!(resume("/version", 2.into()).is_ok());
+    let text = "the evidence is stored in version 7, expected 2";
     assert_eq!(resume("/version", 7.into()).unwrap_err().to_string(), text);
 }

@@ -12,8 +12,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub(super) struct EvidenceState {
-    /// The coin's two numbers of buckets, then stable's events and the canary's.
-    events: Vec<(u32, u32, u64, u64)>,
+    events: Events,
     /// Stable's number, then the canary's.
     calls: [u64; 2],
     adverse: [u64; 2],
@@ -23,10 +22,10 @@ pub(super) struct EvidenceState {
 
 impl EvidenceState {
     pub(super) fn of(evidence: &Evidence) -> Self {
-        let Tally { calls, adverse, trials, adverse_trials } = evidence.tally;
+        let Tally { calls, adverse } = evidence.tally;
         Self {
             adverse: [adverse.stable, adverse.canary],
-            trials: [trials, adverse_trials],
+            trials: [evidence.good.trials, evidence.good.adverse],
             ..Self::new(evidence.odds(), calls)
         }
     }
@@ -36,11 +35,8 @@ impl EvidenceState {
     }
 
     fn new<const N: usize>(odds: &OddsBet<N>, calls: PerChannel<u64>) -> Self {
-        let parts = |(coin, events): (Coin, PerChannel<u64>)| {
-            (coin.canary_buckets(), coin.all_buckets(), events.stable, events.canary)
-        };
         Self {
-            events: odds.events().map(parts).collect(),
+            events: stored(odds),
             calls: [calls.stable, calls.canary],
             adverse: [0; 2],
             trials: [0; 2],
@@ -51,7 +47,7 @@ impl EvidenceState {
     pub(super) fn restore(&self, monitor: &Monitor) -> Option<Evidence> {
         let [trials, adverse_trials] = self.trials;
         let (calls, adverse) = (channels(self.calls), channels(self.adverse));
-        let tally = Tally { calls, adverse, trials, adverse_trials };
+        let tally = Tally { calls, adverse };
         let odds = self.odds()?;
         // A key counts once as seen and as hit, but is tossed at several weights, and may be hit
         // before it is seen.
@@ -64,7 +60,7 @@ impl EvidenceState {
                 return None;
             }
         }
-        Some(Evidence::restored((monitor.margins(), monitor.unit()), &odds, tally))
+        Some(Evidence::restored((monitor.margins(), monitor.unit()), &odds, tally, self.trials))
     }
 
     /// None if the counts contradict each other.
@@ -81,13 +77,28 @@ impl EvidenceState {
     }
 
     fn odds(&self) -> Option<OddsBet<1>> {
-        let mut odds = OddsBet::new(1.0, &[1.0]);
-        for (canary, all, of_stable, of_canary) in &self.events {
-            let coin = Coin::try_new(*canary, *all).filter(|coin| !coin.is_certain())?;
-            odds.observe(coin, channels([*of_stable, *of_canary]));
-        }
-        Some(odds)
+        restored(&self.events)
     }
+}
+
+/// The coin's two numbers of buckets, then stable's events and the canary's.
+pub(super) type Events = Vec<(u32, u32, u64, u64)>;
+
+pub(super) fn stored<const N: usize>(odds: &OddsBet<N>) -> Events {
+    let parts = |(coin, events): (Coin, PerChannel<u64>)| {
+        (coin.canary_buckets(), coin.all_buckets(), events.stable, events.canary)
+    };
+    odds.events().map(parts).collect()
+}
+
+/// None if there is no such coin.
+pub(super) fn restored(events: &Events) -> Option<OddsBet<1>> {
+    let mut odds = OddsBet::new(1.0, &[1.0]);
+    for (canary, all, of_stable, of_canary) in events {
+        let coin = Coin::try_new(*canary, *all).filter(|coin| !coin.is_certain())?;
+        odds.observe(coin, channels([*of_stable, *of_canary]));
+    }
+    Some(odds)
 }
 
 pub(super) const fn channels([stable, canary]: [u64; 2]) -> PerChannel<u64> {
