@@ -56,6 +56,8 @@ pub(crate) struct Driver {
     alarm: Arc<Alarm>,
     /// Since when what is in force could not be stored.
     unsaved: Option<Instant>,
+    /// Since when nothing could be stored.
+    failing: Option<Instant>,
     /// What may have been stored, and is not in force.
     pending: Option<Pending>,
     /// Whether the store is said to have another rollout than ours.
@@ -138,6 +140,7 @@ impl Driver {
             effects,
             alarm,
             unsaved: None,
+            failing: None,
             pending: None,
             is_behind: false,
             put: Weight::ZERO,
@@ -188,7 +191,11 @@ impl Driver {
                 biased;
                 _ = &mut stop => break,
                 () = self.alarm.rung() => self.tick().await,
-                _ = interval.tick() => self.tick().await,
+                _ = interval.tick() => {
+                    self.tick().await;
+                    // A tick that took long is not followed by another at once: commands wait.
+                    interval.reset();
+                }
                 Some(request) = requests.recv() => self.serve(request).await,
                 Some(report) = self.reports.recv() => {
                     self.hear(report);
@@ -325,7 +332,7 @@ impl Driver {
     fn show(&self) {
         let judgment = self.evidence.judgment();
         let mut status = Status::of(&self.rollout, self.clock.now(), &judgment, &self.canary);
-        status.unsaved = self.unsaved.map(|since| since.elapsed());
+        status.unsaved = self.failing.map(|since| since.elapsed());
         status.unloaded.clone_from(&self.unloaded);
         status.probes = self.probes.clone().into_iter().collect();
         self.status.send_replace(Arc::new(status));

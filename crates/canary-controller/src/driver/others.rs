@@ -125,6 +125,7 @@ impl Driver {
         let ours = self.rollout.clone();
         self.documents.leave_events(&ours, &theirs);
         let is_unsaved = self.unsaved.take().is_some();
+        self.failing = None;
         if theirs.attempt() != ours.attempt() {
             self.evidence =
                 Evidence::begin(theirs.attempt(), theirs.plan(), &self.canary, &self.alarm);

@@ -107,10 +107,17 @@ impl Driver {
         event: Option<&Event>,
         is_lowered: bool,
     ) -> Result<Saved, DocumentError> {
-        if !is_lowered {
-            self.save_evidence().await?;
+        let evidence = if is_lowered { Ok(()) } else { self.save_evidence().await };
+        let saved = match evidence {
+            Ok(()) => self.documents.save(rollout, event).await,
+            Err(error) => Err(error),
+        };
+        if saved.is_ok() {
+            self.failing = None;
+        } else {
+            self.failing.get_or_insert_with(Instant::now);
         }
-        let saved = self.documents.save(rollout, event).await?;
+        let saved = saved?;
         if matches!(saved, Saved::Done) {
             self.unsaved = None;
             if is_lowered {
