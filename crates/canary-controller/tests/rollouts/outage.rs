@@ -14,11 +14,11 @@ use crate::{
 const PLAN: &str = r#"
 on_inconclusive = "advance"
 steps = [
-    { weight = "10%", at_least = "5s", calls = 1, deadline = "6s" },
-    { weight = "50%", at_least = "5s", calls = 1, deadline = "6s" },
+    { weight = "10%", at_least = "5s", calls = 1, deadline = "15s" },
+    { weight = "50%", at_least = "5s", calls = 1, deadline = "15s" },
 ]
 monitors = [{ watch = "failures" }, { watch = "share" }]
-bake = { time = "5s", deadline = "6s" }
+bake = { time = "5s", deadline = "15s" }
 "#;
 
 fn order(command: Command) -> Order {
@@ -198,7 +198,7 @@ async fn story(number: usize, more: usize, mood: Mood) -> usize {
         if rollout.status().rollout.phase() == Phase::Promoted {
             break;
         }
-        watched(&shop, &store, 1, 20).await;
+        watched(&shop, &store, 1, 15).await;
     }
     let status = rollout.status();
     assert_eq!(status.rollout.phase(), Phase::Promoted, "{context}: {}", status.waits);

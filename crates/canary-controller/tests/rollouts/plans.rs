@@ -60,13 +60,13 @@ async fn an_approval_opens_the_next_step_and_a_rejection_does_what_the_plan_says
         let controller = controller(TestStore::new());
         let rollout = controller.add(managed(&shop, &toml)).unwrap();
         start(&rollout).await;
-        seconds(&shop, 60, 1).await;
+        seconds(&shop, 60, 20).await;
         assert_eq!(shop.canary.weight(), Weight::from_percent(10));
         rollout.command(order(Command::Approve { gate: gate("one") })).await.unwrap();
-        seconds(&shop, 5, 1).await;
+        seconds(&shop, 5, 20).await;
         assert_eq!(shop.canary.weight(), Weight::from_percent(20));
         rollout.command(order(Command::Reject { gate: gate("two") })).await.unwrap();
-        seconds(&shop, 5, 1).await;
+        seconds(&shop, 5, 20).await;
         assert_eq!(rollout.status().rollout.phase(), phase, "{on_silence}");
         assert!(shop.canary.weight() <= Weight::from_percent(20));
     }
@@ -115,9 +115,9 @@ async fn a_gate_that_never_answers_has_a_deadline() {
         let controller = controller(TestStore::new());
         let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
         start(&rollout).await;
-        seconds(&shop, 110, 1).await;
+        seconds(&shop, 110, 20).await;
         assert_eq!(rollout.status().rollout.phase(), Phase::Running);
-        seconds(&shop, 30, 1).await;
+        seconds(&shop, 30, 20).await;
         let status = rollout.status();
         assert_eq!(status.rollout.phase(), phase, "{}", status.waits);
         assert!(status.waits.contains("no answer within 2m"), "{}", status.waits);
@@ -153,9 +153,9 @@ async fn an_answer_for_one_step_does_not_open_the_gate_of_the_next() {
     let controller = controller(TestStore::new());
     let rollout = controller.add(managed(&shop, toml).gates(gates)).unwrap();
     start(&rollout).await;
-    seconds(&shop, 3, 1).await;
+    seconds(&shop, 3, 20).await;
     rollout.command(order(Command::SkipStep)).await.unwrap();
-    seconds(&shop, 30, 1).await;
+    seconds(&shop, 30, 20).await;
     assert_eq!(asked.load(Ordering::Relaxed), 2, "each step asks for itself");
     assert_eq!(shop.canary.weight(), Weight::from_percent(20));
 }
@@ -180,7 +180,7 @@ async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, toml).gates(gates)).unwrap();
     start(&rollout).await;
-    seconds(&shop, 30, 1).await;
+    seconds(&shop, 30, 20).await;
     assert_eq!(shop.canary.weight(), Weight::from_percent(20), "{}", rollout.status().waits);
 }
 
@@ -308,7 +308,7 @@ async fn the_calendar_holds_raises_and_no_rollback() {
     start(&rollout).await;
     seconds(&shop, 9 * 60, 1).await;
     assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{}", rollout.status().waits);
-    seconds(&shop, 70, 1).await;
+    seconds(&shop, 70, 20).await;
     assert_eq!(shop.canary.weight(), Weight::from_percent(20));
     seconds(&shop, 15 * 60, 1).await;
     rollout.command(order(Command::RollBack)).await.unwrap();
