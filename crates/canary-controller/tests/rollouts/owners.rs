@@ -184,7 +184,7 @@ async fn row_6_another_plan_waits_until_the_rollout_under_way_has_ended() {
 async fn row_7_code_that_raises_the_weight_is_undone_by_the_next_tick_with_a_warning() {
     let store = TestStore::new();
     let process = Process::running(&store).await;
-    let warnings = crate::support::logged(tracing::Level::WARN);
+    let (_guard, warnings) = crate::support::logged(tracing::Level::WARN);
     process.shop.canary.set_weight(Weight::from_percent(70)).unwrap();
     tick(&process.shop).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(10)));

@@ -221,7 +221,7 @@ async fn a_panic_leaves_the_weight_the_guard_and_an_error() {
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     rollout.start(Actor::person("ada"), "").await.unwrap();
     panics.store(true, Ordering::Relaxed);
-    let errors = crate::support::logged(tracing::Level::ERROR);
+    let (_guard, errors) = crate::support::logged(tracing::Level::ERROR);
     tick(&shop).await;
     assert!(!rollout.is_running());
     let said = errors.lock().unwrap().join("\n");

@@ -15,6 +15,7 @@ use canary_rollout::{Phase, Plan, Timestamp};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions};
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt;
 
 pub(crate) type Service = BoxCloneSyncService<Request<()>, Response<String>, Infallible>;
@@ -107,13 +108,12 @@ pub(crate) async fn second(shop: &Shop, calls: u32) {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-/// What is logged at this level from now on, on this thread.
-pub(crate) fn logged(level: tracing::Level) -> Arc<Mutex<Vec<String>>> {
+/// What is logged at this level from now on, on this thread, while the guard is there.
+pub(crate) fn logged(level: tracing::Level) -> (DefaultGuard, Arc<Mutex<Vec<String>>>) {
     let said = Arc::<Mutex<Vec<String>>>::default();
     let layer = Logged(level, Arc::clone(&said));
     let subscriber = tracing_subscriber::registry().with(layer);
-    std::mem::forget(tracing::subscriber::set_default(subscriber));
-    said
+    (tracing::subscriber::set_default(subscriber), said)
 }
 
 struct Logged(tracing::Level, Arc<Mutex<Vec<String>>>);
