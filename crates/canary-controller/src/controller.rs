@@ -135,7 +135,7 @@ impl Controller {
             Arc::new(effects),
             Arc::clone(&alarm),
         );
-        let (send, requests) = mpsc::channel(REQUESTS);
+        let (send, requests) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let handle = RolloutHandle::new(canary, alarm, send, driver.status(), driver.events());
         let task = tokio::spawn(driver.run(Lines { requests, stop: stopped }));
@@ -227,5 +227,3 @@ pub enum AddError {
 
 /// How long receivers may take to be told the last events.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Commands that can wait for the driver, before those who give them wait to be heard.
-const REQUESTS: usize = 64;

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use canary_core::CanaryName;
-use canary_rollout::{Actor, Command, Event, Order, Outcome, Refusal};
+use canary_rollout::{Actor, Command, Event, Order, Outcome, Refusal, Releases};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::CanaryHandle;
 
@@ -14,7 +14,7 @@ use crate::{Status, alarm::Alarm, driver::Request};
 pub struct RolloutHandle {
     canary: CanaryHandle,
     alarm: Arc<Alarm>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::UnboundedSender<Request>,
     status: watch::Receiver<Arc<Status>>,
     events: broadcast::Sender<Event>,
 }
@@ -23,7 +23,7 @@ impl RolloutHandle {
     pub(crate) const fn new(
         canary: CanaryHandle,
         alarm: Arc<Alarm>,
-        requests: mpsc::Sender<Request>,
+        requests: mpsc::UnboundedSender<Request>,
         status: watch::Receiver<Arc<Status>>,
         events: broadcast::Sender<Event>,
     ) -> Self {
@@ -46,6 +46,9 @@ impl RolloutHandle {
     ///
     /// A rollback or halt takes effect before this waits for anybody, and whatever becomes of the store;
     /// it is stored as soon as that is possible. Any other command takes effect once it is stored.
+    ///
+    /// If the future is dropped, a rollback or halt is done and stored all the same. Any other command is
+    /// done only if its turn had come.
     ///
     /// # Errors
     ///
@@ -113,14 +116,15 @@ impl RolloutHandle {
     }
 
     async fn send(&self, order: Order, generation: Option<u64>) -> Result<Outcome, CommandError> {
-        match &order.command {
-            Command::RollBack => self.alarm.take_back(|| self.canary.roll_back()),
-            Command::Halt => self.alarm.take_back(|| self.canary.halt(order.reason.clone())),
-            _ => {}
-        }
+        let taken_back = match &order.command {
+            Command::RollBack => Some(self.alarm.take_back(|| self.canary.roll_back())),
+            Command::Halt => Some(self.alarm.take_back(|| self.canary.halt(order.reason.clone()))),
+            _ => None,
+        };
         let (answer, answered) = oneshot::channel();
-        let request = Request { order, generation, answer };
-        self.requests.send(request).await.map_err(|_| CommandError::Stopped)?;
+        let request = Request { order, generation, answer, taken_back };
+        // Nothing is waited for up to here, so that no rollback is dropped on its way.
+        self.requests.send(request).map_err(|_| CommandError::Stopped)?;
         answered.await.map_err(|_| CommandError::Stopped)?
     }
 }
@@ -156,6 +160,13 @@ pub enum CommandError {
     /// It could not be stored.
     #[error("it could not be stored, and nothing is changed: {0}")]
     Unsaved(String),
+    /// The store has not said whether it has stored it. Nothing is changed yet; it will be, if the store
+    /// has.
+    #[error("it is unknown whether it was stored, and nothing is changed yet: {0}")]
+    Unknown(String),
+    /// The rollout is about other releases than those of this process.
+    #[error("the rollout is about {} against {} now, and this process runs others", .0.canary, .0.stable)]
+    OtherReleases(Releases),
     /// Others kept storing something else.
     #[error("others keep changing the rollout: try again")]
     Contended,

@@ -28,7 +28,7 @@ pub struct Status {
     pub probes: BTreeMap<String, String>,
     /// Why nothing is known of the stored rollout yet; none once it is loaded. Until then the weight stays.
     pub unloaded: Option<String>,
-    /// For how long what is in force could not be stored; none while the store answers.
+    /// For how long nothing could be stored; none while the store answers. Nothing is raised meanwhile.
     pub unsaved: Option<Duration>,
 }
 

@@ -81,7 +81,7 @@ impl Evidence {
             let (guard, alarm) = (guard.clone(), Arc::clone(alarm));
             move |canary, weight| {
                 if let Some(trip) = guard.as_ref().and_then(|guard| guard.canary_failed(weight)) {
-                    alarm.ring(canary, trip.to_string());
+                    alarm.ring(canary, attempt, trip.to_string());
                 }
             }
         });

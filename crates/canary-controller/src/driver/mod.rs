@@ -3,20 +3,24 @@
 mod document;
 mod evidence;
 mod ledgers;
+mod orders;
 mod others;
 mod perform;
+mod saving;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Actor, Answer, Command, Event, Order, Outcome, Phase, Plan, ProbeOutcome, Releases, Rollout,
-    Tick,
+    Actor, Answer, Command, Event, OnDegraded, Order, Outcome, Phase, Plan, ProbeOutcome, Releases,
+    Rollout, Tick,
 };
+use futures_util::FutureExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
@@ -24,9 +28,19 @@ use tokio::{
 };
 use tower_canary::CanaryHandle;
 
-use self::{document::Documents, evidence::Evidence, perform::Carried};
+use self::{
+    document::Documents,
+    evidence::Evidence,
+    saving::{Carried, Pending},
+};
 pub(crate) use self::{document::Keys, ledgers::kind};
-use crate::{Clock, CommandError, Status, alarm::Alarm, effects::Effects, store::StateStore};
+use crate::{
+    Clock, CommandError, Status,
+    alarm::{Alarm, TakenBack},
+    effects::Effects,
+    isolated::panic_text,
+    store::StateStore,
+};
 
 /// Runs the rollout of one canary, until it is stopped.
 pub(crate) struct Driver {
@@ -43,8 +57,18 @@ pub(crate) struct Driver {
     alarm: Arc<Alarm>,
     /// Since when what is in force could not be stored.
     unsaved: Option<Instant>,
+    /// Since when nothing could be stored.
+    failing: Option<Instant>,
+    /// What may have been stored, and is not in force.
+    pending: Option<Pending>,
+    /// Whether the store is said to have another rollout than ours.
+    is_behind: bool,
+    /// The weight that was last put into force here.
+    put: Weight,
     /// Commands that nobody waits for, to be done next.
-    owed: VecDeque<Order>,
+    owed: VecDeque<(Order, Option<TakenBack>)>,
+    /// The canary's calls that no tick has counted, as it could not be carried out.
+    uncounted: u64,
     heard: Heard,
     reports: mpsc::UnboundedReceiver<Report>,
     report: mpsc::UnboundedSender<Report>,
@@ -66,7 +90,7 @@ pub(crate) struct Settings {
 
 /// The other ends of what a driver speaks and listens to.
 pub(crate) struct Lines {
-    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
     pub(crate) stop: oneshot::Receiver<()>,
 }
 
@@ -76,6 +100,8 @@ pub(crate) struct Request {
     /// The generation that whoever gives it has seen; any will do, if none.
     pub(crate) generation: Option<u64>,
     pub(crate) answer: oneshot::Sender<Result<Outcome, CommandError>>,
+    /// There if the canary was taken back already, until the rollout knows.
+    pub(crate) taken_back: Option<TakenBack>,
 }
 
 /// What somebody who was asked has said.
@@ -115,7 +141,12 @@ impl Driver {
             effects,
             alarm,
             unsaved: None,
+            failing: None,
+            pending: None,
+            is_behind: false,
+            put: Weight::ZERO,
             owed: VecDeque::new(),
+            uncounted: 0,
             heard: Heard::default(),
             reports,
             report,
@@ -138,16 +169,34 @@ impl Driver {
         self.events.clone()
     }
 
-    pub(crate) async fn run(mut self, lines: Lines) {
+    /// Runs until it is told to stop. If it panics, the split keeps its weight.
+    pub(crate) async fn run(self, lines: Lines) {
+        let name = self.canary.name().clone();
+        if let Err(panic) = AssertUnwindSafe(self.drive(lines)).catch_unwind().await {
+            let said = panic_text(panic);
+            tracing::error!(
+                target: TARGET, canary = %name,
+                "the controller panicked and is gone, the weight stays: {said}",
+            );
+        }
+    }
+
+    async fn drive(mut self, lines: Lines) {
         let Lines { mut requests, mut stop } = lines;
         let mut interval = tokio::time::interval(self.settings.every);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = self.documents.watch();
         loop {
+            // A tick is due before commands are, lest whoever gives many keeps the judge from looking.
             tokio::select! {
                 biased;
                 _ = &mut stop => break,
                 () = self.alarm.rung() => self.tick().await,
+                _ = interval.tick() => {
+                    self.tick().await;
+                    // A tick that took long is not followed by another at once: commands wait.
+                    interval.reset();
+                }
                 Some(request) = requests.recv() => self.serve(request).await,
                 Some(report) = self.reports.recv() => {
                     self.hear(report);
@@ -156,17 +205,39 @@ impl Driver {
                     }
                     self.tick().await;
                 }
-                change = changes.next() => self.follow(change).await,
+                change = changes.next() => {
+                    self.follow(&change);
+                    self.catch_up().await;
+                }
                 Some(errand) = self.errands.join_next() => {
                     if let Err(error) = errand {
                         tracing::error!(target: TARGET, canary = %self.canary.name(), "{error}");
                     }
                 }
-                _ = interval.tick() => self.tick().await,
             }
             self.do_owed().await;
         }
+        self.end(requests).await;
+    }
+
+    /// Stores what the next process must know.
+    async fn end(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        requests.close();
+        while let Ok(request) = requests.try_recv() {
+            if goes_back(&request.order.command) {
+                self.serve(request).await;
+            }
+        }
+        if self.unloaded.is_none() {
+            self.heed_code();
+            self.do_owed().await;
+            if self.alarm.is_rung() {
+                self.decide().await;
+                self.do_owed().await;
+            }
+        }
         self.save_progress().await;
+        self.show();
     }
 
     /// Looks at the canary, and lets the plan go on.
@@ -174,35 +245,72 @@ impl Driver {
         if self.unloaded.is_some() {
             self.load().await;
         } else {
+            self.catch_up().await;
             self.save_again().await;
             self.heed_code();
             self.do_owed().await;
             self.decide().await;
         }
+        self.start_by_itself();
         self.canary.note_decision();
         self.show();
     }
 
     async fn decide(&mut self) {
+        if !self.is_ours() {
+            return;
+        }
         let found = self.alarm.hear();
         let calls = self.evidence.observe(&self.canary, self.rollout.weight());
+        let calls = std::mem::take(&mut self.uncounted).saturating_add(calls);
         let judgment = self.evidence.judgment();
-        let mut tick = match found {
+        let mut tick = match &found {
             // What the guard found holds, whatever came after it.
             Some(found) => Tick::new(Verdict::Degraded, found),
             None => Tick::new(judgment.verdict, judgment.to_string()),
         }
         .with_calls(calls);
         let Heard { probes, gates } = std::mem::take(&mut self.heard);
-        for (probe, outcome) in probes {
-            tick = tick.with_probe(probe, outcome);
+        (tick.probes, tick.answers) = (probes, gates);
+        for _ in 0..ATTEMPTS {
+            let (attempt, stage) = (self.rollout.attempt(), self.rollout.state().stage());
+            if found.as_ref().is_some_and(|found| self.is_found_too_late(found)) {
+                return;
+            }
+            let mut after = self.rollout.clone();
+            let outcome = after.tick(self.clock.now(), &tick);
+            match self.carry_out(after, &outcome).await {
+                Carried::Done | Carried::Unsaved(_) => return,
+                Carried::Undone(_) | Carried::Unknown(_) => break,
+                Carried::Overtaken if self.rollout.attempt() != attempt => return,
+                Carried::Overtaken if self.rollout.state().stage() != stage => {
+                    tick.probes.clear();
+                    tick.answers.clear();
+                }
+                Carried::Overtaken => {}
+            }
         }
-        for (gate, answer) in gates {
-            tick = tick.with_answer(gate, answer);
+        // For the next tick.
+        self.uncounted = calls;
+        self.heard = Heard { probes: tick.probes, gates: tick.answers };
+        if let Some(found) = found {
+            self.owe(Order::new(Command::RollBack, Actor::Judge, found));
         }
-        let mut after = self.rollout.clone();
-        let outcome = after.tick(self.clock.now(), &tick);
-        self.carry_out(after, &outcome).await;
+    }
+
+    /// Whether the rollout has gone on while the guard spoke, to where no verdict is heard. A promotion
+    /// is taken back, then.
+    fn is_found_too_late(&mut self, found: &str) -> bool {
+        if is_watched(self.rollout.phase()) {
+            return false;
+        }
+        self.alarm.is_known();
+        if self.rollout.phase() == Phase::Promoted
+            && self.rollout.plan().on_degraded() != OnDegraded::Freeze
+        {
+            self.owe(Order::new(Command::RollBack, Actor::Judge, found));
+        }
+        true
     }
 
     fn hear(&mut self, report: Report) {
@@ -222,72 +330,10 @@ impl Driver {
         }
     }
 
-    async fn serve(&mut self, request: Request) {
-        let Request { order, generation, answer } = request;
-        let answered = self.obey(&order, generation).await;
-        if self.rollout.weight() == Weight::ZERO {
-            self.alarm.is_known();
-        }
-        self.show();
-        // Whoever asked may have gone away.
-        let _ = answer.send(answered);
-    }
-
-    async fn obey(&mut self, order: &Order, seen: Option<u64>) -> Result<Outcome, CommandError> {
-        if self.unloaded.is_some() {
-            self.load().await;
-        }
-        if let Some(why) = &self.unloaded {
-            if goes_back(&order.command) {
-                let mut outcome = Outcome::default();
-                outcome.note = Some(format!("in force, but not stored yet: {why}"));
-                self.owed.push_back(order.clone());
-                return Ok(outcome);
-            }
-            return Err(CommandError::Unloaded(why.clone()));
-        }
-        for _ in 0..ATTEMPTS {
-            let generation = self.rollout.generation();
-            if seen.is_some_and(|seen| seen != generation) && !goes_back(&order.command) {
-                return Err(CommandError::Changed { seen: seen.unwrap_or_default(), generation });
-            }
-            let mut after = self.rollout.clone();
-            let mut outcome = after.command(self.clock.now(), order)?;
-            if outcome.actions.is_empty() {
-                return Ok(outcome);
-            }
-            match self.carry_out(after, &outcome).await {
-                Carried::Done => return Ok(outcome),
-                Carried::Unsaved(error) => {
-                    outcome.note = Some(format!("in force, but not stored yet: {error}"));
-                    return Ok(outcome);
-                }
-                Carried::Undone(error) => return Err(CommandError::Unsaved(error)),
-                Carried::Overtaken => {}
-            }
-        }
-        Err(CommandError::Contended)
-    }
-
-    /// Notes a command of a program's own, to be done next.
-    fn owe(&mut self, command: Command, by: &str, reason: &str) {
-        self.owed.push_back(Order::new(command, Actor::program(by), reason));
-    }
-
-    /// Does what is owed. The state may have come to refuse it.
-    async fn do_owed(&mut self) {
-        while self.unloaded.is_none() {
-            let Some(order) = self.owed.pop_front() else { break };
-            if let Err(error) = self.obey(&order, None).await {
-                tracing::warn!(target: TARGET, canary = %self.canary.name(), "{error}");
-            }
-        }
-    }
-
     fn show(&self) {
         let judgment = self.evidence.judgment();
         let mut status = Status::of(&self.rollout, self.clock.now(), &judgment, &self.canary);
-        status.unsaved = self.unsaved.map(|since| since.elapsed());
+        status.unsaved = self.failing.map(|since| since.elapsed());
         status.unloaded.clone_from(&self.unloaded);
         status.probes = self.probes.clone().into_iter().collect();
         self.status.send_replace(Arc::new(status));

@@ -1,13 +1,14 @@
 //! What others have done: the process before this one, other replicas, and the application's code.
 
 use canary_core::Weight;
-use canary_rollout::{Actor, Command, Phase, Rollout};
+use canary_rollout::{Actor, Cause, Command, Order, Pause, Phase, Rollout, State};
 use tower_canary::Phase as DataPhase;
 
 use super::{
     Driver, TARGET,
-    document::DocumentError,
+    document::{DocumentError, Found},
     evidence::{Evidence, NotResumed},
+    saving::Carried,
 };
 use crate::store::WatchEvent;
 
@@ -22,20 +23,15 @@ impl Driver {
                 self.unloaded = Some(error.to_string());
             }
         }
-        if self.unloaded.is_none()
-            && self.settings.starts_by_itself
-            && self.rollout.phase() == Phase::Idle
-        {
-            self.owe(Command::Start, DEPLOYMENT, "these releases have not been rolled out");
-        }
     }
 
     async fn try_load(&mut self) -> Result<(), DocumentError> {
         let stored = self.documents.load().await?;
         let evidence = self.documents.load_evidence().await?;
-        let mut rollout = stored.unwrap_or_else(|| self.rollout.clone());
+        let mut rollout = stored.map_or_else(|| self.rollout.clone(), |found| *found.rollout);
         let now = self.clock.now();
         let mut outcomes = vec![rollout.set_releases(now, self.settings.releases.clone())];
+        let is_same = outcomes[0].actions.is_empty();
         let (plan, by) = (self.settings.plan.clone(), Actor::program(DEPLOYMENT));
         match rollout.replace_plan(now, plan, &by, "the plan of this build") {
             Ok(outcome) => outcomes.push(outcome),
@@ -46,7 +42,7 @@ impl Driver {
         // Keys are watched by the hashes that the rollout says.
         self.canary.set_salt(&rollout.salt());
         self.evidence = evidence
-            .filter(|stored| stored.attempt() == rollout.attempt())
+            .filter(|stored| is_same && stored.attempt() == rollout.attempt())
             .and_then(|stored| {
                 let plan = rollout.plan();
                 let resumed = Evidence::resume(&stored, plan, &self.canary, &self.alarm);
@@ -60,7 +56,9 @@ impl Driver {
         self.adopt(rollout.clone());
         self.bring_into_force();
         for outcome in outcomes.iter().filter(|outcome| !outcome.actions.is_empty()) {
-            self.carry_out(rollout.clone(), outcome).await;
+            if let Carried::Overtaken = self.carry_out(rollout.clone(), outcome).await {
+                return Err(DocumentError::Contended);
+            }
         }
         Ok(())
     }
@@ -70,41 +68,66 @@ impl Driver {
         tracing::warn!(target: TARGET, canary = %name, "evidence is collected anew: {error}");
     }
 
+    /// Starts the plan, if these releases have not been rolled out and the application asks for that.
+    pub(super) fn start_by_itself(&mut self) {
+        let is_idle = self.unloaded.is_none() && self.rollout.phase() == Phase::Idle;
+        if self.settings.starts_by_itself && is_idle && self.is_ours() {
+            let why = "these releases have not been rolled out";
+            self.owe(Order::new(Command::Start, Actor::program(DEPLOYMENT), why));
+        }
+    }
+
     /// Takes note of what the store says.
-    pub(super) async fn follow(&mut self, change: WatchEvent) {
-        let WatchEvent::Value(found) = change else { return };
-        if self.unloaded.is_some() {
+    pub(super) fn follow(&mut self, change: &WatchEvent) {
+        self.is_behind |= match change {
+            WatchEvent::Value(found) => !self.documents.has(Some(&found.revision)),
+            WatchEvent::Absent => self.documents.has(None),
+            WatchEvent::Stale { .. } | WatchEvent::Fresh => false,
+        };
+    }
+
+    /// Looks what somebody else has stored. What a watch brings may be older than what was stored here
+    /// meanwhile, and so is no more than a hint.
+    pub(super) async fn catch_up(&mut self) {
+        if !self.is_behind || self.unloaded.is_some() {
             return;
         }
-        match self.documents.see(found) {
-            None => {}
-            Some(Ok(theirs)) => {
-                self.take_over(Some(Box::new(theirs)));
+        let before = self.documents.revision().cloned();
+        match self.documents.load().await {
+            Ok(found) => {
+                self.is_behind = false;
+                if self.documents.revision() != before.as_ref() {
+                    self.take_over(found);
+                }
                 self.show();
             }
-            Some(Err(error)) => {
+            Err(error @ DocumentError::Store(_)) => {
+                tracing::warn!(target: TARGET, canary = %self.canary.name(), "not read: {error}");
+            }
+            Err(error) => {
+                self.is_behind = false;
                 tracing::error!(target: TARGET, canary = %self.canary.name(), "ignored: {error}");
             }
         }
     }
 
     /// Lets what somebody else has stored be in force here too.
-    pub(super) fn take_over(&mut self, theirs: Option<Box<Rollout>>) {
-        let Some(theirs) = theirs else {
+    pub(super) fn take_over(&mut self, theirs: Option<Found>) {
+        let Some(Found { rollout: theirs, went_back }) = theirs else {
             // Somebody has removed it. Ours is what is in force, and is stored with the next tick.
             self.unsaved.get_or_insert_with(tokio::time::Instant::now);
             return;
         };
-        let ours = self.rollout.clone();
-        let went_back = theirs.generation() < ours.generation();
-        if went_back {
-            tracing::error!(
-                target: TARGET,
-                canary = %self.canary.name(),
-                "the store went back from generation {} to {}", ours.generation(), theirs.generation(),
-            );
+        if let Some(pending) = self.pending.take() {
+            let event = pending.outcome.events.last();
+            if theirs.history().any(|theirs| Some(theirs) == event) {
+                self.complete(pending.after, &pending.outcome);
+            }
         }
+        let ours = self.rollout.clone();
+        self.documents.leave_events(&ours, &theirs);
         let is_unsaved = self.unsaved.take().is_some();
+        self.failing = None;
         if theirs.attempt() != ours.attempt() {
             self.canary.set_salt(&theirs.salt());
             self.evidence =
@@ -112,30 +135,38 @@ impl Driver {
         } else if theirs.state().stage() != ours.state().stage() {
             self.evidence.begin_step();
         }
-        let theirs_weight = theirs.weight();
-        let lower = theirs_weight.min(ours.weight());
+        let (theirs_weight, from) = (theirs.weight(), theirs.generation());
         self.adopt(*theirs);
-        if is_unsaved && lower < theirs_weight {
+        let name = self.canary.name();
+        if !self.is_ours() {
+            tracing::warn!(target: TARGET, canary = %name, "others roll out other releases");
+            self.bring_into_force();
+        } else if is_unsaved && let Some(order) = insists(&ours, &self.rollout) {
             // What we found and could not store holds against what they did not know.
-            self.insist(&ours);
+            self.canary.set_salt(&self.rollout.salt());
+            self.owe(order);
         } else if went_back {
             // A restored backup knows less than we do. Nothing may rise by it.
-            // A halt is lower still.
-            let _ = self.canary.set_weight(lower);
-            self.owe(Command::Pause, CONTROLLER, "the store went back to an older state");
+            let to = ours.generation();
+            tracing::error!(target: TARGET, canary = %name, "the store went back from {to} to {from}");
+            self.canary.set_salt(&self.rollout.salt());
+            if self.canary.weight() > theirs_weight {
+                self.bring_into_force();
+            }
+            let weight = self.canary.weight();
+            let lower = Command::SetWeight { weight };
+            let command = if weight == theirs_weight {
+                Command::Pause
+            } else if self.rollout.refusal(&lower).is_none() {
+                lower
+            } else {
+                Command::RollBack
+            };
+            let why = "the store went back to an older state";
+            self.owe(Order::new(command, Actor::program(CONTROLLER), why));
         } else {
             self.bring_into_force();
         }
-    }
-
-    fn insist(&mut self, ours: &Rollout) {
-        let why = ours.waits(self.clock.now()).to_string();
-        let command = match ours.phase() {
-            Phase::Halted => Command::Halt,
-            Phase::RolledBack | Phase::RampingDown => Command::RollBack,
-            _ => Command::SetWeight { weight: ours.weight() },
-        };
-        self.owe(command, CONTROLLER, &why);
     }
 
     /// Takes what the application's code did to the canary for its word: it may lower the weight past
@@ -144,25 +175,57 @@ impl Driver {
         if self.alarm.is_taken_back() {
             return;
         }
-        let (weight, ours) = (self.canary.weight(), self.rollout.weight());
-        if let DataPhase::Halted { reason } = self.canary.phase() {
-            if self.rollout.phase() != Phase::Halted {
-                self.owe(Command::Halt, CODE, &reason);
+        let (weight, phase) = (self.canary.weight(), self.canary.phase());
+        let by = || Actor::program(CODE);
+        let is_halted = self.rollout.phase() == Phase::Halted;
+        if let DataPhase::Halted { reason } = phase {
+            if !is_halted {
+                self.owe(Order::new(Command::Halt, by(), reason));
             }
-        } else if self.rollout.phase() == Phase::Halted || weight > ours {
+            return;
+        }
+        let is_promoted = phase == DataPhase::Promoted;
+        let should_be = self.rollout.phase() == Phase::Promoted && self.put == Weight::FULL;
+        if weight < self.put {
+            let command = Command::SetWeight { weight };
+            if weight == Weight::ZERO {
+                self.owe(Order::new(Command::RollBack, by(), "rolled back by the application"));
+            } else if self.rollout.refusal(&command).is_none() {
+                self.owe(Order::new(command, by(), "lowered by the application"));
+            } else {
+                // Nothing between all and nothing is left to a plan that is done.
+                self.owe(Order::new(Command::RollBack, by(), "lowered by the application"));
+            }
+        } else if weight > self.put || is_halted || is_promoted != should_be {
             let name = self.canary.name();
             tracing::warn!(target: TARGET, canary = %name, "{weight} was set past the rollout");
             self.bring_into_force();
-        } else if weight == Weight::ZERO && weight < ours {
-            self.owe(Command::RollBack, CODE, "rolled back by the application");
-        } else if weight < ours {
-            let command = Command::SetWeight { weight };
-            if self.rollout.refusal(&command).is_none() {
-                self.owe(command, CODE, "lowered by the application");
-            } else {
-                self.bring_into_force();
-            }
         }
+    }
+}
+
+/// What must be repeated on theirs, since ours was in force and they did not know.
+fn insists(ours: &Rollout, theirs: &Rollout) -> Option<Order> {
+    let is_higher = theirs.weight() > ours.weight();
+    let order = |command, by: &Actor, reason: &str| Some(Order::new(command, by.clone(), reason));
+    match ours.state() {
+        State::Halted { by, why, .. } if theirs.phase() != Phase::Halted => {
+            order(Command::Halt, by, why)
+        }
+        State::RolledBack { why, .. } | State::RampingDown { why, .. } if is_higher => match why {
+            Cause::Word { by, reason } => order(Command::RollBack, by, reason),
+            why => order(Command::RollBack, &why.actor(), &why.to_string()),
+        },
+        State::Paused { why, .. } if is_higher || theirs.phase() == Phase::Running => {
+            let (by, reason) = match why {
+                Pause::Word { by, reason } => (by.clone(), reason.clone()),
+                why => (Actor::program(CONTROLLER), why.to_string()),
+            };
+            let weight = ours.weight();
+            let command = if is_higher { Command::SetWeight { weight } } else { Command::Pause };
+            order(command, &by, &reason)
+        }
+        _ => None,
     }
 }
 

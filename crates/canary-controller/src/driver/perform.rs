@@ -3,109 +3,24 @@
 use std::sync::Arc;
 
 use canary_core::Weight;
-use canary_rollout::{Action, Ask, Event, OnDegraded, Outcome, Pause, Plan, Rollout, State};
-use tokio::time::Instant;
-use tower_canary::Phase as DataPhase;
+use canary_rollout::{Action, Ask, OnDegraded, Pause, Plan, Rollout, State};
+use tower_canary::{CanaryHandle, Halted, Phase as DataPhase};
 
-use super::{
-    Driver, Heard, Report, TARGET,
-    document::{DocumentError, Saved},
-    evidence::Evidence,
-    is_watched,
-};
-use crate::{
-    alarm::Response,
-    gate::GateQuestion,
-    notify::{Notification, audit},
-};
-
-/// How an outcome was carried out.
-pub(super) enum Carried {
-    Done,
-    /// It is in force, but could not be stored.
-    Unsaved(String),
-    /// It could not be stored, and nothing is changed.
-    Undone(String),
-    /// Somebody else has stored another rollout, which is in force now.
-    Overtaken,
-}
+use super::{Driver, Heard, Report, TARGET, evidence::Evidence, is_watched};
+use crate::{alarm::Response, gate::GateQuestion, notify::Notification};
 
 impl Driver {
-    /// Brings `after` into force: what lowers the weight at once, then the store, then the rest.
-    pub(super) async fn carry_out(&mut self, after: Rollout, outcome: &Outcome) -> Carried {
-        let actions = &outcome.actions;
-        let Some(save) = actions.iter().position(|action| *action == Action::Save) else {
-            self.rollout = after;
-            self.perform(actions);
-            return Carried::Done;
-        };
-        let (before_save, after_save) = (&actions[..save], &actions[save + 1..]);
-        self.perform(before_save);
-        match self.save(&after).await {
-            Ok(Saved::Done) => {
-                self.adopt(after);
-                self.perform(after_save);
-                self.tell(&outcome.events).await;
-                Carried::Done
-            }
-            Ok(Saved::Conflict(theirs)) => {
-                self.take_over(theirs);
-                Carried::Overtaken
-            }
-            Err(error) if after_save.iter().any(raises) => {
-                self.bring_into_force();
-                Carried::Undone(error.to_string())
-            }
-            Err(error) => {
-                self.unsaved.get_or_insert_with(Instant::now);
-                self.adopt(after);
-                self.perform(after_save);
-                self.tell(&outcome.events).await;
-                tracing::warn!(target: TARGET, canary = %self.canary.name(), "not stored: {error}");
-                Carried::Unsaved(error.to_string())
-            }
-        }
-    }
-
-    /// Saves the evidence first: what it is ahead of the rollout does no harm.
-    async fn save(&mut self, rollout: &Rollout) -> Result<Saved, DocumentError> {
-        self.documents.save_evidence(&self.evidence.to_stored()).await?;
-        let saved = self.documents.save(rollout).await?;
-        if matches!(saved, Saved::Done) {
-            self.unsaved = None;
-        }
-        Ok(saved)
-    }
-
-    /// Saves what is in force, if that has failed before.
-    pub(super) async fn save_again(&mut self) {
-        if self.unsaved.is_some() {
-            self.save_progress().await;
-        }
-    }
-
-    /// Saves what is in force as it is.
-    pub(super) async fn save_progress(&mut self) {
-        if self.unloaded.is_some() {
-            return;
-        }
-        match self.save(&self.rollout.clone()).await {
-            Ok(Saved::Done) => {}
-            Ok(Saved::Conflict(theirs)) => self.take_over(theirs),
-            Err(error) => {
-                self.unsaved.get_or_insert_with(Instant::now);
-                tracing::warn!(target: TARGET, canary = %self.canary.name(), "not stored: {error}");
-            }
-        }
-    }
-
     /// Takes a rollout for ours, whose weight is in force or about to be.
     pub(super) fn adopt(&mut self, rollout: Rollout) {
         if *self.rollout.plan() != *rollout.plan() {
             self.register(rollout.plan());
         }
+        let (before, after) = (&self.rollout, &rollout);
+        if before.attempt() != after.attempt() || before.state().stage() != after.state().stage() {
+            self.forget_errands();
+        }
         self.rollout = rollout;
-        self.alarm.respond_by(response(&self.rollout));
+        self.alarm.respond_by(response(&self.rollout), self.rollout.attempt());
         if self.rollout.weight() == Weight::ZERO {
             self.alarm.is_known();
         }
@@ -119,13 +34,7 @@ impl Driver {
         }
     }
 
-    /// Tells the data plane what our rollout says.
-    pub(super) fn bring_into_force(&mut self) {
-        self.canary.set_salt(&self.rollout.salt());
-        self.perform(&self.rollout.in_force());
-    }
-
-    fn perform(&mut self, actions: &[Action]) {
+    pub(super) fn perform(&mut self, actions: &[Action]) {
         for action in actions {
             self.perform_one(action);
         }
@@ -135,31 +44,34 @@ impl Driver {
         let canary = self.canary.clone();
         match action {
             Action::SetWeight(weight) => self.set_weight(*weight),
-            Action::Promote => self.alarm.unless_taken_back(|| {
-                if canary.phase() != DataPhase::Promoted {
-                    self.warn_if_refused(canary.promote());
-                }
+            Action::Promote => self.raise(Weight::FULL, |canary| {
+                if canary.phase() == DataPhase::Promoted { Ok(()) } else { canary.promote() }
             }),
             Action::RollBack => {
                 if canary.weight() != Weight::ZERO {
                     canary.roll_back();
                 }
+                self.put = Weight::ZERO;
             }
             Action::Halt(why) => {
                 if !matches!(canary.phase(), DataPhase::Halted { reason } if reason == *why) {
                     canary.halt(why);
                 }
+                self.put = Weight::ZERO;
             }
             Action::ReleaseHalt => {
                 if matches!(canary.phase(), DataPhase::Halted { .. }) {
-                    canary.release_halt();
+                    self.raise(Weight::ZERO, |canary| {
+                        canary.release_halt();
+                        Ok(())
+                    });
                 }
             }
             Action::BeginEvidence { salt } => {
                 canary.set_salt(salt);
                 let attempt = self.rollout.attempt();
                 self.evidence = Evidence::begin(attempt, self.rollout.plan(), &canary, &self.alarm);
-                self.forget_errands();
+                self.probes.clear();
             }
             Action::BeginStep => self.evidence.begin_step(),
             Action::RunProbe(name) => self.run_probe(name.clone()),
@@ -174,18 +86,34 @@ impl Driver {
     }
 
     fn set_weight(&mut self, weight: Weight) {
-        let is_there = |canary: &tower_canary::CanaryHandle| {
-            canary.weight() == weight && canary.phase() == DataPhase::Splitting
+        let set = |canary: &CanaryHandle| {
+            let is_set = canary.weight() == weight && canary.phase() == DataPhase::Splitting;
+            if is_set { Ok(()) } else { canary.set_weight(weight) }
         };
-        let set = || {
-            if !is_there(&self.canary) {
-                self.warn_if_refused(self.canary.set_weight(weight));
-            }
-        };
-        if weight > self.canary.weight() { self.alarm.unless_taken_back(set) } else { set() }
+        if weight > self.canary.weight() {
+            self.raise(weight, set);
+        } else {
+            self.put = weight;
+            self.warn_if_refused(set(&self.canary));
+        }
     }
 
-    fn warn_if_refused(&self, result: Result<(), tower_canary::Halted>) {
+    /// Does what raises the weight, unless somebody has taken the canary back, or the application's code
+    /// has lowered its weight: the rollout will follow.
+    fn raise(&mut self, weight: Weight, raise: impl FnOnce(&CanaryHandle) -> Result<(), Halted>) {
+        if self.canary.weight() < self.put {
+            return;
+        }
+        let mut raised = None;
+        self.alarm.unless_taken_back(|| raised = Some(raise(&self.canary)));
+        match raised {
+            Some(Ok(())) => self.put = weight,
+            Some(refused) => self.warn_if_refused(refused),
+            None => {}
+        }
+    }
+
+    fn warn_if_refused(&self, result: Result<(), Halted>) {
         if let Err(halted) = result {
             tracing::warn!(target: TARGET, canary = %self.canary.name(), "{halted}");
         }
@@ -219,33 +147,13 @@ impl Driver {
         });
     }
 
-    /// What was asked for an earlier attempt is not for this one.
+    /// What was asked for another stage, or another attempt, is not for this one.
     fn forget_errands(&mut self) {
         self.errands.abort_all();
         while self.reports.try_recv().is_ok() {}
         self.heard = Heard::default();
         self.asked.clear();
-        self.probes.clear();
     }
-
-    /// Tells what happened to those who listen, and to the log.
-    async fn tell(&mut self, events: &[Event]) {
-        for event in events {
-            audit(&Notification::of(&self.rollout, event.clone()));
-            if let Err(error) = self.documents.append(event).await {
-                tracing::warn!(target: TARGET, canary = %self.canary.name(), "not kept: {error}");
-            }
-            // Nobody may be listening.
-            let _ = self.events.send(event.clone());
-        }
-    }
-}
-
-const fn raises(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::SetWeight(_) | Action::Promote | Action::ReleaseHalt | Action::BeginEvidence { .. }
-    )
 }
 
 /// What the guard does if it finds the canary degraded now.

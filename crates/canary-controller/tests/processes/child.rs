@@ -18,6 +18,8 @@ pub(crate) enum Task {
     SwapOnce,
     /// Adds one to the number of the document, a hundred times.
     Increment,
+    /// Promotes a canary.
+    Promote,
 }
 
 /// A running process, which is killed when dropped.
@@ -117,6 +119,9 @@ async fn works_in_a_directory() {
     // Behind what the test harness says before it.
     say("");
     let directory = PathBuf::from(env::var_os("CANARY_STORE_DIRECTORY").unwrap());
+    if task == "Promote" {
+        return super::promotion::promote(directory).await;
+    }
     let store = FileStore::open(directory).await.unwrap();
     match task.as_str() {
         "Write" => write(&store).await,
@@ -171,7 +176,7 @@ async fn increment(store: &FileStore) {
     }
 }
 
-fn say(line: impl Into<String>) {
+pub(crate) fn say(line: impl Into<String>) {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", line.into()).and_then(|()| out.flush()).unwrap();
 }

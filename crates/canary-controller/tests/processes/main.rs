@@ -4,5 +4,6 @@
 
 mod child;
 mod crash;
+mod promotion;
 mod sharing;
 mod stopped;

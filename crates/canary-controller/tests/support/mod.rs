@@ -4,7 +4,7 @@
 use std::{
     convert::Infallible,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -15,6 +15,8 @@ use canary_rollout::{Phase, Plan, Timestamp};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::layer::SubscriberExt;
 
 pub(crate) type Service = BoxCloneSyncService<Request<()>, Response<String>, Infallible>;
 
@@ -117,4 +119,24 @@ pub(crate) async fn tick(shop: &Shop) {
 pub(crate) async fn second(shop: &Shop, calls: u32) {
     shop.calls(calls).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+/// What is logged at this level from now on, on this thread, while the guard is there.
+pub(crate) fn logged(level: tracing::Level) -> (DefaultGuard, Arc<Mutex<Vec<String>>>) {
+    let said = Arc::<Mutex<Vec<String>>>::default();
+    let layer = Logged(level, Arc::clone(&said));
+    let subscriber = tracing_subscriber::registry().with(layer);
+    (tracing::subscriber::set_default(subscriber), said)
+}
+
+struct Logged(tracing::Level, Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Logged {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if *event.metadata().level() == self.0 {
+            event.record(&mut |_: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+                self.1.lock().unwrap().push(format!("{value:?}"));
+            });
+        }
+    }
 }

@@ -1,0 +1,375 @@
+//! What a plan can ask for: gates, probes, what is done about a sick canary, a calendar, a maximum.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use canary_controller::{
+    RolloutHandle,
+    gate::GateRunner,
+    probe::{ProbeRunner, ProbeTarget},
+};
+use canary_core::{Channel, Weight};
+use canary_rollout::{Actor, Answer, Command, Order, Phase};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_canary::{Assignment, CanaryLayer, CanaryOptions, Rating};
+
+use crate::{
+    support::{Shop, controller, managed, plan, second, until},
+    test_store::TestStore,
+};
+
+fn order(command: Command) -> Order {
+    Order::new(command, Actor::person("ada"), "because")
+}
+
+async fn start(rollout: &RolloutHandle) {
+    rollout.start(Actor::person("ada"), "").await.unwrap();
+}
+
+async fn seconds(shop: &Shop, seconds: u32, calls: u32) {
+    for _ in 0..seconds {
+        second(shop, calls).await;
+    }
+}
+
+fn gate(name: &str) -> String {
+    name.to_owned()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_opens_the_next_step_and_a_rejection_does_what_the_plan_says() {
+    for (on_silence, phase) in [("hold", Phase::Paused), ("roll_back", Phase::RolledBack)] {
+        let shop = Shop::new("v2");
+        let toml = format!(
+            r#"
+            steps = [
+                {{ weight = "10%", calls = 1, gates = ["one"] }},
+                {{ weight = "20%", calls = 1, gates = ["two"] }},
+                {{ weight = "30%", calls = 1 }},
+            ]
+            gates.one.ask.approval = "anyone"
+            gates.two = {{ ask.approval = "anyone", on_silence = "{on_silence}" }}
+            "#
+        );
+        let controller = controller(TestStore::new());
+        let rollout = controller.add(managed(&shop, &toml)).unwrap();
+        start(&rollout).await;
+        seconds(&shop, 60, 20).await;
+        assert_eq!(shop.canary.weight(), Weight::from_percent(10));
+        rollout.command(order(Command::Approve { gate: gate("one") })).await.unwrap();
+        seconds(&shop, 5, 20).await;
+        assert_eq!(shop.canary.weight(), Weight::from_percent(20));
+        rollout.command(order(Command::Reject { gate: gate("two") })).await.unwrap();
+        seconds(&shop, 5, 20).await;
+        assert_eq!(rollout.status().rollout.phase(), phase, "{on_silence}");
+        assert!(shop.canary.weight() <= Weight::from_percent(20));
+    }
+}
+
+/// flagger issues 1801 and 1432.
+#[tokio::test(start_paused = true)]
+async fn the_judge_rolls_back_while_a_gate_an_approval_or_a_pause_waits() {
+    let toml = r#"
+        steps = [{ weight = "10%", calls = 1, gates = ["wait"] }, { weight = "20%", calls = 1 }]
+        monitors = [{ watch = "failures" }]
+        gates.wait = { ask.GATE, deadline = "10h" }
+    "#;
+    for ask in ["function = \"never\"", "approval = \"anyone\"", "pause"] {
+        let shop = Shop::new("v2");
+        let toml =
+            toml.replace("GATE", ask.strip_prefix("pause").map_or(ask, |_| "approval = \"x\""));
+        let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
+            .with_function("never", |_| std::future::pending());
+        let controller = controller(TestStore::new());
+        let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
+        start(&rollout).await;
+        if ask == "pause" {
+            rollout.command(order(Command::Pause)).await.unwrap();
+        }
+        seconds(&shop, 30, 20).await;
+        assert_eq!(shop.canary.weight(), Weight::from_percent(10));
+        shop.fail_canary(500);
+        until(&shop, &rollout, Phase::RolledBack, 50).await;
+        assert_eq!(shop.canary.weight(), Weight::ZERO, "{ask}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gate_that_never_answers_has_a_deadline() {
+    for (on_silence, phase) in [("hold", Phase::Paused), ("roll_back", Phase::RolledBack)] {
+        let shop = Shop::new("v2");
+        let toml = format!(
+            r#"
+            steps = [{{ weight = "10%", calls = 1, gates = ["mute"] }}, {{ weight = "20%", calls = 1 }}]
+            gates.mute = {{ ask.function = "mute", deadline = "2m", on_silence = "{on_silence}" }}
+            "#
+        );
+        let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
+            .with_function("mute", |_| std::future::pending());
+        let controller = controller(TestStore::new());
+        let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
+        start(&rollout).await;
+        seconds(&shop, 110, 20).await;
+        assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+        seconds(&shop, 30, 20).await;
+        let status = rollout.status();
+        assert_eq!(status.rollout.phase(), phase, "{}", status.waits);
+        assert!(status.waits.contains("no answer within 2m"), "{}", status.waits);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_for_one_step_does_not_open_the_gate_of_the_next() {
+    let shop = Shop::new("v2");
+    let toml = r#"
+        steps = [
+            { weight = "10%", calls = 1, gates = ["ci"] },
+            { weight = "20%", calls = 1, gates = ["ci"] },
+            { weight = "30%", calls = 1 },
+        ]
+        gates.ci = { ask.function = "slow", every = "1h", deadline = "5h" }
+    "#;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
+        .with_function("slow", {
+            let asked = Arc::clone(&asked);
+            move |_| {
+                let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+                async move {
+                    if !is_first {
+                        std::future::pending::<()>().await;
+                    }
+                    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+                    Answer::Open
+                }
+            }
+        });
+    let controller = controller(TestStore::new());
+    let rollout = controller.add(managed(&shop, toml).gates(gates)).unwrap();
+    start(&rollout).await;
+    seconds(&shop, 3, 20).await;
+    rollout.command(order(Command::SkipStep)).await.unwrap();
+    seconds(&shop, 30, 20).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "each step asks for itself");
+    assert_eq!(shop.canary.weight(), Weight::from_percent(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
+    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let toml = r#"
+        steps = [{ weight = "10%", calls = 1, gates = ["ci"] }, { weight = "20%", calls = 1, at_least = "1h" }]
+        gates.ci = { ask.function = "once", every = "10h", deadline = "50h" }
+    "#;
+    let answers = Arc::new(Mutex::new(VecDeque::from([Answer::Open])));
+    let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
+        .with_function("once", {
+            let (answers, store) = (Arc::clone(&answers), store.clone());
+            move |_| {
+                store.fail_at(store.changes(), 5, crate::test_store::Mood::Away);
+                let answer = answers.lock().unwrap().pop_front();
+                async move { answer.unwrap_or(Answer::NotYet("asked twice".into())) }
+            }
+        });
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, toml).gates(gates)).unwrap();
+    start(&rollout).await;
+    seconds(&shop, 30, 20).await;
+    assert_eq!(shop.canary.weight(), Weight::from_percent(20), "{}", rollout.status().waits);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_before_the_first_call_keeps_the_weight_at_zero() {
+    let shop = Shop::new("v2");
+    let toml = r#"
+        start.probes = ["books"]
+        steps = [{ weight = "10%", calls = 1 }]
+        probes.books = { run.function = "books", every = "5s", failures = 3 }
+    "#;
+    let probes = ProbeRunner::new().with_function("books", async || Err::<(), _>("unbalanced"));
+    let controller = controller(TestStore::new());
+    let rollout = controller.add(managed(&shop, toml).probes(probes)).unwrap();
+    start(&rollout).await;
+    until(&shop, &rollout, Phase::RolledBack, 10).await;
+    assert!(shop.canary.counts().epochs.iter().all(|epoch| epoch.weight == Weight::ZERO));
+    let status = rollout.status();
+    assert!(status.waits.contains(r#"probe "books" failed: unbalanced"#), "{}", status.waits);
+    assert!(status.probes["books"].contains("unbalanced"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_a_router_that_begins_to_fail_in_a_step_rolls_back_and_is_no_traffic() {
+    let shop = Shop::new("v2");
+    let toml = r#"
+        start.probes = ["health"]
+        steps = [{ weight = "10%", calls = 1, at_least = "1h", probes = ["health"] }]
+        probes.health = { run.http.path = "/health", every = "5s", failures = 2 }
+    "#;
+    let (is_sick, probed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let health = {
+        let (is_sick, probed) = (Arc::clone(&is_sick), Arc::clone(&probed));
+        move || {
+            probed.fetch_add(1, Ordering::Relaxed);
+            let is_sick = is_sick.load(Ordering::Relaxed);
+            async move {
+                if is_sick { http::StatusCode::SERVICE_UNAVAILABLE } else { http::StatusCode::OK }
+            }
+        }
+    };
+    let v2 = axum::Router::new().route("/health", axum::routing::get(health));
+    let probes = ProbeRunner::new().with_target(ProbeTarget::router(v2));
+    let controller = controller(TestStore::new());
+    let rollout = controller.add(managed(&shop, toml).probes(probes)).unwrap();
+    start(&rollout).await;
+    seconds(&shop, 60, 0).await;
+    assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+    assert!(probed.load(Ordering::Relaxed) > 8);
+    is_sick.store(true, Ordering::Relaxed);
+    until(&shop, &rollout, Phase::RolledBack, 0).await;
+    let total = shop.canary.counts().total();
+    assert_eq!(total.evidence.canary.success + total.evidence.canary.failure, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_degraded_canary_is_ramped_down_in_steps_or_frozen_for_a_person() {
+    for on_degraded in ["{ ramp_down = { over = \"100s\" } }", "\"freeze\""] {
+        let shop = Shop::new("v2");
+        let toml = format!(
+            "on_degraded = {on_degraded}\nmonitors = [{{ watch = \"failures\" }}]\n\
+             steps = [{{ weight = \"50%\", calls = 1, at_least = \"1h\" }}]"
+        );
+        let controller = controller(TestStore::new());
+        let rollout = controller.add(managed(&shop, &toml)).unwrap();
+        start(&rollout).await;
+        seconds(&shop, 10, 20).await;
+        shop.fail_canary(800);
+        let is_frozen = on_degraded.contains("freeze");
+        let phase = if is_frozen { Phase::Paused } else { Phase::RampingDown };
+        until(&shop, &rollout, phase, 20).await;
+        let before = shop.canary.weight();
+        let mut weights = Vec::new();
+        for _ in 0..120 {
+            second(&shop, 5).await;
+            weights.push(shop.canary.weight());
+        }
+        weights.dedup();
+        if is_frozen {
+            assert_eq!(weights, [Weight::from_percent(50)]);
+            rollout.command(order(Command::Resume)).await.unwrap_err();
+            let less = Command::SetWeight { weight: Weight::from_percent(5) };
+            rollout.command(order(less)).await.unwrap();
+            assert_eq!(shop.canary.weight(), Weight::from_percent(5));
+        } else {
+            assert!(
+                weights.len() >= 9 && weights.is_sorted_by(|a, b| a > b),
+                "{before} {weights:?}"
+            );
+            assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_without_proof_holds_rolls_back_or_advances_at_its_deadline() {
+    for (on_inconclusive, phase) in
+        [("hold", Phase::Paused), ("roll_back", Phase::RolledBack), ("advance", Phase::Promoted)]
+    {
+        let shop = Shop::new("v2");
+        let toml = format!(
+            "on_inconclusive = \"{on_inconclusive}\"\n\
+             steps = [{{ weight = \"50%\", calls = 1, deadline = \"1m\" }}]"
+        );
+        let controller = controller(TestStore::new());
+        let rollout = controller.add(managed(&shop, &toml)).unwrap();
+        start(&rollout).await;
+        seconds(&shop, 50, 2).await;
+        assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+        seconds(&shop, 20, 2).await;
+        assert_eq!(rollout.status().rollout.phase(), phase, "{}", rollout.status().waits);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_calendar_holds_raises_and_no_rollback() {
+    let shop = Shop::new("v2");
+    // It begins at nine.
+    let toml = r#"
+        steps = [{ weight = "10%", calls = 1, at_least = "2m" }, { weight = "20%", calls = 1 }]
+        calendar.hours = ["09:00-09:01", "09:10-09:20"]
+    "#;
+    let controller = controller(TestStore::new());
+    let rollout = controller.add(managed(&shop, toml)).unwrap();
+    start(&rollout).await;
+    seconds(&shop, 9 * 60, 1).await;
+    assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{}", rollout.status().waits);
+    seconds(&shop, 70, 20).await;
+    assert_eq!(shop.canary.weight(), Weight::from_percent(20));
+    seconds(&shop, 15 * 60, 1).await;
+    rollout.command(order(Command::RollBack)).await.unwrap();
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_maximum_leaves_the_promotion_to_a_person() {
+    let shop = Shop::new("v2");
+    let toml = "maximum_weight = \"30%\"\nsteps = [{ weight = \"10%\", calls = 1 }, { weight = \"30%\", calls = 1 }]";
+    let controller = controller(TestStore::new());
+    let rollout = controller.add(managed(&shop, toml)).unwrap();
+    start(&rollout).await;
+    let above = Command::SetWeight { weight: Weight::from_percent(31) };
+    rollout.command(order(above)).await.unwrap_err();
+    until(&shop, &rollout, Phase::Paused, 5).await;
+    seconds(&shop, 60, 5).await;
+    assert_eq!(shop.canary.weight(), Weight::from_percent(30));
+    rollout.command(order(Command::PromoteFully)).await.unwrap();
+    assert_eq!(shop.canary.weight(), Weight::FULL);
+    assert_eq!(rollout.status().rollout.plan(), &plan(toml));
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_who_complain_roll_the_canary_back() {
+    let is_bad = Arc::new(AtomicBool::new(false));
+    let serve = {
+        let is_bad = Arc::clone(&is_bad);
+        service_fn(move |request: http::Request<()>| {
+            let is_bad = Arc::clone(&is_bad);
+            async move {
+                let assignment = request.extensions().get::<Assignment>().unwrap();
+                let complains =
+                    assignment.channel() == Channel::Canary && is_bad.load(Ordering::Relaxed);
+                // All answer 200.
+                assignment.rate(if complains { Rating::Bad } else { Rating::Good });
+                Ok::<_, Infallible>(http::Response::new(String::new()))
+            }
+        })
+    };
+    let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
+    let layer = CanaryLayer::with_options("shop", serve.clone(), options);
+    let toml = r#"
+        steps = [{ weight = "20%", calls = 1, at_least = "1h" }]
+        monitors = [{ watch = "failures" }, { watch = "feedback" }]
+    "#;
+    let controller = controller(TestStore::new());
+    let managed = canary_controller::Managed::new(layer.handle(), plan(toml));
+    let rollout = controller.add(managed).unwrap();
+    start(&rollout).await;
+    for second in 0..120 {
+        is_bad.store(second > 30, Ordering::Relaxed);
+        for _ in 0..30 {
+            layer.layer(serve.clone()).oneshot(http::Request::new(())).await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        if second <= 30 {
+            assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+        }
+    }
+    let status = rollout.status();
+    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.waits);
+    assert!(status.waits.contains("feedback"), "{}", status.waits);
+}

@@ -1,0 +1,242 @@
+//! What others do to the store.
+
+use canary_controller::{
+    CommandError, RolloutHandle,
+    store::{Document, FileStore, StateStore, StoreKey, Swap},
+};
+use canary_core::Weight;
+use canary_rollout::{Actor, Command, Order, Phase, Rollout};
+
+use crate::{
+    support::{Shop, controller, managed, second, tick, until},
+    test_store::{Mood, TestStore},
+};
+
+const PLAN: &str = r#"
+steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
+monitors = [{ watch = "failures" }, { watch = "share" }]
+"#;
+
+fn order(command: Command) -> Order {
+    Order::new(command, Actor::person("ada"), "because")
+}
+
+async fn running(shop: &Shop, rollout: &RolloutHandle) {
+    rollout.start(Actor::person("ada"), "").await.unwrap();
+    until(shop, rollout, Phase::Running, 0).await;
+}
+
+/// What another replica makes of what is stored.
+async fn commanded(store: &TestStore, command: Command) -> Rollout {
+    let (mut rollout, _) = store.stored().await.unwrap();
+    let at = rollout.history().last().unwrap().at;
+    rollout.command(at, &Order::new(command, Actor::person("eve"), "")).unwrap();
+    rollout
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_stores_is_in_force_here_and_its_events_are_left_to_it() {
+    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    running(&shop, &rollout).await;
+    let kept = store.events().await.len();
+    store.put(&commanded(&store, Command::SkipStep).await).await;
+    tick(&shop).await;
+    assert_eq!(shop.canary.weight(), Weight::from_percent(50));
+    assert_eq!(store.events().await.len(), kept);
+    rollout.command(order(Command::Pause)).await.unwrap();
+    assert_eq!(store.events().await.len(), kept + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_was_removed_is_stored_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).await.unwrap();
+    let shop = Shop::new("v2");
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    running(&shop, &rollout).await;
+    rollout.command(order(Command::Halt)).await.unwrap();
+    std::fs::remove_file(directory.path().join("default.v1.rollouts.shop.json")).unwrap();
+    // With nothing to be saved by itself.
+    for _ in 0..90 {
+        second(&shop, 1).await;
+    }
+    let found = store.load(&TestStore::key()).await.unwrap().unwrap();
+    let rollout: Rollout = serde_json::from_str(found.document.as_str()).unwrap();
+    assert_eq!(rollout.phase(), Phase::Halted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_went_back_raises_nothing_and_waits_for_a_person() {
+    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    running(&shop, &rollout).await;
+    rollout.command(order(Command::SkipStep)).await.unwrap();
+    let backup = store.stored().await.unwrap().0;
+    let lower = Command::SetWeight { weight: Weight::from_percent(3) };
+    rollout.command(order(lower)).await.unwrap();
+    for _ in 0..20 {
+        second(&shop, 10).await;
+    }
+    let epochs = shop.canary.counts().epochs.len();
+    store.put(&backup).await;
+    for _ in 0..20 {
+        second(&shop, 10).await;
+    }
+    let status = rollout.status();
+    assert_eq!(shop.canary.weight(), Weight::from_percent(3), "{}", status.waits);
+    assert_eq!(status.rollout.phase(), Phase::Paused);
+    assert!(status.waits.contains("went back"), "{}", status.waits);
+    let counts = shop.canary.counts();
+    assert!(counts.epochs.iter().skip(epochs).all(|it| it.weight <= Weight::from_percent(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollback_outlives_a_store_that_went_back_to_a_promotion() {
+    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    running(&shop, &rollout).await;
+    rollout.command(order(Command::PromoteFully)).await.unwrap();
+    let backup = store.stored().await.unwrap().0;
+    rollout.command(order(Command::RollBack)).await.unwrap();
+    store.put(&backup).await;
+    tick(&shop).await;
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+    assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_controllers_on_one_store_do_each_command_once() {
+    let store = TestStore::new();
+    let shops = [Shop::new("v2"), Shop::new("v2")];
+    let controllers = [controller(store.clone()), controller(store.clone())];
+    let rollouts = [0, 1].map(|n: usize| controllers[n].add(managed(&shops[n], PLAN)).unwrap());
+    running(&shops[0], &rollouts[0]).await;
+    for round in 0..40 {
+        let command = if round % 2 == 0 { Command::Pause } else { Command::Resume };
+        rollouts[round / 2 % 2].command(order(command)).await.unwrap();
+        for shop in &shops {
+            second(shop, 10).await;
+        }
+    }
+    let stored = store.stored().await.unwrap().0;
+    let kept = store.events().await;
+    assert!(kept.iter().eq(stored.history()), "{kept:#?}");
+    assert_eq!(kept.len(), 42);
+    // Both counted their own calls, and the time but once.
+    let progress = stored.state().progress().unwrap();
+    assert!(progress.seen.as_secs() <= 80, "{progress:?}");
+    rollouts[1].command(order(Command::RollBack)).await.unwrap();
+    tick(&shops[0]).await;
+    assert_eq!(shops[0].canary.weight(), Weight::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_build_does_not_take_over_the_weight_of_another() {
+    let store = TestStore::new();
+    let old = Shop::new("v2");
+    let (first, next) = (controller(store.clone()), controller(store.clone()));
+    let old_rollout = first.add(managed(&old, PLAN)).unwrap();
+    running(&old, &old_rollout).await;
+
+    let new = Shop::new("v3");
+    let new_rollout = next.add(managed(&new, PLAN)).unwrap();
+    until(&new, &new_rollout, Phase::Idle, 0).await;
+    tick(&old).await;
+    assert_eq!(old.canary.weight(), Weight::ZERO, "nobody rolls it out any more");
+    running(&new, &new_rollout).await;
+    for _ in 0..30 {
+        second(&old, 10).await;
+        assert_eq!(old.canary.weight(), Weight::ZERO);
+        assert_eq!(new.canary.weight(), Weight::from_percent(10));
+    }
+    let error = old_rollout.command(order(Command::SkipStep)).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the rollout is about v3 against v1 now, and this process runs others"
+    );
+    assert!(matches!(error, CommandError::OtherReleases(_)));
+    first.stop().await;
+    assert_eq!(store.stored().await.unwrap().0.releases().canary.as_str(), "v3");
+    // But who sees a fire here may put it out.
+    assert_eq!(new_rollout.status().rollout.phase(), Phase::Running);
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_that_cannot_be_stored_is_no_reason_to_stop() {
+    for mood in [Mood::Refuses, Mood::Corrupt] {
+        let (store, shop) = (TestStore::new(), Shop::new("v2"));
+        store.only("evidence");
+        store.be(mood);
+        let plan =
+            r#"steps = [{ weight = "10%", at_least = "10s", calls = 1 }, { weight = "20%" }]"#;
+        let controller = controller(store.clone());
+        let rollout = controller.add(managed(&shop, plan)).unwrap();
+        // Loads are not told apart, so that it is stored before.
+        store.be(Mood::Well);
+        tick(&shop).await;
+        store.fail_at(0, usize::MAX / 2, mood);
+        running(&shop, &rollout).await;
+        for _ in 0..20 {
+            second(&shop, 10).await;
+        }
+        assert_eq!(shop.canary.weight(), Weight::from_percent(20), "{mood:?}");
+        rollout.command(order(Command::RollBack)).await.unwrap();
+        assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_rollout_is_left_alone() {
+    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let document = Document::try_new(r#"{"schema":2}"#).unwrap();
+    let key = TestStore::key();
+    let swap = store.inner().compare_and_swap(&key, None, &document).await.unwrap();
+    assert!(matches!(swap, Swap::Done(_)));
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+    for _ in 0..20 {
+        second(&shop, 10).await;
+    }
+    rollout.command(order(Command::RollBack)).await.unwrap();
+    let why = rollout.status().unloaded.clone().unwrap();
+    assert!(why.contains("schema 2, expected 1"), "{why}");
+    assert_eq!(store.inner().load(&key).await.unwrap().unwrap().document, document);
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
+}
+
+/// The longest that a judge can have to remember after ten steps.
+#[tokio::test(start_paused = true)]
+async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
+    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let steps: Vec<_> = (1..=10)
+        .map(|step| format!("{{ weight = \"{}%\", at_least = \"30s\", calls = 1 }}", 5 * step))
+        .collect();
+    let plan = format!(
+        r#"
+        steps = [{}]
+        on_inconclusive = "advance"
+        monitors = [
+            {{ watch = "failures" }}, {{ watch = "cancelled" }}, {{ watch = "share" }},
+            {{ watch = {{ slower_than = {{ limit = "250ms" }} }} }},
+            {{ watch = {{ slower_than_stable = {{ quantile = 0.95 }} }} }},
+        ]
+        "#,
+        steps.join(",")
+    );
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, &plan)).unwrap();
+    rollout.start(Actor::person("ada"), "").await.unwrap();
+    for _ in 0..600 {
+        second(&shop, 200).await;
+    }
+    let key = StoreKey::try_new("default/evidence", &"shop".parse().unwrap()).unwrap();
+    let stored = store.inner().load(&key).await.unwrap().unwrap().document.as_bytes().len();
+    println!("evidence of {stored} bytes");
+    assert!(shop.canary.weight() >= Weight::from_percent(50), "{}", rollout.status().waits);
+    assert!(stored < Document::MAX_LEN / 2, "{stored} bytes");
+}
