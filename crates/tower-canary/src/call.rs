@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use canary_core::{Channel, Outcome, Reason, Weight};
+use canary_core::{Channel, LatencyBucket, Outcome, Reason, Weight};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 
 use crate::{
@@ -58,6 +58,13 @@ enum BodyRule {
     Tunnel,
 }
 
+impl BodyRule {
+    /// Whether the call's connection may become something else than HTTP.
+    fn may_upgrade<B>(self, request: &Request<B>) -> bool {
+        self == Self::Tunnel || request.headers().contains_key(header::UPGRADE)
+    }
+}
+
 impl Call {
     /// Takes over a call that was just assigned.
     pub(crate) fn new<B>(assigned: Assigned, position: Position, request: &Request<B>) -> Self {
@@ -71,14 +78,14 @@ impl Call {
             Protocol::Grpc => grpc_timeout(request.headers()),
             Protocol::Http => None,
         };
-        let may_upgrade =
-            method == BodyRule::Tunnel || request.headers().contains_key(header::UPGRADE);
         let Assigned { tally, channel, reason, account, key, route, cookie } = assigned;
+        // Without the extension nobody can hold on to an upgraded connection.
+        let may_be_held = tally.config.tags.request_extension && method.may_upgrade(request);
         Self {
             tally,
             started: Instant::now(),
             deadline,
-            upgrade: may_upgrade.then(Arc::default),
+            upgrade: may_be_held.then(Arc::default),
             channel,
             reason,
             account,
@@ -124,7 +131,7 @@ impl Call {
         let Config { name, fallback, .. } = self.config();
         let fallback = fallback.as_ref()?;
         // At full weight stable may be gone.
-        let may_be_repeated = self.upgrade.is_none()
+        let may_be_repeated = !self.method.may_upgrade(request)
             && self.tally.weight() != Weight::FULL
             && fallback.may_repeat(&Incoming::new(request, name, &self.tally.terms));
         may_be_repeated.then_some(fallback)
@@ -140,6 +147,10 @@ impl Call {
             Position::Anywhere => self.config().rematch.as_ref(),
             Position::AroundRouter => None,
         }
+    }
+
+    pub(crate) fn weight(&self) -> Weight {
+        self.tally.weight()
     }
 
     pub(crate) const fn channel(&self) -> Channel {
@@ -209,13 +220,14 @@ impl Call {
     }
 
     /// Takes note of the response's head, and says how long it took.
-    pub(crate) fn note_head(&mut self, head: &Response<()>) -> Duration {
-        let elapsed = self.started.elapsed();
-        self.count(|cells| cells.head(elapsed));
+    #[inline]
+    pub(crate) fn note_head(&mut self, head: &Response<()>) -> LatencyBucket {
+        let latency = self.latency();
+        self.count(|cells| cells.head(latency));
         self.polling = true;
         self.class = Some(self.config().classify.head(self.protocol, head));
         self.polling = false;
-        elapsed
+        latency
     }
 
     /// Whether the head alone said that the service failed.
@@ -223,13 +235,14 @@ impl Call {
         self.class == Some(HeadClass::Now(Class::Failure))
     }
 
-    /// Tags the response, which is to go out. If it ends with its head, `elapsed` after the call, so
-    /// does the call.
+    /// Tags the response, which is to go out. If it ends with its head, so does the call, which then took
+    /// `latency`.
+    #[inline]
     pub(crate) fn send_head(
         &mut self,
         head: &mut Response<()>,
         body_is_empty: bool,
-        elapsed: Duration,
+        latency: LatencyBucket,
     ) {
         self.tag_response(head);
         let upgrade = self.upgrade.take();
@@ -241,7 +254,7 @@ impl Call {
             }
         }
         if body_is_empty || self.has_no_body(head.status()) {
-            self.end_within(elapsed, self.class_at_end(None));
+            self.end_within(latency, self.class_at_end(None));
         }
     }
 
@@ -281,10 +294,14 @@ impl Call {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.end_within(self.started.elapsed(), outcome);
+        self.end_within(self.latency(), outcome);
     }
 
-    fn end_within(&mut self, elapsed: Duration, outcome: Outcome) {
+    fn latency(&self) -> LatencyBucket {
+        LatencyBucket::of(self.started.elapsed())
+    }
+
+    fn end_within(&mut self, latency: LatencyBucket, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
             // First, so that whoever sees the call ended finds its place free.
             self.give_place_back();
@@ -293,7 +310,7 @@ impl Call {
                 Outcome::Failure => self.note_key(KeyEventKind::Failed),
                 Outcome::Cancelled => self.note_key(KeyEventKind::Cancelled),
             }
-            self.count(|cells| cells.end(outcome, elapsed));
+            self.count(|cells| cells.end(outcome, latency));
             self.lifeline().call_ended();
             if (outcome, self.channel) == (Outcome::Failure, Channel::Canary) {
                 self.tell_of_failure();
@@ -331,6 +348,7 @@ impl Call {
         }
     }
 
+    #[inline]
     pub(crate) fn tag_response(&self, head: &mut Response<()>) {
         let tags = &self.config().tags;
         tags.apply(self.channel, self.cookie.as_deref(), head.headers_mut());

@@ -7,8 +7,9 @@ use crate::{
     keys::SeenKeys,
     lifeline::{Lifeline, Stage},
     sync::OnceLock,
-    tally::{SharedTally, Tally, shard_of_this_thread},
+    tally::{SharedTally, Tally},
     terms::Terms,
+    thread,
 };
 
 /// The time during which the same terms are in force, with the counts of the calls assigned in it.
@@ -49,7 +50,8 @@ impl Epoch {
 
     /// The tally of the calling thread's shard.
     pub(crate) fn tally(&self) -> SharedTally {
-        let shard = shard_of_this_thread() % self.tallies.len();
+        // The number of shards is a power of two.
+        let shard = thread::shard() & (self.tallies.len() - 1);
         let tally = self.tallies[shard].get_or_init(|| {
             let lifelines =
                 PerChannel::from_fn(|channel| Lifeline::new(StdArc::clone(&self.stages[channel])));
@@ -97,7 +99,7 @@ impl Epoch {
 /// numbers are taken by whoever calls first.
 pub(crate) fn default_shards() -> usize {
     let cores = std::thread::available_parallelism().map_or(8, usize::from);
-    (2 * cores).min(MAX_SHARDS)
+    (2 * cores).next_power_of_two().min(MAX_SHARDS)
 }
 
 const MAX_SHARDS: usize = 128;

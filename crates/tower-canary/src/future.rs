@@ -4,7 +4,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use canary_core::Channel;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -31,7 +30,7 @@ pin_project! {
     {
         #[pin]
         state: State<S, C, B>,
-        // None if the path is bypassed, or the response is on its way.
+        // None if the path is bypassed, or the call goes on in the body.
         call: Option<Call>,
         span: CallSpan,
         timer: Timer,
@@ -66,6 +65,10 @@ where
         let mut this = self.project();
         loop {
             let entered = this.span.enter();
+            if let Poll::Ready(result) = this.state.as_mut().poll_stable(this.call, cx) {
+                drop(entered);
+                return Poll::Ready(this.pass_on(result));
+            }
             let polled = this.state.as_mut().poll_step(this.call, cx);
             drop(entered);
             match polled {
@@ -158,15 +161,30 @@ where
         Some(refusal.answer(call).map(|()| ResponseBody::empty()))
     }
 
-    /// Passes the service's answer on, unless it is the canary's failure and stable can repeat the call.
+    /// Passes stable's answer on.
+    #[inline]
+    fn pass_on<R: Body>(
+        &mut self,
+        result: Result<Response<R>, S::Error>,
+    ) -> Result<Response<ResponseBody<R>>, S::Error> {
+        let Some(call) = self.call else {
+            return result.map(|response| response.map(ResponseBody::passed_on));
+        };
+        let response = result.inspect_err(|_| call.fail())?;
+        let (head, body) = response.into_parts();
+        let mut head = Response::from_parts(head, ());
+        let latency = call.note_head(&head);
+        call.send_head(&mut head, body.is_end_stream(), latency);
+        Ok(self.respond(head, body))
+    }
+
+    /// Passes the canary's answer on, unless it is a failure and stable can repeat the call; or stable's
+    /// error.
     fn answer<R: Body>(
         &mut self,
         result: Result<Response<R>, S::Error>,
         repeat: Option<Box<Repeat<S, B>>>,
     ) -> Option<Result<Response<ResponseBody<R>>, S::Error>> {
-        let Some(call) = self.call else {
-            return Some(result.map(|response| response.map(ResponseBody::passed_on)));
-        };
         let response = match result {
             Ok(response) => response,
             Err(_) if self.fall_back(None, repeat) => return None,
@@ -175,9 +193,10 @@ where
                 return Some(Err(error));
             }
         };
+        let call = self.call.as_mut().expect("only counted calls reach the canary");
         let (head, body) = response.into_parts();
         let mut head = Response::from_parts(head, ());
-        let Ok(elapsed) = guarded(call.channel(), || call.note_head(&head)) else {
+        let Ok(latency) = catch(|| call.note_head(&head)) else {
             discard(|| drop(body));
             return self.refuse(Refusal::Panicked, repeat).map(Ok);
         };
@@ -185,27 +204,23 @@ where
             discard(|| drop(body));
             return None;
         }
-        let mut call = self.call.take()?;
-        let channel = call.channel();
-        let send = || call.send_head(&mut head, body.is_end_stream(), elapsed);
-        if let Err(Panicked) = guarded(channel, send) {
+        let call = self.call.as_mut()?;
+        let send = || call.send_head(&mut head, body.is_end_stream(), latency);
+        if let Err(Panicked) = catch(send) {
             discard(|| drop(body));
-            return Some(Ok(Refusal::Panicked.answer(call).map(|()| ResponseBody::empty())));
+            return self.refuse(Refusal::Panicked, None).map(Ok);
         }
-        let body = if call.has_ended() {
-            ResponseBody::passed_on(body)
-        } else {
-            ResponseBody::watched(body, call, self.span.take(), head.headers())
-        };
-        Some(Ok(head.map(|()| body)))
+        Some(Ok(self.respond(head, body)))
     }
-}
 
-/// Runs what may call into the channel's code. A panic of the canary stops here.
-fn guarded<T>(channel: Channel, run: impl FnOnce() -> T) -> Result<T, Panicked> {
-    match channel {
-        Channel::Canary => catch(run),
-        Channel::Stable => Ok(run()),
+    /// Lets a call that has not ended go on in the body.
+    #[inline]
+    fn respond<R: Body>(&mut self, head: Response<()>, body: R) -> Response<ResponseBody<R>> {
+        let body = match self.call.take_if(|call| !call.has_ended()) {
+            Some(call) => ResponseBody::watched(body, call, self.span.take(), head.headers()),
+            None => ResponseBody::passed_on(body),
+        };
+        head.map(|()| body)
     }
 }
 

@@ -158,6 +158,7 @@ mod sync;
 mod tags;
 mod tally;
 mod terms;
+mod thread;
 mod timer;
 mod unify;
 mod variables;

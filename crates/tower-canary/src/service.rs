@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use canary_core::{Channel, Weight};
+use canary_core::Channel;
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -71,7 +71,7 @@ where
             Readiness::StableIsReady | Readiness::Promised => return Poll::Ready(Ok(())),
             Readiness::Unknown | Readiness::StableWaits => {}
         }
-        if self.switch.weight() == Weight::FULL {
+        if self.switch.is_full() {
             // Stable may be gone for good. The canary is waited for by the call itself, so that who is
             // rolled back, or bypasses the canary, need not wait for it.
             self.give_back();
@@ -93,8 +93,7 @@ where
         }
         if config.bypass.matches(original_path(request.uri(), request.extensions())) {
             config.strip(request.headers_mut());
-            let state = self.call_stable(request, &mut None);
-            return ResponseFuture::new(state, None, CallSpan::none(), Timer::none());
+            return self.call_stable(request, None, CallSpan::none(), Timer::none());
         }
         let assigned = self.switch.assign(|terms| {
             let incoming = Incoming::new(&request, &config.name, terms);
@@ -104,45 +103,48 @@ where
             (selection.unwrap_or_else(Selection::at_weight), route)
         });
         config.strip(request.headers_mut());
-        let patience = match assigned.tally.weight() {
-            Weight::FULL => Patience::until_rolled_back(),
-            _ => Patience::OnePoll,
-        };
         let mut call = Call::new(assigned, self.position, &request);
         if call.channel() == Channel::Canary && !call.take_place() {
             call.shed();
         }
         call.tag_request(request.extensions_mut());
-        let channel = call.channel();
         let (span, timer) = (CallSpan::new(&call), Timer::start(&call));
-        let mut call = Some(call);
-        let state = {
-            let _entered = span.enter();
-            match channel {
-                Channel::Stable => self.call_stable(request, &mut call),
-                Channel::Canary => self.call_canary(request, patience),
+        match call.channel() {
+            Channel::Stable => self.call_stable(request, Some(call), span, timer),
+            Channel::Canary => {
+                let state = self.wait_for_canary(request, Patience::of(&call));
+                ResponseFuture::new(state, Some(call), span, timer)
             }
-        };
-        ResponseFuture::new(state, call, span, timer)
+        }
     }
 }
 
 impl<S: Clone, C: Clone> CanaryService<S, C> {
-    fn call_stable<B>(&mut self, request: Request<B>, call: &mut Option<Call>) -> State<S, C, B>
+    fn call_stable<B>(
+        &mut self,
+        request: Request<B>,
+        mut call: Option<Call>,
+        span: CallSpan,
+        timer: Timer,
+    ) -> ResponseFuture<S, C, B>
     where
         S: Service<Request<B>>,
         C: Service<Request<B>>,
     {
         if self.readiness == Readiness::StableIsReady {
             self.readiness = Readiness::Unknown;
-            return State::Stable { future: call_stable(&mut self.stable, request, call) };
+            let entered = span.enter();
+            let future = call_stable(&mut self.stable, request, &mut call);
+            drop(entered);
+            return ResponseFuture::new(State::Stable { future }, call, span, timer);
         }
         // Rolled back between `poll_ready` and `call`, or nobody asked whether we are ready.
         self.give_back();
-        State::WaitStable { service: self.stable.clone(), request: Some(request) }
+        let state = State::WaitStable { service: self.stable.clone(), request: Some(request) };
+        ResponseFuture::new(state, call, span, timer)
     }
 
-    fn call_canary<B>(&mut self, request: Request<B>, patience: Patience) -> State<S, C, B>
+    fn wait_for_canary<B>(&mut self, request: Request<B>, patience: Patience) -> State<S, C, B>
     where
         S: Service<Request<B>>,
         C: Service<Request<B>>,

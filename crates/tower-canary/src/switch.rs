@@ -1,17 +1,20 @@
 use std::{sync::Arc as StdArc, time::Instant};
 
-use canary_core::{Bucket, Channel, Counts, EpochCounts, Reason, Snapshot, Weight};
+use canary_core::{Channel, Counts, EpochCounts, Reason, Snapshot, Weight};
 use http::HeaderValue;
-use rand::Rng;
 
 use crate::{
     config::Config,
     epoch::Epoch,
     route_classes::RouteIndex,
     select::{Selection, StickyKey, Way},
-    sync::{Arc, Current, Mutex},
+    sync::{
+        Arc, Current, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     tally::{Account, SharedTally},
     terms::{Salt, Terms},
+    thread,
     variables::{BeforePromotion, VariableSets},
 };
 
@@ -21,6 +24,8 @@ use crate::{
 /// history, so that they come one after another.
 pub(crate) struct Switch {
     current: Current<Epoch>,
+    /// Whether the weight in force is full, for those who need to know no more.
+    is_full: AtomicBool,
     config: StdArc<Config>,
     shards: usize,
     history: Mutex<History>,
@@ -80,7 +85,13 @@ impl Switch {
             closed: Vec::new(),
             retired: Counts::default(),
         };
-        Self { current: Current::new(epoch), config, shards, history: Mutex::new(history) }
+        Self {
+            current: Current::new(epoch),
+            is_full: AtomicBool::new(false),
+            config,
+            shards,
+            history: Mutex::new(history),
+        }
     }
 
     pub(crate) const fn config(&self) -> &StdArc<Config> {
@@ -89,6 +100,12 @@ impl Switch {
 
     pub(crate) fn weight(&self) -> Weight {
         self.current.load().terms().weight
+    }
+
+    /// Whether the canary serves everything, and stable may be gone.
+    pub(crate) fn is_full(&self) -> bool {
+        // As new as the caller can know it to be; nothing else is read by it.
+        self.is_full.load(Ordering::Relaxed)
     }
 
     pub(crate) fn terms(&self) -> Terms {
@@ -153,10 +170,7 @@ impl Way {
             _ => channel,
         };
         match self {
-            Self::AtWeight => {
-                let bucket = Bucket::from_random(rand::rng().next_u32());
-                (at(bucket), Reason::Random, None)
-            }
+            Self::AtWeight => (at(thread::draw()), Reason::Random, None),
             Self::Sticky(key) => (at(key.bucket()), Reason::Sticky, Some(key)),
             Self::Always(channel) => (unless_zero(channel), Reason::Rule, None),
             Self::Propagated(channel) => (unless_zero(channel), Reason::Propagated, None),
@@ -172,6 +186,7 @@ impl History {
         let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
         switch.config.feedback.begin(&terms);
         let config = StdArc::clone(&switch.config);
+        switch.is_full.store(terms.weight == Weight::FULL, Ordering::Relaxed);
         let epoch = Arc::new(Epoch::new(number, terms, config, switch.shards));
         self.open.push(Arc::clone(&epoch));
         switch.current.store(epoch);
@@ -223,7 +238,7 @@ const CLOSED_EPOCHS: usize = 8;
 
 #[cfg(all(test, canary_loom))]
 mod loom_tests {
-    use canary_core::Outcome;
+    use canary_core::{LatencyBucket, Outcome};
     use loom::thread;
 
     use super::*;
@@ -241,7 +256,8 @@ mod loom_tests {
     fn call(switch: &Switch) -> Channel {
         let key = StickyKey::from_hash(0);
         let Assigned { tally, channel, .. } = switch.assign(|_| (Selection::sticky(key), None));
-        tally.cells(Account::Evidence, channel).end(Outcome::Cancelled, std::time::Duration::ZERO);
+        let latency = LatencyBucket::of(std::time::Duration::ZERO);
+        tally.cells(Account::Evidence, channel).end(Outcome::Cancelled, latency);
         channel
     }
 
@@ -275,10 +291,10 @@ mod loom_tests {
                 let (switch, done) = (Arc::clone(&switch), Arc::clone(&done));
                 move || {
                     switch.with(|history, switch| history.begin(switch, full(switch)));
-                    done.store(1, crate::sync::atomic::Ordering::Release);
+                    done.store(1, Ordering::Release);
                 }
             });
-            let is_done = done.load(crate::sync::atomic::Ordering::Acquire) == 1;
+            let is_done = done.load(Ordering::Acquire) == 1;
             let channel = call(&switch);
             assert!(!is_done || channel == Channel::Canary);
             operator.join().unwrap();

@@ -1,12 +1,8 @@
-use std::{
-    sync::{Arc as StdArc, OnceLock},
-    time::Duration,
-};
+use std::sync::{Arc as StdArc, OnceLock};
 
-#[cfg(not(canary_loom))]
-use canary_core::LatencyBucket;
 use canary_core::{
-    Channel, ChannelCounts, Counts, Latencies, Outcome, PerChannel, PerReason, Reason, Weight,
+    Channel, ChannelCounts, Counts, Latencies, LatencyBucket, Outcome, PerChannel, PerReason,
+    Reason, Weight,
 };
 
 use crate::{
@@ -201,11 +197,11 @@ impl Cells {
         self.fell_back.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn head(&self, latency: Duration) {
+    pub(crate) fn head(&self, latency: LatencyBucket) {
         self.head.record(latency);
     }
 
-    pub(crate) fn end(&self, outcome: Outcome, latency: Duration) {
+    pub(crate) fn end(&self, outcome: Outcome, latency: LatencyBucket) {
         let counter = match outcome {
             Outcome::Success => &self.success,
             Outcome::Failure => &self.failure,
@@ -258,7 +254,7 @@ impl Histogram {
         Self
     }
 
-    fn record(&self, _: Duration) {}
+    fn record(&self, _: LatencyBucket) {}
 
     fn add_to(&self, _: &mut Latencies) {}
 }
@@ -272,8 +268,8 @@ impl Histogram {
         Self(std::array::from_fn(|_| AtomicU64::new(0)))
     }
 
-    fn record(&self, latency: Duration) {
-        self.0[LatencyBucket::of(latency).index()].fetch_add(1, Ordering::Relaxed);
+    fn record(&self, latency: LatencyBucket) {
+        self.0[latency.index()].fetch_add(1, Ordering::Relaxed);
     }
 
     fn add_to(&self, latencies: &mut Latencies) {
@@ -281,24 +277,6 @@ impl Histogram {
             latencies.add(bucket, calls.load(Ordering::Relaxed));
         }
     }
-}
-
-/// The shard of the thread that asks: threads take numbers in the order of their first call.
-#[cfg(not(canary_loom))]
-pub(crate) fn shard_of_this_thread() -> usize {
-    use std::sync::atomic::AtomicUsize;
-
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed);
-    }
-    // A thread that is shutting down counts somewhere too.
-    SHARD.try_with(|shard| *shard).unwrap_or(0)
-}
-
-#[cfg(canary_loom)]
-pub(crate) fn shard_of_this_thread() -> usize {
-    0
 }
 
 pub(crate) type SharedTally = Arc<Tally>;

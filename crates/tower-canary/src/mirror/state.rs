@@ -3,9 +3,8 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
-use canary_core::{Bucket, CanaryName, Latencies, PerChannel, Weight};
+use canary_core::{CanaryName, Latencies, PerChannel, Weight};
 use http::{Method, header, request::Parts};
-use rand::Rng;
 
 use super::{
     Mirrored,
@@ -17,7 +16,7 @@ use super::{
     runtime::Runtime,
     ticket::Ticket,
 };
-use crate::panic::catch;
+use crate::{panic::catch, thread};
 
 /// What all services, handles and tasks of a mirror share.
 pub(crate) struct Mirror {
@@ -127,7 +126,7 @@ impl Share {
     /// Draws whether a call belongs to the share.
     pub(crate) fn draw(&self) -> bool {
         let share = self.get();
-        share != Weight::ZERO && share.admits(Bucket::from_random(rand::rng().next_u32()))
+        share != Weight::ZERO && share.admits(thread::draw())
     }
 }
 
