@@ -141,7 +141,7 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
             &format!("{STEP}deadline = '0s'"),
             "deadline: 0s is not above what the plan takes at least",
         ),
-        (&format!("{STEP}alpha = 0.0"), "alpha: level `alpha` is 0, expected above 0"),
+        (&format!("{STEP}alpha = 0.0"), "alpha: level `alpha` is 0, expected 1e-12 to 0.5"),
         (&format!("{STEP}beta = 0.7"), "beta: level `beta` is 0.7"),
         (&format!("{STEP}monitors = []"), "monitors: no monitor decides"),
         (&format!("{STEP}monitors = [{{ watch = 'share' }}]"), "monitors: no monitor decides"),
