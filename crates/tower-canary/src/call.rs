@@ -4,14 +4,14 @@ use std::{
 };
 
 use canary_core::{Channel, LatencyBucket, Outcome, Reason, Weight};
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 
 use crate::{
     Assignment, Class, Fallback, HeadClass, KeyEventKind, Protocol,
     config::Config,
     layer::Position,
     lifeline::Lifeline,
-    protocol::grpc_timeout,
+    protocol::{asks_for_upgrade, grpc_timeout},
     refusal::Refusal,
     route_classes::RouteIndex,
     select::{Incoming, StickyKey},
@@ -61,7 +61,7 @@ enum BodyRule {
 impl BodyRule {
     /// Whether the call's connection may become something else than HTTP.
     fn may_upgrade<B>(self, request: &Request<B>) -> bool {
-        self == Self::Tunnel || request.headers().contains_key(header::UPGRADE)
+        self == Self::Tunnel || asks_for_upgrade(request.headers())
     }
 }
 

@@ -33,6 +33,15 @@ impl Protocol {
     }
 }
 
+/// Whether the connection may become another protocol's. An offer of HTTP/2 over plain text, which some
+/// clients make with every request, is none that a server of ours takes up.
+pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(header::UPGRADE)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
+}
+
 /// The time that the caller of a gRPC method is ready to wait.
 pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
     let value = headers.get("grpc-timeout")?.to_str().ok()?;
@@ -71,6 +80,21 @@ mod tests {
             assert_eq!(Protocol::of(&request), protocol, "{content_type}");
         }
         assert_eq!(Protocol::of(&Request::new(())), Protocol::Http);
+    }
+
+    #[test]
+    fn an_offer_of_http2_is_no_upgrade() {
+        for (values, is_upgrade) in [
+            (&[][..], false),
+            (&["h2c"], false),
+            (&["H2C"], false),
+            (&["websocket"], true),
+            (&["h2c", "websocket"], true),
+        ] {
+            let values =
+                values.iter().map(|value| (header::UPGRADE, HeaderValue::from_static(value)));
+            assert_eq!(asks_for_upgrade(&values.collect()), is_upgrade);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use canary_core::{CanaryName, Latencies, PerChannel, Weight};
-use http::{Method, header, request::Parts};
+use http::{Method, request::Parts};
 
 use super::{
     Mirrored,
@@ -16,7 +16,7 @@ use super::{
     runtime::Runtime,
     ticket::Ticket,
 };
-use crate::{panic::catch, thread};
+use crate::{panic::catch, protocol::asks_for_upgrade, thread};
 
 /// What all services, handles and tasks of a mirror share.
 pub(crate) struct Mirror {
@@ -59,7 +59,7 @@ impl Mirror {
     /// Begins a copy of a call with this head, if the call may be copied.
     pub(crate) fn admit(self: &Arc<Self>, head: &Parts) -> Option<Ticket> {
         let is_never_copied = head.method == Method::CONNECT
-            || head.headers.contains_key(header::UPGRADE)
+            || asks_for_upgrade(&head.headers)
             || head.headers.contains_key(Mirrored::HEADER)
             || self.options.bypass.matches(path(head));
         if is_never_copied {
