@@ -25,6 +25,7 @@ use tokio::{
 use tower_canary::{
     CanaryLayer, CanaryOptions, Channel, Weight,
     axum::{AxumBody, RouterExt},
+    mirror::{MirrorLayer, MirrorOptions, Tokio},
     runtime::OnRuntime,
     select::{Condition, Select},
 };
@@ -66,6 +67,20 @@ where
     Case { name, server: Server::of_router(version().canary(layer)), rounds: Vec::new() }
 }
 
+/// A slow canary that gets a copy of each call, and whose answers nobody waits for.
+fn mirrored(name: &'static str) -> Case {
+    let slow = || {
+        get(async || {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            "stable"
+        })
+    };
+    let canary = Router::new().route("/", slow()).route("/others", slow());
+    let options = MirrorOptions::new().share(Weight::FULL).time_limit(Duration::from_secs(1));
+    let layer = MirrorLayer::with_runtime("sick", canary, options, Tokio::default());
+    Case { name, server: Server::of_router(version().layer(layer)), rounds: Vec::new() }
+}
+
 fn cases(canary_runtime: &Runtime) -> Vec<Case> {
     let sick = |handler| Router::new().route("/others", handler).with_state(());
     let hangs = || sick(get(std::future::pending::<&'static str>));
@@ -91,6 +106,7 @@ fn cases(canary_runtime: &Runtime) -> Vec<Case> {
             AxumBody::new(OnRuntime::new(canary_runtime.handle().clone(), blocks)),
             limited().concurrency_limit(4),
         ),
+        mirrored("slow, mirrored at 100%"),
     ]
 }
 
