@@ -11,12 +11,12 @@ use tower_canary::{CanaryOptions, RouteClasses, select::Condition};
 
 const OF_CHECKOUT: &str = r#"
 steps = [{ weight = "10%", at_least = "2h" }]
-monitors = [{ watch = "failures" }, { watch = "share" }, { watch = "failures", class = "checkout" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }, { watch = "failures", class = "checkout" }]
 "#;
 
 const OF_THE_WHOLE: &str = r#"
 steps = [{ weight = "10%", at_least = "2h" }]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 "#;
 
 fn shop() -> Shop {

@@ -11,7 +11,7 @@ use tower_canary::{CanaryLayer, Phase as DataPhase};
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 "#;
 
 async fn started(shop: &Shop, rollout: &RolloutHandle) {

@@ -14,7 +14,7 @@ steps = [
     { weight = "1%", at_least = "1m", calls = 20 },
     { weight = "50%", at_least = "1m", calls = 100 },
 ]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 start = { gates = ["go"] }
 gates = { go = { ask = { approval = "anyone" } } }
 bake = { time = "5m" }

@@ -14,7 +14,7 @@ steps = [
     { weight = "10%", at_least = "1m", calls = 100 },
     { weight = "50%", at_least = "1m", calls = 100 },
 ]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 bake = { time = "5m" }
 "#;
 

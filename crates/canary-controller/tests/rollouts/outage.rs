@@ -17,7 +17,7 @@ steps = [
     { weight = "10%", at_least = "5s", calls = 1, deadline = "15s" },
     { weight = "50%", at_least = "5s", calls = 1, deadline = "15s" },
 ]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 bake = { time = "5s", deadline = "15s" }
 "#;
 

@@ -11,7 +11,7 @@ use crate::{
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", at_least = "1h", calls = 1 }, { weight = "50%", at_least = "1h", calls = 1 }]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 "#;
 
 fn order(command: Command) -> Order {

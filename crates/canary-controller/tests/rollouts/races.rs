@@ -18,7 +18,7 @@ use crate::{
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 "#;
 
 fn order(command: Command) -> Order {

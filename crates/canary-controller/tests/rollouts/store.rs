@@ -14,7 +14,7 @@ use crate::{
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
-monitors = [{ watch = "failures" }, { watch = "share" }]
+monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 "#;
 
 fn order(command: Command) -> Order {
@@ -221,7 +221,7 @@ async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
         steps = [{}]
         on_inconclusive = "advance"
         monitors = [
-            {{ watch = "failures" }}, {{ watch = "cancelled" }}, {{ watch = "share" }},
+            {{ watch = "failures" }}, {{ watch = "cancelled" }}, {{ watch = "share", role = "watches" }},
             {{ watch = {{ slower_than = {{ limit = "250ms" }} }} }},
             {{ watch = {{ slower_than_stable = {{ quantile = 0.95 }} }} }},
         ]
