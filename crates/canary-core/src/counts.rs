@@ -109,7 +109,7 @@ impl ChannelCounts {
 /// keys an epoch, and too low beyond.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct KeyCounts {
+pub struct KeysSeen {
     /// Keys whose calls the channel served, at least one of them.
     pub seen: PerChannel<u64>,
     /// Keys whose calls both channels served at one weight: the measure of how sticky assignment is in
@@ -118,7 +118,7 @@ pub struct KeyCounts {
     pub on_both: u64,
 }
 
-impl KeyCounts {
+impl KeysSeen {
     fn merge(&mut self, other: &Self) {
         self.seen.stable = self.seen.stable.saturating_add(other.seen.stable);
         self.seen.canary = self.seen.canary.saturating_add(other.seen.canary);
@@ -144,7 +144,7 @@ pub struct Counts {
     /// application, testers, what the canary spilled.
     pub aside: PerChannel<ChannelCounts>,
     /// The keys of sticky calls.
-    pub keys: KeyCounts,
+    pub keys: KeysSeen,
     /// The [evidence](Self::evidence) of each class of routes of which there was a call, which is a part
     /// of the whole. A call that is being counted may be in its class a moment before or after. Calls
     /// put aside are in no class.

@@ -39,7 +39,7 @@ mod weight;
 pub use self::{
     bucket::Bucket,
     channel::{Channel, PerChannel},
-    counts::{ChannelCounts, Counts, CountsWentBackwards, KeyCounts},
+    counts::{ChannelCounts, Counts, CountsWentBackwards, KeysSeen},
     key_sample::KeySample,
     latencies::{Latencies, LatencyBucket},
     name::{CanaryName, EventName, InvalidName, ReleaseId},

@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use canary_core::{Bucket, Channel, KeyCounts, PerChannel, Weight};
+use canary_core::{Bucket, Channel, KeysSeen, PerChannel, Weight};
 
 use crate::select::StickyKey;
 
@@ -28,24 +28,37 @@ impl SeenKeys {
         }
     }
 
-    pub(crate) fn counts(&self, weight: Weight) -> KeyCounts {
+    pub(crate) fn counts(&self, weight: Weight) -> KeysSeen {
         let boundary = boundary(weight);
-        let is_marked = |channel: Channel, cell: usize| {
-            self.cells[channel][cell / 64].load(Ordering::Relaxed) & (1 << (cell % 64)) != 0
-        };
-        let seen_in = |channel, cells: std::ops::Range<usize>| {
-            let marked = cells.clone().filter(|cell| is_marked(channel, *cell)).count();
-            estimate(marked, cells.len())
-        };
-        let on_both = (0..CELLS)
-            .filter(|cell| *cell != boundary)
-            .filter(|cell| Channel::ALL.into_iter().all(|channel| is_marked(channel, *cell)));
-        let mut counts = KeyCounts::default();
+        let mut marked = PerChannel::<[usize; 2]>::default();
+        let mut counts = KeysSeen::default();
+        for word in 0..WORDS {
+            let seen = PerChannel::from_fn(|channel: Channel| {
+                self.cells[channel][word].load(Ordering::Relaxed)
+            });
+            let before = cells_before(boundary, word);
+            for channel in Channel::ALL {
+                for (marked, cells) in marked[channel].iter_mut().zip([before, !before]) {
+                    *marked += (seen[channel] & cells).count_ones() as usize;
+                }
+            }
+            // Keys of both channels rightly fall into the cell at the boundary.
+            let at_boundary = if boundary / 64 == word { 1 << (boundary % 64) } else { 0 };
+            counts.on_both += u64::from((seen.stable & seen.canary & !at_boundary).count_ones());
+        }
         counts.seen = PerChannel::from_fn(|channel| {
-            seen_in(channel, 0..boundary) + seen_in(channel, boundary..CELLS)
+            let [before, after] = marked[channel];
+            estimate(before, boundary) + estimate(after, CELLS - boundary)
         });
-        counts.on_both = on_both.count() as u64;
         counts
+    }
+}
+
+/// Which cells of a word come before the boundary.
+const fn cells_before(boundary: usize, word: usize) -> u64 {
+    match boundary.saturating_sub(64 * word) {
+        cells @ 0..64 => (1 << cells) - 1,
+        _ => u64::MAX,
     }
 }
 
@@ -109,6 +122,19 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn keys_are_counted_at_both_ends_of_the_weight() {
+        for (weight, channel) in [(Weight::ZERO, Channel::Stable), (Weight::FULL, Channel::Canary)]
+        {
+            let seen = SeenKeys::new();
+            for hash in [0, u64::MAX / 2, u64::MAX] {
+                seen.mark(channel, StickyKey::from_hash(hash));
+            }
+            let counts = seen.counts(weight);
+            assert_eq!((counts.seen[channel], counts.on_both), (3, 0), "{weight}");
         }
     }
 

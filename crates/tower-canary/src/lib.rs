@@ -176,7 +176,7 @@ pub mod tonic;
 
 pub use canary_core::{
     Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName, InvalidName,
-    KeyCounts, KeySample, Latencies, LatencyBucket, Occasions, Outcome, ParseWeightError,
+    KeySample, KeysSeen, Latencies, LatencyBucket, Occasions, Outcome, ParseWeightError,
     PerChannel, PerReason, Rated, Rating, Ratings, Reason, ReleaseId, RouteClass, Snapshot, Weight,
 };
 
