@@ -5,9 +5,8 @@ use std::{
     time::Duration,
 };
 
+use canary_rollout::bounded;
 use tokio::{task::JoinSet, time::timeout};
-
-use crate::text::bounded;
 
 /// Work of others that did not come to its end.
 #[derive(Debug, Eq, PartialEq)]

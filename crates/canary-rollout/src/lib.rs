@@ -162,6 +162,7 @@ pub use self::{
     state::{
         Cause, Deadline, GateState, Pause, Phase, ProbeState, Progress, Stage, State, Warrant,
     },
+    text::bounded,
     tick::{Answer, ProbeOutcome, Tick},
     timestamp::{ParseTimestampError, Timestamp},
     waits::{Wait, Waits},

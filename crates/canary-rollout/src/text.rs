@@ -1,13 +1,22 @@
 //! Texts of others, made fit for a document of bounded size and for people's screens.
 
-/// The text without control characters, cut after so many bytes.
-pub(crate) fn bounded(text: &str, most_bytes: usize) -> String {
+/// A text of others without control characters and blanks at its ends, cut after so many bytes.
+///
+/// So reasons and names cannot forge a line of a log or fill a store. Texts that are kept in a rollout
+/// are bounded already; this is for those that are shown or sent besides.
+///
+/// ```
+/// assert_eq!(canary_rollout::bounded(" wrong\ntotals ", 80), "wrong totals");
+/// assert_eq!(canary_rollout::bounded("wrong totals", 8), "wrong\u{2026}");
+/// ```
+#[must_use]
+pub fn bounded(text: &str, most_bytes: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.trim().chars().map(clean).collect();
     if text.len() <= most_bytes {
         return text;
     }
-    let mut end = most_bytes - ELLIPSIS.len();
+    let mut end = most_bytes.saturating_sub(ELLIPSIS.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }

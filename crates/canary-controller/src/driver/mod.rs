@@ -48,7 +48,7 @@ pub(crate) struct Driver {
     clock: Clock,
     settings: Settings,
     documents: Documents,
-    /// What is in force; nothing that was stored is known before `loaded`.
+    /// What is in force; nothing that was stored is known while `unloaded` says why.
     rollout: Rollout,
     /// Why the stored rollout is not known yet; none once it is.
     unloaded: Option<String>,
@@ -335,7 +335,7 @@ impl Driver {
         let mut status = Status::of(&self.rollout, self.clock.now(), &judgment, &self.canary);
         status.unsaved = self.failing.map(|since| since.elapsed());
         status.unloaded.clone_from(&self.unloaded);
-        status.probes = self.probes.clone().into_iter().collect();
+        status.probes.clone_from(&self.probes);
         self.status.send_replace(Arc::new(status));
     }
 }

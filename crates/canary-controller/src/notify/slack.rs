@@ -1,9 +1,8 @@
 use std::fmt::Write;
 
-use canary_rollout::What;
+use canary_rollout::{What, bounded};
 
 use super::notification::Notification;
-use crate::text::bounded;
 
 /// The event as a message for people, in what Slack and its kin call mrkdwn.
 pub(super) fn text(notification: &Notification, dropped: u64) -> String {

@@ -1,11 +1,10 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use canary_rollout::{Plan, Probe, ProbeOutcome, Run};
+use canary_rollout::{Plan, Probe, ProbeOutcome, Run, bounded};
 
 use super::{http, target::ProbeTarget};
 use crate::{
     isolated::{Broken, isolated},
-    text::bounded,
     unmet::{Need, Unmet},
 };
 

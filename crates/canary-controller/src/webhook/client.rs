@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use canary_rollout::Webhook;
+use canary_rollout::{Webhook, bounded};
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{sleep, timeout};
@@ -17,10 +17,7 @@ use super::{
     signature::sign,
     transport::Transport,
 };
-use crate::{
-    BoxError, USER_AGENT, body::MOST_BYTES, errors, isolated::panic_text, text::bounded,
-    unmet::Need,
-};
+use crate::{BoxError, USER_AGENT, body::MOST_BYTES, errors, isolated::panic_text, unmet::Need};
 
 /// Posts JSON to a plan's webhooks.
 ///
