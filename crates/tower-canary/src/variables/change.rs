@@ -33,7 +33,8 @@ impl CanaryHandle {
     /// from now on. Calls under way go on with what they began with.
     ///
     /// `change` gets the stage's variables and the overrides as they are, and runs while other changes
-    /// wait: it must not use the handle. Counts of calls before and after the change are kept apart, as
+    /// wait: it must not use the handle. What is changed while the canary is promoted goes when the promotion
+    /// is taken back. Counts of calls before and after the change are kept apart, as
     /// for a change of the weight.
     ///
     /// # Errors
