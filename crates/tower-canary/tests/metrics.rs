@@ -290,3 +290,25 @@ mod mirror {
         );
     }
 }
+
+/// Whoever decides may be gone: then nobody takes the age back.
+#[tokio::test]
+async fn the_age_of_the_last_decision_grows_until_the_next() {
+    let recorder = recorder();
+    let (handle, _) = metrics::with_local_recorder(&recorder, || canary("decided"));
+    let age = || {
+        let scrape = scrape(&recorder, &handle);
+        let series = r#"canary_decision_age_seconds{canary="decided"} "#;
+        let line = scrape.lines().find_map(|line| line.strip_prefix(series));
+        line.map(|age| age.parse::<f64>().unwrap())
+    };
+    assert_eq!(age(), None, "nobody has decided");
+
+    handle.note_decision();
+    let (first, second) = (age().unwrap(), age().unwrap());
+    assert!(0.0 <= first && first < second, "{first} {second}");
+    let between = std::time::Instant::now();
+    handle.note_decision();
+    let third = age().unwrap();
+    assert!(third <= between.elapsed().as_secs_f64(), "{third}");
+}
