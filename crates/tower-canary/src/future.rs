@@ -16,7 +16,7 @@ use crate::{
     panic::{Panicked, catch, discard},
     refusal::Refusal,
     span::CallSpan,
-    state::{Spill, State, Step, call_stable},
+    state::{State, Step},
     timer::Timer,
 };
 
@@ -73,7 +73,10 @@ where
             drop(entered);
             match polled {
                 Poll::Ready(Step::To(next)) => this.go(next),
-                Poll::Ready(Step::Spill(spill, request)) => this.spill(spill, request),
+                Poll::Ready(Step::Spill(spilled)) => {
+                    let (stable, request) = *spilled;
+                    this.spill(stable, request);
+                }
                 Poll::Ready(Step::Answer(result, repeat)) => {
                     if let Some(answer) = this.answer(result, repeat) {
                         return Poll::Ready(answer);
@@ -107,20 +110,13 @@ where
         self.state.set(next);
     }
 
-    /// Goes on with stable, since the canary is not ready.
-    fn spill(&mut self, spill: Spill<S>, mut request: Request<B>) {
+    /// Goes on with stable, since the canary was rolled back before it was ready.
+    fn spill(&mut self, stable: S, mut request: Request<B>) {
         if let Some(call) = self.call {
             call.spill();
             self.tell_of_stable(&mut request);
         }
-        let Spill { mut service, ready } = spill;
-        let next = if ready {
-            let _entered = self.span.enter();
-            State::Stable { future: call_stable(&mut service, request, self.call) }
-        } else {
-            State::WaitStable { service, request: Some(request) }
-        };
-        self.go(next);
+        self.go(State::wait_for_stable(stable, request));
     }
 
     /// Goes on with stable, since the canary failed, if it may be and the request is still whole.
@@ -134,7 +130,7 @@ where
             call.fall_back(refusal);
             self.tell_of_stable(&mut request);
         }
-        self.go(State::WaitStable { service, request: Some(request) });
+        self.go(State::wait_for_stable(service, request));
         true
     }
 

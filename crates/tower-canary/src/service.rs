@@ -1,10 +1,10 @@
 use std::{
     fmt, mem,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
-use canary_core::Channel;
+use canary_core::{Channel, Weight};
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -12,9 +12,10 @@ use crate::{
     ResponseFuture,
     call::Call,
     layer::Position,
+    panic::{catch, discard},
     select::{Incoming, Selection, original_path},
     span::CallSpan,
-    state::{Patience, Spill, State, call_stable},
+    state::{State, call_canary, call_stable},
     switch::Switch,
     timer::Timer,
 };
@@ -93,7 +94,7 @@ where
         }
         if config.bypass.matches(original_path(request.uri(), request.extensions())) {
             config.strip(request.headers_mut());
-            return self.call_stable(request, None, CallSpan::none(), Timer::none());
+            return self.call_stable(request, None);
         }
         let assigned = self.switch.assign(|terms| {
             let incoming = Incoming::new(&request, &config.name, terms);
@@ -107,14 +108,9 @@ where
         if call.channel() == Channel::Canary && !call.take_place() {
             call.shed();
         }
-        call.tag_request(request.extensions_mut());
-        let (span, timer) = (CallSpan::new(&call), Timer::start(&call));
         match call.channel() {
-            Channel::Stable => self.call_stable(request, Some(call), span, timer),
-            Channel::Canary => {
-                let state = self.wait_for_canary(request, Patience::of(&call));
-                ResponseFuture::new(state, Some(call), span, timer)
-            }
+            Channel::Stable => self.call_stable(request, Some(call)),
+            Channel::Canary => self.call_canary(request, call),
         }
     }
 }
@@ -122,15 +118,17 @@ where
 impl<S: Clone, C: Clone> CanaryService<S, C> {
     fn call_stable<B>(
         &mut self,
-        request: Request<B>,
+        mut request: Request<B>,
         mut call: Option<Call>,
-        span: CallSpan,
-        timer: Timer,
     ) -> ResponseFuture<S, C, B>
     where
         S: Service<Request<B>>,
         C: Service<Request<B>>,
     {
+        let (span, timer) = match &call {
+            Some(call) => begin(call, &mut request),
+            None => (CallSpan::none(), Timer::none()),
+        };
         if self.readiness == Readiness::StableIsReady {
             self.readiness = Readiness::Unknown;
             let entered = span.enter();
@@ -140,29 +138,43 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         }
         // Rolled back between `poll_ready` and `call`, or nobody asked whether we are ready.
         self.give_back();
-        let state = State::WaitStable { service: self.stable.clone(), request: Some(request) };
+        let state = State::wait_for_stable(self.stable.clone(), request);
         ResponseFuture::new(state, call, span, timer)
     }
 
-    fn wait_for_canary<B>(&mut self, request: Request<B>, patience: Patience) -> State<S, C, B>
+    fn call_canary<B>(&mut self, mut request: Request<B>, mut call: Call) -> ResponseFuture<S, C, B>
     where
         S: Service<Request<B>>,
         C: Service<Request<B>>,
+        B: 'static,
     {
-        let spill = if self.readiness == Readiness::StableIsReady {
-            // What stable reserved goes with the call, and is free again once the canary took it.
-            self.readiness = Readiness::Unknown;
-            Spill { service: take(&mut self.stable), ready: true }
-        } else {
+        let (span, timer) = begin(&call, &mut request);
+        let entered = span.enter();
+        // A clone, since what has panicked must not be used again.
+        let mut canary = self.canary.clone();
+        // One poll decides. Only at full weight, where stable may be gone, somebody waits to be woken.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Ok(Poll::Ready(Ok(()))) = catch(|| canary.poll_ready(&mut cx)) {
+            let (request, repeat) = match call.fallback_for(&request) {
+                Some(fallback) => fallback.keep(&self.stable, request),
+                None => (request, None),
+            };
+            let state = call_canary(&mut canary, request, repeat, Some(&call));
+            discard(|| drop(canary));
+            drop(entered);
             self.give_back();
-            Spill { service: self.stable.clone(), ready: false }
-        };
-        State::WaitCanary {
-            service: self.canary.clone(),
-            spill: Some(spill),
-            patience,
-            request: Some(request),
+            return ResponseFuture::new(state, Some(call), span, timer);
         }
+        discard(|| drop(canary));
+        drop(entered);
+        if call.weight() == Weight::FULL {
+            self.give_back();
+            let (canary, stable) = (self.canary.clone(), self.stable.clone());
+            let state = State::wait_for_canary(canary, stable, request);
+            return ResponseFuture::new(state, Some(call), span, timer);
+        }
+        call.spill();
+        self.call_stable(request, Some(call))
     }
 
     /// Gives back a permit, or a place in a queue, that no call will use.
@@ -190,6 +202,12 @@ impl<S, C> fmt::Debug for CanaryService<S, C> {
             .field("readiness", readiness)
             .finish_non_exhaustive()
     }
+}
+
+/// Tells the handler about the call, and whoever reads the logs; and begins to measure its time limit.
+fn begin<B>(call: &Call, request: &mut Request<B>) -> (CallSpan, Timer) {
+    call.tag_request(request.extensions_mut());
+    (CallSpan::new(call), Timer::start(call))
 }
 
 /// Takes a service together with what it reserved, and leaves an unready clone.

@@ -3,7 +3,6 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use canary_core::Weight;
 use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_service::Service;
@@ -17,23 +16,37 @@ use crate::{
 
 pin_project! {
     /// Where a call is on its way to the head of its response.
+    ///
+    /// Futures are moved before they are polled, each time with room for their largest state: so those
+    /// that few calls come to are boxed.
     #[project = StateProj]
     pub(crate) enum State<S, C, B>
     where
         S: Service<Request<B>>,
         C: Service<Request<B>>,
     {
-        WaitStable { service: S, request: Option<Request<B>> },
-        WaitCanary {
-            service: C,
-            spill: Option<Spill<S>>,
-            patience: Patience,
-            request: Option<Request<B>>,
-        },
         Stable { #[pin] future: S::Future },
         Canary { #[pin] future: C::Future, repeat: Option<Box<Repeat<S, B>>> },
+        // The canary panicked when it was called.
+        Panicked { repeat: Option<Box<Repeat<S, B>>> },
+        Wait { wait: Box<Wait<S, C, B>> },
         Done,
     }
+}
+
+/// Waits for a service that is not ready.
+pub(crate) enum Wait<S, C, B> {
+    Stable {
+        service: S,
+        request: Option<Request<B>>,
+    },
+    /// At full weight, where stable may be gone: until the canary is rolled back.
+    Canary {
+        service: C,
+        stable: Option<S>,
+        rolled_back: Watch,
+        request: Option<Request<B>>,
+    },
 }
 
 /// What a state leads to.
@@ -43,38 +56,11 @@ where
     C: Service<Request<B>>,
 {
     To(State<S, C, B>),
-    Spill(Spill<S>, Request<B>),
+    /// The canary was rolled back while it was waited for.
+    Spill(Box<(S, Request<B>)>),
     Answer(Result<S::Response, S::Error>, Option<Box<Repeat<S, B>>>),
     /// The canary panicked, wherever it was.
     Panic(Option<Box<Repeat<S, B>>>),
-}
-
-/// Where a call goes if the canary is not ready for it.
-pub(crate) struct Spill<S> {
-    pub(crate) service: S,
-    pub(crate) ready: bool,
-}
-
-/// How long a call waits for a canary that is not ready.
-pub(crate) enum Patience {
-    OnePoll,
-    UntilRolledBack(Watch),
-}
-
-impl Patience {
-    pub(crate) fn of(call: &Call) -> Self {
-        match call.weight() {
-            Weight::FULL => Self::UntilRolledBack(Watch::default()),
-            _ => Self::OnePoll,
-        }
-    }
-
-    fn poll_over(&mut self, call: Option<&Call>, cx: &mut Context<'_>) -> Poll<()> {
-        match (self, call) {
-            (Self::UntilRolledBack(watch), Some(call)) => call.lifeline().poll_draining(watch, cx),
-            (Self::OnePoll | Self::UntilRolledBack(_), _) => Poll::Ready(()),
-        }
-    }
 }
 
 impl<S, C, B, R> State<S, C, B>
@@ -90,46 +76,16 @@ where
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
     ) -> Poll<Step<S, C, B>> {
-        Poll::Ready(match self.project() {
-            StateProj::WaitStable { service, request } => {
-                set_polling(call, true);
-                let readiness = service.poll_ready(cx);
-                set_polling(call, false);
-                match ready!(readiness) {
-                    Ok(()) => {
-                        let future = call_stable(service, take(request), call);
-                        Step::To(Self::Stable { future })
-                    }
-                    Err(error) => Step::Answer(Err(error), None),
-                }
-            }
-            StateProj::WaitCanary { service, spill, patience, request } => {
-                match (catch(|| service.poll_ready(cx)), &patience) {
-                    (Ok(Poll::Ready(Ok(()))), _) => {
-                        let (request, repeat) = keep(take(request), spill.as_ref(), call.as_ref());
-                        match call_canary(service, request, call.as_ref()) {
-                            Ok(future) => Step::To(Self::Canary { future, repeat }),
-                            Err(Panicked) => Step::Panic(repeat),
-                        }
-                    }
-                    (Ok(Poll::Ready(Err(error))), Patience::UntilRolledBack(_)) => {
-                        Step::Answer(Err(error.into()), None)
-                    }
-                    (Err(Panicked), Patience::UntilRolledBack(_)) => Step::Panic(None),
-                    (Ok(Poll::Pending), _) => {
-                        ready!(patience.poll_over(call.as_ref(), cx));
-                        Step::Spill(take(spill), take(request))
-                    }
-                    (_, Patience::OnePoll) => Step::Spill(take(spill), take(request)),
-                }
-            }
-            StateProj::Stable { .. } => return Poll::Pending,
-            StateProj::Canary { future, repeat } => match catch(|| future.poll(cx)) {
+        match self.project() {
+            StateProj::Stable { .. } => Poll::Pending,
+            StateProj::Canary { future, repeat } => Poll::Ready(match catch(|| future.poll(cx)) {
                 Ok(polled) => Step::Answer(ready!(polled).map_err(Into::into), repeat.take()),
                 Err(Panicked) => Step::Panic(repeat.take()),
-            },
+            }),
+            StateProj::Panicked { repeat } => Poll::Ready(Step::Panic(repeat.take())),
+            StateProj::Wait { wait } => wait.poll_step(call, cx),
             StateProj::Done => unreachable!("the future is not polled after it is done"),
-        })
+        }
     }
 }
 
@@ -138,6 +94,17 @@ where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
+    /// Waits for stable, then gives it the call.
+    pub(crate) fn wait_for_stable(service: S, request: Request<B>) -> Self {
+        Self::Wait { wait: Box::new(Wait::Stable { service, request: Some(request) }) }
+    }
+
+    /// Waits for the canary, then gives it the call, unless it is rolled back meanwhile.
+    pub(crate) fn wait_for_canary(service: C, stable: S, request: Request<B>) -> Self {
+        let (stable, rolled_back, request) = (Some(stable), Watch::default(), Some(request));
+        Self::Wait { wait: Box::new(Wait::Canary { service, stable, rolled_back, request }) }
+    }
+
     /// Asks stable for its answer, if it has the call: the way of most calls, kept apart from the others
     /// and short. A panic unwinds through us; the call finds it when dropped.
     pub(crate) fn poll_stable(
@@ -166,6 +133,44 @@ where
     }
 }
 
+impl<S, C, B> Wait<S, C, B>
+where
+    S: Service<Request<B>>,
+    C: Service<Request<B>, Error: Into<S::Error>>,
+{
+    fn poll_step(&mut self, call: &mut Option<Call>, cx: &mut Context<'_>) -> Poll<Step<S, C, B>> {
+        Poll::Ready(match self {
+            Self::Stable { service, request } => {
+                set_polling(call, true);
+                let readiness = service.poll_ready(cx);
+                set_polling(call, false);
+                match ready!(readiness) {
+                    Ok(()) => {
+                        let future = call_stable(service, take(request), call);
+                        Step::To(State::Stable { future })
+                    }
+                    Err(error) => Step::Answer(Err(error), None),
+                }
+            }
+            Self::Canary { service, stable, rolled_back, request } => {
+                match catch(|| service.poll_ready(cx)) {
+                    Ok(Poll::Ready(Ok(()))) => {
+                        Step::To(call_canary(service, take(request), None, call.as_ref()))
+                    }
+                    Ok(Poll::Ready(Err(error))) => Step::Answer(Err(error.into()), None),
+                    Err(Panicked) => Step::Panic(None),
+                    Ok(Poll::Pending) => {
+                        if let Some(call) = call {
+                            ready!(call.lifeline().poll_draining(rolled_back, cx));
+                        }
+                        Step::Spill(Box::new((take(stable), take(request))))
+                    }
+                }
+            }
+        })
+    }
+}
+
 /// Calls stable, which is ready for it. A panic unwinds through us; the call finds it when dropped.
 pub(crate) fn call_stable<S: Service<Req>, Req>(
     stable: &mut S,
@@ -179,12 +184,14 @@ pub(crate) fn call_stable<S: Service<Req>, Req>(
 }
 
 /// Calls the canary, which is ready for it.
-fn call_canary<C, B>(
+pub(crate) fn call_canary<S, C, B>(
     canary: &mut C,
     mut request: Request<B>,
+    repeat: Option<Box<Repeat<S, B>>>,
     call: Option<&Call>,
-) -> Result<C::Future, Panicked>
+) -> State<S, C, B>
 where
+    S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
     #[cfg(feature = "axum")]
@@ -193,18 +200,9 @@ where
     }
     #[cfg(not(feature = "axum"))]
     let _ = (call, &mut request);
-    catch(|| canary.call(request))
-}
-
-/// Keeps what it takes to repeat the call, before the canary or its router changes the request.
-fn keep<S: Clone, B: 'static>(
-    request: Request<B>,
-    spill: Option<&Spill<S>>,
-    call: Option<&Call>,
-) -> (Request<B>, Option<Box<Repeat<S, B>>>) {
-    match (spill, call.and_then(|call| call.fallback_for(&request))) {
-        (Some(Spill { service, .. }), Some(fallback)) => fallback.keep(service, request),
-        _ => (request, None),
+    match catch(|| canary.call(request)) {
+        Ok(future) => State::Canary { future, repeat },
+        Err(Panicked) => State::Panicked { repeat },
     }
 }
 

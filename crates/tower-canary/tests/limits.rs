@@ -65,10 +65,11 @@ impl Service<Request<Deed>> for Doer {
         let (channel, calls) = (self.channel, Arc::clone(&self.calls));
         let open = calls.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_calls.fetch_max(open, Ordering::SeqCst);
+        let left = Left(calls);
         async move {
+            let _left = left;
             thread::yield_now();
             let mut response = Response::new(Full::new(&b"body"[..]));
-            let _left = Left(calls);
             match (channel, deed) {
                 (Channel::Canary, Deed::Hangs) => pending().await,
                 (Channel::Canary, Deed::Panics) => panic!("as the test wants it to"),
