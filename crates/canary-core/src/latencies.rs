@@ -32,8 +32,14 @@ impl LatencyBucket {
     /// The bucket that counts this latency.
     #[must_use]
     pub fn of(latency: Duration) -> Self {
+        Self::of_nanos(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// The bucket that counts a latency of so many nanoseconds.
+    #[must_use]
+    pub fn of_nanos(nanos: u64) -> Self {
         // One less, since a latency on an edge belongs below it.
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX).saturating_sub(1);
+        let nanos = nanos.saturating_sub(1);
         if nanos < 1 << FIRST_OCTAVE {
             return Self(0);
         }

@@ -1,6 +1,6 @@
 use std::{
+    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
 };
 
 use canary_core::{Channel, LatencyBucket, Outcome, Reason, Weight};
@@ -8,6 +8,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, Status
 
 use crate::{
     Assignment, Class, Fallback, HeadClass, KeyEventKind, Protocol,
+    clock::{Moment, nanos_of},
     config::Config,
     layer::Position,
     lifeline::Lifeline,
@@ -16,7 +17,7 @@ use crate::{
     route_classes::RouteIndex,
     select::{Incoming, StickyKey},
     switch::Assigned,
-    tally::{Account, Cells, SharedTally},
+    tally::{Account, Cells, Place, SharedTally},
 };
 
 /// One call, from assignment to end: it counts itself, exactly once, whatever happens.
@@ -25,12 +26,12 @@ use crate::{
 /// unless it panicked or ran into its deadline.
 pub(crate) struct Call {
     tally: SharedTally,
-    started: Instant,
-    deadline: Option<Duration>,
+    started: Moment,
+    /// In nanoseconds from the start.
+    deadline: Option<NonZeroU64>,
     upgrade: Option<Arc<Upgrade>>,
     channel: Channel,
     reason: Reason,
-    account: Account,
     key: Option<StickyKey>,
     route: Option<RouteIndex>,
     /// To be set with the response.
@@ -75,20 +76,21 @@ impl Call {
         };
         let protocol = Protocol::of(request);
         let deadline = match protocol {
-            Protocol::Grpc => grpc_timeout(request.headers()),
+            // At least one: a time that is over from the start is over.
+            Protocol::Grpc => grpc_timeout(request.headers())
+                .and_then(|timeout| NonZeroU64::new(nanos_of(timeout).max(1))),
             Protocol::Http => None,
         };
-        let Assigned { tally, channel, reason, account, key, route, cookie } = assigned;
+        let Assigned { tally, channel, reason, key, route, cookie } = assigned;
         // Without the extension nobody can hold on to an upgraded connection.
         let may_be_held = tally.config.tags.request_extension && method.may_upgrade(request);
         Self {
             tally,
-            started: Instant::now(),
+            started: Moment::now(),
             deadline,
             upgrade: may_be_held.then(Arc::default),
             channel,
             reason,
-            account,
             key,
             route,
             cookie,
@@ -186,19 +188,19 @@ impl Call {
     /// Gives the call to stable, since the canary was not ready for it.
     pub(crate) fn spill(&mut self) {
         // Stable's pick comes first: an epoch of which no call is in flight is given up.
-        let account = self.tally.pick(Channel::Stable, Reason::Spilled, self.key, self.route);
+        self.tally.pick(Channel::Stable, Reason::Spilled, self.key, self.route);
         self.give_place_back();
         self.note_key(KeyEventKind::Failed);
         self.count(Cells::spill);
         self.lifeline().call_ended();
         self.tell_of_failure();
-        self.go_to_stable(Reason::Spilled, account);
+        self.go_to_stable(Reason::Spilled);
     }
 
     /// Gives the call to stable, since the canary failed it. It counts as a failure of the canary, and
     /// as a call of stable's from now on.
     pub(crate) fn fall_back(&mut self, refusal: Option<Refusal>) {
-        let account = self.tally.pick(Channel::Stable, Reason::FellBack, self.key, self.route);
+        self.tally.pick(Channel::Stable, Reason::FellBack, self.key, self.route);
         self.count(Cells::fall_back);
         match refusal {
             Some(refusal) => self.break_down(refusal),
@@ -206,13 +208,12 @@ impl Call {
         }
         self.class = None;
         self.ended = false;
-        self.go_to_stable(Reason::FellBack, account);
+        self.go_to_stable(Reason::FellBack);
     }
 
-    const fn go_to_stable(&mut self, reason: Reason, account: Account) {
+    const fn go_to_stable(&mut self, reason: Reason) {
         self.channel = Channel::Stable;
         self.reason = reason;
-        self.account = account;
     }
 
     pub(crate) fn set_polling(&mut self, polling: bool) {
@@ -298,7 +299,7 @@ impl Call {
     }
 
     fn latency(&self) -> LatencyBucket {
-        LatencyBucket::of(self.started.elapsed())
+        LatencyBucket::of_nanos(self.started.elapsed_nanos())
     }
 
     fn end_within(&mut self, latency: LatencyBucket, outcome: Outcome) {
@@ -319,18 +320,22 @@ impl Call {
     }
 
     fn count(&self, count: impl Fn(&Cells)) {
-        self.tally.count((self.account, self.channel, self.route), count);
+        self.tally.count(self.place(), count);
+    }
+
+    const fn place(&self) -> Place {
+        (Account::of(self.reason), self.channel, self.route)
     }
 
     fn note_key(&self, kind: KeyEventKind) {
         if let Some(key) = self.key {
-            self.tally.note(key, (self.account, self.channel, self.route), kind);
+            self.tally.note(key, self.place(), kind);
         }
     }
 
     /// Tells the hook that the canary failed a call, or spilled it.
     fn tell_of_failure(&self) {
-        if self.account == Account::Evidence {
+        if self.reason.is_evidence() {
             self.config().canary_failed(self.tally.weight());
         }
     }
@@ -384,7 +389,8 @@ impl Call {
     fn deadline_is_over(&self) -> bool {
         // The caller's clock started earlier than ours, and whoever gives up in the last tenth of the
         // time they granted cannot be told from one whose time was over.
-        self.deadline.is_some_and(|deadline| self.started.elapsed() >= deadline / 10 * 9)
+        self.deadline
+            .is_some_and(|deadline| self.started.elapsed_nanos() >= deadline.get() / 10 * 9)
     }
 }
 

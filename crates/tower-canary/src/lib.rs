@@ -128,6 +128,7 @@ mod body;
 mod bypass;
 mod call;
 mod classify;
+mod clock;
 mod config;
 mod drain;
 mod epoch;

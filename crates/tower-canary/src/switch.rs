@@ -4,6 +4,7 @@ use canary_core::{Channel, Counts, EpochCounts, Reason, Snapshot, Weight};
 use http::HeaderValue;
 
 use crate::{
+    clock,
     config::Config,
     epoch::Epoch,
     route_classes::RouteIndex,
@@ -12,7 +13,7 @@ use crate::{
         Arc, Current, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    tally::{Account, SharedTally},
+    tally::SharedTally,
     terms::{Salt, Terms},
     thread,
     variables::{BeforePromotion, VariableSets},
@@ -63,6 +64,8 @@ pub(crate) struct History {
 
 impl Switch {
     pub(crate) fn new(config: StdArc<Config>, shards: usize) -> Self {
+        // Takes a moment the first time, which no call is to wait for.
+        clock::adjust();
         let salt = StdArc::new(Salt::of_release(&config));
         let variables = config.variables.clone();
         let seen =
@@ -122,8 +125,8 @@ impl Switch {
         let (channel, reason, key) = way.resolve(epoch.terms());
         let tally = epoch.tally();
         // Counted while the epoch is held: an epoch that nobody holds gets no more calls.
-        let account = tally.pick(channel, reason, key, route);
-        Assigned { tally, channel, reason, account, key, route, cookie }
+        tally.pick(channel, reason, key, route);
+        Assigned { tally, channel, reason, key, route, cookie }
     }
 
     /// Looks at the history, or changes the weight.
@@ -136,6 +139,7 @@ impl Switch {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
+        clock::adjust();
         self.with(|history, _| {
             history.tidy();
             let open = history.open.iter().map(|epoch| epoch.counts());
@@ -152,7 +156,6 @@ pub(crate) struct Assigned {
     pub(crate) tally: SharedTally,
     pub(crate) channel: Channel,
     pub(crate) reason: Reason,
-    pub(crate) account: Account,
     pub(crate) key: Option<StickyKey>,
     pub(crate) route: Option<RouteIndex>,
     /// To be set with the response.
@@ -242,7 +245,7 @@ mod loom_tests {
     use loom::thread;
 
     use super::*;
-    use crate::CanaryOptions;
+    use crate::{CanaryOptions, tally::Account};
 
     fn switch() -> Arc<Switch> {
         let config = CanaryOptions::new().into_config("loom".parse().unwrap());

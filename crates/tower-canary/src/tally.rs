@@ -76,14 +76,13 @@ impl Tally {
         reason: Reason,
         key: Option<StickyKey>,
         route: Option<RouteIndex>,
-    ) -> Account {
+    ) {
         let account = Account::of(reason);
         if let Some(key) = key {
             self.keys.get_or_init(SeenKeys::new).mark(channel, key);
             self.note(key, (account, channel, route), KeyEventKind::Picked);
         }
         self.count((account, channel, route), |cells| cells.pick(reason));
-        account
     }
 
     /// Counts in the class, if there is one, and then in the whole: an epoch in which no call of the

@@ -1,0 +1,193 @@
+//! The clock by which calls are timed.
+//!
+//! A call reads it twice, which by [`Instant`] is a third of what the call takes. So it reads the
+//! processor's counter instead, where Linux itself tells the time by that counter and has found it steady
+//! and the same on all cores; elsewhere it is [`Instant`] after all.
+
+use std::{
+    fs,
+    sync::{
+        LazyLock, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// A moment in the life of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moment(u64);
+
+impl Moment {
+    #[inline]
+    pub(crate) fn now() -> Self {
+        Self(CLOCK.ticks())
+    }
+
+    /// The nanoseconds since. Moments of two threads can be out of order by a few; that makes none.
+    #[inline]
+    pub(crate) fn elapsed_nanos(self) -> u64 {
+        CLOCK.nanos(CLOCK.ticks().saturating_sub(self.0))
+    }
+}
+
+/// Looks whether the counter still has the pace that it had, if that was not done a moment ago.
+///
+/// A machine that is moved to another may count at another pace from then on.
+pub(crate) fn adjust() {
+    CLOCK.adjust(Duration::from_secs(1));
+}
+
+static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
+
+struct Clock {
+    /// None, if the processor's counter is not to be trusted.
+    counter: Option<quanta::Clock>,
+    start: Instant,
+    /// Nanoseconds in 2^32 ticks.
+    pace: AtomicU64,
+    /// When the pace was last found.
+    last: Mutex<Reading>,
+}
+
+/// Both clocks at one moment.
+#[derive(Clone, Copy)]
+struct Reading {
+    instant: Instant,
+    ticks: u64,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self::of(is_trusted().then(quanta::Clock::new))
+    }
+
+    fn of(counter: Option<quanta::Clock>) -> Self {
+        // What it was calibrated to, which took a millisecond.
+        let pace = counter.as_ref().map_or(ONE, |counter| counter.delta_as_nanos(0, ONE));
+        let start = Instant::now();
+        let ticks = counter.as_ref().map_or(0, quanta::Clock::raw);
+        let last = Mutex::new(Reading { instant: start, ticks });
+        Self { counter, start, pace: AtomicU64::new(pace), last }
+    }
+
+    #[inline]
+    fn ticks(&self) -> u64 {
+        match &self.counter {
+            Some(counter) => counter.raw(),
+            None => nanos_of(self.start.elapsed()),
+        }
+    }
+
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "more than five hundred years")]
+    fn nanos(&self, ticks: u64) -> u64 {
+        let pace = self.pace.load(Ordering::Relaxed);
+        ((u128::from(ticks) * u128::from(pace)) >> ONE.trailing_zeros()) as u64
+    }
+
+    fn adjust(&self, interval: Duration) {
+        if self.counter.is_none() {
+            return;
+        }
+        // Whoever comes while another does it has nothing to do.
+        let Ok(mut last) = self.last.try_lock() else { return };
+        if last.instant.elapsed() < interval {
+            return;
+        }
+        let now = self.reading();
+        let nanos = nanos_of(now.instant - last.instant);
+        let pace = now.ticks.checked_sub(last.ticks).and_then(|ticks| pace_of(nanos, ticks));
+        *last = now;
+        if let Some(pace) = pace {
+            self.pace.store(pace, Ordering::Relaxed);
+        }
+    }
+
+    /// The tightest of a few readings: the thread may lose the core between the two clocks.
+    fn reading(&self) -> Reading {
+        let read = |_| {
+            let before = self.ticks();
+            let instant = Instant::now();
+            let width = self.ticks().saturating_sub(before);
+            (width, Reading { instant, ticks: before + width / 2 })
+        };
+        let tightest = [(); 4].map(read).into_iter().min_by_key(|(width, _)| *width);
+        tightest.expect("there are four").1
+    }
+}
+
+fn pace_of(nanos: u64, ticks: u64) -> Option<u64> {
+    let pace = (u128::from(nanos) << ONE.trailing_zeros()).checked_div(u128::from(ticks))?;
+    u64::try_from(pace).ok()
+}
+
+pub(crate) fn nanos_of(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Whether the processor's counter is the clock of the kernel, which knows better than we can find out.
+fn is_trusted() -> bool {
+    const CURRENT: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+    fs::read_to_string(CURRENT).is_ok_and(|name| matches!(name.trim(), "tsc" | "arch_sys_counter"))
+}
+
+/// A pace at which a tick is a nanosecond.
+const ONE: u64 = 1 << 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs until the clock of the standard library has gone on by so much.
+    fn spin(duration: Duration) {
+        let start = Instant::now();
+        while start.elapsed() < duration {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Asserts that the clock measures what the one of the standard library does, to a part in a hundred.
+    fn assert_right(clock: &Clock) {
+        let outer = Instant::now();
+        let start = clock.ticks();
+        let inner = Instant::now();
+        spin(Duration::from_millis(10));
+        let at_least = nanos_of(inner.elapsed());
+        let measured = clock.nanos(clock.ticks() - start);
+        let at_most = nanos_of(outer.elapsed());
+        let expected = at_least / 100 * 99..=at_most / 100 * 101;
+        assert!(expected.contains(&measured), "{measured} ns, expected {expected:?}");
+    }
+
+    #[test]
+    fn a_nanosecond_is_a_nanosecond() {
+        assert_right(&Clock::new());
+        assert_right(&Clock::of(None));
+    }
+
+    #[test]
+    fn a_pace_that_is_wrong_is_found_anew() {
+        let clock = Clock::new();
+        // Without a counter there is no pace that could be wrong.
+        if clock.counter.is_some() {
+            clock.pace.store(clock.pace.load(Ordering::Relaxed) / 2, Ordering::Relaxed);
+            spin(Duration::from_millis(10));
+            clock.adjust(Duration::from_secs(3600));
+            assert_ne!(clock.nanos(ONE) / 10, Clock::new().nanos(ONE) / 10, "it is not yet time");
+            clock.adjust(Duration::ZERO);
+        }
+        assert_right(&clock);
+    }
+
+    #[test]
+    fn a_moment_to_come_is_none_ago() {
+        assert_eq!(Moment(u64::MAX).elapsed_nanos(), 0);
+    }
+
+    #[test]
+    fn no_reading_is_a_pace_if_no_tick_went_by() {
+        assert_eq!(pace_of(5, 0), None);
+        assert_eq!(pace_of(5, 5), Some(ONE));
+        assert_eq!(pace_of(u64::MAX, 1), None);
+    }
+}
