@@ -6,7 +6,7 @@ use std::{
 
 use bytes::Buf;
 use canary_core::Channel;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
@@ -53,20 +53,26 @@ impl<B> ResponseBody<B> {
         Self { inner: Some(body), watched: None }
     }
 
-    pub(crate) fn watched(body: B, call: Call, span: CallSpan, headers: &HeaderMap) -> Self
+    /// The response, with a body that ends the call.
+    pub(crate) fn watch(response: Response<B>, call: Call, span: CallSpan) -> Response<Self>
     where
         B: Body,
     {
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         let missing = match call.protocol() {
-            // Without the header, HTTP/1 makes one of the body's exact size.
-            Protocol::Http => {
-                length.map_or_else(|| body.size_hint().exact(), |length| length.parse().ok())
-            }
+            Protocol::Http => length_of(&response),
             Protocol::Grpc => None,
         };
         let watched = Watched { call, span, watch: Watch::default(), missing };
-        Self { inner: Some(body), watched: Some(watched) }
+        response.map(|body| Self { inner: Some(body), watched: Some(watched) })
+    }
+}
+
+/// The length that HTTP/1 makes known beforehand, if it can.
+fn length_of<B: Body>(response: &Response<B>) -> Option<u64> {
+    match response.headers().get(header::CONTENT_LENGTH) {
+        Some(length) => length.to_str().ok()?.parse().ok(),
+        // Without the header, it makes one of the body's exact size.
+        None => response.body().size_hint().exact(),
     }
 }
 

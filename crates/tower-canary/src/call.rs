@@ -5,6 +5,7 @@ use std::{
 
 use canary_core::{Channel, LatencyBucket, Outcome, Reason, Weight};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
 
 use crate::{
     Assignment, Class, Fallback, HeadClass, KeyEventKind, Protocol,
@@ -47,6 +48,15 @@ pub(crate) struct Call {
     /// Whether it counts against the canary's limit of concurrent calls.
     has_place: bool,
     ended: bool,
+}
+
+/// How the canary failed a call that stable repeats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failure {
+    Error,
+    /// The head of its response says so, which took this long.
+    Head(LatencyBucket),
+    Refused(Refusal),
 }
 
 /// What a request's method says about the body of its response.
@@ -159,6 +169,10 @@ impl Call {
         self.channel
     }
 
+    pub(crate) fn is_canary(&self) -> bool {
+        self.channel == Channel::Canary
+    }
+
     #[cfg(feature = "tracing")]
     pub(crate) const fn reason(&self) -> Reason {
         self.reason
@@ -199,12 +213,13 @@ impl Call {
 
     /// Gives the call to stable, since the canary failed it. It counts as a failure of the canary, and
     /// as a call of stable's from now on.
-    pub(crate) fn fall_back(&mut self, refusal: Option<Refusal>) {
+    pub(crate) fn fall_back(&mut self, failure: Failure) {
         self.tally.pick(Channel::Stable, Reason::FellBack, self.key, self.route);
         self.count(Cells::fall_back);
-        match refusal {
-            Some(refusal) => self.break_down(refusal),
-            None => self.fail(),
+        match failure {
+            Failure::Error => self.fail(),
+            Failure::Head(latency) => self.end_with_head(latency, Outcome::Failure),
+            Failure::Refused(refusal) => self.break_down(refusal),
         }
         self.class = None;
         self.ended = false;
@@ -220,13 +235,12 @@ impl Call {
         self.polling = polling;
     }
 
-    /// Takes note of the response's head, and says how long it took.
+    /// Looks at the response's head, and says how long it took.
     #[inline]
-    pub(crate) fn note_head(&mut self, head: &Response<()>) -> LatencyBucket {
+    pub(crate) fn look_at_head<R>(&mut self, response: &mut Response<R>) -> LatencyBucket {
         let latency = self.latency();
-        self.count(|cells| cells.head(latency));
         self.polling = true;
-        self.class = Some(self.config().classify.head(self.protocol, head));
+        self.class = Some(self.config().classify.head(self.protocol, response));
         self.polling = false;
         latency
     }
@@ -236,26 +250,35 @@ impl Call {
         self.class == Some(HeadClass::Now(Class::Failure))
     }
 
-    /// Tags the response, which is to go out. If it ends with its head, so does the call, which then took
-    /// `latency`.
+    /// Tags the response, which is to go out, and whose head took `latency`. If it ends with its head, so
+    /// does the call.
     #[inline]
-    pub(crate) fn send_head(
+    pub(crate) fn send_head<R: Body>(
         &mut self,
-        head: &mut Response<()>,
-        body_is_empty: bool,
+        response: &mut Response<R>,
         latency: LatencyBucket,
     ) {
-        self.tag_response(head);
-        let upgrade = self.upgrade.take();
-        if self.switches_protocols(head.status()) {
-            // An upgrade that nobody listens to ends with the head.
-            if let Some(upgrade) = upgrade {
-                upgrade.park(self.successor());
-                return;
-            }
+        self.tag_response(response);
+        let status = response.status();
+        if self.upgrade.is_some() && self.goes_on_upgraded(status) {
+            self.count(|cells| cells.head(latency));
+        } else if response.body().is_end_stream() || self.has_no_body(status) {
+            self.end_with_head(latency, self.class_at_end(None));
+        } else {
+            self.count(|cells| cells.head(latency));
         }
-        if body_is_empty || self.has_no_body(head.status()) {
-            self.end_within(latency, self.class_at_end(None));
+    }
+
+    /// Leaves the call to whoever holds on to the upgraded connection, if it is one. An upgrade that
+    /// nobody listens to ends with the head.
+    fn goes_on_upgraded(&mut self, status: StatusCode) -> bool {
+        let upgrade = self.upgrade.take();
+        match upgrade.filter(|_| self.switches_protocols(status)) {
+            Some(upgrade) => {
+                upgrade.park(self.successor());
+                true
+            }
+            None => false,
         }
     }
 
@@ -295,27 +318,38 @@ impl Call {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        self.end_within(self.latency(), outcome);
+        let latency = self.latency();
+        self.end_as(outcome, |cells| cells.end(outcome, latency));
     }
 
+    fn end_with_head(&mut self, latency: LatencyBucket, outcome: Outcome) {
+        self.end_as(outcome, |cells| {
+            cells.head(latency);
+            cells.end(outcome, latency);
+        });
+    }
+
+    #[inline]
     fn latency(&self) -> LatencyBucket {
         LatencyBucket::of_nanos(self.started.elapsed_nanos())
     }
 
-    fn end_within(&mut self, latency: LatencyBucket, outcome: Outcome) {
-        if !std::mem::replace(&mut self.ended, true) {
-            // First, so that whoever sees the call ended finds its place free.
-            self.give_place_back();
-            match outcome {
-                Outcome::Success => {}
-                Outcome::Failure => self.note_key(KeyEventKind::Failed),
-                Outcome::Cancelled => self.note_key(KeyEventKind::Cancelled),
-            }
-            self.count(|cells| cells.end(outcome, latency));
-            self.lifeline().call_ended();
-            if (outcome, self.channel) == (Outcome::Failure, Channel::Canary) {
-                self.tell_of_failure();
-            }
+    #[inline]
+    fn end_as(&mut self, outcome: Outcome, count: impl Fn(&Cells)) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        // First, so that whoever sees the call ended finds its place free.
+        self.give_place_back();
+        match outcome {
+            Outcome::Success => {}
+            Outcome::Failure => self.note_key(KeyEventKind::Failed),
+            Outcome::Cancelled => self.note_key(KeyEventKind::Cancelled),
+        }
+        self.count(count);
+        self.lifeline().call_ended();
+        if outcome == Outcome::Failure && self.is_canary() {
+            self.tell_of_failure();
         }
     }
 
@@ -354,11 +388,11 @@ impl Call {
     }
 
     #[inline]
-    pub(crate) fn tag_response(&self, head: &mut Response<()>) {
+    pub(crate) fn tag_response<R>(&self, response: &mut Response<R>) {
         let tags = &self.config().tags;
-        tags.apply(self.channel, self.cookie.as_deref(), head.headers_mut());
+        tags.apply(self.channel, self.cookie.as_deref(), response.headers_mut());
         if tags.response_extension {
-            head.extensions_mut().insert(self.assignment(None));
+            response.extensions_mut().insert(self.assignment(None));
         }
     }
 
@@ -374,9 +408,8 @@ impl Call {
     /// Responses after whose head the server sends nothing, whatever body they carry.
     fn has_no_body(&self, status: StatusCode) -> bool {
         self.method == BodyRule::Never
+            || matches!(status.as_u16(), 100..200 | 204 | 304)
             || self.switches_protocols(status)
-            || status.is_informational()
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
     }
 
     /// The same call, to be ended elsewhere; this one counts no more.
@@ -395,10 +428,17 @@ impl Call {
 }
 
 impl Drop for Call {
+    #[inline]
     fn drop(&mut self) {
-        if self.ended {
-            return;
+        if !self.ended {
+            self.end_unanswered();
         }
+    }
+}
+
+impl Call {
+    #[cold]
+    fn end_unanswered(&mut self) {
         if self.polling {
             self.panic();
         } else if self.deadline_is_over() || self.head_is_failure() {

@@ -1,3 +1,5 @@
+use std::{any::Any, mem};
+
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::Protocol;
@@ -131,17 +133,23 @@ impl Default for ServerErrors {
     }
 }
 
-impl Classify for ServerErrors {
-    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass {
+impl ServerErrors {
+    fn of_head(self, protocol: Protocol, status: StatusCode, headers: &HeaderMap) -> HeadClass {
         match protocol {
-            Protocol::Http if head.status().is_server_error() => HeadClass::Now(Class::Failure),
+            Protocol::Http if status.is_server_error() => HeadClass::Now(Class::Failure),
             Protocol::Http => HeadClass::Now(Class::Success),
-            Protocol::Grpc => match self.grpc_status(head.headers()) {
+            Protocol::Grpc => match self.grpc_status(headers) {
                 Some(class) => HeadClass::Now(class),
-                None if head.status() == StatusCode::OK => HeadClass::AtEnd,
+                None if status == StatusCode::OK => HeadClass::AtEnd,
                 None => HeadClass::Now(Class::Failure),
             },
         }
+    }
+}
+
+impl Classify for ServerErrors {
+    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass {
+        self.of_head(protocol, head.status(), head.headers())
     }
 
     fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Class {
@@ -152,6 +160,50 @@ impl Classify for ServerErrors {
             }
         }
     }
+}
+
+/// The classifier of a canary: the usual one is asked without a detour.
+pub(crate) enum Classifier {
+    Usual(ServerErrors),
+    Other(Box<dyn Classify>),
+}
+
+impl Classifier {
+    pub(crate) fn new(classify: impl Classify) -> Self {
+        match (&classify as &dyn Any).downcast_ref() {
+            Some(usual) => Self::Usual(*usual),
+            None => Self::Other(Box::new(classify)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn head<R>(&self, protocol: Protocol, response: &mut Response<R>) -> HeadClass {
+        match self {
+            Self::Usual(usual) => usual.of_head(protocol, response.status(), response.headers()),
+            Self::Other(other) => {
+                let mut head = Response::new(());
+                exchange_heads(&mut head, response);
+                let class = other.head(protocol, &head);
+                exchange_heads(&mut head, response);
+                class
+            }
+        }
+    }
+
+    pub(crate) fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Class {
+        match self {
+            Self::Usual(usual) => usual.trailers(protocol, trailers),
+            Self::Other(other) => other.trailers(protocol, trailers),
+        }
+    }
+}
+
+/// Exchanges all but the bodies.
+fn exchange_heads<A, B>(a: &mut Response<A>, b: &mut Response<B>) {
+    mem::swap(a.status_mut(), b.status_mut());
+    mem::swap(a.version_mut(), b.version_mut());
+    mem::swap(a.headers_mut(), b.headers_mut());
+    mem::swap(a.extensions_mut(), b.extensions_mut());
 }
 
 const fn bit(code: u8) -> u32 {

@@ -26,7 +26,8 @@ impl Moment {
     /// The nanoseconds since. Moments of two threads can be out of order by a few; that makes none.
     #[inline]
     pub(crate) fn elapsed_nanos(self) -> u64 {
-        CLOCK.nanos(CLOCK.ticks().saturating_sub(self.0))
+        let clock = &*CLOCK;
+        clock.nanos(clock.ticks().saturating_sub(self.0))
     }
 }
 

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use crate::{
     Fallback, RouteClasses,
     bypass::Bypass,
-    classify::Classify,
+    classify::Classifier,
     feedback::Ledger,
     panic::discard,
     places::Places,
@@ -19,7 +19,7 @@ pub(crate) struct Config {
     pub(crate) name: CanaryName,
     pub(crate) releases: PerChannel<Option<ReleaseId>>,
     pub(crate) tags: Tags,
-    pub(crate) classify: Box<dyn Classify>,
+    pub(crate) classify: Classifier,
     pub(crate) bypass: Bypass,
     /// None, if every call is drawn.
     pub(crate) select: Option<Box<dyn Select>>,

@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use crate::{
     ResponseBody,
-    call::Call,
+    call::{Call, Failure},
     fallback::Repeat,
     panic::{Panicked, catch, discard},
     refusal::Refusal,
@@ -29,26 +29,11 @@ pin_project! {
         C: Service<Request<B>>,
     {
         #[pin]
-        state: State<S, C, B>,
+        pub(crate) state: State<S, C, B>,
         // None if the path is bypassed, or the call goes on in the body.
-        call: Option<Call>,
-        span: CallSpan,
-        timer: Timer,
-    }
-}
-
-impl<S, C, B> ResponseFuture<S, C, B>
-where
-    S: Service<Request<B>>,
-    C: Service<Request<B>>,
-{
-    pub(crate) const fn new(
-        state: State<S, C, B>,
-        call: Option<Call>,
-        span: CallSpan,
-        timer: Timer,
-    ) -> Self {
-        Self { state, call, span, timer }
+        pub(crate) call: Option<Call>,
+        pub(crate) span: CallSpan,
+        pub(crate) timer: Timer,
     }
 }
 
@@ -122,12 +107,12 @@ where
     /// Goes on with stable, since the canary failed, if it may be and the request is still whole.
     ///
     /// The request's body is taken away from the canary, whether it lets go of it or not.
-    fn fall_back(&mut self, refusal: Option<Refusal>, repeat: Option<Box<Repeat<S, B>>>) -> bool {
+    fn fall_back(&mut self, failure: Failure, repeat: Option<Box<Repeat<S, B>>>) -> bool {
         let Some((service, mut request)) = repeat.and_then(|repeat| repeat.take()) else {
             return false;
         };
         if let Some(call) = self.call {
-            call.fall_back(refusal);
+            call.fall_back(failure);
             self.tell_of_stable(&mut request);
         }
         self.go(State::wait_for_stable(service, request));
@@ -150,7 +135,7 @@ where
         repeat: Option<Box<Repeat<S, B>>>,
     ) -> Option<Response<ResponseBody<R>>> {
         self.state.as_mut().leave();
-        if self.fall_back(Some(refusal), repeat) {
+        if self.fall_back(Failure::Refused(refusal), repeat) {
             return None;
         }
         let call = self.call.take().expect("only counted calls reach the canary or have a limit");
@@ -158,7 +143,7 @@ where
     }
 
     /// Passes stable's answer on.
-    #[inline]
+    #[inline(always)]
     fn pass_on<R: Body>(
         &mut self,
         result: Result<Response<R>, S::Error>,
@@ -166,12 +151,10 @@ where
         let Some(call) = self.call else {
             return result.map(|response| response.map(ResponseBody::passed_on));
         };
-        let response = result.inspect_err(|_| call.fail())?;
-        let (head, body) = response.into_parts();
-        let mut head = Response::from_parts(head, ());
-        let latency = call.note_head(&head);
-        call.send_head(&mut head, body.is_end_stream(), latency);
-        Ok(self.respond(head, body))
+        let mut response = result.inspect_err(|_| call.fail())?;
+        let latency = call.look_at_head(&mut response);
+        call.send_head(&mut response, latency);
+        Ok(self.respond(response))
     }
 
     /// Passes the canary's answer on, unless it is a failure and stable can repeat the call; or stable's
@@ -181,42 +164,38 @@ where
         result: Result<Response<R>, S::Error>,
         repeat: Option<Box<Repeat<S, B>>>,
     ) -> Option<Result<Response<ResponseBody<R>>, S::Error>> {
-        let response = match result {
+        let mut response = match result {
             Ok(response) => response,
-            Err(_) if self.fall_back(None, repeat) => return None,
+            Err(_) if self.fall_back(Failure::Error, repeat) => return None,
             Err(error) => {
                 self.call.take().iter_mut().for_each(Call::fail);
                 return Some(Err(error));
             }
         };
         let call = self.call.as_mut().expect("only counted calls reach the canary");
-        let (head, body) = response.into_parts();
-        let mut head = Response::from_parts(head, ());
-        let Ok(latency) = catch(|| call.note_head(&head)) else {
-            discard(|| drop(body));
+        let Ok(latency) = catch(|| call.look_at_head(&mut response)) else {
+            discard(|| drop(response));
             return self.refuse(Refusal::Panicked, repeat).map(Ok);
         };
-        if call.head_is_failure() && self.fall_back(None, repeat) {
-            discard(|| drop(body));
+        if call.head_is_failure() && self.fall_back(Failure::Head(latency), repeat) {
+            discard(|| drop(response));
             return None;
         }
         let call = self.call.as_mut()?;
-        let send = || call.send_head(&mut head, body.is_end_stream(), latency);
-        if let Err(Panicked) = catch(send) {
-            discard(|| drop(body));
+        if let Err(Panicked) = catch(|| call.send_head(&mut response, latency)) {
+            discard(|| drop(response));
             return self.refuse(Refusal::Panicked, None).map(Ok);
         }
-        Some(Ok(self.respond(head, body)))
+        Some(Ok(self.respond(response)))
     }
 
     /// Lets a call that has not ended go on in the body.
-    #[inline]
-    fn respond<R: Body>(&mut self, head: Response<()>, body: R) -> Response<ResponseBody<R>> {
-        let body = match self.call.take_if(|call| !call.has_ended()) {
-            Some(call) => ResponseBody::watched(body, call, self.span.take(), head.headers()),
-            None => ResponseBody::passed_on(body),
-        };
-        head.map(|()| body)
+    #[inline(always)]
+    fn respond<R: Body>(&mut self, response: Response<R>) -> Response<ResponseBody<R>> {
+        match self.call.take_if(|call| !call.has_ended()) {
+            Some(call) => ResponseBody::watch(response, call, self.span.take()),
+            None => response.map(ResponseBody::passed_on),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     Bypass, Classify, Fallback, RouteClasses, ServerErrors, Tags, Variables,
+    classify::Classifier,
     config::Config,
     feedback::{FeedbackOptions, Ledger},
     places::Places,
@@ -33,7 +34,7 @@ use crate::{
 pub struct CanaryOptions {
     releases: PerChannel<Option<ReleaseId>>,
     tags: Tags,
-    classify: Box<dyn Classify>,
+    classify: Classifier,
     bypass: Bypass,
     select: Option<Box<dyn Select>>,
     route_classes: RouteClasses,
@@ -54,7 +55,7 @@ impl CanaryOptions {
         Self {
             releases: PerChannel::default(),
             tags: Tags::default(),
-            classify: Box::new(ServerErrors::default()),
+            classify: Classifier::new(ServerErrors::default()),
             bypass: Bypass::default(),
             select: None,
             route_classes: RouteClasses::new(),
@@ -98,7 +99,7 @@ impl CanaryOptions {
 
     /// Which responses are failures. The default is [`ServerErrors`].
     pub fn classify(mut self, classify: impl Classify) -> Self {
-        self.classify = Box::new(classify);
+        self.classify = Classifier::new(classify);
         self
     }
 

@@ -4,7 +4,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use canary_core::{Channel, Weight};
+use canary_core::Weight;
 use http::{Request, Response};
 use tower_service::Service;
 
@@ -15,7 +15,7 @@ use crate::{
     panic::{catch, discard},
     select::{Incoming, Selection, original_path},
     span::CallSpan,
-    state::{State, call_canary, call_stable},
+    state::{State, call_canary, set_polling},
     switch::Switch,
     timer::Timer,
 };
@@ -88,93 +88,116 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let mut call = self.assign(&mut request);
+        let mut span = call.as_ref().map_or_else(CallSpan::none, CallSpan::new);
+        let canary = call.as_mut().and_then(|call| self.ready_canary(call, &mut span));
+        if let Some(call) = &call {
+            call.tag_request(request.extensions_mut());
+        }
+        let timer = call.as_ref().map_or_else(Timer::none, Timer::start);
+        let entered = span.enter();
+        if let Some(to_canary) = call.as_ref().filter(|call| call.is_canary()) {
+            let state = self.call_canary(request, canary, to_canary);
+            drop(entered);
+            return ResponseFuture { state, call, span, timer };
+        }
+        if self.readiness == Readiness::StableIsReady {
+            self.readiness = Readiness::Unknown;
+            // Request and future are large: they are written where they are to be.
+            set_polling(&mut call, true);
+            let state = State::Stable { future: self.stable.call(request) };
+            drop(entered);
+            let mut answer = ResponseFuture { state, call, span, timer };
+            set_polling(&mut answer.call, false);
+            return answer;
+        }
+        drop(entered);
+        // Rolled back between `poll_ready` and `call`, or nobody asked whether we are ready.
+        self.give_back();
+        let state = State::wait_for_stable(self.stable.clone(), request);
+        ResponseFuture { state, call, span, timer }
+    }
+}
+
+impl<S: Clone, C: Clone> CanaryService<S, C> {
+    /// Picks the channel of a call; none, if its path is bypassed.
+    #[inline]
+    fn assign<B: 'static>(&self, request: &mut Request<B>) -> Option<Call> {
         let config = self.switch.config();
         if let Some(fallback) = &config.fallback {
-            fallback.check::<ReqBody>(&config.name);
+            fallback.check::<B>(&config.name);
         }
         if config.bypass.matches(original_path(request.uri(), request.extensions())) {
             config.strip(request.headers_mut());
-            return self.call_stable(request, None);
+            return None;
         }
         let assigned = self.switch.assign(|terms| {
-            let incoming = Incoming::new(&request, &config.name, terms);
+            let incoming = Incoming::new(request, &config.name, terms);
             let route = config.route_classes.find(&incoming);
             let policy = config.select.as_ref();
             let selection = policy.and_then(|policy| policy.select(&incoming));
             (selection.unwrap_or_else(Selection::at_weight), route)
         });
         config.strip(request.headers_mut());
-        let mut call = Call::new(assigned, self.position, &request);
-        if call.channel() == Channel::Canary && !call.take_place() {
+        let mut call = Call::new(assigned, self.position, request);
+        if call.is_canary() && !call.take_place() {
             call.shed();
         }
-        match call.channel() {
-            Channel::Stable => self.call_stable(request, Some(call)),
-            Channel::Canary => self.call_canary(request, call),
-        }
+        Some(call)
     }
-}
 
-impl<S: Clone, C: Clone> CanaryService<S, C> {
-    fn call_stable<B>(
-        &mut self,
-        mut request: Request<B>,
-        mut call: Option<Call>,
-    ) -> ResponseFuture<S, C, B>
+    /// The canary, if the call is its and it is ready at once; a clone, since what has panicked must not
+    /// be used again. If it is not, the call becomes stable's, but not at full weight, where stable may
+    /// be gone.
+    #[inline]
+    fn ready_canary<B>(&self, call: &mut Call, span: &mut CallSpan) -> Option<C>
     where
-        S: Service<Request<B>>,
         C: Service<Request<B>>,
     {
-        let (span, timer) = match &call {
-            Some(call) => begin(call, &mut request),
-            None => (CallSpan::none(), Timer::none()),
-        };
-        if self.readiness == Readiness::StableIsReady {
-            self.readiness = Readiness::Unknown;
-            let entered = span.enter();
-            let future = call_stable(&mut self.stable, request, &mut call);
-            drop(entered);
-            return ResponseFuture::new(State::Stable { future }, call, span, timer);
+        if !call.is_canary() {
+            return None;
         }
-        // Rolled back between `poll_ready` and `call`, or nobody asked whether we are ready.
-        self.give_back();
-        let state = State::wait_for_stable(self.stable.clone(), request);
-        ResponseFuture::new(state, call, span, timer)
+        let entered = span.enter();
+        let mut canary = self.canary.clone();
+        // Nobody is to be woken: either it is ready now, or the call does not wait for it, or it does so
+        // elsewhere.
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Ok(Poll::Ready(Ok(()))) = catch(|| canary.poll_ready(&mut cx)) {
+            return Some(canary);
+        }
+        discard(|| drop(canary));
+        drop(entered);
+        if call.weight() != Weight::FULL {
+            call.spill();
+            *span = CallSpan::new(call);
+        }
+        None
     }
 
-    fn call_canary<B>(&mut self, mut request: Request<B>, mut call: Call) -> ResponseFuture<S, C, B>
+    fn call_canary<B>(
+        &mut self,
+        request: Request<B>,
+        canary: Option<C>,
+        call: &Call,
+    ) -> State<S, C, B>
     where
         S: Service<Request<B>>,
         C: Service<Request<B>>,
         B: 'static,
     {
-        let (span, timer) = begin(&call, &mut request);
-        let entered = span.enter();
-        // A clone, since what has panicked must not be used again.
-        let mut canary = self.canary.clone();
-        // One poll decides. Only at full weight, where stable may be gone, somebody waits to be woken.
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Ok(Poll::Ready(Ok(()))) = catch(|| canary.poll_ready(&mut cx)) {
-            let (request, repeat) = match call.fallback_for(&request) {
-                Some(fallback) => fallback.keep(&self.stable, request),
-                None => (request, None),
-            };
-            let state = call_canary(&mut canary, request, repeat, Some(&call));
-            discard(|| drop(canary));
-            drop(entered);
+        let Some(mut canary) = canary else {
             self.give_back();
-            return ResponseFuture::new(state, Some(call), span, timer);
-        }
+            return State::wait_for_canary(self.canary.clone(), self.stable.clone(), request);
+        };
+        let (request, repeat) = match call.fallback_for(&request) {
+            Some(fallback) => fallback.keep(&self.stable, request),
+            None => (request, None),
+        };
+        let state = call_canary(&mut canary, request, repeat, Some(call));
         discard(|| drop(canary));
-        drop(entered);
-        if call.weight() == Weight::FULL {
-            self.give_back();
-            let (canary, stable) = (self.canary.clone(), self.stable.clone());
-            let state = State::wait_for_canary(canary, stable, request);
-            return ResponseFuture::new(state, Some(call), span, timer);
-        }
-        call.spill();
-        self.call_stable(request, Some(call))
+        // What stable reserved is free again once the canary has the call.
+        self.give_back();
+        state
     }
 
     /// Gives back a permit, or a place in a queue, that no call will use.
@@ -202,12 +225,6 @@ impl<S, C> fmt::Debug for CanaryService<S, C> {
             .field("readiness", readiness)
             .finish_non_exhaustive()
     }
-}
-
-/// Tells the handler about the call, and whoever reads the logs; and begins to measure its time limit.
-fn begin<B>(call: &Call, request: &mut Request<B>) -> (CallSpan, Timer) {
-    call.tag_request(request.extensions_mut());
-    (CallSpan::new(call), Timer::start(call))
 }
 
 /// Takes a service together with what it reserved, and leaves an unready clone.

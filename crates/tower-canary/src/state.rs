@@ -146,7 +146,9 @@ where
                 set_polling(call, false);
                 match ready!(readiness) {
                     Ok(()) => {
-                        let future = call_stable(service, take(request), call);
+                        set_polling(call, true);
+                        let future = service.call(take(request));
+                        set_polling(call, false);
                         Step::To(State::Stable { future })
                     }
                     Err(error) => Step::Answer(Err(error), None),
@@ -169,18 +171,6 @@ where
             }
         })
     }
-}
-
-/// Calls stable, which is ready for it. A panic unwinds through us; the call finds it when dropped.
-pub(crate) fn call_stable<S: Service<Req>, Req>(
-    stable: &mut S,
-    request: Req,
-    call: &mut Option<Call>,
-) -> S::Future {
-    set_polling(call, true);
-    let future = stable.call(request);
-    set_polling(call, false);
-    future
 }
 
 /// Calls the canary, which is ready for it.
@@ -210,7 +200,9 @@ fn take<T>(slot: &mut Option<T>) -> T {
     slot.take().expect("a state is left once")
 }
 
-fn set_polling(call: &mut Option<Call>, polling: bool) {
+/// Says that stable is running, or is no more: the call finds a panic by it, which unwinds through us, when
+/// it is dropped.
+pub(crate) fn set_polling(call: &mut Option<Call>, polling: bool) {
     if let Some(call) = call {
         call.set_polling(polling);
     }

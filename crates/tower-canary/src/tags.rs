@@ -109,6 +109,7 @@ impl Tags {
         });
     }
 
+    #[inline]
     pub(crate) fn apply(
         &self,
         channel: Channel,
@@ -123,6 +124,17 @@ impl Tags {
             };
             headers.insert(name, value);
         }
+        if self.release_header.is_some() || self.private_canary || cookie.is_some() {
+            self.apply_others(channel, cookie, headers);
+        }
+    }
+
+    fn apply_others(
+        &self,
+        channel: Channel,
+        cookie: Option<&HeaderValue>,
+        headers: &mut HeaderMap,
+    ) {
         if let (Some(name), Some(value)) = (&self.release_header, &self.release_values[channel]) {
             headers.insert(name.clone(), value.clone());
         }
