@@ -85,6 +85,9 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         // Not killed at once: nginx's master would leave its worker behind.
         let id = self.child.id().to_string();
         let _ = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &id]).status();

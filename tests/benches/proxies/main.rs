@@ -47,9 +47,6 @@ async fn run(rounds: usize) -> Result<()> {
     let mut cases = Case::all(Protocol::Http, directory.path()).await?;
     let http = cases.len();
     cases.extend(Case::all(Protocol::Grpc, directory.path()).await?);
-    for case in &mut cases {
-        case.warm_up(CALLS).await?;
-    }
     for round in 0..rounds {
         for case in order(round, cases.len()) {
             cases[case].measure(CALLS).await?;
