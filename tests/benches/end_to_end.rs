@@ -14,6 +14,7 @@ use canary_tests::{
     Server, connect_http1,
     echo::{Echo, EchoClient, proto::Ask},
     gate::Gate,
+    rounds::{order, quartiles},
     serving::Serving,
 };
 use http::Request;
@@ -125,12 +126,6 @@ async fn call_grpc(mut client: EchoClient) -> Vec<Duration> {
     latencies
 }
 
-/// The median of what there is for each round, and the middle half of it.
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|quarter| values[values.len() * quarter / 4])
-}
-
 fn main() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -150,10 +145,8 @@ fn main() {
             case.rounds.clear();
         }
         for round in 0..ROUNDS {
-            // Not in one order, so that nobody always comes after the same one.
-            for turn in 0..count {
-                let turn = if round % 2 == 0 { turn } else { count - 1 - turn };
-                cases[(round + turn) % count].measure().await;
+            for case in order(round, count) {
+                cases[case].measure().await;
             }
         }
         println!(

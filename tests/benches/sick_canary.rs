@@ -14,7 +14,10 @@ use std::{
 };
 
 use axum::{Router, body::Body, routing::get};
-use canary_tests::{Client, Server, connect_http1};
+use canary_tests::{
+    Client, Server, connect_http1,
+    rounds::{order, quartiles},
+};
 use http::Request;
 use http_body_util::BodyExt;
 use tokio::{
@@ -152,12 +155,6 @@ async fn call_as_others_do(client: Client) {
     }
 }
 
-/// The median of what there is for each round, and the middle half of it.
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|quarter| values[values.len() * quarter / 4])
-}
-
 fn main() {
     // A backtrace for each panic would be measured, too.
     panic::set_hook(Box::new(|panic| {
@@ -172,10 +169,8 @@ fn main() {
         let mut cases = cases(&canary_runtime);
         let count = cases.len();
         for round in 0..ROUNDS {
-            // Not in one order, so that nobody always comes after the same one.
-            for turn in 0..count {
-                let turn = if round % 2 == 0 { turn } else { count - 1 - turn };
-                cases[(round + turn) % count].measure().await;
+            for case in order(round, count) {
+                cases[case].measure().await;
             }
         }
         let alone = cases[0].rounds.clone();

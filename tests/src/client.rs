@@ -1,5 +1,7 @@
 //! Clients that talk to a [`Server`] over a socket.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
 use http::{HeaderMap, Request, Response, StatusCode, Uri, uri::PathAndQuery};
 use http_body_util::BodyExt;
@@ -130,7 +132,18 @@ pub fn channel_of(headers: &HeaderMap) -> Option<Channel> {
 pub async fn connect_http1(
     server: &Server,
 ) -> (conn::http1::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
-    let stream = TcpStream::connect(server.address()).await.expect("the server accepts");
+    connect_http1_at(server.address()).await
+}
+
+/// As [`connect_http1`], to a server that is not ours.
+///
+/// # Panics
+///
+/// If nobody accepts at `address`.
+pub async fn connect_http1_at(
+    address: SocketAddr,
+) -> (conn::http1::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
+    let stream = TcpStream::connect(address).await.expect("the server accepts");
     let (sender, connection) =
         conn::http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1 needs no handshake");
     (sender, tokio::spawn(connection))

@@ -10,13 +10,14 @@ pub mod echo;
 pub mod ended;
 pub mod gate;
 pub mod patience;
+pub mod rounds;
 mod server;
 pub mod serving;
 pub mod skip;
 
 pub use self::{
     balance::{assert_balanced, settled},
-    client::{Answer, Client, channel_of, connect_http1, connect_http2},
+    client::{Answer, Client, channel_of, connect_http1, connect_http1_at, connect_http2},
     server::Server,
 };
 

@@ -1,0 +1,145 @@
+//! What is compared: a server, or a proxy with two, and its callers.
+
+use std::{path::Path, rc::Rc};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{
+    child::Process,
+    load::{CALLERS, Callers, Protocol},
+    proxy::Proxy,
+    usage::{cpu_seconds, resident_mib},
+};
+
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) subject: Subject,
+    /// All that work for a call, its caller apart. Proxies share their upstreams: one case calls at a time.
+    processes: Vec<Rc<Process>>,
+    callers: Callers,
+    pub(crate) rounds: Vec<Round>,
+    calls: usize,
+    from_canary: usize,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Subject {
+    /// A server without a canary.
+    Direct,
+    /// A server with the layer.
+    Layer,
+    /// A proxy in front of two servers.
+    Proxy(Proxy),
+}
+
+/// What one round measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Round {
+    pub(crate) calls_per_second: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    /// For 100,000 calls.
+    pub(crate) cpu_seconds: f64,
+}
+
+impl Case {
+    /// All of a protocol that this machine has the programs for, direct first.
+    pub(crate) async fn all(protocol: Protocol, directory: &Path) -> Result<Vec<Self>> {
+        let (prefix, direct) = match protocol {
+            Protocol::Http => ("http", "axum"),
+            Protocol::Grpc => ("grpc", "tonic"),
+        };
+        let server = |kind| Process::server(&format!("{prefix} {kind}"), directory).map(Rc::new);
+        let mut cases = Vec::new();
+        for (kind, name, subject) in [
+            ("v1", "direct", Subject::Direct),
+            ("v1", "direct, again", Subject::Direct),
+            ("header", "canary, header tag", Subject::Layer),
+            ("default", "canary, default tags", Subject::Layer),
+        ] {
+            let name = format!("{direct}: {name}");
+            cases.push(Self::new(name, subject, protocol, vec![server(kind)?]).await?);
+        }
+        let upstreams = [server("v1")?, server("v2")?];
+        let addresses = [upstreams[0].address(), upstreams[1].address()];
+        for proxy in Proxy::ALL {
+            let Some(program) = proxy.program() else {
+                println!("{}: SKIPPED, not installed ({direct})", proxy.name());
+                continue;
+            };
+            let started = Rc::new(proxy.start(&program, protocol, addresses, directory)?);
+            let processes = [&[started], &upstreams[..]].concat();
+            let name = format!("{direct}: {}", proxy.name());
+            cases.push(Self::new(name, Subject::Proxy(proxy), protocol, processes).await?);
+        }
+        Ok(cases)
+    }
+
+    async fn new(
+        name: String,
+        subject: Subject,
+        protocol: Protocol,
+        processes: Vec<Rc<Process>>,
+    ) -> Result<Self> {
+        let address = processes[0].address();
+        let callers = Callers::connect(protocol, address).await.context(name.clone())?;
+        let (rounds, calls, from_canary) = (Vec::new(), 0, 0);
+        Ok(Self { name, subject, processes, callers, rounds, calls, from_canary })
+    }
+
+    /// Calls without being measured.
+    async fn warm_up(&mut self, calls: usize) -> Result<()> {
+        self.callers.call(calls / CALLERS).await.context(self.name.clone())?;
+        Ok(())
+    }
+
+    pub(crate) async fn measure(&mut self, calls: usize) -> Result<()> {
+        // Who comes after a proxy finds the caches cold and itself on another core.
+        self.warm_up(calls / 4).await?;
+        let before = self.cpu_seconds()?;
+        let load = self.callers.call(calls / CALLERS).await.context(self.name.clone())?;
+        let spent = self.cpu_seconds()? - before;
+        let calls = load.latencies.len();
+        self.calls += calls;
+        self.from_canary += load.from_canary;
+        let percentile = |percent: usize| load.latencies[calls * percent / 100].as_secs_f64() * 1e6;
+        self.rounds.push(Round {
+            calls_per_second: count(calls) / load.whole.as_secs_f64(),
+            p50_us: percentile(50),
+            p99_us: percentile(99),
+            cpu_seconds: spent / count(calls) * 1e5,
+        });
+        Ok(())
+    }
+
+    fn cpu_seconds(&self) -> Result<f64> {
+        cpu_seconds(self.processes.iter().map(|process| &**process))
+    }
+
+    pub(crate) fn resident_mib(&self) -> Result<f64> {
+        resident_mib(self.processes.iter().map(|process| &**process))
+    }
+
+    /// Fails unless the canary answered as many calls as it should have.
+    pub(crate) fn check_share(&self) -> Result<()> {
+        let asked = if self.subject == Subject::Direct { 0.0 } else { 0.05 };
+        let share = count(self.from_canary) / count(self.calls);
+        // Five standard deviations: one run in a million fails by chance.
+        let tolerance = 5.0 * (asked * (1.0 - asked) / count(self.calls)).sqrt();
+        ensure!(
+            (share - asked).abs() <= tolerance,
+            "{}: the canary answered {} of {} calls, which is {:.2} %, not {:.0} %",
+            self.name,
+            self.from_canary,
+            self.calls,
+            share * 1e2,
+            asked * 1e2
+        );
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "some millions")]
+fn count(calls: usize) -> f64 {
+    calls as f64
+}

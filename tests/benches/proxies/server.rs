@@ -1,0 +1,72 @@
+//! The servers, each a process of its own with one thread.
+
+use std::{
+    io::{self, Read as _},
+    process, thread,
+};
+
+use anyhow::{Result, bail};
+use axum::{Router, routing::get};
+use canary_tests::{deployment::release, echo::Echo};
+use tokio::{net::TcpListener, runtime::Builder};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{service::Routes, transport};
+use tower_canary::{CanaryLayer, CanaryOptions, Channel, Tags, Weight, axum::RouterExt};
+
+/// Serves as `kind` says, until standard input ends.
+pub(crate) fn serve(kind: &str) -> Result<()> {
+    thread::spawn(|| {
+        let _ = io::stdin().read(&mut [0]);
+        process::exit(0);
+    });
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("{}", listener.local_addr()?);
+        match kind {
+            "http v1" => http(listener, version(Channel::Stable)).await,
+            "http v2" => http(listener, version(Channel::Canary)).await,
+            "http header" => http(listener, split(Tags::header_only())).await,
+            "http default" => http(listener, split(Tags::default())).await,
+            "grpc v1" => grpc(listener, routes(Channel::Stable)).await,
+            "grpc v2" => grpc(listener, routes(Channel::Canary)).await,
+            "grpc header" => split_grpc(listener, Tags::header_only()).await,
+            "grpc default" => split_grpc(listener, Tags::default()).await,
+            _ => bail!("there is no server {kind:?}"),
+        }
+    })
+}
+
+fn version(channel: Channel) -> Router {
+    Router::new().route("/hello", get(async move || release(channel)))
+}
+
+fn split(tags: Tags) -> Router {
+    version(Channel::Stable).canary(layer(version(Channel::Canary).with_state(()), tags))
+}
+
+fn routes(channel: Channel) -> Routes {
+    Routes::new(Echo::new(release(channel), Default::default()).into_server()).prepare()
+}
+
+fn layer<C: 'static>(canary: C, tags: Tags) -> CanaryLayer<C> {
+    let layer = CanaryLayer::with_options("bench", canary, CanaryOptions::new().tags(tags));
+    layer.handle().set_weight(Weight::from_percent(5)).expect("not halted");
+    layer
+}
+
+async fn http(listener: TcpListener, router: Router) -> Result<()> {
+    Ok(axum::serve(listener, router).await?)
+}
+
+async fn grpc(listener: TcpListener, routes: Routes) -> Result<()> {
+    let incoming = TcpListenerStream::new(listener);
+    let server = transport::Server::builder().add_routes(routes);
+    Ok(server.serve_with_incoming(incoming).await?)
+}
+
+async fn split_grpc(listener: TcpListener, tags: Tags) -> Result<()> {
+    let incoming = TcpListenerStream::new(listener);
+    let layer = layer(routes(Channel::Canary), tags);
+    let server = transport::Server::builder().layer(layer).add_routes(routes(Channel::Stable));
+    Ok(server.serve_with_incoming(incoming).await?)
+}
