@@ -51,12 +51,18 @@ impl Case {
         };
         let server = |kind| Process::server(&format!("{prefix} {kind}"), directory).map(Rc::new);
         let mut cases = Vec::new();
-        for (kind, name, subject) in [
+        let servers = [
             ("v1", "direct", Subject::Direct),
             ("v1", "direct, again", Subject::Direct),
             ("header", "canary, header tag", Subject::Layer),
             ("default", "canary, default tags", Subject::Layer),
-        ] {
+            ("routes", "canary, Router::layer", Subject::Layer),
+        ];
+        let servers = servers.iter().filter(|(kind, ..)| match protocol {
+            Protocol::Http => true,
+            Protocol::Grpc => *kind != "routes",
+        });
+        for &(kind, name, subject) in servers {
             let name = format!("{direct}: {name}");
             cases.push(Self::new(name, subject, protocol, vec![server(kind)?]).await?);
         }

