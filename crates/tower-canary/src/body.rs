@@ -197,7 +197,12 @@ impl Watched {
             *missing = missing.saturating_sub(data.remaining() as u64);
         }
         let is_last = match self.call.channel() {
-            Channel::Stable => body.is_end_stream(),
+            Channel::Stable => {
+                self.call.set_polling(true);
+                let is_last = body.is_end_stream();
+                self.call.set_polling(false);
+                is_last
+            }
             Channel::Canary => catch(|| body.is_end_stream())?,
         };
         if is_last {

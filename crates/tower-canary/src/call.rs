@@ -43,7 +43,7 @@ pub(crate) struct Call {
     method: BodyRule,
     /// None until the head of the response came.
     class: Option<HeadClass>,
-    /// Whether the service is being polled: found set in `drop`, it panicked.
+    /// Whether the service is running, or panicked: found set in `drop`, it did.
     polling: bool,
     /// Whether it counts against the canary's limit of concurrent calls.
     has_place: bool,
@@ -222,6 +222,7 @@ impl Call {
             Failure::Refused(refusal) => self.break_down(refusal),
         }
         self.class = None;
+        self.polling = false;
         self.ended = false;
         self.go_to_stable(Reason::FellBack);
     }
@@ -260,25 +261,18 @@ impl Call {
     ) {
         self.tag_response(response);
         let status = response.status();
-        if self.upgrade.is_some() && self.goes_on_upgraded(status) {
-            self.count(|cells| cells.head(latency));
-        } else if response.body().is_end_stream() || self.has_no_body(status) {
+        self.polling = true;
+        let ends = response.body().is_end_stream() || self.has_no_body(status);
+        self.polling = false;
+        // An upgrade that nobody listens to ends with the head.
+        let upgrade = self.upgrade.take().filter(|_| self.switches_protocols(status));
+        if ends && upgrade.is_none() {
             self.end_with_head(latency, self.class_at_end(None));
-        } else {
-            self.count(|cells| cells.head(latency));
+            return;
         }
-    }
-
-    /// Leaves the call to whoever holds on to the upgraded connection, if it is one. An upgrade that
-    /// nobody listens to ends with the head.
-    fn goes_on_upgraded(&mut self, status: StatusCode) -> bool {
-        let upgrade = self.upgrade.take();
-        match upgrade.filter(|_| self.switches_protocols(status)) {
-            Some(upgrade) => {
-                upgrade.park(self.successor());
-                true
-            }
-            None => false,
+        self.count(|cells| cells.head(latency));
+        if let Some(upgrade) = upgrade {
+            upgrade.park(self.successor());
         }
     }
 

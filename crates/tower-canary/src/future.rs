@@ -16,7 +16,7 @@ use crate::{
     panic::{Panicked, catch, discard},
     refusal::Refusal,
     span::CallSpan,
-    state::{State, Step},
+    state::{COUNTED, State, Step},
     timer::Timer,
 };
 
@@ -172,7 +172,7 @@ where
                 return Some(Err(error));
             }
         };
-        let call = self.call.as_mut().expect("only counted calls reach the canary");
+        let call = self.call.as_mut().expect(COUNTED);
         let Ok(latency) = catch(|| call.look_at_head(&mut response)) else {
             discard(|| drop(response));
             return self.refuse(Refusal::Panicked, repeat).map(Ok);

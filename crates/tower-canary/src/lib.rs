@@ -123,6 +123,7 @@
 //! It decides nothing: whether the canary is good, and when to raise its weight, is for whoever holds the
 //! handle. It does not balance load, and retries nothing on the channel that failed.
 
+mod ask;
 mod assignment;
 mod body;
 mod bypass;

@@ -1,7 +1,7 @@
 use std::{
     fmt, mem,
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use canary_core::Weight;
@@ -10,9 +10,10 @@ use tower_service::Service;
 
 use crate::{
     ResponseFuture,
+    ask::{Asked, ask},
     call::Call,
     layer::Position,
-    panic::{catch, discard},
+    panic::discard,
     select::{Incoming, Selection, original_path},
     span::CallSpan,
     state::{State, call_canary, set_polling},
@@ -24,10 +25,15 @@ use crate::{
 ///
 /// Made by [`CanaryLayer`](crate::CanaryLayer); see the [crate's documentation](crate).
 ///
-/// `poll_ready` waits for stable only, so that a canary that never becomes ready holds up nobody: its
-/// calls wait for it one poll, then [spill](crate::ChannelCounts::spilled) to stable. At full weight
-/// stable need not be ready, and `poll_ready` waits for nobody: each call waits for the canary itself, and
-/// spills only if the canary is rolled back meanwhile.
+/// `poll_ready` waits for stable only, so that a canary that never becomes ready holds up nobody: it is
+/// asked in `call`, once, and calls for which it is not ready [spill](crate::ChannelCounts::spilled) to
+/// stable. At full weight stable need not be ready, and `poll_ready` waits for nobody: each call waits for
+/// the canary itself, and spills only if the canary is rolled back meanwhile.
+///
+/// As any service may, each of the two begins with a call when it is given to it, before the future is
+/// polled. A canary that heeds tokio's cooperative budget, as a tower `Buffer` does, is asked outside of
+/// it with the feature `tokio`; without, it may seem not to be ready to a task that makes many calls at
+/// once.
 pub struct CanaryService<S, C> {
     stable: S,
     canary: C,
@@ -90,14 +96,14 @@ where
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let mut call = self.assign(&mut request);
         let mut span = call.as_ref().map_or_else(CallSpan::none, CallSpan::new);
-        let canary = call.as_mut().and_then(|call| self.ready_canary(call, &mut span));
+        let mut timer = call.as_ref().map_or_else(Timer::none, Timer::start);
+        let asked = call.as_mut().and_then(|call| self.ask_canary(call, &mut span, &mut timer));
         if let Some(call) = &call {
             call.tag_request(request.extensions_mut());
         }
-        let timer = call.as_ref().map_or_else(Timer::none, Timer::start);
         let entered = span.enter();
-        if let Some(to_canary) = call.as_ref().filter(|call| call.is_canary()) {
-            let state = self.call_canary(request, canary, to_canary);
+        if let (Some(asked), Some(to_canary)) = (asked, &mut call) {
+            let state = self.give_to_canary(request, asked, to_canary);
             drop(entered);
             return ResponseFuture { state, call, span, timer };
         }
@@ -146,11 +152,15 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         Some(call)
     }
 
-    /// The canary, if the call is its and it is ready at once; a clone, since what has panicked must not
-    /// be used again. If it is not, the call becomes stable's, but not at full weight, where stable may
-    /// be gone.
+    /// Asks the canary whether it is ready, if the call is its. If it is not, the call becomes stable's,
+    /// but not at full weight, where stable may be gone.
     #[inline]
-    fn ready_canary<B>(&self, call: &mut Call, span: &mut CallSpan) -> Option<C>
+    fn ask_canary<B>(
+        &self,
+        call: &mut Call,
+        span: &mut CallSpan,
+        timer: &mut Timer,
+    ) -> Option<Asked<C, C::Error>>
     where
         C: Service<Request<B>>,
     {
@@ -158,43 +168,43 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
             return None;
         }
         let entered = span.enter();
-        let mut canary = self.canary.clone();
-        // Nobody is to be woken: either it is ready now, or the call does not wait for it, or it does so
-        // elsewhere.
-        let mut cx = Context::from_waker(Waker::noop());
-        if let Ok(Poll::Ready(Ok(()))) = catch(|| canary.poll_ready(&mut cx)) {
-            return Some(canary);
+        let asked = ask(&self.canary);
+        if matches!(asked, Asked::Ready(_)) || call.weight() == Weight::FULL {
+            return Some(asked);
         }
-        discard(|| drop(canary));
+        discard(|| drop(asked));
         drop(entered);
-        if call.weight() != Weight::FULL {
-            call.spill();
-            *span = CallSpan::new(call);
-        }
+        call.spill();
+        *span = CallSpan::new(call);
+        *timer = Timer::start(call);
         None
     }
 
-    fn call_canary<B>(
+    fn give_to_canary<B>(
         &mut self,
         request: Request<B>,
-        canary: Option<C>,
-        call: &Call,
+        asked: Asked<C, C::Error>,
+        call: &mut Call,
     ) -> State<S, C, B>
     where
         S: Service<Request<B>>,
-        C: Service<Request<B>>,
+        C: Service<Request<B>, Error: Into<S::Error>>,
         B: 'static,
     {
-        let Some(mut canary) = canary else {
-            self.give_back();
-            return State::wait_for_canary(self.canary.clone(), self.stable.clone(), request);
+        let state = match asked {
+            Asked::Ready(mut canary) => {
+                let (request, repeat) = match call.fallback_for(&request) {
+                    Some(fallback) => fallback.keep(&self.stable, request),
+                    None => (request, None),
+                };
+                let state = call_canary(&mut canary, request, repeat, call);
+                discard(|| drop(canary));
+                state
+            }
+            Asked::Waits(canary) => State::wait_for_canary(canary, self.stable.clone(), request),
+            Asked::Error(error) => State::Failed { error: Some(error.into()) },
+            Asked::Panicked => State::panicked(call, None),
         };
-        let (request, repeat) = match call.fallback_for(&request) {
-            Some(fallback) => fallback.keep(&self.stable, request),
-            None => (request, None),
-        };
-        let state = call_canary(&mut canary, request, repeat, Some(call));
-        discard(|| drop(canary));
         // What stable reserved is free again once the canary has the call.
         self.give_back();
         state

@@ -27,8 +27,9 @@ pin_project! {
     {
         Stable { #[pin] future: S::Future },
         Canary { #[pin] future: C::Future, repeat: Option<Box<Repeat<S, B>>> },
-        // The canary panicked when it was called.
+        // The canary did not get so far as to have a future.
         Panicked { repeat: Option<Box<Repeat<S, B>>> },
+        Failed { error: Option<S::Error> },
         Wait { wait: Box<Wait<S, C, B>> },
         Done,
     }
@@ -83,6 +84,7 @@ where
                 Err(Panicked) => Step::Panic(repeat.take()),
             }),
             StateProj::Panicked { repeat } => Poll::Ready(Step::Panic(repeat.take())),
+            StateProj::Failed { error } => Poll::Ready(Step::Answer(Err(take(error)), None)),
             StateProj::Wait { wait } => wait.poll_step(call, cx),
             StateProj::Done => unreachable!("the future is not polled after it is done"),
         }
@@ -94,6 +96,12 @@ where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
+    /// The call panicked, be the future polled or not.
+    pub(crate) fn panicked(call: &mut Call, repeat: Option<Box<Repeat<S, B>>>) -> Self {
+        call.set_polling(true);
+        Self::Panicked { repeat }
+    }
+
     /// Waits for stable, then gives it the call.
     pub(crate) fn wait_for_stable(service: S, request: Request<B>) -> Self {
         Self::Wait { wait: Box::new(Wait::Stable { service, request: Some(request) }) }
@@ -157,14 +165,14 @@ where
             Self::Canary { service, stable, rolled_back, request } => {
                 match catch(|| service.poll_ready(cx)) {
                     Ok(Poll::Ready(Ok(()))) => {
-                        Step::To(call_canary(service, take(request), None, call.as_ref()))
+                        let call = call.as_mut().expect(COUNTED);
+                        Step::To(call_canary(service, take(request), None, call))
                     }
                     Ok(Poll::Ready(Err(error))) => Step::Answer(Err(error.into()), None),
                     Err(Panicked) => Step::Panic(None),
                     Ok(Poll::Pending) => {
-                        if let Some(call) = call {
-                            ready!(call.lifeline().poll_draining(rolled_back, cx));
-                        }
+                        let call = call.as_ref().expect(COUNTED);
+                        ready!(call.lifeline().poll_draining(rolled_back, cx));
                         Step::Spill(Box::new((take(stable), take(request))))
                     }
                 }
@@ -178,21 +186,21 @@ pub(crate) fn call_canary<S, C, B>(
     canary: &mut C,
     mut request: Request<B>,
     repeat: Option<Box<Repeat<S, B>>>,
-    call: Option<&Call>,
+    call: &mut Call,
 ) -> State<S, C, B>
 where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
     #[cfg(feature = "axum")]
-    if let Some(rematch) = call.and_then(Call::rematch) {
+    if let Some(rematch) = call.rematch() {
         rematch.prepare(&mut request);
     }
     #[cfg(not(feature = "axum"))]
-    let _ = (call, &mut request);
+    let _ = &mut request;
     match catch(|| canary.call(request)) {
         Ok(future) => State::Canary { future, repeat },
-        Err(Panicked) => State::Panicked { repeat },
+        Err(Panicked) => State::panicked(call, repeat),
     }
 }
 
@@ -207,3 +215,5 @@ pub(crate) fn set_polling(call: &mut Option<Call>, polling: bool) {
         call.set_polling(polling);
     }
 }
+
+pub(crate) const COUNTED: &str = "only counted calls reach the canary";

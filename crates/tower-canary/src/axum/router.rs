@@ -11,10 +11,11 @@ use crate::CanaryLayer;
 pub trait RouterExt: Sized {
     /// Sends each call to this router or to the layer's canary, before either looks for a route.
     ///
-    /// Against `self.layer(layer)`, which wraps each route after it matched, this costs less per call,
-    /// and methods and paths that only the canary has are answered as the canary does. In return, layers
-    /// that are added outside see no `MatchedPath`, and the result cannot be merged with another router
-    /// that has a fallback. The [module's documentation](crate::axum) compares the mounts.
+    /// Against `self.layer(layer)`, which wraps each route after it matched, methods and paths that only
+    /// the canary has are answered as the canary does, and a canary's call costs less; one of stable's
+    /// costs more. Layers that are added outside see no `MatchedPath`, and the result cannot be merged
+    /// with another router that has a fallback. The [module's documentation](crate::axum) compares the
+    /// mounts.
     ///
     /// ```
     /// use axum::{Router, routing::get};
