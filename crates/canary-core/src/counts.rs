@@ -36,7 +36,7 @@ pub struct ChannelCounts {
     /// Failed calls that stable repeated, so that their callers did not notice. They appear a second
     /// time as stable's, [aside](Counts::aside).
     pub fell_back: u64,
-    /// Time from the call to the head of its response.
+    /// Time from the call to the head of its response; none if it panicked before the head was out.
     pub head: Latencies,
     /// Time from the call to the end of its response, of those that were not cancelled.
     pub end: Latencies,

@@ -1,14 +1,18 @@
 //! The clock by which calls are timed.
 //!
 //! A call reads it twice, which by [`Instant`] is a third of what the call takes. So it reads the
-//! processor's counter instead, where Linux itself tells the time by that counter and has found it steady
-//! and the same on all cores; elsewhere it is [`Instant`] after all.
+//! processor's counter instead, as long as Linux itself tells the time by that counter, since it has found
+//! it steady and the same on all cores; elsewhere it is [`Instant`] after all.
+//!
+//! What calls take during which the machine sleeps, is moved to another, or the kernel gives the counter
+//! up, is measured wrong: as nothing, or with the sleep. The calls after it are right, or are within a
+//! few looks at the counts.
 
 use std::{
     fs,
     sync::{
         LazyLock, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -35,7 +39,7 @@ impl Moment {
 ///
 /// A virtual machine that is moved to another host may count at another pace from then on.
 pub(crate) fn adjust() {
-    CLOCK.adjust(Duration::from_secs(1));
+    CLOCK.adjust(Duration::from_secs(1), is_trusted);
 }
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
@@ -43,6 +47,8 @@ static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
 struct Clock {
     /// None, if the processor's counter is not to be trusted.
     counter: Option<quanta::Clock>,
+    /// Whether the counter is to be trusted no more.
+    given_up: AtomicBool,
     start: Instant,
     /// Nanoseconds in 2^32 ticks.
     pace: AtomicU64,
@@ -52,8 +58,8 @@ struct Clock {
 /// The last time that somebody looked for the pace.
 struct Look {
     at: Reading,
-    /// Whether the pace seemed to have changed.
-    differed: bool,
+    /// What the pace was then, if it was not the one in use.
+    differed: Option<u64>,
 }
 
 /// Both clocks at one moment.
@@ -69,19 +75,25 @@ impl Clock {
     }
 
     fn of(counter: Option<quanta::Clock>) -> Self {
-        // What it was calibrated to, which took a millisecond.
+        // What it was calibrated to, which takes a millisecond, and a fifth of a second at worst.
         let pace = counter.as_ref().map_or(ONE, |counter| counter.delta_as_nanos(0, ONE));
         let start = Instant::now();
-        let ticks = counter.as_ref().map_or(0, quanta::Clock::raw);
-        let last = Mutex::new(Look { at: Reading { instant: start, ticks }, differed: false });
-        Self { counter, start, pace: AtomicU64::new(pace), last }
+        let clock = Self {
+            counter,
+            given_up: AtomicBool::new(false),
+            start,
+            pace: AtomicU64::new(pace),
+            last: Mutex::new(Look { at: Reading { instant: start, ticks: 0 }, differed: None }),
+        };
+        let at = clock.reading();
+        Self { last: Mutex::new(Look { at, differed: None }), ..clock }
     }
 
     #[inline]
     fn ticks(&self) -> u64 {
         match &self.counter {
-            Some(counter) => counter.raw(),
-            None => nanos_of(self.start.elapsed()),
+            Some(counter) if !self.given_up.load(Ordering::Relaxed) => counter.raw(),
+            _ => nanos_of(self.start.elapsed()),
         }
     }
 
@@ -92,8 +104,8 @@ impl Clock {
         ((u128::from(ticks) * u128::from(pace)) >> ONE.trailing_zeros()) as u64
     }
 
-    fn adjust(&self, interval: Duration) {
-        if self.counter.is_none() {
+    fn adjust(&self, interval: Duration, is_trusted: impl FnOnce() -> bool) {
+        if self.counter.is_none() || self.given_up.load(Ordering::Relaxed) {
             return;
         }
         // Whoever comes while another does it has nothing to do.
@@ -101,16 +113,22 @@ impl Clock {
         if last.at.instant.elapsed() < interval {
             return;
         }
+        if !is_trusted() {
+            self.given_up.store(true, Ordering::Relaxed);
+            self.pace.store(ONE, Ordering::Relaxed);
+            return;
+        }
         let (before, now) = (last.at, self.reading());
         last.at = now;
         let nanos = nanos_of(now.instant - before.instant);
         let ticks = now.ticks.saturating_sub(before.ticks);
         let Some(pace) = pace_of(nanos, ticks) else { return };
-        // While the machine sleeps, one clock may go on and the other not. That looks like another pace,
-        // but only once.
-        let current = self.pace.load(Ordering::Relaxed);
-        last.differed = pace.abs_diff(current) > current / 100 && !last.differed;
-        if !last.differed {
+        // While the machine sleeps, one clock may go on and the other not, which looks like another pace.
+        // A pace that is one is the same the next time.
+        let known = [Some(self.pace.load(Ordering::Relaxed)), last.differed];
+        let is_known = known.into_iter().flatten().any(|one| pace.abs_diff(one) <= one / 100);
+        last.differed = (!is_known).then_some(pace);
+        if is_known {
             self.pace.store(pace, Ordering::Relaxed);
         }
     }
@@ -179,7 +197,7 @@ mod tests {
 
     fn look(clock: &Clock) {
         spin(Duration::from_millis(10));
-        clock.adjust(Duration::ZERO);
+        clock.adjust(Duration::ZERO, || true);
     }
 
     #[test]
@@ -188,7 +206,6 @@ mod tests {
         if clock.counter.is_some() {
             let pace = clock.pace.load(Ordering::Relaxed);
             clock.pace.store(pace / 2, Ordering::Relaxed);
-            clock.adjust(Duration::from_secs(3600));
             look(&clock);
             assert_eq!(clock.pace.load(Ordering::Relaxed), pace / 2, "once may be a mistake");
             look(&clock);
@@ -197,24 +214,31 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_went_on_while_the_machine_slept_has_the_same_pace() {
+    fn a_counter_that_goes_on_while_the_machine_sleeps_has_the_same_pace() {
         let clock = Clock::new();
-        for ticks in [u64::MAX / 2, ONE] {
-            clock.last.lock().unwrap().at.ticks = clock.ticks().saturating_sub(ticks);
-            look(&clock);
-            assert_right(&clock);
+        for asleep in [ONE, 40 * ONE, 1000 * ONE, 0, ONE] {
+            let mut last = clock.last.lock().unwrap();
+            last.at.ticks = last.at.ticks.saturating_sub(asleep);
+            drop(last);
             look(&clock);
             assert_right(&clock);
         }
     }
 
     #[test]
+    fn a_counter_that_the_kernel_gave_up_is_not_read_any_more() {
+        let clock = Clock::new();
+        clock.adjust(Duration::ZERO, || false);
+        assert!(clock.counter.is_none() || clock.given_up.load(Ordering::Relaxed));
+        assert_right(&clock);
+        look(&clock);
+        assert_right(&clock);
+    }
+
+    #[test]
     fn the_pace_is_not_looked_for_all_the_time() {
         let clock = Clock::new();
-        let at = || clock.last.lock().unwrap().at.instant;
-        let before = at();
-        clock.adjust(Duration::from_secs(3600));
-        assert_eq!(at(), before);
+        clock.adjust(Duration::from_secs(3600), || panic!("it was just looked at"));
     }
 
     #[test]

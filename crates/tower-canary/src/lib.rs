@@ -94,8 +94,10 @@
 //!
 //! No lock, no cache line that all threads write, and no allocation, but for: the
 //! [`Assignment`] in the request ([`Tags`]); the growth of a header map; the first call of a thread after a
-//! change of the weight, which makes its counters (6 kB); and a response body that has to wait, which
-//! registers once, under a lock of its thread's own, so that it can be closed. The options against a
+//! change of the weight, which makes its counters (6 kB); a call that waits for a service, as it does for a
+//! canary at full weight that is not ready, and for stable if `poll_ready` did not ask it: at full weight,
+//! where health checks go to stable all the same; and a response body that has to wait, which registers
+//! once, under a lock of its thread's own, so that it can be closed. The options against a
 //! sick canary cost where they are set: a timer for each call of a channel with a time limit, one number
 //! that all threads write with a limit of concurrent calls, and with a fallback a copy of the request
 //! for each call of the canary that may be repeated. With [classes of routes](RouteClasses) each thread has

@@ -64,7 +64,7 @@ pub(crate) struct History {
 
 impl Switch {
     pub(crate) fn new(config: StdArc<Config>, shards: usize) -> Self {
-        // Takes a moment the first time, which no call is to wait for.
+        // Takes a while the first time, which no call is to wait for.
         clock::adjust();
         let salt = StdArc::new(Salt::of_release(&config));
         let variables = config.variables.clone();

@@ -97,6 +97,17 @@ fn the_assignment_in_the_request_is_one_allocation() {
 }
 
 #[test]
+fn a_call_that_waits_for_stable_is_one_allocation_and_no_bypassed_one_does_below_full_weight() {
+    let health = || Request::get("/healthz").body(()).unwrap();
+    let bare = allocations(Inner, health);
+    for (weight, more) in [(Weight::ZERO, 0), (Weight::from_ppm(999_999), 0), (Weight::FULL, 1)] {
+        let layer = CanaryLayer::new("bypassed", Inner);
+        layer.handle().set_weight(weight).unwrap();
+        assert_eq!(allocations(layer.layer(Inner), health), bare + more, "{weight}");
+    }
+}
+
+#[test]
 fn a_concurrency_limit_and_a_fallback_that_is_not_for_the_call_allocate_nothing() {
     let bare = allocations(Inner, || Request::new(()));
     let options = CanaryOptions::new()
