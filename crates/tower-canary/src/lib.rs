@@ -92,7 +92,8 @@
 //!
 //! # What a call costs
 //!
-//! No lock, no cache line that all threads write, and no allocation, but for: the
+//! No lock, no cache line that all threads write but the counts of references of a service that is cloned
+//! for each call, and no allocation, but for: the
 //! [`Assignment`] in the request ([`Tags`]); the growth of a header map; the first call of a thread after a
 //! change of the weight, which makes its counters (6 kB); a call that waits for a service, as it does for a
 //! canary at full weight that is not ready, and for stable if `poll_ready` did not ask it: at full weight,
