@@ -1,116 +1,113 @@
-//! How long a call takes, on one thread and on two.
+//! How long a call takes, and the parts of it that can be had alone, each against the run before.
 //!
-//! `cargo bench -p tower-canary --features metrics --bench calls`
+//! `cargo bench -p tower-canary --features metrics --bench calls [-- NAME]`
 //!
-//! The cases take turns within one run, so that a slow moment of the machine is nobody's disadvantage, and
-//! each is compared, turn by turn, with the bare service of the same turn. A recorder of metrics is
-//! installed.
+//! What a canary adds is better told by `peers`, whose cases take turns. A recorder of metrics is
+//! installed. Of two parts whose names differ by a word, the second does what the first does and more.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
-    sync::Barrier,
-    thread,
+    cell::RefCell,
+    hint::black_box,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
+use criterion::{Criterion, criterion_group, criterion_main};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use tower_canary::Weight;
+use rand::{Rng, SeedableRng, rngs::SmallRng};
+use tower_canary::Tags;
 
 mod cases;
 
-use cases::{CASES, Case, CloneService, Inner, bare_of, header_tag, plain, serve};
+use cases::CASES;
 
-fn main() {
+criterion_main!(benches);
+
+criterion_group! {
+    name = benches;
+    // All in a minute and a half.
+    config = Criterion::default()
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(3));
+    targets = calls, parts
+}
+
+fn calls(criterion: &mut Criterion) {
     cases::check();
     let _recorder = PrometheusBuilder::new().install_recorder().unwrap();
-    one_thread();
-    two_threads();
-}
-
-fn one_thread() {
-    let mut serves: Vec<_> = CASES.iter().map(|case| (case.prepare)()).collect();
-    let mut nanos = vec![Vec::new(); CASES.len()];
-    for round in 0..=ROUNDS {
-        for turn in 0..CASES.len() {
-            // Not in one order, so that nobody always comes after the same one.
-            let turn = if round % 2 == 0 { turn } else { CASES.len() - 1 - turn };
-            let start = Instant::now();
-            serves[turn](CALLS);
-            // The first round warms up.
-            if round > 0 {
-                nanos[turn].push(per_call(start.elapsed()));
-            }
-        }
-    }
-    let position = |name| CASES.iter().position(|case| case.name == name).unwrap();
-    let added = |case: &Case| -> Vec<f64> {
-        let (case, bare) = (&nanos[position(case.name)], &nanos[position(bare_of(case))]);
-        case.iter().zip(bare).map(|(case, bare)| case - bare).collect()
-    };
-    println!("{:<26} {:>6} {:>6}   middle half", "ns, one thread", "a call", "added");
+    let mut group = criterion.benchmark_group("calls");
     for case in CASES {
-        let [low, middle, high] = quartiles(added(case));
-        let [_, whole, _] = quartiles(nanos[position(case.name)].clone());
-        println!("{:<26} {whole:>6.0} {middle:>6.0}   {low:.0} to {high:.0}", case.name);
+        let mut serve = (case.prepare)();
+        group.bench_function(case.name, |bencher| {
+            bencher.iter_custom(|calls| {
+                let start = Instant::now();
+                serve(u32::try_from(calls).unwrap());
+                start.elapsed()
+            });
+        });
     }
-    let peer = added(&CASES[position("tower-resilience-router")]);
-    for name in ["stable's call", "canary's call", "sticky by header"] {
-        let ratios = added(&CASES[position(name)]).iter().zip(&peer).map(|(a, b)| a / b).collect();
-        let [low, middle, high] = quartiles(ratios);
-        println!(
-            "{name}: {middle:.2} times what tower-resilience-router adds ({low:.2} to {high:.2})"
-        );
-    }
+    group.finish();
 }
 
-/// How much more two threads serve than one. It is less than twice as much on cores that share one
-/// physical core, or that others use as well, whatever is served.
-fn two_threads() {
-    // One canary, whose counts both threads write, drawing from both channels.
-    let canary = header_tag(Weight::from_percent(5), Inner::EMPTY);
-    let (mut alone, mut split) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS_OF_THREADS {
-        alone.push(gain(&Inner::EMPTY));
-        split.push(gain(&canary));
-    }
-    let ratios = split.iter().zip(&alone).map(|(split, alone)| split / alone).collect();
-    println!("\n{:<26} {:>6}   middle half", "served by two to by one", "times");
-    for (name, ratios) in [("bare", alone), ("canary at 5 %", split), ("canary to bare", ratios)] {
-        let [low, middle, high] = quartiles(ratios);
-        println!("{name:<26} {middle:>6.2}   {low:.2} to {high:.2}");
-    }
-}
+/// What `src` does, said again here: it is not public.
+fn parts(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("parts");
 
-fn gain<S: CloneService + Sync + 'static>(service: &S) -> f64 {
-    let [one, two] = [1, 2].map(|threads| {
-        let start = Barrier::new(threads);
-        let run = || {
-            let mut serve = serve(service.clone(), plain());
-            serve(1);
-            start.wait();
-            let begun = Instant::now();
-            serve(CALLS_OF_A_THREAD);
-            begun.elapsed()
-        };
-        thread::scope(|scope| {
-            let running: Vec<_> = (0..threads).map(|_| scope.spawn(run)).collect();
-            running.into_iter().map(|thread| thread.join().unwrap()).max().unwrap()
-        })
+    thread_local! {
+        static DRAWS: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
+    }
+    group.bench_function("draw", |bencher| {
+        bencher.iter(|| DRAWS.with_borrow_mut(SmallRng::next_u32));
     });
-    2.0 * one.as_secs_f64() / two.as_secs_f64()
+
+    group.bench_function("clock, std's", |bencher| {
+        bencher.iter(|| black_box(Instant::now()).elapsed());
+    });
+    let counter = quanta::Clock::new();
+    group.bench_function("clock, the counter", |bencher| {
+        bencher.iter(|| {
+            let start = black_box(counter.raw());
+            counter.delta_as_nanos(start, counter.raw())
+        });
+    });
+
+    group.bench_function("headers", |bencher| bencher.iter(|| black_box(answered()).len()));
+    group.bench_function("headers, tagged", |bencher| {
+        bencher.iter(|| {
+            let mut headers = answered();
+            headers.insert(black_box(&TAG), const { HeaderValue::from_static("stable") });
+            black_box(headers).len()
+        });
+    });
+
+    let counters = [const { AtomicU64::new(0) }; 4];
+    group.bench_function("four counters", |bencher| {
+        bencher.iter(|| {
+            for counter in black_box(&counters) {
+                counter.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    });
+
+    let epoch = ArcSwap::new(Arc::new(0_u64));
+    group.bench_function("epoch", |bencher| bencher.iter(|| **black_box(&epoch).load()));
+    group.bench_function("epoch, kept", |bencher| {
+        bencher.iter(|| Arc::clone(&black_box(&epoch).load()));
+    });
+    group.finish();
 }
 
-fn per_call(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e9 / f64::from(CALLS)
+/// The headers of an answer as the service of the cases makes them.
+fn answered() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, const { HeaderValue::from_static("text/plain") });
+    headers
 }
 
-fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
-    values.sort_by(f64::total_cmp);
-    [1, 2, 3].map(|quarter| values[values.len() * quarter / 4])
-}
-
-const ROUNDS: usize = 2001;
-/// A tenth of a millisecond, in which nobody else gets the core, as a rule.
-const CALLS: u32 = 500;
-const CALLS_OF_A_THREAD: u32 = 5_000;
-const ROUNDS_OF_THREADS: usize = 501;
+const TAG: HeaderName = Tags::CHANNEL_HEADER;
