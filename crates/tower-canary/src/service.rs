@@ -97,7 +97,10 @@ where
         let mut call = self.assign(&mut request);
         let mut span = call.as_ref().map_or_else(CallSpan::none, CallSpan::new);
         let mut timer = call.as_ref().map_or_else(Timer::none, Timer::start);
-        let asked = call.as_mut().and_then(|call| self.ask_canary(call, &mut span, &mut timer));
+        let asked = match &mut call {
+            Some(call) if call.is_canary() => self.ask_canary(call, &mut span, &mut timer),
+            _ => None,
+        };
         if let Some(call) = &call {
             call.tag_request(request.extensions_mut());
         }
@@ -154,7 +157,6 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
 
     /// Asks the canary whether it is ready, if the call is its. If it is not, the call becomes stable's,
     /// but not at full weight, where stable may be gone.
-    #[inline]
     fn ask_canary<B>(
         &self,
         call: &mut Call,
@@ -164,9 +166,6 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
     where
         C: Service<Request<B>>,
     {
-        if !call.is_canary() {
-            return None;
-        }
         let entered = span.enter();
         let asked = ask(&self.canary);
         if matches!(asked, Asked::Ready(_)) || call.weight() == Weight::FULL {
