@@ -13,9 +13,9 @@ use pin_project_lite::pin_project;
 use crate::{
     Protocol,
     call::Call,
-    classify::GRPC_STATUS,
     lifeline::Watch,
     panic::{Panicked, catch, discard},
+    protocol::GRPC_STATUS,
     span::CallSpan,
 };
 
@@ -240,7 +240,7 @@ impl Ending {
                     Self::Closed => ("14", "the release was taken back"),
                 };
                 let mut trailers = HeaderMap::with_capacity(2);
-                trailers.insert(GRPC_STATUS, HeaderValue::from_static(status));
+                trailers.insert(&GRPC_STATUS, HeaderValue::from_static(status));
                 trailers.insert("grpc-message", HeaderValue::from_static(message));
                 Ok(Frame::trailers(trailers))
             }

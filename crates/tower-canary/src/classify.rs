@@ -2,7 +2,7 @@ use std::{any::Any, mem};
 
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::Protocol;
+use crate::{Protocol, protocol::GRPC_STATUS};
 
 /// Decides which responses count as failures.
 ///
@@ -114,7 +114,7 @@ impl ServerErrors {
     }
 
     fn grpc_status(self, headers: &HeaderMap) -> Option<Class> {
-        let status = headers.get(GRPC_STATUS)?.to_str().ok().and_then(|code| code.parse().ok());
+        let status = headers.get(&GRPC_STATUS)?.to_str().ok().and_then(|code| code.parse().ok());
         Some(match status {
             Some(code @ 0..=MAX_GRPC_CODE) if self.grpc_codes & bit(code) == 0 => Class::Success,
             // A code that gRPC does not know is to be read as `UNKNOWN`.
@@ -211,7 +211,6 @@ const fn bit(code: u8) -> u32 {
     1 << code
 }
 
-pub(crate) const GRPC_STATUS: &str = "grpc-status";
 const MAX_GRPC_CODE: u8 = 16;
 
 #[cfg(test)]
@@ -221,9 +220,7 @@ mod tests {
     use super::*;
 
     fn trailers(status: &'static str) -> HeaderMap {
-        [(http::HeaderName::from_static(GRPC_STATUS), HeaderValue::from_static(status))]
-            .into_iter()
-            .collect()
+        [(GRPC_STATUS.clone(), HeaderValue::from_static(status))].into_iter().collect()
     }
 
     fn http(status: u16) -> HeadClass {

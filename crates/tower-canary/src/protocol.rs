@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
 
 /// The protocol of a call, as its request's `content-type` has it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -44,7 +44,7 @@ pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
 
 /// The time that the caller of a gRPC method is ready to wait.
 pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get("grpc-timeout")?.to_str().ok()?;
+    let value = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     // The protocol allows at most eight digits.
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -61,6 +61,10 @@ pub(crate) fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
         _ => return None,
     })
 }
+
+// Names that are made once: a text would be looked at letter by letter for each call.
+pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::{Protocol, call::Call, classify::GRPC_STATUS};
+use crate::{Protocol, call::Call, protocol::GRPC_STATUS};
 
 /// Why the layer itself answers a call, in the service's place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,7 +19,7 @@ impl Refusal {
                 let (status, message) = self.grpc_status();
                 let headers = head.headers_mut();
                 headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-                headers.insert(GRPC_STATUS, HeaderValue::from_static(status));
+                headers.insert(&GRPC_STATUS, HeaderValue::from_static(status));
                 headers.insert("grpc-message", HeaderValue::from_static(message));
             }
         }
