@@ -116,9 +116,9 @@ where
             set_polling(&mut call, true);
             let state = State::Stable { future: self.stable.call(request) };
             drop(entered);
-            let mut answer = ResponseFuture { state, call, span, timer };
-            set_polling(&mut answer.call, false);
-            return answer;
+            let mut future = ResponseFuture { state, call, span, timer };
+            set_polling(&mut future.call, false);
+            return future;
         }
         drop(entered);
         // Rolled back between `poll_ready` and `call`, or nobody asked whether we are ready.
@@ -155,7 +155,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         Some(call)
     }
 
-    /// Asks the canary whether it is ready, if the call is its. If it is not, the call becomes stable's,
+    /// Asks the canary whether it is ready for a call of its own. If it is not, the call becomes stable's,
     /// but not at full weight, where stable may be gone.
     fn ask_canary<B>(
         &self,

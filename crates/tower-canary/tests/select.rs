@@ -318,6 +318,8 @@ async fn what_is_no_key_counts_as_absent() {
         assert_eq!(shop.assign(request).await.1, Reason::Random);
     }
     assert_eq!(shop.assign(of_user(&long[1..])).await.1, Reason::Sticky);
+    let beside = [(USER, "one"), (header::VIA, "one"), (header::VIA, "two")];
+    assert_eq!(shop.assign(get("/", &beside)).await.1, Reason::Sticky);
     assert_eq!(shop.assign(of_user("Zo\u{eb}")).await.1, Reason::Sticky);
     let mut latin_1 = get("/", &[]);
     latin_1.headers_mut().insert(USER, HeaderValue::from_bytes(b"Zo\xeb").unwrap());

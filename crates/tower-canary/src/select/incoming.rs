@@ -1,7 +1,7 @@
 use std::fmt;
 
 use canary_core::{Bucket, CanaryName, Weight};
-use http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
 use crate::{select::cookies, terms::Terms};
 
@@ -59,6 +59,10 @@ impl<'a> Incoming<'a> {
     /// The value of a header that occurs once. One that is repeated says nothing certain.
     #[must_use]
     pub fn header(&self, name: &HeaderName) -> Option<&'a [u8]> {
+        // Most requests repeat no header at all.
+        if self.headers.len() == self.headers.keys_len() {
+            return self.headers.get(name).map(HeaderValue::as_bytes);
+        }
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?;
         values.next().is_none().then(|| value.as_bytes())
