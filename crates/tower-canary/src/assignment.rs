@@ -8,12 +8,7 @@ use std::{
 use canary_core::{CanaryName, Channel, Reason, ReleaseId, Weight};
 use pin_project_lite::pin_project;
 
-use crate::{
-    Variables,
-    call::{Call, Upgrade},
-    lifeline::Watch,
-    tally::SharedTally,
-};
+use crate::{Variables, call::Call, lifeline::Watch, tally::SharedTally, upgrade::Upgrade};
 
 /// How a call was assigned: to which channel, of which canary, at which weight.
 ///

@@ -53,22 +53,24 @@ impl<B> ResponseBody<B> {
         Self { inner: Some(body), watched: None }
     }
 
-    /// The response, with a body that ends the call.
-    pub(crate) fn watch(response: Response<B>, call: Call, span: CallSpan) -> Response<Self>
-    where
-        B: Body,
-    {
-        let missing = match call.protocol() {
-            Protocol::Http => length_of(&response),
-            Protocol::Grpc => None,
-        };
-        let watched = Watched { call, span, watch: Watch::default(), missing };
-        response.map(|body| Self { inner: Some(body), watched: Some(watched) })
+    /// A body that ends the call, of which so many bytes are to come.
+    pub(crate) const fn watched(body: B, call: Call, span: CallSpan, to_come: Option<u64>) -> Self {
+        let watched = Watched { call, span, watch: Watch::new(), missing: to_come };
+        Self { inner: Some(body), watched: Some(watched) }
+    }
+
+    /// Asks the body something; nothing, if it is the canary's and panics, as it will when it is polled.
+    fn ask<T>(&self, question: impl FnOnce(&B) -> T) -> Option<T> {
+        let inner = self.inner.as_ref()?;
+        match &self.watched {
+            Some(watched) if watched.call.is_canary() => catch(|| question(inner)).ok(),
+            _ => Some(question(inner)),
+        }
     }
 }
 
 /// The length that HTTP/1 makes known beforehand, if it can.
-fn length_of<B: Body>(response: &Response<B>) -> Option<u64> {
+pub(crate) fn length_of<B: Body>(response: &Response<B>) -> Option<u64> {
     match response.headers().get(header::CONTENT_LENGTH) {
         Some(length) => length.to_str().ok()?.parse().ok(),
         // Without the header, it makes one of the body's exact size.
@@ -129,11 +131,14 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
+        self.inner.is_none() || self.ask(B::is_end_stream).unwrap_or(false)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+        match self.inner {
+            Some(_) => self.ask(B::size_hint).unwrap_or_default(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 

@@ -1,24 +1,24 @@
-use std::{
-    num::NonZeroU64,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{num::NonZeroU64, sync::Arc};
 
 use canary_core::{Channel, LatencyBucket, Outcome, Reason, Weight};
-use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 
 use crate::{
     Assignment, Class, Fallback, HeadClass, KeyEventKind, Protocol,
+    body::length_of,
+    body_rule::BodyRule,
     clock::{Moment, nanos_of},
     config::Config,
     layer::Position,
     lifeline::Lifeline,
-    protocol::{asks_for_upgrade, grpc_timeout},
+    protocol::grpc_timeout,
     refusal::Refusal,
     route_classes::RouteIndex,
     select::{Incoming, StickyKey},
     switch::Assigned,
     tally::{Account, Cells, Place, SharedTally},
+    upgrade::Upgrade,
 };
 
 /// One call, from assignment to end: it counts itself, exactly once, whatever happens.
@@ -40,7 +40,7 @@ pub(crate) struct Call {
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum has routers"))]
     position: Position,
     protocol: Protocol,
-    method: BodyRule,
+    body_rule: BodyRule,
     /// None until the head of the response came.
     class: Option<HeadClass>,
     /// Whether the service is running, or panicked: found set in `drop`, it did.
@@ -59,31 +59,10 @@ pub(crate) enum Failure {
     Refused(Refusal),
 }
 
-/// What a request's method says about the body of its response.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum BodyRule {
-    Usual,
-    /// HEAD: there is none.
-    Never,
-    /// CONNECT: a success has none and turns the connection into a tunnel.
-    Tunnel,
-}
-
-impl BodyRule {
-    /// Whether the call's connection may become something else than HTTP.
-    fn may_upgrade<B>(self, request: &Request<B>) -> bool {
-        self == Self::Tunnel || asks_for_upgrade(request.headers())
-    }
-}
-
 impl Call {
     /// Takes over a call that was just assigned.
     pub(crate) fn new<B>(assigned: Assigned, position: Position, request: &Request<B>) -> Self {
-        let method = match *request.method() {
-            Method::HEAD => BodyRule::Never,
-            Method::CONNECT => BodyRule::Tunnel,
-            _ => BodyRule::Usual,
-        };
+        let body_rule = BodyRule::of(request.method());
         let protocol = Protocol::of(request);
         let deadline = match protocol {
             // At least one: a time that is over from the start is over.
@@ -93,7 +72,7 @@ impl Call {
         };
         let Assigned { tally, channel, reason, key, route, cookie } = assigned;
         // Without the extension nobody can hold on to an upgraded connection.
-        let may_be_held = tally.config.tags.request_extension && method.may_upgrade(request);
+        let may_be_held = tally.config.tags.request_extension && body_rule.may_upgrade(request);
         Self {
             tally,
             started: Moment::now(),
@@ -106,7 +85,7 @@ impl Call {
             cookie,
             position,
             protocol,
-            method,
+            body_rule,
             class: None,
             polling: false,
             has_place: false,
@@ -143,7 +122,7 @@ impl Call {
         let Config { name, fallback, .. } = self.config();
         let fallback = fallback.as_ref()?;
         // At full weight stable may be gone.
-        let may_be_repeated = !self.method.may_upgrade(request)
+        let may_be_repeated = !self.body_rule.may_upgrade(request)
             && self.tally.weight() != Weight::FULL
             && fallback.may_repeat(&Incoming::new(request, name, &self.tally.terms));
         may_be_repeated.then_some(fallback)
@@ -252,28 +231,33 @@ impl Call {
     }
 
     /// Tags the response, which is to go out, and whose head took `latency`. If it ends with its head, so
-    /// does the call.
+    /// does the call; else says how many bytes of it are to come, if that is known.
     #[inline]
     pub(crate) fn send_head<R: Body>(
         &mut self,
         response: &mut Response<R>,
         latency: LatencyBucket,
-    ) {
+    ) -> Option<u64> {
         self.tag_response(response);
         let status = response.status();
         self.polling = true;
-        let ends = response.body().is_end_stream() || self.has_no_body(status);
+        let ends = response.body().is_end_stream() || self.body_rule.has_no_body(status);
+        let to_come = match self.protocol {
+            Protocol::Http if !ends => length_of(response),
+            Protocol::Http | Protocol::Grpc => None,
+        };
         self.polling = false;
         // An upgrade that nobody listens to ends with the head.
-        let upgrade = self.upgrade.take().filter(|_| self.switches_protocols(status));
+        let upgrade = self.upgrade.take().filter(|_| self.body_rule.upgrades(status));
         if ends && upgrade.is_none() {
             self.end_with_head(latency, self.class_at_end(None));
-            return;
+            return None;
         }
         self.count(|cells| cells.head(latency));
         if let Some(upgrade) = upgrade {
             upgrade.park(self.successor());
         }
+        to_come
     }
 
     /// Ends the call with its response. What the head left open, the trailers decide.
@@ -394,18 +378,6 @@ impl Call {
         Assignment::new(self.tally.clone(), self.channel, self.reason, upgrade)
     }
 
-    fn switches_protocols(&self, status: StatusCode) -> bool {
-        status == StatusCode::SWITCHING_PROTOCOLS
-            || (self.method == BodyRule::Tunnel && status.is_success())
-    }
-
-    /// Responses after whose head the server sends nothing, whatever body they carry.
-    fn has_no_body(&self, status: StatusCode) -> bool {
-        self.method == BodyRule::Never
-            || matches!(status.as_u16(), 100..200 | 204 | 304)
-            || self.switches_protocols(status)
-    }
-
     /// The same call, to be ended elsewhere; this one counts no more.
     fn successor(&mut self) -> Self {
         self.ended = true;
@@ -440,31 +412,5 @@ impl Call {
         } else {
             self.cancel();
         }
-    }
-}
-
-/// A call whose connection was upgraded: it ends when the last [`Assignment`] of it is dropped.
-#[derive(Default)]
-pub(crate) struct Upgrade(Mutex<Option<Call>>);
-
-impl Upgrade {
-    fn park(&self, call: Call) {
-        *self.call() = Some(call);
-    }
-
-    pub(crate) fn end(&self, end: impl FnOnce(&mut Call)) {
-        if let Some(call) = &mut *self.call() {
-            end(call);
-        }
-    }
-
-    fn call(&self) -> std::sync::MutexGuard<'_, Option<Call>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Upgrade {
-    fn drop(&mut self) {
-        self.end(|call| call.end_of_body(None));
     }
 }

@@ -113,6 +113,18 @@ impl ServerErrors {
         self
     }
 
+    fn of_head(self, protocol: Protocol, status: StatusCode, headers: &HeaderMap) -> HeadClass {
+        match protocol {
+            Protocol::Http if status.is_server_error() => HeadClass::Now(Class::Failure),
+            Protocol::Http => HeadClass::Now(Class::Success),
+            Protocol::Grpc => match self.grpc_status(headers) {
+                Some(class) => HeadClass::Now(class),
+                None if status == StatusCode::OK => HeadClass::AtEnd,
+                None => HeadClass::Now(Class::Failure),
+            },
+        }
+    }
+
     fn grpc_status(self, headers: &HeaderMap) -> Option<Class> {
         let status = headers.get(&GRPC_STATUS)?.to_str().ok().and_then(|code| code.parse().ok());
         Some(match status {
@@ -130,20 +142,6 @@ impl Default for ServerErrors {
         let codes =
             unknown | deadline_exceeded | unimplemented | internal | unavailable | data_loss;
         Self { grpc_codes: codes }
-    }
-}
-
-impl ServerErrors {
-    fn of_head(self, protocol: Protocol, status: StatusCode, headers: &HeaderMap) -> HeadClass {
-        match protocol {
-            Protocol::Http if status.is_server_error() => HeadClass::Now(Class::Failure),
-            Protocol::Http => HeadClass::Now(Class::Success),
-            Protocol::Grpc => match self.grpc_status(headers) {
-                Some(class) => HeadClass::Now(class),
-                None if status == StatusCode::OK => HeadClass::AtEnd,
-                None => HeadClass::Now(Class::Failure),
-            },
-        }
     }
 }
 

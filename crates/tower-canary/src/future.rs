@@ -13,7 +13,7 @@ use crate::{
     ResponseBody,
     call::{Call, Failure},
     fallback::Repeat,
-    panic::{Panicked, catch, discard},
+    panic::{catch, discard},
     refusal::Refusal,
     span::CallSpan,
     state::{COUNTED, State, Step},
@@ -153,8 +153,8 @@ where
         };
         let mut response = result.inspect_err(|_| call.fail())?;
         let latency = call.look_at_head(&mut response);
-        call.send_head(&mut response, latency);
-        Ok(self.respond(response))
+        let to_come = call.send_head(&mut response, latency);
+        Ok(self.respond(response, to_come))
     }
 
     /// Passes the canary's answer on, unless it is a failure and stable can repeat the call; or stable's
@@ -181,19 +181,27 @@ where
             discard(|| drop(response));
             return None;
         }
-        let call = self.call.as_mut()?;
-        if let Err(Panicked) = catch(|| call.send_head(&mut response, latency)) {
+        let call = self.call.as_mut().expect(COUNTED);
+        let Ok(to_come) = catch(|| call.send_head(&mut response, latency)) else {
             discard(|| drop(response));
             return self.refuse(Refusal::Panicked, None).map(Ok);
-        }
-        Some(Ok(self.respond(response)))
+        };
+        Some(Ok(self.respond(response, to_come)))
     }
 
-    /// Lets a call that has not ended go on in the body.
+    /// Lets a call that has not ended go on in the body, of which so many bytes are to come.
+    // Inlined, as who calls it: a response is large, and is written where it is to be.
     #[inline(always)]
-    fn respond<R: Body>(&mut self, response: Response<R>) -> Response<ResponseBody<R>> {
+    fn respond<R: Body>(
+        &mut self,
+        response: Response<R>,
+        to_come: Option<u64>,
+    ) -> Response<ResponseBody<R>> {
         match self.call.take_if(|call| !call.has_ended()) {
-            Some(call) => ResponseBody::watch(response, call, self.span.take()),
+            Some(call) => {
+                let span = self.span.take();
+                response.map(|body| ResponseBody::watched(body, call, span, to_come))
+            }
             None => response.map(ResponseBody::passed_on),
         }
     }

@@ -92,18 +92,22 @@
 //!
 //! # What a call costs
 //!
-//! No lock, no cache line that all threads write but the counts of references of a service that is cloned
-//! for each call, and no allocation, but for: the
-//! [`Assignment`] in the request ([`Tags`]); the growth of a header map; the first call of a thread after a
-//! change of the weight, which makes its counters (6 kB); a call that waits for a service, as it does for a
-//! canary at full weight that is not ready, and for stable if `poll_ready` did not ask it: at full weight,
-//! where health checks go to stable all the same; and a response body that has to wait, which registers
-//! once, under a lock of its thread's own, so that it can be closed. The options against a
-//! sick canary cost where they are set: a timer for each call of a channel with a time limit, one number
-//! that all threads write with a limit of concurrent calls, and with a fallback a copy of the request
-//! for each call of the canary that may be repeated. With [classes of routes](RouteClasses) each thread has
-//! counters for each of them too, from their first call on. While keys are
-//! [watched](CanaryHandle::watch_keys), a sticky call takes a lock for a moment, and once more if it fails.
+//! No lock, no cache line that all threads write, and no allocation, but for:
+//!
+//! - the counts of references of a service that is cloned for each call;
+//! - the [`Assignment`] in the request ([`Tags`]), and the growth of a header map;
+//! - the first call of a thread after a change of the weight, which makes its counters (6 kB);
+//! - a call that waits for a service: for a canary at full weight that is not ready, or for stable where
+//!   `poll_ready` did not ask it, as for health checks at full weight;
+//! - a response body that has to wait, which registers once, under a lock of its thread's own, so that it
+//!   can be closed.
+//!
+//! The options against a sick canary cost where they are set: a timer for each call of a channel with a
+//! time limit, one number that all threads write with a limit of concurrent calls, and with a fallback a
+//! copy of the request for each call of the canary that may be repeated. With
+//! [classes of routes](RouteClasses) each thread has counters for each of them too, from their first call
+//! on. While keys are [watched](CanaryHandle::watch_keys), a sticky call takes a lock for a moment, and
+//! once more if it fails.
 //!
 //! # Features
 //!
@@ -129,6 +133,7 @@
 mod ask;
 mod assignment;
 mod body;
+mod body_rule;
 mod bypass;
 mod call;
 mod classify;
@@ -166,6 +171,7 @@ mod terms;
 mod thread;
 mod timer;
 mod unify;
+mod upgrade;
 mod variables;
 
 #[cfg(feature = "axum")]

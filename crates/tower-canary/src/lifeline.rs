@@ -113,5 +113,11 @@ impl Lifeline {
 #[derive(Debug, Default)]
 pub(crate) struct Watch(Option<EventListener>);
 
+impl Watch {
+    pub(crate) const fn new() -> Self {
+        Self(None)
+    }
+}
+
 const DRAINING: u8 = 1;
 const CLOSED: u8 = 2;

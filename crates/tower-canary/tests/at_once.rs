@@ -4,6 +4,7 @@
 use std::{
     future::{Ready, ready},
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -13,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::Empty;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, task};
 use tower::{BoxError, Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
@@ -227,46 +228,104 @@ async fn the_head_of_an_upgrade_that_nobody_holds_is_counted() {
     assert_eq!([counts.failure, counts.head.total(), counts.end.total()], [1, 1, 1]);
 }
 
-/// Panics when it is asked whether it is over, from the n-th time on.
+/// A body that panics when it is asked something once more than it may be.
 #[derive(Clone, Debug)]
-struct EndsInPanic(Arc<AtomicUsize>);
+struct Asked {
+    whether_it_is_over: Arc<AtomicUsize>,
+    how_long_it_is: Arc<AtomicUsize>,
+}
 
-impl Body for EndsInPanic {
+impl Asked {
+    fn new([whether_it_is_over, how_long_it_is]: [usize; 2]) -> Self {
+        let [whether_it_is_over, how_long_it_is] =
+            [whether_it_is_over, how_long_it_is].map(|times| Arc::new(AtomicUsize::new(times)));
+        Self { whether_it_is_over, how_long_it_is }
+    }
+
+    fn count_down(times: &AtomicUsize) {
+        let left = times.load(Ordering::SeqCst);
+        assert_ne!(left, 0, "as the test wants it to");
+        times.store(left - 1, Ordering::SeqCst);
+    }
+}
+
+impl Body for Asked {
     type Data = Bytes;
     type Error = BoxError;
 
     fn poll_frame(
-        self: std::pin::Pin<&mut Self>,
+        self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"x")))))
     }
 
     fn is_end_stream(&self) -> bool {
-        let left = self.0.load(Ordering::SeqCst);
-        assert_ne!(left, 0, "as the test wants it to");
-        self.0.store(left - 1, Ordering::SeqCst);
+        Self::count_down(&self.whether_it_is_over);
         false
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        Self::count_down(&self.how_long_it_is);
+        SizeHint::with_exact(1)
+    }
+}
+
+/// Calls it, asks its body all that a server asks, and reads on until it is over or fails.
+fn read<S, B>(service: S) -> StatusCode
+where
+    S: Service<Request<()>, Response = Response<B>, Error = BoxError>,
+    B: Body,
+{
+    let response = assert_ready!(task::spawn(service.oneshot(Request::new(()))).poll()).unwrap();
+    let (status, mut body) = (response.status(), task::spawn(Box::pin(response.into_body())));
+    for _ in 0..3 {
+        if body.is_end_stream() {
+            break;
+        }
+        let _ = body.size_hint();
+        let _ = body.enter(|cx, body| body.get_mut().as_mut().poll_frame(cx));
+    }
+    status
+}
+
+/// How often a body answers whether it is over, and how long it is, before it panics; and what callers of
+/// a canary get for it.
+const PANICS: [([usize; 2], StatusCode); 5] = [
+    ([0, 9], StatusCode::INTERNAL_SERVER_ERROR),
+    ([9, 0], StatusCode::INTERNAL_SERVER_ERROR),
+    ([1, 9], StatusCode::OK),
+    ([2, 9], StatusCode::OK),
+    ([9, 1], StatusCode::OK),
+];
+
+#[test]
+fn a_body_of_the_canarys_that_panics_when_asked_is_a_panic_of_the_canarys_alone() {
+    for (times, status) in PANICS {
+        let body = Asked::new(times);
+        let service =
+            service_fn(move |_: Request<()>| ready(Ok::<_, BoxError>(Response::new(body.clone()))));
+        let layer = CanaryLayer::new("panics", service.clone());
+        layer.handle().set_weight(ALMOST_ALL).unwrap();
+        assert_eq!(read(layer.layer(service)), status, "{times:?}");
+        let counts = layer.handle().counts().total().evidence.canary;
+        // Asked how long it is, a body that is under way does not have to know.
+        let panics = u64::from(times != [9, 1]);
+        assert_eq!(counts.panicked, panics, "{times:?}");
+        assert_eq!([counts.picked, counts.ended()], [1, 1], "{times:?}");
     }
 }
 
 #[test]
-fn a_body_of_stables_that_panics_when_asked_whether_it_is_over_is_a_panic() {
-    for answers in [0, 1] {
-        let body = EndsInPanic(Arc::new(AtomicUsize::new(answers)));
-        let service = service_fn(move |_: Request<()>| {
-            let response = Response::builder().header("content-length", "1");
-            ready(Ok::<_, BoxError>(response.body(body.clone()).unwrap()))
-        });
+fn a_body_of_stables_that_panics_when_asked_is_a_panic() {
+    for times in [[0, 9], [9, 0], [2, 9]] {
+        let body = Asked::new(times);
+        let service =
+            service_fn(move |_: Request<()>| ready(Ok::<_, BoxError>(Response::new(body.clone()))));
         let layer = CanaryLayer::new("panics", service.clone());
-        let call = AssertUnwindSafe(|| {
-            let call = task::spawn(layer.layer(service).oneshot(Request::new(()))).poll();
-            let mut body = task::spawn(assert_ready!(call).unwrap().into_body());
-            let _ = body.enter(|cx, body| body.poll_frame(cx));
-        });
-        assert!(catch_unwind(call).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| read(layer.layer(service)))).is_err());
         let counts = layer.handle().counts().total().evidence.stable;
-        assert_eq!([counts.panicked, counts.failure, counts.ended()], [1, 1, 1], "{answers}");
+        assert_eq!([counts.panicked, counts.failure, counts.ended()], [1, 1, 1], "{times:?}");
     }
 }
 

@@ -12,10 +12,13 @@ use http_body::{Body, Frame};
 use tower_service::Service;
 
 use super::{
-    compare::Answer, memory::Lease, queue::yield_now, recorded::has_no_body, recording::Recording,
-    span::Span, state::Mirror,
+    compare::Answer, memory::Lease, queue::yield_now, recording::Recording, span::Span,
+    state::Mirror,
 };
-use crate::panic::{Panicked, catch, discard};
+use crate::{
+    body_rule::BodyRule,
+    panic::{Panicked, catch, discard},
+};
 
 /// An answer that a copy got.
 pub(super) struct Asked {
@@ -52,7 +55,7 @@ where
     let latency = started.elapsed();
     let (head, body) = response.into_parts();
     let mut answer = Answer::of_head(&head);
-    if has_no_body(&method, head.status) {
+    if BodyRule::of(&method).has_no_body(head.status) {
         return Ok(Asked { answer, latency, _lease: mirror.lease() });
     }
     let mut body = pin!(body);

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, request};
+use http::{HeaderMap, Request, Response, request};
 use http_body::Body;
 use tower_service::Service;
 
@@ -22,7 +22,7 @@ use super::{
     response_tap::{ResponseTap, Witness},
     ticket::Ticket,
 };
-use crate::panic::discard;
+use crate::{body_rule::BodyRule, panic::discard};
 
 /// A call of stable of which a copy is being made.
 pub(super) struct RecordedCall<S, C, B> {
@@ -107,7 +107,8 @@ where
             return Response::from_parts(head, body);
         }
         self.ticket.set_if_dropped(DropReason::CallerLeft);
-        let has_no_body = has_no_body(&self.head.method, head.status) || body.is_end_stream();
+        let has_no_body =
+            BodyRule::of(&self.head.method).has_no_body(head.status) || body.is_end_stream();
         let answer = Answered { answer: Answer::of_head(&head), latency, call: self };
         if has_no_body {
             answer.submit();
@@ -182,13 +183,6 @@ where
     fn set_if_dropped(&mut self, reason: DropReason) {
         self.call.ticket.set_if_dropped(reason);
     }
-}
-
-/// Answers after whose head nothing comes, whatever body they carry.
-pub(super) fn has_no_body(method: &Method, status: StatusCode) -> bool {
-    method == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 fn size_of_headers(headers: &HeaderMap) -> usize {
