@@ -135,7 +135,7 @@ pub async fn connect_http1(
     connect_http1_at(server.address()).await
 }
 
-/// As [`connect_http1`], to a server that is not ours.
+/// As [`connect_http1`], to whoever listens at `address`.
 ///
 /// # Panics
 ///

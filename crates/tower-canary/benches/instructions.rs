@@ -2,10 +2,10 @@
 //! one. Fails if a case takes more than 5 % more than `instructions.txt` has it.
 //!
 //! It needs Valgrind, Debian's package `valgrind`, and Gungraun's runner, in the version that `Cargo.lock`
-//! has; `.ci/run instructions` sees to both.
+//! has; `.ci/run instructions` sees to both, and puts the runner into `target/tools/bin`.
 //!
 //! ```sh
-//! cargo install --locked gungraun-runner --version 0.20.0
+//! export PATH=$PWD/target/tools/bin:$PATH
 //! cargo bench -p tower-canary --features metrics --bench instructions  # compare
 //! crates/tower-canary/benches/save-instructions                        # write instructions.txt
 //! ```
@@ -17,7 +17,8 @@
 //!     target/gungraun/tower-canary/instructions/calls/case.stable/callgrind.case.stable.out
 //! ```
 //!
-//! Callgrind runs no vDSO: reading the clock looks cheaper here than it is, which `calls` shows.
+//! `instructions.txt` is of x86-64, where the kernel's clock is the processor's counter: with another clock
+//! a call takes some 150 more, and is not measured by `.ci/run`.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, main, prelude::*};

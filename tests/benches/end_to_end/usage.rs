@@ -43,7 +43,8 @@ pub(crate) fn resident_mib<'a>(processes: impl IntoIterator<Item = &'a Process>)
 fn tree(id: u32) -> Result<Vec<u32>> {
     let mut ids = vec![id];
     for task in tasks(id)? {
-        let children = fs::read_to_string(format!("/proc/{id}/task/{task}/children"))?;
+        let path = format!("/proc/{id}/task/{task}/children");
+        let children = fs::read_to_string(&path).with_context(|| path.clone())?;
         for child in children.split_whitespace() {
             ids.extend(tree(child.parse()?)?);
         }
