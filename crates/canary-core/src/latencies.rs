@@ -36,6 +36,13 @@ impl LatencyBucket {
     }
 
     /// The bucket that counts a latency of so many nanoseconds.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use canary_core::LatencyBucket;
+    /// let latency = Duration::from_millis(10);
+    /// assert_eq!(LatencyBucket::of_nanos(10_000_000), LatencyBucket::of(latency));
+    /// ```
     #[must_use]
     pub fn of_nanos(nanos: u64) -> Self {
         // One less, since a latency on an edge belongs below it.
