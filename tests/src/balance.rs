@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_canary::{CanaryHandle, Channel, ChannelCounts, Counts, Reason};
+use tower_canary::{AssignmentReason, CanaryHandle, Channel, ChannelCounts, Counts};
 
 /// Waits until no call is open, checks that the counts add up, and returns them.
 ///
@@ -23,9 +23,9 @@ pub async fn settled(canary: &CanaryHandle) -> Counts {
         assert_eq!(total.total(channel).in_flight(), 0, "{channel}: {total:#?}");
     }
     let canary = total.total(Channel::Canary);
-    let taken_over = &total.aside.stable.reasons;
-    assert_eq!(taken_over[Reason::Spilled], canary.spilled, "{total:#?}");
-    assert_eq!(taken_over[Reason::FellBack], canary.fell_back, "{total:#?}");
+    let taken_over = &total.excluded.stable.reasons;
+    assert_eq!(taken_over[AssignmentReason::Spilled], canary.spilled, "{total:#?}");
+    assert_eq!(taken_over[AssignmentReason::FellBack], canary.fell_back, "{total:#?}");
     total
 }
 
@@ -40,7 +40,7 @@ pub fn assert_balanced(canary: &CanaryHandle) {
     let epochs = snapshot.epochs.iter().map(|epoch| &epoch.counts);
     for counts in epochs.chain([&snapshot.retired]) {
         for channel in Channel::ALL {
-            for counts in [&counts.evidence[channel], &counts.aside[channel]] {
+            for counts in [&counts.evidence[channel], &counts.excluded[channel]] {
                 let ChannelCounts { picked, success, failure, cancelled, spilled, .. } = *counts;
                 let ended = success + failure + cancelled + spilled;
                 assert!(ended <= picked, "{channel}: more calls ended than began: {counts:#?}");

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 use tower_canary::{
-    Reason,
+    AssignmentReason,
     metrics::{Kind, Metric, TABLE},
 };
 
@@ -148,7 +148,7 @@ fn assert_values_exist(label: &str, values: &str) {
         "outcome" => &["success", "failure", "cancelled"],
         "rating" => &["good", "bad"],
         "phase" => &["splitting", "promoted", "halted"],
-        "reason" => &Reason::ALL.map(Reason::as_str),
+        "reason" => &AssignmentReason::ALL.map(AssignmentReason::as_str),
         _ => panic!("no closed set of values for {label}"),
     };
     for value in values.split('|') {

@@ -8,12 +8,12 @@ use canary_tests::{Client, Server};
 use http::{Request, header};
 use serde_json::json;
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, PerChannel, Rated, Rating,
-    Snapshot, Weight, axum::feedback, feedback::FeedbackOptions, select::Secret,
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, PerChannel, Rating,
+    RatingsByWeight, Snapshot, Weight, axum::feedback, feedback::FeedbackOptions, select::Secret,
 };
 
 /// What the judge is told of ratings.
-fn ticks(rated: &Rated) -> impl Iterator<Item = Tick> {
+fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = Tick> {
     rated.evidence().iter().map(|(weight, at)| {
         let total = PerChannel::from_fn(|channel| at[channel].total);
         let adverse = PerChannel::from_fn(|channel| at[channel].adverse);

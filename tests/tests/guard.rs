@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::{Router, body::Body, extract::Request, http::StatusCode, routing::get};
 use canary_analysis::{Judge, Levels, Monitor};
 use tower::ServiceExt;
-use tower_canary::{CanaryLayer, Phase, Snapshot, Weight, axum::RouterExt};
+use tower_canary::{CanaryLayer, Snapshot, SplitMode, Weight, axum::RouterExt};
 
 #[tokio::test]
 async fn a_canary_that_fails_every_call_is_halted_within_three_calls_of_its_own() {
@@ -35,6 +35,6 @@ async fn a_canary_that_fails_every_call_is_halted_within_three_calls_of_its_own(
     }
     let counts = canary.counts().total().evidence.canary;
     assert!(counts.picked <= 3, "{} calls", counts.picked);
-    assert!(matches!(canary.phase(), Phase::Halted { .. }), "{:?}", canary.phase());
+    assert!(matches!(canary.mode(), SplitMode::Halted { .. }), "{:?}", canary.mode());
     assert_eq!(canary.weight(), Weight::ZERO);
 }

@@ -7,7 +7,7 @@ use canary_controller::{AddError, CommandError, RolloutHandle, store::MemoryStor
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
 use support::{Shop, controller, managed, tick, until};
-use tower_canary::{CanaryLayer, Phase as DataPhase};
+use tower_canary::{CanaryLayer, SplitMode};
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
@@ -85,7 +85,7 @@ async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
     assert_eq!(shop.canary.weight(), Weight::from_percent(10));
     shop.canary.promote().unwrap();
     tick(&shop).await;
-    assert_eq!(shop.canary.phase(), DataPhase::Splitting);
+    assert_eq!(shop.canary.mode(), SplitMode::Splitting);
     assert_eq!(rollout.status().rollout.phase(), Phase::Running);
 
     shop.canary.set_weight(Weight::from_percent(5)).unwrap();
@@ -103,9 +103,9 @@ async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
         status.waits,
         "halted by application: wrong totals: waits for a release of the halt"
     );
-    shop.canary.release_halt();
+    shop.canary.lift_halt();
     tick(&shop).await;
-    assert!(matches!(shop.canary.phase(), DataPhase::Halted { .. }), "the rollout is halted still");
+    assert!(matches!(shop.canary.mode(), SplitMode::Halted { .. }), "the rollout is halted still");
 }
 
 #[tokio::test(start_paused = true)]

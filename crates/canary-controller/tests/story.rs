@@ -28,7 +28,7 @@ async fn a_good_canary_is_promoted_by_proof() {
     until(&shop, &rollout, Phase::Baking, 100).await;
     assert_eq!(shop.canary.weight(), "99%".parse().unwrap());
     until(&shop, &rollout, Phase::Promoted, 100).await;
-    assert_eq!(shop.canary.phase(), tower_canary::Phase::Promoted);
+    assert_eq!(shop.canary.mode(), tower_canary::SplitMode::Promoted);
     for event in rollout.status().rollout.history() {
         println!("{event}");
     }

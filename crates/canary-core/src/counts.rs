@@ -25,7 +25,7 @@ pub struct ChannelCounts {
     /// Calls that ended as [`Outcome::Cancelled`].
     pub cancelled: u64,
     /// Calls given to stable because the canary was not ready for them. They are the canary's fault,
-    /// and appear a second time as stable's, [aside](Counts::aside). Stable itself never spills.
+    /// and appear a second time as stable's, [excluded](Counts::excluded). Stable itself never spills.
     pub spilled: u64,
     /// Spilled calls whose reason was the canary's limit of concurrent calls.
     pub shed: u64,
@@ -34,7 +34,7 @@ pub struct ChannelCounts {
     /// Failed calls that were not answered within the layer's time limit.
     pub timed_out: u64,
     /// Failed calls that stable repeated, so that their callers did not notice. They appear a second
-    /// time as stable's, [aside](Counts::aside).
+    /// time as stable's, [excluded](Counts::excluded).
     pub fell_back: u64,
     /// Time from the call to the head of its response; none if it panicked before the head was out.
     pub head: Latencies,
@@ -103,48 +103,15 @@ impl ChannelCounts {
     }
 }
 
-/// The keys of sticky calls, as far as they can be told apart in bounded memory.
-///
-/// A key is known by 16 bits of its hash, so these are estimates: within some percent up to 200,000
-/// keys an epoch, and too low beyond.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct KeysSeen {
-    /// Keys whose calls the channel served, at least one of them.
-    pub seen: PerChannel<u64>,
-    /// Keys whose calls both channels served at one weight: the measure of how sticky assignment is in
-    /// fact. It is zero, but for calls that were [spilled](crate::Reason::Spilled) or [fell
-    /// back](crate::Reason::FellBack).
-    pub on_both: u64,
-}
-
-impl KeysSeen {
-    fn merge(&mut self, other: &Self) {
-        self.seen.stable = self.seen.stable.saturating_add(other.seen.stable);
-        self.seen.canary = self.seen.canary.saturating_add(other.seen.canary);
-        self.on_both = self.on_both.saturating_add(other.on_both);
-    }
-
-    fn since(&self, earlier: &Self) -> Self {
-        let less = u64::saturating_sub;
-        Self {
-            seen: PerChannel::from_fn(|channel| less(self.seen[channel], earlier.seen[channel])),
-            on_both: less(self.on_both, earlier.on_both),
-        }
-    }
-}
-
 /// The counts of both channels, those that may be compared apart from those that may not.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
     /// Calls whose channel the weight and chance decided. Only these tell how the channels compare.
     pub evidence: PerChannel<ChannelCounts>,
-    /// Calls that a channel served for [another reason](crate::Reason::is_evidence): the rules of the
+    /// Calls that a channel served for [another reason](crate::AssignmentReason::is_evidence): the rules of the
     /// application, testers, what the canary spilled.
-    pub aside: PerChannel<ChannelCounts>,
-    /// The keys of sticky calls.
-    pub keys: KeysSeen,
+    pub excluded: PerChannel<ChannelCounts>,
     /// The [evidence](Self::evidence) of each class of routes of which there was a call, which is a part
     /// of the whole. A call that is being counted may be in its class a moment before or after. Calls
     /// put aside are in no class.
@@ -156,14 +123,14 @@ impl Counts {
     #[must_use]
     pub fn total(&self, channel: Channel) -> ChannelCounts {
         let mut total = self.evidence[channel].clone();
-        total.merge(&self.aside[channel]);
+        total.merge(&self.excluded[channel]);
         total
     }
 
     /// The share of calls that the canary was picked for, `0.0..=1.0`; none before the first call.
     ///
     /// The share is what we saw, the [`Weight`](crate::Weight) what we asked for. Calls put
-    /// [aside](Self::aside) have no part in it.
+    /// [excluded](Self::excluded) have no part in it.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         let (stable, canary) = (self.evidence.stable.picked, self.evidence.canary.picked);
@@ -176,9 +143,8 @@ impl Counts {
     pub fn merge(&mut self, other: &Self) {
         for channel in Channel::ALL {
             self.evidence[channel].merge(&other.evidence[channel]);
-            self.aside[channel].merge(&other.aside[channel]);
+            self.excluded[channel].merge(&other.excluded[channel]);
         }
-        self.keys.merge(&other.keys);
         for (class, evidence) in &other.classes {
             let sum = self.classes.entry(class.clone()).or_default();
             Channel::ALL.into_iter().for_each(|channel| sum[channel].merge(&evidence[channel]));
@@ -191,13 +157,13 @@ impl Counts {
     ///
     /// If a count is lower than it was in `earlier`, which then is no earlier state of these counts.
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
-        let mut difference = Self { keys: self.keys.since(&earlier.keys), ..Self::default() };
+        let mut difference = Self::default();
         for channel in Channel::ALL {
             let fail = |count: &'static str| CountsWentBackwards::new(channel, count);
             difference.evidence[channel] =
                 self.evidence[channel].since(&earlier.evidence[channel]).map_err(fail)?;
-            difference.aside[channel] =
-                self.aside[channel].since(&earlier.aside[channel]).map_err(fail)?;
+            difference.excluded[channel] =
+                self.excluded[channel].since(&earlier.excluded[channel]).map_err(fail)?;
         }
         let nothing = PerChannel::default();
         for class in self.classes.keys().chain(earlier.classes.keys()) {
@@ -277,7 +243,7 @@ mod tests {
         earlier.evidence.canary.picked = 3;
         let mut now = earlier.clone();
         now.evidence.canary.picked = 5;
-        now.aside.stable.failure = 1;
+        now.excluded.stable.failure = 1;
 
         let difference = now.since(&earlier).unwrap();
         assert_eq!(difference.evidence.canary.picked, 2);
@@ -302,7 +268,7 @@ mod tests {
         let mut counts = Counts::default();
         counts.evidence.stable.picked = 3;
         counts.evidence.canary.picked = 1;
-        counts.aside.canary.picked = 100;
+        counts.excluded.canary.picked = 100;
         assert_eq!(counts.share(), Some(0.25));
     }
 }

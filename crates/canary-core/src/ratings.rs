@@ -5,17 +5,17 @@ use crate::{Channel, CountsWentBackwards, EventName, PerChannel, Rating, Weight}
 /// How often something could have gone wrong, and how often it did.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "what happened, and the part of it that was bad")]
-pub struct Occasions {
+pub struct RatingCounts {
     /// All occasions.
     pub total: u64,
     /// Those that went badly. They are among the total.
     pub adverse: u64,
 }
 
-impl Occasions {
+impl RatingCounts {
     const NONE: Self = Self { total: 0, adverse: 0 };
 
-    /// Occasions with this rating.
+    /// RatingCounts with this rating.
     #[must_use]
     pub const fn rated(self, rating: Rating) -> u64 {
         match rating {
@@ -49,35 +49,35 @@ impl Occasions {
 /// All counts only ever grow.
 ///
 /// ```
-/// use canary_core::{Channel, Occasions, Rated, Rating, Weight};
+/// use canary_core::{Channel, RatingCounts, RatingsByWeight, Rating, Weight};
 ///
-/// let mut rated = Rated::default();
+/// let mut rated = RatingsByWeight::default();
 /// rated.count(Channel::Canary, Weight::from_percent(1), Rating::Bad);
 /// rated.count(Channel::Canary, Weight::from_percent(1), Rating::Good);
 /// let at_one_percent = rated.evidence()[&Weight::from_percent(1)];
-/// assert_eq!(at_one_percent.canary, Occasions { total: 2, adverse: 1 });
+/// assert_eq!(at_one_percent.canary, RatingCounts { total: 2, adverse: 1 });
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Rated {
-    evidence: BTreeMap<Weight, PerChannel<Occasions>>,
-    aside: PerChannel<Occasions>,
+pub struct RatingsByWeight {
+    evidence: BTreeMap<Weight, PerChannel<RatingCounts>>,
+    excluded: PerChannel<RatingCounts>,
 }
 
-impl Rated {
+impl RatingsByWeight {
     /// The most weights that are told apart. It is enough for a weight that rises by 0.1 % at a time.
     ///
-    /// Ratings of calls at further weights count [aside](Self::aside): nothing is lost from the totals,
+    /// Ratings of calls at further weights count [excluded](Self::excluded): nothing is lost from the totals,
     /// but the judge does not hear of them.
     pub const MAX_WEIGHTS: usize = 1024;
 
     const NONE: Self = Self {
         evidence: BTreeMap::new(),
-        aside: PerChannel { stable: Occasions::NONE, canary: Occasions::NONE },
+        excluded: PerChannel { stable: RatingCounts::NONE, canary: RatingCounts::NONE },
     };
 
     /// Counts the rating of a call that chance gave to `channel`, at the weight at which it did.
     ///
-    /// It counts [aside](Self::aside) if chance cannot have done so, which gives no call to the canary at
+    /// It counts [excluded](Self::excluded) if chance cannot have done so, which gives no call to the canary at
     /// [`Weight::ZERO`] and none to stable at [`Weight::FULL`], and if there are too many weights.
     pub fn count(&mut self, channel: Channel, weight: Weight, rating: Rating) {
         let impossible = match channel {
@@ -89,34 +89,34 @@ impl Rated {
         if weight != impossible && has_place {
             self.evidence.entry(weight).or_default()[channel].count(rating);
         } else {
-            self.count_aside(channel, rating);
+            self.count_excluded(channel, rating);
         }
     }
 
     /// Counts the rating of a call that `channel` served for [another
-    /// reason](crate::Reason::is_evidence) than chance.
-    pub fn count_aside(&mut self, channel: Channel, rating: Rating) {
-        self.aside[channel].count(rating);
+    /// reason](crate::AssignmentReason::is_evidence) than chance.
+    pub fn count_excluded(&mut self, channel: Channel, rating: Rating) {
+        self.excluded[channel].count(rating);
     }
 
     /// The ratings by which the channels may be compared, by the weight at which the rated calls were
     /// assigned.
     #[must_use]
-    pub const fn evidence(&self) -> &BTreeMap<Weight, PerChannel<Occasions>> {
+    pub const fn evidence(&self) -> &BTreeMap<Weight, PerChannel<RatingCounts>> {
         &self.evidence
     }
 
     /// The ratings that compare nothing: of calls that chance did not assign, such as testers', of calls
     /// before the canary's last [salt](Ratings), and at weights beyond [`MAX_WEIGHTS`](Self::MAX_WEIGHTS).
     #[must_use]
-    pub const fn aside(&self) -> PerChannel<Occasions> {
-        self.aside
+    pub const fn excluded(&self) -> PerChannel<RatingCounts> {
+        self.excluded
     }
 
     /// All ratings of a channel's calls, evidence or not.
     #[must_use]
-    pub fn total(&self, channel: Channel) -> Occasions {
-        let mut total = self.aside[channel];
+    pub fn total(&self, channel: Channel) -> RatingCounts {
+        let mut total = self.excluded[channel];
         for rated in self.evidence.values() {
             total.merge(rated[channel]);
         }
@@ -131,12 +131,14 @@ impl Rated {
         }
         Channel::ALL
             .into_iter()
-            .for_each(|channel| self.aside[channel].merge(other.aside[channel]));
+            .for_each(|channel| self.excluded[channel].merge(other.excluded[channel]));
     }
 
     /// What was counted after `earlier`, at weights at which something was.
     fn since(&self, earlier: &Self, name: &str) -> Result<Self, CountsWentBackwards> {
-        let subtract = |now: PerChannel<Occasions>, then: PerChannel<Occasions>, place: &str| {
+        let subtract = |now: PerChannel<RatingCounts>,
+                        then: PerChannel<RatingCounts>,
+                        place: &str| {
             let mut difference = PerChannel::default();
             for channel in Channel::ALL {
                 let fail = || CountsWentBackwards::new(channel, format!("{name} {place}"));
@@ -153,7 +155,7 @@ impl Rated {
                 evidence.insert(*weight, difference);
             }
         }
-        Ok(Self { evidence, aside: subtract(self.aside, earlier.aside, "aside")? })
+        Ok(Self { evidence, excluded: subtract(self.excluded, earlier.excluded, "excluded")? })
     }
 }
 
@@ -163,7 +165,7 @@ impl Rated {
 /// order does not complete. A rating belongs to a call, however much later it comes, and so to the
 /// channel that served the call and to the weight at which it was assigned. A canary whose keys are
 /// hashed with another *salt*, as in another attempt, is compared anew: ratings of earlier calls count
-/// [aside](Rated::aside) from then on.
+/// [excluded](RatingsByWeight::excluded) from then on.
 ///
 /// ```
 /// use canary_core::{Channel, Rating, Ratings, Weight};
@@ -181,15 +183,15 @@ impl Rated {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Ratings {
     /// What users said.
-    pub feedback: Rated,
-    events: BTreeMap<EventName, Rated>,
+    pub feedback: RatingsByWeight,
+    events: BTreeMap<EventName, RatingsByWeight>,
 }
 
 impl Ratings {
     /// The most events that one process counts.
     pub const MAX_EVENTS: usize = 64;
 
-    pub(crate) const NONE: Self = Self { feedback: Rated::NONE, events: BTreeMap::new() };
+    pub(crate) const NONE: Self = Self { feedback: RatingsByWeight::NONE, events: BTreeMap::new() };
 
     /// No ratings yet, and places for the events of these names.
     ///
@@ -209,18 +211,18 @@ impl Ratings {
 
     /// The ratings of one of the application's events; none, if it has no place here.
     #[must_use]
-    pub fn event(&self, name: &str) -> Option<&Rated> {
+    pub fn event(&self, name: &str) -> Option<&RatingsByWeight> {
         self.events.get(name)
     }
 
     /// The ratings of one of the application's events, to count more.
-    pub fn event_mut(&mut self, name: &str) -> Option<&mut Rated> {
+    pub fn event_mut(&mut self, name: &str) -> Option<&mut RatingsByWeight> {
         self.events.get_mut(name)
     }
 
     /// The ratings of all events of the application's own, by name.
     #[must_use]
-    pub const fn events(&self) -> &BTreeMap<EventName, Rated> {
+    pub const fn events(&self) -> &BTreeMap<EventName, RatingsByWeight> {
         &self.events
     }
 

@@ -15,7 +15,7 @@ use std::{fmt, ops};
 /// Evidence are the calls by which the channels may be compared: those that chance alone assigned.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
-pub enum Reason {
+pub enum AssignmentReason {
     /// A draw, anew for each call.
     Random,
     /// A key of the caller's, such as a user's id: the same key at the same weight, the same channel.
@@ -32,7 +32,7 @@ pub enum Reason {
     FellBack,
 }
 
-impl Reason {
+impl AssignmentReason {
     /// All reasons.
     pub const ALL: [Self; 7] = [
         Self::Random,
@@ -65,13 +65,13 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for AssignmentReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-/// A number of calls for each [`Reason`].
+/// A number of calls for each [`AssignmentReason`].
 ///
 /// ```
 /// use canary_core::{PerReason, Reason};
@@ -82,13 +82,13 @@ impl fmt::Display for Reason {
 /// assert_eq!(picked.total(), 3);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct PerReason([u64; Reason::ALL.len()]);
+pub struct PerReason([u64; AssignmentReason::ALL.len()]);
 
 impl PerReason {
     /// Makes the number for each reason with `make`.
     #[must_use]
-    pub fn from_fn(make: impl FnMut(Reason) -> u64) -> Self {
-        Self(Reason::ALL.map(make))
+    pub fn from_fn(make: impl FnMut(AssignmentReason) -> u64) -> Self {
+        Self(AssignmentReason::ALL.map(make))
     }
 
     /// The sum over all reasons.
@@ -105,23 +105,23 @@ impl PerReason {
 
     pub(crate) fn checked_sub(&self, earlier: &Self) -> Option<Self> {
         let mut difference = Self::default();
-        for reason in Reason::ALL {
+        for reason in AssignmentReason::ALL {
             difference[reason] = self[reason].checked_sub(earlier[reason])?;
         }
         Some(difference)
     }
 }
 
-impl ops::Index<Reason> for PerReason {
+impl ops::Index<AssignmentReason> for PerReason {
     type Output = u64;
 
-    fn index(&self, reason: Reason) -> &u64 {
+    fn index(&self, reason: AssignmentReason) -> &u64 {
         &self.0[reason as usize]
     }
 }
 
-impl ops::IndexMut<Reason> for PerReason {
-    fn index_mut(&mut self, reason: Reason) -> &mut u64 {
+impl ops::IndexMut<AssignmentReason> for PerReason {
+    fn index_mut(&mut self, reason: AssignmentReason) -> &mut u64 {
         &mut self.0[reason as usize]
     }
 }
@@ -137,7 +137,7 @@ mod tests {
             counts.evidence[channel].picked = u64::MAX;
             counts.evidence[channel].success = u64::MAX;
             counts.evidence[channel].spilled = 1;
-            counts.evidence[channel].reasons[Reason::Random] = u64::MAX;
+            counts.evidence[channel].reasons[AssignmentReason::Random] = u64::MAX;
         }
         let more = counts.clone();
         counts.merge(&more);
@@ -149,10 +149,10 @@ mod tests {
     #[test]
     fn each_reason_has_a_number_of_its_own() {
         let mut calls = PerReason::default();
-        for reason in Reason::ALL {
+        for reason in AssignmentReason::ALL {
             assert_eq!(calls[reason], 0, "{reason}");
             calls[reason] = 1;
         }
-        assert_eq!(calls.total(), Reason::ALL.len() as u64);
+        assert_eq!(calls.total(), AssignmentReason::ALL.len() as u64);
     }
 }

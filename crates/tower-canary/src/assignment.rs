@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use canary_core::{CanaryName, Channel, Reason, ReleaseId, Weight};
+use canary_core::{AssignmentReason, CanaryName, Channel, ReleaseId, Weight};
 use pin_project_lite::pin_project;
 
 use crate::{Variables, call::Call, lifeline::Watch, tally::SharedTally, upgrade::Upgrade};
@@ -42,7 +42,7 @@ use crate::{Variables, call::Call, lifeline::Watch, tally::SharedTally, upgrade:
 pub struct Assignment {
     tally: SharedTally,
     channel: Channel,
-    reason: Reason,
+    reason: AssignmentReason,
     upgrade: Option<Arc<Upgrade>>,
     /// Whether nobody gets the answer.
     is_copy: bool,
@@ -52,7 +52,7 @@ impl Assignment {
     pub(crate) const fn new(
         tally: SharedTally,
         channel: Channel,
-        reason: Reason,
+        reason: AssignmentReason,
         upgrade: Option<Arc<Upgrade>>,
     ) -> Self {
         Self { tally, channel, reason, upgrade, is_copy: false }
@@ -72,7 +72,7 @@ impl Assignment {
 
     /// Why the call went to that channel.
     #[must_use]
-    pub const fn reason(&self) -> Reason {
+    pub const fn reason(&self) -> AssignmentReason {
         self.reason
     }
 

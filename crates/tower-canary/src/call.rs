@@ -1,6 +1,6 @@
 use std::{num::NonZeroU64, sync::Arc};
 
-use canary_core::{Channel, LatencyBucket, Outcome, Reason, Weight};
+use canary_core::{AssignmentReason, Channel, LatencyBucket, Outcome, Weight};
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use http_body::Body;
 
@@ -32,7 +32,7 @@ pub(crate) struct Call {
     deadline: Option<NonZeroU64>,
     upgrade: Option<Arc<Upgrade>>,
     channel: Channel,
-    reason: Reason,
+    reason: AssignmentReason,
     key: Option<StickyKey>,
     route: Option<RouteIndex>,
     /// To be set with the response.
@@ -153,7 +153,7 @@ impl Call {
     }
 
     #[cfg(feature = "tracing")]
-    pub(crate) const fn reason(&self) -> Reason {
+    pub(crate) const fn reason(&self) -> AssignmentReason {
         self.reason
     }
 
@@ -181,19 +181,19 @@ impl Call {
     /// Gives the call to stable, since the canary was not ready for it.
     pub(crate) fn spill(&mut self) {
         // Stable's pick comes first: an epoch of which no call is in flight is given up.
-        self.tally.pick(Channel::Stable, Reason::Spilled, self.key, self.route);
+        self.tally.pick(Channel::Stable, AssignmentReason::Spilled, self.key, self.route);
         self.give_place_back();
         self.note_key(KeyEventKind::Failed);
         self.count(Cells::spill);
         self.lifeline().call_ended();
         self.tell_of_failure();
-        self.go_to_stable(Reason::Spilled);
+        self.go_to_stable(AssignmentReason::Spilled);
     }
 
     /// Gives the call to stable, since the canary failed it. It counts as a failure of the canary, and
     /// as a call of stable's from now on.
     pub(crate) fn fall_back(&mut self, failure: Failure) {
-        self.tally.pick(Channel::Stable, Reason::FellBack, self.key, self.route);
+        self.tally.pick(Channel::Stable, AssignmentReason::FellBack, self.key, self.route);
         self.count(Cells::fall_back);
         match failure {
             Failure::Error => self.fail(),
@@ -203,10 +203,10 @@ impl Call {
         self.class = None;
         self.polling = false;
         self.ended = false;
-        self.go_to_stable(Reason::FellBack);
+        self.go_to_stable(AssignmentReason::FellBack);
     }
 
-    const fn go_to_stable(&mut self, reason: Reason) {
+    const fn go_to_stable(&mut self, reason: AssignmentReason) {
         self.channel = Channel::Stable;
         self.reason = reason;
     }

@@ -1,10 +1,9 @@
-use std::sync::{Arc as StdArc, OnceLock as StdOnceLock};
+use std::sync::Arc as StdArc;
 
 use canary_core::{Channel, Counts, EpochCounts, PerChannel};
 
 use crate::{
     config::Config,
-    keys::SeenKeys,
     lifeline::{Lifeline, Stage},
     sync::OnceLock,
     tally::{SharedTally, Tally},
@@ -18,8 +17,6 @@ pub(crate) struct Epoch {
     terms: StdArc<Terms>,
     config: StdArc<Config>,
     stages: PerChannel<StdArc<Stage>>,
-    /// Made with the first sticky call.
-    keys: StdArc<StdOnceLock<SeenKeys>>,
     /// One per shard, made when a thread first counts there.
     tallies: Box<[OnceLock<SharedTally>]>,
 }
@@ -31,7 +28,6 @@ impl Epoch {
             terms: StdArc::new(terms),
             config,
             stages: PerChannel::from_fn(|_| StdArc::default()),
-            keys: StdArc::default(),
             tallies: (0..shards).map(|_| OnceLock::new()).collect(),
         }
     }
@@ -56,7 +52,7 @@ impl Epoch {
             let lifelines =
                 PerChannel::from_fn(|channel| Lifeline::new(StdArc::clone(&self.stages[channel])));
             let (config, terms) = (StdArc::clone(&self.config), StdArc::clone(&self.terms));
-            SharedTally::new(Tally::new(config, terms, StdArc::clone(&self.keys), lifelines))
+            SharedTally::new(Tally::new(config, terms, lifelines))
         });
         #[cfg_attr(not(canary_loom), expect(clippy::needless_borrow, reason = "loom's is boxed"))]
         SharedTally::clone(&tally)
@@ -90,7 +86,6 @@ impl Epoch {
             tally.add_to(&mut counts);
         }
         let weight = self.terms.weight;
-        counts.keys = self.keys.get().map_or_else(Default::default, |keys| keys.counts(weight));
         EpochCounts::new(self.number, weight, counts)
     }
 }

@@ -22,7 +22,7 @@ use crate::{
 ///
 /// The call counts as a failure of the canary, and as [fallen back](crate::ChannelCounts::fell_back). It
 /// counts a second time as a call of stable's, aside of the comparison
-/// ([`Reason::FellBack`](crate::Reason::FellBack)).
+/// ([`AssignmentReason::FellBack`](crate::AssignmentReason::FellBack)).
 ///
 /// # Which calls
 ///

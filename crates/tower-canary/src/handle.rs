@@ -7,7 +7,7 @@ use std::{
 use canary_core::{CanaryName, Channel, ReleaseId, RouteClass, Snapshot, Weight};
 
 use crate::{
-    Drain, Phase,
+    Drain, SplitMode,
     config::FailureHook,
     switch::{History, Switch},
     terms::{Salt, Terms},
@@ -19,7 +19,7 @@ use crate::{
 /// thread, is assigned by what they set. Calls that are under way stay where they are.
 ///
 /// ```
-/// use tower_canary::{CanaryLayer, Phase};
+/// use tower_canary::{CanaryLayer, SplitMode};
 ///
 /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
 /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
@@ -27,11 +27,11 @@ use crate::{
 /// let canary = CanaryLayer::new("checkout", v2).handle();
 /// canary.set_weight("0.1%".parse()?)?;
 /// canary.promote()?;
-/// assert_eq!(canary.phase(), Phase::Promoted);
+/// assert_eq!(canary.mode(), SplitMode::Promoted);
 ///
 /// canary.halt("totals are wrong");
 /// assert!(canary.set_weight("5%".parse()?).is_err());
-/// canary.release_halt();
+/// canary.lift_halt();
 /// canary.set_weight("5%".parse()?)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -69,8 +69,8 @@ impl CanaryHandle {
 
     /// What the canary is at: splitting, promoted, or halted.
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.switch.with(|history, _| history.phase.clone())
+    pub fn mode(&self) -> SplitMode {
+        self.switch.with(|history, _| history.mode.clone())
     }
 
     /// Asks this share of calls of the canary. A promoted canary is split from stable again, and the stage
@@ -80,7 +80,7 @@ impl CanaryHandle {
     ///
     /// If the canary is halted; nothing changes then.
     pub fn set_weight(&self, weight: Weight) -> Result<(), Halted> {
-        self.change_unless_halted("set the weight", weight, Phase::Splitting)
+        self.change_unless_halted("set the weight", weight, SplitMode::Splitting)
     }
 
     /// Makes the canary the new stable: it serves every call, and its [variables](crate::Variables) become
@@ -92,7 +92,7 @@ impl CanaryHandle {
     ///
     /// If the canary is halted; nothing changes then.
     pub fn promote(&self) -> Result<(), Halted> {
-        self.change_unless_halted("promoted", Weight::FULL, Phase::Promoted)
+        self.change_unless_halted("promoted", Weight::FULL, SplitMode::Promoted)
     }
 
     /// Sends every call to stable, from now on and whatever the canary was at, and tells the handlers of
@@ -103,8 +103,8 @@ impl CanaryHandle {
     /// To wait for those calls or to close them, see [`drain`](Self::drain).
     pub fn roll_back(&self) {
         self.change("rolled back", |history, switch| {
-            if !matches!(history.phase, Phase::Halted { .. }) {
-                history.enter(switch, Weight::ZERO, Phase::Splitting);
+            if !matches!(history.mode, SplitMode::Halted { .. }) {
+                history.enter(switch, Weight::ZERO, SplitMode::Splitting);
             }
             // Testers have calls at weight zero, which belong to the terms in force.
             if history.in_force().is_some_and(|epoch| epoch.in_flight(Channel::Canary) > 0) {
@@ -114,22 +114,22 @@ impl CanaryHandle {
         });
     }
 
-    /// Rolls back, and refuses every higher weight until [`release_halt`](Self::release_halt).
+    /// Rolls back, and refuses every higher weight until [`lift_halt`](Self::lift_halt).
     ///
     /// The reason is shown to whoever tries. A second halt replaces the first one's reason.
     pub fn halt(&self, reason: impl Into<String>) {
-        let phase = Phase::Halted { reason: reason.into() };
+        let mode = SplitMode::Halted { reason: reason.into() };
         self.change("halted", |history, switch| {
-            history.enter(switch, Weight::ZERO, phase);
+            history.enter(switch, Weight::ZERO, mode);
             history.drain_superseded(Channel::Canary);
         });
     }
 
     /// Ends a halt. The weight stays zero until somebody sets it.
-    pub fn release_halt(&self) {
+    pub fn lift_halt(&self) {
         self.change("released the halt", |history, switch| {
-            if matches!(history.phase, Phase::Halted { .. }) {
-                history.enter(switch, Weight::ZERO, Phase::Splitting);
+            if matches!(history.mode, SplitMode::Halted { .. }) {
+                history.enter(switch, Weight::ZERO, SplitMode::Splitting);
             }
         });
     }
@@ -276,11 +276,11 @@ impl CanaryHandle {
         &self,
         what: &'static str,
         weight: Weight,
-        phase: Phase,
+        mode: SplitMode,
     ) -> Result<(), Halted> {
         self.switch.with(|history, switch| {
             history.refuse_if_halted(switch)?;
-            history.enter(switch, weight, phase);
+            history.enter(switch, weight, mode);
             Ok(())
         })?;
         self.changed(what);
@@ -303,30 +303,30 @@ impl fmt::Debug for CanaryHandle {
         f.debug_struct("CanaryHandle")
             .field("name", self.name())
             .field("weight", &self.weight())
-            .field("phase", &self.phase())
+            .field("mode", &self.mode())
             .finish()
     }
 }
 
 impl History {
     fn refuse_if_halted(&self, switch: &Switch) -> Result<(), Halted> {
-        match &self.phase {
-            Phase::Halted { reason } => {
+        match &self.mode {
+            SplitMode::Halted { reason } => {
                 Err(Halted { name: switch.config().name.clone(), reason: reason.clone() })
             }
-            Phase::Splitting | Phase::Promoted => Ok(()),
+            SplitMode::Splitting | SplitMode::Promoted => Ok(()),
         }
     }
 
-    fn enter(&mut self, switch: &Switch, weight: Weight, phase: Phase) {
+    fn enter(&mut self, switch: &Switch, weight: Weight, mode: SplitMode) {
         let before = switch.terms();
-        let is_halted = matches!(phase, Phase::Halted { .. });
+        let is_halted = matches!(mode, SplitMode::Halted { .. });
         let mut terms = Terms { weight, is_halted, ..before.clone() };
-        match phase {
-            Phase::Promoted => self.promote_variables(&mut terms),
-            Phase::Splitting | Phase::Halted { .. } => self.take_back_variables(&mut terms),
+        match mode {
+            SplitMode::Promoted => self.promote_variables(&mut terms),
+            SplitMode::Splitting | SplitMode::Halted { .. } => self.take_back_variables(&mut terms),
         }
-        self.phase = phase;
+        self.mode = mode;
         if terms != before {
             self.begin(switch, terms);
         }

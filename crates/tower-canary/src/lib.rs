@@ -146,7 +146,6 @@ pub mod feedback;
 mod future;
 mod handle;
 mod key_watch;
-mod keys;
 mod layer;
 mod lifeline;
 #[cfg(feature = "tracing-subscriber")]
@@ -186,9 +185,10 @@ pub mod runtime;
 pub mod tonic;
 
 pub use canary_core::{
-    Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName, InvalidName,
-    KeySample, KeysSeen, Latencies, LatencyBucket, Occasions, Outcome, ParseWeightError,
-    PerChannel, PerReason, Rated, Rating, Ratings, Reason, ReleaseId, RouteClass, Snapshot, Weight,
+    AssignmentReason, Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName,
+    InvalidName, KeySample, Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel,
+    PerReason, Rating, RatingCounts, Ratings, RatingsByWeight, ReleaseId, RouteClass, Snapshot,
+    Weight,
 };
 
 pub use self::{
@@ -208,7 +208,7 @@ pub use self::{
     replay::ReplayBody,
     route_classes::RouteClasses,
     service::CanaryService,
-    switch::Phase,
+    switch::SplitMode,
     tags::Tags,
     unify::{UnifiedBody, UnifyBody, UnifyFuture},
     variables::{InvalidVariables, TypedVariables, Variables},

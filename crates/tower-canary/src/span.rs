@@ -60,7 +60,7 @@ mod imp {
             target: "tower_canary::control",
             canary = switch.config().name.as_str(),
             weight = %switch.weight(),
-            phase = ?switch.with(|history, _| history.phase.clone()),
+            mode = ?switch.with(|history, _| history.mode.clone()),
             "{what}",
         );
     }

@@ -1,6 +1,6 @@
 use std::{sync::Arc as StdArc, time::Instant};
 
-use canary_core::{Channel, Counts, EpochCounts, Reason, Snapshot, Weight};
+use canary_core::{AssignmentReason, Channel, Counts, EpochCounts, Snapshot, Weight};
 use http::HeaderValue;
 
 use crate::{
@@ -39,7 +39,7 @@ pub(crate) struct Switch {
 /// What the switch is for at the moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Phase {
+pub enum SplitMode {
     /// Calls are split by the weight.
     Splitting,
     /// The canary is the new stable: it serves everything, and is the one waited for.
@@ -52,7 +52,7 @@ pub enum Phase {
 }
 
 pub(crate) struct History {
-    pub(crate) phase: Phase,
+    pub(crate) mode: SplitMode,
     pub(crate) variables: VariableSets,
     pub(crate) before_promotion: Option<BeforePromotion>,
     /// When whoever decides has last looked at the canary.
@@ -84,7 +84,7 @@ impl Switch {
         config.feedback.begin(&terms);
         let epoch = Arc::new(Epoch::new(0, terms, StdArc::clone(&config), shards));
         let history = History {
-            phase: Phase::Splitting,
+            mode: SplitMode::Splitting,
             variables,
             before_promotion: None,
             decided: None,
@@ -159,7 +159,7 @@ impl Switch {
 pub(crate) struct Assigned {
     pub(crate) tally: SharedTally,
     pub(crate) channel: Channel,
-    pub(crate) reason: Reason,
+    pub(crate) reason: AssignmentReason,
     pub(crate) key: Option<StickyKey>,
     pub(crate) route: Option<RouteIndex>,
     /// To be set with the response.
@@ -167,7 +167,7 @@ pub(crate) struct Assigned {
 }
 
 impl Way {
-    fn resolve(self, terms: &Terms) -> (Channel, Reason, Option<StickyKey>) {
+    fn resolve(self, terms: &Terms) -> (Channel, AssignmentReason, Option<StickyKey>) {
         let at = |bucket| match terms.weight.admits(bucket) {
             true => Channel::Canary,
             false => Channel::Stable,
@@ -177,12 +177,12 @@ impl Way {
             _ => channel,
         };
         match self {
-            Self::AtWeight => (at(thread::draw()), Reason::Random, None),
-            Self::Sticky(key) => (at(key.bucket()), Reason::Sticky, Some(key)),
-            Self::Always(channel) => (unless_zero(channel), Reason::Rule, None),
-            Self::Propagated(channel) => (unless_zero(channel), Reason::Propagated, None),
-            Self::Forced(_) if terms.is_halted => (Channel::Stable, Reason::Forced, None),
-            Self::Forced(channel) => (channel, Reason::Forced, None),
+            Self::AtWeight => (at(thread::draw()), AssignmentReason::Random, None),
+            Self::Sticky(key) => (at(key.bucket()), AssignmentReason::Sticky, Some(key)),
+            Self::Always(channel) => (unless_zero(channel), AssignmentReason::Rule, None),
+            Self::Propagated(channel) => (unless_zero(channel), AssignmentReason::Propagated, None),
+            Self::Forced(_) if terms.is_halted => (Channel::Stable, AssignmentReason::Forced, None),
+            Self::Forced(channel) => (channel, AssignmentReason::Forced, None),
         }
     }
 }

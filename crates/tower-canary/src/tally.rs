@@ -1,15 +1,14 @@
 use std::sync::{Arc as StdArc, OnceLock};
 
 use canary_core::{
-    Channel, ChannelCounts, Counts, Latencies, LatencyBucket, Outcome, PerChannel, PerReason,
-    Reason, Weight,
+    AssignmentReason, Channel, ChannelCounts, Counts, Latencies, LatencyBucket, Outcome,
+    PerChannel, PerReason, Weight,
 };
 
 use crate::{
     KeyEventKind,
     config::Config,
     key_watch::Note,
-    keys::SeenKeys,
     lifeline::Lifeline,
     route_classes::RouteIndex,
     select::StickyKey,
@@ -29,10 +28,9 @@ use crate::{
 pub(crate) struct Tally {
     pub(crate) config: StdArc<Config>,
     pub(crate) terms: StdArc<Terms>,
-    keys: StdArc<OnceLock<SeenKeys>>,
     pub(crate) lifelines: PerChannel<Lifeline>,
     evidence: PerChannel<Cells>,
-    aside: PerChannel<Cells>,
+    excluded: PerChannel<Cells>,
     /// The evidence of each class of routes, made with its first call.
     classes: Box<[OnceLock<Box<PerChannel<Cells>>>]>,
 }
@@ -48,7 +46,7 @@ pub(crate) enum Account {
 }
 
 impl Account {
-    pub(crate) const fn of(reason: Reason) -> Self {
+    pub(crate) const fn of(reason: AssignmentReason) -> Self {
         if reason.is_evidence() { Self::Evidence } else { Self::Aside }
     }
 }
@@ -57,12 +55,11 @@ impl Tally {
     pub(crate) fn new(
         config: StdArc<Config>,
         terms: StdArc<Terms>,
-        keys: StdArc<OnceLock<SeenKeys>>,
         lifelines: PerChannel<Lifeline>,
     ) -> Self {
         let cells = || PerChannel::from_fn(|_| Cells::new());
         let classes = config.route_classes.names().iter().map(|_| OnceLock::new()).collect();
-        Self { config, terms, keys, lifelines, evidence: cells(), aside: cells(), classes }
+        Self { config, terms, lifelines, evidence: cells(), excluded: cells(), classes }
     }
 
     pub(crate) fn weight(&self) -> Weight {
@@ -73,13 +70,12 @@ impl Tally {
     pub(crate) fn pick(
         &self,
         channel: Channel,
-        reason: Reason,
+        reason: AssignmentReason,
         key: Option<StickyKey>,
         route: Option<RouteIndex>,
     ) {
         let account = Account::of(reason);
         if let Some(key) = key {
-            self.keys.get_or_init(SeenKeys::new).mark(channel, key);
             self.note(key, (account, channel, route), KeyEventKind::Picked);
         }
         self.count((account, channel, route), |cells| cells.pick(reason));
@@ -112,14 +108,14 @@ impl Tally {
     pub(crate) fn cells(&self, account: Account, channel: Channel) -> &Cells {
         match account {
             Account::Evidence => &self.evidence[channel],
-            Account::Aside => &self.aside[channel],
+            Account::Aside => &self.excluded[channel],
         }
     }
 
     pub(crate) fn add_to(&self, counts: &mut Counts) {
         for channel in Channel::ALL {
             self.evidence[channel].add_to(&mut counts.evidence[channel]);
-            self.aside[channel].add_to(&mut counts.aside[channel]);
+            self.excluded[channel].add_to(&mut counts.excluded[channel]);
         }
         for (name, class) in self.config.route_classes.names().iter().zip(&self.classes) {
             if let Some(class) = class.get() {
@@ -130,7 +126,7 @@ impl Tally {
     }
 
     pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
-        self.evidence[channel].in_flight() + self.aside[channel].in_flight()
+        self.evidence[channel].in_flight() + self.excluded[channel].in_flight()
     }
 }
 
@@ -142,7 +138,7 @@ impl Tally {
 /// the last call to end cannot miss each other.
 pub(crate) struct Cells {
     /// By reason.
-    picked: [AtomicU64; Reason::ALL.len()],
+    picked: [AtomicU64; AssignmentReason::ALL.len()],
     success: AtomicU64,
     failure: AtomicU64,
     cancelled: AtomicU64,
@@ -172,7 +168,7 @@ impl Cells {
         }
     }
 
-    fn pick(&self, reason: Reason) {
+    fn pick(&self, reason: AssignmentReason) {
         self.picked[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -227,7 +223,7 @@ impl Cells {
         self.head.add_to(&mut counts.head);
         let reasons = self.reasons();
         counts.picked += reasons.total();
-        for reason in Reason::ALL {
+        for reason in AssignmentReason::ALL {
             counts.reasons[reason] += reasons[reason];
         }
     }

@@ -76,9 +76,9 @@ async fn of_two_canaries_the_outer_one_takes_the_testers_header_and_has_the_resp
     let outer = CanaryLayer::with_options("outer", split.clone(), options());
     let answer = outer.layer(split).oneshot(forced()).await.unwrap();
     assert_eq!(answer.headers()["x-canary-channel"], "canary");
-    assert_eq!(outer.handle().counts().total().aside.canary.picked, 1);
+    assert_eq!(outer.handle().counts().total().excluded.canary.picked, 1);
     let inner = inner.handle().counts().total();
-    assert_eq!((inner.evidence.stable.picked, inner.aside.canary.picked), (1, 0));
+    assert_eq!((inner.evidence.stable.picked, inner.excluded.canary.picked), (1, 0));
 }
 
 #[cfg(feature = "cookie")]
@@ -107,7 +107,7 @@ async fn a_call_that_falls_back_gets_its_cookie_once() {
     let answer = layer.layer(status(StatusCode::OK)).oneshot(Request::new(Body::default()));
     let answer = answer.await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(layer.handle().counts().total().aside.stable.picked, 1, "it fell back");
+    assert_eq!(layer.handle().counts().total().excluded.stable.picked, 1, "it fell back");
     assert_eq!(answer.headers().get_all(header::SET_COOKIE).iter().count(), 1);
 }
 

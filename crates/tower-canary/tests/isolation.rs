@@ -93,11 +93,11 @@ fn poll_ready<S: Service<Request<()>>>(service: &mut S) -> Poll<Result<(), S::Er
 fn counts(handle: &CanaryHandle) -> tower_canary::Counts {
     let counts = handle.counts().total();
     for channel in Channel::ALL {
-        for counts in [&counts.evidence[channel], &counts.aside[channel]] {
+        for counts in [&counts.evidence[channel], &counts.excluded[channel]] {
             assert_eq!(counts.picked, counts.ended() + counts.in_flight());
         }
     }
-    assert_eq!(counts.evidence.canary.spilled, counts.aside.stable.picked);
+    assert_eq!(counts.evidence.canary.spilled, counts.excluded.stable.picked);
     counts
 }
 
@@ -119,7 +119,7 @@ async fn a_canary_that_is_not_ready_spills_its_calls_to_stable() {
         let canary = &counts.evidence.canary;
         assert!(canary.spilled > 0);
         assert_eq!(canary.spilled, canary.picked);
-        assert_eq!(counts.aside.stable.success, canary.spilled);
+        assert_eq!(counts.excluded.stable.success, canary.spilled);
         assert_eq!(counts.evidence.stable.success + canary.spilled, CALLS);
     }
 }

@@ -18,8 +18,8 @@ use http_body_util::{BodyExt, Full};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Layer, Service, limit::ConcurrencyLimit};
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel, Counts, Reason,
-    Weight,
+    Assignment, AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel,
+    Counts, Weight,
     select::{Incoming, Selection},
 };
 
@@ -140,7 +140,7 @@ impl Limited {
         let counts = self.handle.counts().total();
         for channel in Channel::ALL {
             assert_eq!(self.handle.open(channel), counts.total(channel).in_flight());
-            for counts in [&counts.evidence[channel], &counts.aside[channel]] {
+            for counts in [&counts.evidence[channel], &counts.excluded[channel]] {
                 assert_eq!(counts.picked, counts.ended() + counts.in_flight());
             }
         }
@@ -167,8 +167,8 @@ fn calls_beyond_the_limit_go_to_stable_and_count_as_spilled_and_shed() {
     let counts = limited.counts();
     let canary = &counts.evidence.canary;
     assert_eq!([canary.picked, canary.spilled, canary.shed, canary.in_flight()], [5, 3, 3, 2]);
-    assert_eq!(counts.aside.stable.reasons[Reason::Spilled], 3);
-    assert_eq!(counts.aside.stable.success, 3);
+    assert_eq!(counts.excluded.stable.reasons[AssignmentReason::Spilled], 3);
+    assert_eq!(counts.excluded.stable.success, 3);
     assert_eq!(heard.load(Ordering::Relaxed), 3);
 
     drop(hanging);
@@ -268,7 +268,7 @@ fn calls_that_a_rule_or_a_tester_sent_to_the_canary_are_shed_too() {
         let limited = Limited::with(options);
         let _hanging = limited.start(Deed::Hangs);
         assert_eq!(limited.who_answers(Deed::Answers), "stable");
-        let canary = &limited.counts().aside.canary;
+        let canary = &limited.counts().excluded.canary;
         assert_eq!([canary.picked, canary.spilled, canary.shed], [2, 1, 1]);
     }
 }

@@ -76,8 +76,8 @@ async fn a_recorder_installed_first_sees_every_call() {
         r#"canary_requests_in_flight{canary="first",channel="stable"} 0"#,
         r#"canary_weight_ratio{canary="first"} 1"#,
         r#"canary_share_ratio{canary="first"} 1"#,
-        r#"canary_phase{canary="first",phase="promoted"} 1"#,
-        r#"canary_phase{canary="first",phase="splitting"} 0"#,
+        r#"canary_mode{canary="first",phase="promoted"} 1"#,
+        r#"canary_mode{canary="first",phase="splitting"} 0"#,
         r#"canary_release_info{canary="first",channel="canary",release="v2"} 1"#,
     ] {
         assert_series(&scrape, series);

@@ -111,8 +111,8 @@ fn a_call_that_spills_while_the_weight_changes_is_not_lost() {
         stop.store(true, Ordering::Relaxed);
     });
     let counts = handle.counts().total();
-    assert_eq!(counts.evidence.canary.spilled, counts.aside.stable.picked);
-    assert_eq!(counts.aside.stable.in_flight(), 0);
+    assert_eq!(counts.evidence.canary.spilled, counts.excluded.stable.picked);
+    assert_eq!(counts.excluded.stable.in_flight(), 0);
 }
 
 #[tokio::test]

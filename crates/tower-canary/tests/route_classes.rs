@@ -138,7 +138,7 @@ async fn calls_that_are_no_evidence_are_in_no_class() {
     let shop = Shop::new(Condition::any().always(), HALF);
     shop.call(request(Method::GET, "/checkout")).await;
     assert!(shop.total().classes.is_empty());
-    assert_eq!(shop.total().aside.canary.success, 1);
+    assert_eq!(shop.total().excluded.canary.success, 1);
 }
 
 #[tokio::test]

@@ -68,7 +68,7 @@ fn layer_at<C: 'static>(canary: C, options: CanaryOptions, weight: Weight) -> Ca
 fn counts(handle: &CanaryHandle) -> Counts {
     let counts = handle.counts().total();
     for channel in Channel::ALL {
-        for counts in [&counts.evidence[channel], &counts.aside[channel]] {
+        for counts in [&counts.evidence[channel], &counts.excluded[channel]] {
             assert_eq!(counts.picked, counts.ended() + counts.in_flight());
         }
     }
@@ -166,7 +166,7 @@ async fn a_call_that_spills_has_the_whole_limit_of_stable() {
     assert_eq!(start.elapsed().as_secs(), (LIMIT / 2 + 3 * LIMIT).as_secs());
     let counts = counts(&layer.handle());
     assert_eq!([counts.evidence.canary.spilled, counts.evidence.canary.timed_out], [1, 0]);
-    assert_eq!([counts.aside.stable.failure, counts.aside.stable.timed_out], [1, 1]);
+    assert_eq!([counts.excluded.stable.failure, counts.excluded.stable.timed_out], [1, 1]);
 }
 
 #[tokio::test(start_paused = true)]

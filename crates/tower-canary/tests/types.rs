@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService,
-    Counts, Drain, Draining, EventName, Halted, InvalidName, ParseWeightError, Phase, Propagate,
-    PropagateLayer, Ratings, ReleaseId, ResponseBody, ServerErrors, Snapshot, Tags, UnifyBody,
-    Weight,
+    Counts, Drain, Draining, EventName, Halted, InvalidName, ParseWeightError, Propagate,
+    PropagateLayer, Ratings, ReleaseId, ResponseBody, ServerErrors, Snapshot, SplitMode, Tags,
+    UnifyBody, Weight,
     feedback::{FeedbackOptions, UnknownEvent, UnknownWeight},
     select::{Condition, Forced, Or, Propagated, Rule, Secret, Selection, Sticky, StickyKey},
 };
@@ -31,7 +31,7 @@ fn handles_layers_and_values_can_be_shared_and_cloned() {
     is_shared::<Tags>();
     is_shared::<Bypass>();
     is_shared::<ServerErrors>();
-    is_shared::<Phase>();
+    is_shared::<SplitMode>();
     is_shared::<Halted>();
     is_shared::<Weight>();
     is_shared::<ParseWeightError>();
@@ -107,11 +107,11 @@ fn a_halt_refuses_higher_weights_by_its_reason_until_it_is_released() {
         );
     }
     canary.roll_back();
-    assert_eq!(canary.phase(), Phase::Halted { reason: "totals are wrong".to_owned() });
+    assert_eq!(canary.mode(), SplitMode::Halted { reason: "totals are wrong".to_owned() });
     assert_eq!(canary.weight(), Weight::ZERO);
 
-    canary.release_halt();
-    assert_eq!((canary.weight(), canary.phase()), (Weight::ZERO, Phase::Splitting));
+    canary.lift_halt();
+    assert_eq!((canary.weight(), canary.mode()), (Weight::ZERO, SplitMode::Splitting));
     canary.set_weight(Weight::from_percent(3)).unwrap();
     assert_eq!(canary.weight(), Weight::from_percent(3));
 }
@@ -121,11 +121,11 @@ fn a_promotion_can_be_rolled_back_and_split_again() {
     let canary = CanaryLayer::new("promoted", ()).handle();
     for _ in 0..2 {
         canary.promote().unwrap();
-        assert_eq!((canary.weight(), canary.phase()), (Weight::FULL, Phase::Promoted));
+        assert_eq!((canary.weight(), canary.mode()), (Weight::FULL, SplitMode::Promoted));
     }
     canary.set_weight(Weight::from_percent(98)).unwrap();
-    assert_eq!(canary.phase(), Phase::Splitting);
+    assert_eq!(canary.mode(), SplitMode::Splitting);
     canary.promote().unwrap();
     canary.roll_back();
-    assert_eq!((canary.weight(), canary.phase()), (Weight::ZERO, Phase::Splitting));
+    assert_eq!((canary.weight(), canary.mode()), (Weight::ZERO, SplitMode::Splitting));
 }

@@ -12,7 +12,7 @@ use http_body_util::BodyExt;
 use serde::{Deserialize, Serialize};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Phase, Variables, Weight,
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, SplitMode, Variables, Weight,
 };
 
 type Service = BoxCloneSyncService<Request<()>, Response<String>, Infallible>;
@@ -96,10 +96,10 @@ async fn taking_a_promotion_back_restores_the_variables() {
         handle.promote().unwrap();
         handle.change_variables(|stage, _| stage.set("limit", 99)).unwrap();
         take_back(&handle);
-        assert_ne!(handle.phase(), Phase::Promoted);
+        assert_ne!(handle.mode(), SplitMode::Promoted);
         assert_eq!((handle.stage_variables(), handle.overrides()), (stage(), overrides()));
         assert_eq!(serde_json::to_string(&handle.variables(Channel::Canary)).unwrap(), OF_CANARY);
-        handle.release_halt();
+        handle.lift_halt();
         handle.set_weight(Weight::ZERO).unwrap();
         assert_eq!(seen(&layer).await, OF_STABLE);
     }

@@ -41,7 +41,7 @@ async fn raise(canary: CanaryHandle) -> anyhow::Result<()> {
         let counts = canary.counts().total().total(Channel::Canary);
         if counts.failure > 0 {
             canary.halt(format!("{} of {} calls failed", counts.failure, counts.picked));
-            println!("the canary is halted: {:?}", canary.phase());
+            println!("the canary is halted: {:?}", canary.mode());
             return std::future::pending().await;
         }
     }

@@ -52,7 +52,7 @@ async fn watch(canary: CanaryHandle) -> anyhow::Result<()> {
         let rated = canary.counts().ratings.feedback.total(Channel::Canary);
         if rated.adverse >= 3 {
             canary.halt(format!("{} of {} ratings are bad", rated.adverse, rated.total));
-            println!("the canary is halted: {:?}", canary.phase());
+            println!("the canary is halted: {:?}", canary.mode());
             return std::future::pending().await;
         }
     }

@@ -11,14 +11,14 @@ use axum::{
 };
 use serde::Serialize;
 use tower_canary::{
-    CanaryHandle, Channel, ChannelCounts, Halted, ParseWeightError, Phase, ReleaseId, Weight,
+    CanaryHandle, Channel, ChannelCounts, Halted, ParseWeightError, ReleaseId, SplitMode, Weight,
 };
 
 pub(crate) fn router(canary: CanaryHandle) -> Router {
     let raising = Router::new()
         .route("/canary/weight", put(set_weight))
         .route("/canary/promote", post(promote))
-        .route("/canary/halt", delete(release_halt))
+        .route("/canary/halt", delete(lift_halt))
         .with_state(canary.clone());
     lowering(canary).merge(raising)
 }
@@ -61,8 +61,8 @@ async fn halt(State(canary): State<CanaryHandle>, body: String) -> Json<Canary> 
     Json(Canary::from(&canary))
 }
 
-async fn release_halt(State(canary): State<CanaryHandle>) -> Json<Canary> {
-    canary.release_halt();
+async fn lift_halt(State(canary): State<CanaryHandle>) -> Json<Canary> {
+    canary.lift_halt();
     Json(Canary::from(&canary))
 }
 
@@ -98,10 +98,10 @@ impl From<&CanaryHandle> for Canary {
     fn from(handle: &CanaryHandle) -> Self {
         let snapshot = handle.counts();
         let counts = snapshot.total();
-        let (phase, halted_because) = match handle.phase() {
-            Phase::Splitting => ("splitting", None),
-            Phase::Promoted => ("promoted", None),
-            Phase::Halted { reason } => ("halted", Some(reason)),
+        let (phase, halted_because) = match handle.mode() {
+            SplitMode::Splitting => ("splitting", None),
+            SplitMode::Promoted => ("promoted", None),
+            SplitMode::Halted { reason } => ("halted", Some(reason)),
             _ => ("unknown", None),
         };
         let calls = |channel| Calls::new(handle.release(channel), &counts.total(channel));

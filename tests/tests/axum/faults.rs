@@ -247,7 +247,7 @@ async fn a_canary_that_is_never_ready_spills_to_stable() {
             let canary = &counts.evidence.canary;
             assert!(canary.spilled > 0, "{name}");
             assert_eq!(canary.spilled, canary.picked, "{name}");
-            assert_eq!(counts.aside.stable.success, canary.spilled, "{name}");
+            assert_eq!(counts.excluded.stable.success, canary.spilled, "{name}");
             assert_eq!(counts.evidence.stable.success + canary.picked, CALLS as u64 + 1, "{name}");
         }
     }

@@ -13,7 +13,7 @@ use canary_tests::{Answer, Client, Server};
 use http::{HeaderName, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Occasions, Rating, Weight,
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Rating, RatingCounts, Weight,
     axum::{RouterExt as _, feedback, feedback_inside},
     feedback::FeedbackOptions,
     select::{Forced, Secret, Select as _, Sticky},
@@ -208,7 +208,7 @@ async fn without_a_receipt_only_a_sticky_call_behind_the_layer_is_credited() {
     let channel = answer.channel().unwrap();
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
     let rated = shop.canary.counts().ratings.feedback.evidence()[&LOW][channel];
-    assert_eq!(rated, Occasions { total: 1, adverse: 0 });
+    assert_eq!(rated, RatingCounts { total: 1, adverse: 0 });
 
     assert_problem(&shop.post("/feedback", "ann", GOOD).await, StatusCode::UNPROCESSABLE_ENTITY);
     let json = Request::post("/inside").header(header::CONTENT_TYPE, "application/json");
@@ -230,7 +230,7 @@ async fn what_a_tester_says_counts_aside() {
     let receipt = shop.client.ask(page).await.body;
     assert_eq!(shop.complain(&receipt).await.status, StatusCode::NO_CONTENT);
     let ratings = shop.canary.counts().ratings.feedback;
-    assert_eq!((ratings.aside().canary.adverse, ratings.evidence().len()), (1, 0));
+    assert_eq!((ratings.excluded().canary.adverse, ratings.evidence().len()), (1, 0));
 }
 
 #[tokio::test]

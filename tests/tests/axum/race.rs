@@ -211,7 +211,7 @@ fn every_call_is_counted_once(threads: &[Vec<Act>], options: CanaryOptions) {
         assert_eq!(total.total(channel).in_flight(), 0);
     }
     let canary = &total.evidence.canary;
-    assert_eq!(total.aside.stable.picked, canary.spilled + canary.fell_back);
+    assert_eq!(total.excluded.stable.picked, canary.spilled + canary.fell_back);
 }
 
 proptest! {

@@ -2,7 +2,9 @@ use canary_tests::{
     deployment::{Deployment, Mount},
     echo::proto::{Ask, End},
 };
-use tower_canary::{CanaryOptions, Channel, Occasions, Rating, Weight, feedback::FeedbackOptions};
+use tower_canary::{
+    CanaryOptions, Channel, Rating, RatingCounts, Weight, feedback::FeedbackOptions,
+};
 
 const EVENT: &str = "answered";
 
@@ -28,7 +30,7 @@ async fn a_handler_rates_its_call_by_what_its_status_does_not_show() {
         for (weight, channel) in [(Weight::ZERO, Channel::Stable), (Weight::FULL, Channel::Canary)]
         {
             let rated = answered.evidence()[&weight][channel];
-            assert_eq!(rated, Occasions { total: 3, adverse: 1 }, "{mount:?} {channel}");
+            assert_eq!(rated, RatingCounts { total: 3, adverse: 1 }, "{mount:?} {channel}");
             assert_eq!(answered.total(channel), rated);
         }
         for channel in Channel::ALL {

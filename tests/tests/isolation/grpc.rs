@@ -66,7 +66,7 @@ async fn methods_that_the_predicate_names_are_repeated_by_stable() {
         let counts = settled(deployment.handle()).await;
         let canary = &counts.evidence.canary;
         assert_eq!([canary.failure, canary.fell_back, canary.timed_out], [1; 3]);
-        assert_eq!(counts.aside.stable.success, 1);
+        assert_eq!(counts.excluded.stable.success, 1);
 
         let deployment = start(mount, CanaryOptions::new().fallback(fallback(mount))).await;
         let status = soon(deployment.client().await.unary(ask(End::Fail))).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn methods_that_the_predicate_names_are_repeated_by_stable() {
         let counts = settled(deployment.handle()).await;
         let canary = &counts.evidence.canary;
         assert_eq!([canary.failure, canary.fell_back, canary.panicked], [1, 1, 0]);
-        assert_eq!(counts.aside.stable.failure, 1);
+        assert_eq!(counts.excluded.stable.failure, 1);
     }
 }
 

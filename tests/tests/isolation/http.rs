@@ -120,7 +120,7 @@ async fn calls_that_can_be_repeated_are_stables_if_the_canary_fails_them() {
         let canary = counts.evidence.canary;
         assert_eq!([canary.picked, canary.failure, canary.fell_back], [12; 3]);
         assert_eq!([canary.panicked, canary.timed_out], [8, 0]);
-        assert_eq!(counts.aside.stable.success, 12);
+        assert_eq!(counts.excluded.stable.success, 12);
     }
 }
 
@@ -193,7 +193,7 @@ async fn an_answer_whose_head_went_out_is_not_repeated() {
         }
         let counts = settled(&canary).await;
         assert_eq!([counts.evidence.canary.failure, counts.evidence.canary.fell_back], [2, 0]);
-        assert_eq!(counts.aside.stable.picked, 0);
+        assert_eq!(counts.excluded.stable.picked, 0);
     }
 }
 
@@ -227,7 +227,7 @@ async fn a_flood_beyond_the_limit_is_served_by_stable() {
         let counts = settled(&canary).await;
         let canary = counts.evidence.canary;
         assert_eq!([canary.success, canary.spilled, canary.shed], [4, 100, 100]);
-        assert_eq!(counts.aside.stable.success, 100);
+        assert_eq!(counts.excluded.stable.success, 100);
     }
 }
 
@@ -247,6 +247,6 @@ async fn a_client_that_leaves_during_the_repetition_cancels_stables_call() {
         call.abort();
         let counts = settled(&canary).await;
         assert_eq!([counts.evidence.canary.failure, counts.evidence.canary.fell_back], [1, 1]);
-        assert_eq!([counts.aside.stable.cancelled, counts.aside.stable.failure], [1, 0]);
+        assert_eq!([counts.excluded.stable.cancelled, counts.excluded.stable.failure], [1, 0]);
     }
 }

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Reason,
+    AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, Channel,
     axum::RouterExt as _,
     select::{Forced, Propagated, Select, Sticky},
 };
@@ -275,9 +275,13 @@ fn check_what_the_handler_saw(what: &str, body: &str) {
 
 async fn check_the_counts(handle: &CanaryHandle, answered: u64) {
     let counts = settled(handle).await;
-    let all =
-        [counts.evidence.stable, counts.evidence.canary, counts.aside.stable, counts.aside.canary];
+    let all = [
+        counts.evidence.stable,
+        counts.evidence.canary,
+        counts.excluded.stable,
+        counts.excluded.canary,
+    ];
     assert_eq!(all.iter().map(|counts| counts.success).sum::<u64>(), answered);
-    assert_eq!(all.iter().map(|counts| counts.reasons[Reason::Forced]).sum::<u64>(), 0);
+    assert_eq!(all.iter().map(|counts| counts.reasons[AssignmentReason::Forced]).sum::<u64>(), 0);
     assert_eq!(all.iter().map(|counts| counts.panicked + counts.failure).sum::<u64>(), 0);
 }

@@ -3,7 +3,7 @@ use axum::{
     response::Html,
     routing::{get, post},
 };
-use canary_tests::{Server, browser::Browser, patience::soon, settled, skip::skip};
+use canary_tests::{Server, browser::Browser, patience::soon, skip::skip};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tower_canary::{CanaryLayer, CanaryOptions, Channel, axum::RouterExt as _, select::Sticky};
@@ -57,8 +57,4 @@ async fn a_browser_keeps_its_channel_over_page_loads_by_a_cookie_that_no_script_
             break;
         }
     }
-    let counts = settled(&handle).await;
-    assert_eq!(counts.keys.on_both, 0);
-    let keys = counts.keys.seen.stable + counts.keys.seen.canary;
-    assert_eq!(keys, seen.len() as u64, "a key for each browser");
 }

@@ -23,8 +23,8 @@ use hyper_util::{
 use tonic::{Response, Status, Streaming, service::Routes, transport::Endpoint};
 use tower::{Layer as _, Service as _, ServiceExt as _};
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Propagate, PropagateLayer,
-    Reason, Weight,
+    Assignment, AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Propagate,
+    PropagateLayer, Weight,
     axum::RouterExt as _,
     select::{Propagated, Select, Sticky},
 };
@@ -200,8 +200,8 @@ async fn one_users_chain_stays_on_one_channel() {
     assert!(on_canary > USERS / 3 && on_canary < USERS * 2 / 3, "{on_canary}");
     for inner in &chain.handles[1..] {
         let counts = settled(inner).await;
-        assert_eq!(counts.aside.stable.reasons[Reason::Propagated], USERS - on_canary);
-        assert_eq!(counts.aside.canary.reasons[Reason::Propagated], on_canary);
+        assert_eq!(counts.excluded.stable.reasons[AssignmentReason::Propagated], USERS - on_canary);
+        assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Propagated], on_canary);
         assert_eq!(counts.evidence.stable.picked + counts.evidence.canary.picked, 0);
     }
 }
@@ -293,6 +293,6 @@ async fn a_call_that_spilled_leads_the_chain_to_stable() {
 
     let answer = Client::http1(&front_server).get("/").await;
     assert_eq!(answer.body, "v1 v1");
-    assert_eq!(settled(&front).await.aside.stable.reasons[Reason::Spilled], 1);
-    assert_eq!(settled(&behind).await.aside.stable.reasons[Reason::Propagated], 1);
+    assert_eq!(settled(&front).await.excluded.stable.reasons[AssignmentReason::Spilled], 1);
+    assert_eq!(settled(&behind).await.excluded.stable.reasons[AssignmentReason::Propagated], 1);
 }

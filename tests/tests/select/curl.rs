@@ -1,6 +1,6 @@
 use std::{io, path::Path};
 
-use canary_tests::{settled, skip::skip};
+use canary_tests::skip::skip;
 use tokio::process::Command;
 use tower_canary::select::{IssuedCookie, Sticky};
 
@@ -29,7 +29,6 @@ async fn the_cookie_jar_of_curl_keeps_the_channel() {
         }
         // All 24 on one channel happen once in eight million runs.
         assert!(channels.iter().all(|people| *people > 0), "{channels:?}");
-        assert_eq!(settled(&shop.handle).await.keys.on_both, 0);
     }
 }
 

@@ -9,7 +9,7 @@ use canary_tests::{
 use http::{HeaderName, header};
 use tonic::{Request, metadata::MetadataValue};
 use tower_canary::{
-    CanaryOptions, Channel, Reason, Weight,
+    AssignmentReason, CanaryOptions, Channel, Weight,
     select::{Forced, Select as _},
 };
 
@@ -35,7 +35,7 @@ async fn testers_get_the_canary_at_weight_zero_and_after_a_rollback_but_not_unde
                 shop.handle.roll_back();
             }
             "halted" => shop.handle.halt("bad totals"),
-            "released" => shop.handle.release_halt(),
+            "released" => shop.handle.lift_halt(),
             _ => {}
         }
         for (version, client) in &all {
@@ -49,7 +49,7 @@ async fn testers_get_the_canary_at_weight_zero_and_after_a_rollback_but_not_unde
     }
     let counts = settled(&shop.handle).await;
     assert_eq!(counts.evidence.canary.picked, 0, "forced calls are no evidence");
-    assert_eq!(counts.aside.canary.reasons[Reason::Forced], forced);
+    assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Forced], forced);
 }
 
 #[tokio::test]
@@ -114,6 +114,6 @@ async fn testers_of_a_grpc_service_choose_by_metadata_in_every_mount() {
         }
         let counts = settled(deployment.handle()).await;
         assert_eq!(counts.evidence.canary.picked, 0, "{mount:?}");
-        assert_eq!(counts.aside.canary.reasons[Reason::Forced], 1, "{mount:?}");
+        assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Forced], 1, "{mount:?}");
     }
 }

@@ -50,6 +50,5 @@ async fn the_channel_changes_at_login_and_logout_only() {
     // Half of 40 users, give or take five standard deviations of three.
     assert!((4..=36).contains(&changed), "{changed} changed the channel");
     let counts = settled(&shop.handle).await;
-    assert_eq!(counts.keys.on_both, 0, "no key had both channels, though some people had");
     assert_eq!(counts.total(Channel::Canary).failure, 0);
 }

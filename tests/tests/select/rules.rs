@@ -9,7 +9,7 @@ use canary_tests::{
 };
 use http::{HeaderName, Method, Request};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Channel, Reason, Weight,
+    AssignmentReason, CanaryLayer, CanaryOptions, Channel, Weight,
     axum::RouterExt as _,
     select::{Condition, Select, Sticky},
 };
@@ -101,7 +101,7 @@ async fn rules_know_grpc_methods_by_their_path_and_sticky_keys_by_metadata() {
             assert_eq!(answer.release, release(expected), "{mount:?}, {user}");
         }
         let counts = settled(deployment.handle()).await;
-        assert_eq!(counts.aside.canary.reasons[Reason::Rule], 10, "{mount:?}");
+        assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Rule], 10, "{mount:?}");
         assert_eq!(counts.evidence.stable.picked + counts.evidence.canary.picked, 40);
         deployment.handle().set_weight(Weight::ZERO).unwrap();
         let mut answers = client.expand(Ask { answers: 1, ..Ask::default() }).await.unwrap();

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use canary_analysis::{
     Guard, Judge, JudgeState, Judgment, Monitor, Observation, ResumeError, Tick,
 };
-use canary_core::{PerChannel, Rated, Snapshot, Weight};
+use canary_core::{PerChannel, RatingsByWeight, Snapshot, Weight};
 use canary_rollout::Plan;
 use serde::{Deserialize, Serialize};
 use tower_canary::CanaryHandle;
@@ -143,9 +143,9 @@ fn observation(mut difference: Snapshot, judge: &Judge) -> Observation {
     observation
 }
 
-fn ticks(rated: &Rated) -> impl Iterator<Item = Tick> {
+fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = Tick> {
     rated.evidence().iter().filter_map(|(weight, occasions)| {
-        let of = |count: fn(&canary_core::Occasions) -> u64| PerChannel {
+        let of = |count: fn(&canary_core::RatingCounts) -> u64| PerChannel {
             stable: count(&occasions.stable),
             canary: count(&occasions.canary),
         };

@@ -2,7 +2,7 @@
 
 use canary_core::Weight;
 use canary_rollout::{Actor, Cause, Command, Order, Pause, Phase, Rollout, State};
-use tower_canary::Phase as DataPhase;
+use tower_canary::SplitMode;
 
 use super::{
     Driver, TARGET,
@@ -175,16 +175,16 @@ impl Driver {
         if self.alarm.is_taken_back() {
             return;
         }
-        let (weight, phase) = (self.canary.weight(), self.canary.phase());
+        let (weight, phase) = (self.canary.weight(), self.canary.mode());
         let by = || Actor::program(CODE);
         let is_halted = self.rollout.phase() == Phase::Halted;
-        if let DataPhase::Halted { reason } = phase {
+        if let SplitMode::Halted { reason } = phase {
             if !is_halted {
                 self.owe(Order::new(Command::Halt, by(), reason));
             }
             return;
         }
-        let is_promoted = phase == DataPhase::Promoted;
+        let is_promoted = phase == SplitMode::Promoted;
         let should_be = self.rollout.phase() == Phase::Promoted && self.put == Weight::FULL;
         if weight < self.put {
             let command = Command::SetWeight { weight };

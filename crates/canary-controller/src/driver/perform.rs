@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use canary_core::Weight;
 use canary_rollout::{Action, Ask, OnDegraded, Pause, Plan, Rollout, State};
-use tower_canary::{CanaryHandle, Halted, Phase as DataPhase};
+use tower_canary::{CanaryHandle, Halted, SplitMode};
 
 use super::{Driver, Heard, Report, TARGET, evidence::Evidence, is_watched};
 use crate::{alarm::Response, gate::GateQuestion, notify::Notification};
@@ -45,7 +45,7 @@ impl Driver {
         match action {
             Action::SetWeight(weight) => self.set_weight(*weight),
             Action::Promote => self.raise(Weight::FULL, |canary| {
-                if canary.phase() == DataPhase::Promoted { Ok(()) } else { canary.promote() }
+                if canary.mode() == SplitMode::Promoted { Ok(()) } else { canary.promote() }
             }),
             Action::RollBack => {
                 if canary.weight() != Weight::ZERO {
@@ -54,15 +54,15 @@ impl Driver {
                 self.put = Weight::ZERO;
             }
             Action::Halt(why) => {
-                if !matches!(canary.phase(), DataPhase::Halted { reason } if reason == *why) {
+                if !matches!(canary.mode(), SplitMode::Halted { reason } if reason == *why) {
                     canary.halt(why);
                 }
                 self.put = Weight::ZERO;
             }
             Action::ReleaseHalt => {
-                if matches!(canary.phase(), DataPhase::Halted { .. }) {
+                if matches!(canary.mode(), SplitMode::Halted { .. }) {
                     self.raise(Weight::ZERO, |canary| {
-                        canary.release_halt();
+                        canary.lift_halt();
                         Ok(())
                     });
                 }
@@ -87,7 +87,7 @@ impl Driver {
 
     fn set_weight(&mut self, weight: Weight) {
         let set = |canary: &CanaryHandle| {
-            let is_set = canary.weight() == weight && canary.phase() == DataPhase::Splitting;
+            let is_set = canary.weight() == weight && canary.mode() == SplitMode::Splitting;
             if is_set { Ok(()) } else { canary.set_weight(weight) }
         };
         if weight > self.canary.weight() {

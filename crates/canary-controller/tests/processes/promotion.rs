@@ -7,7 +7,7 @@ use canary_controller::{Controller, Managed, RolloutHandle, store::FileStore};
 use canary_core::{Channel, Weight};
 use canary_rollout::{Actor, Command, Order, Phase, Plan};
 use http::{Request, Response};
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Phase as DataPhase, Variables};
+use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, SplitMode, Variables};
 
 use super::child::{Process, Task, say};
 
@@ -89,13 +89,13 @@ async fn a_promotion_is_whole_or_not_at_all_wherever_the_process_is_killed() {
                 let variables = database(&canary);
                 if phase == Phase::Promoted {
                     promotions += 1;
-                    assert_eq!(canary.phase(), DataPhase::Promoted, "{stop_at}");
+                    assert_eq!(canary.mode(), SplitMode::Promoted, "{stop_at}");
                     assert_eq!(canary.weight(), Weight::FULL, "{stop_at}");
                     assert_eq!(variables, ("new".into(), "new".into()), "{stop_at}");
                 } else {
                     assert_eq!(phase, Phase::Running, "{stop_at}");
                     assert!(!is_acknowledged, "{stop_at}: what was acknowledged is there");
-                    assert_eq!(canary.phase(), DataPhase::Splitting, "{stop_at}");
+                    assert_eq!(canary.mode(), SplitMode::Splitting, "{stop_at}");
                     assert_eq!(canary.weight(), Weight::from_percent(10), "{stop_at}");
                     assert_eq!(variables, ("old".into(), "new".into()), "{stop_at}");
                 }

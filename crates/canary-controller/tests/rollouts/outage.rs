@@ -179,11 +179,11 @@ async fn a_promotion_waits_for_the_store() {
     store.be(Mood::Hangs);
     for _ in 0..60 {
         second(&shop, 20).await;
-        assert_eq!(shop.canary.phase(), tower_canary::Phase::Splitting);
+        assert_eq!(shop.canary.mode(), tower_canary::SplitMode::Splitting);
     }
     store.be(Mood::Well);
     until(&shop, &rollout, Phase::Promoted, 20).await;
-    assert_eq!(shop.canary.phase(), tower_canary::Phase::Promoted);
+    assert_eq!(shop.canary.mode(), tower_canary::SplitMode::Promoted);
 }
 
 /// The story of a rollout on a store of which some changes fail. Returns how many there were.

@@ -120,7 +120,7 @@ async fn row_3_a_persons_last_word_holds_after_a_restart_of_the_same_build() {
     process.command(Command::PromoteFully).await;
     let process = process.again(&store, "v2", PLAN).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Promoted, Weight::FULL));
-    assert_eq!(process.shop.canary.phase(), tower_canary::Phase::Promoted);
+    assert_eq!(process.shop.canary.mode(), tower_canary::SplitMode::Promoted);
 }
 
 #[tokio::test(start_paused = true)]

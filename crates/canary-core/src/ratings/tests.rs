@@ -26,7 +26,7 @@ fn count(ratings: &mut Ratings, all: &[One]) {
         };
         match percent {
             Some(percent) => rated.count(*channel, Weight::from_percent(*percent), *rating),
-            None => rated.count_aside(*channel, *rating),
+            None => rated.count_excluded(*channel, *rating),
         }
     }
 }
@@ -97,41 +97,44 @@ fn a_count_that_went_backwards_is_named_with_its_event_weight_and_channel() {
         assert_eq!(error.to_string(), message);
     }
     let mut earlier = no_ratings();
-    earlier.feedback.count_aside(Channel::Stable, Rating::Bad);
+    earlier.feedback.count_excluded(Channel::Stable, Rating::Bad);
     assert_eq!(
         no_ratings().since(&earlier).unwrap_err().to_string(),
-        "the count `feedback aside` of stable is lower than it was earlier",
+        "the count `feedback excluded` of stable is lower than it was earlier",
     );
 }
 
 #[test]
 fn more_adverse_occasions_than_occasions_are_no_difference() {
-    let of = |total, adverse| Occasions { total, adverse };
+    let of = |total, adverse| RatingCounts { total, adverse };
     assert_eq!(of(5, 5).checked_sub(of(4, 1)), None);
     assert_eq!(of(5, 2).checked_sub(of(4, 1)), Some(of(1, 1)));
 }
 
 #[test]
 fn what_chance_cannot_have_assigned_is_no_evidence() {
-    let mut rated = Rated::default();
+    let mut rated = RatingsByWeight::default();
     rated.count(Channel::Canary, Weight::ZERO, Rating::Bad);
     rated.count(Channel::Stable, Weight::FULL, Rating::Bad);
     assert!(rated.evidence().is_empty());
     for channel in Channel::ALL {
-        assert_eq!(rated.aside()[channel], Occasions { total: 1, adverse: 1 }, "{channel}");
+        assert_eq!(rated.excluded()[channel], RatingCounts { total: 1, adverse: 1 }, "{channel}");
     }
 }
 
 #[test]
 fn weights_beyond_the_bound_count_aside_and_the_first_ones_go_on() {
-    let mut rated = Rated::default();
+    let mut rated = RatingsByWeight::default();
     for ppm in 1..=2_000 {
         rated.count(Channel::Canary, Weight::from_ppm(ppm), Rating::Good);
     }
     rated.count(Channel::Canary, Weight::from_ppm(1), Rating::Bad);
-    assert_eq!(rated.evidence().len(), Rated::MAX_WEIGHTS);
-    assert_eq!(rated.evidence()[&Weight::from_ppm(1)].canary, Occasions { total: 2, adverse: 1 });
-    assert_eq!(rated.aside().canary.total, 2_000 - 1_024);
+    assert_eq!(rated.evidence().len(), RatingsByWeight::MAX_WEIGHTS);
+    assert_eq!(
+        rated.evidence()[&Weight::from_ppm(1)].canary,
+        RatingCounts { total: 2, adverse: 1 }
+    );
+    assert_eq!(rated.excluded().canary.total, 2_000 - 1_024);
     assert_eq!(rated.total(Channel::Canary).total, 2_001);
 }
 

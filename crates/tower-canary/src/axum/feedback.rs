@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, post},
 };
-use canary_core::{Rating, Reason};
+use canary_core::{AssignmentReason, Rating};
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
@@ -127,7 +127,7 @@ async fn rate(config: &Config, request: Request) -> Result<(), Problem> {
     }
     let own = head.extensions.get::<Assignment>().filter(|own| own.canary_name() == &config.name);
     match own {
-        Some(own) if own.reason() == Reason::Sticky => {
+        Some(own) if own.reason() == AssignmentReason::Sticky => {
             own.rate(rating);
             Ok(())
         }

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use canary_core::{CanaryName, Channel, Rated, Rating, Ratings, Weight};
+use canary_core::{CanaryName, Channel, Rating, Ratings, RatingsByWeight, Weight};
 
 use super::{FeedbackOptions, UnknownEvent, UnknownWeight};
 use crate::{
@@ -50,10 +50,10 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    pub(super) fn count_in(self, rated: &mut Rated, rating: Rating) {
+    pub(super) fn count_in(self, rated: &mut RatingsByWeight, rating: Rating) {
         match self.account {
             Account::Evidence => rated.count(self.channel, self.weight, rating),
-            Account::Aside => rated.count_aside(self.channel, rating),
+            Account::Aside => rated.count_excluded(self.channel, rating),
         }
     }
 }
@@ -87,7 +87,7 @@ impl Ledger {
             books.salt = Some(Arc::clone(&terms.salt));
             books.weights.clear();
         }
-        if books.weights.len() < Rated::MAX_WEIGHTS {
+        if books.weights.len() < RatingsByWeight::MAX_WEIGHTS {
             books.weights.insert(terms.weight);
         }
     }
@@ -153,14 +153,14 @@ impl Books {
     }
 
     #[cfg(feature = "feedback")]
-    pub(super) fn rated(&mut self, rater: Rater<'_>) -> Result<&mut Rated, UnknownEvent> {
+    pub(super) fn rated(&mut self, rater: Rater<'_>) -> Result<&mut RatingsByWeight, UnknownEvent> {
         match rater {
             Rater::User => Ok(&mut self.ratings.feedback),
             Rater::Event(event) => self.event(event),
         }
     }
 
-    fn event(&mut self, event: &str) -> Result<&mut Rated, UnknownEvent> {
+    fn event(&mut self, event: &str) -> Result<&mut RatingsByWeight, UnknownEvent> {
         if self.ratings.event(event).is_none() {
             return Err(self.unknown(event));
         }
@@ -217,7 +217,7 @@ mod tests {
         let rated = ledger.ratings().feedback;
         let at_five = rated.evidence()[&Weight::from_percent(5)].canary;
         assert_eq!((at_five.total, at_five.adverse), (2, 1));
-        assert_eq!(rated.aside().canary.adverse, 1);
+        assert_eq!(rated.excluded().canary.adverse, 1);
     }
 
     #[test]

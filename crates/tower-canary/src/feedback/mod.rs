@@ -100,14 +100,14 @@
 //! | the rating | counts |
 //! |---|---|
 //! | of a call that chance assigned: random or sticky | as evidence, at the call's weight |
-//! | of a tester's call, a spilled one, or [whatever else](crate::Reason) is no evidence | aside: in the metrics, not for the judge |
+//! | of a tester's call, a spilled one, or [whatever else](crate::AssignmentReason) is no evidence | aside: in the metrics, not for the judge |
 //! | of a [mirror](crate#features)'s copy, in which a handler rates as in any call | not at all |
 //! | of a call before the canary got its [salt](crate::CanaryHandle::set_salt) | aside, by an assignment; by a receipt, not at all |
 //! | by a receipt that was used, is too old, forged, or another canary's | not at all, with an [error](ReceiptError) |
 //!
 //! Nothing that a client sends becomes a name or takes memory for good: events are named in code, receipts
 //! are remembered up to a [number](FeedbackOptions::remember), and weights are told apart up to
-//! [another](crate::Rated::MAX_WEIGHTS).
+//! [another](crate::RatingsByWeight::MAX_WEIGHTS).
 //!
 //! # Whom to believe
 //!

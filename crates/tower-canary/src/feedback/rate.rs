@@ -6,7 +6,7 @@ use crate::{Assignment, CanaryHandle, tally::Account};
 impl Assignment {
     /// Counts what the user says of this very call, for the channel that serves it.
     ///
-    /// Each call of this counts, but in a mirror's copy, whose answer no user sees. It is evidence if [chance](crate::Reason::is_evidence) assigned the call,
+    /// Each call of this counts, but in a mirror's copy, whose answer no user sees. It is evidence if [chance](crate::AssignmentReason::is_evidence) assigned the call,
     /// and else counts aside. For a user who answers with another request, make a
     /// [receipt](super#later-with-another-request).
     ///

@@ -9,7 +9,7 @@
 //!   several canaries or a mirror;
 //! - from time to time, for recorders that push or have a listener of their own: [`Publisher`].
 //!
-//! Each change of the weight or phase publishes too, all but the latencies.
+//! Each change of the weight or mode publishes too, all but the latencies.
 //!
 //! A recorder that comes late gets the latencies from the start, some 100,000 of a bucket with each
 //! publication, since exporters keep them one by one until their next upkeep. Recorders are told apart by

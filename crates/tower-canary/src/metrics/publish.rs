@@ -5,17 +5,16 @@ use std::{
 };
 
 use canary_core::{
-    CanaryName, Channel, Counts, EventName, Latencies, LatencyBucket, Outcome, PerChannel, Rated,
-    Rating, Ratings, Reason, Snapshot,
+    AssignmentReason, CanaryName, Channel, Counts, EventName, Latencies, LatencyBucket, Outcome,
+    PerChannel, Rating, Ratings, RatingsByWeight, Snapshot,
 };
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
 use super::table::{
-    ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, KEYS_ON_BOTH,
-    Kind, Metric, PANICS, PHASE, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE,
-    TIMED_OUT, WEIGHT,
+    ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, Kind, MODE,
+    Metric, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
 };
-use crate::{Phase, config::Config, switch::Switch};
+use crate::{SplitMode, config::Config, switch::Switch};
 
 /// Brings the metrics of all canaries of this process up to date.
 pub fn publish_all() {
@@ -52,11 +51,11 @@ pub(crate) fn publish(switch: &Arc<Switch>, extent: Extent) {
     series.rated = snapshot.ratings.clone();
     let mut ratings = series.rated_before.clone();
     ratings.merge(&series.rated);
-    let (phase, decided) = switch.with(|history, _| (history.phase.clone(), history.decided));
+    let (mode, decided) = switch.with(|history, _| (history.mode.clone(), history.decided));
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, name: switch.config().name.as_str() };
         let published = published_to(&mut series.recorders, recorder, || writer.describe());
-        writer.write_state(&snapshot, &phase);
+        writer.write_state(&snapshot, &mode);
         writer.write_releases(switch.config());
         writer.write_counts(&sum);
         if let Some(decided) = decided {
@@ -158,17 +157,17 @@ impl Writer<'_> {
         }
     }
 
-    fn write_state(&self, snapshot: &Snapshot, phase: &Phase) {
+    fn write_state(&self, snapshot: &Snapshot, mode: &SplitMode) {
         if let Some(epoch) = snapshot.current() {
             self.set(&WEIGHT, &[], epoch.weight.ratio());
             self.set(&SHARE, &[], epoch.counts.share().unwrap_or(0.0));
         }
         for (name, is_current) in [
-            ("splitting", matches!(phase, Phase::Splitting)),
-            ("promoted", matches!(phase, Phase::Promoted)),
-            ("halted", matches!(phase, Phase::Halted { .. })),
+            ("splitting", matches!(mode, SplitMode::Splitting)),
+            ("promoted", matches!(mode, SplitMode::Promoted)),
+            ("halted", matches!(mode, SplitMode::Halted { .. })),
         ] {
-            self.set(&PHASE, &[name], f64::from(u8::from(is_current)));
+            self.set(&MODE, &[name], f64::from(u8::from(is_current)));
         }
     }
 
@@ -187,14 +186,13 @@ impl Writer<'_> {
         self.count(&SPILLED, &[], canary.spilled);
         self.count(&SHED, &[], canary.shed);
         self.count(&FELL_BACK, &[], canary.fell_back);
-        self.count(&KEYS_ON_BOTH, &[], counts.keys.on_both);
         for channel in Channel::ALL {
             let total = counts.total(channel);
             let label = channel.as_str();
             for outcome in Outcome::ALL {
                 self.count(&REQUESTS, &[label, outcome.as_str()], total.outcome(outcome));
             }
-            for reason in Reason::ALL {
+            for reason in AssignmentReason::ALL {
                 self.count(&ASSIGNED, &[label, reason.as_str()], total.reasons[reason]);
             }
             self.count(&PANICS, &[label], total.panicked);
@@ -209,7 +207,7 @@ impl Writer<'_> {
         }
     }
 
-    fn write_rated(&self, metric: &Metric, event: Option<&EventName>, rated: &Rated) {
+    fn write_rated(&self, metric: &Metric, event: Option<&EventName>, rated: &RatingsByWeight) {
         for channel in Channel::ALL {
             let total = rated.total(channel);
             for rating in Rating::ALL {

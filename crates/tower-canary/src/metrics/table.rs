@@ -35,7 +35,6 @@ pub const TABLE: &[Metric] = &[
     FELL_BACK,
     PANICS,
     TIMED_OUT,
-    KEYS_ON_BOTH,
     RATINGS,
     EVENT_RATINGS,
     IN_FLIGHT,
@@ -43,7 +42,7 @@ pub const TABLE: &[Metric] = &[
     HEAD,
     WEIGHT,
     SHARE,
-    PHASE,
+    MODE,
     RELEASE,
     DECISION_AGE,
     MIRRORED,
@@ -94,13 +93,6 @@ pub(super) const TIMED_OUT: Metric = Metric {
     unit: "calls",
     labels: &["canary", "channel"],
     help: "Calls not answered within the layer's time limit; they are among the failures",
-};
-pub(super) const KEYS_ON_BOTH: Metric = Metric {
-    name: "canary_keys_on_both_channels_total",
-    kind: Kind::Counter,
-    unit: "keys",
-    labels: &["canary"],
-    help: "Keys of sticky calls that both channels served at one weight, estimated",
 };
 pub(super) const RATINGS: Metric = Metric {
     name: "canary_ratings_total",
@@ -158,12 +150,12 @@ pub(super) const SHARE: Metric = Metric {
     labels: &["canary"],
     help: "Share of calls that the canary was assigned since the last change of the weight or drain",
 };
-pub(super) const PHASE: Metric = Metric {
-    name: "canary_phase",
+pub(super) const MODE: Metric = Metric {
+    name: "canary_mode",
     kind: Kind::Gauge,
     unit: "state",
-    labels: &["canary", "phase"],
-    help: "1 for the phase the canary is in: splitting, promoted or halted",
+    labels: &["canary", "mode"],
+    help: "1 for the current mode: splitting, promoted or halted",
 };
 pub(super) const DECISION_AGE: Metric = Metric {
     name: "canary_decision_age_seconds",

@@ -71,7 +71,7 @@
 //!
 //! So a rollback takes the canary from everybody but testers, and a halt from them too; streams that are open
 //! are asked to end by either, testers' as well. Why a call went
-//! where it went is its [`Reason`](crate::Reason): handlers find it in the
+//! where it went is its [`AssignmentReason`](crate::AssignmentReason): handlers find it in the
 //! [`Assignment`](crate::Assignment), logs in the span, and the counts keep calls apart by it. Only calls
 //! that chance assigned are evidence by which the channels may be compared.
 //!

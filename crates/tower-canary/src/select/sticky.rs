@@ -100,7 +100,7 @@ impl Sticky {
     }
 
     /// Else stable: who has no key never gets the canary. Such calls are no evidence, and their reason
-    /// is [`Rule`](crate::Reason::Rule).
+    /// is [`Rule`](crate::AssignmentReason::Rule).
     pub fn or_stable(self) -> Self {
         self.or_source(Source::Stable)
     }

@@ -228,5 +228,5 @@ fn a_tester_s_receipt_counts_aside() {
     let receipt = feedback.issue(&replica.canary.switch().terms().salt, served);
     assert_eq!(replica.complain(&receipt), Ok(()));
     let rated = replica.ratings().feedback;
-    assert_eq!((rated.aside().canary.adverse, rated.evidence().len()), (1, 0));
+    assert_eq!((rated.excluded().canary.adverse, rated.evidence().len()), (1, 0));
 }
