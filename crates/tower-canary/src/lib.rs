@@ -130,47 +130,14 @@
 //! It decides nothing: whether the canary is good, and when to raise its weight, is for whoever holds the
 //! handle. It does not balance load, and retries nothing on the channel that failed.
 
-mod ask;
-mod assignment;
-mod body;
-mod body_rule;
-mod bypass;
-mod call;
-mod classify;
-mod clock;
 mod config;
-mod drain;
-mod epoch;
-mod fallback;
+mod control;
+mod counting;
 pub mod feedback;
-mod future;
-mod handle;
-mod key_watch;
-mod layer;
-mod lifeline;
 #[cfg(feature = "tracing-subscriber")]
 pub mod logs;
-mod options;
-mod panic;
-mod places;
-mod propagate;
-mod protocol;
-mod refusal;
-mod replay;
-mod route_classes;
 pub mod select;
 mod service;
-mod span;
-mod state;
-mod switch;
-mod sync;
-mod tags;
-mod tally;
-mod terms;
-mod thread;
-mod timer;
-mod unify;
-mod upgrade;
 mod variables;
 
 #[cfg(feature = "axum")]
@@ -192,24 +159,32 @@ pub use canary_core::{
 };
 
 pub use self::{
-    assignment::{Assignment, Attached, Draining},
-    body::ResponseBody,
-    bypass::Bypass,
-    classify::{Class, Classify, HeadClass, ServerErrors},
-    drain::Drain,
-    fallback::Fallback,
-    future::ResponseFuture,
-    handle::{CanaryHandle, Halted, WeakCanaryHandle},
-    key_watch::{KeyEvent, KeyEventKind, KeyEvents, KeyWatch},
-    layer::CanaryLayer,
-    options::CanaryOptions,
-    propagate::{Propagate, PropagateLayer},
-    protocol::Protocol,
-    replay::ReplayBody,
-    route_classes::RouteClasses,
-    service::CanaryService,
-    switch::SplitMode,
-    tags::Tags,
-    unify::{UnifiedBody, UnifyBody, UnifyFuture},
+    config::{
+        bypass::Bypass,
+        classify::{Class, Classify, HeadClass, ServerErrors},
+        options::CanaryOptions,
+        tags::Tags,
+    },
+    control::{
+        drain::Drain,
+        handle::{CanaryHandle, Halted, WeakCanaryHandle},
+        state::SplitMode,
+    },
+    counting::{
+        key_watch::{KeyEvent, KeyEventKind, KeyEvents, KeyWatch},
+        route_classes::RouteClasses,
+    },
+    select::propagate::{Propagate, PropagateLayer},
+    service::{
+        assignment::{Assignment, Attached, Draining},
+        canary_service::CanaryService,
+        fallback::Fallback,
+        layer::CanaryLayer,
+        protocol::Protocol,
+        replay::ReplayBody,
+        response_body::ResponseBody,
+        response_future::ResponseFuture,
+        unify_body::{UnifiedBody, UnifyBody, UnifyFuture},
+    },
     variables::{InvalidVariables, TypedVariables, Variables},
 };

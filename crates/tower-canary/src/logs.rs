@@ -61,7 +61,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::span::CALL;
+use crate::service::span::CALL;
 
 /// Lets through what is logged in the calls of one channel, as a filter of a layer of tracing-subscriber's.
 ///

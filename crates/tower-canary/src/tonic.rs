@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tonic::{body::Body, server::NamedService};
 use tower_service::Service;
 
-use crate::{CanaryService, body::BoxError};
+use crate::service::{canary_service::CanaryService, response_body::BoxError};
 
 /// Stable's name: `Server::builder().add_service(layer.layer(greeter))` needs one.
 impl<S: NamedService, C> NamedService for CanaryService<S, C> {

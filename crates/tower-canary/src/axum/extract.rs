@@ -3,7 +3,10 @@ use std::convert::Infallible;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::{StatusCode, request::Parts};
 
-use crate::{Assignment, TypedVariables, Variables};
+use crate::{
+    service::assignment::Assignment,
+    variables::{TypedVariables, Variables},
+};
 
 /// Extracts how the call was assigned.
 ///

@@ -13,9 +13,10 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use crate::{
-    Assignment, CanaryHandle,
-    config::Config,
+    config::canary_config::Config,
+    control::handle::CanaryHandle,
     feedback::{Rater, Receipt, ReceiptError},
+    service::assignment::Assignment,
 };
 
 /// Takes users' feedback: `POST` with `{"rating": "good" | "bad", "receipt": ".."}`.

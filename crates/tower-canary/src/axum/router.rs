@@ -5,7 +5,7 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::CanaryLayer;
+use crate::service::layer::CanaryLayer;
 
 /// Puts a canary beside a whole router.
 pub trait RouterExt: Sized {

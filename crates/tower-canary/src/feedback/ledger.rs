@@ -7,8 +7,8 @@ use canary_core::{CanaryName, Channel, Rating, Ratings, RatingsByWeight, Weight}
 
 use super::{FeedbackOptions, UnknownEvent, UnknownWeight};
 use crate::{
-    tally::Account,
-    terms::{Salt, Terms},
+    control::epoch_settings::{Salt, Terms},
+    counting::shard_counters::Account,
 };
 
 /// The ratings of one canary's calls.
@@ -185,11 +185,13 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Variables, config::Config};
+    use crate::{config::canary_config::Config, variables::Variables};
 
     fn config() -> Config {
         let feedback = FeedbackOptions::new().event("ordered").event("paid");
-        crate::CanaryOptions::new().feedback(feedback).into_config("shop".parse().unwrap())
+        crate::config::options::CanaryOptions::new()
+            .feedback(feedback)
+            .into_config("shop".parse().unwrap())
     }
 
     fn terms(salt: &str, percent: u32) -> Terms {

@@ -1,7 +1,10 @@
 use canary_core::{Channel, Rating, Weight};
 
 use super::{UnknownEvent, UnknownWeight};
-use crate::{Assignment, CanaryHandle, tally::Account};
+use crate::{
+    control::handle::CanaryHandle, counting::shard_counters::Account,
+    service::assignment::Assignment,
+};
 
 impl Assignment {
     /// Counts what the user says of this very call, for the channel that serves it.

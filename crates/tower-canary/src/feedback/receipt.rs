@@ -5,7 +5,7 @@ use canary_core::{CanaryName, Channel, Weight};
 use xxhash_rust::xxh64::xxh64;
 
 use super::ledger::Served;
-use crate::tally::Account;
+use crate::counting::shard_counters::Account;
 
 /// A short text by which a call can be rated later, with another request.
 ///

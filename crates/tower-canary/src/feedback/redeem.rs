@@ -8,7 +8,7 @@ use super::{
     receipt::{CanaryTag, Receipt, SaltTag},
     seen::NotAdmitted,
 };
-use crate::{CanaryHandle, terms::Salt};
+use crate::control::{epoch_settings::Salt, handle::CanaryHandle};
 
 impl CanaryHandle {
     /// Counts what a user says later of the call that this receipt was made for.

@@ -14,7 +14,10 @@ use super::table::{
     ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, Kind, MODE,
     Metric, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
 };
-use crate::{SplitMode, config::Config, switch::Switch};
+use crate::{
+    config::canary_config::Config,
+    control::state::{SplitMode, Switch},
+};
 
 /// Brings the metrics of all canaries of this process up to date.
 pub fn publish_all() {

@@ -2,7 +2,10 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
-use crate::{ResponseBody, UnifiedBody, body::BoxError};
+use crate::service::{
+    response_body::{BoxError, ResponseBody},
+    unify_body::UnifiedBody,
+};
 
 /// A body type into which any other body can be put.
 ///

@@ -15,8 +15,8 @@ use super::{
     compare::Answer, memory::Lease, queue::yield_now, recording::Recording, span::Span,
     state::Mirror,
 };
-use crate::{
-    body_rule::BodyRule,
+use crate::service::{
+    framing::BodyRule,
     panic::{Panicked, catch, discard},
 };
 

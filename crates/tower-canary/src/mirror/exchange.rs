@@ -23,7 +23,7 @@ use super::{
     state::{Mirror, path},
     ticket::Ticket,
 };
-use crate::panic::catch;
+use crate::service::panic::catch;
 
 /// A request and stable's answer to it: what the canary is asked, and held against.
 pub(super) struct Exchange<S, C, B> {

@@ -1,7 +1,7 @@
 use canary_core::Channel;
 use http::{HeaderName, HeaderValue, request::Parts};
 
-use crate::Assignment;
+use crate::service::assignment::Assignment;
 
 /// Marks a request as a copy, whose answer nobody gets.
 ///

@@ -7,7 +7,7 @@ use super::{
     fields::Difference,
     select::{SafeMethods, Select},
 };
-use crate::Bypass;
+use crate::config::bypass::Bypass;
 
 /// What a [`MirrorLayer`](super::MirrorLayer) can be told beyond its name and its canary.
 ///

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{counts::DropReason, runtime::BoxFuture, state::Mirror, ticket::Ticket};
-use crate::panic::discard;
+use crate::service::panic::discard;
 
 /// Copies that wait for a worker, and how many workers there are.
 ///

@@ -22,7 +22,7 @@ use super::{
     response_tap::{ResponseTap, Witness},
     ticket::Ticket,
 };
-use crate::{body_rule::BodyRule, panic::discard};
+use crate::service::{framing::BodyRule, panic::discard};
 
 /// A call of stable of which a copy is being made.
 pub(super) struct RecordedCall<S, C, B> {

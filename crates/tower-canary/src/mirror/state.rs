@@ -16,7 +16,10 @@ use super::{
     runtime::Runtime,
     ticket::Ticket,
 };
-use crate::{panic::catch, protocol::asks_for_upgrade, thread};
+use crate::{
+    select::rng,
+    service::{panic::catch, protocol::asks_for_upgrade},
+};
 
 /// What all services, handles and tasks of a mirror share.
 pub(crate) struct Mirror {
@@ -126,7 +129,7 @@ impl Share {
     /// Draws whether a call belongs to the share.
     pub(crate) fn draw(&self) -> bool {
         let share = self.get();
-        share != Weight::ZERO && share.admits(thread::draw())
+        share != Weight::ZERO && share.admits(rng::draw())
     }
 }
 

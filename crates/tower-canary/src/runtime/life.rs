@@ -17,7 +17,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use crate::places::Places;
+use crate::config::concurrency_limit::Places;
 
 /// A runtime, with the number of tasks that it has still to finish.
 pub(crate) struct Host {

@@ -3,7 +3,7 @@ use std::fmt;
 use canary_core::{Bucket, CanaryName, Weight};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
-use crate::{select::cookies, terms::Terms};
+use crate::{control::epoch_settings::Terms, select::cookies};
 
 /// What a policy sees of a request, and of the canary at that moment.
 #[derive(Clone, Copy)]
@@ -145,7 +145,7 @@ impl StickyKey {
     /// the key.
     #[must_use]
     pub fn new(salt: &str, key: impl AsRef<[u8]>) -> Self {
-        crate::terms::Salt::new(salt).hash(key.as_ref())
+        crate::control::epoch_settings::Salt::new(salt).hash(key.as_ref())
     }
 
     pub(crate) const fn from_hash(hash: u64) -> Self {

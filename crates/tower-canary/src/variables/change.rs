@@ -3,10 +3,12 @@ use std::sync::Arc as StdArc;
 use canary_core::{Channel, PerChannel};
 
 use crate::{
-    CanaryHandle, InvalidVariables, Variables,
-    switch::{History, Switch},
-    terms::Terms,
-    variables::ParseVariables,
+    control::{
+        epoch_settings::Terms,
+        handle::CanaryHandle,
+        state::{History, Switch},
+    },
+    variables::{InvalidVariables, ParseVariables, Variables},
 };
 
 impl CanaryHandle {

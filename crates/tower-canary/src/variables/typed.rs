@@ -2,7 +2,7 @@ use std::{any::Any, fmt, marker::PhantomData, ops::Deref, sync::Arc};
 
 use serde::de::DeserializeOwned;
 
-use crate::{InvalidVariables, Variables};
+use crate::variables::{InvalidVariables, Variables};
 
 /// Variables, as the service's own type. In axum it is an extractor.
 ///

@@ -10,7 +10,8 @@ use canary_core::{Channel, Ratings, Weight};
 
 use super::*;
 use crate::{
-    CanaryLayer, CanaryOptions, feedback::FeedbackOptions, select::Secret, tally::Account,
+    config::options::CanaryOptions, counting::shard_counters::Account, feedback::FeedbackOptions,
+    select::Secret, service::layer::CanaryLayer,
 };
 
 const SECRET: &str = "6f1d0c5a9e784b3f8d2e71c4a5b60938";

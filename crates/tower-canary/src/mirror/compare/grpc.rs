@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue};
 
 use super::{ABSENT, Answer, FieldDifference};
-use crate::protocol::GRPC_STATUS;
+use crate::service::protocol::GRPC_STATUS;
 
 /// The status, wherever it is.
 pub(super) fn compare_status(stable: &Answer, canary: &Answer) -> Option<FieldDifference> {

@@ -1,0 +1,20 @@
+//! Canaries in axum: where to apply the layer, and what each place costs.
+//!
+#![doc = include_str!("../docs/axum-mounts.md")]
+
+mod body;
+mod extract;
+#[cfg(feature = "feedback")]
+mod feedback;
+#[cfg(feature = "feedback")]
+mod problem;
+mod rematch;
+mod router;
+
+#[cfg(feature = "feedback")]
+pub use self::feedback::{feedback, feedback_inside};
+pub use self::{
+    body::{AxumBody, AxumBodyFuture},
+    router::RouterExt,
+};
+pub(crate) use self::{rematch::Rematch, router::prepare};

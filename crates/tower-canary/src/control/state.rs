@@ -1,0 +1,327 @@
+use std::{sync::Arc as StdArc, time::Instant};
+
+use canary_core::{AssignmentReason, Channel, Counts, EpochCounts, Snapshot, Weight};
+use http::HeaderValue;
+
+use crate::{
+    config::canary_config::Config,
+    control::{
+        epoch::Epoch,
+        epoch_settings::{Salt, Terms},
+    },
+    counting::{
+        clock,
+        route_classes::RouteIndex,
+        shard_counters::SharedTally,
+        sync::{
+            Arc, Current, Mutex,
+            atomic::{AtomicBool, Ordering},
+        },
+    },
+    select::{Selection, StickyKey, Way, rng},
+    variables::{BeforePromotion, VariableSets},
+};
+
+/// The terms in force, which calls read, and the epochs so far, which only its holder looks at.
+///
+/// Reading takes no lock and writes nothing that other threads read. All changes take the lock of the
+/// history, so that they come one after another.
+///
+/// The alignment keeps the count of references, which servers write for each call when they clone the
+/// service, off the cache line that every call reads.
+#[repr(align(128))]
+pub(crate) struct Switch {
+    current: Current<Epoch>,
+    /// Whether the weight in force is full, for those who need to know no more.
+    is_full: AtomicBool,
+    config: StdArc<Config>,
+    shards: usize,
+    history: Mutex<History>,
+}
+
+/// What the switch is for at the moment.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum SplitMode {
+    /// Calls are split by the weight.
+    Splitting,
+    /// The canary is the new stable: it serves everything, and is the one waited for.
+    Promoted,
+    /// The weight is zero, and stays so until the halt is released.
+    Halted {
+        /// Why, in the words of who halted it.
+        reason: String,
+    },
+}
+
+pub(crate) struct History {
+    pub(crate) mode: SplitMode,
+    pub(crate) variables: VariableSets,
+    pub(crate) before_promotion: Option<BeforePromotion>,
+    /// When whoever decides has last looked at the canary.
+    pub(crate) decided: Option<Instant>,
+    /// Epochs that may have calls in flight, oldest first. The last one is in force.
+    open: Vec<Arc<Epoch>>,
+    /// Epochs without a call in flight, in the order in which their last call ended: what a reader has
+    /// not seen yet is at the end.
+    closed: Vec<EpochCounts>,
+    /// The sum over all epochs before.
+    retired: Counts,
+}
+
+impl Switch {
+    pub(crate) fn new(config: StdArc<Config>, shards: usize) -> Self {
+        // Takes a while the first time, which no call is to wait for.
+        clock::adjust();
+        let salt = StdArc::new(Salt::of_release(&config));
+        let variables = config.variables.clone();
+        let seen =
+            variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));
+        let terms = Terms {
+            weight: Weight::ZERO,
+            is_halted: false,
+            salt,
+            keys: None,
+            variables: StdArc::new(seen),
+        };
+        config.feedback.begin(&terms);
+        let epoch = Arc::new(Epoch::new(0, terms, StdArc::clone(&config), shards));
+        let history = History {
+            mode: SplitMode::Splitting,
+            variables,
+            before_promotion: None,
+            decided: None,
+            open: vec![Arc::clone(&epoch)],
+            closed: Vec::new(),
+            retired: Counts::default(),
+        };
+        Self {
+            current: Current::new(epoch),
+            is_full: AtomicBool::new(false),
+            config,
+            shards,
+            history: Mutex::new(history),
+        }
+    }
+
+    pub(crate) const fn config(&self) -> &StdArc<Config> {
+        &self.config
+    }
+
+    pub(crate) fn weight(&self) -> Weight {
+        self.current.load().terms().weight
+    }
+
+    /// Whether the canary serves everything, and stable may be gone.
+    pub(crate) fn is_full(&self) -> bool {
+        // As new as the caller can know it to be; nothing else is read by it.
+        self.is_full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn terms(&self) -> Terms {
+        self.current.load().terms().clone()
+    }
+
+    /// Picks the channel for a call, and counts the pick.
+    pub(crate) fn assign(
+        &self,
+        select: impl FnOnce(&Terms) -> (Selection, Option<RouteIndex>),
+    ) -> Assigned {
+        let epoch = self.current.load();
+        let (Selection { way, cookie }, route) = select(epoch.terms());
+        let (channel, reason, key) = way.resolve(epoch.terms());
+        let tally = epoch.tally();
+        // Counted while the epoch is held: an epoch that nobody holds gets no more calls.
+        tally.pick(channel, reason, key, route);
+        Assigned { tally, channel, reason, key, route, cookie }
+    }
+
+    /// Looks at the history, or changes the weight.
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut History, &Self) -> T) -> T {
+        #[cfg(not(canary_loom))]
+        let mut history = self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        #[cfg(canary_loom)]
+        let mut history = self.history.lock().unwrap();
+        change(&mut history, self)
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        clock::adjust();
+        self.with(|history, _| {
+            history.tidy();
+            let open = history.open.iter().map(|epoch| epoch.counts());
+            let mut epochs: Vec<_> = history.closed.iter().cloned().chain(open).collect();
+            epochs.sort_by_key(|epoch| epoch.epoch);
+            Snapshot::new(history.retired.clone(), epochs)
+                .with_ratings(self.config.feedback.ratings())
+        })
+    }
+}
+
+/// A call that was just given to a channel, and counted there.
+pub(crate) struct Assigned {
+    pub(crate) tally: SharedTally,
+    pub(crate) channel: Channel,
+    pub(crate) reason: AssignmentReason,
+    pub(crate) key: Option<StickyKey>,
+    pub(crate) route: Option<RouteIndex>,
+    /// To be set with the response.
+    pub(crate) cookie: Option<Box<HeaderValue>>,
+}
+
+impl Way {
+    fn resolve(self, terms: &Terms) -> (Channel, AssignmentReason, Option<StickyKey>) {
+        let at = |bucket| match terms.weight.admits(bucket) {
+            true => Channel::Canary,
+            false => Channel::Stable,
+        };
+        let unless_zero = |channel| match terms.weight {
+            Weight::ZERO => Channel::Stable,
+            _ => channel,
+        };
+        match self {
+            Self::AtWeight => (at(rng::draw()), AssignmentReason::Random, None),
+            Self::Sticky(key) => (at(key.bucket()), AssignmentReason::Sticky, Some(key)),
+            Self::Always(channel) => (unless_zero(channel), AssignmentReason::Rule, None),
+            Self::Propagated(channel) => (unless_zero(channel), AssignmentReason::Propagated, None),
+            Self::Forced(_) if terms.is_halted => (Channel::Stable, AssignmentReason::Forced, None),
+            Self::Forced(channel) => (channel, AssignmentReason::Forced, None),
+        }
+    }
+}
+
+impl History {
+    /// Puts terms in force. Calls that start after this returns see them.
+    pub(crate) fn begin(&mut self, switch: &Switch, terms: Terms) {
+        let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
+        switch.config.feedback.begin(&terms);
+        let config = StdArc::clone(&switch.config);
+        switch.is_full.store(terms.weight == Weight::FULL, Ordering::Relaxed);
+        let epoch = Arc::new(Epoch::new(number, terms, config, switch.shards));
+        self.open.push(Arc::clone(&epoch));
+        switch.current.store(epoch);
+        self.tidy();
+    }
+
+    /// The epoch to which calls are assigned now.
+    pub(crate) fn in_force(&self) -> Option<&Arc<Epoch>> {
+        self.open.last()
+    }
+
+    /// The epochs before the one in force that may have calls in flight.
+    pub(crate) fn superseded(&self) -> &[Arc<Epoch>] {
+        self.open.split_last().map_or(&[], |(_, superseded)| superseded)
+    }
+
+    pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
+        self.open.iter().map(|epoch| epoch.in_flight(channel)).sum()
+    }
+
+    /// Gives up the counters of epochs that will count no more.
+    fn tidy(&mut self) {
+        let current = self.open.pop();
+        self.open = std::mem::take(&mut self.open)
+            .into_iter()
+            .filter_map(|epoch| {
+                // A thread that still holds the epoch may be about to count a call in it.
+                Arc::try_unwrap(epoch).map_or_else(Some, |epoch| {
+                    // A call that spills is stable's before it is no longer the canary's.
+                    if epoch.in_flight(Channel::Canary) > 0 || epoch.in_flight(Channel::Stable) > 0
+                    {
+                        return Some(Arc::new(epoch));
+                    }
+                    self.closed.push(epoch.counts());
+                    None
+                })
+            })
+            .chain(current)
+            .collect();
+        let excess = self.closed.len().saturating_sub(CLOSED_EPOCHS);
+        for epoch in self.closed.drain(..excess) {
+            self.retired.merge(&epoch.counts);
+        }
+    }
+}
+
+/// A reader sees every count with its weight if it looks at least once while eight epochs close.
+const CLOSED_EPOCHS: usize = 8;
+
+#[cfg(all(test, canary_loom))]
+mod loom_tests {
+    use canary_core::{LatencyBucket, Outcome};
+    use loom::thread;
+
+    use super::*;
+    use crate::{config::options::CanaryOptions, counting::shard_counters::Account};
+
+    fn switch() -> Arc<Switch> {
+        let config = CanaryOptions::new().into_config("loom".parse().unwrap());
+        Arc::new(Switch::new(StdArc::new(config), 1))
+    }
+
+    fn full(switch: &Switch) -> Terms {
+        Terms { weight: Weight::FULL, ..switch.terms() }
+    }
+
+    fn call(switch: &Switch) -> Channel {
+        let key = StickyKey::from_hash(0);
+        let Assigned { tally, channel, .. } = switch.assign(|_| (Selection::sticky(key), None));
+        let latency = LatencyBucket::of(std::time::Duration::ZERO);
+        tally.cells(Account::Evidence, channel).end(Outcome::Cancelled, latency);
+        channel
+    }
+
+    #[test]
+    fn loom_no_count_is_lost_over_a_change_of_the_weight() {
+        loom::model(|| {
+            let switch = switch();
+            let caller = thread::spawn({
+                let switch = Arc::clone(&switch);
+                move || call(&switch)
+            });
+            switch.with(|history, switch| history.begin(switch, full(switch)));
+            let before = switch.snapshot();
+            let channel = caller.join().unwrap();
+            let after = switch.snapshot();
+
+            assert_eq!(after.total().evidence[channel].cancelled, 1);
+            let epoch = if channel == Channel::Canary { 1 } else { 0 };
+            let counted = after.epochs.iter().find(|counts| counts.epoch == epoch).unwrap();
+            assert_eq!(counted.counts.evidence[channel].picked, 1);
+            after.since(&before).expect("counts only grow");
+        });
+    }
+
+    #[test]
+    fn loom_a_call_that_starts_after_the_change_sees_the_new_weight() {
+        loom::model(|| {
+            let switch = switch();
+            let done = Arc::new(crate::counting::sync::atomic::AtomicU64::new(0));
+            let operator = thread::spawn({
+                let (switch, done) = (Arc::clone(&switch), Arc::clone(&done));
+                move || {
+                    switch.with(|history, switch| history.begin(switch, full(switch)));
+                    done.store(1, Ordering::Release);
+                }
+            });
+            let is_done = done.load(Ordering::Acquire) == 1;
+            let channel = call(&switch);
+            assert!(!is_done || channel == Channel::Canary);
+            operator.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn loom_a_snapshot_never_sees_more_ended_than_picked() {
+        loom::model(|| {
+            let switch = switch();
+            let caller = thread::spawn({
+                let switch = Arc::clone(&switch);
+                move || call(&switch)
+            });
+            let counts = switch.snapshot().total().evidence.stable;
+            assert!(counts.ended() <= counts.picked);
+            caller.join().unwrap();
+        });
+    }
+}

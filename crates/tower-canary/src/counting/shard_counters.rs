@@ -1,0 +1,277 @@
+use std::sync::{Arc as StdArc, OnceLock};
+
+use canary_core::{
+    AssignmentReason, Channel, ChannelCounts, Counts, Latencies, LatencyBucket, Outcome,
+    PerChannel, PerReason, Weight,
+};
+
+use crate::{
+    config::canary_config::Config,
+    control::{drain_signal::Lifeline, epoch_settings::Terms},
+    counting::{
+        key_watch::{KeyEventKind, Note},
+        route_classes::RouteIndex,
+        sync::{
+            Arc,
+            atomic::{AtomicU64, Ordering},
+        },
+    },
+    select::StickyKey,
+};
+
+/// The counters into which the threads of one shard count the calls of one epoch.
+///
+/// A call holds its tally from assignment to end, so that it counts where it began, whatever the weight
+/// has become since, and so that all it needs lies behind one pointer. The alignment keeps two shards
+/// off one cache line (and off the adjacent one, which x86 fetches with it).
+#[repr(align(128))]
+pub(crate) struct Tally {
+    pub(crate) config: StdArc<Config>,
+    pub(crate) terms: StdArc<Terms>,
+    pub(crate) lifelines: PerChannel<Lifeline>,
+    evidence: PerChannel<Cells>,
+    excluded: PerChannel<Cells>,
+    /// The evidence of each class of routes, made with its first call.
+    classes: Box<[OnceLock<Box<PerChannel<Cells>>>]>,
+}
+
+/// Where a call is counted.
+pub(crate) type Place = (Account, Channel, Option<RouteIndex>);
+
+/// Whether a call may be compared with the other channel's; see [`Counts`].
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Account {
+    Evidence,
+    Aside,
+}
+
+impl Account {
+    pub(crate) const fn of(reason: AssignmentReason) -> Self {
+        if reason.is_evidence() { Self::Evidence } else { Self::Aside }
+    }
+}
+
+impl Tally {
+    pub(crate) fn new(
+        config: StdArc<Config>,
+        terms: StdArc<Terms>,
+        lifelines: PerChannel<Lifeline>,
+    ) -> Self {
+        let cells = || PerChannel::from_fn(|_| Cells::new());
+        let classes = config.route_classes.names().iter().map(|_| OnceLock::new()).collect();
+        Self { config, terms, lifelines, evidence: cells(), excluded: cells(), classes }
+    }
+
+    pub(crate) fn weight(&self) -> Weight {
+        self.terms.weight
+    }
+
+    /// Counts a call that is given to `channel`.
+    pub(crate) fn pick(
+        &self,
+        channel: Channel,
+        reason: AssignmentReason,
+        key: Option<StickyKey>,
+        route: Option<RouteIndex>,
+    ) {
+        let account = Account::of(reason);
+        if let Some(key) = key {
+            self.note(key, (account, channel, route), KeyEventKind::Picked);
+        }
+        self.count((account, channel, route), |cells| cells.pick(reason));
+    }
+
+    /// Counts in the class, if there is one, and then in the whole: an epoch in which no call of the
+    /// whole is in flight is given up.
+    pub(crate) fn count(&self, (account, channel, route): Place, count: impl Fn(&Cells)) {
+        if let (Account::Evidence, Some(route)) = (account, route) {
+            let class = self.classes[route.index()]
+                .get_or_init(|| Box::new(PerChannel::from_fn(|_| Cells::new())));
+            count(&class[channel]);
+        }
+        count(self.cells(account, channel));
+    }
+
+    /// Takes note of what happened to the key of a call, if somebody counts keys. It is done before the
+    /// call is counted, so that whoever sees the count finds the note.
+    pub(crate) fn note(
+        &self,
+        key: StickyKey,
+        (account, channel, route): Place,
+        kind: KeyEventKind,
+    ) {
+        if let (Account::Evidence, Some(keys)) = (account, &self.terms.keys) {
+            keys.note(Note { key, weight: self.weight(), channel, route, kind });
+        }
+    }
+
+    pub(crate) fn cells(&self, account: Account, channel: Channel) -> &Cells {
+        match account {
+            Account::Evidence => &self.evidence[channel],
+            Account::Aside => &self.excluded[channel],
+        }
+    }
+
+    pub(crate) fn add_to(&self, counts: &mut Counts) {
+        for channel in Channel::ALL {
+            self.evidence[channel].add_to(&mut counts.evidence[channel]);
+            self.excluded[channel].add_to(&mut counts.excluded[channel]);
+        }
+        for (name, class) in self.config.route_classes.names().iter().zip(&self.classes) {
+            if let Some(class) = class.get() {
+                let evidence = counts.classes.entry(name.clone()).or_default();
+                Channel::ALL.into_iter().for_each(|it| class[it].add_to(&mut evidence[it]));
+            }
+        }
+    }
+
+    pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
+        self.evidence[channel].in_flight() + self.excluded[channel].in_flight()
+    }
+}
+
+/// One channel's counters.
+///
+/// A reader that adds up cells while calls come and go must never see more calls ended than picked. So
+/// every end is counted with `Release` after its pick, and read with `Acquire` before the picks are. Both
+/// are `SeqCst`, as the stage of a [`Lifeline`] is, so that a call that ends and somebody who waits for
+/// the last call to end cannot miss each other.
+pub(crate) struct Cells {
+    /// By reason.
+    picked: [AtomicU64; AssignmentReason::ALL.len()],
+    success: AtomicU64,
+    failure: AtomicU64,
+    cancelled: AtomicU64,
+    spilled: AtomicU64,
+    shed: AtomicU64,
+    panicked: AtomicU64,
+    timed_out: AtomicU64,
+    fell_back: AtomicU64,
+    head: Histogram,
+    end: Histogram,
+}
+
+impl Cells {
+    fn new() -> Self {
+        Self {
+            picked: std::array::from_fn(|_| AtomicU64::new(0)),
+            success: AtomicU64::new(0),
+            failure: AtomicU64::new(0),
+            cancelled: AtomicU64::new(0),
+            spilled: AtomicU64::new(0),
+            shed: AtomicU64::new(0),
+            panicked: AtomicU64::new(0),
+            timed_out: AtomicU64::new(0),
+            fell_back: AtomicU64::new(0),
+            head: Histogram::new(),
+            end: Histogram::new(),
+        }
+    }
+
+    fn pick(&self, reason: AssignmentReason) {
+        self.picked[reason as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn spill(&self) {
+        self.spilled.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn shed(&self) {
+        self.shed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn panic(&self) {
+        self.panicked.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn time_out(&self) {
+        self.timed_out.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fall_back(&self) {
+        self.fell_back.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn head(&self, latency: LatencyBucket) {
+        self.head.record(latency);
+    }
+
+    pub(crate) fn end(&self, outcome: Outcome, latency: LatencyBucket) {
+        let counter = match outcome {
+            Outcome::Success => &self.success,
+            Outcome::Failure => &self.failure,
+            // How long a caller was willing to wait says nothing of how long the call takes.
+            Outcome::Cancelled => {
+                self.cancelled.fetch_add(1, Ordering::SeqCst);
+                return;
+            }
+        };
+        self.end.record(latency);
+        counter.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn add_to(&self, counts: &mut ChannelCounts) {
+        counts.spilled += self.spilled.load(Ordering::Acquire);
+        counts.success += self.success.load(Ordering::Acquire);
+        counts.failure += self.failure.load(Ordering::Acquire);
+        counts.cancelled += self.cancelled.load(Ordering::Acquire);
+        counts.shed += self.shed.load(Ordering::Relaxed);
+        counts.panicked += self.panicked.load(Ordering::Relaxed);
+        counts.timed_out += self.timed_out.load(Ordering::Relaxed);
+        counts.fell_back += self.fell_back.load(Ordering::Relaxed);
+        self.end.add_to(&mut counts.end);
+        self.head.add_to(&mut counts.head);
+        let reasons = self.reasons();
+        counts.picked += reasons.total();
+        for reason in AssignmentReason::ALL {
+            counts.reasons[reason] += reasons[reason];
+        }
+    }
+
+    fn reasons(&self) -> PerReason {
+        PerReason::from_fn(|reason| self.picked[reason as usize].load(Ordering::Relaxed))
+    }
+
+    fn in_flight(&self) -> u64 {
+        let ended = [&self.spilled, &self.success, &self.failure, &self.cancelled]
+            .map(|ended| ended.load(Ordering::SeqCst));
+        self.reasons().total() - ended.iter().sum::<u64>()
+    }
+}
+
+/// Loom explores every order of every load; it has enough to do without the histograms.
+#[cfg(canary_loom)]
+struct Histogram;
+
+#[cfg(canary_loom)]
+impl Histogram {
+    fn new() -> Self {
+        Self
+    }
+
+    fn record(&self, _: LatencyBucket) {}
+
+    fn add_to(&self, _: &mut Latencies) {}
+}
+
+#[cfg(not(canary_loom))]
+struct Histogram([AtomicU64; LatencyBucket::COUNT]);
+
+#[cfg(not(canary_loom))]
+impl Histogram {
+    fn new() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+
+    fn record(&self, latency: LatencyBucket) {
+        self.0[latency.index()].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn add_to(&self, latencies: &mut Latencies) {
+        for (bucket, calls) in LatencyBucket::all().zip(&self.0) {
+            latencies.add(bucket, calls.load(Ordering::Relaxed));
+        }
+    }
+}
+
+pub(crate) type SharedTally = Arc<Tally>;

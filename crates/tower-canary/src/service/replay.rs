@@ -1,0 +1,306 @@
+use std::{
+    fmt, mem,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::{Buf, Bytes};
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::service::response_body::BoxError;
+
+/// A request body that can be read twice, as far as it fits into a bound; see
+/// [`Fallback`](crate::Fallback).
+///
+/// The canary reads it first, while the layer keeps a copy of what it reads. If stable has to repeat the
+/// call, it reads the copy, and then what is left of the original. Trailers are repeated as well.
+pub struct ReplayBody<B>(Reader<B>);
+
+enum Reader<B> {
+    /// Reads the original, and leaves a copy of what it reads.
+    First(Arc<Mutex<Source<B>>>),
+    Again {
+        copy: Bytes,
+        rest: Rest<B>,
+    },
+}
+
+/// What follows the copy.
+enum Rest<B> {
+    Body(Pin<Box<B>>),
+    Trailers(HeaderMap),
+    Nothing,
+}
+
+impl<B> ReplayBody<B> {
+    /// The repetition of a body that had nothing in it.
+    pub(crate) const fn empty() -> Self {
+        Self(Reader::Again { copy: Bytes::new(), rest: Rest::Nothing })
+    }
+
+    /// Makes a body that is read first, and what keeps the copy of it.
+    pub(crate) fn new(body: B, limit: usize) -> (Self, Keeper<B>) {
+        let source = Arc::new(Mutex::new(Source {
+            body: Some(Box::pin(body)),
+            copy: Some(Copy::new(limit)),
+            is_at_end: false,
+            reader: None,
+        }));
+        (Self(Reader::First(Arc::clone(&source))), Keeper(source))
+    }
+}
+
+impl<B> Body for ReplayBody<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match &mut self.0 {
+            Reader::First(source) => lock(source).poll_frame(cx),
+            Reader::Again { copy, .. } if !copy.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(mem::take(copy)))))
+            }
+            Reader::Again { rest, .. } => match rest {
+                Rest::Body(body) => body.as_mut().poll_frame(cx).map(|frame| {
+                    frame.map(|frame| {
+                        frame.map(|frame| frame.map_data(into_bytes)).map_err(Into::into)
+                    })
+                }),
+                Rest::Trailers(trailers) => {
+                    let trailers = Frame::trailers(mem::take(trailers));
+                    *rest = Rest::Nothing;
+                    Poll::Ready(Some(Ok(trailers)))
+                }
+                Rest::Nothing => Poll::Ready(None),
+            },
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Reader::First(source) => {
+                lock(source).body.as_ref().is_some_and(|body| body.is_end_stream())
+            }
+            Reader::Again { copy, rest } => {
+                copy.is_empty()
+                    && match rest {
+                        Rest::Body(body) => body.is_end_stream(),
+                        Rest::Trailers(_) => false,
+                        Rest::Nothing => true,
+                    }
+            }
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Reader::First(source) => {
+                lock(source).body.as_ref().map_or_else(SizeHint::new, |body| body.size_hint())
+            }
+            Reader::Again { copy, rest } => {
+                let rest = match rest {
+                    Rest::Body(body) => body.size_hint(),
+                    Rest::Trailers(_) | Rest::Nothing => SizeHint::with_exact(0),
+                };
+                let copied = copy.len() as u64;
+                let mut hint = SizeHint::new();
+                hint.set_lower(rest.lower().saturating_add(copied));
+                if let Some(upper) = rest.upper().and_then(|upper| upper.checked_add(copied)) {
+                    hint.set_upper(upper);
+                }
+                hint
+            }
+        }
+    }
+}
+
+impl<B> fmt::Debug for ReplayBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_repetition = matches!(self.0, Reader::Again { .. });
+        f.debug_struct("ReplayBody").field("is_repetition", &is_repetition).finish_non_exhaustive()
+    }
+}
+
+/// The layer's end of a body that the canary reads. Once it is dropped, nothing is copied any more.
+pub(crate) struct Keeper<B>(Arc<Mutex<Source<B>>>);
+
+impl<B> Keeper<B> {
+    /// Takes the body away from the canary, to be read from the start. `None`, if too much was read, or
+    /// the body failed.
+    pub(crate) fn take(&self) -> Option<ReplayBody<B>> {
+        let mut source = lock(&self.0);
+        let copy = source.copy.take()?;
+        let body = source.body.take()?;
+        let reader = source.reader.take();
+        let rest = match copy.trailers {
+            Some(trailers) => Rest::Trailers(trailers),
+            None if source.is_at_end => Rest::Nothing,
+            None => Rest::Body(body),
+        };
+        drop(source);
+        // A task that the canary left behind must not wait for ever.
+        reader.into_iter().for_each(Waker::wake);
+        Some(ReplayBody(Reader::Again { copy: copy.bytes.into(), rest }))
+    }
+}
+
+impl<B> Drop for Keeper<B> {
+    fn drop(&mut self) {
+        lock(&self.0).copy = None;
+    }
+}
+
+struct Source<B> {
+    /// None once stable took it.
+    body: Option<Pin<Box<B>>>,
+    /// None once it is of no use.
+    copy: Option<Copy>,
+    is_at_end: bool,
+    reader: Option<Waker>,
+}
+
+impl<B> Source<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(Some(Err("stable took the call over from the canary".into())));
+        };
+        let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
+            match &mut self.reader {
+                Some(reader) => reader.clone_from(cx.waker()),
+                None => self.reader = Some(cx.waker().clone()),
+            }
+            return Poll::Pending;
+        };
+        Poll::Ready(match frame {
+            Some(Ok(frame)) => {
+                let frame = frame.map_data(into_bytes);
+                self.copy = self.copy.take().and_then(|copy| copy.with(&frame));
+                Some(Ok(frame))
+            }
+            Some(Err(error)) => {
+                self.copy = None;
+                Some(Err(error.into()))
+            }
+            None => {
+                self.is_at_end = true;
+                None
+            }
+        })
+    }
+}
+
+/// What was read so far. The bytes are copied, since a slice of the server's buffer would keep the whole
+/// of it, however short it is: the client decides how its bytes are cut, the bound must hold.
+struct Copy {
+    bytes: Vec<u8>,
+    trailers: Option<HeaderMap>,
+    limit: usize,
+}
+
+impl Copy {
+    const fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), trailers: None, limit }
+    }
+
+    /// Adds a frame, if it fits.
+    fn with(mut self, frame: &Frame<Bytes>) -> Option<Self> {
+        if let Some(data) = frame.data_ref() {
+            let length = self.bytes.len().checked_add(data.len())?;
+            if length > self.limit {
+                return None;
+            }
+            if length > self.bytes.capacity() {
+                // As a `Vec` grows, but not beyond the bound.
+                let capacity = (2 * self.bytes.capacity()).clamp(length, self.limit);
+                self.bytes.reserve_exact(capacity - self.bytes.len());
+            }
+            self.bytes.extend_from_slice(data);
+        } else if let Some(trailers) = frame.trailers_ref() {
+            let size: usize =
+                trailers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+            if self.bytes.len().checked_add(size)? > self.limit {
+                return None;
+            }
+            self.trailers = Some(trailers.clone());
+        }
+        Some(self)
+    }
+}
+
+fn into_bytes(mut data: impl Buf) -> Bytes {
+    data.copy_to_bytes(data.remaining())
+}
+
+fn lock<B>(source: &Mutex<Source<B>>) -> MutexGuard<'_, Source<B>> {
+    // A body that panicked is not polled again; what was copied before is whole.
+    source.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use http_body_util::Full;
+
+    use super::*;
+
+    /// A long body that comes byte by byte, each a slice of a large buffer.
+    struct Drops(Bytes, usize);
+
+    impl Body for Drops {
+        type Data = Bytes;
+        type Error = BoxError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+            self.1 -= 1;
+            Poll::Ready(Some(Ok(Frame::data(self.0.slice(..1)))))
+        }
+    }
+
+    fn read<B: Body<Error: Into<BoxError>>>(body: &mut ReplayBody<B>) {
+        let polled = pin!(body).poll_frame(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(polled, Poll::Ready(Some(Ok(_)))));
+    }
+
+    fn kept<B>(keeper: &Keeper<B>) -> Option<usize> {
+        lock(&keeper.0).copy.as_ref().map(|copy| copy.bytes.capacity())
+    }
+
+    #[test]
+    fn the_copy_never_takes_more_than_the_bound() {
+        let buffer = Bytes::from(vec![7; 1 << 20]);
+        let (mut body, keeper) = ReplayBody::new(Drops(buffer.clone(), 2000), 1000);
+        for _ in 0..1000 {
+            read(&mut body);
+            assert!(kept(&keeper).is_some_and(|bytes| bytes <= 1000));
+        }
+        read(&mut body);
+        assert_eq!(kept(&keeper), None);
+        drop((body, keeper));
+        assert!(buffer.is_unique(), "nothing refers to the buffer");
+    }
+
+    #[test]
+    fn nothing_is_copied_once_nobody_keeps_it() {
+        let (mut body, keeper) = ReplayBody::new(Full::new(Bytes::from("text")), 1000);
+        let Reader::First(source) = &body.0 else { panic!("it is read first") };
+        let source = Arc::clone(source);
+        drop(keeper);
+        read(&mut body);
+        assert!(lock(&source).copy.is_none());
+    }
+}

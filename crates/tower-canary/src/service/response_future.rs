@@ -1,0 +1,218 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::service::{
+    call::{Call, Failure},
+    fallback::Repeat,
+    layer_response::Refusal,
+    panic::{catch, discard},
+    response_body::ResponseBody,
+    response_state::{COUNTED, State, Step},
+    span::CallSpan,
+    timer::Timer,
+};
+
+pin_project! {
+    /// Future of [`CanaryService`](crate::CanaryService), for requests with a body of type `B`.
+    #[project = Projected]
+    pub struct ResponseFuture<S, C, B>
+    where
+        S: Service<Request<B>>,
+        C: Service<Request<B>>,
+    {
+        #[pin]
+        pub(crate) state: State<S, C, B>,
+        // None if the path is bypassed, or the call goes on in the body.
+        pub(crate) call: Option<Call>,
+        pub(crate) span: CallSpan,
+        pub(crate) timer: Timer,
+    }
+}
+
+impl<S, C, ReqBody, ResBody> Future for ResponseFuture<S, C, ReqBody>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
+    C: Service<Request<ReqBody>, Response = Response<ResBody>, Error: Into<S::Error>>,
+    ReqBody: 'static,
+    ResBody: Body,
+{
+    type Output = Result<Response<ResponseBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let entered = this.span.enter();
+            if let Poll::Ready(result) = this.state.as_mut().poll_stable(this.call, cx) {
+                drop(entered);
+                return Poll::Ready(this.pass_on(result));
+            }
+            let polled = this.state.as_mut().poll_step(this.call, cx);
+            drop(entered);
+            match polled {
+                Poll::Ready(Step::To(next)) => this.go(next),
+                Poll::Ready(Step::Spill(spilled)) => {
+                    let (stable, request) = *spilled;
+                    this.spill(stable, request);
+                }
+                Poll::Ready(Step::Answer(result, repeat)) => {
+                    if let Some(answer) = this.answer(result, repeat) {
+                        return Poll::Ready(answer);
+                    }
+                }
+                Poll::Ready(Step::Panic(repeat)) => {
+                    if let Some(answer) = this.refuse(Refusal::Panicked, repeat) {
+                        return Poll::Ready(Ok(answer));
+                    }
+                }
+                Poll::Pending => {
+                    ready!(this.timer.poll_over(cx));
+                    let repeat = this.state.as_mut().take_repeat();
+                    if let Some(answer) = this.refuse(Refusal::TimedOut, repeat) {
+                        return Poll::Ready(Ok(answer));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<S, C, B> Projected<'_, S, C, B>
+where
+    S: Service<Request<B>>,
+    C: Service<Request<B>>,
+{
+    fn go(&mut self, next: State<S, C, B>) {
+        // What panicked may panic once more when it is dropped.
+        self.state.as_mut().leave();
+        self.state.set(next);
+    }
+
+    /// Goes on with stable, since the canary was rolled back before it was ready.
+    fn spill(&mut self, stable: S, mut request: Request<B>) {
+        if let Some(call) = self.call {
+            call.spill();
+            self.tell_of_stable(&mut request);
+        }
+        self.go(State::wait_for_stable(stable, request));
+    }
+
+    /// Goes on with stable, since the canary failed, if it may be and the request is still whole.
+    ///
+    /// The request's body is taken away from the canary, whether it lets go of it or not.
+    fn fall_back(&mut self, failure: Failure, repeat: Option<Box<Repeat<S, B>>>) -> bool {
+        let Some((service, mut request)) = repeat.and_then(|repeat| repeat.take()) else {
+            return false;
+        };
+        if let Some(call) = self.call {
+            call.fall_back(failure);
+            self.tell_of_stable(&mut request);
+        }
+        self.go(State::wait_for_stable(service, request));
+        true
+    }
+
+    /// Tells whoever has to know that the call is stable's now.
+    fn tell_of_stable(&mut self, request: &mut Request<B>) {
+        if let Some(call) = self.call {
+            call.tag_request(request.extensions_mut());
+            *self.span = CallSpan::new(call);
+            *self.timer = Timer::start(call);
+        }
+    }
+
+    /// Answers in place of the service, unless stable can repeat the call.
+    fn refuse<R>(
+        &mut self,
+        refusal: Refusal,
+        repeat: Option<Box<Repeat<S, B>>>,
+    ) -> Option<Response<ResponseBody<R>>> {
+        self.state.as_mut().leave();
+        if self.fall_back(Failure::Refused(refusal), repeat) {
+            return None;
+        }
+        let call = self.call.take().expect("only counted calls reach the canary or have a limit");
+        Some(refusal.answer(call).map(|()| ResponseBody::empty()))
+    }
+
+    /// Passes stable's answer on.
+    #[inline(always)]
+    fn pass_on<R: Body>(
+        &mut self,
+        result: Result<Response<R>, S::Error>,
+    ) -> Result<Response<ResponseBody<R>>, S::Error> {
+        let Some(call) = self.call else {
+            return result.map(|response| response.map(ResponseBody::passed_on));
+        };
+        let mut response = result.inspect_err(|_| call.fail())?;
+        let latency = call.look_at_head(&mut response);
+        let to_come = call.send_head(&mut response, latency);
+        Ok(self.respond(response, to_come))
+    }
+
+    /// Passes the canary's answer on, unless it is a failure and stable can repeat the call; or stable's
+    /// error.
+    fn answer<R: Body>(
+        &mut self,
+        result: Result<Response<R>, S::Error>,
+        repeat: Option<Box<Repeat<S, B>>>,
+    ) -> Option<Result<Response<ResponseBody<R>>, S::Error>> {
+        let mut response = match result {
+            Ok(response) => response,
+            Err(_) if self.fall_back(Failure::Error, repeat) => return None,
+            Err(error) => {
+                self.call.take().iter_mut().for_each(Call::fail);
+                return Some(Err(error));
+            }
+        };
+        let call = self.call.as_mut().expect(COUNTED);
+        let Ok(latency) = catch(|| call.look_at_head(&mut response)) else {
+            discard(|| drop(response));
+            return self.refuse(Refusal::Panicked, repeat).map(Ok);
+        };
+        if call.head_is_failure() && self.fall_back(Failure::Head(latency), repeat) {
+            discard(|| drop(response));
+            return None;
+        }
+        let call = self.call.as_mut().expect(COUNTED);
+        let Ok(to_come) = catch(|| call.send_head(&mut response, latency)) else {
+            discard(|| drop(response));
+            return self.refuse(Refusal::Panicked, None).map(Ok);
+        };
+        Some(Ok(self.respond(response, to_come)))
+    }
+
+    /// Lets a call that has not ended go on in the body, of which so many bytes are to come.
+    // Inlined, as who calls it: a response is large, and is written where it is to be.
+    #[inline(always)]
+    fn respond<R: Body>(
+        &mut self,
+        response: Response<R>,
+        to_come: Option<u64>,
+    ) -> Response<ResponseBody<R>> {
+        match self.call.take_if(|call| !call.has_ended()) {
+            Some(call) => {
+                let span = self.span.take();
+                response.map(|body| ResponseBody::watched(body, call, span, to_come))
+            }
+            None => response.map(ResponseBody::passed_on),
+        }
+    }
+}
+
+impl<S, C, B> fmt::Debug for ResponseFuture<S, C, B>
+where
+    S: Service<Request<B>>,
+    C: Service<Request<B>>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}

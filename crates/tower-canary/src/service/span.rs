@@ -1,0 +1,103 @@
+//! Spans and events, if the feature `tracing` is on; nothing otherwise.
+
+#[cfg(feature = "tracing-subscriber")]
+pub(crate) use self::imp::CALL;
+pub(crate) use self::imp::{CallSpan, changed};
+
+#[cfg(feature = "tracing")]
+mod imp {
+    use canary_core::{Channel, PerChannel};
+    use tracing::Span;
+
+    use crate::{control::state::Switch, service::call::Call};
+
+    /// The targets of calls' spans. Filters know by it which channel's log a span belongs into, before
+    /// it has fields.
+    pub(crate) const CALL: PerChannel<&str> =
+        PerChannel { stable: "tower_canary::call::stable", canary: "tower_canary::call::canary" };
+
+    /// The span of one call: what its handler and its body log carries the channel.
+    pub(crate) struct CallSpan(Span);
+
+    impl CallSpan {
+        pub(crate) const fn none() -> Self {
+            Self(Span::none())
+        }
+
+        pub(crate) fn new(call: &Call) -> Self {
+            let release = Some(call.config().release(call.channel()));
+            let release = release.filter(|release| !release.is_empty());
+            // A target is a part of the code, so there are two spans.
+            macro_rules! span_of {
+                ($channel:ident) => {
+                    tracing::info_span!(
+                        target: CALL.$channel,
+                        "call",
+                        canary = call.config().name.as_str(),
+                        channel = call.channel().as_str(),
+                        reason = call.reason().as_str(),
+                        release,
+                    )
+                };
+            }
+            Self(match call.channel() {
+                Channel::Stable => span_of!(stable),
+                Channel::Canary => span_of!(canary),
+            })
+        }
+
+        pub(crate) fn enter(&self) -> tracing::span::Entered<'_> {
+            self.0.enter()
+        }
+
+        pub(crate) fn take(&mut self) -> Self {
+            std::mem::replace(self, Self::none())
+        }
+    }
+
+    pub(crate) fn changed(switch: &Switch, what: &'static str) {
+        tracing::info!(
+            target: "tower_canary::control",
+            canary = switch.config().name.as_str(),
+            weight = %switch.weight(),
+            mode = ?switch.with(|history, _| history.mode.clone()),
+            "{what}",
+        );
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod imp {
+    use crate::{control::state::Switch, service::call::Call};
+
+    pub(crate) struct CallSpan;
+
+    /// As `tracing`'s guard, so that both can be dropped.
+    pub(crate) struct Entered;
+
+    impl Drop for Entered {
+        fn drop(&mut self) {}
+    }
+
+    impl CallSpan {
+        pub(crate) const fn none() -> Self {
+            Self
+        }
+
+        pub(crate) const fn new(_: &Call) -> Self {
+            Self
+        }
+
+        #[expect(clippy::unused_self, reason = "as with the feature")]
+        pub(crate) const fn enter(&self) -> Entered {
+            Entered
+        }
+
+        #[expect(clippy::unused_self, reason = "as with the feature")]
+        pub(crate) const fn take(&mut self) -> Self {
+            Self
+        }
+    }
+
+    pub(crate) const fn changed(_: &Switch, _: &'static str) {}
+}

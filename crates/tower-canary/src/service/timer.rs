@@ -1,0 +1,58 @@
+//! The time limit of a call, if the feature `tokio` is on; no limit otherwise.
+
+pub(crate) use self::imp::Timer;
+
+#[cfg(feature = "tokio")]
+mod imp {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use tokio::time::{Sleep, sleep};
+
+    use crate::service::call::Call;
+
+    /// Runs from the moment a channel is given the call; boxed, so that calls without limit, which are
+    /// most, stay small.
+    pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
+
+    impl Timer {
+        pub(crate) const fn none() -> Self {
+            Self(None)
+        }
+
+        pub(crate) fn start(call: &Call) -> Self {
+            let limit = call.config().time_limits[call.channel()];
+            Self(limit.map(|limit| Box::pin(sleep(limit))))
+        }
+
+        pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+            self.0.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+        }
+    }
+}
+
+#[cfg(not(feature = "tokio"))]
+mod imp {
+    use std::task::{Context, Poll};
+
+    use crate::service::call::Call;
+
+    pub(crate) struct Timer;
+
+    impl Timer {
+        pub(crate) const fn none() -> Self {
+            Self
+        }
+
+        pub(crate) const fn start(_: &Call) -> Self {
+            Self
+        }
+
+        #[expect(clippy::unused_self, reason = "as with the feature")]
+        pub(crate) const fn poll_over(&self, _: &mut Context<'_>) -> Poll<()> {
+            Poll::Pending
+        }
+    }
+}
