@@ -34,13 +34,13 @@ mod backoff;
 mod client;
 #[cfg(feature = "webhook")]
 mod http_transport;
-mod place;
+mod redacted_url;
 mod signature;
 mod transport;
 
 #[cfg(feature = "webhook")]
 pub use self::http_transport::{HttpTransport, RootsError};
-pub(crate) use self::place::Place;
+pub(crate) use self::redacted_url::RedactedUrl;
 pub use self::{
     backoff::Backoff,
     client::{PostError, Reply, WebhookClient},

@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 fn every_promise_is_named_by_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
-    let docs = [read("src/store/mod.rs"), read("src/store/file/mod.rs")].concat();
+    let docs = [read("src/store.rs"), read("src/store/file/file_store.rs")].concat();
     let promises: Vec<&str> = docs
         .lines()
         .filter_map(|line| line.split_once("- **"))

@@ -14,7 +14,7 @@ use super::body::ProbeBody;
 use crate::{
     BoxError,
     body::MOST_BYTES,
-    webhook::{Place, Transport},
+    webhook::{RedactedUrl, Transport},
 };
 
 /// The canary, to be probed: the service itself, and not the layer that sends it a share of calls.
@@ -122,7 +122,7 @@ impl ProbeTarget {
 
 impl fmt::Debug for ProbeTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.url.as_ref().map(|url| Place::of(url).to_string());
+        let place = self.url.as_ref().map(|url| RedactedUrl::of(url).to_string());
         f.debug_struct("ProbeTarget").field("url", &place).finish_non_exhaustive()
     }
 }

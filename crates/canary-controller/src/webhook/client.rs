@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     backoff::{Backoff, asked_pause},
-    place::Place,
+    redacted_url::RedactedUrl,
     signature::sign,
     transport::Transport,
 };
@@ -146,11 +146,11 @@ impl WebhookClient {
         let mut requests = 0;
         loop {
             let request = self.request(webhook, &uri, delivery, &body)?;
-            let answer = self.answer(request, webhook.timeout, &Place::of(&uri)).await;
+            let answer = self.answer(request, webhook.timeout, &RedactedUrl::of(&uri)).await;
             requests += 1;
             let is_final = matches!(&answer, Answer::Came(response) if !says_later(response));
             if is_final || requests > webhook.retries.min(Self::MOST_RETRIES) {
-                return answer.into_reply(requests, webhook.timeout, &Place::of(&uri));
+                return answer.into_reply(requests, webhook.timeout, &RedactedUrl::of(&uri));
             }
             let asked = match &answer {
                 Answer::Came(response) => asked_pause(response.headers(), SystemTime::now()),
@@ -217,7 +217,12 @@ impl WebhookClient {
         request.body(body.clone()).map_err(|error| PostError::Unfit(error.to_string()))
     }
 
-    async fn answer(&self, request: Request<Bytes>, within: Duration, place: &Place) -> Answer {
+    async fn answer(
+        &self,
+        request: Request<Bytes>,
+        within: Duration,
+        place: &RedactedUrl,
+    ) -> Answer {
         let Some(transport) = &self.transport else {
             return Answer::Failure("there is no transport for webhooks".into());
         };
@@ -273,7 +278,7 @@ impl Answer {
         self,
         requests: u32,
         within: Duration,
-        place: &Place,
+        place: &RedactedUrl,
     ) -> Result<Reply, PostError> {
         let place = place.to_string();
         match self {
@@ -308,7 +313,7 @@ fn uri_of(url: &str) -> Result<Uri, String> {
     let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
     match uri.scheme_str() {
         Some("http" | "https") if has_user => {
-            Err(format!("{}: expected a URL without user and password", Place::of(&uri)))
+            Err(format!("{}: expected a URL without user and password", RedactedUrl::of(&uri)))
         }
         Some("http" | "https") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
         _ => Err("expected a URL that begins with https:// or http://".to_owned()),

@@ -9,10 +9,10 @@ use http::{HeaderMap, Request};
 use serde_json::json;
 
 use crate::{
-    chores::{client, hang, soon},
-    receiver::{Receiver, reply},
-    rollouts::{PLAN, raising, rollout},
-    transports::scripted,
+    fixtures::{PLAN, raising, rollout},
+    scripted_transport::scripted,
+    support::{client, hang, soon},
+    webhook_server::{Receiver, reply},
 };
 
 fn now() -> Timestamp {

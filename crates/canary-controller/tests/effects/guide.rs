@@ -11,9 +11,9 @@ use canary_rollout::Plan;
 use serde_json::{Value, json};
 
 use crate::{
-    chores::{SECRET, client, webhook},
-    receiver::{Received, Receiver},
-    rollouts::{event, raising},
+    fixtures::{event, raising},
+    support::{SECRET, client, webhook},
+    webhook_server::{Received, Receiver},
 };
 
 const GUIDE: &str = include_str!("../../docs/hooks.md");

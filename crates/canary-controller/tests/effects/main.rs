@@ -1,14 +1,15 @@
 //! Webhooks, gates, messages and probes, against servers on loopback.
 #![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "helpers of tests")]
-mod chores;
-mod driven;
+
+mod fixtures;
 mod gate;
 mod guide;
 mod notify;
 mod probe;
 mod probe_grpc;
-mod receiver;
-mod rollouts;
+mod rollout;
+mod scripted_transport;
+mod support;
 mod tls;
-mod transports;
 mod webhook;
+mod webhook_server;

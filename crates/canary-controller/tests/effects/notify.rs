@@ -19,10 +19,10 @@ use tokio::{
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::{
-    chores::{client, hang, soon},
-    receiver::{Received, Receiver, reply},
-    rollouts::{event, notification, raising},
-    transports::scripted,
+    fixtures::{event, notification, raising},
+    scripted_transport::scripted,
+    support::{client, hang, soon},
+    webhook_server::{Received, Receiver, reply},
 };
 
 fn plan(receivers: &[(&str, &str)]) -> Plan {

@@ -17,7 +17,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 
-use crate::chores::{CERTIFICATE, Server, hang, soon};
+use crate::support::{CERTIFICATE, Server, hang, soon};
 
 pub(crate) fn http(fields: Value) -> Probe {
     probe(json!({ "http": fields }))

@@ -15,8 +15,8 @@ use tonic_health::{
 };
 
 use crate::{
-    chores::{CERTIFICATE, Server, hang, soon},
     probe::{failed, probe},
+    support::{CERTIFICATE, Server, hang, soon},
 };
 
 /// Knows the server, which serves, and `shop.Cart`, which does not.

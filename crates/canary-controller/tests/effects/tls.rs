@@ -19,7 +19,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::chores::{CERTIFICATE, KEY, Server, client, soon, webhook};
+use crate::support::{CERTIFICATE, KEY, Server, client, soon, webhook};
 
 /// A server that answers 200 to whoever trusts it.
 async fn server() -> (String, Server) {

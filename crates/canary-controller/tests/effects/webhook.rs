@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 
 use crate::{
-    chores::{SECRET, client, hang, soon, webhook},
-    receiver::{Receiver, reply},
-    transports::{pauses, scripted},
+    scripted_transport::{pauses, scripted},
+    support::{SECRET, client, hang, soon, webhook},
+    webhook_server::{Receiver, reply},
 };
 
 #[tokio::test]

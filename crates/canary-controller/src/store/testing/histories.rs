@@ -2,7 +2,7 @@
 
 use tokio::task::JoinSet;
 
-use super::subject::{Subject, all, key};
+use super::store_under_test::{Subject, all, key};
 use crate::store::Event;
 
 /// S12: events come back in their order, the last of them, the oldest first.

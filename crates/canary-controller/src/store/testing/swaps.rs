@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::subject::{Subject, all, key};
+use super::store_under_test::{Subject, all, key};
 use crate::store::{Document, Revision, StateStore, StoreKey, Swap, Versioned};
 
 /// S2: of many that create a document one does, and the others learn of it.

@@ -3,7 +3,7 @@
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    subject::{Subject, all, key, next},
+    store_under_test::{Subject, all, key, next},
     swaps::{increment, number, number_document, swap},
 };
 use crate::store::{CALL_DEADLINE, Versioned, WatchEvent};

@@ -11,17 +11,11 @@ use tokio::{
     time::{Duration, timeout, timeout_at},
 };
 
-use self::directory::Directory;
-use super::{
+use super::directory::Directory;
+use crate::store::{
     CALL_DEADLINE, Document, Event, Revision, StateStore, StoreError, StoreFuture, StoreKey, Swap,
     Versioned, Watch, WatchSource,
 };
-
-mod directory;
-mod envelope;
-mod fail_point;
-mod files;
-mod history;
 
 /// A [`StateStore`] in a directory of a local disk, which processes of one machine may share.
 ///

@@ -27,14 +27,21 @@
 //! # fn main() {}
 //! ```
 
+mod failures;
+mod faulty;
+mod histories;
+mod store_under_test;
+mod swaps;
+mod watches;
+
 pub use self::{
+    failures::{a_call_ends_while_the_store_is_away, what_is_no_document_is_left_alone},
     faulty::{Fault, FaultyStore},
-    harm::{a_call_ends_while_the_store_is_away, what_is_no_document_is_left_alone},
     histories::{
         appends_race_in_one_order, events_of_any_size_come_back, histories_are_bounded,
         histories_are_ordered,
     },
-    subject::{HookFuture, Outcome, Subject, key},
+    store_under_test::{HookFuture, Outcome, Subject, key},
     swaps::{
         conflicts_carry_what_is_there, documents_of_any_size_come_back, increments_add_up,
         keys_are_apart, only_one_creates, revisions_are_never_used_again, swaps_are_seen_by_all,
@@ -44,13 +51,6 @@ pub use self::{
         watches_outlive_their_store_handle,
     },
 };
-
-mod faulty;
-mod harm;
-mod histories;
-mod subject;
-mod swaps;
-mod watches;
 
 /// Makes a test of each check of the suite, for the [`Subject`] that the expression makes anew for
 /// each.

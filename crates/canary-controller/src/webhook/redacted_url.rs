@@ -5,9 +5,9 @@ use http::Uri;
 /// Where a URL leads, to be shown: without user, path and query, which may be secret. Whoever knows
 /// the path of a Slack webhook can post to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Place(String);
+pub(crate) struct RedactedUrl(String);
 
-impl Place {
+impl RedactedUrl {
     pub(crate) fn of(uri: &Uri) -> Self {
         let scheme = uri.scheme_str().unwrap_or("http");
         let host = uri.host().unwrap_or_default();
@@ -16,7 +16,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for RedactedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

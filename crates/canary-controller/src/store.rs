@@ -105,18 +105,6 @@
 //! Events are rows with a number from a sequence; insert them under a lock of their key, or a
 //! number may become visible after a higher one.
 
-pub use self::{
-    document::{Document, Event, InvalidJson},
-    error::{Retry, StoreError},
-    file::FileStore,
-    key::{InvalidPrefix, StoreKey},
-    memory::MemoryStore,
-    revision::{Revision, Swap, Versioned},
-    settle::{Settled, settle},
-    state_store::{CALL_DEADLINE, StateStore, StoreFuture},
-    watch::{Watch, WatchEvent, WatchSource},
-};
-
 mod document;
 mod error;
 mod file;
@@ -129,3 +117,15 @@ mod state_store;
 #[expect(clippy::unwrap_used, reason = "it is made of tests")]
 pub mod testing;
 mod watch;
+
+pub use self::{
+    document::{Document, Event, InvalidJson},
+    error::{Retry, StoreError},
+    file::FileStore,
+    key::{InvalidPrefix, StoreKey},
+    memory::MemoryStore,
+    revision::{Revision, Swap, Versioned},
+    settle::{Settled, settle},
+    state_store::{CALL_DEADLINE, StateStore, StoreFuture},
+    watch::{Watch, WatchEvent, WatchSource},
+};

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use crate::chores::{Server, soon};
+use crate::support::{Server, soon};
 
 pub(crate) struct Receiver {
     pub(crate) url: String,

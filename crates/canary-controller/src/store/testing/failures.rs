@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     histories::number_event,
-    subject::{Subject, key, next},
+    store_under_test::{Subject, key, next},
     swaps::{number_document, swap},
 };
 use crate::store::{CALL_DEADLINE, Retry, StoreError, WatchEvent};

@@ -13,9 +13,9 @@ use canary_rollout::{
 };
 
 use crate::{
-    chores::{client, soon},
-    receiver::{Receiver, reply},
-    rollouts::releases,
+    fixtures::releases,
+    support::{client, soon},
+    webhook_server::{Receiver, reply},
 };
 
 #[tokio::test]

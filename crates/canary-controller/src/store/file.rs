@@ -1,0 +1,8 @@
+mod directory;
+mod envelope;
+mod fail_point;
+mod file_store;
+mod files;
+mod history;
+
+pub use self::file_store::FileStore;
