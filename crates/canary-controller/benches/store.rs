@@ -14,7 +14,7 @@ use std::{
 };
 
 use canary_controller::store::{
-    Document, Event, FileStore, MemoryStore, Revision, StateStore, StoreKey, Swap,
+    Document, EventRecord, FileStore, MemoryStore, Revision, StateStore, StoreKey, Swap,
 };
 
 #[tokio::main(flavor = "multi_thread")]
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let memory = MemoryStore::new();
     let key = StoreKey::try_new("bench", &"checkout".parse()?)?;
     let document = document(LEN)?;
-    let event = Event::try_new(format!(r#"{{"pad":"{}"}}"#, "x".repeat(300)))?;
+    let event = EventRecord::try_new(format!(r#"{{"pad":"{}"}}"#, "x".repeat(300)))?;
     let mut log = File::create(directory.path().join("log"))?;
 
     let mut times: [Vec<Duration>; 6] = Default::default();

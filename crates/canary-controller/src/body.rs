@@ -5,7 +5,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 /// Nobody has more to say to us than this.
-pub(crate) const MOST_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// The first bytes of a body. What follows them is not waited for.
 pub(crate) async fn first_bytes<B>(body: B, most: usize) -> Result<Bytes, B::Error>

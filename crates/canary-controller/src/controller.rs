@@ -173,7 +173,7 @@ impl Controller {
                 tracing::error!(target: "canary_controller", "{error}");
             }
         }
-        self.notifier.shutdown(LAST_WORDS).await;
+        self.notifier.shutdown(SHUTDOWN_GRACE).await;
     }
 
     fn keys(&self, name: &CanaryName) -> Keys {
@@ -226,4 +226,4 @@ pub enum AddError {
 }
 
 /// How long receivers may take to be told the last events.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);

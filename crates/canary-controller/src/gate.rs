@@ -19,7 +19,7 @@
 //!     "#,
 //! )?;
 //! let gates = GateRunner::new(WebhookClient::without_transport())
-//!     .with_function("is-migrated", async |question: GateQuestion| {
+//!     .function("is-migrated", async |question: GateQuestion| {
 //!         Answer::NotYet(format!("{} needs table `totals`", question.releases.canary))
 //!     });
 //! gates.check_plan(&plan)?;
@@ -27,7 +27,7 @@
 //! let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
 //! let rollout = Rollout::new("checkout".parse()?, releases, plan);
 //! let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
-//! let question = GateQuestion::of(&rollout, "schema", now).ok_or("no such gate")?;
+//! let question = GateQuestion::for_gate(&rollout, "schema", now).ok_or("no such gate")?;
 //! let answer = gates.ask(&rollout.plan().gates()["schema"], &question).await;
 //! assert_eq!(answer, Answer::NotYet("v2 needs table `totals`".into()));
 //! # Ok(())

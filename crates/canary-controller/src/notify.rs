@@ -11,11 +11,11 @@
 //! /// Tells what came of a tick or a command.
 //! fn tell(notifier: &Notifier, rollout: &Rollout, outcome: &Outcome) {
 //!     for event in &outcome.events {
-//!         audit(&Notification::of(rollout, event.clone()));
+//!         audit(&Notification::new(rollout, event.clone()));
 //!     }
 //!     for action in &outcome.actions {
 //!         if let Action::Notify { to, event } = action {
-//!             notifier.notify(to, Notification::of(rollout, event.clone()));
+//!             notifier.notify(to, Notification::new(rollout, event.clone()));
 //!         }
 //!     }
 //! }
@@ -47,5 +47,5 @@ pub use self::{
     audit::audit,
     notification::Notification,
     notifier::Notifier,
-    queue::{Deliveries, MOST_QUEUED},
+    queue::{Deliveries, QUEUE_CAPACITY},
 };

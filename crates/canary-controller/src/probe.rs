@@ -23,8 +23,8 @@
 //!     Ok::<_, std::convert::Infallible>(Response::builder().status(503).body(String::new()).unwrap())
 //! });
 //! let probes = ProbeRunner::new()
-//!     .with_target(ProbeTarget::service(v2, |_body| String::new()))
-//!     .with_function("totals", async || Err("the cart's total is 7, expected 8"));
+//!     .target(ProbeTarget::service(v2, |_body| String::new()))
+//!     .function("totals", async || Err("the cart's total is 7, expected 8"));
 //! probes.check_plan(&plan)?;
 //!
 //! let health = probes.run(&plan.probes()["health"]).await;

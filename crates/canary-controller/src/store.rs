@@ -1,7 +1,7 @@
 //! Where the state of rollouts lives, so that a restart goes on where it was.
 //!
 //! A rollout has one [`Document`] under one [`StoreKey`], changed only by compare-and-swap, and a
-//! history of [`Event`]s beside it. A [`StateStore`] keeps both. [`MemoryStore`] and [`FileStore`]
+//! history of [`EventRecord`]s beside it. A [`StateStore`] keeps both. [`MemoryStore`] and [`FileStore`]
 //! come with this crate; a fleet uses whatever it runs already, through a store in a crate of its
 //! own. Who reads the document, and what follows from it, is the controller's matter.
 //!
@@ -51,7 +51,7 @@
 //! - **S5, a revision means one document.** Each swap gives a new one, also if it stores the same
 //!   bytes again. It never means another document, not even when the key was deleted and made anew.
 //! - **S6, bytes are kept.** What is loaded is what was stored, byte for byte, up to
-//!   [`Document::MAX_LEN`] and [`Event::MAX_LEN`].
+//!   [`Document::MAX_LEN`] and [`EventRecord::MAX_LEN`].
 //! - **S7, acknowledged is durable.** A document or event survives every crash after the call that
 //!   stored it returned, and is seen whole or not at all at any point before.
 //! - **S8, errors say what is certain.** Only after [`StoreError::Unknown`] may a change have been
@@ -63,7 +63,7 @@
 //!   back it says `Fresh` and then what there is, read anew.
 //! - **S12, a history is ordered and bounded.** Events are in the order in which they were
 //!   acknowledged, the same for every reader. An event is there at least once, and twice only if it
-//!   was appended twice. The last [`Event::KEPT`] of a key are kept at least; older ones are
+//!   was appended twice. The last [`EventRecord::MIN_KEPT`] of a key are kept at least; older ones are
 //!   dropped in their order, so that the size has a bound, which the store documents.
 //! - **S13, keys are apart.** What is done under one is not seen under another, however similar.
 //! - **S14, what is no document is left alone.** If something else is stored under a key, load and
@@ -80,7 +80,7 @@
 //!
 //! # To write a store
 //!
-//! Implement [`StateStore`]; make its [`Watch`] of a [`WatchSource`], which has but to load and to
+//! Implement [`StateStore`]; make its [`DocumentWatch`] of a [`WatchSource`], which has but to load and to
 //! wait; and run the suite of the feature `store-testing` (module `testing`) against a real engine.
 //! Any engine will do that can compare and swap one key.
 //!
@@ -119,7 +119,7 @@ pub mod testing;
 mod watch;
 
 pub use self::{
-    document::{Document, Event, InvalidJson},
+    document::{Document, EventRecord, InvalidJson},
     error::{Retry, StoreError},
     file::FileStore,
     key::{InvalidPrefix, StoreKey},
@@ -127,5 +127,5 @@ pub use self::{
     revision::{Revision, Swap, Versioned},
     settle::{Settled, settle},
     state_store::{CALL_DEADLINE, StateStore, StoreFuture},
-    watch::{Watch, WatchEvent, WatchSource},
+    watch::{DocumentWatch, WatchEvent, WatchSource},
 };

@@ -16,7 +16,7 @@ use std::{error, fmt};
 ///     probes.books.run = { function = "balance" }
 ///     "#,
 /// )?;
-/// let probes = ProbeRunner::new().with_function("balances", async || Ok::<_, String>(()));
+/// let probes = ProbeRunner::new().function("balances", async || Ok::<_, String>(()));
 /// assert_eq!(
 ///     probes.check_plan(&plan).unwrap_err().to_string(),
 ///     r#"probes.books.run.function: no function "balance" is registered, only "balances""#,

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use bytes::Bytes;
-//! use canary_controller::webhook::{Sent, WebhookClient};
+//! use canary_controller::webhook::{SendFuture, WebhookClient};
 //! use canary_rollout::Plan;
 //! use http::{Request, Response};
 //!
@@ -19,12 +19,12 @@
 //! )?;
 //!
 //! // With the feature `webhook`, `WebhookClient::try_http()` sends for real.
-//! let transport = |request: Request<Bytes>, _: usize| -> Sent<'static> {
+//! let transport = |request: Request<Bytes>, _: usize| -> SendFuture<'static> {
 //!     assert!(request.headers().contains_key("x-canary-signature"));
 //!     Box::pin(async { Ok(Response::new(Bytes::new())) })
 //! };
 //! let client = WebhookClient::new(transport)
-//!     .with_secrets(|name| (name == "OPS_SECRET").then(|| "0123456789abcdef".to_owned()));
+//!     .secrets(|name| (name == "OPS_SECRET").then(|| "0123456789abcdef".to_owned()));
 //! let reply = client.post(&plan.notify()["ops"].webhook, "delivery-1", "{}").await?;
 //! assert_eq!(reply.status, 200);
 //! # Ok(())
@@ -45,7 +45,7 @@ pub use self::{
     backoff::Backoff,
     client::{PostError, Reply, WebhookClient},
     signature::{BadSignature, TOLERANCE, sign, verify},
-    transport::{Sent, Transport},
+    transport::{SendFuture, Transport},
 };
 
 #[doc = include_str!("../docs/hooks.md")]

@@ -5,15 +5,15 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use canary_controller::store::{
-    FileStore, MemoryStore, StateStore, StoreError, StoreKey, Versioned, Watch,
-    testing::{HookFuture, Outcome, Subject},
+    DocumentWatch, FileStore, MemoryStore, StateStore, StoreError, StoreKey, Versioned,
+    testing::{HookFuture, Injection, StoreUnderTest},
 };
 use tempfile::TempDir;
 
 #[derive(Debug, Default)]
-struct Memory(MemoryStore);
+struct MemoryStoreUnderTest(MemoryStore);
 
-impl Subject for Memory {
+impl StoreUnderTest for MemoryStoreUnderTest {
     fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>> {
         Box::pin(async { Arc::new(self.0.clone()) as Arc<dyn StateStore> })
     }
@@ -21,9 +21,9 @@ impl Subject for Memory {
 
 /// A directory that is moved away to play a disk that is unmounted (F7).
 #[derive(Debug)]
-struct Directory(TempDir);
+struct FileStoreUnderTest(TempDir);
 
-impl Directory {
+impl FileStoreUnderTest {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -42,39 +42,39 @@ impl Directory {
     }
 }
 
-impl Subject for Directory {
+impl StoreUnderTest for FileStoreUnderTest {
     fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>> {
         Box::pin(async {
             Arc::new(FileStore::open(self.path()).await.unwrap()) as Arc<dyn StateStore>
         })
     }
 
-    fn go_away(&self) -> HookFuture<'_, Outcome> {
+    fn disconnect(&self) -> HookFuture<'_, Injection> {
         Box::pin(async {
             fs::rename(self.path(), self.away()).unwrap();
             // As a disk that is unmounted leaves the place where it was.
             fs::create_dir(self.path()).unwrap();
-            Outcome::Done
+            Injection::Done
         })
     }
 
-    fn come_back(&self) -> HookFuture<'_, ()> {
+    fn reconnect(&self) -> HookFuture<'_, ()> {
         Box::pin(async {
             fs::remove_dir(self.path()).unwrap();
             fs::rename(self.away(), self.path()).unwrap();
         })
     }
 
-    fn corrupt<'a>(&'a self, key: &'a StoreKey, bytes: &'a [u8]) -> HookFuture<'a, Outcome> {
+    fn corrupt<'a>(&'a self, key: &'a StoreKey, bytes: &'a [u8]) -> HookFuture<'a, Injection> {
         Box::pin(async move {
             let file = self.file(key);
             assert!(file.exists(), "{} is where the document is", file.display());
             fs::write(file, bytes).unwrap();
-            Outcome::Done
+            Injection::Done
         })
     }
 
-    fn raw<'a>(&'a self, key: &'a StoreKey) -> HookFuture<'a, Vec<u8>> {
+    fn read_raw<'a>(&'a self, key: &'a StoreKey) -> HookFuture<'a, Vec<u8>> {
         Box::pin(async move { fs::read(self.file(key)).unwrap() })
     }
 }
@@ -84,13 +84,13 @@ fn stores_and_watches_can_be_shared_and_sent() {
     fn is_shared<T: Send + Sync>() {}
     fn is_sent<T: Send>() {}
     is_shared::<(FileStore, MemoryStore, Arc<dyn StateStore>, StoreError, Versioned)>();
-    is_sent::<Watch>();
+    is_sent::<DocumentWatch>();
 }
 
 mod memory {
-    canary_controller::store_conformance!(super::Memory::default());
+    canary_controller::store_conformance!(super::MemoryStoreUnderTest::default());
 }
 
 mod file {
-    canary_controller::store_conformance!(super::Directory::new());
+    canary_controller::store_conformance!(super::FileStoreUnderTest::new());
 }

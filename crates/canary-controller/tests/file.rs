@@ -11,7 +11,7 @@ use std::{
 };
 
 use canary_controller::store::{
-    Document, Event, FileStore, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
+    Document, EventRecord, FileStore, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
 };
 use tempfile::TempDir;
 
@@ -23,8 +23,8 @@ fn document(number: u64) -> Document {
     Document::try_new(format!(r#"{{"number":{number}}}"#)).unwrap()
 }
 
-fn event(number: u64) -> Event {
-    Event::try_new(format!(r#"{{"number":{number}}}"#)).unwrap()
+fn event(number: u64) -> EventRecord {
+    EventRecord::try_new(format!(r#"{{"number":{number}}}"#)).unwrap()
 }
 
 async fn swap(store: &FileStore, expected: Option<&Revision>, document: Document) -> Revision {
@@ -155,8 +155,8 @@ async fn a_line_that_is_no_event_is_left_out_and_kept() {
 #[tokio::test]
 async fn a_history_has_two_files_of_two_mebibytes_at_most() {
     let (_directory, store, _) = begun().await;
-    let long = Event::try_new(format!(r#"{{"pad":"{}"}}"#, "x".repeat(8182))).unwrap();
-    assert_eq!(long.as_bytes().len(), Event::MAX_LEN);
+    let long = EventRecord::try_new(format!(r#"{{"pad":"{}"}}"#, "x".repeat(8182))).unwrap();
+    assert_eq!(long.as_bytes().len(), EventRecord::MAX_LEN);
     let line = [long.as_bytes(), &b"\n"[..]].concat();
     // Two bytes of room less than a line more would need.
     fs::write(file(&store, "events.jsonl"), line.repeat(256)).unwrap();

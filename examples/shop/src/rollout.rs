@@ -40,7 +40,7 @@ impl Rollout {
             None => Controller::new(MemoryStore::new()),
         };
         let story = Story::begin();
-        let probes = ProbeRunner::new().with_target(ProbeTarget::router(v2));
+        let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
         let managed = Managed::new(canary, plan).probes(probes).starts_by_itself();
         let handle = controller.add(managed).map_err(|error| match error {
             AddError::Plan(unmet) => plan_file::unmet(file, &unmet),

@@ -1,13 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use canary_rollout::{Event as RolloutEvent, Rollout};
+use canary_rollout::{Event, Rollout};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
 use super::evidence::StoredEvidence;
 use crate::store::{
-    CALL_DEADLINE, Document, Event, Retry, Revision, Settled, StateStore, StoreError, StoreKey,
-    Swap, Versioned, Watch, settle,
+    CALL_DEADLINE, Document, DocumentWatch, EventRecord, Retry, Revision, Settled, StateStore,
+    StoreError, StoreKey, Swap, Versioned, settle,
 };
 
 /// The documents of one canary in the store: the rollout, which replicas share, and the evidence, which
@@ -52,7 +52,7 @@ impl Documents {
         Self { store, keys, revision, generation: 0, evidence_revision, kept }
     }
 
-    pub(crate) fn watch(&self) -> Watch {
+    pub(crate) fn watch(&self) -> DocumentWatch {
         self.store.watch(&self.keys.rollout)
     }
 
@@ -88,7 +88,7 @@ impl Documents {
     pub(crate) async fn save(
         &mut self,
         rollout: &Rollout,
-        event: Option<&RolloutEvent>,
+        event: Option<&Event>,
     ) -> Result<Saved, DocumentError> {
         let document = write(rollout)?;
         let is_applied = |found: &Document| {
@@ -158,7 +158,7 @@ impl Documents {
             Some(kept) => kept,
             None => {
                 let events = in_time(format!("list {key}"), self.store.events(key, MOST)).await?;
-                let is_there = |event: &RolloutEvent| {
+                let is_there = |event: &Event| {
                     events
                         .iter()
                         .any(|it| serde_json::from_str(it.as_str()).ok().as_ref() == Some(event))
@@ -168,7 +168,7 @@ impl Documents {
         };
         self.kept = Some(kept);
         for event in rollout.history().filter(|event| event.number > kept) {
-            let document = Event::try_new(to_json(event)).map_err(DocumentError::unfit)?;
+            let document = EventRecord::try_new(to_json(event)).map_err(DocumentError::unfit)?;
             let append = self.store.append_event(key, &document);
             let appended = timeout(PATIENCE, append).await;
             match appended {

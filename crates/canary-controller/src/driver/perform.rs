@@ -77,7 +77,7 @@ impl Driver {
             Action::RunProbe(name) => self.run_probe(name.clone()),
             Action::AskGate(name) => self.ask_gate(name.clone()),
             Action::Notify { to, event } => {
-                self.effects.notifier.notify(to, Notification::of(&self.rollout, event.clone()));
+                self.effects.notifier.notify(to, Notification::new(&self.rollout, event.clone()));
             }
             other => {
                 tracing::error!(target: TARGET, canary = %canary.name(), "cannot do {other:?}");
@@ -131,7 +131,7 @@ impl Driver {
 
     fn ask_gate(&mut self, name: String) {
         let Some(gate) = self.rollout.plan().gates().get(&name).cloned() else { return };
-        let question = GateQuestion::of(&self.rollout, &name, self.clock.now());
+        let question = GateQuestion::for_gate(&self.rollout, &name, self.clock.now());
         let (Some(question), false) = (question, matches!(gate.ask, Ask::Approval(_))) else {
             // People answer by a command.
             return;

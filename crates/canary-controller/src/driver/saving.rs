@@ -193,7 +193,7 @@ impl Driver {
     /// Tells what happened to those who listen, and to the log.
     fn tell(&self, events: &[Event]) {
         for event in events {
-            audit(&Notification::of(&self.rollout, event.clone()));
+            audit(&Notification::new(&self.rollout, event.clone()));
             // Nobody may be listening.
             let _ = self.events.send(event.clone());
         }

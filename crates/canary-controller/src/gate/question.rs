@@ -67,7 +67,7 @@ pub enum Confirm {
 impl GateQuestion {
     /// What this gate of the rollout's plan is to be asked now; nothing if the plan has no such gate.
     #[must_use]
-    pub fn of(rollout: &Rollout, gate: &str, now: Timestamp) -> Option<Self> {
+    pub fn for_gate(rollout: &Rollout, gate: &str, now: Timestamp) -> Option<Self> {
         let plan = rollout.plan();
         let deadline = plan.gates().get(gate)?.deadline;
         let state = rollout.state();

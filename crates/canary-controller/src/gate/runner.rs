@@ -15,11 +15,11 @@ use crate::{
 #[derive(Clone)]
 pub struct GateRunner {
     client: WebhookClient,
-    functions: BTreeMap<String, Function>,
+    functions: BTreeMap<String, GateFunction>,
     function_timeout: Duration,
 }
 
-type Function =
+type GateFunction =
     Arc<dyn Fn(GateQuestion) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 impl GateRunner {
@@ -34,13 +34,13 @@ impl GateRunner {
     ///
     /// A function of the same name that was registered before is replaced.
     #[must_use]
-    pub fn with_function<F, R>(mut self, name: impl Into<String>, function: F) -> Self
+    pub fn function<F, R>(mut self, name: impl Into<String>, function: F) -> Self
     where
         F: Fn(GateQuestion) -> R + Send + Sync + 'static,
         R: Future<Output = Answer> + Send + 'static,
     {
         let function = Arc::new(function);
-        let ask: Function = Arc::new(move |question| {
+        let ask: GateFunction = Arc::new(move |question| {
             let function = Arc::clone(&function);
             Box::pin(async move { function(question).await })
         });
@@ -51,7 +51,7 @@ impl GateRunner {
     /// How long a function may take: 10 seconds unless told otherwise. One that takes longer has said
     /// "not yet".
     #[must_use]
-    pub const fn with_function_timeout(mut self, timeout: Duration) -> Self {
+    pub const fn function_timeout(mut self, timeout: Duration) -> Self {
         self.function_timeout = timeout;
         self
     }

@@ -22,7 +22,7 @@ pub struct Notification {
 impl Notification {
     /// An event of this rollout.
     #[must_use]
-    pub fn of(rollout: &Rollout, event: Event) -> Self {
+    pub fn new(rollout: &Rollout, event: Event) -> Self {
         let gate = match &event.what {
             What::GateAsked { gate } => rollout.plan().gates().get(gate),
             _ => None,

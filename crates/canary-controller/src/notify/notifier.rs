@@ -11,7 +11,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     notification::Notification,
-    queue::{Deliveries, Letter, Queue},
+    queue::{Deliveries, NotificationQueue, QueuedNotification},
     receiver,
 };
 use crate::{unmet::Unmet, webhook::WebhookClient};
@@ -20,28 +20,28 @@ use crate::{unmet::Unmet, webhook::WebhookClient};
 ///
 /// Each receiver has a queue of its own, in the order of the events, and a task that empties it: one
 /// that hangs delays neither the others nor whoever drives the rollouts. A queue has room for
-/// [`MOST_QUEUED`](super::MOST_QUEUED) events, and the oldest make room for those to come. What
+/// [`QUEUE_CAPACITY`](super::QUEUE_CAPACITY) events, and the oldest make room for those to come. What
 /// could not be told is counted, logged, and mentioned in the next message that arrives.
 ///
 /// The tasks end with the notifier: at once if it is dropped, in order if it is
 /// [shut down](Self::shutdown).
 pub struct Notifier {
     client: WebhookClient,
-    state: Mutex<State>,
+    state: Mutex<NotifierState>,
 }
 
 #[derive(Default)]
-struct State {
+struct NotifierState {
     receivers: BTreeMap<CanaryName, BTreeMap<String, Receiver>>,
     tasks: JoinSet<()>,
     /// Queues that are closed and whose tasks may not have emptied them yet.
-    closed: Vec<Arc<Queue>>,
+    closed: Vec<Arc<NotificationQueue>>,
     is_shut_down: bool,
 }
 
 struct Receiver {
     notice: Arc<Notice>,
-    queue: Arc<Queue>,
+    queue: Arc<NotificationQueue>,
 }
 
 impl Notifier {
@@ -87,7 +87,7 @@ impl Notifier {
         for (name, notice) in plan.notify() {
             let notice = Arc::new(notice.clone());
             let queue = before.remove(name).map(|it| it.queue).unwrap_or_else(|| {
-                let queue = Arc::new(Queue::default());
+                let queue = Arc::new(NotificationQueue::default());
                 let client = self.client.clone();
                 state.tasks.spawn(receiver::serve(name.clone(), Arc::clone(&queue), client));
                 queue
@@ -119,7 +119,7 @@ impl Notifier {
             let receivers = state.receivers.get(&canary);
             receivers.and_then(|receivers| receivers.get(to)).map(|receiver| {
                 let notice = Arc::clone(&receiver.notice);
-                receiver.queue.push(Letter { notice, notification })
+                receiver.queue.push(QueuedNotification { notice, notification })
             })
         };
         let why = match is_taken {
@@ -160,12 +160,12 @@ impl Notifier {
         waiting
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, NotifierState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl NotifierState {
     fn close(&mut self, receivers: BTreeMap<String, Receiver>) {
         for (_, Receiver { queue, .. }) in receivers {
             queue.close();

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::notification::Notification;
 
 /// So many events wait for a receiver at most. A rollout of 32 steps has about as many.
-pub const MOST_QUEUED: usize = 64;
+pub const QUEUE_CAPACITY: usize = 64;
 
 /// How a receiver's deliveries went.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,14 +29,14 @@ pub struct Deliveries {
 ///
 /// If it is full the oldest goes: that the canary was rolled back matters more than how it began.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
-    inner: Mutex<Inner>,
+pub(super) struct NotificationQueue {
+    inner: Mutex<QueueState>,
     wake: Notify,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    waiting: VecDeque<Letter>,
+struct QueueState {
+    waiting: VecDeque<QueuedNotification>,
     is_closed: bool,
     is_sending: bool,
     /// Events that were lost since the one that was delivered last.
@@ -48,21 +48,21 @@ struct Inner {
 
 /// An event, and how it is to be told: the plan may have changed since.
 #[derive(Clone, Debug)]
-pub(super) struct Letter {
+pub(super) struct QueuedNotification {
     pub(super) notice: Arc<Notice>,
     pub(super) notification: Notification,
 }
 
-impl Queue {
-    /// Puts a letter last. It is whether none was dropped for it.
-    pub(super) fn push(&self, letter: Letter) -> bool {
+impl NotificationQueue {
+    /// Puts a queued last. It is whether none was dropped for it.
+    pub(super) fn push(&self, queued: QueuedNotification) -> bool {
         let mut inner = self.lock();
         if inner.is_closed {
             inner.dropped += 1;
             return false;
         }
-        inner.waiting.push_back(letter);
-        let is_overfull = inner.waiting.len() > MOST_QUEUED;
+        inner.waiting.push_back(queued);
+        let is_overfull = inner.waiting.len() > QUEUE_CAPACITY;
         if is_overfull {
             inner.waiting.pop_front();
             inner.dropped += 1;
@@ -73,15 +73,15 @@ impl Queue {
         !is_overfull
     }
 
-    /// Takes the first letter once there is one, and how many events were lost since the one that was
+    /// Takes the first queued once there is one, and how many events were lost since the one that was
     /// delivered last; nothing if the queue is closed and empty. One task may call it.
-    pub(super) async fn next(&self) -> Option<(Letter, u64)> {
+    pub(super) async fn next(&self) -> Option<(QueuedNotification, u64)> {
         loop {
             {
                 let mut inner = self.lock();
-                if let Some(letter) = inner.waiting.pop_front() {
+                if let Some(queued) = inner.waiting.pop_front() {
                     inner.is_sending = true;
-                    return Some((letter, inner.lost));
+                    return Some((queued, inner.lost));
                 }
                 if inner.is_closed {
                     return None;
@@ -91,7 +91,7 @@ impl Queue {
         }
     }
 
-    /// The letter that was taken last is delivered, after so many were reported lost, or is not.
+    /// The queued that was taken last is delivered, after so many were reported lost, or is not.
     pub(super) fn done(&self, is_delivered: bool, reported: u64) {
         let mut inner = self.lock();
         inner.is_sending = false;
@@ -113,11 +113,11 @@ impl Queue {
     pub(super) fn deliveries(&self) -> Deliveries {
         let inner = self.lock();
         let waiting = inner.waiting.len() + usize::from(inner.is_sending);
-        let Inner { delivered, failed, dropped, .. } = *inner;
+        let QueueState { delivered, failed, dropped, .. } = *inner;
         Deliveries { delivered, failed, dropped, waiting }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,15 +2,15 @@ use std::sync::Arc;
 
 use canary_rollout::Format;
 
-use super::queue::{Letter, Queue};
+use super::queue::{NotificationQueue, QueuedNotification};
 use crate::{errors, webhook::WebhookClient};
 
 /// Sends what a queue has, one after the other, until it is closed and empty.
-pub(super) async fn serve(name: String, queue: Arc<Queue>, client: WebhookClient) {
-    while let Some((letter, lost)) = queue.next().await {
-        let sent = send(&client, &letter, lost).await;
+pub(super) async fn serve(name: String, queue: Arc<NotificationQueue>, client: WebhookClient) {
+    while let Some((queued, lost)) = queue.next().await {
+        let sent = send(&client, &queued, lost).await;
         if let Err(why) = &sent {
-            let (canary, event) = (&letter.notification.canary, letter.notification.event.number);
+            let (canary, event) = (&queued.notification.canary, queued.notification.event.number);
             tracing::warn!(
                 target: "canary::notify",
                 canary = canary.as_str(),
@@ -24,8 +24,12 @@ pub(super) async fn serve(name: String, queue: Arc<Queue>, client: WebhookClient
     }
 }
 
-async fn send(client: &WebhookClient, letter: &Letter, lost: u64) -> Result<(), String> {
-    let Letter { notice, notification } = letter;
+async fn send(
+    client: &WebhookClient,
+    queued: &QueuedNotification,
+    lost: u64,
+) -> Result<(), String> {
+    let QueuedNotification { notice, notification } = queued;
     let body = match notice.format {
         Format::Slack => notification.to_slack(lost),
         _ => notification.to_json(lost),

@@ -15,7 +15,7 @@ use tower_service::Service;
 use super::{
     PROBE_HEADER,
     body::ProbeBody,
-    target::{Calling, ProbeTarget},
+    target::{ProbeFuture, ProbeTarget},
 };
 use crate::{BoxError, USER_AGENT, errors};
 
@@ -86,14 +86,14 @@ struct InProcess(ProbeTarget);
 impl Service<http::Request<tonic::body::Body>> for InProcess {
     type Response = Response<ProbeBody>;
     type Error = BoxError;
-    type Future = Calling;
+    type Future = ProbeFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         // The target's clone is polled when it is called.
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Calling {
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> ProbeFuture {
         self.0.call(request.map(ProbeBody::new))
     }
 }

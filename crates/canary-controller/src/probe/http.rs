@@ -4,7 +4,7 @@ use http::{Request, header};
 use super::{PROBE_HEADER, body::ProbeBody, target::ProbeTarget};
 use crate::{
     USER_AGENT,
-    body::{MOST_BYTES, first_bytes},
+    body::{MAX_BODY_BYTES, first_bytes},
     errors,
     text::any_of,
 };
@@ -30,7 +30,7 @@ pub(super) async fn probe(target: ProbeTarget, http: HttpProbe) -> Result<(), St
         return Err(format!("{name} answered {}, expected {expected}", status.as_u16()));
     }
     // An answer that breaks off is none. What is longer than the bound is well so far.
-    let body = first_bytes(response.into_body(), MOST_BYTES).await;
+    let body = first_bytes(response.into_body(), MAX_BODY_BYTES).await;
     body.map(drop).map_err(|error| {
         let causes = errors::with_causes(&*error);
         format!("{name} answered {}, but its body broke off: {causes}", status.as_u16())

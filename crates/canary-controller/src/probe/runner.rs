@@ -14,10 +14,10 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct ProbeRunner {
     target: Option<ProbeTarget>,
-    functions: BTreeMap<String, Function>,
+    functions: BTreeMap<String, ProbeFunction>,
 }
 
-type Function =
+type ProbeFunction =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 impl ProbeRunner {
@@ -29,7 +29,7 @@ impl ProbeRunner {
 
     /// The canary that HTTP and gRPC probes are sent to.
     #[must_use]
-    pub fn with_target(mut self, target: ProbeTarget) -> Self {
+    pub fn target(mut self, target: ProbeTarget) -> Self {
         self.target = Some(target);
         self
     }
@@ -38,14 +38,14 @@ impl ProbeRunner {
     ///
     /// A function of the same name that was registered before is replaced.
     #[must_use]
-    pub fn with_function<F, R, E>(mut self, name: impl Into<String>, function: F) -> Self
+    pub fn function<F, R, E>(mut self, name: impl Into<String>, function: F) -> Self
     where
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<(), E>> + Send + 'static,
         E: fmt::Display,
     {
         let function = Arc::new(function);
-        let run: Function = Arc::new(move || {
+        let run: ProbeFunction = Arc::new(move || {
             let function = Arc::clone(&function);
             // Called inside, so that a function that panics at once panics in its task.
             Box::pin(async move { function().await.map_err(|error| error.to_string()) })
@@ -147,7 +147,7 @@ async fn limited(
     }
 }
 
-const NO_TARGET: &str = "there is no canary to probe: give ProbeRunner::with_target one";
+const NO_TARGET: &str = "there is no canary to probe: give ProbeRunner::target one";
 
 /// A rollout keeps half of that.
 const FAILURE_BYTES: usize = 256;

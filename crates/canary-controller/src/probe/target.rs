@@ -13,19 +13,19 @@ use tower_service::Service;
 use super::body::ProbeBody;
 use crate::{
     BoxError,
-    body::MOST_BYTES,
+    body::MAX_BODY_BYTES,
     webhook::{RedactedUrl, Transport},
 };
 
 /// The canary, to be probed: the service itself, and not the layer that sends it a share of calls.
 #[derive(Clone)]
 pub struct ProbeTarget {
-    call: Arc<dyn Fn(Request<ProbeBody>) -> Calling + Send + Sync>,
+    call: Arc<dyn Fn(Request<ProbeBody>) -> ProbeFuture + Send + Sync>,
     pub(super) url: Option<Uri>,
 }
 
 /// A call of the canary under way.
-pub(super) type Calling =
+pub(super) type ProbeFuture =
     Pin<Box<dyn Future<Output = Result<Response<ProbeBody>, BoxError>> + Send>>;
 
 impl ProbeTarget {
@@ -55,7 +55,7 @@ impl ProbeTarget {
     {
         // A lock, because few services are `Sync` by promise; it is held for a clone alone.
         let service = Mutex::new(service);
-        let call = move |request: Request<ProbeBody>| -> Calling {
+        let call = move |request: Request<ProbeBody>| -> ProbeFuture {
             let mut service = service.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let request = request.map(&wrap);
             Box::pin(async move {
@@ -101,21 +101,21 @@ impl ProbeTarget {
         }
         let transport = Arc::new(transport);
         let (target, own_base) = (base.clone(), base);
-        let call = move |request: Request<ProbeBody>| -> Calling {
+        let call = move |request: Request<ProbeBody>| -> ProbeFuture {
             let (transport, base) = (Arc::clone(&transport), own_base.clone());
             Box::pin(async move {
                 let (mut head, _empty) = request.into_parts();
                 head.uri = below(&base, &head.uri)?;
                 head.headers.remove(http::header::HOST);
                 let request = Request::from_parts(head, Bytes::new());
-                let response = transport.send(request, MOST_BYTES).await?;
+                let response = transport.send(request, MAX_BODY_BYTES).await?;
                 Ok(response.map(|bytes| ProbeBody::new(http_body_util::Full::new(bytes))))
             })
         };
         Ok(Self { call: Arc::new(call), url: Some(target) })
     }
 
-    pub(super) fn call(&self, request: Request<ProbeBody>) -> Calling {
+    pub(super) fn call(&self, request: Request<ProbeBody>) -> ProbeFuture {
         (self.call)(request)
     }
 }

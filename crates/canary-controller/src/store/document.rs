@@ -68,25 +68,25 @@ impl fmt::Debug for Document {
 /// id by which readers can tell.
 ///
 /// ```
-/// use canary_controller::store::Event;
+/// use canary_controller::store::EventRecord;
 ///
-/// let event = Event::try_new(r#"{"id":"7","who":"ada","what":"paused"}"#)?;
+/// let event = EventRecord::try_new(r#"{"id":"7","who":"ada","what":"paused"}"#)?;
 /// assert_eq!(event.as_str(), r#"{"id":"7","who":"ada","what":"paused"}"#);
 /// assert_eq!(
-///     Event::try_new("{\n}").unwrap_err().to_string(),
+///     EventRecord::try_new("{\n}").unwrap_err().to_string(),
 ///     "event of 3 bytes: expected one line",
 /// );
 /// # Ok::<(), canary_controller::store::InvalidJson>(())
 /// ```
 #[derive(Clone, Eq, Hash, PartialEq)]
-pub struct Event(Bytes);
+pub struct EventRecord(Bytes);
 
-impl Event {
+impl EventRecord {
     /// The most bytes an event may have: 8 KiB.
     pub const MAX_LEN: usize = 8 * 1024;
 
     /// How many of the last events of a key every store keeps, at least: 256.
-    pub const KEPT: usize = 256;
+    pub const MIN_KEPT: usize = 256;
 
     /// Makes an event of JSON text.
     ///
@@ -97,7 +97,11 @@ impl Event {
     pub fn try_new(json: impl Into<Bytes>) -> Result<Self, InvalidJson> {
         let json = json.into();
         if json.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
-            return Err(InvalidJson { what: "event", len: json.len(), why: Why::Lines });
+            return Err(InvalidJson {
+                what: "event",
+                len: json.len(),
+                kind: InvalidJsonKind::Lines,
+            });
         }
         check(&json, "event", Self::MAX_LEN)?;
         Ok(Self(json))
@@ -117,44 +121,44 @@ impl Event {
     }
 }
 
-impl fmt::Debug for Event {
+impl fmt::Debug for EventRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Event").field(&self.as_str()).finish()
+        f.debug_tuple("EventRecord").field(&self.as_str()).finish()
     }
 }
 
 fn check(json: &[u8], what: &'static str, most: usize) -> Result<(), InvalidJson> {
-    let invalid = |why| InvalidJson { what, len: json.len(), why };
+    let invalid = |kind| InvalidJson { what, len: json.len(), kind };
     if json.len() > most {
-        return Err(invalid(Why::Longer(most)));
+        return Err(invalid(InvalidJsonKind::Longer(most)));
     }
     if !json.starts_with(b"{") || !json.ends_with(b"}") {
-        return Err(invalid(Why::NoObject));
+        return Err(invalid(InvalidJsonKind::NoObject));
     }
     // serde_json skips the text of strings that are ignored, UTF-8 or not.
-    let text = str::from_utf8(json).map_err(|_| invalid(Why::NoObject))?;
+    let text = str::from_utf8(json).map_err(|_| invalid(InvalidJsonKind::NoObject))?;
     let parsed = serde_json::from_str::<IgnoredAny>(text);
-    parsed.map(drop).map_err(|error| invalid(Why::NoJson(error.to_string())))
+    parsed.map(drop).map_err(|error| invalid(InvalidJsonKind::NoJson(error.to_string())))
 }
 
-/// Bytes that are no [`Document`] or no [`Event`]. The message says what was expected.
+/// Bytes that are no [`Document`] or no [`EventRecord`]. The message says what was expected.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{what} of {len} bytes: {why}")]
+#[error("{what} of {len} bytes: {kind}")]
 pub struct InvalidJson {
     what: &'static str,
     len: usize,
-    why: Why,
+    kind: InvalidJsonKind,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Why {
+enum InvalidJsonKind {
     Longer(usize),
     Lines,
     NoObject,
     NoJson(String),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for InvalidJsonKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Longer(most) => write!(f, "expected at most {most}"),
@@ -205,8 +209,10 @@ mod tests {
     #[test]
     fn an_event_is_one_line() {
         for json in ["{\n}", "{\r}", "{}\n"] {
-            assert!(Event::try_new(json).unwrap_err().to_string().ends_with("expected one line"));
+            assert!(
+                EventRecord::try_new(json).unwrap_err().to_string().ends_with("expected one line")
+            );
         }
-        assert!(Event::try_new(r#"{"said":"one\ntwo"}"#).is_ok());
+        assert!(EventRecord::try_new(r#"{"said":"one\ntwo"}"#).is_ok());
     }
 }

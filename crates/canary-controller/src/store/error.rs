@@ -1,8 +1,8 @@
 use std::error::Error;
 
-/// Why a store did not do what it was asked.
+/// Why a store did not do what it was operation.
 ///
-/// [`retry`](Self::retry) says what to do about it. The message says what was asked, the
+/// [`retry`](Self::retry) says what to do about it. The message says what was operation, the
 /// [source](Error::source) why it failed.
 ///
 /// ```
@@ -19,11 +19,11 @@ use std::error::Error;
 #[non_exhaustive]
 pub enum StoreError {
     /// The store is out of reach or busy. Nothing was changed, and nothing will be.
-    #[error("{asked}: the store is out of reach")]
+    #[error("{operation}: the store is out of reach")]
     #[non_exhaustive]
     Unavailable {
-        /// What was asked of the store.
-        asked: String,
+        /// What was operation of the store.
+        operation: String,
         /// Why it failed.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -32,33 +32,33 @@ pub enum StoreError {
     /// was written may not survive.
     ///
     /// Never repeat a swap blindly: see [`settle`](super::settle()). An append may be repeated.
-    #[error("{asked}: it is unknown whether this was done")]
+    #[error("{operation}: it is unknown whether this was done")]
     #[non_exhaustive]
     Unknown {
-        /// What was asked of the store.
-        asked: String,
+        /// What was operation of the store.
+        operation: String,
         /// Why it is unknown.
         source: Box<dyn Error + Send + Sync>,
     },
 
     /// The store will not do this until a person changes something: a permission, a password, an
     /// option. Nothing was changed.
-    #[error("{asked}: the store refuses this")]
+    #[error("{operation}: the store refuses this")]
     #[non_exhaustive]
     Refused {
-        /// What was asked of the store.
-        asked: String,
+        /// What was operation of the store.
+        operation: String,
         /// Why it was refused.
         source: Box<dyn Error + Send + Sync>,
     },
 
     /// What is stored is no document. It stays as it is, for a person to look at, and no swap
     /// replaces it. Nothing was changed.
-    #[error("{asked}: what is stored there is no document")]
+    #[error("{operation}: what is stored there is no document")]
     #[non_exhaustive]
     Corrupt {
-        /// What was asked of the store.
-        asked: String,
+        /// What was operation of the store.
+        operation: String,
         /// Where it is, and what is wrong with it.
         source: Box<dyn Error + Send + Sync>,
     },
@@ -68,37 +68,37 @@ impl StoreError {
     /// Makes an [`Unavailable`](Self::Unavailable).
     #[must_use]
     pub fn unavailable(
-        asked: impl Into<String>,
+        operation: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self::Unavailable { asked: asked.into(), source: source.into() }
+        Self::Unavailable { operation: operation.into(), source: source.into() }
     }
 
     /// Makes an [`Unknown`](Self::Unknown).
     #[must_use]
     pub fn unknown(
-        asked: impl Into<String>,
+        operation: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self::Unknown { asked: asked.into(), source: source.into() }
+        Self::Unknown { operation: operation.into(), source: source.into() }
     }
 
     /// Makes a [`Refused`](Self::Refused).
     #[must_use]
     pub fn refused(
-        asked: impl Into<String>,
+        operation: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self::Refused { asked: asked.into(), source: source.into() }
+        Self::Refused { operation: operation.into(), source: source.into() }
     }
 
     /// Makes a [`Corrupt`](Self::Corrupt).
     #[must_use]
     pub fn corrupt(
-        asked: impl Into<String>,
+        operation: impl Into<String>,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
-        Self::Corrupt { asked: asked.into(), source: source.into() }
+        Self::Corrupt { operation: operation.into(), source: source.into() }
     }
 
     /// What helps.

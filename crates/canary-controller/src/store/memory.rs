@@ -7,8 +7,8 @@ use std::{
 use tokio::sync::watch;
 
 use super::{
-    Document, Event, Revision, StateStore, StoreError, StoreFuture, StoreKey, Swap, Versioned,
-    Watch, WatchSource,
+    Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError, StoreFuture, StoreKey,
+    Swap, Versioned, WatchSource,
 };
 
 /// A [`StateStore`] in memory: for tests, and for services that begin at weight zero after each
@@ -42,7 +42,7 @@ pub struct MemoryStore {
 
 struct Entry {
     current: watch::Sender<Option<Versioned>>,
-    events: VecDeque<Event>,
+    events: VecDeque<EventRecord>,
     swaps: u64,
 }
 
@@ -88,14 +88,18 @@ impl StateStore for MemoryStore {
         Box::pin(async move { Ok(self.with(key, swap)) })
     }
 
-    fn watch(&self, key: &StoreKey) -> Watch {
+    fn watch(&self, key: &StoreKey) -> DocumentWatch {
         let current = self.with(key, |entry| entry.current.subscribe());
-        Watch::new(Source { current, _store: self.clone() })
+        DocumentWatch::new(MemoryWatchSource { current, _store: self.clone() })
     }
 
-    fn append_event<'a>(&'a self, key: &'a StoreKey, event: &'a Event) -> StoreFuture<'a, ()> {
+    fn append_event<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        event: &'a EventRecord,
+    ) -> StoreFuture<'a, ()> {
         let append = move |entry: &mut Entry| {
-            if entry.events.len() == Event::KEPT {
+            if entry.events.len() == EventRecord::MIN_KEPT {
                 entry.events.pop_front();
             }
             entry.events.push_back(event.clone());
@@ -106,7 +110,7 @@ impl StateStore for MemoryStore {
         })
     }
 
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<Event>> {
+    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>> {
         let last = move |entry: &mut Entry| {
             let skipped = entry.events.len().saturating_sub(most);
             entry.events.iter().skip(skipped).cloned().collect()
@@ -121,13 +125,13 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-struct Source {
+struct MemoryWatchSource {
     current: watch::Receiver<Option<Versioned>>,
     /// Keeps the sender, so that the watch goes on when all other handles of the store are gone.
     _store: MemoryStore,
 }
 
-impl WatchSource for Source {
+impl WatchSource for MemoryWatchSource {
     fn load(&mut self) -> StoreFuture<'_, Option<Versioned>> {
         Box::pin(async { Ok(self.current.borrow_and_update().clone()) })
     }

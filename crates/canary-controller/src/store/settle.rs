@@ -19,7 +19,7 @@ use super::{Document, Retry, Revision, StateStore, StoreError, StoreKey, Swap, V
 /// ```
 /// use canary_controller::store::{
 ///     Document, MemoryStore, Settled, StateStore, StoreKey, settle,
-///     testing::{Fault, FaultyStore},
+///     testing::{StoreFault, FaultyStore},
 /// };
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
@@ -27,7 +27,7 @@ use super::{Document, Retry, Revision, StateStore, StoreError, StoreKey, Swap, V
 /// let key = StoreKey::try_new("prod", &"checkout".parse()?)?;
 /// let document = Document::try_new(r#"{"generation":1,"op_ids":["7f3a"]}"#)?;
 ///
-/// store.fail_next(Fault::AnswerLost);
+/// store.fail_next(StoreFault::ResponseLost);
 /// let settled =
 ///     settle(&store, &key, None, &document, |it| it.as_str().contains("7f3a")).await?;
 /// assert!(matches!(settled, Settled::Done(_)));

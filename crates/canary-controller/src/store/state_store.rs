@@ -1,6 +1,8 @@
 use std::{fmt, pin::Pin, time::Duration};
 
-use super::{Document, Event, Revision, StoreError, StoreKey, Swap, Versioned, Watch};
+use super::{
+    Document, DocumentWatch, EventRecord, Revision, StoreError, StoreKey, Swap, Versioned,
+};
 
 /// What a call of a [`StateStore`] returns: a boxed future.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -44,7 +46,7 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// Follows the document of a key.
     ///
     /// See [`WatchEvent`](super::WatchEvent) for what it gives. Dropping the watch ends it.
-    fn watch(&self, key: &StoreKey) -> Watch;
+    fn watch(&self, key: &StoreKey) -> DocumentWatch;
 
     /// Adds an event to the history of a key, which need not have a document.
     ///
@@ -55,12 +57,13 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     ///
     /// [`Unavailable`](StoreError::Unavailable), [`Unknown`](StoreError::Unknown) or
     /// [`Refused`](StoreError::Refused).
-    fn append_event<'a>(&'a self, key: &'a StoreKey, event: &'a Event) -> StoreFuture<'a, ()>;
+    fn append_event<'a>(&'a self, key: &'a StoreKey, event: &'a EventRecord)
+    -> StoreFuture<'a, ()>;
 
     /// Reads the last events of a key, `most` of them if there are so many, the oldest first.
     ///
     /// # Errors
     ///
     /// [`Unavailable`](StoreError::Unavailable) or [`Refused`](StoreError::Refused).
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<Event>>;
+    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>>;
 }

@@ -1,6 +1,6 @@
 //! The conformance suite for stores, and a store that fails on demand.
 //!
-//! [`store_conformance!`](crate::store_conformance) makes a test of each check for a [`Subject`],
+//! [`store_conformance!`](crate::store_conformance) makes a test of each check for a [`StoreUnderTest`],
 //! which opens the store under test and, as far as it can, does harm to it. The checks are also
 //! functions, to be called one by one. They need a runtime with several threads and the real clock;
 //! each uses keys of its own, so that they can share an engine and run at once.
@@ -11,13 +11,13 @@
 //!
 //! use canary_controller::store::{
 //!     MemoryStore, StateStore,
-//!     testing::{HookFuture, Subject},
+//!     testing::{HookFuture, StoreUnderTest},
 //! };
 //!
 //! #[derive(Debug, Default)]
 //! struct Memory(MemoryStore);
 //!
-//! impl Subject for Memory {
+//! impl StoreUnderTest for Memory {
 //!     fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>> {
 //!         Box::pin(async { Arc::new(self.0.clone()) as Arc<dyn StateStore> })
 //!     }
@@ -35,24 +35,25 @@ mod swaps;
 mod watches;
 
 pub use self::{
-    failures::{a_call_ends_while_the_store_is_away, what_is_no_document_is_left_alone},
-    faulty::{Fault, FaultyStore},
+    failures::{calls_end_while_the_store_is_unavailable, corrupt_documents_are_left_unchanged},
+    faulty::{FaultyStore, StoreFault},
     histories::{
-        appends_race_in_one_order, events_of_any_size_come_back, histories_are_bounded,
+        concurrent_appends_have_one_order, events_round_trip, histories_are_bounded,
         histories_are_ordered,
     },
-    store_under_test::{HookFuture, Outcome, Subject, key},
+    store_under_test::{HookFuture, Injection, StoreUnderTest, key},
     swaps::{
-        conflicts_carry_what_is_there, documents_of_any_size_come_back, increments_add_up,
-        keys_are_apart, only_one_creates, revisions_are_never_used_again, swaps_are_seen_by_all,
+        a_conflict_returns_the_current_document, concurrent_increments_are_not_lost,
+        creation_is_exclusive, documents_round_trip, keys_are_independent,
+        loads_see_acknowledged_swaps, revisions_are_never_reused,
     },
     watches::{
-        a_watch_begins_with_what_there_is, a_watch_outlives_an_outage, watches_converge,
-        watches_outlive_their_store_handle,
+        a_watch_outlives_its_store_handle, a_watch_recovers_from_an_outage,
+        a_watch_starts_with_the_current_document, watches_converge,
     },
 };
 
-/// Makes a test of each check of the suite, for the [`Subject`] that the expression makes anew for
+/// Makes a test of each check of the suite, for the [`StoreUnderTest`] that the expression makes anew for
 /// each.
 ///
 /// The crate that calls it needs `tokio` with the features `macros` and `rt-multi-thread`.
@@ -60,23 +61,23 @@ pub use self::{
 macro_rules! store_conformance {
     ($subject:expr) => {
         $crate::store_conformance! { @each $subject =>
-            only_one_creates
-            conflicts_carry_what_is_there
-            swaps_are_seen_by_all
-            increments_add_up
-            revisions_are_never_used_again
-            documents_of_any_size_come_back
-            keys_are_apart
-            a_watch_begins_with_what_there_is
+            creation_is_exclusive
+            a_conflict_returns_the_current_document
+            loads_see_acknowledged_swaps
+            concurrent_increments_are_not_lost
+            revisions_are_never_reused
+            documents_round_trip
+            keys_are_independent
+            a_watch_starts_with_the_current_document
             watches_converge
-            watches_outlive_their_store_handle
-            a_watch_outlives_an_outage
+            a_watch_outlives_its_store_handle
+            a_watch_recovers_from_an_outage
             histories_are_ordered
             histories_are_bounded
-            appends_race_in_one_order
-            events_of_any_size_come_back
-            a_call_ends_while_the_store_is_away
-            what_is_no_document_is_left_alone
+            concurrent_appends_have_one_order
+            events_round_trip
+            calls_end_while_the_store_is_unavailable
+            corrupt_documents_are_left_unchanged
         }
     };
     (@each $subject:expr => $($check:ident)*) => {

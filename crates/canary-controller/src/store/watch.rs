@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{CALL_DEADLINE, Revision, StoreError, StoreFuture, Versioned};
 
-/// What a [`Watch`] gives.
+/// What a [`DocumentWatch`] gives.
 ///
 /// The first is `Value` or `Absent`, or within 2 s `Stale`. `Stale` is followed by `Fresh`, however
 /// long that takes, and `Fresh` by `Value` or `Absent`, whether or not that changed meanwhile. A
@@ -55,11 +55,11 @@ pub enum WatchEvent {
 /// # })?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Watch {
+pub struct DocumentWatch {
     stream: Pin<Box<dyn Stream<Item = WatchEvent> + Send>>,
 }
 
-impl Watch {
+impl DocumentWatch {
     /// A watch that loads and waits through a source. This is all that a store needs to write.
     ///
     /// A source that fails is asked again after 50 ms, then after twice as long each time up to 1
@@ -68,7 +68,7 @@ impl Watch {
     /// so.
     #[must_use]
     pub fn new(source: impl WatchSource) -> Self {
-        let next = Box::pin(Relist { source, phase: Phase::Begun }.next());
+        let next = Box::pin(Relist { source, state: WatchState::Initial }.next());
         Self { stream: Box::pin(Steps { next }) }
     }
 
@@ -81,7 +81,7 @@ impl Watch {
     }
 }
 
-impl Stream for Watch {
+impl Stream for DocumentWatch {
     type Item = WatchEvent;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<WatchEvent>> {
@@ -89,13 +89,13 @@ impl Stream for Watch {
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for DocumentWatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Watch").finish_non_exhaustive()
+        f.debug_struct("DocumentWatch").finish_non_exhaustive()
     }
 }
 
-/// How a [`Watch`] of one key reads its store.
+/// How a [`DocumentWatch`] of one key reads its store.
 pub trait WatchSource: Send + 'static {
     /// Reads the document, like [`StateStore::load`](super::StateStore::load), after making anew
     /// whatever connection has failed.
@@ -112,31 +112,31 @@ pub trait WatchSource: Send + 'static {
 
 struct Relist<S> {
     source: S,
-    phase: Phase,
+    state: WatchState,
 }
 
-enum Phase {
-    Begun,
+enum WatchState {
+    Initial,
     /// This was told last.
-    Told(Option<Revision>),
+    Reported(Option<Revision>),
     /// It is known to be stale, after this many failed attempts.
     Stale(u32),
     /// It is known to be fresh, and this is to be told.
-    Due(Option<Versioned>),
+    Recovered(Option<Versioned>),
 }
 
 impl<S: WatchSource> Relist<S> {
     async fn next(mut self) -> (Self, WatchEvent) {
         loop {
-            match mem::replace(&mut self.phase, Phase::Begun) {
-                Phase::Begun => {}
-                Phase::Due(state) => return self.tell(state),
-                Phase::Stale(attempts) => {
-                    self.phase = Phase::Stale(attempts);
+            match mem::replace(&mut self.state, WatchState::Initial) {
+                WatchState::Initial => {}
+                WatchState::Recovered(state) => return self.tell(state),
+                WatchState::Stale(attempts) => {
+                    self.state = WatchState::Stale(attempts);
                     sleep(backoff(attempts)).await;
                 }
-                Phase::Told(revision) => {
-                    self.phase = Phase::Told(revision);
+                WatchState::Reported(revision) => {
+                    self.state = WatchState::Reported(revision);
                     if let Ok(Err(error)) = timeout(RELOAD, self.source.changed()).await {
                         return self.lose(&error);
                     }
@@ -145,27 +145,27 @@ impl<S: WatchSource> Relist<S> {
             let loaded = timeout(CALL_DEADLINE, self.source.load())
                 .await
                 .unwrap_or_else(|late| Err(StoreError::unavailable("load for a watch", late)));
-            match (loaded, &mut self.phase) {
-                (Ok(state), Phase::Stale(_)) => {
-                    self.phase = Phase::Due(state);
+            match (loaded, &mut self.state) {
+                (Ok(state), WatchState::Stale(_)) => {
+                    self.state = WatchState::Recovered(state);
                     return (self, WatchEvent::Fresh);
                 }
-                (Ok(state), Phase::Told(told))
+                (Ok(state), WatchState::Reported(told))
                     if state.as_ref().map(|state| &state.revision) == told.as_ref() => {}
                 (Ok(state), _) => return self.tell(state),
-                (Err(_), Phase::Stale(attempts)) => *attempts = attempts.saturating_add(1),
+                (Err(_), WatchState::Stale(attempts)) => *attempts = attempts.saturating_add(1),
                 (Err(error), _) => return self.lose(&error),
             }
         }
     }
 
     fn tell(mut self, state: Option<Versioned>) -> (Self, WatchEvent) {
-        self.phase = Phase::Told(state.as_ref().map(|state| state.revision.clone()));
+        self.state = WatchState::Reported(state.as_ref().map(|state| state.revision.clone()));
         (self, state.map_or(WatchEvent::Absent, WatchEvent::Value))
     }
 
     fn lose(mut self, error: &StoreError) -> (Self, WatchEvent) {
-        self.phase = Phase::Stale(0);
+        self.state = WatchState::Stale(0);
         (self, WatchEvent::Stale { why: error.in_full() })
     }
 }

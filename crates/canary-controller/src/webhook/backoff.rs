@@ -10,42 +10,42 @@ use http::{HeaderMap, header::RETRY_AFTER};
 /// use canary_controller::webhook::Backoff;
 ///
 /// let backoff = Backoff::default();
-/// assert_eq!(backoff.longest(1), Duration::from_millis(500));
-/// assert_eq!(backoff.longest(3), Duration::from_secs(2));
-/// assert_eq!(backoff.longest(99), Duration::from_secs(30));
+/// assert_eq!(backoff.max_pause(1), Duration::from_millis(500));
+/// assert_eq!(backoff.max_pause(3), Duration::from_secs(2));
+/// assert_eq!(backoff.max_pause(99), Duration::from_secs(30));
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Backoff {
     first: Duration,
-    most: Duration,
+    max: Duration,
 }
 
 impl Backoff {
     /// The first pause lasts up to `first`, and none longer than `most`.
     #[must_use]
-    pub const fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most }
+    pub const fn new(first: Duration, max: Duration) -> Self {
+        Self { first, max }
     }
 
-    /// How long the pause after so many requests lasts at most. At least it lasts half of that; where
+    /// How long the pause after so many requests lasts at max. At least it lasts half of that; where
     /// in between is left to chance, so that those who failed together do not come back together.
     #[must_use]
-    pub fn longest(&self, requests: u32) -> Duration {
+    pub fn max_pause(&self, requests: u32) -> Duration {
         let factor = 2_u32.saturating_pow(requests.saturating_sub(1));
-        self.first.saturating_mul(factor).min(self.most)
+        self.first.saturating_mul(factor).min(self.max)
     }
 
     /// The pause after so many requests, of which the last one's answer may say how long it should
     /// be. `chance` is between 0 and 1.
     pub(crate) fn pause(&self, requests: u32, asked: Option<Duration>, chance: f64) -> Duration {
-        let half = self.longest(requests) / 2;
+        let half = self.max_pause(requests) / 2;
         let pause = half + half.mul_f64(chance.clamp(0.0, 1.0));
-        pause.max(asked.unwrap_or_default()).min(self.most)
+        pause.max(asked.unwrap_or_default()).min(self.max)
     }
 }
 
 impl Default for Backoff {
-    /// Half a second first, half a minute at most.
+    /// Half a second first, half a minute at max.
     fn default() -> Self {
         Self::new(Duration::from_millis(500), Duration::from_secs(30))
     }
@@ -90,7 +90,7 @@ mod tests {
             let backoff = Backoff::default();
             let asked = asked.map(Duration::from_secs);
             let pause = backoff.pause(requests, asked, chance);
-            prop_assert!(pause >= backoff.longest(requests) / 2);
+            prop_assert!(pause >= backoff.max_pause(requests) / 2);
             prop_assert!(pause >= asked.unwrap_or_default().min(Duration::from_secs(30)));
             prop_assert!(pause <= Duration::from_secs(30));
         }

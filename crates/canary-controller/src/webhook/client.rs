@@ -17,7 +17,9 @@ use super::{
     signature::sign,
     transport::Transport,
 };
-use crate::{BoxError, USER_AGENT, body::MOST_BYTES, errors, isolated::panic_text, unmet::Need};
+use crate::{
+    BoxError, USER_AGENT, body::MAX_BODY_BYTES, errors, isolated::panic_text, unmet::Need,
+};
 
 /// Posts JSON to a plan's webhooks.
 ///
@@ -56,22 +58,22 @@ pub struct Reply {
 pub enum PostError {
     /// It cannot be sent: [`check_plan`](crate::notify::Notifier::check_plan) would have said so.
     #[error("{0}")]
-    Unfit(String),
+    Invalid(String),
     /// No answer came in time, not to the last request either.
-    #[error("{place} did not answer within {within:?}{}", times(*requests))]
-    Silent {
+    #[error("{origin} did not answer within {within:?}{}", times(*requests))]
+    Timeout {
         /// Scheme, host and port.
-        place: String,
+        origin: String,
         /// The time that each request had.
         within: Duration,
         /// How many there were.
         requests: u32,
     },
     /// It could not be reached, not by the last request either.
-    #[error("{place} could not be reached{}", times(*requests))]
+    #[error("{origin} could not be reached{}", times(*requests))]
     Unreachable {
         /// Scheme, host and port.
-        place: String,
+        origin: String,
         /// How many requests there were.
         requests: u32,
         /// Why the last one failed.
@@ -81,10 +83,10 @@ pub enum PostError {
 
 impl WebhookClient {
     /// A plan that wants more repetitions is refused.
-    pub const MOST_RETRIES: u32 = 10;
+    pub const MAX_RETRIES: u32 = 10;
 
     /// A plan whose secret is shorter is refused. Make one by `openssl rand -hex 32`.
-    pub const SHORTEST_SECRET: usize = 16;
+    pub const MIN_SECRET_LEN: usize = 16;
 
     /// Sends by this transport. Secrets are the environment's.
     #[must_use]
@@ -112,7 +114,7 @@ impl WebhookClient {
     /// Takes secrets from elsewhere than the environment. It is given the names that plans have, and
     /// asked anew for every request, so that secrets can be rotated; it must not block.
     #[must_use]
-    pub fn with_secrets(
+    pub fn secrets(
         mut self,
         secrets: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
@@ -122,7 +124,7 @@ impl WebhookClient {
 
     /// Pauses otherwise between a request that failed and the next.
     #[must_use]
-    pub const fn with_backoff(mut self, backoff: Backoff) -> Self {
+    pub const fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
@@ -142,19 +144,22 @@ impl WebhookClient {
         body: impl Into<Bytes>,
     ) -> Result<Reply, PostError> {
         let body = body.into();
-        let uri = uri_of(&webhook.url).map_err(PostError::Unfit)?;
+        let uri = uri_of(&webhook.url).map_err(PostError::Invalid)?;
         let mut requests = 0;
         loop {
             let request = self.request(webhook, &uri, delivery, &body)?;
             let answer = self.answer(request, webhook.timeout, &RedactedUrl::of(&uri)).await;
             requests += 1;
-            let is_final = matches!(&answer, Answer::Came(response) if !says_later(response));
-            if is_final || requests > webhook.retries.min(Self::MOST_RETRIES) {
+            let is_final =
+                matches!(&answer, RequestOutcome::Response(response) if !says_later(response));
+            if is_final || requests > webhook.retries.min(Self::MAX_RETRIES) {
                 return answer.into_reply(requests, webhook.timeout, &RedactedUrl::of(&uri));
             }
             let asked = match &answer {
-                Answer::Came(response) => asked_pause(response.headers(), SystemTime::now()),
-                Answer::Silence | Answer::Failure(_) => None,
+                RequestOutcome::Response(response) => {
+                    asked_pause(response.headers(), SystemTime::now())
+                }
+                RequestOutcome::TimedOut | RequestOutcome::Failed(_) => None,
             };
             sleep(self.backoff.pause(requests, asked, rand::random())).await;
         }
@@ -170,8 +175,8 @@ impl WebhookClient {
         if let Err(message) = uri_of(&webhook.url) {
             needs.push(Need::new(format!("{field}.url"), message));
         }
-        if webhook.retries > Self::MOST_RETRIES {
-            let (retries, most) = (webhook.retries, Self::MOST_RETRIES);
+        if webhook.retries > Self::MAX_RETRIES {
+            let (retries, most) = (webhook.retries, Self::MAX_RETRIES);
             let message = format!("{retries} retries: expected up to {most}");
             needs.push(Need::new(format!("{field}.retries"), message));
         }
@@ -183,7 +188,7 @@ impl WebhookClient {
 
     fn secret(&self, webhook: &Webhook) -> Result<Option<String>, String> {
         let Some(name) = &webhook.secret_env else { return Ok(None) };
-        let shortest = Self::SHORTEST_SECRET;
+        let shortest = Self::MIN_SECRET_LEN;
         match (self.secrets)(name) {
             None => Err(format!("the environment variable {name} is not set")),
             Some(secret) if secret.len() < shortest => Err(format!(
@@ -210,33 +215,33 @@ impl WebhookClient {
             .header(header::USER_AGENT, USER_AGENT)
             .header("x-canary-delivery", delivery)
             .header("x-canary-timestamp", since_1970);
-        if let Some(secret) = self.secret(webhook).map_err(PostError::Unfit)? {
+        if let Some(secret) = self.secret(webhook).map_err(PostError::Invalid)? {
             let signature = sign(secret.as_bytes(), since_1970, body);
             request = request.header("x-canary-signature", signature);
         }
-        request.body(body.clone()).map_err(|error| PostError::Unfit(error.to_string()))
+        request.body(body.clone()).map_err(|error| PostError::Invalid(error.to_string()))
     }
 
     async fn answer(
         &self,
         request: Request<Bytes>,
         within: Duration,
-        place: &RedactedUrl,
-    ) -> Answer {
+        origin: &RedactedUrl,
+    ) -> RequestOutcome {
         let Some(transport) = &self.transport else {
-            return Answer::Failure("there is no transport for webhooks".into());
+            return RequestOutcome::Failed("there is no transport for webhooks".into());
         };
         // A transport is somebody else's code, and its panic not the rollout's.
-        let sent = AssertUnwindSafe(async { transport.send(request, MOST_BYTES).await });
+        let sent = AssertUnwindSafe(async { transport.send(request, MAX_BODY_BYTES).await });
         let answer = match timeout(within, sent.catch_unwind()).await {
-            Ok(Ok(Ok(response))) => Answer::Came(response),
-            Ok(Ok(Err(error))) => Answer::Failure(error),
+            Ok(Ok(Ok(response))) => RequestOutcome::Response(response),
+            Ok(Ok(Err(error))) => RequestOutcome::Failed(error),
             Ok(Err(payload)) => {
-                Answer::Failure(format!("panicked: {}", panic_text(payload)).into())
+                RequestOutcome::Failed(format!("panicked: {}", panic_text(payload)).into())
             }
-            Err(_) => Answer::Silence,
+            Err(_) => RequestOutcome::TimedOut,
         };
-        tracing::debug!(target: "canary::webhook", %place, %answer, "posted");
+        tracing::debug!(target: "canary::webhook", %origin, %answer, "posted");
         answer
     }
 }
@@ -267,36 +272,36 @@ impl fmt::Debug for WebhookClient {
 }
 
 /// What came of one request.
-enum Answer {
-    Came(Response<Bytes>),
-    Silence,
-    Failure(BoxError),
+enum RequestOutcome {
+    Response(Response<Bytes>),
+    TimedOut,
+    Failed(BoxError),
 }
 
-impl Answer {
+impl RequestOutcome {
     fn into_reply(
         self,
         requests: u32,
         within: Duration,
-        place: &RedactedUrl,
+        origin: &RedactedUrl,
     ) -> Result<Reply, PostError> {
-        let place = place.to_string();
+        let origin = origin.to_string();
         match self {
-            Self::Came(response) => {
+            Self::Response(response) => {
                 Ok(Reply { status: response.status(), body: response.into_body(), requests })
             }
-            Self::Silence => Err(PostError::Silent { place, within, requests }),
-            Self::Failure(source) => Err(PostError::Unreachable { place, requests, source }),
+            Self::TimedOut => Err(PostError::Timeout { origin, within, requests }),
+            Self::Failed(source) => Err(PostError::Unreachable { origin, requests, source }),
         }
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for RequestOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Came(response) => write!(f, "{}", response.status()),
-            Self::Silence => f.write_str("no answer in time"),
-            Self::Failure(error) => f.write_str(&errors::with_causes(&**error)),
+            Self::Response(response) => write!(f, "{}", response.status()),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::Failed(error) => f.write_str(&errors::with_causes(&**error)),
         }
     }
 }

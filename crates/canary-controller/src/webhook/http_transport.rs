@@ -14,7 +14,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-use super::transport::{Sent, Transport};
+use super::transport::{SendFuture, Transport};
 use crate::body::first_bytes;
 
 /// Sends requests over http and https, by HTTP/1.1.
@@ -89,11 +89,11 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn send(&self, request: Request<Bytes>, most_bytes: usize) -> Sent<'_> {
+    fn send(&self, request: Request<Bytes>, max_bytes: usize) -> SendFuture<'_> {
         let request = self.client.request(request.map(Full::new));
         Box::pin(async move {
             let (head, body) = request.await?.into_parts();
-            let body = first_bytes(body, most_bytes).await?;
+            let body = first_bytes(body, max_bytes).await?;
             Ok(http::Response::from_parts(head, body))
         })
     }

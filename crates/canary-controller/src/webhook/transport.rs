@@ -6,7 +6,8 @@ use http::{Request, Response};
 use crate::BoxError;
 
 /// A response under way.
-pub type Sent<'a> = Pin<Box<dyn Future<Output = Result<Response<Bytes>, BoxError>> + Send + 'a>>;
+pub type SendFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Response<Bytes>, BoxError>> + Send + 'a>>;
 
 /// Sends HTTP requests: webhooks, and probes of a URL.
 ///
@@ -19,14 +20,14 @@ pub trait Transport: Send + Sync + 'static {
     ///
     /// Redirects must not be followed: a signed body is for whom the plan names, and nobody else. Time
     /// limits are the caller's, who drops the future.
-    fn send(&self, request: Request<Bytes>, most_bytes: usize) -> Sent<'_>;
+    fn send(&self, request: Request<Bytes>, max_bytes: usize) -> SendFuture<'_>;
 }
 
 impl<F> Transport for F
 where
-    F: Fn(Request<Bytes>, usize) -> Sent<'static> + Send + Sync + 'static,
+    F: Fn(Request<Bytes>, usize) -> SendFuture<'static> + Send + Sync + 'static,
 {
-    fn send(&self, request: Request<Bytes>, most_bytes: usize) -> Sent<'_> {
-        self(request, most_bytes)
+    fn send(&self, request: Request<Bytes>, max_bytes: usize) -> SendFuture<'_> {
+        self(request, max_bytes)
     }
 }

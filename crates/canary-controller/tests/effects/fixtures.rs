@@ -61,5 +61,5 @@ pub(crate) fn event(changes: Value) -> Event {
 }
 
 pub(crate) fn notification(number: u64) -> Notification {
-    Notification::of(&rollout(json!({})), event(json!({ "number": number })))
+    Notification::new(&rollout(json!({})), event(json!({ "number": number })))
 }

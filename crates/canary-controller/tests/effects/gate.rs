@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use canary_controller::{
     gate::{Confirm, GateQuestion, GateRunner},
-    webhook::{Sent, WebhookClient},
+    webhook::{SendFuture, WebhookClient},
 };
 use canary_rollout::{Answer, Gate, Plan, Timestamp};
 use http::{HeaderMap, Request};
@@ -12,7 +12,7 @@ use crate::{
     fixtures::{PLAN, raising, rollout},
     scripted_transport::scripted,
     support::{client, hang, soon},
-    webhook_server::{Receiver, reply},
+    webhook_server::{WebhookServer, reply},
 };
 
 fn now() -> Timestamp {
@@ -20,7 +20,7 @@ fn now() -> Timestamp {
 }
 
 fn question() -> GateQuestion {
-    GateQuestion::of(&raising(), "deploys", now()).unwrap()
+    GateQuestion::for_gate(&raising(), "deploys", now()).unwrap()
 }
 
 fn gate(ask: serde_json::Value) -> Gate {
@@ -57,7 +57,7 @@ async fn each_status_means_what_the_guide_says() {
         (429, "", not_yet("answered 429")),
         (503, moved, not_yet("answered 503: a database is moved")),
     ] {
-        let receiver = Receiver::start(move |_| async move { reply(status, body) }).await;
+        let receiver = WebhookServer::start(move |_| async move { reply(status, body) }).await;
         let gates = GateRunner::new(client());
         let said = soon(gates.ask(&webhook_gate(&receiver.url), &question())).await;
         assert_eq!(said, answer, "{status} {body}");
@@ -67,7 +67,7 @@ async fn each_status_means_what_the_guide_says() {
 #[tokio::test(start_paused = true)]
 async fn a_gate_that_hangs_has_said_not_yet() {
     let (transport, log) = scripted(|_| (0, HeaderMap::new()));
-    let client = WebhookClient::new(transport).with_secrets(|_| Some("0123456789abcdef".into()));
+    let client = WebhookClient::new(transport).secrets(|_| Some("0123456789abcdef".into()));
     let answer =
         GateRunner::new(client).ask(&webhook_gate("http://a.example/x"), &question()).await;
     let said = "http://a.example did not answer within 10s (2 requests)";
@@ -86,7 +86,8 @@ async fn a_gate_that_is_not_there_has_said_not_yet_and_why() {
 
 #[tokio::test]
 async fn a_transport_that_panics_has_said_not_yet() {
-    let transport = |_: Request<bytes::Bytes>, _: usize| -> Sent<'static> { panic!("no network") };
+    let transport =
+        |_: Request<bytes::Bytes>, _: usize| -> SendFuture<'static> { panic!("no network") };
     let gates = GateRunner::new(WebhookClient::new(transport));
     let gate = gate(json!({ "webhook": { "url": "http://a.example", "retries": 0 } }));
     let answer = gates.ask(&gate, &question()).await;
@@ -95,7 +96,7 @@ async fn a_transport_that_panics_has_said_not_yet() {
 
 #[tokio::test]
 async fn each_ask_is_a_delivery_of_its_own_about_the_same_question() {
-    let mut receiver = Receiver::of_status(202).await;
+    let mut receiver = WebhookServer::of_status(202).await;
     let (gates, gate) = (GateRunner::new(client()), webhook_gate(&receiver.url));
     for _ in 0..2 {
         soon(gates.ask(&gate, &question())).await;
@@ -110,7 +111,7 @@ async fn each_ask_is_a_delivery_of_its_own_about_the_same_question() {
 fn a_question_tells_starts_raises_and_promotions_apart() {
     let at = |state: serde_json::Value, weight: &str, gate: &str| {
         let rollout = rollout(json!({ "state": state, "weight": weight }));
-        let question = GateQuestion::of(&rollout, gate, now()).unwrap();
+        let question = GateQuestion::for_gate(&rollout, gate, now()).unwrap();
         (question.confirm, question.step, question.next_weight.to_string())
     };
     let progress = json!({});
@@ -119,7 +120,7 @@ fn a_question_tells_starts_raises_and_promotions_apart() {
     let step = |step| json!({ "phase": "running", "step": step, "progress": progress });
     assert_eq!(at(step(0), "1%", "deploys"), (Confirm::Raise, Some(0), "10%".into()));
     assert_eq!(at(step(1), "10%", "managers"), (Confirm::Promotion, Some(1), "98%".into()));
-    assert!(GateQuestion::of(&raising(), "nobody", now()).is_none());
+    assert!(GateQuestion::for_gate(&raising(), "nobody", now()).is_none());
 }
 
 #[test]
@@ -132,10 +133,9 @@ fn a_deadline_is_what_is_left_of_the_gates() {
 
 #[tokio::test]
 async fn functions_answer_and_know_what_they_are_asked() {
-    let gates =
-        GateRunner::new(client()).with_function("weekday", async |question: GateQuestion| {
-            Answer::Refused(format!("{} not on a Friday", question.next_weight))
-        });
+    let gates = GateRunner::new(client()).function("weekday", async |question: GateQuestion| {
+        Answer::Refused(format!("{} not on a Friday", question.next_weight))
+    });
     let answer = gates.ask(&gate(json!({ "function": "weekday" })), &question()).await;
     assert_eq!(answer, refused("10% not on a Friday"));
 }
@@ -143,8 +143,8 @@ async fn functions_answer_and_know_what_they_are_asked() {
 #[tokio::test]
 async fn a_function_that_panics_has_said_not_yet() {
     let gates = GateRunner::new(client())
-        .with_function("at-once", |_| -> std::future::Ready<Answer> { panic!("no table") })
-        .with_function("later", async |_| panic!("no row"));
+        .function("at-once", |_| -> std::future::Ready<Answer> { panic!("no table") })
+        .function("later", async |_| panic!("no row"));
     for (name, said) in [
         ("at-once", r#"function "at-once" panicked: no table"#),
         ("later", r#"function "later" panicked: no row"#),
@@ -158,8 +158,8 @@ async fn a_function_that_panics_has_said_not_yet() {
 #[tokio::test(start_paused = true)]
 async fn a_function_that_hangs_has_said_not_yet() {
     let gates = GateRunner::new(client())
-        .with_function("slow", async |_| hang().await)
-        .with_function_timeout(Duration::from_secs(3));
+        .function("slow", async |_| hang().await)
+        .function_timeout(Duration::from_secs(3));
     let answer = gates.ask(&gate(json!({ "function": "slow" })), &question()).await;
     assert_eq!(answer, not_yet(r#"function "slow" took longer than 3s"#));
 }
@@ -186,8 +186,8 @@ fn a_plan_is_refused_that_names_what_is_not_there() {
     )
     .unwrap();
     let (transport, _) = scripted(|_| (200, HeaderMap::new()));
-    let client = WebhookClient::new(transport)
-        .with_secrets(|name| (name == "SHORT").then(|| "hush".to_owned()));
+    let client =
+        WebhookClient::new(transport).secrets(|name| (name == "SHORT").then(|| "hush".to_owned()));
     let error = GateRunner::new(client).check_plan(&plan).unwrap_err();
     let expected = "gates.a.ask.function: no function \"weekday\" is registered\n\
         gates.b.ask.webhook.secret_env: the environment variable NOBODY_SET is not set\n\
@@ -201,7 +201,7 @@ fn a_plan_is_refused_that_names_what_is_not_there() {
 fn a_plan_with_webhooks_needs_a_transport() {
     let plan = Plan::from_toml(PLAN).unwrap();
     let gates = GateRunner::new(WebhookClient::without_transport())
-        .with_function("is-migrated", async |_| Answer::Open);
+        .function("is-migrated", async |_| Answer::Open);
     let error = gates.check_plan(&plan).unwrap_err();
     assert_eq!(error.needs().len(), 1);
     assert_eq!(error.needs()[0].field, "gates.deploys.ask.webhook");

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{
     fixtures::{event, raising},
     support::{SECRET, client, webhook},
-    webhook_server::{Received, Receiver},
+    webhook_server::{Received, WebhookServer},
 };
 
 const GUIDE: &str = include_str!("../../docs/hooks.md");
@@ -31,13 +31,13 @@ fn shown(name: &str) -> Value {
 }
 
 fn rolled_back() -> Notification {
-    Notification::of(&raising(), event(json!({})))
+    Notification::new(&raising(), event(json!({})))
 }
 
 #[test]
 fn the_question_is_as_the_guide_shows_it() {
     let now = "2026-11-24T09:00:00Z".parse().unwrap();
-    let question = GateQuestion::of(&raising(), "deploys", now).unwrap();
+    let question = GateQuestion::for_gate(&raising(), "deploys", now).unwrap();
     assert_eq!(serde_json::to_value(question).unwrap(), shown("question"));
 }
 
@@ -61,7 +61,7 @@ fn the_plan_of_the_guide_is_a_plan() {
 
 /// A signed request, as it came through a socket.
 async fn signed() -> Received {
-    let mut receiver = Receiver::of_status(200).await;
+    let mut receiver = WebhookServer::of_status(200).await;
     let webhook = webhook(&receiver.url, &json!({ "secret_env": "SECRET" }));
     client().post(&webhook, "1", r#"{"why":"zu viele Fehler: 5,1 %, ä"}"#).await.unwrap();
     receiver.next().await

@@ -5,8 +5,8 @@ use std::{
 };
 
 use canary_controller::{
-    notify::{MOST_QUEUED, Notification, Notifier, audit},
-    webhook::{Backoff, Sent, WebhookClient},
+    notify::{Notification, Notifier, QUEUE_CAPACITY, audit},
+    webhook::{Backoff, SendFuture, WebhookClient},
 };
 use canary_rollout::Plan;
 use futures_util::future::join_all;
@@ -22,7 +22,7 @@ use crate::{
     fixtures::{event, notification, raising},
     scripted_transport::scripted,
     support::{client, hang, soon},
-    webhook_server::{Received, Receiver, reply},
+    webhook_server::{Received, WebhookServer, reply},
 };
 
 fn plan(receivers: &[(&str, &str)]) -> Plan {
@@ -46,8 +46,10 @@ fn number(received: &Received) -> u64 {
 #[tokio::test]
 async fn events_come_in_order_though_some_are_repeated() {
     let mut receiver =
-        Receiver::start(|number| async move { reply(if number % 3 == 0 { 503 } else { 200 }, "") })
-            .await;
+        WebhookServer::start(
+            |number| async move { reply(if number % 3 == 0 { 503 } else { 200 }, "") },
+        )
+        .await;
     let notifier = registered(client(), &plan(&[("ops", &receiver.url)]));
     for number in 1..=20 {
         notifier.notify("ops", notification(number));
@@ -64,8 +66,8 @@ async fn events_come_in_order_though_some_are_repeated() {
 
 #[tokio::test]
 async fn a_receiver_that_hangs_delays_no_other() {
-    let mut fine = Receiver::of_status(200).await;
-    let mut stuck = Receiver::start(|_| hang()).await;
+    let mut fine = WebhookServer::of_status(200).await;
+    let mut stuck = WebhookServer::start(|_| hang()).await;
     let notifier = registered(client(), &plan(&[("fine", &fine.url), ("stuck", &stuck.url)]));
     notifier.notify("stuck", notification(1));
     notifier.notify("fine", notification(1));
@@ -77,7 +79,7 @@ async fn a_receiver_that_hangs_delays_no_other() {
 async fn the_oldest_events_make_room_and_the_next_one_says_so() {
     let (release, log) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
     let (own_release, own_log) = (Arc::clone(&release), Arc::clone(&log));
-    let transport = move |request: Request<bytes::Bytes>, _: usize| -> Sent<'static> {
+    let transport = move |request: Request<bytes::Bytes>, _: usize| -> SendFuture<'static> {
         let body: Value = serde_json::from_slice(request.body()).unwrap();
         let told = (body["event"]["number"].as_u64().unwrap(), body["dropped"].as_u64().unwrap());
         own_log.lock().unwrap().push(told);
@@ -99,18 +101,18 @@ async fn the_oldest_events_make_room_and_the_next_one_says_so() {
     assert_eq!(begin.elapsed(), Duration::ZERO);
     let deliveries = notifier.deliveries(&"checkout".parse().unwrap(), "ops").unwrap();
     assert_eq!(deliveries.dropped, 35);
-    assert_eq!(deliveries.waiting, MOST_QUEUED + 1);
+    assert_eq!(deliveries.waiting, QUEUE_CAPACITY + 1);
     release.add_permits(1_000);
     assert_eq!(notifier.shutdown(Duration::from_secs(1)).await, 0);
     let told = log.lock().unwrap().clone();
     assert_eq!(told[..3], [(1, 0), (37, 35), (38, 0)]);
-    assert_eq!(told.len(), 1 + MOST_QUEUED);
+    assert_eq!(told.len(), 1 + QUEUE_CAPACITY);
 }
 
 #[tokio::test]
 async fn what_a_receiver_refused_is_counted_and_mentioned() {
     let mut receiver =
-        Receiver::start(|number| async move { reply([400, 200][number.min(1)], "") }).await;
+        WebhookServer::start(|number| async move { reply([400, 200][number.min(1)], "") }).await;
     let notifier = registered(client(), &plan(&[("ops", &receiver.url)]));
     notifier.notify("ops", notification(1));
     notifier.notify("ops", notification(2));
@@ -160,15 +162,15 @@ async fn receivers_that_are_gone_leave_no_task_behind() {
 
 #[tokio::test]
 async fn a_notifier_that_is_dropped_leaves_no_request_behind() {
-    struct Ended(mpsc::UnboundedSender<()>);
-    impl Drop for Ended {
+    struct DropGuard(mpsc::UnboundedSender<()>);
+    impl Drop for DropGuard {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
     }
     let (sender, mut ended) = mpsc::unbounded_channel();
-    let mut receiver = Receiver::start(move |_| {
-        let ended = Ended(sender.clone());
+    let mut receiver = WebhookServer::start(move |_| {
+        let ended = DropGuard(sender.clone());
         async move {
             let _ended = ended;
             hang().await
@@ -186,7 +188,7 @@ async fn a_notifier_that_is_dropped_leaves_no_request_behind() {
 async fn another_plan_keeps_the_queue_and_its_order() {
     let release = Arc::new(Semaphore::new(0));
     let own = Arc::clone(&release);
-    let mut before = Receiver::start(move |_| {
+    let mut before = WebhookServer::start(move |_| {
         let release = Arc::clone(&own);
         async move {
             release.acquire().await.unwrap().forget();
@@ -194,7 +196,7 @@ async fn another_plan_keeps_the_queue_and_its_order() {
         }
     })
     .await;
-    let mut after = Receiver::of_status(200).await;
+    let mut after = WebhookServer::of_status(200).await;
     let name = "checkout".parse().unwrap();
     let notifier = registered(client(), &plan(&[("ops", &before.url)]));
     notifier.notify("ops", notification(1));
@@ -219,13 +221,13 @@ async fn another_plan_keeps_the_queue_and_its_order() {
 #[tokio::test]
 async fn a_transport_that_panics_makes_no_receiver_deaf() {
     let calls = std::sync::atomic::AtomicUsize::new(0);
-    let transport = move |_: Request<bytes::Bytes>, _: usize| -> Sent<'static> {
+    let transport = move |_: Request<bytes::Bytes>, _: usize| -> SendFuture<'static> {
         let number = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         assert!(number > 1, "no network");
         Box::pin(async { Ok(Response::new(bytes::Bytes::new())) })
     };
     let at_once = Backoff::new(Duration::ZERO, Duration::ZERO);
-    let client = WebhookClient::new(transport).with_backoff(at_once);
+    let client = WebhookClient::new(transport).backoff(at_once);
     let notifier = registered(client, &plan(&[("ops", "http://a.example")]));
     notifier.notify("ops", notification(1));
     notifier.notify("ops", notification(2));
@@ -243,7 +245,7 @@ async fn a_transport_that_panics_makes_no_receiver_deaf() {
 
 #[tokio::test]
 async fn canaries_have_queues_of_their_own() {
-    let receivers = join_all((0..3).map(|_| Receiver::of_status(200))).await;
+    let receivers = join_all((0..3).map(|_| WebhookServer::of_status(200))).await;
     let notifier = Notifier::new(client());
     for (index, receiver) in receivers.iter().enumerate() {
         let name = format!("canary-{index}").parse().unwrap();
@@ -265,7 +267,7 @@ fn the_same_event_has_the_same_id_everywhere() {
 #[test]
 fn nobody_is_mentioned_by_a_reason() {
     let why = "<!channel> a & b > c\n*bold*";
-    let notification = Notification::of(&raising(), event(json!({ "why": why })));
+    let notification = Notification::new(&raising(), event(json!({ "why": why })));
     let body: Value = serde_json::from_str(&notification.to_slack(0)).unwrap();
     let text = body["text"].as_str().unwrap();
     assert!(text.contains("\nWhy: &lt;!channel&gt; a &amp; b &gt; c *bold*\n"), "{text}");
@@ -275,7 +277,7 @@ fn nobody_is_mentioned_by_a_reason() {
 fn long_reasons_do_not_make_long_messages() {
     let long = "<".repeat(100_000);
     let changes = json!({ "why": long, "evidence": long, "by": { "person": long } });
-    let notification = Notification::of(&raising(), event(changes));
+    let notification = Notification::new(&raising(), event(changes));
     let text = notification.to_slack(3);
     assert!(text.len() < 10_000, "{}", text.len());
     assert!(text.contains("&lt;…") && text.ends_with(r#"could not be told."}"#), "{text}");
@@ -287,12 +289,12 @@ fn who_must_approve_is_named() {
     rollout["plan"]["gates"]["managers"]["ask"]["approval"] = json!("<release managers>");
     let rollout = serde_json::from_value(rollout).unwrap();
     let asked = |gate: &str| event(json!({ "what": "gate_asked", "gate": gate, "why": "" }));
-    let slack = Notification::of(&rollout, asked("managers")).to_slack(0);
+    let slack = Notification::new(&rollout, asked("managers")).to_slack(0);
     assert!(slack.contains(r"Waiting for: &lt;release managers&gt;"), "{slack}");
     let json: Value =
-        serde_json::from_str(&Notification::of(&rollout, asked("managers")).to_json(0)).unwrap();
+        serde_json::from_str(&Notification::new(&rollout, asked("managers")).to_json(0)).unwrap();
     assert_eq!(json["approval"], "<release managers>");
-    assert_eq!(Notification::of(&rollout, asked("deploys")).approval, None);
+    assert_eq!(Notification::new(&rollout, asked("deploys")).approval, None);
 }
 
 #[test]
@@ -309,12 +311,12 @@ fn a_plan_is_refused_that_lacks_a_secret_and_nothing_changes() {
 
 #[test]
 fn every_event_is_an_event_of_tracing() {
-    let seen = Seen::default();
+    let seen = AuditEvents::default();
     let subscriber = tracing_subscriber::registry().with(seen.clone());
     tracing::subscriber::with_default(subscriber, || {
         audit(&notification(17));
         let changes = json!({ "what": "resumed", "by": { "person": "anna" }, "evidence": "" });
-        audit(&Notification::of(&raising(), event(changes)));
+        audit(&Notification::new(&raising(), event(changes)));
     });
     let [rolled_back, resumed] = <[_; 2]>::try_from(seen.0.lock().unwrap().clone()).unwrap();
     let expect = |seen: &BTreeMap<String, String>, fields: &[(&str, &str)]| {
@@ -347,12 +349,12 @@ fn every_event_is_an_event_of_tracing() {
 
 /// The fields of events of the audit's target.
 #[derive(Clone, Default)]
-struct Seen(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
+struct AuditEvents(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
 
-impl<S: tracing::Subscriber> Layer<S> for Seen {
+impl<S: tracing::Subscriber> Layer<S> for AuditEvents {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        struct Fields(BTreeMap<String, String>);
-        impl tracing::field::Visit for Fields {
+        struct FieldVisitor(BTreeMap<String, String>);
+        impl tracing::field::Visit for FieldVisitor {
             fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
                 self.0.insert(field.name().to_owned(), format!("{value:?}"));
             }
@@ -364,7 +366,7 @@ impl<S: tracing::Subscriber> Layer<S> for Seen {
             return;
         }
         let level = event.metadata().level().to_string();
-        let mut fields = Fields(BTreeMap::from([("level".to_owned(), level)]));
+        let mut fields = FieldVisitor(BTreeMap::from([("level".to_owned(), level)]));
         event.record(&mut fields);
         self.0.lock().unwrap().push(fields.0);
     }

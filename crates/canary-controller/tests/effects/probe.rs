@@ -17,7 +17,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 
-use crate::support::{CERTIFICATE, Server, hang, soon};
+use crate::support::{CERTIFICATE, TestServer, hang, soon};
 
 pub(crate) fn http(fields: Value) -> Probe {
     probe(json!({ "http": fields }))
@@ -92,7 +92,7 @@ fn canary() -> Router {
 }
 
 fn in_process() -> ProbeRunner {
-    ProbeRunner::new().with_target(ProbeTarget::router(canary()))
+    ProbeRunner::new().target(ProbeTarget::router(canary()))
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,9 +128,9 @@ async fn a_canary_in_another_process_is_probed_by_its_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v2/", listener.local_addr().unwrap());
     let app = Router::new().nest("/v2", canary());
-    let server = Server::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let server = TestServer::spawn(async move { axum::serve(listener, app).await.unwrap() });
     let transport = || HttpTransport::try_with_roots(CERTIFICATE).unwrap();
-    let runner = ProbeRunner::new().with_target(ProbeTarget::url(&url, transport()).unwrap());
+    let runner = ProbeRunner::new().target(ProbeTarget::url(&url, transport()).unwrap());
     for (path, outcome) in [
         ("/health", ProbeOutcome::Passed),
         ("/marked", ProbeOutcome::Passed),
@@ -165,14 +165,14 @@ fn a_url_that_cannot_be_probed_is_named() {
 #[tokio::test]
 async fn a_service_is_asked_whether_it_is_ready() {
     let service = tower::service_fn(async |_: Request<Body>| Err::<Response<Body>, _>("no pool"));
-    let runner = ProbeRunner::new().with_target(ProbeTarget::service(service, Body::new));
+    let runner = ProbeRunner::new().target(ProbeTarget::service(service, Body::new));
     let outcome = runner.run(&http(json!({ "path": "/health" }))).await;
     assert_eq!(outcome, failed("GET /health got no answer: no pool"));
 
     let (mock, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     handle.allow(0);
     let runner = ProbeRunner::new()
-        .with_target(ProbeTarget::service(tower::buffer::Buffer::new(mock, 1), Body::new));
+        .target(ProbeTarget::service(tower::buffer::Buffer::new(mock, 1), Body::new));
     handle.send_error("it is shut down");
     let outcome = soon(runner.run(&http(json!({ "path": "/health" })))).await;
     let ProbeOutcome::Failed(said) = outcome else { panic!("{outcome:?}") };
@@ -182,11 +182,11 @@ async fn a_service_is_asked_whether_it_is_ready() {
 #[tokio::test]
 async fn functions_pass_fail_and_panic() {
     let runner = ProbeRunner::new()
-        .with_function("fine", async || Ok::<_, String>(()))
-        .with_function("wrong", async || Err("the total is 7, expected 8"))
-        .with_function("late", async || -> Result<(), String> { panic!("no {}", "table") })
-        .with_function("at-once", || -> std::future::Ready<Result<(), String>> { panic!() })
-        .with_function("odd", async || -> Result<(), String> { std::panic::panic_any(7) });
+        .function("fine", async || Ok::<_, String>(()))
+        .function("wrong", async || Err("the total is 7, expected 8"))
+        .function("late", async || -> Result<(), String> { panic!("no {}", "table") })
+        .function("at-once", || -> std::future::Ready<Result<(), String>> { panic!() })
+        .function("odd", async || -> Result<(), String> { std::panic::panic_any(7) });
     for (name, outcome) in [
         ("fine", ProbeOutcome::Passed),
         ("wrong", failed("the total is 7, expected 8")),
@@ -201,8 +201,7 @@ async fn functions_pass_fail_and_panic() {
 
 #[tokio::test(start_paused = true)]
 async fn a_function_that_hangs_has_failed_at_the_time_limit() {
-    let runner =
-        ProbeRunner::new().with_function("slow", async || hang::<Result<(), String>>().await);
+    let runner = ProbeRunner::new().function("slow", async || hang::<Result<(), String>>().await);
     let begin = Instant::now();
     let outcome = runner.run(&probe(json!({ "function": "slow" }))).await;
     assert_eq!(outcome, failed(r#"function "slow" took longer than 5s"#));
@@ -213,7 +212,7 @@ async fn a_function_that_hangs_has_failed_at_the_time_limit() {
 async fn a_canary_that_blocks_its_thread_does_not_block_the_probe() {
     let (release, blocked) = std::sync::mpsc::channel::<()>();
     let blocked = std::sync::Mutex::new(Some(blocked));
-    let runner = ProbeRunner::new().with_function("blocks", move || {
+    let runner = ProbeRunner::new().function("blocks", move || {
         let blocked = blocked.lock().unwrap().take().unwrap();
         async move { blocked.recv().map_err(|_| "nobody waits any more") }
     });
@@ -229,16 +228,16 @@ async fn a_canary_that_blocks_its_thread_does_not_block_the_probe() {
 
 #[tokio::test]
 async fn a_run_that_nobody_waits_for_ends() {
-    struct Ended(mpsc::UnboundedSender<()>);
-    impl Drop for Ended {
+    struct DropGuard(mpsc::UnboundedSender<()>);
+    impl Drop for DropGuard {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
     }
     let (sender, mut ended) = mpsc::unbounded_channel();
     let (begun, mut has_begun) = mpsc::unbounded_channel();
-    let runner = ProbeRunner::new().with_function("slow", move || {
-        let (ended, begun) = (Ended(sender.clone()), begun.clone());
+    let runner = ProbeRunner::new().function("slow", move || {
+        let (ended, begun) = (DropGuard(sender.clone()), begun.clone());
         async move {
             let _ended = ended;
             begun.send(()).unwrap();
@@ -264,8 +263,8 @@ fn a_plan_is_refused_that_cannot_be_run() {
         "#,
     )
     .unwrap();
-    let runner = ProbeRunner::new().with_function("total", async || Ok::<_, String>(()));
-    let lacks = "there is no canary to probe: give ProbeRunner::with_target one";
+    let runner = ProbeRunner::new().function("total", async || Ok::<_, String>(()));
+    let lacks = "there is no canary to probe: give ProbeRunner::target one";
     assert_eq!(
         runner.check_plan(&plan).unwrap_err().to_string(),
         format!(
@@ -274,6 +273,6 @@ fn a_plan_is_refused_that_cannot_be_run() {
              probes.c.run: {lacks}"
         ),
     );
-    let runner = in_process().with_function("totals", async || Ok::<_, String>(()));
+    let runner = in_process().function("totals", async || Ok::<_, String>(()));
     assert_eq!(runner.check_plan(&plan), Ok(()));
 }

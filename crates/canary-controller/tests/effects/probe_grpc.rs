@@ -16,7 +16,7 @@ use tonic_health::{
 
 use crate::{
     probe::{failed, probe},
-    support::{CERTIFICATE, Server, hang, soon},
+    support::{CERTIFICATE, TestServer, hang, soon},
 };
 
 /// Knows the server, which serves, and `shop.Cart`, which does not.
@@ -28,10 +28,10 @@ async fn healthy() -> Routes {
 
 /// Does what the name of the service says.
 #[derive(Clone)]
-struct Sick;
+struct FailingHealth;
 
 #[tonic::async_trait]
-impl Health for Sick {
+impl Health for FailingHealth {
     type WatchStream = futures_util::stream::Empty<Result<HealthCheckResponse, Status>>;
 
     async fn check(
@@ -61,7 +61,7 @@ async fn run(runner: &ProbeRunner, service: &str) -> ProbeOutcome {
 }
 
 fn in_process(routes: Routes) -> ProbeRunner {
-    ProbeRunner::new().with_target(ProbeTarget::routes(routes))
+    ProbeRunner::new().target(ProbeTarget::routes(routes))
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn a_canary_without_health_says_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_canary_that_is_sick_fails_and_says_how() {
-    let runner = in_process(Routes::new(HealthServer::new(Sick)));
+    let runner = in_process(Routes::new(HealthServer::new(FailingHealth)));
     assert_eq!(run(&runner, "marked").await, ProbeOutcome::Passed);
     assert_eq!(run(&runner, "panic").await, failed(r#"health of "panic" panicked: no table"#));
     assert_eq!(run(&runner, "hang").await, failed(r#"health of "hang" took longer than 5s"#));
@@ -104,7 +104,7 @@ async fn a_canary_that_is_sick_fails_and_says_how() {
 #[tokio::test]
 async fn an_answer_that_is_no_grpc_has_failed() {
     let router = axum::Router::new().fallback(async || "hello");
-    let runner = ProbeRunner::new().with_target(ProbeTarget::router(router));
+    let runner = ProbeRunner::new().target(ProbeTarget::router(router));
     let ProbeOutcome::Failed(said) = run(&runner, "").await else { panic!("it passed") };
     assert!(said.starts_with("health of the server got "), "{said}");
 }
@@ -114,9 +114,9 @@ async fn health_is_asked_for_in_another_process() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let router = healthy().await.prepare().into_axum_router();
-    let server = Server::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    let server = TestServer::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let transport = HttpTransport::try_with_roots(CERTIFICATE).unwrap();
-    let runner = ProbeRunner::new().with_target(ProbeTarget::url(&url, transport).unwrap());
+    let runner = ProbeRunner::new().target(ProbeTarget::url(&url, transport).unwrap());
     assert_eq!(run(&runner, "").await, ProbeOutcome::Passed);
     assert_eq!(
         run(&runner, "shop.Cart").await,

@@ -15,13 +15,14 @@ use canary_rollout::{
 use crate::{
     fixtures::releases,
     support::{client, soon},
-    webhook_server::{Receiver, reply},
+    webhook_server::{WebhookServer, reply},
 };
 
 #[tokio::test]
 async fn a_rollout_asks_probes_and_tells_until_its_probe_takes_it_back() {
-    let gate = Receiver::start(|number| async move { reply([202, 200][number.min(1)], "") }).await;
-    let mut told = Receiver::of_status(200).await;
+    let gate =
+        WebhookServer::start(|number| async move { reply([202, 200][number.min(1)], "") }).await;
+    let mut told = WebhookServer::of_status(200).await;
     let plan = format!(
         r#"
         start = {{ gates = ["deploys"], probes = ["health"] }}
@@ -34,7 +35,7 @@ async fn a_rollout_asks_probes_and_tells_until_its_probe_takes_it_back() {
         gate.url, told.url,
     );
     let v2 = axum::Router::new().route("/health", axum::routing::get(async || "fine"));
-    let probes = ProbeRunner::new().with_target(ProbeTarget::router(v2));
+    let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
     let (gates, notifier) = (GateRunner::new(client()), Notifier::new(client()));
     let plan = Plan::from_toml(&plan).unwrap();
     probes.check_plan(&plan).and(gates.check_plan(&plan)).unwrap();
@@ -54,13 +55,13 @@ async fn a_rollout_asks_probes_and_tells_until_its_probe_takes_it_back() {
                     tick = tick.with_probe(name.clone(), soon(probes.run(probe)).await);
                 }
                 Action::AskGate(name) => {
-                    let question = GateQuestion::of(&rollout, &name, now).unwrap();
+                    let question = GateQuestion::for_gate(&rollout, &name, now).unwrap();
                     let asked = gates.ask(&rollout.plan().gates()[&name], &question);
                     tick = tick.with_answer(name.clone(), soon(asked).await);
                     questions.push(question);
                 }
                 Action::Notify { to, event } => {
-                    notifier.notify(&to, Notification::of(&rollout, event));
+                    notifier.notify(&to, Notification::new(&rollout, event));
                 }
                 _ => {}
             }
@@ -70,7 +71,7 @@ async fn a_rollout_asks_probes_and_tells_until_its_probe_takes_it_back() {
     }
     for action in outcome.actions {
         if let Action::Notify { to, event } = action {
-            notifier.notify(&to, Notification::of(&rollout, event));
+            notifier.notify(&to, Notification::new(&rollout, event));
         }
     }
     assert_eq!(soon(notifier.shutdown(Duration::from_secs(50))).await, 0);

@@ -3,20 +3,20 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use canary_controller::webhook::{Sent, Transport};
+use canary_controller::webhook::{SendFuture, Transport};
 use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 
 /// What a scripted transport was asked to send, and when.
-pub(crate) type Log = Arc<Mutex<Vec<(Instant, Request<Bytes>)>>>;
+pub(crate) type RequestLog = Arc<Mutex<Vec<(Instant, Request<Bytes>)>>>;
 
 /// Answers by the number of the request, counted from 0; a status of 0 never comes.
 pub(crate) fn scripted(
     answer: impl Fn(usize) -> (u16, HeaderMap) + Send + Sync + 'static,
-) -> (impl Transport, Log) {
-    let log = Log::default();
+) -> (impl Transport, RequestLog) {
+    let log = RequestLog::default();
     let own = Arc::clone(&log);
-    let transport = move |request: Request<Bytes>, _: usize| -> Sent<'static> {
+    let transport = move |request: Request<Bytes>, _: usize| -> SendFuture<'static> {
         let mut log = own.lock().unwrap();
         let (status, headers) = answer(log.len());
         log.push((Instant::now(), request));
@@ -33,7 +33,7 @@ pub(crate) fn scripted(
 }
 
 /// The times between requests, in milliseconds.
-pub(crate) fn pauses(log: &Log) -> Vec<u128> {
+pub(crate) fn pauses(log: &RequestLog) -> Vec<u128> {
     let log = log.lock().unwrap();
     log.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect()
 }

@@ -14,8 +14,8 @@ pub(crate) fn client() -> WebhookClient {
     let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(2));
     let transport = HttpTransport::try_with_roots(CERTIFICATE).unwrap();
     WebhookClient::new(transport)
-        .with_backoff(backoff)
-        .with_secrets(|name| (name == "SECRET").then(|| SECRET.to_owned()))
+        .backoff(backoff)
+        .secrets(|name| (name == "SECRET").then(|| SECRET.to_owned()))
 }
 
 /// A plan's webhook, of which the fields that matter are given.
@@ -31,9 +31,9 @@ pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
 }
 
 /// A server that ends with the test.
-pub(crate) struct Server(#[expect(dead_code, reason = "it is dropped")] JoinSet<()>);
+pub(crate) struct TestServer(#[expect(dead_code, reason = "it is dropped")] JoinSet<()>);
 
-impl Server {
+impl TestServer {
     pub(crate) fn spawn(serve: impl Future<Output = ()> + Send + 'static) -> Self {
         let mut tasks = JoinSet::new();
         tasks.spawn(serve);

@@ -19,10 +19,10 @@ use tokio_rustls::{
     },
 };
 
-use crate::support::{CERTIFICATE, KEY, Server, client, soon, webhook};
+use crate::support::{CERTIFICATE, KEY, TestServer, client, soon, webhook};
 
 /// A server that answers 200 to whoever trusts it.
-async fn server() -> (String, Server) {
+async fn server() -> (String, TestServer) {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
     let tls = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -34,7 +34,7 @@ async fn server() -> (String, Server) {
     let acceptor = TlsAcceptor::from(Arc::new(tls));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://localhost:{}/hook", listener.local_addr().unwrap().port());
-    let server = Server::spawn(async move {
+    let server = TestServer::spawn(async move {
         loop {
             let (socket, _) = listener.accept().await.unwrap();
             let Ok(mut stream) = acceptor.accept(socket).await else { continue };
@@ -81,7 +81,7 @@ async fn a_canary_in_another_process_is_probed_over_https() {
     let transport = HttpTransport::try_with_roots(CERTIFICATE).unwrap();
     let target = ProbeTarget::url(&url, transport).unwrap();
     let probe = crate::probe::http(json!({ "path": "/health" }));
-    let outcome = soon(ProbeRunner::new().with_target(target).run(&probe)).await;
+    let outcome = soon(ProbeRunner::new().target(target).run(&probe)).await;
     assert_eq!(outcome, ProbeOutcome::Passed);
 }
 

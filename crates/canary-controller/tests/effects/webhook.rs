@@ -11,12 +11,12 @@ use tokio::{net::TcpListener, sync::mpsc, time::Instant};
 use crate::{
     scripted_transport::{pauses, scripted},
     support::{SECRET, client, hang, soon, webhook},
-    webhook_server::{Receiver, reply},
+    webhook_server::{WebhookServer, reply},
 };
 
 #[tokio::test]
 async fn a_request_says_what_it_is_and_is_signed() {
-    let mut receiver = Receiver::of_status(200).await;
+    let mut receiver = WebhookServer::of_status(200).await;
     let webhook = webhook(&receiver.url, &json!({ "secret_env": "SECRET" }));
     let reply = client().post(&webhook, "delivery-1", r#"{"weight":"1%"}"#).await.unwrap();
     assert_eq!((reply.status, reply.requests), (StatusCode::OK, 1));
@@ -34,7 +34,7 @@ async fn a_request_says_what_it_is_and_is_signed() {
 
 #[tokio::test]
 async fn without_a_secret_there_is_no_signature() {
-    let mut receiver = Receiver::of_status(200).await;
+    let mut receiver = WebhookServer::of_status(200).await;
     client().post(&webhook(&receiver.url, &json!({})), "1", "{}").await.unwrap();
     assert_eq!(receiver.next().await.header("x-canary-signature"), "");
 }
@@ -115,15 +115,15 @@ async fn a_receiver_that_hangs_costs_the_time_limit_of_each_request() {
 
 #[tokio::test]
 async fn the_connection_to_a_receiver_that_hangs_is_closed() {
-    struct Ended(mpsc::UnboundedSender<()>);
-    impl Drop for Ended {
+    struct DropGuard(mpsc::UnboundedSender<()>);
+    impl Drop for DropGuard {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
     }
     let (sender, mut ended) = mpsc::unbounded_channel();
-    let receiver = Receiver::start(move |_| {
-        let ended = Ended(sender.clone());
+    let receiver = WebhookServer::start(move |_| {
+        let ended = DropGuard(sender.clone());
         async move {
             let _ended = ended;
             hang().await
@@ -132,7 +132,7 @@ async fn the_connection_to_a_receiver_that_hangs_is_closed() {
     .await;
     let webhook = webhook(&receiver.url, &json!({ "timeout": "100ms" }));
     let error = client().post(&webhook, "1", "{}").await.unwrap_err();
-    assert!(matches!(error, PostError::Silent { requests: 1, .. }), "{error}");
+    assert!(matches!(error, PostError::Timeout { requests: 1, .. }), "{error}");
     soon(ended.recv()).await.unwrap();
 }
 
@@ -144,7 +144,7 @@ async fn a_receiver_that_comes_back_is_told() {
         for _ in 0..2 {
             drop(listener.accept().await.unwrap()); // Hangs up.
         }
-        Receiver::on(listener, |number| async move { reply([502, 200][number], "") })
+        WebhookServer::on(listener, |number| async move { reply([502, 200][number], "") })
     });
     let webhook = webhook(&url, &json!({ "retries": 3 }));
     let reply = soon(client().post(&webhook, "1", "{}")).await.unwrap();
@@ -168,10 +168,10 @@ async fn a_receiver_that_is_not_there_is_named_without_its_path() {
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
-    let mut elsewhere = Receiver::of_status(200).await;
+    let mut elsewhere = WebhookServer::of_status(200).await;
     for status in [301, 302, 303, 307, 308] {
         let location = elsewhere.url.clone();
-        let receiver = Receiver::start(move |_| {
+        let receiver = WebhookServer::start(move |_| {
             let location = location.clone();
             async move {
                 let status = StatusCode::from_u16(status).unwrap();
@@ -187,7 +187,7 @@ async fn redirects_are_not_followed() {
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut() {
-    let receiver = Receiver::start(|_| async {
+    let receiver = WebhookServer::start(|_| async {
         let endless = stream::repeat_with(|| Ok::<_, String>(Bytes::from(vec![b'x'; 10_000])));
         reply(200, Body::from_stream(endless))
     })
@@ -198,7 +198,7 @@ async fn an_answer_without_end_is_cut() {
 
 #[tokio::test]
 async fn a_trickle_of_an_answer_is_over_at_the_time_limit() {
-    let receiver = Receiver::start(|_| async {
+    let receiver = WebhookServer::start(|_| async {
         let trickle = stream::unfold(0, async |sent| {
             if sent > 0 {
                 hang::<()>().await;
@@ -210,7 +210,7 @@ async fn a_trickle_of_an_answer_is_over_at_the_time_limit() {
     .await;
     let webhook = webhook(&receiver.url, &json!({ "timeout": "100ms" }));
     let error = soon(client().post(&webhook, "1", "{}")).await.unwrap_err();
-    assert!(matches!(error, PostError::Silent { .. }), "{error}");
+    assert!(matches!(error, PostError::Timeout { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn reasons_are_found_in_json_and_in_text() {
         ("<html>proxy</html>", None),
         ("", None),
     ] {
-        let receiver = Receiver::start(move |_| async move { reply(403, body) }).await;
+        let receiver = WebhookServer::start(move |_| async move { reply(403, body) }).await;
         let reply = client().post(&webhook(&receiver.url, &json!({})), "1", "{}").await.unwrap();
         assert_eq!(reply.reason().as_deref(), reason, "{body}");
     }
@@ -237,6 +237,6 @@ fn a_client_does_not_print_secrets() {
 
 #[tokio::test]
 async fn bounds_are_those_that_are_documented() {
-    assert_eq!(WebhookClient::MOST_RETRIES, 10);
+    assert_eq!(WebhookClient::MAX_RETRIES, 10);
     assert_eq!(canary_controller::webhook::TOLERANCE, Duration::from_secs(300));
 }

@@ -10,12 +10,12 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 use tokio::{net::TcpListener, sync::mpsc};
 
-use crate::support::{Server, soon};
+use crate::support::{TestServer, soon};
 
-pub(crate) struct Receiver {
+pub(crate) struct WebhookServer {
     pub(crate) url: String,
     requests: mpsc::UnboundedReceiver<Received>,
-    _server: Server,
+    _server: TestServer,
 }
 
 #[derive(Clone, Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Received {
     pub(crate) body: Vec<u8>,
 }
 
-impl Receiver {
+impl WebhookServer {
     /// Answers each request, counted from 0, as the function says.
     pub(crate) async fn start<R>(answer: impl Fn(usize) -> R + Send + Sync + 'static) -> Self
     where
@@ -63,7 +63,7 @@ impl Receiver {
             }
         };
         let app = Router::new().fallback(serve);
-        let server = Server::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let server = TestServer::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { url, requests, _server: server }
     }
 

@@ -7,7 +7,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use canary_controller::store::{Document, Event, FileStore, StateStore, StoreKey, Swap};
+use canary_controller::store::{Document, EventRecord, FileStore, StateStore, StoreKey, Swap};
 
 /// What the process does.
 #[derive(Clone, Copy, Debug)]
@@ -97,9 +97,9 @@ pub(crate) fn document(number: u64) -> Document {
 }
 
 /// The event with this number: long, so that the history is soon full.
-pub(crate) fn event(number: u64) -> Event {
+pub(crate) fn event(number: u64) -> EventRecord {
     let pad = pad(number).repeat(200 + usize::try_from(number % 100).unwrap());
-    Event::try_new(format!(r#"{{"number":{number},"pad":"{pad}"}}"#)).unwrap()
+    EventRecord::try_new(format!(r#"{{"number":{number},"pad":"{pad}"}}"#)).unwrap()
 }
 
 fn pad(number: u64) -> String {

@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use canary_controller::store::{Event, FileStore, StateStore};
+use canary_controller::store::{EventRecord, FileStore, StateStore};
 
 use super::child::{Process, Task, document, event, key, number};
 
@@ -171,7 +171,7 @@ impl Known {
         assert!(found <= self.appended + 1, "{found} is there after {}", self.appended);
         let kept = events.len() as u64;
         assert!(
-            kept >= found.min(most.min(Event::KEPT) as u64),
+            kept >= found.min(most.min(EventRecord::MIN_KEPT) as u64),
             "{kept} of {found} events are kept"
         );
         let expected = found + 1 - kept..=found;
@@ -200,8 +200,8 @@ fn nearly_fill(directory: &Path, mut last: u64) -> u64 {
     let path = file(directory, "events.jsonl");
     let mut history = File::options().append(true).open(path).unwrap();
     let mut len = history.metadata().unwrap().len();
-    let full = (Event::KEPT * (Event::MAX_LEN + 1)) as u64;
-    while len + 3 * Event::MAX_LEN as u64 <= full {
+    let full = (EventRecord::MIN_KEPT * (EventRecord::MAX_LEN + 1)) as u64;
+    while len + 3 * EventRecord::MAX_LEN as u64 <= full {
         last += 1;
         let line = [event(last).as_bytes(), &b"\n"[..]].concat();
         history.write_all(&line).unwrap();

@@ -1,7 +1,7 @@
 //! A process that stands still in the middle of a write (F3, F8, S8, S15).
 
 use canary_controller::store::{
-    CALL_DEADLINE, Event, FileStore, StateStore, StoreError, Swap, WatchEvent,
+    CALL_DEADLINE, EventRecord, FileStore, StateStore, StoreError, Swap, WatchEvent,
 };
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ async fn a_writer_that_stands_still_keeps_others_from_writing_but_not_waiting() 
     let store = FileStore::open(directory.path()).await.unwrap();
     assert_eq!(store.load(&key()).await.unwrap(), None, "reads need no lock");
     assert_eq!(store.watch(&key()).next().await, WatchEvent::Absent);
-    let (key, document, event) = (key(), document(2), Event::try_new("{}").unwrap());
+    let (key, document, event) = (key(), document(2), EventRecord::try_new("{}").unwrap());
     let begun = Instant::now();
     let (swap, append) = tokio::join!(
         store.compare_and_swap(&key, None, &document),

@@ -85,7 +85,7 @@ async fn the_judge_rolls_back_while_a_gate_an_approval_or_a_pause_waits() {
         let toml =
             toml.replace("GATE", ask.strip_prefix("pause").map_or(ask, |_| "approval = \"x\""));
         let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
-            .with_function("never", |_| std::future::pending());
+            .function("never", |_| std::future::pending());
         let controller = controller(TestStore::new());
         let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
         start(&rollout).await;
@@ -111,7 +111,7 @@ async fn a_gate_that_never_answers_has_a_deadline() {
             "#
         );
         let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
-            .with_function("mute", |_| std::future::pending());
+            .function("mute", |_| std::future::pending());
         let controller = controller(TestStore::new());
         let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
         start(&rollout).await;
@@ -137,7 +137,7 @@ async fn an_answer_for_one_step_does_not_open_the_gate_of_the_next() {
     "#;
     let asked = Arc::new(AtomicUsize::new(0));
     let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
-        .with_function("slow", {
+        .function("slow", {
             let asked = Arc::clone(&asked);
             move |_| {
                 let is_first = asked.fetch_add(1, Ordering::Relaxed) == 0;
@@ -169,7 +169,7 @@ async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
     "#;
     let answers = Arc::new(Mutex::new(VecDeque::from([Answer::Open])));
     let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
-        .with_function("once", {
+        .function("once", {
             let (answers, store) = (Arc::clone(&answers), store.clone());
             move |_| {
                 store.fail_at(store.changes(), 5, crate::test_store::Mood::Away);
@@ -192,7 +192,7 @@ async fn a_probe_that_fails_before_the_first_call_keeps_the_weight_at_zero() {
         steps = [{ weight = "10%", calls = 1 }]
         probes.books = { run.function = "books", every = "5s", failures = 3 }
     "#;
-    let probes = ProbeRunner::new().with_function("books", async || Err::<(), _>("unbalanced"));
+    let probes = ProbeRunner::new().function("books", async || Err::<(), _>("unbalanced"));
     let controller = controller(TestStore::new());
     let rollout = controller.add(managed(&shop, toml).probes(probes)).unwrap();
     start(&rollout).await;
@@ -223,7 +223,7 @@ async fn a_probe_of_a_router_that_begins_to_fail_in_a_step_rolls_back_and_is_no_
         }
     };
     let v2 = axum::Router::new().route("/health", axum::routing::get(health));
-    let probes = ProbeRunner::new().with_target(ProbeTarget::router(v2));
+    let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
     let controller = controller(TestStore::new());
     let rollout = controller.add(managed(&shop, toml).probes(probes)).unwrap();
     start(&rollout).await;

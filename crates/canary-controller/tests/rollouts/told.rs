@@ -49,7 +49,7 @@ async fn server() -> (String, mpsc::UnboundedReceiver<Received>) {
 
 fn client() -> WebhookClient {
     WebhookClient::new(HttpTransport::try_with_roots(ROOTS).unwrap())
-        .with_secrets(|name| (name == "SECRET").then(|| "correct horse battery staple".to_owned()))
+        .secrets(|name| (name == "SECRET").then(|| "correct horse battery staple".to_owned()))
 }
 
 fn body((headers, body): &Received) -> serde_json::Value {

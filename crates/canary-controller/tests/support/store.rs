@@ -7,8 +7,8 @@ use std::{
 };
 
 use canary_controller::store::{
-    Document, Event, MemoryStore, Revision, StateStore, StoreError, StoreFuture, StoreKey, Swap,
-    Versioned, Watch,
+    Document, DocumentWatch, EventRecord, MemoryStore, Revision, StateStore, StoreError,
+    StoreFuture, StoreKey, Swap, Versioned,
 };
 use canary_core::Weight;
 use canary_rollout::Rollout;
@@ -169,15 +169,19 @@ impl StateStore for TestStore {
         Box::pin(self.call(self.change(key), swap))
     }
 
-    fn watch(&self, key: &StoreKey) -> Watch {
+    fn watch(&self, key: &StoreKey) -> DocumentWatch {
         self.inner.watch(key)
     }
 
-    fn append_event<'a>(&'a self, key: &'a StoreKey, event: &'a Event) -> StoreFuture<'a, ()> {
+    fn append_event<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        event: &'a EventRecord,
+    ) -> StoreFuture<'a, ()> {
         Box::pin(self.call(self.change(key), self.inner.append_event(key, event)))
     }
 
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<Event>> {
+    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>> {
         self.inner.events(key, most)
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     envelope::Envelope,
-    fail_point::{Point, reach},
+    fail_point::{FailPoint, reach},
     files::{self, named},
 };
 use crate::store::{Document, Revision, StoreError, StoreKey, Swap, Versioned};
@@ -45,8 +45,8 @@ impl Directory {
         lock_until: Instant,
     ) -> Result<Swap, StoreError> {
         let failed = |error| failure(format!("swap {key}"), error);
-        let _lock = self.lock(Lock::Exclusive, lock_until).map_err(failed)?;
-        reach(Point::Locked);
+        let _lock = self.lock(LockMode::Exclusive, lock_until).map_err(failed)?;
+        reach(FailPoint::Locked);
         let current = self.read(key, "swap")?;
         if current.as_ref().map(Envelope::revision).as_ref() != expected {
             return Ok(Swap::Conflict(current.map(Envelope::into_versioned)));
@@ -60,11 +60,11 @@ impl Directory {
             let _ = fs::remove_file(&temporary);
             return Err(failed(error));
         }
-        reach(Point::Renamed);
+        reach(FailPoint::Renamed);
         // The document is seen from here on, but a power cut may take it back.
         files::sync_directory(&self.path)
             .map_err(|error| StoreError::unknown(format!("swap {key}"), error))?;
-        reach(Point::DirectorySynced);
+        reach(FailPoint::DirectorySynced);
         Ok(Swap::Done(next.revision()))
     }
 
@@ -75,15 +75,15 @@ impl Directory {
     }
 
     /// Waits for the lock, which is free when the file is closed.
-    pub(super) fn lock(&self, lock: Lock, until: Instant) -> io::Result<File> {
+    pub(super) fn lock(&self, lock: LockMode, until: Instant) -> io::Result<File> {
         let path = self.lock_path();
         let file = File::options().read(true).write(true).open(&path);
         let file = file.map_err(|error| named(&path, error))?;
         let mut pause = Duration::from_micros(100);
         loop {
             let locked = match lock {
-                Lock::Exclusive => file.try_lock(),
-                Lock::Shared => file.try_lock_shared(),
+                LockMode::Exclusive => file.try_lock(),
+                LockMode::Shared => file.try_lock_shared(),
             };
             match locked {
                 Ok(()) => return Ok(file),
@@ -129,7 +129,7 @@ impl Directory {
     /// itself.
     fn clean(&self) -> io::Result<()> {
         let until = Instant::now() + Duration::from_millis(200);
-        let Ok(_lock) = self.lock(Lock::Exclusive, until) else { return Ok(()) };
+        let Ok(_lock) = self.lock(LockMode::Exclusive, until) else { return Ok(()) };
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
             if path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {
@@ -145,7 +145,7 @@ impl Directory {
 }
 
 #[derive(Clone, Copy)]
-pub(super) enum Lock {
+pub(super) enum LockMode {
     Exclusive,
     Shared,
 }
@@ -168,11 +168,11 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
         }
         // It must be new: else the mode of an old one would stay, or a link be followed.
         let mut file = files::private().write(true).create_new(true).open(path)?;
-        reach(Point::TemporaryCreated);
-        files::write(&mut file, text, Point::TemporaryHalfWritten)?;
-        reach(Point::TemporaryWritten);
+        reach(FailPoint::TemporaryCreated);
+        files::write(&mut file, text, FailPoint::TemporaryHalfWritten)?;
+        reach(FailPoint::TemporaryWritten);
         file.sync_all()?;
-        reach(Point::TemporarySynced);
+        reach(FailPoint::TemporarySynced);
         Ok(())
     };
     write().map_err(|error| named(path, error))

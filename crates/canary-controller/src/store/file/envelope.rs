@@ -22,11 +22,11 @@ impl Envelope {
 
     /// Reads the text of a file. The error says what is wrong with it.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
-        let Version { format } = parse(text)?;
+        let EnvelopeFormat { format } = parse(text)?;
         if format != FORMAT {
             return Err(format!("it has format {format}, expected {FORMAT}"));
         }
-        let Stored { count, document, .. } = parse(text)?;
+        let EnvelopeFields { count, document, .. } = parse(text)?;
         let document = Bytes::copy_from_slice(document.get().as_bytes());
         let document = Document::try_new(document).map_err(|error| error.to_string())?;
         Ok(Self { count, document })
@@ -52,13 +52,13 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {
 }
 
 #[derive(Deserialize)]
-struct Version {
+struct EnvelopeFormat {
     format: u32,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Stored<'a> {
+struct EnvelopeFields<'a> {
     #[serde(rename = "format")]
     _format: u32,
     count: u64,

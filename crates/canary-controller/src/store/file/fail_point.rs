@@ -7,7 +7,7 @@
 /// A moment between two effects on the disk.
 #[derive(Clone, Copy)]
 #[cfg_attr(feature = "fail-points", derive(Debug))]
-pub(super) enum Point {
+pub(super) enum FailPoint {
     Locked,
     TemporaryCreated,
     TemporaryHalfWritten,
@@ -23,10 +23,10 @@ pub(super) enum Point {
 }
 
 #[cfg(not(feature = "fail-points"))]
-pub(super) const fn reach(_point: Point) {}
+pub(super) const fn reach(_point: FailPoint) {}
 
 #[cfg(feature = "fail-points")]
-pub(super) fn reach(point: Point) {
+pub(super) fn reach(point: FailPoint) {
     use std::{
         env,
         io::{self, Write},

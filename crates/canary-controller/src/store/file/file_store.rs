@@ -13,8 +13,8 @@ use tokio::{
 
 use super::directory::Directory;
 use crate::store::{
-    CALL_DEADLINE, Document, Event, Revision, StateStore, StoreError, StoreFuture, StoreKey, Swap,
-    Versioned, Watch, WatchSource,
+    CALL_DEADLINE, Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError,
+    StoreFuture, StoreKey, Swap, Versioned, WatchSource,
 };
 
 /// A [`StateStore`] in a directory of a local disk, which processes of one machine may share.
@@ -204,12 +204,16 @@ impl StateStore for FileStore {
         })
     }
 
-    fn watch(&self, key: &StoreKey) -> Watch {
+    fn watch(&self, key: &StoreKey) -> DocumentWatch {
         let written = self.shared.written.subscribe();
-        Watch::new(Source { store: self.clone(), key: key.clone(), written })
+        DocumentWatch::new(FileWatchSource { store: self.clone(), key: key.clone(), written })
     }
 
-    fn append_event<'a>(&'a self, key: &'a StoreKey, event: &'a Event) -> StoreFuture<'a, ()> {
+    fn append_event<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        event: &'a EventRecord,
+    ) -> StoreFuture<'a, ()> {
         let (wanted, event) = (key.clone(), event.clone());
         let asked = format!("append an event to {key}");
         Box::pin(self.write(asked, move |directory, lock_until| {
@@ -217,7 +221,7 @@ impl StateStore for FileStore {
         }))
     }
 
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<Event>> {
+    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>> {
         let wanted = key.clone();
         let asked = format!("read the events of {key}");
         Box::pin(
@@ -234,13 +238,13 @@ impl fmt::Debug for FileStore {
     }
 }
 
-struct Source {
+struct FileWatchSource {
     store: FileStore,
     key: StoreKey,
     written: watch::Receiver<()>,
 }
 
-impl WatchSource for Source {
+impl WatchSource for FileWatchSource {
     fn load(&mut self) -> StoreFuture<'_, Option<Versioned>> {
         self.written.mark_unchanged();
         self.store.load(&self.key)

@@ -9,7 +9,7 @@ use std::{
 #[cfg(unix)]
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
-use super::fail_point::{Point, reach};
+use super::fail_point::{FailPoint, reach};
 
 /// Options by which files are made that only their owner may read.
 pub(super) fn private() -> OpenOptions {
@@ -46,7 +46,7 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
 }
 
 /// Writes it at once, or for the crash tests in two halves.
-pub(super) fn write(file: &mut File, text: &[u8], half_written: Point) -> io::Result<()> {
+pub(super) fn write(file: &mut File, text: &[u8], half_written: FailPoint) -> io::Result<()> {
     let (first, second) =
         if cfg!(feature = "fail-points") { text.split_at(text.len() / 2) } else { (text, &[][..]) };
     file.write_all(first)?;
@@ -56,12 +56,12 @@ pub(super) fn write(file: &mut File, text: &[u8], half_written: Point) -> io::Re
 
 /// The error with the path it is about, which the system's message lacks.
 pub(super) fn named(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), At { path: path.to_owned(), source: error })
+    io::Error::new(error.kind(), PathError { path: path.to_owned(), source: error })
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("{}", path.display())]
-struct At {
+struct PathError {
     path: PathBuf,
     source: io::Error,
 }

@@ -8,27 +8,27 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    directory::{Directory, Lock, failure},
-    fail_point::{Point, reach},
+    directory::{Directory, LockMode, failure},
+    fail_point::{FailPoint, reach},
     files::{self, named},
 };
-use crate::store::{Event, StoreError, StoreKey};
+use crate::store::{EventRecord, StoreError, StoreKey};
 
 impl Directory {
     pub(super) fn append(
         &self,
         key: &StoreKey,
-        event: &Event,
+        event: &EventRecord,
         lock_until: Instant,
     ) -> Result<(), StoreError> {
         let asked = || format!("append an event to {key}");
         let failed = |error| failure(asked(), error);
-        let _lock = self.lock(Lock::Exclusive, lock_until).map_err(failed)?;
+        let _lock = self.lock(LockMode::Exclusive, lock_until).map_err(failed)?;
         let path = self.file(key, NEWER);
         let line = [event.as_bytes(), &b"\n"[..]].concat();
-        let history = History::open(&path).map_err(failed)?;
+        let history = EventsFile::open(&path).map_err(failed)?;
         let mut history = if history.len > 0 && history.len + line.len() as u64 > FULL {
-            self.rotate(key).and_then(|()| History::open(&path)).map_err(failed)?
+            self.rotate(key).and_then(|()| EventsFile::open(&path)).map_err(failed)?
         } else {
             history
         };
@@ -36,7 +36,7 @@ impl Directory {
             // Before the first line, so that a file with lines has a name that survives.
             files::sync_directory(self.path()).map_err(failed)?;
         }
-        if let Err(error) = files::write(&mut history.file, &line, Point::EventHalfWritten) {
+        if let Err(error) = files::write(&mut history.file, &line, FailPoint::EventHalfWritten) {
             // Whatever is left of it is no line.
             let error = named(&path, error);
             return Err(match history.file.set_len(history.len) {
@@ -44,9 +44,9 @@ impl Directory {
                 Err(_) => StoreError::unknown(asked(), error),
             });
         }
-        reach(Point::EventWritten);
+        reach(FailPoint::EventWritten);
         let synced = history.file.sync_data().map_err(|error| named(&path, error));
-        reach(Point::EventSynced);
+        reach(FailPoint::EventSynced);
         synced.map_err(|error| StoreError::unknown(asked(), error))
     }
 
@@ -55,10 +55,10 @@ impl Directory {
         key: &StoreKey,
         most: usize,
         lock_until: Instant,
-    ) -> Result<Vec<Event>, StoreError> {
+    ) -> Result<Vec<EventRecord>, StoreError> {
         let failed = |error| failure(format!("read the events of {key}"), error);
         // Between the two files nobody may rotate them.
-        let _lock = self.lock(Lock::Shared, lock_until).map_err(failed)?;
+        let _lock = self.lock(LockMode::Shared, lock_until).map_err(failed)?;
         let mut newest_first = Vec::new();
         for suffix in [NEWER, OLDER] {
             let path = self.file(key, suffix);
@@ -78,18 +78,18 @@ impl Directory {
         let newer = self.file(key, NEWER);
         fs::rename(&newer, self.file(key, OLDER)).map_err(|error| named(&newer, error))?;
         files::sync_directory(self.path())?;
-        reach(Point::HistoryRotated);
+        reach(FailPoint::HistoryRotated);
         Ok(())
     }
 }
 
 /// The file that is appended to.
-struct History {
+struct EventsFile {
     file: File,
     len: u64,
 }
 
-impl History {
+impl EventsFile {
     /// Opens or makes it, and cuts off the line that a crash left unfinished.
     fn open(path: &Path) -> io::Result<Self> {
         let open = || {
@@ -98,7 +98,7 @@ impl History {
             if len > 0 && last_byte(&mut file)? != b'\n' {
                 len = whole_lines(&mut file)?;
                 file.set_len(len)?;
-                reach(Point::TornEventCut);
+                reach(FailPoint::TornEventCut);
             }
             Ok(Self { file, len })
         };
@@ -122,11 +122,11 @@ fn whole_lines(file: &mut File) -> io::Result<u64> {
 }
 
 /// The events of a file, the newest first, without an unfinished line.
-fn events_of(text: &Bytes, path: &Path) -> impl Iterator<Item = Event> {
+fn events_of(text: &Bytes, path: &Path) -> impl Iterator<Item = EventRecord> {
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let lines = text[..end].split_inclusive(|byte| *byte == b'\n').rev();
     lines.filter_map(move |line| {
-        let event = Event::try_new(text.slice_ref(&line[..line.len() - 1]));
+        let event = EventRecord::try_new(text.slice_ref(&line[..line.len() - 1]));
         event
             .inspect_err(|error| {
                 let file = path.display();
@@ -140,4 +140,4 @@ const NEWER: &str = "events.jsonl";
 const OLDER: &str = "events.1.jsonl";
 
 /// When a file is full: it holds the events that are kept at least, were all as long as may be.
-const FULL: u64 = (Event::KEPT * (Event::MAX_LEN + 1)) as u64;
+const FULL: u64 = (EventRecord::MIN_KEPT * (EventRecord::MAX_LEN + 1)) as u64;

@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::{
-    MemoryStore, StoreFuture, Watch, WatchEvent,
-    testing::{Fault, FaultyStore, key},
+    DocumentWatch, MemoryStore, StoreFuture, WatchEvent,
+    testing::{FaultyStore, StoreFault, key},
 };
 
 fn document(ops: &str) -> Document {
@@ -25,7 +25,7 @@ async fn begun() -> (FaultyStore<MemoryStore>, StoreKey, Revision) {
 #[tokio::test]
 async fn a_swap_whose_answer_was_lost_is_found_and_made_once() {
     let (store, key, first) = begun().await;
-    store.fail_next(Fault::AnswerLost);
+    store.fail_next(StoreFault::ResponseLost);
     let next = document("a b");
     let settled = settle(&store, &key, Some(&first), &next, has("b")).await.unwrap();
     let current = store.load(&key).await.unwrap().unwrap();
@@ -36,7 +36,7 @@ async fn a_swap_whose_answer_was_lost_is_found_and_made_once() {
 #[tokio::test]
 async fn a_swap_whose_question_was_lost_is_asked_again() {
     let (store, key, first) = begun().await;
-    store.fail_next(Fault::QuestionLost);
+    store.fail_next(StoreFault::RequestLost);
     let next = document("a b");
     let settled = settle(&store, &key, Some(&first), &next, has("b")).await.unwrap();
     let current = store.load(&key).await.unwrap().unwrap();
@@ -49,7 +49,7 @@ async fn a_swap_that_was_not_made_is_a_conflict() {
     let theirs = document("a c");
     let _ = store.compare_and_swap(&key, Some(&first), &theirs).await.unwrap();
     let current = store.load(&key).await.unwrap();
-    for fault in [None, Some(Fault::QuestionLost), Some(Fault::AnswerLost)] {
+    for fault in [None, Some(StoreFault::RequestLost), Some(StoreFault::ResponseLost)] {
         fault.into_iter().for_each(|fault| store.fail_next(fault));
         let settled = settle(&store, &key, Some(&first), &document("a b"), has("b")).await;
         assert_eq!(settled.unwrap(), Settled::Conflict(current.clone()), "{fault:?}");
@@ -59,9 +59,9 @@ async fn a_swap_that_was_not_made_is_a_conflict() {
 #[tokio::test]
 async fn what_stays_unknown_is_said_to_be() {
     for faults in [
-        &[Fault::AnswerLost, Fault::Away][..],
-        &[Fault::QuestionLost, Fault::Away],
-        &[Fault::QuestionLost; 2],
+        &[StoreFault::ResponseLost, StoreFault::Unavailable][..],
+        &[StoreFault::RequestLost, StoreFault::Unavailable],
+        &[StoreFault::RequestLost; 2],
     ] {
         let (store, key, first) = begun().await;
         faults.iter().for_each(|fault| store.fail_next(*fault));
@@ -78,7 +78,7 @@ async fn what_stays_unknown_is_said_to_be() {
 #[tokio::test]
 async fn what_fails_with_certainty_is_passed_on() {
     let (store, key, first) = begun().await;
-    store.fail_next(Fault::Away);
+    store.fail_next(StoreFault::Unavailable);
     let settled = settle(&store, &key, Some(&first), &document("a b"), has("b")).await;
     assert!(matches!(settled, Err(StoreError::Unavailable { .. })), "{settled:?}");
     assert_eq!(store.load(&key).await.unwrap().unwrap().document, document("a"));
@@ -109,14 +109,14 @@ impl StateStore for Overtaking {
         })
     }
 
-    fn watch(&self, key: &StoreKey) -> Watch {
+    fn watch(&self, key: &StoreKey) -> DocumentWatch {
         self.0.watch(key)
     }
 
     fn append_event<'a>(
         &'a self,
         key: &'a StoreKey,
-        event: &'a crate::store::Event,
+        event: &'a crate::store::EventRecord,
     ) -> StoreFuture<'a, ()> {
         self.0.append_event(key, event)
     }
@@ -125,7 +125,7 @@ impl StateStore for Overtaking {
         &'a self,
         key: &'a StoreKey,
         most: usize,
-    ) -> StoreFuture<'a, Vec<crate::store::Event>> {
+    ) -> StoreFuture<'a, Vec<crate::store::EventRecord>> {
         self.0.events(key, most)
     }
 }

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use super::{
     histories::number_event,
-    store_under_test::{Subject, key, next},
+    store_under_test::{StoreUnderTest, key, next},
     swaps::{number_document, swap},
 };
 use crate::store::{CALL_DEADLINE, Retry, StoreError, WatchEvent};
@@ -15,11 +15,11 @@ use crate::store::{CALL_DEADLINE, Retry, StoreError, WatchEvent};
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn a_call_ends_while_the_store_is_away(subject: &dyn Subject) {
+pub async fn calls_end_while_the_store_is_unavailable(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("call-ends"));
     let first = swap(&*store, &key, None, &number_document(1)).await;
     store.append_event(&key, &number_event(1)).await.unwrap();
-    if !subject.go_away().await.is_done("a_call_ends_while_the_store_is_away") {
+    if !subject.disconnect().await.is_done("calls_end_while_the_store_is_unavailable") {
         return;
     }
     let begun = Instant::now();
@@ -33,7 +33,7 @@ pub async fn a_call_ends_while_the_store_is_away(subject: &dyn Subject) {
     // Four calls, and some patience with a busy machine.
     assert!(begun.elapsed() < 5 * CALL_DEADLINE, "{:?}", begun.elapsed());
 
-    subject.come_back().await;
+    subject.reconnect().await;
     let store = subject.open().await;
     if matches!(swapped, StoreError::Unavailable { .. }) {
         assert_eq!(store.load(&key).await.unwrap(), Some(first));
@@ -52,7 +52,7 @@ pub async fn a_call_ends_while_the_store_is_away(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn what_is_no_document_is_left_alone(subject: &dyn Subject) {
+pub async fn corrupt_documents_are_left_unchanged(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("no-document"));
     let first = swap(&*store, &key, None, &number_document(1)).await;
     let mut watch = store.watch(&key);
@@ -60,7 +60,7 @@ pub async fn what_is_no_document_is_left_alone(subject: &dyn Subject) {
     for bytes in
         [&b""[..], b"{", b"\0\0\0\0", b"null", b"{\"number\":1", b"\xff\xfe{}", &[b' '; 1 << 16]]
     {
-        if !subject.corrupt(&key, bytes).await.is_done("what_is_no_document_is_left_alone") {
+        if !subject.corrupt(&key, bytes).await.is_done("corrupt_documents_are_left_unchanged") {
             return;
         }
         let store = subject.open().await;
@@ -74,7 +74,7 @@ pub async fn what_is_no_document_is_left_alone(subject: &dyn Subject) {
         }
         let mut blind = store.watch(&key);
         assert!(matches!(next(&mut blind).await, WatchEvent::Stale { .. }));
-        assert_eq!(subject.raw(&key).await, bytes, "it is kept");
+        assert_eq!(subject.read_raw(&key).await, bytes, "it is kept");
     }
     assert!(matches!(next(&mut watch).await, WatchEvent::Stale { .. }));
 }

@@ -4,8 +4,8 @@ use std::{
 };
 
 use crate::store::{
-    Document, Event, Revision, StateStore, StoreError, StoreFuture, StoreKey, Swap, Versioned,
-    Watch,
+    Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError, StoreFuture, StoreKey,
+    Swap, Versioned,
 };
 
 /// A store that fails when it is told to: to test what stands on a store.
@@ -18,12 +18,12 @@ use crate::store::{
 /// ```
 /// use canary_controller::store::{
 ///     MemoryStore, Retry, StateStore,
-///     testing::{Fault, FaultyStore, key},
+///     testing::{StoreFault, FaultyStore, key},
 /// };
 ///
 /// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
 /// let store = FaultyStore::new(MemoryStore::new());
-/// store.fail_next(Fault::Away);
+/// store.fail_next(StoreFault::Unavailable);
 /// assert_eq!(store.load(&key("checkout")).await.unwrap_err().retry(), Retry::Later);
 /// assert_eq!(store.load(&key("checkout")).await.unwrap(), None);
 /// # });
@@ -32,19 +32,19 @@ use crate::store::{
 #[derive(Clone, Debug)]
 pub struct FaultyStore<S> {
     inner: S,
-    faults: Arc<Mutex<VecDeque<Fault>>>,
+    faults: Arc<Mutex<VecDeque<StoreFault>>>,
 }
 
 /// How a call of a [`FaultyStore`] fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Fault {
+pub enum StoreFault {
     /// The store is out of reach; nothing is done.
-    Away,
+    Unavailable,
     /// The question is lost: nothing is done, and the caller cannot know.
-    QuestionLost,
+    RequestLost,
     /// The answer is lost: it is done, and the caller cannot know. A load is just out of reach.
-    AnswerLost,
+    ResponseLost,
 }
 
 impl<S> FaultyStore<S> {
@@ -55,7 +55,7 @@ impl<S> FaultyStore<S> {
     }
 
     /// Lets a call fail: the next one that no earlier fault is meant for.
-    pub fn fail_next(&self, fault: Fault) {
+    pub fn fail_next(&self, fault: StoreFault) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).push_back(fault);
     }
 
@@ -65,22 +65,22 @@ impl<S> FaultyStore<S> {
         &self.inner
     }
 
-    fn fault(&self) -> Option<Fault> {
+    fn fault(&self) -> Option<StoreFault> {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
 /// Does a change, or not, or does not tell.
 async fn change<T>(
-    fault: Option<Fault>,
+    fault: Option<StoreFault>,
     asked: String,
     work: StoreFuture<'_, T>,
 ) -> Result<T, StoreError> {
     match fault {
         None => work.await,
-        Some(Fault::Away) => Err(StoreError::unavailable(asked, "a fault on demand")),
-        Some(Fault::QuestionLost) => Err(StoreError::unknown(asked, "a fault on demand")),
-        Some(Fault::AnswerLost) => {
+        Some(StoreFault::Unavailable) => Err(StoreError::unavailable(asked, "a fault on demand")),
+        Some(StoreFault::RequestLost) => Err(StoreError::unknown(asked, "a fault on demand")),
+        Some(StoreFault::ResponseLost) => {
             work.await?;
             Err(StoreError::unknown(asked, "a fault on demand"))
         }
@@ -109,18 +109,22 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
         })
     }
 
-    fn watch(&self, key: &StoreKey) -> Watch {
+    fn watch(&self, key: &StoreKey) -> DocumentWatch {
         self.inner.watch(key)
     }
 
-    fn append_event<'a>(&'a self, key: &'a StoreKey, event: &'a Event) -> StoreFuture<'a, ()> {
+    fn append_event<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        event: &'a EventRecord,
+    ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
             let append = self.inner.append_event(key, event);
             change(self.fault(), format!("append an event to {key}"), append).await
         })
     }
 
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<Event>> {
+    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>> {
         self.inner.events(key, most)
     }
 }

@@ -2,15 +2,15 @@
 
 use tokio::task::JoinSet;
 
-use super::store_under_test::{Subject, all, key};
-use crate::store::Event;
+use super::store_under_test::{StoreUnderTest, all, key};
+use crate::store::EventRecord;
 
 /// S12: events come back in their order, the last of them, the oldest first.
 ///
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn histories_are_ordered(subject: &dyn Subject) {
+pub async fn histories_are_ordered(subject: &dyn StoreUnderTest) {
     let key = key("ordered");
     let handles = [subject.open().await, subject.open().await];
     assert_eq!(handles[0].events(&key, 9).await.unwrap(), []);
@@ -33,20 +33,21 @@ pub async fn histories_are_ordered(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn histories_are_bounded(subject: &dyn Subject) {
+pub async fn histories_are_bounded(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("bounded"));
     let event = |number: usize| {
-        let pad = "x".repeat(Event::MAX_LEN - 24);
-        Event::try_new(format!(r#"{{"n":"{number:07}","pad":"{pad}"}}"#)).expect("it is an event")
+        let pad = "x".repeat(EventRecord::MAX_LEN - 24);
+        EventRecord::try_new(format!(r#"{{"n":"{number:07}","pad":"{pad}"}}"#))
+            .expect("it is an event")
     };
-    assert_eq!(event(0).as_bytes().len(), Event::MAX_LEN);
-    let all = 4 * Event::KEPT + 3;
+    assert_eq!(event(0).as_bytes().len(), EventRecord::MAX_LEN);
+    let all = 4 * EventRecord::MIN_KEPT + 3;
     for number in 0..all {
         store.append_event(&key, &event(number)).await.unwrap();
         if number % 97 == 0 || number + 1 == all {
             let kept = store.events(&key, usize::MAX).await.unwrap();
             assert!(
-                kept.len() >= Event::KEPT.min(number + 1),
+                kept.len() >= EventRecord::MIN_KEPT.min(number + 1),
                 "{} of {number} are kept",
                 kept.len()
             );
@@ -64,7 +65,7 @@ pub async fn histories_are_bounded(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn appends_race_in_one_order(subject: &dyn Subject) {
+pub async fn concurrent_appends_have_one_order(subject: &dyn StoreUnderTest) {
     let key = key("race");
     let mut writers = JoinSet::new();
     for writer in 0..4 {
@@ -91,16 +92,16 @@ pub async fn appends_race_in_one_order(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn events_of_any_size_come_back(subject: &dyn Subject) {
+pub async fn events_round_trip(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("event-size"));
     let mut texts = vec![
         "{}".to_owned(),
         "{ \t\"said\":\"\\n \\u0000 é \u{2028} '; --\", \"n\":1.0 }".to_owned(),
     ];
-    for len in [11, 4095, 4096, Event::MAX_LEN - 1, Event::MAX_LEN] {
+    for len in [11, 4095, 4096, EventRecord::MAX_LEN - 1, EventRecord::MAX_LEN] {
         texts.push(format!(r#"{{"pad":"{}"}}"#, "x".repeat(len - 10)));
     }
-    let events = texts.into_iter().map(|text| Event::try_new(text).expect("it is an event"));
+    let events = texts.into_iter().map(|text| EventRecord::try_new(text).expect("it is an event"));
     let events: Vec<_> = events.collect();
     for event in &events {
         store.append_event(&key, event).await.unwrap();
@@ -108,6 +109,6 @@ pub async fn events_of_any_size_come_back(subject: &dyn Subject) {
     assert_eq!(store.events(&key, usize::MAX).await.unwrap(), events);
 }
 
-pub(super) fn number_event(number: u64) -> Event {
-    Event::try_new(format!(r#"{{"number":{number}}}"#)).expect("it is an event")
+pub(super) fn number_event(number: u64) -> EventRecord {
+    EventRecord::try_new(format!(r#"{{"number":{number}}}"#)).expect("it is an event")
 }

@@ -2,33 +2,33 @@ use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::store::{StateStore, StoreKey, Watch, WatchEvent};
+use crate::store::{DocumentWatch, StateStore, StoreKey, WatchEvent};
 
-/// What a hook of a [`Subject`] returns: a boxed future.
+/// What a hook of a [`StoreUnderTest`] returns: a boxed future.
 pub type HookFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A store under test. Its hooks panic if they fail.
-pub trait Subject: fmt::Debug + Send + Sync {
+pub trait StoreUnderTest: fmt::Debug + Send + Sync {
     /// Opens the store. Each time anew, as another process would; all see the same data.
     fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>>;
 
     /// Makes the store unreachable for what was opened, without a loss of data.
-    fn go_away(&self) -> HookFuture<'_, Outcome> {
-        Box::pin(async { Outcome::Impossible })
+    fn disconnect(&self) -> HookFuture<'_, Injection> {
+        Box::pin(async { Injection::Unsupported })
     }
 
-    /// Undoes [`go_away`](Self::go_away).
-    fn come_back(&self) -> HookFuture<'_, ()> {
+    /// Undoes [`disconnect`](Self::disconnect).
+    fn reconnect(&self) -> HookFuture<'_, ()> {
         Box::pin(async {})
     }
 
     /// Stores bytes that are no document where the document of a key is stored.
-    fn corrupt<'a>(&'a self, _key: &'a StoreKey, _bytes: &'a [u8]) -> HookFuture<'a, Outcome> {
-        Box::pin(async { Outcome::Impossible })
+    fn corrupt<'a>(&'a self, _key: &'a StoreKey, _bytes: &'a [u8]) -> HookFuture<'a, Injection> {
+        Box::pin(async { Injection::Unsupported })
     }
 
     /// Reads back what [`corrupt`](Self::corrupt) stored.
-    fn raw<'a>(&'a self, _key: &'a StoreKey) -> HookFuture<'a, Vec<u8>> {
+    fn read_raw<'a>(&'a self, _key: &'a StoreKey) -> HookFuture<'a, Vec<u8>> {
         Box::pin(async { Vec::new() })
     }
 }
@@ -37,17 +37,17 @@ pub trait Subject: fmt::Debug + Send + Sync {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[must_use = "a check whose hook is impossible has to be skipped"]
 #[expect(clippy::exhaustive_enums, reason = "a hook does it or cannot")]
-pub enum Outcome {
+pub enum Injection {
     /// The harm is done.
     Done,
     /// No such harm can be done to this store: the check is skipped, and says so.
-    Impossible,
+    Unsupported,
 }
 
-impl Outcome {
+impl Injection {
     /// Whether the check can go on; if not, says that it is skipped.
     pub(super) fn is_done(self, check: &str) -> bool {
-        if self == Self::Impossible {
+        if self == Self::Unsupported {
             println!("{check}: skipped, since nothing can do this to the store");
         }
         self == Self::Done
@@ -66,7 +66,7 @@ pub fn key(name: &str) -> StoreKey {
 }
 
 /// The next event of a watch, which must come soon.
-pub(super) async fn next(watch: &mut Watch) -> WatchEvent {
+pub(super) async fn next(watch: &mut DocumentWatch) -> WatchEvent {
     timeout(PATIENCE, watch.next()).await.expect("the watch should have said something")
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::store_under_test::{Subject, all, key};
+use super::store_under_test::{StoreUnderTest, all, key};
 use crate::store::{Document, Revision, StateStore, StoreKey, Swap, Versioned};
 
 /// S2: of many that create a document one does, and the others learn of it.
@@ -12,7 +12,7 @@ use crate::store::{Document, Revision, StateStore, StoreKey, Swap, Versioned};
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn only_one_creates(subject: &dyn Subject) {
+pub async fn creation_is_exclusive(subject: &dyn StoreUnderTest) {
     let key = key("only-one-creates");
     assert_eq!(subject.open().await.load(&key).await.unwrap(), None);
     let mut creations = JoinSet::new();
@@ -41,7 +41,7 @@ pub async fn only_one_creates(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn conflicts_carry_what_is_there(subject: &dyn Subject) {
+pub async fn a_conflict_returns_the_current_document(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("conflicts-carry"));
     let made_up = Revision::new("9223372036854775000");
     let conflict = store.compare_and_swap(&key, Some(&made_up), &number_document(1)).await.unwrap();
@@ -62,7 +62,7 @@ pub async fn conflicts_carry_what_is_there(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn swaps_are_seen_by_all(subject: &dyn Subject) {
+pub async fn loads_see_acknowledged_swaps(subject: &dyn StoreUnderTest) {
     let key = key("swaps-are-seen");
     let handles = [subject.open().await, subject.open().await, subject.open().await];
     let mut revision = None;
@@ -82,7 +82,7 @@ pub async fn swaps_are_seen_by_all(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn increments_add_up(subject: &dyn Subject) {
+pub async fn concurrent_increments_are_not_lost(subject: &dyn StoreUnderTest) {
     let key = key("increments-add-up");
     let mut tasks = JoinSet::new();
     for _ in 0..4 {
@@ -99,7 +99,7 @@ pub async fn increments_add_up(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn revisions_are_never_used_again(subject: &dyn Subject) {
+pub async fn revisions_are_never_reused(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("revisions"));
     let (this, that) = (number_document(1), number_document(2));
     let mut seen: Vec<Versioned> = Vec::new();
@@ -121,7 +121,7 @@ pub async fn revisions_are_never_used_again(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn documents_of_any_size_come_back(subject: &dyn Subject) {
+pub async fn documents_round_trip(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("any-size"));
     let mut texts = vec![
         "{}".to_owned(),
@@ -146,7 +146,7 @@ pub async fn documents_of_any_size_come_back(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn keys_are_apart(subject: &dyn Subject) {
+pub async fn keys_are_independent(subject: &dyn StoreUnderTest) {
     let store = subject.open().await;
     let longest = "a".repeat(63);
     let keys: Vec<StoreKey> = [

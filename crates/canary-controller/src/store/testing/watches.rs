@@ -3,7 +3,7 @@
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
-    store_under_test::{Subject, all, key, next},
+    store_under_test::{StoreUnderTest, all, key, next},
     swaps::{increment, number, number_document, swap},
 };
 use crate::store::{CALL_DEADLINE, Versioned, WatchEvent};
@@ -13,7 +13,7 @@ use crate::store::{CALL_DEADLINE, Versioned, WatchEvent};
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn a_watch_begins_with_what_there_is(subject: &dyn Subject) {
+pub async fn a_watch_starts_with_the_current_document(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("watch-begins"));
     let mut early = store.watch(&key);
     assert_eq!(next(&mut early).await, WatchEvent::Absent);
@@ -38,7 +38,7 @@ pub async fn a_watch_begins_with_what_there_is(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn watches_converge(subject: &dyn Subject) {
+pub async fn watches_converge(subject: &dyn StoreUnderTest) {
     let key = key("watches-converge");
     let mut watchers = JoinSet::new();
     for _ in 0..3 {
@@ -86,7 +86,7 @@ pub async fn watches_converge(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn watches_outlive_their_store_handle(subject: &dyn Subject) {
+pub async fn a_watch_outlives_its_store_handle(subject: &dyn StoreUnderTest) {
     let key = key("watch-outlives");
     let mut watch = subject.open().await.watch(&key);
     assert_eq!(next(&mut watch).await, WatchEvent::Absent);
@@ -99,14 +99,14 @@ pub async fn watches_outlive_their_store_handle(subject: &dyn Subject) {
 /// # Panics
 ///
 /// If the store breaks the promise.
-pub async fn a_watch_outlives_an_outage(subject: &dyn Subject) {
+pub async fn a_watch_recovers_from_an_outage(subject: &dyn StoreUnderTest) {
     let key = key("watch-outage");
     let store = subject.open().await;
     let mut watch = store.watch(&key);
     assert_eq!(next(&mut watch).await, WatchEvent::Absent);
     let mut current: Option<Versioned> = None;
     for round in 0..6 {
-        if !subject.go_away().await.is_done("a_watch_outlives_an_outage") {
+        if !subject.disconnect().await.is_done("a_watch_recovers_from_an_outage") {
             return;
         }
         let WatchEvent::Stale { why } = next(&mut watch).await else { panic!("it is away") };
@@ -116,7 +116,7 @@ pub async fn a_watch_outlives_an_outage(subject: &dyn Subject) {
         assert!(matches!(next(&mut blind).await, WatchEvent::Stale { .. }), "it is away");
         assert!(begun.elapsed() < 2 * CALL_DEADLINE, "S9: after {:?}", begun.elapsed());
 
-        subject.come_back().await;
+        subject.reconnect().await;
         if round % 2 == 1 {
             let writer = subject.open().await;
             let expected = current.as_ref().map(|it| &it.revision);

@@ -11,31 +11,31 @@ use crate::store::Document;
 /// What a source answers to loads and waits, in their order. When the answers are used up, it
 /// hangs.
 #[derive(Default)]
-struct Script {
-    loads: VecDeque<Load>,
-    waits: VecDeque<Wait>,
+struct ScriptedSource {
+    loads: VecDeque<ScriptedLoad>,
+    waits: VecDeque<ScriptedWait>,
     hung: Arc<Notify>,
 }
 
-enum Load {
+enum ScriptedLoad {
     Is(Option<u64>),
     Fails,
     Hangs,
 }
 
-enum Wait {
+enum ScriptedWait {
     Changes,
     Breaks,
 }
 
-impl WatchSource for Script {
+impl WatchSource for ScriptedSource {
     fn load(&mut self) -> StoreFuture<'_, Option<Versioned>> {
         let load = self.loads.pop_front();
         Box::pin(async move {
             match load {
-                Some(Load::Is(state)) => Ok(state.map(versioned)),
-                Some(Load::Fails) => Err(StoreError::unavailable("load", "it is away")),
-                Some(Load::Hangs) | None => hang(&self.hung).await,
+                Some(ScriptedLoad::Is(state)) => Ok(state.map(versioned)),
+                Some(ScriptedLoad::Fails) => Err(StoreError::unavailable("load", "it is away")),
+                Some(ScriptedLoad::Hangs) | None => hang(&self.hung).await,
             }
         })
     }
@@ -44,8 +44,8 @@ impl WatchSource for Script {
         let wait = self.waits.pop_front();
         Box::pin(async move {
             match wait {
-                Some(Wait::Changes) => Ok(()),
-                Some(Wait::Breaks) => Err(StoreError::unavailable("wait", "it broke")),
+                Some(ScriptedWait::Changes) => Ok(()),
+                Some(ScriptedWait::Breaks) => Err(StoreError::unavailable("wait", "it broke")),
                 None => hang(&self.hung).await,
             }
         })
@@ -69,18 +69,23 @@ fn value(number: u64) -> WatchEvent {
 }
 
 fn watch(
-    loads: impl IntoIterator<Item = Load>,
-    waits: impl IntoIterator<Item = Wait>,
-) -> (Watch, Arc<Notify>) {
+    loads: impl IntoIterator<Item = ScriptedLoad>,
+    waits: impl IntoIterator<Item = ScriptedWait>,
+) -> (DocumentWatch, Arc<Notify>) {
     let hung = Arc::<Notify>::default();
     let (loads, waits) = (loads.into_iter().collect(), waits.into_iter().collect());
-    (Watch::new(Script { loads, waits, hung: hung.clone() }), hung)
+    (DocumentWatch::new(ScriptedSource { loads, waits, hung: hung.clone() }), hung)
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_has_not_changed_is_not_told_again() {
-    let loads = [Load::Is(Some(1)), Load::Is(Some(1)), Load::Is(Some(2)), Load::Is(None)];
-    let waits = [Wait::Changes, Wait::Changes, Wait::Changes];
+    let loads = [
+        ScriptedLoad::Is(Some(1)),
+        ScriptedLoad::Is(Some(1)),
+        ScriptedLoad::Is(Some(2)),
+        ScriptedLoad::Is(None),
+    ];
+    let waits = [ScriptedWait::Changes, ScriptedWait::Changes, ScriptedWait::Changes];
     let (mut watch, _) = watch(loads, waits);
     for expected in [value(1), value(2), WatchEvent::Absent] {
         assert_eq!(watch.next().await, expected);
@@ -89,8 +94,14 @@ async fn what_has_not_changed_is_not_told_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_break_is_told_once_and_followed_by_what_there_is() {
-    let loads = [Load::Is(Some(1)), Load::Fails, Load::Fails, Load::Is(Some(1)), Load::Is(Some(2))];
-    let (mut watch, _) = watch(loads, [Wait::Breaks, Wait::Changes]);
+    let loads = [
+        ScriptedLoad::Is(Some(1)),
+        ScriptedLoad::Fails,
+        ScriptedLoad::Fails,
+        ScriptedLoad::Is(Some(1)),
+        ScriptedLoad::Is(Some(2)),
+    ];
+    let (mut watch, _) = watch(loads, [ScriptedWait::Breaks, ScriptedWait::Changes]);
     assert_eq!(watch.next().await, value(1));
     assert_eq!(watch.next().await, WatchEvent::Stale { why: broken("wait", "it broke") });
     for expected in [WatchEvent::Fresh, value(1), value(2)] {
@@ -100,7 +111,7 @@ async fn a_break_is_told_once_and_followed_by_what_there_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_load_that_hangs_at_the_start_is_stale_within_two_seconds() {
-    let (mut watch, _) = watch([Load::Hangs, Load::Is(None)], []);
+    let (mut watch, _) = watch([ScriptedLoad::Hangs, ScriptedLoad::Is(None)], []);
     let begun = Instant::now();
     assert!(matches!(watch.next().await, WatchEvent::Stale { .. }));
     assert!(begun.elapsed() <= CALL_DEADLINE + Duration::from_millis(10), "{:?}", begun.elapsed());
@@ -110,7 +121,10 @@ async fn a_load_that_hangs_at_the_start_is_stale_within_two_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_deaf_is_loaded_every_thirty_seconds() {
-    let (mut watch, _) = watch([Load::Is(Some(1)), Load::Is(Some(1)), Load::Is(Some(2))], []);
+    let (mut watch, _) = watch(
+        [ScriptedLoad::Is(Some(1)), ScriptedLoad::Is(Some(1)), ScriptedLoad::Is(Some(2))],
+        [],
+    );
     assert_eq!(watch.next().await, value(1));
     let begun = Instant::now();
     assert_eq!(watch.next().await, value(2));
@@ -119,7 +133,7 @@ async fn a_source_that_is_deaf_is_loaded_every_thirty_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_comes_and_goes_does_not_put_off_the_next_load() {
-    let (mut watch, hung) = watch([Load::Is(Some(1)), Load::Is(Some(2))], []);
+    let (mut watch, hung) = watch([ScriptedLoad::Is(Some(1)), ScriptedLoad::Is(Some(2))], []);
     assert_eq!(watch.next().await, value(1));
     let begun = Instant::now();
     for _ in 0..29 {
