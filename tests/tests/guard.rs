@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::{Router, body::Body, extract::Request, http::StatusCode, routing::get};
 use canary_analysis::{Judge, Levels, Monitor};
 use tower::ServiceExt;
-use tower_canary::{CanaryLayer, Snapshot, SplitMode, Weight, axum::RouterExt};
+use tower_canary::{
+    CanaryLayer, Snapshot, SplitMode, Weight, axum::RouterExt, control::ControlExt,
+};
 
 #[tokio::test]
 async fn a_canary_that_fails_every_call_is_halted_within_three_calls_of_its_own() {

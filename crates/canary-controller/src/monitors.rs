@@ -1,6 +1,6 @@
 use canary_analysis::{Measure, Unit};
 use canary_rollout::Plan;
-use tower_canary::CanaryHandle;
+use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
     driver::kind,

@@ -7,7 +7,7 @@ use canary_controller::{AddError, CommandError, RolloutHandle, store::MemoryStor
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
 use support::{Shop, controller, managed, tick, until};
-use tower_canary::{CanaryLayer, SplitMode};
+use tower_canary::{CanaryLayer, SplitMode, control::ControlExt};
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]

@@ -14,6 +14,7 @@ use http::{HeaderName, Request};
 use support::{Shop, controller, managed, second};
 use tower_canary::{
     CanaryOptions, RouteClasses,
+    control::ControlExt,
     select::{Condition, Sticky, StickyKey},
 };
 

@@ -7,6 +7,7 @@ use canary_controller::{Controller, RolloutHandle, store::MemoryStore};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
 use support::{Shop, controller, managed, second, until};
+use tower_canary::control::ControlExt;
 
 const PLAN: &str = r#"
 on_degraded = { ramp_down = { over = "10m" } }

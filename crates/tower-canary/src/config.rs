@@ -6,3 +6,4 @@ pub(crate) mod classify;
 pub(crate) mod concurrency_limit;
 pub(crate) mod options;
 pub(crate) mod tags;
+pub(crate) mod valid;

@@ -106,7 +106,7 @@
 //! time limit, one number that all threads write with a limit of concurrent calls, and with a fallback a
 //! copy of the request for each call of the canary that may be repeated. With
 //! [classes of routes](RouteClasses) each thread has counters for each of them too, from their first call
-//! on. While keys are [watched](CanaryHandle::watch_keys), a sticky call takes a lock for a moment, and
+//! on. While keys are [watched](control::ControlExt::watch_keys), a sticky call takes a lock for a moment, and
 //! once more if it fails.
 //!
 //! # Features
@@ -131,7 +131,7 @@
 //! handle. It does not balance load, and retries nothing on the channel that failed.
 
 mod config;
-mod control;
+pub mod control;
 mod counting;
 pub mod feedback;
 #[cfg(feature = "tracing-subscriber")]
@@ -153,15 +153,14 @@ pub mod tonic;
 
 pub use canary_core::{
     AssignmentReason, Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName,
-    InvalidName, KeySample, Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel,
-    PerReason, Rating, RatingCounts, Ratings, RatingsByWeight, ReleaseId, RouteClass, Snapshot,
-    Weight,
+    InvalidName, Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel, PerReason,
+    Rating, RatingCounts, Ratings, RatingsByWeight, ReleaseId, RouteClass, Snapshot, Weight,
 };
 
 pub use self::{
     config::{
         bypass::Bypass,
-        classify::{Class, Classify, HeadClass, ServerErrors},
+        classify::{Classification, Classify, HeadClassification, ServerErrors},
         options::CanaryOptions,
         tags::Tags,
     },
@@ -170,10 +169,7 @@ pub use self::{
         handle::{CanaryHandle, Halted, WeakCanaryHandle},
         state::SplitMode,
     },
-    counting::{
-        key_watch::{KeyEvent, KeyEventKind, KeyEvents, KeyWatch},
-        route_classes::RouteClasses,
-    },
+    counting::route_classes::RouteClasses,
     select::propagate::{Propagate, PropagateLayer},
     service::{
         assignment::{Assignment, Attached, Draining},

@@ -93,6 +93,7 @@ mod incoming;
 mod issue;
 pub(crate) mod propagate;
 pub(crate) mod rng;
+pub(crate) mod salt;
 mod selection;
 mod sticky;
 
@@ -109,7 +110,9 @@ pub use self::{
     selection::Selection,
     sticky::Sticky,
 };
-pub(crate) use self::{baggage::add as add_to_baggage, incoming::original_path, selection::Way};
+pub(crate) use self::{
+    baggage::add as add_to_baggage, incoming::original_path, selection::AssignmentRule,
+};
 
 /// A policy by which calls are assigned to a channel.
 ///

@@ -13,7 +13,8 @@ use http_body::Body as _;
 use http_body_util::Full;
 use tower::{Layer, Service};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Fallback, KeySample, RouteClasses, Tags, Weight,
+    CanaryLayer, CanaryOptions, Fallback, RouteClasses, Tags, Weight,
+    control::{ControlExt, KeySample},
     select::{Condition, Sticky},
 };
 

@@ -19,7 +19,8 @@ use http_body_util::Empty;
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, task};
 use tower::{BoxError, Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, ChannelCounts, Class, Weight,
+    CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, ChannelCounts, Classification, Weight,
+    control::ControlExt,
 };
 
 /// What a service does when it is cloned, asked or called.
@@ -216,7 +217,7 @@ async fn the_head_of_an_upgrade_that_nobody_holds_is_counted() {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         ready(Ok::<_, BoxError>(response))
     });
-    let options = CanaryOptions::new().classify(|_: &Response<()>| Class::Failure);
+    let options = CanaryOptions::new().classify(|_: &Response<()>| Classification::Failure);
     let layer = CanaryLayer::with_options("upgrade", service.clone(), options);
     let handle = handle.get_or_init(|| layer.handle());
     handle.set_weight(ALMOST_ALL).unwrap();

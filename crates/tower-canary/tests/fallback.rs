@@ -21,6 +21,7 @@ use tower::{BoxError, Layer, Service, ServiceExt, limit::ConcurrencyLimit, servi
 use tower_canary::{
     Assignment, AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Counts,
     Fallback, Weight,
+    control::ControlExt,
     select::{Incoming, Selection},
 };
 

@@ -18,7 +18,9 @@ use tower::{
     BoxError, Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn,
     util::BoxCloneService,
 };
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel, Tags, UnifyBody, Weight};
+use tower_canary::{
+    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Tags, UnifyBody, Weight, control::ControlExt,
+};
 
 type Body = Empty<bytes::Bytes>;
 type Boxed = BoxCloneService<Request<()>, Response<Body>, BoxError>;

@@ -20,6 +20,7 @@ use tower::{Layer, Service, limit::ConcurrencyLimit};
 use tower_canary::{
     Assignment, AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel,
     Counts, Weight,
+    control::ControlExt,
     select::{Incoming, Selection},
 };
 

@@ -9,8 +9,8 @@ use http_body_util::Empty;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Rating, Weight, feedback::FeedbackOptions,
-    metrics::buckets,
+    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Rating, Weight, control::ControlExt,
+    feedback::FeedbackOptions, metrics::buckets,
 };
 
 type Body = Empty<bytes::Bytes>;

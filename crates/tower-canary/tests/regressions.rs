@@ -19,7 +19,8 @@ use http_body::{Body, Frame, SizeHint};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{BoxError, Layer, Service, ServiceExt};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Class, Classify, HeadClass, Protocol, Tags, Weight,
+    CanaryLayer, CanaryOptions, Classification, Classify, HeadClassification, Protocol, Tags,
+    Weight,
 };
 
 /// A body of one byte that does not foretell its end, or panics when it is asked to.
@@ -263,12 +264,15 @@ fn a_canary_that_panics_once_more_when_it_is_dropped_is_spilled_all_the_same() {
 #[test]
 fn a_classifying_closure_leaves_the_trailers_of_grpc_to_the_default() {
     let closure = |head: &Response<()>| match head.status().as_u16() {
-        429 => Class::Failure,
-        _ => Class::Success,
+        429 => Classification::Failure,
+        _ => Classification::Success,
     };
-    assert_eq!(closure.head(Protocol::Grpc, &Response::new(())), HeadClass::AtEnd);
-    assert_eq!(closure.trailers(Protocol::Grpc, None), Class::Failure);
-    assert_eq!(closure.head(Protocol::Http, &Response::new(())), HeadClass::Now(Class::Success));
+    assert_eq!(closure.head(Protocol::Grpc, &Response::new(())), HeadClassification::AtEnd);
+    assert_eq!(closure.trailers(Protocol::Grpc, None), Classification::Failure);
+    assert_eq!(
+        closure.head(Protocol::Http, &Response::new(())),
+        HeadClassification::Final(Classification::Success)
+    );
 }
 
 #[cfg(feature = "metrics")]

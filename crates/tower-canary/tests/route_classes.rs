@@ -7,8 +7,8 @@ use http::{HeaderName, Method, Request, Response, StatusCode};
 use proptest::prelude::*;
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Counts, KeyEvent, KeyEventKind, KeySample,
-    RouteClasses, Weight,
+    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Counts, RouteClasses, Weight,
+    control::{ControlExt, KeyEvent, KeyEventKind, KeySample},
     select::{Condition, Select, Sticky, StickyKey},
 };
 

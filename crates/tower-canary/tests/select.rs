@@ -12,6 +12,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{
     Assignment, AssignmentReason, Bucket, CanaryHandle, CanaryLayer, CanaryOptions, Channel,
     Weight,
+    control::ControlExt,
     select::{
         Condition, Forced, Incoming, Propagated, Secret, Select, Selection, Sticky, StickyKey,
     },

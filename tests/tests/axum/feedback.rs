@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use tower_canary::{
     Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Rating, RatingCounts, Weight,
     axum::{RouterExt as _, feedback, feedback_inside},
+    control::ControlExt,
     feedback::FeedbackOptions,
     select::{Forced, Secret, Select as _, Sticky},
 };

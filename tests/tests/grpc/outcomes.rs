@@ -10,7 +10,8 @@ use http::{HeaderMap, Response};
 use http_body_util::Full;
 use tonic::{Code, body::Body, service::Routes};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Channel, Class, Classify, HeadClass, Protocol, ServerErrors,
+    CanaryLayer, CanaryOptions, Channel, Classification, Classify, HeadClassification, Protocol,
+    ServerErrors,
 };
 
 #[tokio::test]
@@ -130,23 +131,23 @@ async fn a_classifier_of_ones_own_sees_heads_and_trailers() {
     struct Slow;
 
     impl Classify for Slow {
-        fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass {
+        fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClassification {
             assert_eq!(protocol, Protocol::Grpc);
             match head.headers().get("grpc-status") {
-                Some(_) => HeadClass::Now(by_answer(head.headers())),
-                None => HeadClass::AtEnd,
+                Some(_) => HeadClassification::Final(by_answer(head.headers())),
+                None => HeadClassification::AtEnd,
             }
         }
 
-        fn trailers(&self, _: Protocol, trailers: Option<&HeaderMap>) -> Class {
-            trailers.map_or(Class::Failure, by_answer)
+        fn trailers(&self, _: Protocol, trailers: Option<&HeaderMap>) -> Classification {
+            trailers.map_or(Classification::Failure, by_answer)
         }
     }
 
-    fn by_answer(headers: &HeaderMap) -> Class {
+    fn by_answer(headers: &HeaderMap) -> Classification {
         match headers.get("x-answer") {
-            Some(answer) if answer == "slow" => Class::Failure,
-            _ => Class::Success,
+            Some(answer) if answer == "slow" => Classification::Failure,
+            _ => Classification::Success,
         }
     }
 

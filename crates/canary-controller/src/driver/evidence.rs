@@ -6,7 +6,7 @@ use canary_analysis::{
 use canary_core::{PerChannel, RatingsByWeight, Snapshot, Weight};
 use canary_rollout::Plan;
 use serde::{Deserialize, Serialize};
-use tower_canary::CanaryHandle;
+use tower_canary::{CanaryHandle, control::ControlExt};
 
 use super::ledgers::{Books, Ledgers};
 use crate::alarm::Alarm;

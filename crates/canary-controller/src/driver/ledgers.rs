@@ -1,7 +1,10 @@
 use canary_analysis::{Judge, KeyLedger, Measure, Monitor, Observation, Unit};
 use canary_core::KeySample;
 use serde::{Deserialize, Serialize};
-use tower_canary::{CanaryHandle, KeyEvent, KeyEventKind, KeyEvents, KeyWatch};
+use tower_canary::{
+    CanaryHandle,
+    control::{ControlExt, KeyEvent, KeyEventKind, KeyEvents, KeyWatch},
+};
 
 /// The users that monitors per key have counted, and the data plane's notes of them.
 pub(super) struct Ledgers {

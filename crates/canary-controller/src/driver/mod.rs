@@ -26,7 +26,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
-use tower_canary::CanaryHandle;
+use tower_canary::{CanaryHandle, control::ControlExt};
 
 use self::{
     document::Documents,

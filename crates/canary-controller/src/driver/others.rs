@@ -2,7 +2,7 @@
 
 use canary_core::Weight;
 use canary_rollout::{Actor, Cause, Command, Order, Pause, Phase, Rollout, State};
-use tower_canary::SplitMode;
+use tower_canary::{SplitMode, control::ControlExt};
 
 use super::{
     Driver, TARGET,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use canary_core::Weight;
 use canary_rollout::{Action, Ask, OnDegraded, Pause, Plan, Rollout, State};
-use tower_canary::{CanaryHandle, Halted, SplitMode};
+use tower_canary::{CanaryHandle, Halted, SplitMode, control::ControlExt};
 
 use super::{Driver, Heard, Report, TARGET, evidence::Evidence, is_watched};
 use crate::{alarm::Response, gate::GateQuestion, notify::Notification};

@@ -3,6 +3,7 @@
 use canary_core::Weight;
 use canary_rollout::{Action, Event, Outcome, Phase, Rollout};
 use tokio::time::Instant;
+use tower_canary::control::ControlExt;
 
 use super::{
     Driver, TARGET,

@@ -3,6 +3,7 @@
 use canary_controller::{Controller, RolloutHandle};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
+use tower_canary::control::ControlExt;
 
 use crate::{
     support::{Shop, controller, managed, plan, second, tick, until},

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::problem::Problem;
 use crate::{
-    config::canary_config::Config,
+    config::canary_config::CanaryConfig,
     control::handle::CanaryHandle,
     feedback::{Rater, Receipt, ReceiptError},
     service::assignment::Assignment,
@@ -59,7 +59,7 @@ use crate::{
 ///
 /// Errors are `application/problem+json`, and repeat nothing of the request.
 pub fn feedback<S: Clone + Send + Sync + 'static>(canary: CanaryHandle) -> MethodRouter<S> {
-    post(move |request: Request| async move { answer(canary.switch().config(), request).await })
+    post(move |request: Request| async move { answer(canary.control().config(), request).await })
 }
 
 /// As [`feedback`], for a route of both versions behind the layer: it is about the canary that
@@ -83,7 +83,7 @@ pub fn feedback_inside<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
             return problem(StatusCode::INTERNAL_SERVER_ERROR, super::extract::MISSING)
                 .into_response();
         };
-        answer(&assignment.tally().config, request).await
+        answer(&assignment.counters().config, request).await
     })
 }
 
@@ -101,14 +101,14 @@ enum RatingForm {
     Bad,
 }
 
-async fn answer(config: &Config, request: Request) -> Response {
+async fn answer(config: &CanaryConfig, request: Request) -> Response {
     match rate(config, request).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => problem.into_response(),
     }
 }
 
-async fn rate(config: &Config, request: Request) -> Result<(), Problem> {
+async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
     if !is_json(request.headers()) {
         return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
     }

@@ -3,7 +3,9 @@ use canary_core::{CanaryName, PerChannel, ReleaseId, Weight};
 use http::HeaderMap;
 
 use crate::{
-    config::{bypass::Bypass, classify::Classifier, concurrency_limit::Places, tags::Tags},
+    config::{
+        bypass::Bypass, classify::Classifier, concurrency_limit::ConcurrencyLimit, tags::Tags,
+    },
     counting::route_classes::RouteClasses,
     feedback::Ledger,
     select::Select,
@@ -12,7 +14,7 @@ use crate::{
 };
 
 /// What a canary was built with. It never changes, but for the hook and the ratings.
-pub(crate) struct Config {
+pub(crate) struct CanaryConfig {
     pub(crate) name: CanaryName,
     pub(crate) releases: PerChannel<Option<ReleaseId>>,
     pub(crate) tags: Tags,
@@ -28,7 +30,7 @@ pub(crate) struct Config {
     #[cfg(feature = "tokio")]
     pub(crate) time_limits: PerChannel<Option<std::time::Duration>>,
     /// None, if the canary's concurrent calls are not limited.
-    pub(crate) places: Option<Places>,
+    pub(crate) concurrency_limit: Option<ConcurrencyLimit>,
     pub(crate) fallback: Option<Fallback>,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
     #[cfg(feature = "axum")]
@@ -37,7 +39,7 @@ pub(crate) struct Config {
 
 pub(crate) type FailureHook = Box<dyn Fn(Weight) + Send + Sync>;
 
-impl Config {
+impl CanaryConfig {
     /// Tells of a canary call that failed or spilled. Only such calls get here.
     pub(crate) fn canary_failed(&self, weight: Weight) {
         if let Some(hook) = self.failure_hook.load_full() {

@@ -15,37 +15,39 @@ use crate::service::protocol::{GRPC_STATUS, Protocol};
 ///
 /// ```
 /// use http::{Response, StatusCode};
-/// use tower_canary::{CanaryOptions, Class};
+/// use tower_canary::{CanaryOptions, Classification};
 ///
 /// let options = CanaryOptions::new().classify(|head: &Response<()>| match head.status() {
-///     StatusCode::TOO_MANY_REQUESTS => Class::Failure,
-///     status if status.is_server_error() => Class::Failure,
-///     _ => Class::Success,
+///     StatusCode::TOO_MANY_REQUESTS => Classification::Failure,
+///     status if status.is_server_error() => Classification::Failure,
+///     _ => Classification::Success,
 /// });
 /// # let _ = options;
 /// ```
 pub trait Classify: Send + Sync + 'static {
     /// Classifies a response by its head, or says that its trailers will tell.
-    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass;
+    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClassification;
 
     /// Classifies a response by its trailers, which it may have ended without.
     ///
-    /// Called only after [`head`](Self::head) said [`HeadClass::AtEnd`].
-    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Class;
+    /// Called only after [`head`](Self::head) said [`HeadClassification::AtEnd`].
+    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification;
 }
 
 impl<F> Classify for F
 where
-    F: Fn(&Response<()>) -> Class + Send + Sync + 'static,
+    F: Fn(&Response<()>) -> Classification + Send + Sync + 'static,
 {
-    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass {
+    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClassification {
         match (self(head), protocol) {
-            (Class::Success, Protocol::Grpc) => ServerErrors::default().head(protocol, head),
-            (class, _) => HeadClass::Now(class),
+            (Classification::Success, Protocol::Grpc) => {
+                ServerErrors::default().head(protocol, head)
+            }
+            (class, _) => HeadClassification::Final(class),
         }
     }
 
-    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Class {
+    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification {
         ServerErrors::default().trailers(protocol, trailers)
     }
 }
@@ -53,7 +55,7 @@ where
 /// What a response says of the service that made it.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "a response counts as one or the other")]
-pub enum Class {
+pub enum Classification {
     /// The service did its work, be it to refuse a bad request.
     Success,
     /// The service failed.
@@ -63,9 +65,9 @@ pub enum Class {
 /// What the head of a response says.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "the head tells, or the end does")]
-pub enum HeadClass {
+pub enum HeadClassification {
     /// The head tells.
-    Now(Class),
+    Final(Classification),
     /// The trailers will tell.
     AtEnd,
 }
@@ -113,24 +115,33 @@ impl ServerErrors {
         self
     }
 
-    fn of_head(self, protocol: Protocol, status: StatusCode, headers: &HeaderMap) -> HeadClass {
+    fn of_head(
+        self,
+        protocol: Protocol,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> HeadClassification {
         match protocol {
-            Protocol::Http if status.is_server_error() => HeadClass::Now(Class::Failure),
-            Protocol::Http => HeadClass::Now(Class::Success),
+            Protocol::Http if status.is_server_error() => {
+                HeadClassification::Final(Classification::Failure)
+            }
+            Protocol::Http => HeadClassification::Final(Classification::Success),
             Protocol::Grpc => match self.grpc_status(headers) {
-                Some(class) => HeadClass::Now(class),
-                None if status == StatusCode::OK => HeadClass::AtEnd,
-                None => HeadClass::Now(Class::Failure),
+                Some(class) => HeadClassification::Final(class),
+                None if status == StatusCode::OK => HeadClassification::AtEnd,
+                None => HeadClassification::Final(Classification::Failure),
             },
         }
     }
 
-    fn grpc_status(self, headers: &HeaderMap) -> Option<Class> {
+    fn grpc_status(self, headers: &HeaderMap) -> Option<Classification> {
         let status = headers.get(&GRPC_STATUS)?.to_str().ok().and_then(|code| code.parse().ok());
         Some(match status {
-            Some(code @ 0..=MAX_GRPC_CODE) if self.grpc_codes & bit(code) == 0 => Class::Success,
+            Some(code @ 0..=MAX_GRPC_CODE) if self.grpc_codes & bit(code) == 0 => {
+                Classification::Success
+            }
             // A code that gRPC does not know is to be read as `UNKNOWN`.
-            _ => Class::Failure,
+            _ => Classification::Failure,
         })
     }
 }
@@ -146,16 +157,16 @@ impl Default for ServerErrors {
 }
 
 impl Classify for ServerErrors {
-    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClass {
+    fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClassification {
         self.of_head(protocol, head.status(), head.headers())
     }
 
-    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Class {
+    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification {
         match protocol {
-            Protocol::Http => Class::Success,
-            Protocol::Grpc => {
-                trailers.and_then(|trailers| self.grpc_status(trailers)).unwrap_or(Class::Failure)
-            }
+            Protocol::Http => Classification::Success,
+            Protocol::Grpc => trailers
+                .and_then(|trailers| self.grpc_status(trailers))
+                .unwrap_or(Classification::Failure),
         }
     }
 }
@@ -175,7 +186,11 @@ impl Classifier {
     }
 
     #[inline]
-    pub(crate) fn head<R>(&self, protocol: Protocol, response: &mut Response<R>) -> HeadClass {
+    pub(crate) fn head<R>(
+        &self,
+        protocol: Protocol,
+        response: &mut Response<R>,
+    ) -> HeadClassification {
         match self {
             Self::Usual(usual) => usual.of_head(protocol, response.status(), response.headers()),
             Self::Other(other) => {
@@ -188,7 +203,11 @@ impl Classifier {
         }
     }
 
-    pub(crate) fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Class {
+    pub(crate) fn trailers(
+        &self,
+        protocol: Protocol,
+        trailers: Option<&HeaderMap>,
+    ) -> Classification {
         match self {
             Self::Usual(usual) => usual.trailers(protocol, trailers),
             Self::Other(other) => other.trailers(protocol, trailers),
@@ -221,7 +240,7 @@ mod tests {
         [(GRPC_STATUS.clone(), HeaderValue::from_static(status))].into_iter().collect()
     }
 
-    fn http(status: u16) -> HeadClass {
+    fn http(status: u16) -> HeadClassification {
         let head = Response::builder().status(status).body(()).unwrap();
         ServerErrors::default().head(Protocol::Http, &head)
     }
@@ -229,10 +248,18 @@ mod tests {
     #[test]
     fn server_errors_fail_and_client_errors_do_not() {
         for status in [200, 204, 302, 400, 404, 429, 499] {
-            assert_eq!(http(status), HeadClass::Now(Class::Success), "{status}");
+            assert_eq!(
+                http(status),
+                HeadClassification::Final(Classification::Success),
+                "{status}"
+            );
         }
         for status in [500, 503, 599] {
-            assert_eq!(http(status), HeadClass::Now(Class::Failure), "{status}");
+            assert_eq!(
+                http(status),
+                HeadClassification::Final(Classification::Failure),
+                "{status}"
+            );
         }
     }
 
@@ -240,11 +267,11 @@ mod tests {
     fn grpc_codes_of_the_server_fail() {
         for code in ["2", "4", "12", "13", "14", "15", "17", "-1", "abc", ""] {
             let class = ServerErrors::default().trailers(Protocol::Grpc, Some(&trailers(code)));
-            assert_eq!(class, Class::Failure, "{code:?}");
+            assert_eq!(class, Classification::Failure, "{code:?}");
         }
         for code in ["0", "1", "3", "5", "6", "7", "8", "9", "10", "11", "16"] {
             let class = ServerErrors::default().trailers(Protocol::Grpc, Some(&trailers(code)));
-            assert_eq!(class, Class::Success, "{code:?}");
+            assert_eq!(class, Classification::Success, "{code:?}");
         }
     }
 
@@ -252,15 +279,24 @@ mod tests {
     fn a_grpc_response_without_a_status_fails() {
         let classify = ServerErrors::default();
         let head = Response::new(());
-        assert_eq!(classify.head(Protocol::Grpc, &head), HeadClass::AtEnd);
-        assert_eq!(classify.trailers(Protocol::Grpc, None), Class::Failure);
-        assert_eq!(classify.trailers(Protocol::Grpc, Some(&HeaderMap::new())), Class::Failure);
+        assert_eq!(classify.head(Protocol::Grpc, &head), HeadClassification::AtEnd);
+        assert_eq!(classify.trailers(Protocol::Grpc, None), Classification::Failure);
+        assert_eq!(
+            classify.trailers(Protocol::Grpc, Some(&HeaderMap::new())),
+            Classification::Failure
+        );
     }
 
     #[test]
     fn the_set_of_grpc_codes_can_be_chosen() {
         let classify = ServerErrors::default().with_grpc_code(8).without_grpc_code(12);
-        assert_eq!(classify.trailers(Protocol::Grpc, Some(&trailers("8"))), Class::Failure);
-        assert_eq!(classify.trailers(Protocol::Grpc, Some(&trailers("12"))), Class::Success);
+        assert_eq!(
+            classify.trailers(Protocol::Grpc, Some(&trailers("8"))),
+            Classification::Failure
+        );
+        assert_eq!(
+            classify.trailers(Protocol::Grpc, Some(&trailers("12"))),
+            Classification::Success
+        );
     }
 }

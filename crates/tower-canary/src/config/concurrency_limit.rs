@@ -6,12 +6,12 @@ use std::{
 /// The places for calls that the canary may have in flight: of all threads, services and epochs.
 ///
 /// It is the one number that all of the canary's calls write, and is there only if a limit is set.
-pub(crate) struct Places {
+pub(crate) struct ConcurrencyLimit {
     limit: NonZeroUsize,
     taken: AtomicUsize,
 }
 
-impl Places {
+impl ConcurrencyLimit {
     pub(crate) const fn new(limit: NonZeroUsize) -> Self {
         Self { limit, taken: AtomicUsize::new(0) }
     }

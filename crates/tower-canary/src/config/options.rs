@@ -4,12 +4,13 @@ use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId};
 use serde::de::DeserializeOwned;
 
+use crate::config::valid::valid;
 use crate::{
     config::{
         bypass::Bypass,
-        canary_config::Config,
+        canary_config::CanaryConfig,
         classify::{Classifier, Classify, ServerErrors},
-        concurrency_limit::Places,
+        concurrency_limit::ConcurrencyLimit,
         tags::Tags,
     },
     counting::route_classes::RouteClasses,
@@ -241,10 +242,10 @@ impl CanaryOptions {
         self
     }
 
-    pub(crate) fn into_config(self, name: CanaryName) -> Config {
+    pub(crate) fn into_config(self, name: CanaryName) -> CanaryConfig {
         let mut tags = self.tags;
         tags.set_releases(&self.releases);
-        Config {
+        CanaryConfig {
             feedback: Ledger::new(name.clone(), self.feedback),
             name,
             releases: self.releases,
@@ -257,7 +258,7 @@ impl CanaryOptions {
             parse_variables: self.parse_variables,
             #[cfg(feature = "tokio")]
             time_limits: self.time_limits,
-            places: self.concurrency_limit.map(Places::new),
+            concurrency_limit: self.concurrency_limit.map(ConcurrencyLimit::new),
             fallback: self.fallback,
             failure_hook: ArcSwapOption::empty(),
             #[cfg(feature = "axum")]
@@ -281,13 +282,4 @@ impl fmt::Debug for CanaryOptions {
             .field("variables", &self.variables)
             .finish_non_exhaustive()
     }
-}
-
-/// Takes a value or a valid text for one.
-///
-/// # Panics
-///
-/// With the message of the error, if the text is not valid.
-pub(crate) fn valid<T>(value: impl TryInto<T, Error: fmt::Display>) -> T {
-    value.try_into().unwrap_or_else(|error| panic!("{error}"))
 }

@@ -13,32 +13,32 @@ use event_listener::{Event, EventListener};
 ///
 /// The stage is one for the epoch; listeners gather per shard, so that two threads that open streams do
 /// not meet on one lock.
-pub(crate) struct Lifeline {
-    stage: Arc<Stage>,
+pub(crate) struct DrainSignal {
+    stage: Arc<DrainState>,
     /// Notified when the stage changes.
     changed: Event,
 }
 
 /// How far the open calls of an epoch are on their way out, and who waits for the last one.
 #[derive(Default)]
-pub(crate) struct Stage {
+pub(crate) struct DrainState {
     value: AtomicU8,
     /// Notified when a call ends while the stage is past open.
     ended: Event,
 }
 
-impl Stage {
+impl DrainState {
     pub(crate) fn ended(&self) -> EventListener {
         self.ended.listen()
     }
 
-    fn at_least(&self, value: u8) -> bool {
+    fn has_reached(&self, value: u8) -> bool {
         self.value.load(Ordering::SeqCst) >= value
     }
 
     fn raise_to(&self, value: u8) {
         self.value.fetch_max(value, Ordering::SeqCst);
-        // Pairs with the fence in `Lifeline::listen`: either that thread sees the stage, or we see it
+        // Pairs with the fence in `DrainSignal::listen`: either that thread sees the stage, or we see it
         // among the listeners.
         fence(Ordering::SeqCst);
     }
@@ -52,8 +52,8 @@ impl Stage {
     }
 }
 
-impl Lifeline {
-    pub(crate) fn new(stage: Arc<Stage>) -> Self {
+impl DrainSignal {
+    pub(crate) fn new(stage: Arc<DrainState>) -> Self {
         Self { stage, changed: Event::new() }
     }
 
@@ -62,11 +62,11 @@ impl Lifeline {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.stage.at_least(DRAINING)
+        self.stage.has_reached(DRAINING)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.stage.at_least(CLOSED)
+        self.stage.has_reached(CLOSED)
     }
 
     /// Says that a call has ended, to whoever waits for the last one.
@@ -76,18 +76,22 @@ impl Lifeline {
         }
     }
 
-    pub(crate) fn poll_draining(&self, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_stage(DRAINING, watch, cx)
+    pub(crate) fn poll_draining(
+        &self,
+        watch: &mut DrainListener,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        self.poll_state(DRAINING, watch, cx)
     }
 
-    pub(crate) fn poll_closed(&self, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_stage(CLOSED, watch, cx)
+    pub(crate) fn poll_closed(&self, watch: &mut DrainListener, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_state(CLOSED, watch, cx)
     }
 
-    fn poll_stage(&self, value: u8, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_state(&self, value: u8, watch: &mut DrainListener, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.stage.at_least(value) {
-                *watch = Watch::default();
+            if self.stage.has_reached(value) {
+                *watch = DrainListener::default();
                 return Poll::Ready(());
             }
             let Some(listener) = &mut watch.0 else {
@@ -98,7 +102,7 @@ impl Lifeline {
                 return Poll::Pending;
             }
             // Notified; the listener is spent.
-            *watch = Watch::default();
+            *watch = DrainListener::default();
         }
     }
 
@@ -109,11 +113,11 @@ impl Lifeline {
     }
 }
 
-/// A waiting call's place among the listeners of its [`Lifeline`]; empty until it has to wait.
+/// A waiting call's place among the listeners of its [`DrainSignal`]; empty until it has to wait.
 #[derive(Debug, Default)]
-pub(crate) struct Watch(Option<EventListener>);
+pub(crate) struct DrainListener(Option<EventListener>);
 
-impl Watch {
+impl DrainListener {
     pub(crate) const fn new() -> Self {
         Self(None)
     }

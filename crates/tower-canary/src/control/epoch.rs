@@ -3,14 +3,14 @@ use std::sync::Arc as StdArc;
 use canary_core::{Channel, Counts, EpochCounts, PerChannel};
 
 use crate::{
-    config::canary_config::Config,
+    config::canary_config::CanaryConfig,
     control::{
-        drain_signal::{Lifeline, Stage},
-        epoch_settings::Terms,
+        drain_signal::{DrainSignal, DrainState},
+        epoch_settings::EpochSettings,
     },
     counting::{
         shard::shard,
-        shard_counters::{SharedTally, Tally},
+        shard_counters::{ShardCounters, SharedCounters},
         sync::OnceLock,
     },
 };
@@ -18,21 +18,26 @@ use crate::{
 /// The time during which the same terms are in force, with the counts of the calls assigned in it.
 pub(crate) struct Epoch {
     number: u64,
-    terms: StdArc<Terms>,
-    config: StdArc<Config>,
-    stages: PerChannel<StdArc<Stage>>,
+    settings: StdArc<EpochSettings>,
+    config: StdArc<CanaryConfig>,
+    stages: PerChannel<StdArc<DrainState>>,
     /// One per shard, made when a thread first counts there.
-    tallies: Box<[OnceLock<SharedTally>]>,
+    counters: Box<[OnceLock<SharedCounters>]>,
 }
 
 impl Epoch {
-    pub(crate) fn new(number: u64, terms: Terms, config: StdArc<Config>, shards: usize) -> Self {
+    pub(crate) fn new(
+        number: u64,
+        settings: EpochSettings,
+        config: StdArc<CanaryConfig>,
+        shards: usize,
+    ) -> Self {
         Self {
             number,
-            terms: StdArc::new(terms),
+            settings: StdArc::new(settings),
             config,
             stages: PerChannel::from_fn(|_| StdArc::default()),
-            tallies: (0..shards).map(|_| OnceLock::new()).collect(),
+            counters: (0..shards).map(|_| OnceLock::new()).collect(),
         }
     }
 
@@ -40,26 +45,27 @@ impl Epoch {
         self.number
     }
 
-    pub(crate) fn terms(&self) -> &Terms {
-        &self.terms
+    pub(crate) fn settings(&self) -> &EpochSettings {
+        &self.settings
     }
 
-    pub(crate) fn stage(&self, channel: Channel) -> &Stage {
+    pub(crate) fn stage(&self, channel: Channel) -> &DrainState {
         &self.stages[channel]
     }
 
     /// The tally of the calling thread's shard.
-    pub(crate) fn tally(&self) -> SharedTally {
+    pub(crate) fn counters(&self) -> SharedCounters {
         // The number of shards is a power of two.
-        let shard = shard() & (self.tallies.len() - 1);
-        let tally = self.tallies[shard].get_or_init(|| {
-            let lifelines =
-                PerChannel::from_fn(|channel| Lifeline::new(StdArc::clone(&self.stages[channel])));
-            let (config, terms) = (StdArc::clone(&self.config), StdArc::clone(&self.terms));
-            SharedTally::new(Tally::new(config, terms, lifelines))
+        let shard = shard() & (self.counters.len() - 1);
+        let counters = self.counters[shard].get_or_init(|| {
+            let drain_signals = PerChannel::from_fn(|channel| {
+                DrainSignal::new(StdArc::clone(&self.stages[channel]))
+            });
+            let (config, settings) = (StdArc::clone(&self.config), StdArc::clone(&self.settings));
+            SharedCounters::new(ShardCounters::new(config, settings, drain_signals))
         });
         #[cfg_attr(not(canary_loom), expect(clippy::needless_borrow, reason = "loom's is boxed"))]
-        SharedTally::clone(&tally)
+        SharedCounters::clone(&counters)
     }
 
     /// Asks the open calls of `channel` to end.
@@ -75,21 +81,25 @@ impl Epoch {
     }
 
     fn notify(&self, channel: Channel) {
-        for tally in self.tallies.iter().filter_map(OnceLock::get) {
-            tally.lifelines[channel].notify();
+        for counters in self.counters.iter().filter_map(OnceLock::get) {
+            counters.drain_signals[channel].notify();
         }
     }
 
     pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
-        self.tallies.iter().filter_map(OnceLock::get).map(|tally| tally.in_flight(channel)).sum()
+        self.counters
+            .iter()
+            .filter_map(OnceLock::get)
+            .map(|counters| counters.in_flight(channel))
+            .sum()
     }
 
     pub(crate) fn counts(&self) -> EpochCounts {
         let mut counts = Counts::default();
-        for tally in self.tallies.iter().filter_map(OnceLock::get) {
-            tally.add_to(&mut counts);
+        for counters in self.counters.iter().filter_map(OnceLock::get) {
+            counters.add_to(&mut counts);
         }
-        let weight = self.terms.weight;
+        let weight = self.settings.weight;
         EpochCounts::new(self.number, weight, counts)
     }
 }

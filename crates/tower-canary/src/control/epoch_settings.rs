@@ -1,16 +1,12 @@
-use std::{fmt, sync::Arc as StdArc};
+use std::sync::Arc as StdArc;
 
-use canary_core::{PerChannel, ReleaseId, Weight};
-use xxhash_rust::xxh64::Xxh64;
+use canary_core::{PerChannel, Weight};
 
-use crate::{
-    config::canary_config::Config, counting::key_watch::KeyWatch, select::StickyKey,
-    variables::Variables,
-};
+use crate::{counting::key_watch::KeyWatch, select::salt::Salt, variables::Variables};
 
 /// What is in force during an epoch, and what a call therefore never sees change.
 #[derive(Clone, PartialEq)]
-pub(crate) struct Terms {
+pub(crate) struct EpochSettings {
     pub(crate) weight: Weight,
     /// Whether nobody may be served by the canary, testers included.
     pub(crate) is_halted: bool,
@@ -19,48 +15,4 @@ pub(crate) struct Terms {
     pub(crate) keys: Option<KeyWatch>,
     /// What the handlers of each channel see.
     pub(crate) variables: StdArc<PerChannel<Variables>>,
-}
-
-/// What the keys of sticky calls are hashed with.
-pub(crate) struct Salt {
-    text: Box<str>,
-    /// The hash of the salt and the zero byte after it, to be continued with a key.
-    state: Xxh64,
-}
-
-impl Salt {
-    pub(crate) fn new(salt: &str) -> Self {
-        let mut state = Xxh64::new(0);
-        state.update(salt.as_bytes());
-        state.update(&[0]);
-        Self { text: salt.into(), state }
-    }
-
-    /// The salt of a canary that nobody gave one: its name, a colon, and the release.
-    pub(crate) fn of_release(config: &Config) -> Self {
-        let release = config.releases.canary.as_ref().map_or("", ReleaseId::as_str);
-        Self::new(&format!("{}:{release}", config.name))
-    }
-
-    pub(crate) fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    pub(crate) fn hash(&self, key: &[u8]) -> StickyKey {
-        let mut state = self.state.clone();
-        state.update(key);
-        StickyKey::from_hash(state.digest())
-    }
-}
-
-impl PartialEq for Salt {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
-}
-
-impl fmt::Debug for Salt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Salt").field(&self.text).finish()
-    }
 }

@@ -1,24 +1,20 @@
 use std::{
     error, fmt,
     sync::{Arc, Weak},
-    time::Instant,
 };
 
-use canary_core::{CanaryName, Channel, ReleaseId, RouteClass, Snapshot, Weight};
+use canary_core::{CanaryName, Channel, ReleaseId, Snapshot, Weight};
 
-use crate::{
-    config::canary_config::FailureHook,
-    control::{
-        drain::Drain,
-        epoch_settings::{Salt, Terms},
-        state::{History, SplitMode, Switch},
-    },
+use crate::control::{
+    drain::Drain,
+    epoch_settings::EpochSettings,
+    state::{ControlState, EpochHistory, SplitMode},
 };
 
 /// Controls a canary and reads its counts, from anywhere in the process.
 ///
-/// Handles are cheap to clone. All verbs take effect before they return: the next call, on whichever
-/// thread, is assigned by what they set. Calls that are under way stay where they are.
+/// Handles are cheap to clone. Every change takes effect before the method returns: the next call, on any
+/// thread, is assigned by the new settings. Calls in flight stay where they are.
 ///
 /// ```
 /// use tower_canary::{CanaryLayer, SplitMode};
@@ -37,158 +33,131 @@ use crate::{
 /// canary.set_weight("5%".parse()?)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// A controller needs more than an operator does; that part is in
+/// [`ControlExt`](crate::control::ControlExt).
 #[derive(Clone)]
 pub struct CanaryHandle {
-    switch: Arc<Switch>,
+    control: Arc<ControlState>,
 }
 
 impl CanaryHandle {
-    pub(crate) const fn new(switch: Arc<Switch>) -> Self {
-        Self { switch }
+    pub(crate) const fn new(control: Arc<ControlState>) -> Self {
+        Self { control }
     }
 
-    pub(crate) fn switch(&self) -> &Switch {
-        &self.switch
+    pub(crate) const fn control(&self) -> &Arc<ControlState> {
+        &self.control
     }
 
-    /// The canary's name.
-    #[must_use]
-    pub fn name(&self) -> &CanaryName {
-        &self.switch.config().name
-    }
-
-    /// The release that a channel runs, if the layer was told.
-    #[must_use]
-    pub fn release(&self, channel: Channel) -> Option<&ReleaseId> {
-        self.switch.config().releases[channel].as_ref()
-    }
-
-    /// The share of calls that is asked of the canary now.
+    /// Returns the current weight: the share of calls requested for the canary.
     #[must_use]
     pub fn weight(&self) -> Weight {
-        self.switch.weight()
+        self.control.weight()
     }
 
-    /// What the canary is at: splitting, promoted, or halted.
-    #[must_use]
-    pub fn mode(&self) -> SplitMode {
-        self.switch.with(|history, _| history.mode.clone())
-    }
-
-    /// Asks this share of calls of the canary. A promoted canary is split from stable again, and the stage
-    /// has the variables that it had before the promotion.
+    /// Sets the weight.
+    ///
+    /// On a promoted canary this undoes the promotion: calls are split again, and the stage gets back the
+    /// variables that it had before.
     ///
     /// # Errors
     ///
-    /// If the canary is halted; nothing changes then.
+    /// Returns an error if the canary is halted. Nothing changes in that case.
     pub fn set_weight(&self, weight: Weight) -> Result<(), Halted> {
         self.change_unless_halted("set the weight", weight, SplitMode::Splitting)
     }
 
-    /// Makes the canary the new stable: it serves every call, and its [variables](crate::Variables) become
-    /// the stage's, both in one step. Promoting twice is promoting once.
+    /// Makes the canary the new stable: it serves every call, and in the same step its
+    /// [variables](crate::Variables) become the variables of the stage.
     ///
-    /// Stable's open calls stay open; [`drain`](Self::drain) asks them to end.
+    /// Promoting a promoted canary changes nothing. Open calls of stable stay open; use
+    /// [`drain`](Self::drain) to end them.
     ///
     /// # Errors
     ///
-    /// If the canary is halted; nothing changes then.
+    /// Returns an error if the canary is halted. Nothing changes in that case.
     pub fn promote(&self) -> Result<(), Halted> {
         self.change_unless_halted("promoted", Weight::FULL, SplitMode::Promoted)
     }
 
-    /// Sends every call to stable, from now on and whatever the canary was at, and tells the handlers of
-    /// the canary's open calls ([`Assignment::draining`](crate::Assignment::draining)), those of testers
-    /// among them, who may call the canary anew. After a promotion the stage has the variables again that it
-    /// had before.
+    /// Sends every call to stable from now on, in any mode.
     ///
-    /// To wait for those calls or to close them, see [`drain`](Self::drain).
+    /// After a promotion the stage gets back the variables that it had before. Handlers of the canary's
+    /// open calls are notified by [`Assignment::draining`](crate::Assignment::draining); this includes
+    /// testers, whose later calls can still be forced to the canary. To wait for the open calls or to
+    /// close them, use [`drain`](Self::drain).
     pub fn roll_back(&self) {
-        self.change("rolled back", |history, switch| {
+        self.change("rolled back", |history, control| {
             if !matches!(history.mode, SplitMode::Halted { .. }) {
-                history.enter(switch, Weight::ZERO, SplitMode::Splitting);
+                history.enter(control, Weight::ZERO, SplitMode::Splitting);
             }
-            // Testers have calls at weight zero, which belong to the terms in force.
+            // Testers have canary calls at weight zero. Those belong to the current epoch, which has to
+            // be superseded before they can be drained.
             if history.in_force().is_some_and(|epoch| epoch.in_flight(Channel::Canary) > 0) {
-                history.begin(switch, switch.terms());
+                history.begin(control, control.settings());
             }
             history.drain_superseded(Channel::Canary);
         });
     }
 
-    /// Rolls back, and refuses every higher weight until [`lift_halt`](Self::lift_halt).
+    /// Rolls back and refuses every higher weight until [`lift_halt`](Self::lift_halt).
     ///
-    /// The reason is shown to whoever tries. A second halt replaces the first one's reason.
+    /// Refused changes report the reason. A second halt replaces the reason of the first.
     pub fn halt(&self, reason: impl Into<String>) {
         let mode = SplitMode::Halted { reason: reason.into() };
-        self.change("halted", |history, switch| {
-            history.enter(switch, Weight::ZERO, mode);
+        self.change("halted", |history, control| {
+            history.enter(control, Weight::ZERO, mode);
             history.drain_superseded(Channel::Canary);
         });
     }
 
-    /// Ends a halt. The weight stays zero until somebody sets it.
+    /// Lifts a halt. The weight stays zero until it is set.
     pub fn lift_halt(&self) {
-        self.change("released the halt", |history, switch| {
+        self.change("lifted the halt", |history, control| {
             if matches!(history.mode, SplitMode::Halted { .. }) {
-                history.enter(switch, Weight::ZERO, SplitMode::Splitting);
+                history.enter(control, Weight::ZERO, SplitMode::Splitting);
             }
         });
     }
 
-    /// What the keys of [sticky](crate::select::Sticky) calls are hashed with.
-    ///
-    /// It is the canary's name, a colon and the canary's release, until somebody sets it.
+    /// Returns the current mode: splitting, promoted or halted.
     #[must_use]
-    pub fn salt(&self) -> String {
-        self.switch.terms().salt.as_str().to_owned()
+    pub fn mode(&self) -> SplitMode {
+        self.control.with(|history, _| history.mode.clone())
     }
 
-    /// Hashes keys with another salt, and so gives the canary to other callers than before.
-    ///
-    /// All replicas of a service must have the same. Another attempt with the same release, which should
-    /// not meet the same callers, takes another salt.
-    pub fn set_salt(&self, salt: &str) {
-        self.switch.with(|history, switch| {
-            let terms = switch.terms();
-            if terms.salt.as_str() != salt {
-                history.begin(switch, Terms { salt: Arc::new(Salt::new(salt)), ..terms });
-            }
-        });
-    }
-
-    /// The classes of routes that are counted by themselves; see
-    /// [`RouteClasses`](crate::RouteClasses).
+    /// Returns the name of the canary.
     #[must_use]
-    pub fn route_classes(&self) -> &[RouteClass] {
-        self.switch.config().route_classes.names()
+    pub fn name(&self) -> &CanaryName {
+        &self.control.config().name
     }
 
-    /// Whether a [policy](crate::CanaryOptions::select) assigns calls: without one none is sticky.
+    /// Returns the release that a channel runs, if the options name one.
     #[must_use]
-    pub fn has_policy(&self) -> bool {
-        self.switch.config().select.is_some()
+    pub fn release(&self, channel: Channel) -> Option<&ReleaseId> {
+        self.control.config().releases[channel].as_ref()
     }
 
-    /// Everything counted so far, by the weight at which calls were assigned.
+    /// Returns all counts so far, by the weight at which the calls were assigned.
     ///
-    /// This adds up the counters of all threads, some microseconds of work, and disturbs none of them.
+    /// This adds up the counters of all threads without stopping them, which takes some microseconds.
     #[must_use]
     pub fn counts(&self) -> Snapshot {
-        self.switch.snapshot()
+        self.control.snapshot()
     }
 
-    /// How many calls of a channel are open: those in the handler, and those whose response, stream or
-    /// upgraded connection has not ended.
+    /// Returns the number of open calls of a channel. A call is open while its handler runs, and until its
+    /// response body, stream or upgraded connection ends.
     #[must_use]
     pub fn open(&self, channel: Channel) -> u64 {
-        self.switch.with(|history, _| history.in_flight(channel))
+        self.control.with(|history, _| history.in_flight(channel))
     }
 
-    /// Asks the open calls of a channel to end, and returns what waits for them or closes them.
+    /// Asks the open calls of a channel to end. The returned [`Drain`] waits for them or closes them.
     ///
-    /// Calls that are assigned later are not concerned. After a rollback this is for the canary's
-    /// streams, after a promotion for stable's:
+    /// Calls that are assigned later are not affected. Drain the canary after a rollback, and stable after
+    /// a promotion:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -201,11 +170,11 @@ impl CanaryHandle {
     ///     }
     /// }
     /// ```
-    #[must_use = "a drain that nobody waits for is only a request"]
+    #[must_use = "a drain only asks the calls to end; wait for it or close it"]
     pub fn drain(&self, channel: Channel) -> Drain {
-        let epochs = self.switch.with(|history, switch| {
-            // Later calls belong to a new epoch, of the same weight.
-            history.begin(switch, switch.terms());
+        let epochs = self.control.with(|history, control| {
+            // A new epoch of the same settings keeps later calls out of the drain.
+            history.begin(control, control.settings());
             history.drain_superseded(channel);
             history
                 .superseded()
@@ -217,61 +186,22 @@ impl CanaryHandle {
         Drain::new(epochs, channel)
     }
 
-    /// Calls `hook` for each call of the canary that failed or spilled, once it is counted, with the
-    /// weight at which it was assigned. It takes the place of an earlier hook.
-    ///
-    /// So a judge need not wait for its next look when everything burns. The hook runs on the thread of
-    /// the call and should be quick; other calls do not pay for it, and a panic in it is not the
-    /// caller's. It is given the handle; one that it holds itself would keep the canary alive for ever.
-    ///
-    /// ```
-    /// use std::sync::atomic::{AtomicU32, Ordering};
-    ///
-    /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
-    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
-    /// # });
-    /// # let canary = tower_canary::CanaryLayer::new("checkout", v2).handle();
-    /// let failures = AtomicU32::new(0);
-    /// canary.on_canary_failure(move |canary, _weight| {
-    ///     if failures.fetch_add(1, Ordering::Relaxed) == 10 {
-    ///         canary.halt("ten failures");
-    ///     }
-    /// });
-    /// ```
-    pub fn on_canary_failure(&self, hook: impl Fn(&Self, Weight) + Send + Sync + 'static) {
-        let switch = Arc::downgrade(&self.switch);
-        let hook: FailureHook = Box::new(move |weight| {
-            if let Some(switch) = switch.upgrade() {
-                hook(&Self { switch }, weight);
-            }
-        });
-        self.switch.config().failure_hook.store(Some(Arc::new(hook)));
-    }
-
-    /// Takes note that whoever decides about the canary has looked at it.
-    ///
-    /// A controller does so each time. If it is gone the split keeps its weight, and the metric
-    /// `canary_decision_age_seconds` tells, which is there from the first note on.
-    pub fn note_decision(&self) {
-        self.switch.with(|history, _| history.decided = Some(Instant::now()));
-    }
-
-    /// A handle that does not keep the canary alive.
+    /// Returns a handle that does not keep the canary alive.
     #[must_use]
     pub fn downgrade(&self) -> WeakCanaryHandle {
-        WeakCanaryHandle { switch: Arc::downgrade(&self.switch) }
+        WeakCanaryHandle { control: Arc::downgrade(&self.control) }
     }
 
     /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
-        crate::metrics::publish(&self.switch, crate::metrics::Extent::All);
+        crate::metrics::publish(&self.control, crate::metrics::Extent::All);
     }
 
-    /// Says that the canary is there.
+    /// Publishes the metrics that do not depend on calls.
     pub(crate) fn announce(&self) {
         #[cfg(feature = "metrics")]
-        crate::metrics::publish(&self.switch, crate::metrics::Extent::WithoutSamples);
+        crate::metrics::publish(&self.control, crate::metrics::Extent::WithoutSamples);
     }
 
     fn change_unless_halted(
@@ -280,22 +210,22 @@ impl CanaryHandle {
         weight: Weight,
         mode: SplitMode,
     ) -> Result<(), Halted> {
-        self.switch.with(|history, switch| {
-            history.refuse_if_halted(switch)?;
-            history.enter(switch, weight, mode);
+        self.control.with(|history, control| {
+            history.refuse_if_halted(control)?;
+            history.enter(control, weight, mode);
             Ok(())
         })?;
         self.changed(what);
         Ok(())
     }
 
-    fn change(&self, what: &'static str, change: impl FnOnce(&mut History, &Switch)) {
-        self.switch.with(change);
+    fn change(&self, what: &'static str, change: impl FnOnce(&mut EpochHistory, &ControlState)) {
+        self.control.with(change);
         self.changed(what);
     }
 
     pub(crate) fn changed(&self, what: &'static str) {
-        crate::service::span::changed(&self.switch, what);
+        crate::service::span::changed(&self.control, what);
         self.announce();
     }
 }
@@ -310,27 +240,29 @@ impl fmt::Debug for CanaryHandle {
     }
 }
 
-impl History {
-    fn refuse_if_halted(&self, switch: &Switch) -> Result<(), Halted> {
+impl EpochHistory {
+    fn refuse_if_halted(&self, control: &ControlState) -> Result<(), Halted> {
         match &self.mode {
             SplitMode::Halted { reason } => {
-                Err(Halted { name: switch.config().name.clone(), reason: reason.clone() })
+                Err(Halted { name: control.config().name.clone(), reason: reason.clone() })
             }
             SplitMode::Splitting | SplitMode::Promoted => Ok(()),
         }
     }
 
-    fn enter(&mut self, switch: &Switch, weight: Weight, mode: SplitMode) {
-        let before = switch.terms();
+    fn enter(&mut self, control: &ControlState, weight: Weight, mode: SplitMode) {
+        let before = control.settings();
         let is_halted = matches!(mode, SplitMode::Halted { .. });
-        let mut terms = Terms { weight, is_halted, ..before.clone() };
+        let mut settings = EpochSettings { weight, is_halted, ..before.clone() };
         match mode {
-            SplitMode::Promoted => self.promote_variables(&mut terms),
-            SplitMode::Splitting | SplitMode::Halted { .. } => self.take_back_variables(&mut terms),
+            SplitMode::Promoted => self.promote_variables(&mut settings),
+            SplitMode::Splitting | SplitMode::Halted { .. } => {
+                self.take_back_variables(&mut settings);
+            }
         }
         self.mode = mode;
-        if terms != before {
-            self.begin(switch, terms);
+        if settings != before {
+            self.begin(control, settings);
         }
     }
 
@@ -341,29 +273,29 @@ impl History {
     }
 }
 
-/// A [`CanaryHandle`] that does not keep the canary alive, for what the canary itself holds.
+/// A [`CanaryHandle`] that does not keep the canary alive. Use it inside the canary itself.
 #[derive(Clone)]
 pub struct WeakCanaryHandle {
-    switch: Weak<Switch>,
+    control: Weak<ControlState>,
 }
 
 impl WeakCanaryHandle {
-    /// The handle, if the layer, one of its services, or another handle is still there.
+    /// Returns the handle, if the layer, one of its services or another handle still exists.
     #[must_use]
     pub fn upgrade(&self) -> Option<CanaryHandle> {
-        self.switch.upgrade().map(CanaryHandle::new)
+        self.control.upgrade().map(CanaryHandle::new)
     }
 }
 
 impl fmt::Debug for WeakCanaryHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WeakCanaryHandle")
-            .field("is_alive", &(self.switch.strong_count() > 0))
+            .field("is_alive", &(self.control.strong_count() > 0))
             .finish_non_exhaustive()
     }
 }
 
-/// The canary is halted: its weight stays zero until the halt is released.
+/// The error for a canary that is halted: its weight stays zero until the halt is lifted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Halted {
     name: CanaryName,
@@ -371,7 +303,7 @@ pub struct Halted {
 }
 
 impl Halted {
-    /// Why, in the words of who halted it.
+    /// Returns the reason that was given for the halt.
     #[must_use]
     pub fn reason(&self) -> &str {
         &self.reason
@@ -381,7 +313,7 @@ impl Halted {
 impl fmt::Display for Halted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { name, reason } = self;
-        write!(f, "canary {name} is halted ({reason}): release the halt first")
+        write!(f, "canary {name} is halted ({reason}): lift the halt first")
     }
 }
 

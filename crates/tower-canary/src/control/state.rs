@@ -4,21 +4,18 @@ use canary_core::{AssignmentReason, Channel, Counts, EpochCounts, Snapshot, Weig
 use http::HeaderValue;
 
 use crate::{
-    config::canary_config::Config,
-    control::{
-        epoch::Epoch,
-        epoch_settings::{Salt, Terms},
-    },
+    config::canary_config::CanaryConfig,
+    control::{epoch::Epoch, epoch_settings::EpochSettings},
     counting::{
         clock,
         route_classes::RouteIndex,
-        shard_counters::SharedTally,
+        shard_counters::SharedCounters,
         sync::{
             Arc, Current, Mutex,
             atomic::{AtomicBool, Ordering},
         },
     },
-    select::{Selection, StickyKey, Way, rng},
+    select::{AssignmentRule, Selection, StickyKey, rng, salt::Salt},
     variables::{BeforePromotion, VariableSets},
 };
 
@@ -30,13 +27,13 @@ use crate::{
 /// The alignment keeps the count of references, which servers write for each call when they clone the
 /// service, off the cache line that every call reads.
 #[repr(align(128))]
-pub(crate) struct Switch {
+pub(crate) struct ControlState {
     current: Current<Epoch>,
     /// Whether the weight in force is full, for those who need to know no more.
     is_full: AtomicBool,
-    config: StdArc<Config>,
+    config: StdArc<CanaryConfig>,
     shards: usize,
-    history: Mutex<History>,
+    history: Mutex<EpochHistory>,
 }
 
 /// What the switch is for at the moment.
@@ -54,7 +51,7 @@ pub enum SplitMode {
     },
 }
 
-pub(crate) struct History {
+pub(crate) struct EpochHistory {
     pub(crate) mode: SplitMode,
     pub(crate) variables: VariableSets,
     pub(crate) before_promotion: Option<BeforePromotion>,
@@ -69,24 +66,24 @@ pub(crate) struct History {
     retired: Counts,
 }
 
-impl Switch {
-    pub(crate) fn new(config: StdArc<Config>, shards: usize) -> Self {
+impl ControlState {
+    pub(crate) fn new(config: StdArc<CanaryConfig>, shards: usize) -> Self {
         // Takes a while the first time, which no call is to wait for.
         clock::adjust();
-        let salt = StdArc::new(Salt::of_release(&config));
+        let salt = StdArc::new(Salt::of_release(&config.name, config.releases.canary.as_ref()));
         let variables = config.variables.clone();
         let seen =
             variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));
-        let terms = Terms {
+        let settings = EpochSettings {
             weight: Weight::ZERO,
             is_halted: false,
             salt,
             keys: None,
             variables: StdArc::new(seen),
         };
-        config.feedback.begin(&terms);
-        let epoch = Arc::new(Epoch::new(0, terms, StdArc::clone(&config), shards));
-        let history = History {
+        config.feedback.begin(&settings);
+        let epoch = Arc::new(Epoch::new(0, settings, StdArc::clone(&config), shards));
+        let history = EpochHistory {
             mode: SplitMode::Splitting,
             variables,
             before_promotion: None,
@@ -104,12 +101,12 @@ impl Switch {
         }
     }
 
-    pub(crate) const fn config(&self) -> &StdArc<Config> {
+    pub(crate) const fn config(&self) -> &StdArc<CanaryConfig> {
         &self.config
     }
 
     pub(crate) fn weight(&self) -> Weight {
-        self.current.load().terms().weight
+        self.current.load().settings().weight
     }
 
     /// Whether the canary serves everything, and stable may be gone.
@@ -118,26 +115,26 @@ impl Switch {
         self.is_full.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn terms(&self) -> Terms {
-        self.current.load().terms().clone()
+    pub(crate) fn settings(&self) -> EpochSettings {
+        self.current.load().settings().clone()
     }
 
     /// Picks the channel for a call, and counts the pick.
     pub(crate) fn assign(
         &self,
-        select: impl FnOnce(&Terms) -> (Selection, Option<RouteIndex>),
+        select: impl FnOnce(&EpochSettings) -> (Selection, Option<RouteIndex>),
     ) -> Assigned {
         let epoch = self.current.load();
-        let (Selection { way, cookie }, route) = select(epoch.terms());
-        let (channel, reason, key) = way.resolve(epoch.terms());
-        let tally = epoch.tally();
+        let (Selection { way, cookie }, route) = select(epoch.settings());
+        let (channel, reason, key) = way.resolve(epoch.settings());
+        let counters = epoch.counters();
         // Counted while the epoch is held: an epoch that nobody holds gets no more calls.
-        tally.pick(channel, reason, key, route);
-        Assigned { tally, channel, reason, key, route, cookie }
+        counters.pick(channel, reason, key, route);
+        Assigned { counters, channel, reason, key, route, cookie }
     }
 
     /// Looks at the history, or changes the weight.
-    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut History, &Self) -> T) -> T {
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut EpochHistory, &Self) -> T) -> T {
         #[cfg(not(canary_loom))]
         let mut history = self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         #[cfg(canary_loom)]
@@ -160,7 +157,7 @@ impl Switch {
 
 /// A call that was just given to a channel, and counted there.
 pub(crate) struct Assigned {
-    pub(crate) tally: SharedTally,
+    pub(crate) counters: SharedCounters,
     pub(crate) channel: Channel,
     pub(crate) reason: AssignmentReason,
     pub(crate) key: Option<StickyKey>,
@@ -169,13 +166,13 @@ pub(crate) struct Assigned {
     pub(crate) cookie: Option<Box<HeaderValue>>,
 }
 
-impl Way {
-    fn resolve(self, terms: &Terms) -> (Channel, AssignmentReason, Option<StickyKey>) {
-        let at = |bucket| match terms.weight.admits(bucket) {
+impl AssignmentRule {
+    fn resolve(self, settings: &EpochSettings) -> (Channel, AssignmentReason, Option<StickyKey>) {
+        let at = |bucket| match settings.weight.admits(bucket) {
             true => Channel::Canary,
             false => Channel::Stable,
         };
-        let unless_zero = |channel| match terms.weight {
+        let unless_zero = |channel| match settings.weight {
             Weight::ZERO => Channel::Stable,
             _ => channel,
         };
@@ -184,22 +181,24 @@ impl Way {
             Self::Sticky(key) => (at(key.bucket()), AssignmentReason::Sticky, Some(key)),
             Self::Always(channel) => (unless_zero(channel), AssignmentReason::Rule, None),
             Self::Propagated(channel) => (unless_zero(channel), AssignmentReason::Propagated, None),
-            Self::Forced(_) if terms.is_halted => (Channel::Stable, AssignmentReason::Forced, None),
+            Self::Forced(_) if settings.is_halted => {
+                (Channel::Stable, AssignmentReason::Forced, None)
+            }
             Self::Forced(channel) => (channel, AssignmentReason::Forced, None),
         }
     }
 }
 
-impl History {
+impl EpochHistory {
     /// Puts terms in force. Calls that start after this returns see them.
-    pub(crate) fn begin(&mut self, switch: &Switch, terms: Terms) {
+    pub(crate) fn begin(&mut self, control: &ControlState, settings: EpochSettings) {
         let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
-        switch.config.feedback.begin(&terms);
-        let config = StdArc::clone(&switch.config);
-        switch.is_full.store(terms.weight == Weight::FULL, Ordering::Relaxed);
-        let epoch = Arc::new(Epoch::new(number, terms, config, switch.shards));
+        control.config.feedback.begin(&settings);
+        let config = StdArc::clone(&control.config);
+        control.is_full.store(settings.weight == Weight::FULL, Ordering::Relaxed);
+        let epoch = Arc::new(Epoch::new(number, settings, config, control.shards));
         self.open.push(Arc::clone(&epoch));
-        switch.current.store(epoch);
+        control.current.store(epoch);
         self.tidy();
     }
 
@@ -252,37 +251,37 @@ mod loom_tests {
     use loom::thread;
 
     use super::*;
-    use crate::{config::options::CanaryOptions, counting::shard_counters::Account};
+    use crate::{config::options::CanaryOptions, counting::shard_counters::Scope};
 
-    fn switch() -> Arc<Switch> {
+    fn control() -> Arc<ControlState> {
         let config = CanaryOptions::new().into_config("loom".parse().unwrap());
-        Arc::new(Switch::new(StdArc::new(config), 1))
+        Arc::new(ControlState::new(StdArc::new(config), 1))
     }
 
-    fn full(switch: &Switch) -> Terms {
-        Terms { weight: Weight::FULL, ..switch.terms() }
+    fn full(control: &ControlState) -> EpochSettings {
+        EpochSettings { weight: Weight::FULL, ..control.settings() }
     }
 
-    fn call(switch: &Switch) -> Channel {
+    fn call(control: &ControlState) -> Channel {
         let key = StickyKey::from_hash(0);
-        let Assigned { tally, channel, .. } = switch.assign(|_| (Selection::sticky(key), None));
+        let Assigned { counters, channel, .. } = control.assign(|_| (Selection::sticky(key), None));
         let latency = LatencyBucket::of(std::time::Duration::ZERO);
-        tally.cells(Account::Evidence, channel).end(Outcome::Cancelled, latency);
+        counters.channel(Scope::Evidence, channel).end(Outcome::Cancelled, latency);
         channel
     }
 
     #[test]
     fn loom_no_count_is_lost_over_a_change_of_the_weight() {
         loom::model(|| {
-            let switch = switch();
+            let control = control();
             let caller = thread::spawn({
-                let switch = Arc::clone(&switch);
-                move || call(&switch)
+                let control = Arc::clone(&control);
+                move || call(&control)
             });
-            switch.with(|history, switch| history.begin(switch, full(switch)));
-            let before = switch.snapshot();
+            control.with(|history, control| history.begin(control, full(control)));
+            let before = control.snapshot();
             let channel = caller.join().unwrap();
-            let after = switch.snapshot();
+            let after = control.snapshot();
 
             assert_eq!(after.total().evidence[channel].cancelled, 1);
             let epoch = if channel == Channel::Canary { 1 } else { 0 };
@@ -295,17 +294,17 @@ mod loom_tests {
     #[test]
     fn loom_a_call_that_starts_after_the_change_sees_the_new_weight() {
         loom::model(|| {
-            let switch = switch();
+            let control = control();
             let done = Arc::new(crate::counting::sync::atomic::AtomicU64::new(0));
             let operator = thread::spawn({
-                let (switch, done) = (Arc::clone(&switch), Arc::clone(&done));
+                let (control, done) = (Arc::clone(&control), Arc::clone(&done));
                 move || {
-                    switch.with(|history, switch| history.begin(switch, full(switch)));
+                    control.with(|history, control| history.begin(control, full(control)));
                     done.store(1, Ordering::Release);
                 }
             });
             let is_done = done.load(Ordering::Acquire) == 1;
-            let channel = call(&switch);
+            let channel = call(&control);
             assert!(!is_done || channel == Channel::Canary);
             operator.join().unwrap();
         });
@@ -314,12 +313,12 @@ mod loom_tests {
     #[test]
     fn loom_a_snapshot_never_sees_more_ended_than_picked() {
         loom::model(|| {
-            let switch = switch();
+            let control = control();
             let caller = thread::spawn({
-                let switch = Arc::clone(&switch);
-                move || call(&switch)
+                let control = Arc::clone(&control);
+                move || call(&control)
             });
-            let counts = switch.snapshot().total().evidence.stable;
+            let counts = control.snapshot().total().evidence.stable;
             assert!(counts.ended() <= counts.picked);
             caller.join().unwrap();
         });

@@ -9,15 +9,11 @@ use std::{
 
 use canary_core::{Channel, KeySample, RouteClass, Weight};
 
-use crate::{
-    control::{epoch_settings::Terms, handle::CanaryHandle},
-    counting::route_classes::RouteIndex,
-    select::StickyKey,
-};
+use crate::{counting::route_classes::RouteIndex, select::StickyKey};
 
 /// Takes note of what happens to the keys of sticky calls, for whoever counts users rather than calls.
 ///
-/// Made by [`CanaryHandle::watch_keys`](crate::CanaryHandle::watch_keys). It notes the keys of a
+/// Made by [`CanaryHandle::watch_keys`](crate::control::ControlExt::watch_keys). It notes the keys of a
 /// [sample](KeySample), all at first: that one was picked for a channel, and that a call of its failed
 /// or was cancelled, once between two [takes](Self::take) however often it happens. Both are of the same
 /// sample, so that rates can be told. It holds 8,192 notes. When it is full, the sample is halved and
@@ -26,10 +22,10 @@ use crate::{
 /// A note takes a lock, and calls without a key, and keys outside of the sample, do not.
 #[derive(Clone)]
 pub struct KeyWatch {
-    shared: Arc<Shared>,
+    shared: Arc<WatchState>,
 }
 
-struct Shared {
+struct WatchState {
     /// Read before the lock is taken.
     halvings: AtomicU32,
     notes: Mutex<HashSet<Note>>,
@@ -49,7 +45,7 @@ impl KeyWatch {
     pub(crate) fn new(sample: KeySample, classes: &[RouteClass]) -> Self {
         let halvings = AtomicU32::new(sample.halvings());
         let notes = Mutex::new(HashSet::with_capacity(CAPACITY));
-        Self { shared: Arc::new(Shared { halvings, notes, classes: classes.into() }) }
+        Self { shared: Arc::new(WatchState { halvings, notes, classes: classes.into() }) }
     }
 
     pub(crate) fn note(&self, note: Note) {
@@ -103,45 +99,6 @@ impl KeyWatch {
 
     fn notes(&self) -> MutexGuard<'_, HashSet<Note>> {
         self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl CanaryHandle {
-    /// Takes note of what happens to the keys of sticky calls that are assigned from now on, those of
-    /// `sample`. It takes the place of an earlier watch.
-    ///
-    /// Keys are known by their hashes: after the [salt](Self::set_salt) has changed, watch anew.
-    ///
-    /// ```
-    /// use tower_canary::{CanaryLayer, CanaryOptions, KeySample, select::Sticky};
-    ///
-    /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
-    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
-    /// # });
-    /// let options = CanaryOptions::new().select(Sticky::by_cookie("session"));
-    /// let canary = CanaryLayer::with_options("checkout", v2, options).handle();
-    /// let keys = canary.watch_keys(KeySample::ALL);
-    /// assert!(keys.take().events.is_empty());
-    /// ```
-    #[must_use]
-    pub fn watch_keys(&self, sample: KeySample) -> KeyWatch {
-        let watch = KeyWatch::new(sample, self.route_classes());
-        self.set_watch(Some(watch.clone()));
-        watch
-    }
-
-    /// Takes note of keys no longer.
-    pub fn unwatch_keys(&self) {
-        self.set_watch(None);
-    }
-
-    fn set_watch(&self, keys: Option<KeyWatch>) {
-        self.switch().with(|history, switch| {
-            let terms = switch.terms();
-            if terms.keys != keys {
-                history.begin(switch, Terms { keys, ..terms });
-            }
-        });
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt;
 use canary_core::RouteClass;
 
 use crate::{
-    config::options::valid,
+    config::valid::valid,
     select::{Condition, Incoming},
 };
 

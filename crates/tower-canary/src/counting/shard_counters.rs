@@ -6,8 +6,8 @@ use canary_core::{
 };
 
 use crate::{
-    config::canary_config::Config,
-    control::{drain_signal::Lifeline, epoch_settings::Terms},
+    config::canary_config::CanaryConfig,
+    control::{drain_signal::DrainSignal, epoch_settings::EpochSettings},
     counting::{
         key_watch::{KeyEventKind, Note},
         route_classes::RouteIndex,
@@ -25,45 +25,67 @@ use crate::{
 /// has become since, and so that all it needs lies behind one pointer. The alignment keeps two shards
 /// off one cache line (and off the adjacent one, which x86 fetches with it).
 #[repr(align(128))]
-pub(crate) struct Tally {
-    pub(crate) config: StdArc<Config>,
-    pub(crate) terms: StdArc<Terms>,
-    pub(crate) lifelines: PerChannel<Lifeline>,
-    evidence: PerChannel<Cells>,
-    excluded: PerChannel<Cells>,
+pub(crate) struct ShardCounters {
+    pub(crate) config: StdArc<CanaryConfig>,
+    pub(crate) settings: StdArc<EpochSettings>,
+    pub(crate) drain_signals: PerChannel<DrainSignal>,
+    evidence: PerChannel<ChannelCounters>,
+    excluded: PerChannel<ChannelCounters>,
     /// The evidence of each class of routes, made with its first call.
-    classes: Box<[OnceLock<Box<PerChannel<Cells>>>]>,
+    classes: Box<[OnceLock<Box<PerChannel<ChannelCounters>>>]>,
 }
 
 /// Where a call is counted.
-pub(crate) type Place = (Account, Channel, Option<RouteIndex>);
+#[derive(Clone, Copy)]
+pub(crate) struct CounterKey {
+    pub(crate) scope: Scope,
+    pub(crate) channel: Channel,
+    pub(crate) route: Option<RouteIndex>,
+}
 
 /// Whether a call may be compared with the other channel's; see [`Counts`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Account {
+pub(crate) enum Scope {
     Evidence,
-    Aside,
+    Excluded,
 }
 
-impl Account {
+impl Scope {
     pub(crate) const fn of(reason: AssignmentReason) -> Self {
-        if reason.is_evidence() { Self::Evidence } else { Self::Aside }
+        if reason.is_evidence() { Self::Evidence } else { Self::Excluded }
     }
 }
 
-impl Tally {
-    pub(crate) fn new(
-        config: StdArc<Config>,
-        terms: StdArc<Terms>,
-        lifelines: PerChannel<Lifeline>,
+impl CounterKey {
+    pub(crate) const fn new(
+        channel: Channel,
+        reason: AssignmentReason,
+        route: Option<RouteIndex>,
     ) -> Self {
-        let cells = || PerChannel::from_fn(|_| Cells::new());
+        Self { scope: Scope::of(reason), channel, route }
+    }
+}
+
+impl ShardCounters {
+    pub(crate) fn new(
+        config: StdArc<CanaryConfig>,
+        settings: StdArc<EpochSettings>,
+        drain_signals: PerChannel<DrainSignal>,
+    ) -> Self {
+        let counters = || PerChannel::from_fn(|_| ChannelCounters::new());
         let classes = config.route_classes.names().iter().map(|_| OnceLock::new()).collect();
-        Self { config, terms, lifelines, evidence: cells(), excluded: cells(), classes }
+        Self {
+            config,
+            settings,
+            drain_signals,
+            evidence: counters(),
+            excluded: counters(),
+            classes,
+        }
     }
 
     pub(crate) fn weight(&self) -> Weight {
-        self.terms.weight
+        self.settings.weight
     }
 
     /// Counts a call that is given to `channel`.
@@ -74,22 +96,22 @@ impl Tally {
         key: Option<StickyKey>,
         route: Option<RouteIndex>,
     ) {
-        let account = Account::of(reason);
+        let counter = CounterKey::new(channel, reason, route);
         if let Some(key) = key {
-            self.note(key, (account, channel, route), KeyEventKind::Picked);
+            self.note(key, counter, KeyEventKind::Picked);
         }
-        self.count((account, channel, route), |cells| cells.pick(reason));
+        self.count(counter, |counters| counters.pick(reason));
     }
 
     /// Counts in the class, if there is one, and then in the whole: an epoch in which no call of the
     /// whole is in flight is given up.
-    pub(crate) fn count(&self, (account, channel, route): Place, count: impl Fn(&Cells)) {
-        if let (Account::Evidence, Some(route)) = (account, route) {
+    pub(crate) fn count(&self, counter: CounterKey, count: impl Fn(&ChannelCounters)) {
+        if let (Scope::Evidence, Some(route)) = (counter.scope, counter.route) {
             let class = self.classes[route.index()]
-                .get_or_init(|| Box::new(PerChannel::from_fn(|_| Cells::new())));
-            count(&class[channel]);
+                .get_or_init(|| Box::new(PerChannel::from_fn(|_| ChannelCounters::new())));
+            count(&class[counter.channel]);
         }
-        count(self.cells(account, channel));
+        count(self.channel(counter.scope, counter.channel));
     }
 
     /// Takes note of what happened to the key of a call, if somebody counts keys. It is done before the
@@ -97,18 +119,18 @@ impl Tally {
     pub(crate) fn note(
         &self,
         key: StickyKey,
-        (account, channel, route): Place,
+        CounterKey { scope, channel, route }: CounterKey,
         kind: KeyEventKind,
     ) {
-        if let (Account::Evidence, Some(keys)) = (account, &self.terms.keys) {
+        if let (Scope::Evidence, Some(keys)) = (scope, &self.settings.keys) {
             keys.note(Note { key, weight: self.weight(), channel, route, kind });
         }
     }
 
-    pub(crate) fn cells(&self, account: Account, channel: Channel) -> &Cells {
-        match account {
-            Account::Evidence => &self.evidence[channel],
-            Account::Aside => &self.excluded[channel],
+    pub(crate) fn channel(&self, scope: Scope, channel: Channel) -> &ChannelCounters {
+        match scope {
+            Scope::Evidence => &self.evidence[channel],
+            Scope::Excluded => &self.excluded[channel],
         }
     }
 
@@ -132,11 +154,11 @@ impl Tally {
 
 /// One channel's counters.
 ///
-/// A reader that adds up cells while calls come and go must never see more calls ended than picked. So
+/// A reader that adds up counters while calls come and go must never see more calls ended than picked. So
 /// every end is counted with `Release` after its pick, and read with `Acquire` before the picks are. Both
-/// are `SeqCst`, as the stage of a [`Lifeline`] is, so that a call that ends and somebody who waits for
+/// are `SeqCst`, as the stage of a [`DrainSignal`] is, so that a call that ends and somebody who waits for
 /// the last call to end cannot miss each other.
-pub(crate) struct Cells {
+pub(crate) struct ChannelCounters {
     /// By reason.
     picked: [AtomicU64; AssignmentReason::ALL.len()],
     success: AtomicU64,
@@ -151,7 +173,7 @@ pub(crate) struct Cells {
     end: Histogram,
 }
 
-impl Cells {
+impl ChannelCounters {
     fn new() -> Self {
         Self {
             picked: std::array::from_fn(|_| AtomicU64::new(0)),
@@ -274,4 +296,4 @@ impl Histogram {
     }
 }
 
-pub(crate) type SharedTally = Arc<Tally>;
+pub(crate) type SharedCounters = Arc<ShardCounters>;

@@ -6,10 +6,8 @@ use std::{
 use canary_core::{CanaryName, Channel, Rating, Ratings, RatingsByWeight, Weight};
 
 use super::{FeedbackOptions, UnknownEvent, UnknownWeight};
-use crate::{
-    control::epoch_settings::{Salt, Terms},
-    counting::shard_counters::Account,
-};
+use crate::select::salt::Salt;
+use crate::{control::epoch_settings::EpochSettings, counting::shard_counters::Scope};
 
 /// The ratings of one canary's calls.
 ///
@@ -45,15 +43,15 @@ pub(crate) enum Rater<'a> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Served {
     pub(crate) channel: Channel,
-    pub(crate) account: Account,
+    pub(crate) scope: Scope,
     pub(crate) weight: Weight,
 }
 
 impl Served {
     pub(super) fn count_in(self, rated: &mut RatingsByWeight, rating: Rating) {
-        match self.account {
-            Account::Evidence => rated.count(self.channel, self.weight, rating),
-            Account::Aside => rated.count_excluded(self.channel, rating),
+        match self.scope {
+            Scope::Evidence => rated.count(self.channel, self.weight, rating),
+            Scope::Excluded => rated.count_excluded(self.channel, rating),
         }
     }
 }
@@ -81,14 +79,14 @@ impl Ledger {
     }
 
     /// Takes note of terms, before any call is assigned by them.
-    pub(crate) fn begin(&self, terms: &Terms) {
+    pub(crate) fn begin(&self, settings: &EpochSettings) {
         let mut books = self.books();
-        if books.salt.as_ref() != Some(&terms.salt) {
-            books.salt = Some(Arc::clone(&terms.salt));
+        if books.salt.as_ref() != Some(&settings.salt) {
+            books.salt = Some(Arc::clone(&settings.salt));
             books.weights.clear();
         }
         if books.weights.len() < RatingsByWeight::MAX_WEIGHTS {
-            books.weights.insert(terms.weight);
+            books.weights.insert(settings.weight);
         }
     }
 
@@ -97,9 +95,9 @@ impl Ledger {
     }
 
     /// Counts what a user says of a call that was assigned by `terms`.
-    pub(crate) fn rate(&self, terms: &Terms, call: (Channel, Account), rating: Rating) {
+    pub(crate) fn rate(&self, settings: &EpochSettings, call: (Channel, Scope), rating: Rating) {
         let mut books = self.books();
-        let served = books.served(terms, call);
+        let served = books.served(settings, call);
         served.count_in(&mut books.ratings.feedback, rating);
     }
 
@@ -107,12 +105,12 @@ impl Ledger {
     pub(crate) fn rate_event(
         &self,
         event: &str,
-        terms: &Terms,
-        call: (Channel, Account),
+        settings: &EpochSettings,
+        call: (Channel, Scope),
         rating: Rating,
     ) -> Result<(), UnknownEvent> {
         let mut books = self.books();
-        let served = books.served(terms, call);
+        let served = books.served(settings, call);
         served.count_in(books.event(event)?, rating);
         Ok(())
     }
@@ -130,7 +128,7 @@ impl Ledger {
     ) -> Result<(), UnknownWeight> {
         let mut books = self.books();
         books.refuse_unknown(weight)?;
-        let served = Served { channel, account: Account::Evidence, weight };
+        let served = Served { channel, scope: Scope::Evidence, weight };
         served.count_in(&mut books.ratings.feedback, rating);
         Ok(())
     }
@@ -146,10 +144,10 @@ impl Books {
     }
 
     /// A call as it is to be counted now.
-    fn served(&self, terms: &Terms, (channel, account): (Channel, Account)) -> Served {
-        let is_of_this_attempt = self.salt.as_ref() == Some(&terms.salt);
-        let account = if is_of_this_attempt { account } else { Account::Aside };
-        Served { channel, account, weight: terms.weight }
+    fn served(&self, settings: &EpochSettings, (channel, scope): (Channel, Scope)) -> Served {
+        let is_of_this_attempt = self.salt.as_ref() == Some(&settings.salt);
+        let scope = if is_of_this_attempt { scope } else { Scope::Excluded };
+        Served { channel, scope, weight: settings.weight }
     }
 
     #[cfg(feature = "feedback")]
@@ -185,17 +183,17 @@ impl Books {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::canary_config::Config, variables::Variables};
+    use crate::{config::canary_config::CanaryConfig, variables::Variables};
 
-    fn config() -> Config {
+    fn config() -> CanaryConfig {
         let feedback = FeedbackOptions::new().event("ordered").event("paid");
         crate::config::options::CanaryOptions::new()
             .feedback(feedback)
             .into_config("shop".parse().unwrap())
     }
 
-    fn terms(salt: &str, percent: u32) -> Terms {
-        Terms {
+    fn settings(salt: &str, percent: u32) -> EpochSettings {
+        EpochSettings {
             weight: Weight::from_percent(percent),
             is_halted: false,
             keys: None,
@@ -204,12 +202,12 @@ mod tests {
         }
     }
 
-    const BY_CHANCE: (Channel, Account) = (Channel::Canary, Account::Evidence);
+    const BY_CHANCE: (Channel, Scope) = (Channel::Canary, Scope::Evidence);
 
     #[test]
     fn calls_before_the_last_salt_are_no_evidence() {
         let ledger = config().feedback;
-        let (first, second) = (terms("first", 5), terms("second", 5));
+        let (first, second) = (settings("first", 5), settings("second", 5));
         ledger.begin(&first);
         ledger.rate(&first, BY_CHANCE, Rating::Bad);
         ledger.begin(&second);
@@ -225,8 +223,8 @@ mod tests {
     #[test]
     fn an_event_that_the_options_do_not_name_is_refused_with_those_that_they_do() {
         let ledger = config().feedback;
-        let terms = terms("salt", 5);
-        let rate = |event| ledger.rate_event(event, &terms, BY_CHANCE, Rating::Bad);
+        let settings = settings("salt", 5);
+        let rate = |event| ledger.rate_event(event, &settings, BY_CHANCE, Rating::Bad);
         rate("paid").unwrap();
         let message = r#"event "payed" is not one of the canary's: ordered, paid"#;
         assert_eq!(rate("payed").unwrap_err().to_string(), message);
@@ -241,10 +239,10 @@ mod tests {
         };
         let message = "weight 5% was not in force since the canary got its salt";
         assert_eq!(rate(5).unwrap_err().to_string(), message);
-        ledger.begin(&terms("salt", 5));
-        ledger.begin(&terms("salt", 7));
+        ledger.begin(&settings("salt", 5));
+        ledger.begin(&settings("salt", 7));
         assert_eq!((rate(5), rate(7)), (Ok(()), Ok(())));
-        ledger.begin(&terms("another salt", 7));
+        ledger.begin(&settings("another salt", 7));
         assert!(rate(5).is_err());
         assert_eq!(rate(7), Ok(()));
     }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use canary_core::{EventName, Ratings};
 
-use crate::config::options::valid;
+use crate::config::valid::valid;
 
 /// What ratings a canary counts, and which receipts it takes.
 ///

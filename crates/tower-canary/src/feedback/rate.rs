@@ -2,8 +2,7 @@ use canary_core::{Channel, Rating, Weight};
 
 use super::{UnknownEvent, UnknownWeight};
 use crate::{
-    control::handle::CanaryHandle, counting::shard_counters::Account,
-    service::assignment::Assignment,
+    control::handle::CanaryHandle, counting::shard_counters::Scope, service::assignment::Assignment,
 };
 
 impl Assignment {
@@ -23,8 +22,8 @@ impl Assignment {
     /// ```
     pub fn rate(&self, rating: Rating) {
         if !self.is_copy() {
-            let tally = self.tally();
-            tally.config.feedback.rate(&tally.terms, self.served(), rating);
+            let counters = self.counters();
+            counters.config.feedback.rate(&counters.settings, self.served(), rating);
         }
     }
 
@@ -37,27 +36,27 @@ impl Assignment {
     ///
     /// If the options name no such event. Nothing is counted then.
     pub fn rate_event(&self, event: &str, rating: Rating) -> Result<(), UnknownEvent> {
-        let tally = self.tally();
+        let counters = self.counters();
         if self.is_copy() {
-            return tally.config.feedback.refuse_unknown_event(event);
+            return counters.config.feedback.refuse_unknown_event(event);
         }
-        tally.config.feedback.rate_event(event, &tally.terms, self.served(), rating)
+        counters.config.feedback.rate_event(event, &counters.settings, self.served(), rating)
     }
 
     /// A receipt by which this call can be rated later, also at another replica.
     #[cfg(feature = "feedback")]
     #[must_use]
     pub fn receipt(&self) -> super::Receipt {
-        let tally = self.tally();
-        let (channel, account) = self.served();
-        let served = super::ledger::Served { channel, account, weight: tally.terms.weight };
-        tally.config.feedback.issue(&tally.terms.salt, served)
+        let counters = self.counters();
+        let (channel, scope) = self.served();
+        let served = super::ledger::Served { channel, scope, weight: counters.settings.weight };
+        counters.config.feedback.issue(&counters.settings.salt, served)
     }
 
-    fn served(&self) -> (Channel, Account) {
+    fn served(&self) -> (Channel, Scope) {
         // Of a copy there is but a receipt, which is not to be evidence either.
-        let account = if self.is_copy() { Account::Aside } else { Account::of(self.reason()) };
-        (self.channel(), account)
+        let scope = if self.is_copy() { Scope::Excluded } else { Scope::of(self.reason()) };
+        (self.channel(), scope)
     }
 }
 
@@ -77,6 +76,6 @@ impl CanaryHandle {
         weight: Weight,
         rating: Rating,
     ) -> Result<(), UnknownWeight> {
-        self.switch().config().feedback.rate_served(channel, weight, rating)
+        self.control().config().feedback.rate_served(channel, weight, rating)
     }
 }

@@ -5,7 +5,7 @@ use canary_core::{CanaryName, Channel, Weight};
 use xxhash_rust::xxh64::xxh64;
 
 use super::ledger::Served;
-use crate::counting::shard_counters::Account;
+use crate::counting::shard_counters::Scope;
 
 /// A short text by which a call can be rated later, with another request.
 ///
@@ -72,9 +72,9 @@ impl Receipt {
     ///
     /// All numbers are big-endian; the upper half of the flags is the version of the format.
     pub(super) fn payload(&self) -> [u8; PAYLOAD] {
-        let Served { channel, account, weight } = self.served;
+        let Served { channel, scope, weight } = self.served;
         let is_canary = if channel == Channel::Canary { CANARY } else { 0 };
-        let is_evidence = if account == Account::Evidence { EVIDENCE } else { 0 };
+        let is_evidence = if scope == Scope::Evidence { EVIDENCE } else { 0 };
         let mut payload = [0; PAYLOAD];
         payload[0] = VERSION | is_canary | is_evidence;
         payload[1..5].copy_from_slice(&self.canary.0.to_be_bytes());
@@ -102,7 +102,7 @@ impl Receipt {
             .map_err(|_| InvalidReceipt::Weight)?;
         let served = Served {
             channel: if flags & CANARY == 0 { Channel::Stable } else { Channel::Canary },
-            account: if flags & EVIDENCE == 0 { Account::Aside } else { Account::Evidence },
+            scope: if flags & EVIDENCE == 0 { Scope::Excluded } else { Scope::Evidence },
             weight,
         };
         let issued = u32::from_be_bytes(take(&mut rest));
@@ -224,7 +224,7 @@ mod tests {
                 salt: SaltTag(salt),
                 served: Served {
                     channel: if is_canary { Channel::Canary } else { Channel::Stable },
-                    account: if is_evidence { Account::Evidence } else { Account::Aside },
+                    scope: if is_evidence { Scope::Evidence } else { Scope::Excluded },
                     weight: Weight::from_ppm(ppm),
                 },
                 issued,
@@ -269,7 +269,7 @@ mod tests {
             salt: SaltTag::of("shop:v2"),
             served: Served {
                 channel: Channel::Canary,
-                account: Account::Evidence,
+                scope: Scope::Evidence,
                 weight: Weight::from_ppm(1_000),
             },
             issued: 1_700_000_000,

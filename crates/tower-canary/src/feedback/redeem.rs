@@ -8,7 +8,7 @@ use super::{
     receipt::{CanaryTag, Receipt, SaltTag},
     seen::NotAdmitted,
 };
-use crate::control::{epoch_settings::Salt, handle::CanaryHandle};
+use crate::{control::handle::CanaryHandle, select::salt::Salt};
 
 impl CanaryHandle {
     /// Counts what a user says later of the call that this receipt was made for.
@@ -37,7 +37,7 @@ impl CanaryHandle {
     /// If the receipt is not to be believed, not this canary's, too old, or was used: each counts once, at
     /// each replica. Nothing is counted then.
     pub fn rate_receipt(&self, receipt: &Receipt, rating: Rating) -> Result<(), ReceiptError> {
-        self.switch().config().feedback.redeem(Rater::User, receipt, rating)
+        self.control().config().feedback.redeem(Rater::User, receipt, rating)
     }
 
     /// Counts one of the application's [events](super::FeedbackOptions::event) for the call that this
@@ -54,7 +54,7 @@ impl CanaryHandle {
         event: &str,
         rating: Rating,
     ) -> Result<(), ReceiptError> {
-        self.switch().config().feedback.redeem(Rater::Event(event), receipt, rating)
+        self.control().config().feedback.redeem(Rater::Event(event), receipt, rating)
     }
 }
 

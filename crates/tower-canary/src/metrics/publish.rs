@@ -15,15 +15,15 @@ use super::table::{
     Metric, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
 };
 use crate::{
-    config::canary_config::Config,
-    control::state::{SplitMode, Switch},
+    config::canary_config::CanaryConfig,
+    control::state::{ControlState, SplitMode},
 };
 
 /// Brings the metrics of all canaries of this process up to date.
 pub fn publish_all() {
     let owners: Vec<_> = series().values().filter_map(|series| series.owner.upgrade()).collect();
-    for switch in owners {
-        publish(&switch, Extent::All);
+    for control in owners {
+        publish(&control, Extent::All);
     }
     #[cfg(feature = "mirror")]
     super::mirror::publish_all();
@@ -38,28 +38,28 @@ pub(crate) enum Extent {
 }
 
 /// Copies the counts of a canary to the recorder in force.
-pub(crate) fn publish(switch: &Arc<Switch>, extent: Extent) {
+pub(crate) fn publish(control: &Arc<ControlState>, extent: Extent) {
     let mut all = series();
-    let series = all.entry(switch.config().name.clone()).or_default();
-    if !series.is_owned_by(switch) {
+    let series = all.entry(control.config().name.clone()).or_default();
+    if !series.is_owned_by(control) {
         if series.owner.strong_count() > 0 {
             return;
         }
-        series.hand_over_to(switch);
+        series.hand_over_to(control);
     }
-    let snapshot = switch.snapshot();
+    let snapshot = control.snapshot();
     series.counted = snapshot.total();
     let mut sum = series.before.clone();
     sum.merge(&series.counted);
     series.rated = snapshot.ratings.clone();
     let mut ratings = series.rated_before.clone();
     ratings.merge(&series.rated);
-    let (mode, decided) = switch.with(|history, _| (history.mode.clone(), history.decided));
+    let (mode, decided) = control.with(|history, _| (history.mode.clone(), history.decided));
     metrics::with_recorder(|recorder| {
-        let writer = Writer { recorder, name: switch.config().name.as_str() };
+        let writer = Writer { recorder, name: control.config().name.as_str() };
         let published = published_to(&mut series.recorders, recorder, || writer.describe());
         writer.write_state(&snapshot, &mode);
-        writer.write_releases(switch.config());
+        writer.write_releases(control.config());
         writer.write_counts(&sum);
         if let Some(decided) = decided {
             writer.set(&DECISION_AGE, &[], decided.elapsed().as_secs_f64());
@@ -81,7 +81,7 @@ fn series() -> std::sync::MutexGuard<'static, BTreeMap<CanaryName, Series>> {
 /// What has been published under one name.
 #[derive(Default)]
 struct Series {
-    owner: Weak<Switch>,
+    owner: Weak<ControlState>,
     /// What earlier owners of the name counted.
     before: Counts,
     /// What the owner had counted when it was last published.
@@ -102,16 +102,16 @@ struct Samples {
 }
 
 impl Series {
-    fn is_owned_by(&self, switch: &Arc<Switch>) -> bool {
-        ptr::eq(self.owner.as_ptr(), Arc::as_ptr(switch))
+    fn is_owned_by(&self, control: &Arc<ControlState>) -> bool {
+        ptr::eq(self.owner.as_ptr(), Arc::as_ptr(control))
     }
 
-    fn hand_over_to(&mut self, switch: &Arc<Switch>) {
+    fn hand_over_to(&mut self, control: &Arc<ControlState>) {
         self.before.merge(&self.counted);
         self.counted = Counts::default();
         self.rated_before.merge(&self.rated);
         self.rated = Ratings::default();
-        self.owner = Arc::downgrade(switch);
+        self.owner = Arc::downgrade(control);
     }
 }
 
@@ -174,7 +174,7 @@ impl Writer<'_> {
         }
     }
 
-    fn write_releases(&self, config: &Config) {
+    fn write_releases(&self, config: &CanaryConfig) {
         for channel in Channel::ALL {
             if let Some(release) = &config.releases[channel] {
                 self.set(&RELEASE, &[channel.as_str(), release.as_str()], 1.0);

@@ -47,7 +47,7 @@ impl<B: AnyBody> AnyBody for ResponseBody<B> {
     where
         T: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        Self::passed_on(B::of(body))
+        Self::untracked(B::of(body))
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     state::Mirror,
 };
 use crate::service::{
-    framing::BodyRule,
+    framing::Framing,
     panic::{Panicked, catch, discard},
 };
 
@@ -55,7 +55,7 @@ where
     let latency = started.elapsed();
     let (head, body) = response.into_parts();
     let mut answer = Answer::of_head(&head);
-    if BodyRule::of(&method).has_no_body(head.status) {
+    if Framing::of(&method).has_no_body(head.status) {
         return Ok(Asked { answer, latency, _lease: mirror.lease() });
     }
     let mut body = pin!(body);

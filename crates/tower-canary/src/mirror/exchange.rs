@@ -80,7 +80,7 @@ where
         };
         let second = match self.second.take() {
             Some(stable) => {
-                mirror.tally.noise_asked();
+                mirror.counters.noise_asked();
                 let stable = async { ask(stable, request.copy(Channel::Stable), &mirror).await };
                 // That it fails says nothing of the canary.
                 limited(&mirror, Channel::Stable, stable).await.ok()
@@ -97,7 +97,7 @@ where
         let noise = second.and_then(|second| {
             let noise = compare.compare(head, &self.stable, &second.answer);
             let Comparison::Compared(noise) = noise else { return None };
-            mirror.tally.noise_compared(u64::from(!noise.is_empty()));
+            mirror.counters.noise_compared(u64::from(!noise.is_empty()));
             Some(noise)
         });
         let compared = compare.compare(head, &self.stable, &canary.answer);

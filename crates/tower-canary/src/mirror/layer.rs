@@ -11,7 +11,7 @@ use super::{
     handle::MirrorHandle, options::MirrorOptions, runtime::Runtime, service::MirrorService,
     state::Mirror,
 };
-use crate::config::options::valid;
+use crate::config::valid::valid;
 
 /// Copies a share of the calls of the service it is applied to, to a canary whose answers it compares and
 /// throws away.

@@ -22,7 +22,7 @@ use super::{
     response_tap::{ResponseTap, Witness},
     ticket::Ticket,
 };
-use crate::service::{framing::BodyRule, panic::discard};
+use crate::service::{framing::Framing, panic::discard};
 
 /// A call of stable of which a copy is being made.
 pub(super) struct RecordedCall<S, C, B> {
@@ -108,7 +108,7 @@ where
         }
         self.ticket.set_if_dropped(DropReason::CallerLeft);
         let has_no_body =
-            BodyRule::of(&self.head.method).has_no_body(head.status) || body.is_end_stream();
+            Framing::of(&self.head.method).has_no_body(head.status) || body.is_end_stream();
         let answer = Answered { answer: Answer::of_head(&head), latency, call: self };
         if has_no_body {
             answer.submit();

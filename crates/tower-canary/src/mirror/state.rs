@@ -8,7 +8,7 @@ use http::{Method, request::Parts};
 
 use super::{
     Mirrored,
-    counts::{MirrorCounts, Tally},
+    counts::{MirrorCounts, ShardCounters},
     fields::Fields,
     memory::{Lease, Memory},
     options::MirrorOptions,
@@ -28,7 +28,7 @@ pub(crate) struct Mirror {
     pub(crate) noise_share: Share,
     pub(crate) options: MirrorOptions,
     pub(crate) runtime: Box<dyn Runtime>,
-    pub(crate) tally: Tally,
+    pub(crate) counters: ShardCounters,
     pub(crate) queue: Queue,
     /// How many of the next copies go to stable whatever is drawn.
     warm_up: AtomicU32,
@@ -49,7 +49,7 @@ impl Mirror {
             name,
             share: Share::new(options.share),
             noise_share: Share::new(options.noise_share),
-            tally: Tally::default(),
+            counters: ShardCounters::default(),
             queue: Queue::new(options.queue, options.concurrency),
             warm_up: AtomicU32::new(WARM_UP),
             memory: Arc::new(Memory::new(options.memory_limit)),
@@ -97,7 +97,7 @@ impl Mirror {
 
     pub(crate) fn counts(&self) -> MirrorCounts {
         let head = self.findings().head.clone();
-        self.tally.read(head)
+        self.counters.read(head)
     }
 }
 

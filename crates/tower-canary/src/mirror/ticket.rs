@@ -15,7 +15,7 @@ pub(crate) struct Ticket {
 
 impl Ticket {
     pub(crate) fn new(mirror: Arc<Mirror>) -> Self {
-        mirror.tally.begin();
+        mirror.counters.begin();
         Self { mirror, if_dropped: DropReason::CallerLeft, ended: false }
     }
 
@@ -29,7 +29,7 @@ impl Ticket {
 
     pub(crate) fn end(mut self, ending: Ending) {
         self.ended = true;
-        self.mirror.tally.end(ending);
+        self.mirror.counters.end(ending);
     }
 
     pub(crate) fn drop_as(self, reason: DropReason) {
@@ -40,7 +40,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         if !self.ended {
-            self.mirror.tally.end(Ending::Dropped(self.if_dropped));
+            self.mirror.counters.end(Ending::Dropped(self.if_dropped));
         }
     }
 }

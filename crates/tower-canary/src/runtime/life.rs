@@ -17,7 +17,7 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
 };
 
-use crate::config::concurrency_limit::Places;
+use crate::config::concurrency_limit::ConcurrencyLimit;
 
 /// A runtime, with the number of tasks that it has still to finish.
 pub(crate) struct Host {
@@ -28,7 +28,7 @@ pub(crate) struct Host {
 }
 
 struct Life {
-    places: Places,
+    concurrency_limit: ConcurrencyLimit,
     /// Notified when there is a place, or the runtime is gone.
     changed: Event,
     is_gone: AtomicBool,
@@ -37,7 +37,7 @@ struct Life {
 impl Host {
     pub(crate) fn new(handle: Handle, max_calls: NonZeroUsize) -> Self {
         let life = Arc::new(Life {
-            places: Places::new(max_calls),
+            concurrency_limit: ConcurrencyLimit::new(max_calls),
             changed: Event::new(),
             is_gone: AtomicBool::new(false),
         });
@@ -68,7 +68,7 @@ impl Host {
                 *waiting = None;
                 resume_unwind(Box::new(GONE));
             }
-            if self.life.places.try_take() {
+            if self.life.concurrency_limit.try_take() {
                 *waiting = None;
                 return Poll::Ready(Place(Arc::clone(&self.life)));
             }
@@ -95,7 +95,7 @@ pub(crate) struct Place(Arc<Life>);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.places.give_back();
+        self.0.concurrency_limit.give_back();
         self.0.changed.notify(1);
     }
 }

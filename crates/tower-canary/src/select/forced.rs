@@ -36,12 +36,12 @@ use crate::select::{Incoming, Select, Selection, cookies};
 /// ```
 #[must_use]
 pub struct Forced {
-    place: Place,
+    source: TokenSource,
     admission: Admission,
 }
 
 #[derive(Debug)]
-enum Place {
+enum TokenSource {
     Header(HeaderName),
     Cookie(Cow<'static, str>),
 }
@@ -54,12 +54,15 @@ enum Admission {
 impl Forced {
     /// By a header with a secret.
     pub fn by_header(name: HeaderName, secret: Secret) -> Self {
-        Self { place: Place::Header(name), admission: Admission::Secrets(vec![secret]) }
+        Self { source: TokenSource::Header(name), admission: Admission::Secrets(vec![secret]) }
     }
 
     /// By a cookie with a secret.
     pub fn by_cookie(name: impl Into<Cow<'static, str>>, secret: Secret) -> Self {
-        Self { place: Place::Cookie(name.into()), admission: Admission::Secrets(vec![secret]) }
+        Self {
+            source: TokenSource::Cookie(name.into()),
+            admission: Admission::Secrets(vec![secret]),
+        }
     }
 
     /// By a header, from callers that the check admits: by an address, a client certificate, or the user
@@ -68,7 +71,7 @@ impl Forced {
         name: HeaderName,
         admits: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { place: Place::Header(name), admission: Admission::Check(Box::new(admits)) }
+        Self { source: TokenSource::Header(name), admission: Admission::Check(Box::new(admits)) }
     }
 
     /// By a cookie, from callers that the check admits.
@@ -76,7 +79,10 @@ impl Forced {
         name: impl Into<Cow<'static, str>>,
         admits: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { place: Place::Cookie(name.into()), admission: Admission::Check(Box::new(admits)) }
+        Self {
+            source: TokenSource::Cookie(name.into()),
+            admission: Admission::Check(Box::new(admits)),
+        }
     }
 
     /// Admits another secret too, so that secrets can be changed without locking anybody out.
@@ -95,9 +101,9 @@ impl Forced {
 
 impl Select for Forced {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
-        let value = match &self.place {
-            Place::Header(name) => request.header(name)?,
-            Place::Cookie(name) => request.cookie(name)?,
+        let value = match &self.source {
+            TokenSource::Header(name) => request.header(name)?,
+            TokenSource::Cookie(name) => request.cookie(name)?,
         };
         let (channel, rest) =
             [Channel::Canary, Channel::Stable].into_iter().find_map(|channel| {
@@ -111,11 +117,11 @@ impl Select for Forced {
     }
 
     fn strip(&self, headers: &mut HeaderMap, _: &CanaryName) {
-        match &self.place {
-            Place::Header(name) => {
+        match &self.source {
+            TokenSource::Header(name) => {
                 headers.remove(name);
             }
-            Place::Cookie(name) => cookies::remove(headers, name),
+            TokenSource::Cookie(name) => cookies::remove(headers, name),
         }
     }
 }
@@ -128,7 +134,7 @@ fn is_one_of(given: &[u8], secrets: &[Secret]) -> bool {
 
 impl fmt::Debug for Forced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forced").field("place", &self.place).finish_non_exhaustive()
+        f.debug_struct("Forced").field("place", &self.source).finish_non_exhaustive()
     }
 }
 

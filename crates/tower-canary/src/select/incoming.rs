@@ -3,7 +3,7 @@ use std::fmt;
 use canary_core::{Bucket, CanaryName, Weight};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 
-use crate::{control::epoch_settings::Terms, select::cookies};
+use crate::{control::epoch_settings::EpochSettings, select::cookies};
 
 /// What a policy sees of a request, and of the canary at that moment.
 #[derive(Clone, Copy)]
@@ -13,14 +13,14 @@ pub struct Incoming<'a> {
     headers: &'a HeaderMap,
     extensions: &'a Extensions,
     canary: &'a CanaryName,
-    terms: &'a Terms,
+    settings: &'a EpochSettings,
 }
 
 impl<'a> Incoming<'a> {
     pub(crate) fn new<B>(
         request: &'a Request<B>,
         canary: &'a CanaryName,
-        terms: &'a Terms,
+        settings: &'a EpochSettings,
     ) -> Self {
         Self {
             method: request.method(),
@@ -28,7 +28,7 @@ impl<'a> Incoming<'a> {
             headers: request.headers(),
             extensions: request.extensions(),
             canary,
-            terms,
+            settings,
         }
     }
 
@@ -90,7 +90,7 @@ impl<'a> Incoming<'a> {
     /// The weight in force.
     #[must_use]
     pub const fn weight(&self) -> Weight {
-        self.terms.weight
+        self.settings.weight
     }
 
     /// A key to assign by, hashed with the canary's salt. The bytes are taken as they are.
@@ -100,7 +100,7 @@ impl<'a> Incoming<'a> {
     #[must_use]
     pub fn sticky_key(&self, key: impl AsRef<[u8]>) -> Option<StickyKey> {
         let key = key.as_ref();
-        (1..=StickyKey::MAX_LENGTH).contains(&key.len()).then(|| self.terms.salt.hash(key))
+        (1..=StickyKey::MAX_LENGTH).contains(&key.len()).then(|| self.settings.salt.hash(key))
     }
 }
 
@@ -145,7 +145,7 @@ impl StickyKey {
     /// the key.
     #[must_use]
     pub fn new(salt: &str, key: impl AsRef<[u8]>) -> Self {
-        crate::control::epoch_settings::Salt::new(salt).hash(key.as_ref())
+        crate::select::salt::Salt::new(salt).hash(key.as_ref())
     }
 
     pub(crate) const fn from_hash(hash: u64) -> Self {

@@ -9,12 +9,12 @@ use crate::select::StickyKey;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Selection {
-    pub(crate) way: Way,
+    pub(crate) way: AssignmentRule,
     pub(crate) cookie: Option<Box<HeaderValue>>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Way {
+pub(crate) enum AssignmentRule {
     AtWeight,
     Sticky(StickyKey),
     Always(Channel),
@@ -25,31 +25,31 @@ pub(crate) enum Way {
 impl Selection {
     /// By a draw, anew for each call.
     pub const fn at_weight() -> Self {
-        Self::new(Way::AtWeight)
+        Self::new(AssignmentRule::AtWeight)
     }
 
     /// By a key: calls with the same key go to the same channel, while the weight is the same.
     pub const fn sticky(key: StickyKey) -> Self {
-        Self::new(Way::Sticky(key))
+        Self::new(AssignmentRule::Sticky(key))
     }
 
     /// To this channel, whatever the weight; but at weight zero everything is stable's.
     pub const fn always(channel: Channel) -> Self {
-        Self::new(Way::Always(channel))
+        Self::new(AssignmentRule::Always(channel))
     }
 
     /// To this channel, at weight zero too, for a caller who may ask for it.
     pub const fn forced(channel: Channel) -> Self {
-        Self::new(Way::Forced(channel))
+        Self::new(AssignmentRule::Forced(channel))
     }
 
     /// To the channel for which an earlier service of the call chain decided; but at weight zero
     /// everything is stable's.
     pub const fn propagated(channel: Channel) -> Self {
-        Self::new(Way::Propagated(channel))
+        Self::new(AssignmentRule::Propagated(channel))
     }
 
-    const fn new(way: Way) -> Self {
+    const fn new(way: AssignmentRule) -> Self {
         Self { way, cookie: None }
     }
 

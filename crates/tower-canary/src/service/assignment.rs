@@ -9,9 +9,9 @@ use canary_core::{AssignmentReason, CanaryName, Channel, ReleaseId, Weight};
 use pin_project_lite::pin_project;
 
 use crate::{
-    control::drain_signal::Watch,
-    counting::shard_counters::SharedTally,
-    service::{call::Call, upgraded_call::Upgrade},
+    control::drain_signal::DrainListener,
+    counting::shard_counters::SharedCounters,
+    service::{call::Call, upgraded_call::UpgradedCall},
     variables::Variables,
 };
 
@@ -45,28 +45,28 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Assignment {
-    tally: SharedTally,
+    counters: SharedCounters,
     channel: Channel,
     reason: AssignmentReason,
-    upgrade: Option<Arc<Upgrade>>,
+    upgrade: Option<Arc<UpgradedCall>>,
     /// Whether nobody gets the answer.
     is_copy: bool,
 }
 
 impl Assignment {
     pub(crate) const fn new(
-        tally: SharedTally,
+        counters: SharedCounters,
         channel: Channel,
         reason: AssignmentReason,
-        upgrade: Option<Arc<Upgrade>>,
+        upgrade: Option<Arc<UpgradedCall>>,
     ) -> Self {
-        Self { tally, channel, reason, upgrade, is_copy: false }
+        Self { counters, channel, reason, upgrade, is_copy: false }
     }
 
     /// What the handler of a copy of the call, on this channel, is to see.
     #[cfg(feature = "mirror")]
     pub(crate) fn copied_to(&self, channel: Channel) -> Self {
-        Self { is_copy: true, ..Self::new(self.tally.clone(), channel, self.reason, None) }
+        Self { is_copy: true, ..Self::new(self.counters.clone(), channel, self.reason, None) }
     }
 
     /// The channel that serves the call.
@@ -91,37 +91,37 @@ impl Assignment {
         self.is_copy
     }
 
-    pub(crate) fn tally(&self) -> &SharedTally {
-        &self.tally
+    pub(crate) fn counters(&self) -> &SharedCounters {
+        &self.counters
     }
 
     pub(crate) fn canary_name(&self) -> &CanaryName {
-        &self.tally.config.name
+        &self.counters.config.name
     }
 
     /// The release that the channel runs, if the layer was told.
     #[must_use]
     pub fn release(&self) -> Option<&ReleaseId> {
-        self.tally.config.releases[self.channel].as_ref()
+        self.counters.config.releases[self.channel].as_ref()
     }
 
     /// The weight at which the call was assigned.
     #[must_use]
     pub fn weight(&self) -> Weight {
-        self.tally.weight()
+        self.counters.weight()
     }
 
     /// The variables of the call's channel. They do not change while the call lasts.
     #[must_use]
     pub fn variables(&self) -> &Variables {
-        &self.tally.terms.variables[self.channel]
+        &self.counters.settings.variables[self.channel]
     }
 
     /// Whether the call should come to an end, because its channel was rolled back or asked to drain
     /// after the call was assigned.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.tally.lifelines[self.channel].is_draining()
+        self.counters.drain_signals[self.channel].is_draining()
     }
 
     /// Waits until the call should come to an end; see [`is_draining`](Self::is_draining).
@@ -129,7 +129,11 @@ impl Assignment {
     /// The future can be dropped and made again at any time, as `select!` does.
     #[must_use]
     pub fn draining(&self) -> Draining {
-        Draining { tally: self.tally.clone(), channel: self.channel, watch: Watch::default() }
+        Draining {
+            counters: self.counters.clone(),
+            channel: self.channel,
+            watch: DrainListener::default(),
+        }
     }
 
     /// Makes `future` a part of the call: an upgraded connection's call is in flight until it ends.
@@ -160,17 +164,17 @@ impl fmt::Debug for Assignment {
 
 /// Future of [`Assignment::draining`].
 pub struct Draining {
-    tally: SharedTally,
+    counters: SharedCounters,
     channel: Channel,
-    watch: Watch,
+    watch: DrainListener,
 }
 
 impl Future for Draining {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { tally, channel, watch } = &mut *self;
-        tally.lifelines[*channel].poll_draining(watch, cx)
+        let Self { counters, channel, watch } = &mut *self;
+        counters.drain_signals[*channel].poll_draining(watch, cx)
     }
 }
 
@@ -186,7 +190,7 @@ pin_project! {
         // None once it ended.
         #[pin]
         future: Option<F>,
-        watch: Option<Watch>,
+        watch: Option<DrainListener>,
         // None once it ended.
         guard: Option<AttachGuard>,
     }
@@ -209,9 +213,9 @@ impl<F: Future> Future for Attached<F> {
             *this.guard = None;
             return Poll::Ready(Some(output));
         }
-        let Assignment { tally, channel, upgrade, .. } = &guard.assignment;
+        let Assignment { counters, channel, upgrade, .. } = &guard.assignment;
         let watch = this.watch.get_or_insert_default();
-        std::task::ready!(tally.lifelines[*channel].poll_closed(watch, cx));
+        std::task::ready!(counters.drain_signals[*channel].poll_closed(watch, cx));
         this.future.set(None);
         if let Some(upgrade) = upgrade {
             upgrade.end(Call::cancel);

@@ -6,26 +6,27 @@ use http_body::Body;
 
 use crate::{
     config::{
-        canary_config::Config,
-        classify::{Class, HeadClass},
+        canary_config::CanaryConfig,
+        classify::{Classification, HeadClassification},
     },
-    control::{drain_signal::Lifeline, state::Assigned},
+    control::{drain_signal::DrainSignal, state::Assigned},
     counting::{
         clock::{Moment, nanos_of},
         key_watch::KeyEventKind,
         route_classes::RouteIndex,
-        shard_counters::{Account, Cells, Place, SharedTally},
+        shard_counters::{ChannelCounters, CounterKey, SharedCounters},
     },
     select::{Incoming, StickyKey},
     service::{
         assignment::Assignment,
         fallback::Fallback,
-        framing::BodyRule,
+        framing::{Framing, content_length},
         layer::Position,
-        layer_response::Refusal,
+        layer_response::LayerResponse,
         protocol::{Protocol, grpc_timeout},
-        response_body::length_of,
-        upgraded_call::Upgrade,
+        span::CallSpan,
+        timer::Timer,
+        upgraded_call::UpgradedCall,
     },
 };
 
@@ -34,11 +35,11 @@ use crate::{
 /// It lives in the future, then in the body. A call that is dropped unended was left by its caller,
 /// unless it panicked or ran into its deadline.
 pub(crate) struct Call {
-    tally: SharedTally,
+    counters: SharedCounters,
     started: Moment,
     /// In nanoseconds from the start.
     deadline: Option<NonZeroU64>,
-    upgrade: Option<Arc<Upgrade>>,
+    upgrade: Option<Arc<UpgradedCall>>,
     channel: Channel,
     reason: AssignmentReason,
     key: Option<StickyKey>,
@@ -48,29 +49,29 @@ pub(crate) struct Call {
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum has routers"))]
     position: Position,
     protocol: Protocol,
-    body_rule: BodyRule,
+    framing: Framing,
     /// None until the head of the response came.
-    class: Option<HeadClass>,
+    class: Option<HeadClassification>,
     /// Whether the service is running, or panicked: found set in `drop`, it did.
     polling: bool,
     /// Whether it counts against the canary's limit of concurrent calls.
-    has_place: bool,
+    has_permit: bool,
     ended: bool,
 }
 
 /// How the canary failed a call that stable repeats.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CanaryFailure {
     Error,
     /// The head of its response says so, which took this long.
     Head(LatencyBucket),
-    Refused(Refusal),
+    LayerResponse(LayerResponse),
 }
 
 impl Call {
     /// Takes over a call that was just assigned.
     pub(crate) fn new<B>(assigned: Assigned, position: Position, request: &Request<B>) -> Self {
-        let body_rule = BodyRule::of(request.method());
+        let framing = Framing::of(request.method());
         let protocol = Protocol::of(request);
         let deadline = match protocol {
             // At least one: a time that is over from the start is over.
@@ -78,11 +79,11 @@ impl Call {
                 .and_then(|timeout| NonZeroU64::new(nanos_of(timeout).max(1))),
             Protocol::Http => None,
         };
-        let Assigned { tally, channel, reason, key, route, cookie } = assigned;
+        let Assigned { counters, channel, reason, key, route, cookie } = assigned;
         // Without the extension nobody can hold on to an upgraded connection.
-        let may_be_held = tally.config.tags.request_extension && body_rule.may_upgrade(request);
+        let may_be_held = counters.config.tags.request_extension && framing.may_upgrade(request);
         Self {
-            tally,
+            counters,
             started: Moment::now(),
             deadline,
             upgrade: may_be_held.then(Arc::default),
@@ -93,10 +94,10 @@ impl Call {
             cookie,
             position,
             protocol,
-            body_rule,
+            framing,
             class: None,
             polling: false,
-            has_place: false,
+            has_permit: false,
             ended: false,
         }
     }
@@ -104,40 +105,40 @@ impl Call {
     /// Takes a place among the canary's concurrent calls; false, if all are taken.
     ///
     /// At full weight there is always one more: stable may be gone.
-    pub(crate) fn take_place(&mut self) -> bool {
-        let Some(places) = &self.config().places else { return true };
-        let has_place = match self.tally.weight() {
+    pub(crate) fn acquire_permit(&mut self) -> bool {
+        let Some(concurrency_limit) = &self.config().concurrency_limit else { return true };
+        let has_permit = match self.counters.weight() {
             Weight::FULL => {
-                places.take();
+                concurrency_limit.take();
                 true
             }
-            _ => places.try_take(),
+            _ => concurrency_limit.try_take(),
         };
-        self.has_place = has_place;
-        has_place
+        self.has_permit = has_permit;
+        has_permit
     }
 
-    fn give_place_back(&mut self) {
-        if std::mem::take(&mut self.has_place)
-            && let Some(places) = &self.config().places
+    fn release_permit(&mut self) {
+        if std::mem::take(&mut self.has_permit)
+            && let Some(concurrency_limit) = &self.config().concurrency_limit
         {
-            places.give_back();
+            concurrency_limit.give_back();
         }
     }
 
     /// By what stable may repeat the call, should the canary fail it.
     pub(crate) fn fallback_for<B>(&self, request: &Request<B>) -> Option<&Fallback> {
-        let Config { name, fallback, .. } = self.config();
+        let CanaryConfig { name, fallback, .. } = self.config();
         let fallback = fallback.as_ref()?;
         // At full weight stable may be gone.
-        let may_be_repeated = !self.body_rule.may_upgrade(request)
-            && self.tally.weight() != Weight::FULL
-            && fallback.may_repeat(&Incoming::new(request, name, &self.tally.terms));
+        let may_be_repeated = !self.framing.may_upgrade(request)
+            && self.counters.weight() != Weight::FULL
+            && fallback.may_repeat(&Incoming::new(request, name, &self.counters.settings));
         may_be_repeated.then_some(fallback)
     }
 
-    pub(crate) fn config(&self) -> &Config {
-        &self.tally.config
+    pub(crate) fn config(&self) -> &CanaryConfig {
+        &self.counters.config
     }
 
     #[cfg(feature = "axum")]
@@ -149,7 +150,7 @@ impl Call {
     }
 
     pub(crate) fn weight(&self) -> Weight {
-        self.tally.weight()
+        self.counters.weight()
     }
 
     pub(crate) const fn channel(&self) -> Channel {
@@ -160,17 +161,20 @@ impl Call {
         self.channel == Channel::Canary
     }
 
-    #[cfg(feature = "tracing")]
-    pub(crate) const fn reason(&self) -> AssignmentReason {
-        self.reason
+    pub(crate) fn span(&self) -> CallSpan {
+        CallSpan::new(self.config(), self.channel, self.reason)
+    }
+
+    pub(crate) fn timer(&self) -> Timer {
+        Timer::start(self.config(), self.channel)
     }
 
     pub(crate) const fn protocol(&self) -> Protocol {
         self.protocol
     }
 
-    pub(crate) fn lifeline(&self) -> &Lifeline {
-        &self.tally.lifelines[self.channel]
+    pub(crate) fn drain_signal(&self) -> &DrainSignal {
+        &self.counters.drain_signals[self.channel]
     }
 
     /// Tells the handler about the call.
@@ -182,31 +186,31 @@ impl Call {
 
     /// Gives the call to stable, since the canary has no place for it.
     pub(crate) fn shed(&mut self) {
-        self.count(Cells::shed);
+        self.count(ChannelCounters::shed);
         self.spill();
     }
 
     /// Gives the call to stable, since the canary was not ready for it.
     pub(crate) fn spill(&mut self) {
         // Stable's pick comes first: an epoch of which no call is in flight is given up.
-        self.tally.pick(Channel::Stable, AssignmentReason::Spilled, self.key, self.route);
-        self.give_place_back();
+        self.counters.pick(Channel::Stable, AssignmentReason::Spilled, self.key, self.route);
+        self.release_permit();
         self.note_key(KeyEventKind::Failed);
-        self.count(Cells::spill);
-        self.lifeline().call_ended();
-        self.tell_of_failure();
+        self.count(ChannelCounters::spill);
+        self.drain_signal().call_ended();
+        self.notify_failure_hook();
         self.go_to_stable(AssignmentReason::Spilled);
     }
 
     /// Gives the call to stable, since the canary failed it. It counts as a failure of the canary, and
     /// as a call of stable's from now on.
-    pub(crate) fn fall_back(&mut self, failure: Failure) {
-        self.tally.pick(Channel::Stable, AssignmentReason::FellBack, self.key, self.route);
-        self.count(Cells::fall_back);
+    pub(crate) fn fall_back(&mut self, failure: CanaryFailure) {
+        self.counters.pick(Channel::Stable, AssignmentReason::FellBack, self.key, self.route);
+        self.count(ChannelCounters::fall_back);
         match failure {
-            Failure::Error => self.fail(),
-            Failure::Head(latency) => self.end_with_head(latency, Outcome::Failure),
-            Failure::Refused(refusal) => self.break_down(refusal),
+            CanaryFailure::Error => self.fail(),
+            CanaryFailure::Head(latency) => self.end_with_head(latency, Outcome::Failure),
+            CanaryFailure::LayerResponse(refusal) => self.fail_as(refusal),
         }
         self.class = None;
         self.polling = false;
@@ -225,7 +229,7 @@ impl Call {
 
     /// Looks at the response's head, and says how long it took.
     #[inline]
-    pub(crate) fn look_at_head<R>(&mut self, response: &mut Response<R>) -> LatencyBucket {
+    pub(crate) fn classify_head<R>(&mut self, response: &mut Response<R>) -> LatencyBucket {
         let latency = self.latency();
         self.polling = true;
         self.class = Some(self.config().classify.head(self.protocol, response));
@@ -235,7 +239,7 @@ impl Call {
 
     /// Whether the head alone said that the service failed.
     pub(crate) fn head_is_failure(&self) -> bool {
-        self.class == Some(HeadClass::Now(Class::Failure))
+        self.class == Some(HeadClassification::Final(Classification::Failure))
     }
 
     /// Tags the response, which is to go out, and whose head took `latency`. If it ends with its head, so
@@ -249,19 +253,19 @@ impl Call {
         self.tag_response(response);
         let status = response.status();
         self.polling = true;
-        let ends = response.body().is_end_stream() || self.body_rule.has_no_body(status);
+        let ends = response.body().is_end_stream() || self.framing.has_no_body(status);
         let to_come = match self.protocol {
-            Protocol::Http if !ends => length_of(response),
+            Protocol::Http if !ends => content_length(response),
             Protocol::Http | Protocol::Grpc => None,
         };
         self.polling = false;
         // An upgrade that nobody listens to ends with the head.
-        let upgrade = self.upgrade.take().filter(|_| self.body_rule.upgrades(status));
+        let upgrade = self.upgrade.take().filter(|_| self.framing.upgrades(status));
         if ends && upgrade.is_none() {
             self.end_with_head(latency, self.class_at_end(None));
             return None;
         }
-        self.count(|cells| cells.head(latency));
+        self.count(|counters| counters.head(latency));
         if let Some(upgrade) = upgrade {
             upgrade.park(self.successor());
         }
@@ -282,14 +286,14 @@ impl Call {
     }
 
     pub(crate) fn panic(&mut self) {
-        self.break_down(Refusal::Panicked);
+        self.fail_as(LayerResponse::Panic);
     }
 
-    pub(crate) fn break_down(&mut self, refusal: Refusal) {
+    pub(crate) fn fail_as(&mut self, refusal: LayerResponse) {
         if !self.ended {
-            self.count(|cells| match refusal {
-                Refusal::Panicked => cells.panic(),
-                Refusal::TimedOut => cells.time_out(),
+            self.count(|counters| match refusal {
+                LayerResponse::Panic => counters.panic(),
+                LayerResponse::Timeout => counters.time_out(),
             });
             self.fail();
         }
@@ -305,13 +309,13 @@ impl Call {
 
     fn end(&mut self, outcome: Outcome) {
         let latency = self.latency();
-        self.end_as(outcome, |cells| cells.end(outcome, latency));
+        self.end_as(outcome, |counters| counters.end(outcome, latency));
     }
 
     fn end_with_head(&mut self, latency: LatencyBucket, outcome: Outcome) {
-        self.end_as(outcome, |cells| {
-            cells.head(latency);
-            cells.end(outcome, latency);
+        self.end_as(outcome, |counters| {
+            counters.head(latency);
+            counters.end(outcome, latency);
         });
     }
 
@@ -321,55 +325,55 @@ impl Call {
     }
 
     #[inline]
-    fn end_as(&mut self, outcome: Outcome, count: impl Fn(&Cells)) {
+    fn end_as(&mut self, outcome: Outcome, count: impl Fn(&ChannelCounters)) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
         // First, so that whoever sees the call ended finds its place free.
-        self.give_place_back();
+        self.release_permit();
         match outcome {
             Outcome::Success => {}
             Outcome::Failure => self.note_key(KeyEventKind::Failed),
             Outcome::Cancelled => self.note_key(KeyEventKind::Cancelled),
         }
         self.count(count);
-        self.lifeline().call_ended();
+        self.drain_signal().call_ended();
         if outcome == Outcome::Failure && self.is_canary() {
-            self.tell_of_failure();
+            self.notify_failure_hook();
         }
     }
 
-    fn count(&self, count: impl Fn(&Cells)) {
-        self.tally.count(self.place(), count);
+    fn count(&self, count: impl Fn(&ChannelCounters)) {
+        self.counters.count(self.counter_key(), count);
     }
 
-    const fn place(&self) -> Place {
-        (Account::of(self.reason), self.channel, self.route)
+    const fn counter_key(&self) -> CounterKey {
+        CounterKey::new(self.channel, self.reason, self.route)
     }
 
     fn note_key(&self, kind: KeyEventKind) {
         if let Some(key) = self.key {
-            self.tally.note(key, self.place(), kind);
+            self.counters.note(key, self.counter_key(), kind);
         }
     }
 
     /// Tells the hook that the canary failed a call, or spilled it.
-    fn tell_of_failure(&self) {
+    fn notify_failure_hook(&self) {
         if self.reason.is_evidence() {
-            self.config().canary_failed(self.tally.weight());
+            self.config().canary_failed(self.counters.weight());
         }
     }
 
     fn class_at_end(&self, trailers: Option<&HeaderMap>) -> Outcome {
         let class = match self.class {
-            Some(HeadClass::Now(class)) => class,
-            Some(HeadClass::AtEnd) | None => {
+            Some(HeadClassification::Final(class)) => class,
+            Some(HeadClassification::AtEnd) | None => {
                 self.config().classify.trailers(self.protocol, trailers)
             }
         };
         match class {
-            Class::Success => Outcome::Success,
-            Class::Failure => Outcome::Failure,
+            Classification::Success => Outcome::Success,
+            Classification::Failure => Outcome::Failure,
         }
     }
 
@@ -382,15 +386,15 @@ impl Call {
         }
     }
 
-    fn assignment(&self, upgrade: Option<Arc<Upgrade>>) -> Assignment {
-        Assignment::new(self.tally.clone(), self.channel, self.reason, upgrade)
+    fn assignment(&self, upgrade: Option<Arc<UpgradedCall>>) -> Assignment {
+        Assignment::new(self.counters.clone(), self.channel, self.reason, upgrade)
     }
 
     /// The same call, to be ended elsewhere; this one counts no more.
     fn successor(&mut self) -> Self {
         self.ended = true;
-        let (tally, has_place) = (self.tally.clone(), std::mem::take(&mut self.has_place));
-        Self { tally, upgrade: None, cookie: None, has_place, ended: false, ..*self }
+        let (counters, has_permit) = (self.counters.clone(), std::mem::take(&mut self.has_permit));
+        Self { counters, upgrade: None, cookie: None, has_permit, ended: false, ..*self }
     }
 
     fn deadline_is_over(&self) -> bool {

@@ -154,15 +154,16 @@ impl Fallback {
         &self,
         stable: &S,
         request: Request<B>,
-    ) -> (Request<B>, Option<Box<Repeat<S, B>>>)
+    ) -> (Request<B>, Option<Box<FallbackCall<S, B>>>)
     where
         S: Clone,
     {
         let keep = self.keep.downcast_ref::<Keep<B>>().expect("checked when the call came");
         let (head, body) = request.into_parts();
         let (body, kept) = keep.keep(body, self.max_body);
-        let repeat =
-            kept.map(|body| Box::new(Repeat { stable: stable.clone(), head: head.clone(), body }));
+        let repeat = kept.map(|body| {
+            Box::new(FallbackCall { stable: stable.clone(), head: head.clone(), body })
+        });
         (Request::from_parts(head, body), repeat)
     }
 }
@@ -177,13 +178,13 @@ impl fmt::Debug for Fallback {
 }
 
 /// What it takes to repeat a call: stable, unready, and the request.
-pub(crate) struct Repeat<S, B> {
+pub(crate) struct FallbackCall<S, B> {
     stable: S,
     head: Parts,
     body: Kept<B>,
 }
 
-impl<S, B> Repeat<S, B> {
+impl<S, B> FallbackCall<S, B> {
     /// The request, to be called anew, if all of it is still there.
     pub(crate) fn take(self) -> Option<(S, Request<B>)> {
         let body = match self.body {

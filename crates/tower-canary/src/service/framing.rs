@@ -1,10 +1,11 @@
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body;
 
 use crate::service::protocol::asks_for_upgrade;
 
 /// What a request's method says about the body of its response.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum BodyRule {
+pub(crate) enum Framing {
     Usual,
     /// HEAD: there is none.
     Never,
@@ -12,7 +13,7 @@ pub(crate) enum BodyRule {
     Tunnel,
 }
 
-impl BodyRule {
+impl Framing {
     pub(crate) fn of(method: &Method) -> Self {
         match *method {
             Method::HEAD => Self::Never,
@@ -36,5 +37,14 @@ impl BodyRule {
         self == Self::Never
             || matches!(status.as_u16(), 100..200 | 204 | 304)
             || self.upgrades(status)
+    }
+}
+
+/// Returns the length of the body that HTTP/1 announces in the head, if it is known.
+pub(crate) fn content_length<B: Body>(response: &Response<B>) -> Option<u64> {
+    match response.headers().get(header::CONTENT_LENGTH) {
+        Some(length) => length.to_str().ok()?.parse().ok(),
+        // Without the header, hyper announces the exact size of the body.
+        None => response.body().size_hint().exact(),
     }
 }

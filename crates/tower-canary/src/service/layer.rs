@@ -4,8 +4,8 @@ use canary_core::CanaryName;
 use tower_layer::Layer;
 
 use crate::{
-    config::options::{CanaryOptions, valid},
-    control::{epoch::default_shards, handle::CanaryHandle, state::Switch},
+    config::{options::CanaryOptions, valid::valid},
+    control::{epoch::default_shards, handle::CanaryHandle, state::ControlState},
     service::canary_service::CanaryService,
 };
 
@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone)]
 pub struct CanaryLayer<C> {
     canary: C,
-    switch: Arc<Switch>,
+    control: Arc<ControlState>,
     position: Position,
 }
 
@@ -58,8 +58,8 @@ impl<C: 'static> CanaryLayer<C> {
             (other, false) => (other, options),
         };
         let config = Arc::new(options.into_config(valid(name)));
-        let switch = Arc::new(Switch::new(config, default_shards()));
-        let layer = Self { canary, switch, position: Position::Anywhere };
+        let control = Arc::new(ControlState::new(config, default_shards()));
+        let layer = Self { canary, control, position: Position::Anywhere };
         layer.handle().announce();
         layer
     }
@@ -67,7 +67,7 @@ impl<C: 'static> CanaryLayer<C> {
     /// The handle by which the canary is controlled and observed.
     #[must_use]
     pub fn handle(&self) -> CanaryHandle {
-        CanaryHandle::new(Arc::clone(&self.switch))
+        CanaryHandle::new(Arc::clone(&self.control))
     }
 }
 
@@ -82,15 +82,15 @@ impl<S, C: Clone> Layer<S> for CanaryLayer<C> {
     type Service = CanaryService<S, C>;
 
     fn layer(&self, stable: S) -> Self::Service {
-        CanaryService::new(stable, self.canary.clone(), Arc::clone(&self.switch), self.position)
+        CanaryService::new(stable, self.canary.clone(), Arc::clone(&self.control), self.position)
     }
 }
 
 impl<C> fmt::Debug for CanaryLayer<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CanaryLayer")
-            .field("name", &self.switch.config().name)
-            .field("weight", &self.switch.weight())
+            .field("name", &self.control.config().name)
+            .field("weight", &self.control.weight())
             .finish_non_exhaustive()
     }
 }

@@ -1,22 +1,19 @@
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::service::{
-    call::Call,
-    protocol::{GRPC_STATUS, Protocol},
-};
+use crate::service::protocol::{GRPC_STATUS, Protocol};
 
 /// Why the layer itself answers a call, in the service's place.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Refusal {
-    Panicked,
-    TimedOut,
+pub(crate) enum LayerResponse {
+    Panic,
+    Timeout,
 }
 
-impl Refusal {
-    /// Ends the call with an answer of which nobody has seen anything yet.
-    pub(crate) fn answer(self, mut call: Call) -> Response<()> {
+impl LayerResponse {
+    /// Builds the response in the protocol of the call.
+    pub(crate) fn into_response(self, protocol: Protocol) -> Response<()> {
         let mut head = Response::new(());
-        match call.protocol() {
+        match protocol {
             Protocol::Http => *head.status_mut() = self.status(),
             Protocol::Grpc => {
                 let (status, message) = self.grpc_status();
@@ -26,22 +23,20 @@ impl Refusal {
                 headers.insert("grpc-message", HeaderValue::from_static(message));
             }
         }
-        call.tag_response(&mut head);
-        call.break_down(self);
         head
     }
 
     const fn status(self) -> StatusCode {
         match self {
-            Self::Panicked => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Self::Panic => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
         }
     }
 
     const fn grpc_status(self) -> (&'static str, &'static str) {
         match self {
-            Self::Panicked => ("13", "the handler panicked"),
-            Self::TimedOut => ("4", "the time limit is over"),
+            Self::Panic => ("13", "the handler panicked"),
+            Self::Timeout => ("4", "the time limit is over"),
         }
     }
 }

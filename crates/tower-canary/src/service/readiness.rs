@@ -5,10 +5,10 @@ use tower_service::Service;
 use crate::service::panic::{Panicked, catch, discard};
 
 /// What came of asking a canary whether it is ready.
-pub(crate) enum Asked<C, E> {
+pub(crate) enum CanaryReadiness<C, E> {
     Ready(C),
     /// It keeps its place in a queue, if it took one.
-    Waits(C),
+    NotReady(C),
     Error(E),
     Panicked,
 }
@@ -16,21 +16,21 @@ pub(crate) enum Asked<C, E> {
 /// Asks a clone of the canary, since what has panicked must not be used again, without waiting for it:
 /// nobody is woken.
 #[inline]
-pub(crate) fn ask<C, R>(canary: &C) -> Asked<C, C::Error>
+pub(crate) fn check_readiness<C, R>(canary: &C) -> CanaryReadiness<C, C::Error>
 where
     C: Service<R> + Clone,
 {
-    let Ok(mut canary) = catch(|| canary.clone()) else { return Asked::Panicked };
+    let Ok(mut canary) = catch(|| canary.clone()) else { return CanaryReadiness::Panicked };
     match catch(|| poll_ready(&mut canary)) {
-        Ok(Poll::Ready(Ok(()))) => Asked::Ready(canary),
-        Ok(Poll::Pending) => Asked::Waits(canary),
+        Ok(Poll::Ready(Ok(()))) => CanaryReadiness::Ready(canary),
+        Ok(Poll::Pending) => CanaryReadiness::NotReady(canary),
         Ok(Poll::Ready(Err(error))) => {
             discard(|| drop(canary));
-            Asked::Error(error)
+            CanaryReadiness::Error(error)
         }
         Err(Panicked) => {
             discard(|| drop(canary));
-            Asked::Panicked
+            CanaryReadiness::Panicked
         }
     }
 }

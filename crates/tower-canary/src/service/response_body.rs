@@ -6,12 +6,12 @@ use std::{
 
 use bytes::Buf;
 use canary_core::Channel;
-use http::{HeaderMap, HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
-    control::drain_signal::Watch,
+    control::drain_signal::DrainListener,
     service::{
         call::Call,
         panic::{Panicked, catch, discard},
@@ -32,50 +32,41 @@ pin_project! {
         #[pin]
         inner: Option<B>,
         // None for a call that does not count, and once it ended.
-        watched: Option<Watched>,
+        tracked: Option<TrackedCall>,
     }
 }
 
 /// A call that is in flight because of its body.
-struct Watched {
+struct TrackedCall {
     call: Call,
     span: CallSpan,
-    watch: Watch,
+    watch: DrainListener,
     /// Bytes of the `content-length` that are still to come.
     missing: Option<u64>,
 }
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn empty() -> Self {
-        Self { inner: None, watched: None }
+        Self { inner: None, tracked: None }
     }
 
-    pub(crate) const fn passed_on(body: B) -> Self {
-        Self { inner: Some(body), watched: None }
+    pub(crate) const fn untracked(body: B) -> Self {
+        Self { inner: Some(body), tracked: None }
     }
 
     /// A body that ends the call, of which so many bytes are to come.
-    pub(crate) const fn watched(body: B, call: Call, span: CallSpan, to_come: Option<u64>) -> Self {
-        let watched = Watched { call, span, watch: Watch::new(), missing: to_come };
-        Self { inner: Some(body), watched: Some(watched) }
+    pub(crate) const fn tracked(body: B, call: Call, span: CallSpan, to_come: Option<u64>) -> Self {
+        let tracked = TrackedCall { call, span, watch: DrainListener::new(), missing: to_come };
+        Self { inner: Some(body), tracked: Some(tracked) }
     }
 
     /// Asks the body something; nothing, if it is the canary's and panics, as it will when it is polled.
-    fn ask<T>(&self, question: impl FnOnce(&B) -> T) -> Option<T> {
+    fn inspect<T>(&self, question: impl FnOnce(&B) -> T) -> Option<T> {
         let inner = self.inner.as_ref()?;
-        match &self.watched {
-            Some(watched) if watched.call.is_canary() => catch(|| question(inner)).ok(),
+        match &self.tracked {
+            Some(tracked) if tracked.call.is_canary() => catch(|| question(inner)).ok(),
             _ => Some(question(inner)),
         }
-    }
-}
-
-/// The length that HTTP/1 makes known beforehand, if it can.
-pub(crate) fn length_of<B: Body>(response: &Response<B>) -> Option<u64> {
-    match response.headers().get(header::CONTENT_LENGTH) {
-        Some(length) => length.to_str().ok()?.parse().ok(),
-        // Without the header, it makes one of the body's exact size.
-        None => response.body().size_hint().exact(),
     }
 }
 
@@ -94,50 +85,50 @@ where
         let Some(mut inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let Some(watched) = this.watched.as_mut() else {
+        let Some(tracked) = this.tracked.as_mut() else {
             return inner.poll_frame(cx).map_err(Into::into);
         };
-        let ending = match watched.poll(inner.as_mut(), cx) {
-            Step::Frame(frame) => match watched.take_frame(&frame, &*inner) {
+        let early_end = match tracked.poll(inner.as_mut(), cx) {
+            BodyPoll::Frame(frame) => match tracked.record_frame(&frame, &*inner) {
                 Ok(is_last) => {
                     if is_last {
-                        *this.watched = None;
+                        *this.tracked = None;
                     }
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                Err(Panicked) => Ending::Panicked,
+                Err(Panicked) => EarlyEnd::Panicked,
             },
-            Step::Pending => return Poll::Pending,
-            Step::End => {
-                watched.call.end_of_body(None);
-                *this.watched = None;
+            BodyPoll::Pending => return Poll::Pending,
+            BodyPoll::End => {
+                tracked.call.end_of_body(None);
+                *this.tracked = None;
                 return Poll::Ready(None);
             }
-            Step::Error(error) => {
-                watched.call.fail();
-                *this.watched = None;
+            BodyPoll::Error(error) => {
+                tracked.call.fail();
+                *this.tracked = None;
                 return Poll::Ready(Some(Err(error.into())));
             }
-            Step::Panicked => Ending::Panicked,
-            Step::Closed => Ending::Closed,
+            BodyPoll::Panicked => EarlyEnd::Panicked,
+            BodyPoll::Closed => EarlyEnd::Closed,
         };
-        match ending {
-            Ending::Panicked => watched.call.panic(),
-            Ending::Closed => watched.call.cancel(),
+        match early_end {
+            EarlyEnd::Panicked => tracked.call.panic(),
+            EarlyEnd::Closed => tracked.call.cancel(),
         }
-        let last = ending.last_frame(watched.call.protocol());
-        *this.watched = None;
+        let last = early_end.last_frame(tracked.call.protocol());
+        *this.tracked = None;
         discard(|| this.inner.set(None));
         Poll::Ready(Some(last))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_none() || self.ask(B::is_end_stream).unwrap_or(false)
+        self.inner.is_none() || self.inspect(B::is_end_stream).unwrap_or(false)
     }
 
     fn size_hint(&self) -> SizeHint {
         match self.inner {
-            Some(_) => self.ask(B::size_hint).unwrap_or_default(),
+            Some(_) => self.inspect(B::size_hint).unwrap_or_default(),
             None => SizeHint::with_exact(0),
         }
     }
@@ -146,13 +137,13 @@ where
 impl<B> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseBody")
-            .field("in_flight", &self.watched.is_some())
+            .field("in_flight", &self.tracked.is_some())
             .finish_non_exhaustive()
     }
 }
 
-/// What polling a watched body came to.
-enum Step<D, E> {
+/// What polling a tracked body came to.
+enum BodyPoll<D, E> {
     Frame(Frame<D>),
     Error(E),
     End,
@@ -161,14 +152,14 @@ enum Step<D, E> {
     Closed,
 }
 
-impl Watched {
+impl TrackedCall {
     fn poll<B: Body>(
         &mut self,
         body: Pin<&mut B>,
         cx: &mut Context<'_>,
-    ) -> Step<B::Data, B::Error> {
-        if self.call.lifeline().is_closed() {
-            return Step::Closed;
+    ) -> BodyPoll<B::Data, B::Error> {
+        if self.call.drain_signal().is_closed() {
+            return BodyPoll::Closed;
         }
         let entered = self.span.enter();
         let polled = match self.call.channel() {
@@ -182,19 +173,23 @@ impl Watched {
         };
         drop(entered);
         match polled {
-            Err(Panicked) => Step::Panicked,
-            Ok(Poll::Ready(Some(Ok(frame)))) => Step::Frame(frame),
-            Ok(Poll::Ready(Some(Err(error)))) => Step::Error(error),
-            Ok(Poll::Ready(None)) => Step::End,
-            Ok(Poll::Pending) => match self.call.lifeline().poll_closed(&mut self.watch, cx) {
-                Poll::Ready(()) => Step::Closed,
-                Poll::Pending => Step::Pending,
+            Err(Panicked) => BodyPoll::Panicked,
+            Ok(Poll::Ready(Some(Ok(frame)))) => BodyPoll::Frame(frame),
+            Ok(Poll::Ready(Some(Err(error)))) => BodyPoll::Error(error),
+            Ok(Poll::Ready(None)) => BodyPoll::End,
+            Ok(Poll::Pending) => match self.call.drain_signal().poll_closed(&mut self.watch, cx) {
+                Poll::Ready(()) => BodyPoll::Closed,
+                Poll::Pending => BodyPoll::Pending,
             },
         }
     }
 
     /// Takes note of a frame, and says whether it was the last.
-    fn take_frame<B: Body>(&mut self, frame: &Frame<B::Data>, body: &B) -> Result<bool, Panicked> {
+    fn record_frame<B: Body>(
+        &mut self,
+        frame: &Frame<B::Data>,
+        body: &B,
+    ) -> Result<bool, Panicked> {
         if let Some(trailers) = frame.trailers_ref() {
             self.call.end_of_body(Some(trailers));
             return Ok(true);
@@ -218,7 +213,7 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
+impl Drop for TrackedCall {
     fn drop(&mut self) {
         // HTTP/1 stops polling a body whose `content-length` it has sent.
         if self.missing == Some(0) && !self.call.is_polling() {
@@ -229,12 +224,12 @@ impl Drop for Watched {
 
 /// Why the layer itself ends a body.
 #[derive(Clone, Copy, Debug)]
-enum Ending {
+enum EarlyEnd {
     Panicked,
     Closed,
 }
 
-impl Ending {
+impl EarlyEnd {
     /// What the caller gets last. An error in HTTP, so that nobody takes half a body for a whole one;
     /// in gRPC a status.
     fn last_frame<D>(self, protocol: Protocol) -> Result<Frame<D>, BoxError> {
@@ -254,7 +249,7 @@ impl Ending {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for EarlyEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Panicked => "the response body panicked",
@@ -263,6 +258,6 @@ impl fmt::Display for Ending {
     }
 }
 
-impl error::Error for Ending {}
+impl error::Error for EarlyEnd {}
 
 pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;

@@ -10,12 +10,12 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::service::{
-    call::{Call, Failure},
-    fallback::Repeat,
-    layer_response::Refusal,
+    call::{Call, CanaryFailure},
+    fallback::FallbackCall,
+    layer_response::LayerResponse,
     panic::{catch, discard},
     response_body::ResponseBody,
-    response_state::{COUNTED, State, Step},
+    response_state::{COUNTED, ResponseState, Transition},
     span::CallSpan,
     timer::Timer,
 };
@@ -29,7 +29,7 @@ pin_project! {
         C: Service<Request<B>>,
     {
         #[pin]
-        pub(crate) state: State<S, C, B>,
+        pub(crate) state: ResponseState<S, C, B>,
         // None if the path is bypassed, or the call goes on in the body.
         pub(crate) call: Option<Call>,
         pub(crate) span: CallSpan,
@@ -52,30 +52,30 @@ where
             let entered = this.span.enter();
             if let Poll::Ready(result) = this.state.as_mut().poll_stable(this.call, cx) {
                 drop(entered);
-                return Poll::Ready(this.pass_on(result));
+                return Poll::Ready(this.finish_stable(result));
             }
-            let polled = this.state.as_mut().poll_step(this.call, cx);
+            let polled = this.state.as_mut().poll_transition(this.call, cx);
             drop(entered);
             match polled {
-                Poll::Ready(Step::To(next)) => this.go(next),
-                Poll::Ready(Step::Spill(spilled)) => {
+                Poll::Ready(Transition::To(next)) => this.go(next),
+                Poll::Ready(Transition::Spill(spilled)) => {
                     let (stable, request) = *spilled;
                     this.spill(stable, request);
                 }
-                Poll::Ready(Step::Answer(result, repeat)) => {
-                    if let Some(answer) = this.answer(result, repeat) {
+                Poll::Ready(Transition::Answer(result, fallback)) => {
+                    if let Some(answer) = this.answer(result, fallback) {
                         return Poll::Ready(answer);
                     }
                 }
-                Poll::Ready(Step::Panic(repeat)) => {
-                    if let Some(answer) = this.refuse(Refusal::Panicked, repeat) {
+                Poll::Ready(Transition::Panic(fallback)) => {
+                    if let Some(answer) = this.respond_instead(LayerResponse::Panic, fallback) {
                         return Poll::Ready(Ok(answer));
                     }
                 }
                 Poll::Pending => {
                     ready!(this.timer.poll_over(cx));
-                    let repeat = this.state.as_mut().take_repeat();
-                    if let Some(answer) = this.refuse(Refusal::TimedOut, repeat) {
+                    let fallback = this.state.as_mut().take_fallback();
+                    if let Some(answer) = this.respond_instead(LayerResponse::Timeout, fallback) {
                         return Poll::Ready(Ok(answer));
                     }
                 }
@@ -89,7 +89,7 @@ where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
-    fn go(&mut self, next: State<S, C, B>) {
+    fn go(&mut self, next: ResponseState<S, C, B>) {
         // What panicked may panic once more when it is dropped.
         self.state.as_mut().leave();
         self.state.set(next);
@@ -99,60 +99,68 @@ where
     fn spill(&mut self, stable: S, mut request: Request<B>) {
         if let Some(call) = self.call {
             call.spill();
-            self.tell_of_stable(&mut request);
+            self.retag_for_stable(&mut request);
         }
-        self.go(State::wait_for_stable(stable, request));
+        self.go(ResponseState::wait_for_stable(stable, request));
     }
 
     /// Goes on with stable, since the canary failed, if it may be and the request is still whole.
     ///
     /// The request's body is taken away from the canary, whether it lets go of it or not.
-    fn fall_back(&mut self, failure: Failure, repeat: Option<Box<Repeat<S, B>>>) -> bool {
-        let Some((service, mut request)) = repeat.and_then(|repeat| repeat.take()) else {
+    fn fall_back(
+        &mut self,
+        failure: CanaryFailure,
+        fallback: Option<Box<FallbackCall<S, B>>>,
+    ) -> bool {
+        let Some((service, mut request)) = fallback.and_then(|fallback| fallback.take()) else {
             return false;
         };
         if let Some(call) = self.call {
             call.fall_back(failure);
-            self.tell_of_stable(&mut request);
+            self.retag_for_stable(&mut request);
         }
-        self.go(State::wait_for_stable(service, request));
+        self.go(ResponseState::wait_for_stable(service, request));
         true
     }
 
     /// Tells whoever has to know that the call is stable's now.
-    fn tell_of_stable(&mut self, request: &mut Request<B>) {
+    fn retag_for_stable(&mut self, request: &mut Request<B>) {
         if let Some(call) = self.call {
             call.tag_request(request.extensions_mut());
-            *self.span = CallSpan::new(call);
-            *self.timer = Timer::start(call);
+            *self.span = call.span();
+            *self.timer = call.timer();
         }
     }
 
     /// Answers in place of the service, unless stable can repeat the call.
-    fn refuse<R>(
+    fn respond_instead<R>(
         &mut self,
-        refusal: Refusal,
-        repeat: Option<Box<Repeat<S, B>>>,
+        response: LayerResponse,
+        fallback: Option<Box<FallbackCall<S, B>>>,
     ) -> Option<Response<ResponseBody<R>>> {
         self.state.as_mut().leave();
-        if self.fall_back(Failure::Refused(refusal), repeat) {
+        if self.fall_back(CanaryFailure::LayerResponse(response), fallback) {
             return None;
         }
-        let call = self.call.take().expect("only counted calls reach the canary or have a limit");
-        Some(refusal.answer(call).map(|()| ResponseBody::empty()))
+        let mut call =
+            self.call.take().expect("only counted calls reach the canary or have a limit");
+        let mut head = response.into_response(call.protocol());
+        call.tag_response(&mut head);
+        call.fail_as(response);
+        Some(head.map(|()| ResponseBody::empty()))
     }
 
     /// Passes stable's answer on.
     #[inline(always)]
-    fn pass_on<R: Body>(
+    fn finish_stable<R: Body>(
         &mut self,
         result: Result<Response<R>, S::Error>,
     ) -> Result<Response<ResponseBody<R>>, S::Error> {
         let Some(call) = self.call else {
-            return result.map(|response| response.map(ResponseBody::passed_on));
+            return result.map(|response| response.map(ResponseBody::untracked));
         };
         let mut response = result.inspect_err(|_| call.fail())?;
-        let latency = call.look_at_head(&mut response);
+        let latency = call.classify_head(&mut response);
         let to_come = call.send_head(&mut response, latency);
         Ok(self.respond(response, to_come))
     }
@@ -162,29 +170,29 @@ where
     fn answer<R: Body>(
         &mut self,
         result: Result<Response<R>, S::Error>,
-        repeat: Option<Box<Repeat<S, B>>>,
+        fallback: Option<Box<FallbackCall<S, B>>>,
     ) -> Option<Result<Response<ResponseBody<R>>, S::Error>> {
         let mut response = match result {
             Ok(response) => response,
-            Err(_) if self.fall_back(Failure::Error, repeat) => return None,
+            Err(_) if self.fall_back(CanaryFailure::Error, fallback) => return None,
             Err(error) => {
                 self.call.take().iter_mut().for_each(Call::fail);
                 return Some(Err(error));
             }
         };
         let call = self.call.as_mut().expect(COUNTED);
-        let Ok(latency) = catch(|| call.look_at_head(&mut response)) else {
+        let Ok(latency) = catch(|| call.classify_head(&mut response)) else {
             discard(|| drop(response));
-            return self.refuse(Refusal::Panicked, repeat).map(Ok);
+            return self.respond_instead(LayerResponse::Panic, fallback).map(Ok);
         };
-        if call.head_is_failure() && self.fall_back(Failure::Head(latency), repeat) {
+        if call.head_is_failure() && self.fall_back(CanaryFailure::Head(latency), fallback) {
             discard(|| drop(response));
             return None;
         }
         let call = self.call.as_mut().expect(COUNTED);
         let Ok(to_come) = catch(|| call.send_head(&mut response, latency)) else {
             discard(|| drop(response));
-            return self.refuse(Refusal::Panicked, None).map(Ok);
+            return self.respond_instead(LayerResponse::Panic, None).map(Ok);
         };
         Some(Ok(self.respond(response, to_come)))
     }
@@ -200,9 +208,9 @@ where
         match self.call.take_if(|call| !call.has_ended()) {
             Some(call) => {
                 let span = self.span.take();
-                response.map(|body| ResponseBody::watched(body, call, span, to_come))
+                response.map(|body| ResponseBody::tracked(body, call, span, to_come))
             }
-            None => response.map(ResponseBody::passed_on),
+            None => response.map(ResponseBody::untracked),
         }
     }
 }

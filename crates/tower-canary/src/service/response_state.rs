@@ -8,10 +8,10 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use crate::{
-    control::drain_signal::Watch,
+    control::drain_signal::DrainListener,
     service::{
         call::Call,
-        fallback::Repeat,
+        fallback::FallbackCall,
         panic::{Panicked, catch, discard},
     },
 };
@@ -21,24 +21,24 @@ pin_project! {
     ///
     /// Futures are moved before they are polled, each time with room for their largest state: so those
     /// that few calls come to are boxed.
-    #[project = StateProj]
-    pub(crate) enum State<S, C, B>
+    #[project = ResponseStateProj]
+    pub(crate) enum ResponseState<S, C, B>
     where
         S: Service<Request<B>>,
         C: Service<Request<B>>,
     {
         Stable { #[pin] future: S::Future },
-        Canary { #[pin] future: C::Future, repeat: Option<Box<Repeat<S, B>>> },
+        Canary { #[pin] future: C::Future, fallback: Option<Box<FallbackCall<S, B>>> },
         // The canary did not get so far as to have a future.
-        Panicked { repeat: Option<Box<Repeat<S, B>>> },
+        Panicked { fallback: Option<Box<FallbackCall<S, B>>> },
         Failed { error: Option<S::Error> },
-        Wait { wait: Box<Wait<S, C, B>> },
+        Wait { wait: Box<PendingService<S, C, B>> },
         Done,
     }
 }
 
 /// Waits for a service that is not ready.
-pub(crate) enum Wait<S, C, B> {
+pub(crate) enum PendingService<S, C, B> {
     Stable {
         service: S,
         request: Option<Request<B>>,
@@ -47,26 +47,26 @@ pub(crate) enum Wait<S, C, B> {
     Canary {
         service: C,
         stable: Option<S>,
-        rolled_back: Watch,
+        rolled_back: DrainListener,
         request: Option<Request<B>>,
     },
 }
 
 /// What a state leads to.
-pub(crate) enum Step<S, C, B>
+pub(crate) enum Transition<S, C, B>
 where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
-    To(State<S, C, B>),
+    To(ResponseState<S, C, B>),
     /// The canary was rolled back while it was waited for.
     Spill(Box<(S, Request<B>)>),
-    Answer(Result<S::Response, S::Error>, Option<Box<Repeat<S, B>>>),
+    Answer(Result<S::Response, S::Error>, Option<Box<FallbackCall<S, B>>>),
     /// The canary panicked, wherever it was.
-    Panic(Option<Box<Repeat<S, B>>>),
+    Panic(Option<Box<FallbackCall<S, B>>>),
 }
 
-impl<S, C, B, R> State<S, C, B>
+impl<S, C, B, R> ResponseState<S, C, B>
 where
     S: Service<Request<B>, Response = Response<R>> + Clone,
     C: Service<Request<B>, Response = Response<R>, Error: Into<S::Error>>,
@@ -74,45 +74,56 @@ where
 {
     /// Goes on as far as it can without waiting. [`Stable`](Self::Stable) is left to
     /// [`poll_stable`](Self::poll_stable).
-    pub(crate) fn poll_step(
+    pub(crate) fn poll_transition(
         self: Pin<&mut Self>,
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
-    ) -> Poll<Step<S, C, B>> {
+    ) -> Poll<Transition<S, C, B>> {
         match self.project() {
-            StateProj::Stable { .. } => Poll::Pending,
-            StateProj::Canary { future, repeat } => Poll::Ready(match catch(|| future.poll(cx)) {
-                Ok(polled) => Step::Answer(ready!(polled).map_err(Into::into), repeat.take()),
-                Err(Panicked) => Step::Panic(repeat.take()),
-            }),
-            StateProj::Panicked { repeat } => Poll::Ready(Step::Panic(repeat.take())),
-            StateProj::Failed { error } => Poll::Ready(Step::Answer(Err(take(error)), None)),
-            StateProj::Wait { wait } => wait.poll_step(call, cx),
-            StateProj::Done => unreachable!("the future is not polled after it is done"),
+            ResponseStateProj::Stable { .. } => Poll::Pending,
+            ResponseStateProj::Canary { future, fallback } => {
+                Poll::Ready(match catch(|| future.poll(cx)) {
+                    Ok(polled) => {
+                        Transition::Answer(ready!(polled).map_err(Into::into), fallback.take())
+                    }
+                    Err(Panicked) => Transition::Panic(fallback.take()),
+                })
+            }
+            ResponseStateProj::Panicked { fallback } => {
+                Poll::Ready(Transition::Panic(fallback.take()))
+            }
+            ResponseStateProj::Failed { error } => {
+                Poll::Ready(Transition::Answer(Err(take(error)), None))
+            }
+            ResponseStateProj::Wait { wait } => wait.poll_transition(call, cx),
+            ResponseStateProj::Done => unreachable!("the future is not polled after it is done"),
         }
     }
 }
 
-impl<S, C, B> State<S, C, B>
+impl<S, C, B> ResponseState<S, C, B>
 where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
     /// The call panicked, be the future polled or not.
-    pub(crate) fn panicked(call: &mut Call, repeat: Option<Box<Repeat<S, B>>>) -> Self {
+    pub(crate) fn panicked(call: &mut Call, fallback: Option<Box<FallbackCall<S, B>>>) -> Self {
         call.set_polling(true);
-        Self::Panicked { repeat }
+        Self::Panicked { fallback }
     }
 
     /// Waits for stable, then gives it the call.
     pub(crate) fn wait_for_stable(service: S, request: Request<B>) -> Self {
-        Self::Wait { wait: Box::new(Wait::Stable { service, request: Some(request) }) }
+        Self::Wait { wait: Box::new(PendingService::Stable { service, request: Some(request) }) }
     }
 
     /// Waits for the canary, then gives it the call, unless it is rolled back meanwhile.
     pub(crate) fn wait_for_canary(service: C, stable: S, request: Request<B>) -> Self {
-        let (stable, rolled_back, request) = (Some(stable), Watch::default(), Some(request));
-        Self::Wait { wait: Box::new(Wait::Canary { service, stable, rolled_back, request }) }
+        let (stable, rolled_back, request) =
+            (Some(stable), DrainListener::default(), Some(request));
+        Self::Wait {
+            wait: Box::new(PendingService::Canary { service, stable, rolled_back, request }),
+        }
     }
 
     /// Asks stable for its answer, if it has the call: the way of most calls, kept apart from the others
@@ -122,17 +133,17 @@ where
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<S::Response, S::Error>> {
-        let StateProj::Stable { future } = self.project() else { return Poll::Pending };
+        let ResponseStateProj::Stable { future } = self.project() else { return Poll::Pending };
         set_polling(call, true);
         let polled = future.poll(cx);
         set_polling(call, false);
         polled
     }
 
-    /// What it takes to repeat the call elsewhere, if it may be.
-    pub(crate) fn take_repeat(self: Pin<&mut Self>) -> Option<Box<Repeat<S, B>>> {
+    /// What it takes to fallback the call elsewhere, if it may be.
+    pub(crate) fn take_fallback(self: Pin<&mut Self>) -> Option<Box<FallbackCall<S, B>>> {
         match self.project() {
-            StateProj::Canary { repeat, .. } => repeat.take(),
+            ResponseStateProj::Canary { fallback, .. } => fallback.take(),
             _ => None,
         }
     }
@@ -143,12 +154,16 @@ where
     }
 }
 
-impl<S, C, B> Wait<S, C, B>
+impl<S, C, B> PendingService<S, C, B>
 where
     S: Service<Request<B>>,
     C: Service<Request<B>, Error: Into<S::Error>>,
 {
-    fn poll_step(&mut self, call: &mut Option<Call>, cx: &mut Context<'_>) -> Poll<Step<S, C, B>> {
+    fn poll_transition(
+        &mut self,
+        call: &mut Option<Call>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Transition<S, C, B>> {
         Poll::Ready(match self {
             Self::Stable { service, request } => {
                 set_polling(call, true);
@@ -159,23 +174,23 @@ where
                         set_polling(call, true);
                         let future = service.call(take(request));
                         set_polling(call, false);
-                        Step::To(State::Stable { future })
+                        Transition::To(ResponseState::Stable { future })
                     }
-                    Err(error) => Step::Answer(Err(error), None),
+                    Err(error) => Transition::Answer(Err(error), None),
                 }
             }
             Self::Canary { service, stable, rolled_back, request } => {
                 match catch(|| service.poll_ready(cx)) {
                     Ok(Poll::Ready(Ok(()))) => {
                         let call = call.as_mut().expect(COUNTED);
-                        Step::To(call_canary(service, take(request), None, call))
+                        Transition::To(call_canary(service, take(request), None, call))
                     }
-                    Ok(Poll::Ready(Err(error))) => Step::Answer(Err(error.into()), None),
-                    Err(Panicked) => Step::Panic(None),
+                    Ok(Poll::Ready(Err(error))) => Transition::Answer(Err(error.into()), None),
+                    Err(Panicked) => Transition::Panic(None),
                     Ok(Poll::Pending) => {
                         let call = call.as_ref().expect(COUNTED);
-                        ready!(call.lifeline().poll_draining(rolled_back, cx));
-                        Step::Spill(Box::new((take(stable), take(request))))
+                        ready!(call.drain_signal().poll_draining(rolled_back, cx));
+                        Transition::Spill(Box::new((take(stable), take(request))))
                     }
                 }
             }
@@ -187,9 +202,9 @@ where
 pub(crate) fn call_canary<S, C, B>(
     canary: &mut C,
     mut request: Request<B>,
-    repeat: Option<Box<Repeat<S, B>>>,
+    fallback: Option<Box<FallbackCall<S, B>>>,
     call: &mut Call,
-) -> State<S, C, B>
+) -> ResponseState<S, C, B>
 where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
@@ -201,8 +216,8 @@ where
     #[cfg(not(feature = "axum"))]
     let _ = &mut request;
     match catch(|| canary.call(request)) {
-        Ok(future) => State::Canary { future, repeat },
-        Err(Panicked) => State::panicked(call, repeat),
+        Ok(future) => ResponseState::Canary { future, fallback },
+        Err(Panicked) => ResponseState::panicked(call, fallback),
     }
 }
 

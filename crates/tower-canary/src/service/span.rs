@@ -6,10 +6,10 @@ pub(crate) use self::imp::{CallSpan, changed};
 
 #[cfg(feature = "tracing")]
 mod imp {
-    use canary_core::{Channel, PerChannel};
+    use canary_core::{AssignmentReason, Channel, PerChannel};
     use tracing::Span;
 
-    use crate::{control::state::Switch, service::call::Call};
+    use crate::{config::canary_config::CanaryConfig, control::state::ControlState};
 
     /// The targets of calls' spans. Filters know by it which channel's log a span belongs into, before
     /// it has fields.
@@ -24,8 +24,12 @@ mod imp {
             Self(Span::none())
         }
 
-        pub(crate) fn new(call: &Call) -> Self {
-            let release = Some(call.config().release(call.channel()));
+        pub(crate) fn new(
+            config: &CanaryConfig,
+            channel: Channel,
+            reason: AssignmentReason,
+        ) -> Self {
+            let release = Some(config.release(channel));
             let release = release.filter(|release| !release.is_empty());
             // A target is a part of the code, so there are two spans.
             macro_rules! span_of {
@@ -33,14 +37,14 @@ mod imp {
                     tracing::info_span!(
                         target: CALL.$channel,
                         "call",
-                        canary = call.config().name.as_str(),
-                        channel = call.channel().as_str(),
-                        reason = call.reason().as_str(),
+                        canary = config.name.as_str(),
+                        channel = channel.as_str(),
+                        reason = reason.as_str(),
                         release,
                     )
                 };
             }
-            Self(match call.channel() {
+            Self(match channel {
                 Channel::Stable => span_of!(stable),
                 Channel::Canary => span_of!(canary),
             })
@@ -55,12 +59,12 @@ mod imp {
         }
     }
 
-    pub(crate) fn changed(switch: &Switch, what: &'static str) {
+    pub(crate) fn changed(control: &ControlState, what: &'static str) {
         tracing::info!(
             target: "tower_canary::control",
-            canary = switch.config().name.as_str(),
-            weight = %switch.weight(),
-            mode = ?switch.with(|history, _| history.mode.clone()),
+            canary = control.config().name.as_str(),
+            weight = %control.weight(),
+            mode = ?control.with(|history, _| history.mode.clone()),
             "{what}",
         );
     }
@@ -68,7 +72,9 @@ mod imp {
 
 #[cfg(not(feature = "tracing"))]
 mod imp {
-    use crate::{control::state::Switch, service::call::Call};
+    use canary_core::{AssignmentReason, Channel};
+
+    use crate::{config::canary_config::CanaryConfig, control::state::ControlState};
 
     pub(crate) struct CallSpan;
 
@@ -84,7 +90,7 @@ mod imp {
             Self
         }
 
-        pub(crate) const fn new(_: &Call) -> Self {
+        pub(crate) const fn new(_: &CanaryConfig, _: Channel, _: AssignmentReason) -> Self {
             Self
         }
 
@@ -99,5 +105,5 @@ mod imp {
         }
     }
 
-    pub(crate) const fn changed(_: &Switch, _: &'static str) {}
+    pub(crate) const fn changed(_: &ControlState, _: &'static str) {}
 }

@@ -9,9 +9,10 @@ mod imp {
         task::{Context, Poll},
     };
 
+    use canary_core::Channel;
     use tokio::time::{Sleep, sleep};
 
-    use crate::service::call::Call;
+    use crate::config::canary_config::CanaryConfig;
 
     /// Runs from the moment a channel is given the call; boxed, so that calls without limit, which are
     /// most, stay small.
@@ -22,8 +23,8 @@ mod imp {
             Self(None)
         }
 
-        pub(crate) fn start(call: &Call) -> Self {
-            let limit = call.config().time_limits[call.channel()];
+        pub(crate) fn start(config: &CanaryConfig, channel: Channel) -> Self {
+            let limit = config.time_limits[channel];
             Self(limit.map(|limit| Box::pin(sleep(limit))))
         }
 
@@ -37,7 +38,9 @@ mod imp {
 mod imp {
     use std::task::{Context, Poll};
 
-    use crate::service::call::Call;
+    use canary_core::Channel;
+
+    use crate::config::canary_config::CanaryConfig;
 
     pub(crate) struct Timer;
 
@@ -46,7 +49,7 @@ mod imp {
             Self
         }
 
-        pub(crate) const fn start(_: &Call) -> Self {
+        pub(crate) const fn start(_: &CanaryConfig, _: Channel) -> Self {
             Self
         }
 

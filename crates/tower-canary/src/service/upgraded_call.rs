@@ -4,9 +4,9 @@ use crate::service::call::Call;
 
 /// A call whose connection was upgraded: it ends when the last [`Assignment`](crate::Assignment) of it is dropped.
 #[derive(Default)]
-pub(crate) struct Upgrade(Mutex<Option<Call>>);
+pub(crate) struct UpgradedCall(Mutex<Option<Call>>);
 
-impl Upgrade {
+impl UpgradedCall {
     pub(crate) fn park(&self, call: Call) {
         *self.call() = Some(call);
     }
@@ -22,7 +22,7 @@ impl Upgrade {
     }
 }
 
-impl Drop for Upgrade {
+impl Drop for UpgradedCall {
     fn drop(&mut self) {
         self.end(|call| call.end_of_body(None));
     }

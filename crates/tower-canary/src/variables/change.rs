@@ -4,9 +4,9 @@ use canary_core::{Channel, PerChannel};
 
 use crate::{
     control::{
-        epoch_settings::Terms,
+        epoch_settings::EpochSettings,
         handle::CanaryHandle,
-        state::{History, Switch},
+        state::{ControlState, EpochHistory},
     },
     variables::{InvalidVariables, ParseVariables, Variables},
 };
@@ -16,19 +16,19 @@ impl CanaryHandle {
     /// in place.
     #[must_use]
     pub fn variables(&self, channel: Channel) -> Variables {
-        self.switch().terms().variables[channel].clone()
+        self.control().settings().variables[channel].clone()
     }
 
     /// The variables of the stage.
     #[must_use]
     pub fn stage_variables(&self) -> Variables {
-        self.switch().with(|history, _| history.variables.stage.clone())
+        self.control().with(|history, _| history.variables.stage.clone())
     }
 
     /// The variables that the canary overrides, with its values.
     #[must_use]
     pub fn overrides(&self) -> Variables {
-        self.switch().with(|history, _| history.variables.overrides.clone())
+        self.control().with(|history, _| history.variables.overrides.clone())
     }
 
     /// Changes the variables of the stage, the overrides of the canary, or both, for the calls that start
@@ -47,12 +47,12 @@ impl CanaryHandle {
         &self,
         change: impl FnOnce(&mut Variables, &mut Variables),
     ) -> Result<(), InvalidVariables> {
-        self.switch().with(|history, switch| {
+        self.control().with(|history, control| {
             let mut sets = history.variables.clone();
             change(&mut sets.stage, &mut sets.overrides);
-            let merged = sets.merge(switch.config().parse_variables)?;
+            let merged = sets.merge(control.config().parse_variables)?;
             history.variables = sets;
-            history.show(switch, StdArc::new(merged));
+            history.show(control, StdArc::new(merged));
             Ok(())
         })?;
         self.changed("changed the variables");
@@ -102,31 +102,31 @@ pub(crate) struct BeforePromotion {
     merged: StdArc<PerChannel<Variables>>,
 }
 
-impl History {
+impl EpochHistory {
     /// The variables that go with a promotion, or with the end of one.
-    pub(crate) fn promote_variables(&mut self, terms: &mut Terms) {
+    pub(crate) fn promote_variables(&mut self, settings: &mut EpochSettings) {
         if self.before_promotion.is_none() {
-            let PerChannel { canary, .. } = &*terms.variables;
+            let PerChannel { canary, .. } = &*settings.variables;
             let merged = PerChannel { stable: canary.clone(), canary: canary.clone() };
             let promoted = self.variables.promoted();
             self.before_promotion = Some(BeforePromotion {
                 sets: std::mem::replace(&mut self.variables, promoted),
-                merged: std::mem::replace(&mut terms.variables, StdArc::new(merged)),
+                merged: std::mem::replace(&mut settings.variables, StdArc::new(merged)),
             });
         }
     }
 
-    pub(crate) fn take_back_variables(&mut self, terms: &mut Terms) {
+    pub(crate) fn take_back_variables(&mut self, settings: &mut EpochSettings) {
         if let Some(BeforePromotion { sets, merged }) = self.before_promotion.take() {
             self.variables = sets;
-            terms.variables = merged;
+            settings.variables = merged;
         }
     }
 
-    fn show(&mut self, switch: &Switch, variables: StdArc<PerChannel<Variables>>) {
-        let terms = switch.terms();
-        if *terms.variables != *variables {
-            self.begin(switch, Terms { variables, ..terms });
+    fn show(&mut self, control: &ControlState, variables: StdArc<PerChannel<Variables>>) {
+        let settings = control.settings();
+        if *settings.variables != *variables {
+            self.begin(control, EpochSettings { variables, ..settings });
         }
     }
 }

@@ -10,8 +10,8 @@ use canary_core::{Channel, Ratings, Weight};
 
 use super::*;
 use crate::{
-    config::options::CanaryOptions, counting::shard_counters::Account, feedback::FeedbackOptions,
-    select::Secret, service::layer::CanaryLayer,
+    config::options::CanaryOptions, control::ControlExt, counting::shard_counters::Scope,
+    feedback::FeedbackOptions, select::Secret, service::layer::CanaryLayer,
 };
 
 const SECRET: &str = "6f1d0c5a9e784b3f8d2e71c4a5b60938";
@@ -48,10 +48,10 @@ impl Replica {
 
     /// A receipt for a call of the canary's that chance assigned now.
     fn receipt(&self) -> Receipt {
-        let terms = self.canary.switch().terms();
+        let settings = self.canary.control().settings();
         let served =
-            Served { channel: Channel::Canary, account: Account::Evidence, weight: terms.weight };
-        self.canary.switch().config().feedback.issue(&terms.salt, served)
+            Served { channel: Channel::Canary, scope: Scope::Evidence, weight: settings.weight };
+        self.canary.control().config().feedback.issue(&settings.salt, served)
     }
 
     fn complain(&self, receipt: &Receipt) -> Result<(), ReceiptError> {
@@ -224,9 +224,9 @@ fn a_flood_of_receipts_takes_no_more_memory_and_lets_none_count_twice() {
 #[test]
 fn a_tester_s_receipt_counts_aside() {
     let replica = Replica::signed();
-    let feedback = &replica.canary.switch().config().feedback;
-    let served = Served { channel: Channel::Canary, account: Account::Aside, weight: ONE_PERCENT };
-    let receipt = feedback.issue(&replica.canary.switch().terms().salt, served);
+    let feedback = &replica.canary.control().config().feedback;
+    let served = Served { channel: Channel::Canary, scope: Scope::Excluded, weight: ONE_PERCENT };
+    let receipt = feedback.issue(&replica.canary.control().settings().salt, served);
     assert_eq!(replica.complain(&receipt), Ok(()));
     let rated = replica.ratings().feedback;
     assert_eq!((rated.excluded().canary.adverse, rated.evidence().len()), (1, 0));

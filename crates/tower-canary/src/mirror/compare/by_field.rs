@@ -3,7 +3,7 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use super::{ABSENT, Answer, Compare, Comparison, FieldDifference, FieldPath, grpc, json};
-use crate::{config::options::valid, mirror::field_name::truncate, service::protocol::Protocol};
+use crate::{config::valid::valid, mirror::field_name::truncate, service::protocol::Protocol};
 
 /// Compares status, chosen headers and bodies; JSON by its fields.
 ///

@@ -1,0 +1,159 @@
+use std::{sync::Arc, time::Instant};
+
+use canary_core::{KeySample, RouteClass, Weight};
+
+use crate::{
+    config::canary_config::FailureHook,
+    control::{epoch_settings::EpochSettings, handle::CanaryHandle},
+    counting::key_watch::KeyWatch,
+    select::salt::Salt,
+};
+
+/// The part of a [`CanaryHandle`] that only a controller needs: the salt, the keys of sticky calls, and the
+/// hook for failures.
+///
+/// This trait is sealed: only `CanaryHandle` implements it.
+pub trait ControlExt: sealed::Sealed {
+    /// Returns the salt of the hash that assigns [sticky](crate::select::Sticky) keys to channels.
+    ///
+    /// Until it is set, it is the name of the canary, a colon and the release of the canary.
+    #[must_use]
+    fn salt(&self) -> String;
+
+    /// Sets the salt. Other keys get the canary from then on.
+    ///
+    /// All replicas of a service need the same salt. Set a new one for another attempt with the same
+    /// release that should reach other callers.
+    fn set_salt(&self, salt: &str);
+
+    /// Returns the route classes that are counted separately; see
+    /// [`RouteClasses`](crate::RouteClasses).
+    #[must_use]
+    fn route_classes(&self) -> &[RouteClass];
+
+    /// Returns whether a [policy](crate::CanaryOptions::select) assigns calls. Without a policy no call is
+    /// sticky.
+    #[must_use]
+    fn has_policy(&self) -> bool;
+
+    /// Records the keys of sticky calls in `sample` that are assigned from now on. This replaces an earlier
+    /// watch.
+    ///
+    /// Keys are identified by their hashes. After a change of the [salt](Self::set_salt), watch again.
+    ///
+    /// ```
+    /// use tower_canary::{
+    ///     CanaryLayer, CanaryOptions,
+    ///     control::{ControlExt, KeySample},
+    ///     select::Sticky,
+    /// };
+    ///
+    /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// # });
+    /// let options = CanaryOptions::new().select(Sticky::by_cookie("session"));
+    /// let canary = CanaryLayer::with_options("checkout", v2, options).handle();
+    /// let keys = canary.watch_keys(KeySample::ALL);
+    /// assert!(keys.take().events.is_empty());
+    /// ```
+    #[must_use]
+    fn watch_keys(&self, sample: KeySample) -> KeyWatch;
+
+    /// Stops recording keys.
+    fn unwatch_keys(&self);
+
+    /// Sets the hook that runs after each failed or spilled call of the canary, with the weight at which
+    /// the call was assigned. It replaces an earlier hook.
+    ///
+    /// A judge can react to a failure without waiting for its next tick. The hook runs on the thread of
+    /// the call, so it should be quick; other calls do not pay for it. A panic in the hook is caught. Use
+    /// the handle that is passed in: a handle stored in the hook would keep the canary alive forever.
+    ///
+    /// ```
+    /// use std::sync::atomic::{AtomicU32, Ordering};
+    ///
+    /// use tower_canary::control::ControlExt;
+    ///
+    /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// # });
+    /// # let canary = tower_canary::CanaryLayer::new("checkout", v2).handle();
+    /// let failures = AtomicU32::new(0);
+    /// canary.on_canary_failure(move |canary, _weight| {
+    ///     if failures.fetch_add(1, Ordering::Relaxed) == 10 {
+    ///         canary.halt("ten failures");
+    ///     }
+    /// });
+    /// ```
+    fn on_canary_failure(&self, hook: impl Fn(&CanaryHandle, Weight) + Send + Sync + 'static);
+
+    /// Records the time of a decision about the canary, whether it changed anything or not.
+    ///
+    /// A controller calls this on every tick. The metric `canary_decision_age_seconds`, which exists from
+    /// the first call on, grows when the controller is gone.
+    fn note_decision(&self);
+}
+
+impl ControlExt for CanaryHandle {
+    fn salt(&self) -> String {
+        self.control().settings().salt.as_str().to_owned()
+    }
+
+    fn set_salt(&self, salt: &str) {
+        self.control().with(|history, control| {
+            let settings = control.settings();
+            if settings.salt.as_str() != salt {
+                let salt = Arc::new(Salt::new(salt));
+                history.begin(control, EpochSettings { salt, ..settings });
+            }
+        });
+    }
+
+    fn route_classes(&self) -> &[RouteClass] {
+        self.control().config().route_classes.names()
+    }
+
+    fn has_policy(&self) -> bool {
+        self.control().config().select.is_some()
+    }
+
+    fn watch_keys(&self, sample: KeySample) -> KeyWatch {
+        let watch = KeyWatch::new(sample, self.route_classes());
+        set_watch(self, Some(watch.clone()));
+        watch
+    }
+
+    fn unwatch_keys(&self) {
+        set_watch(self, None);
+    }
+
+    fn on_canary_failure(&self, hook: impl Fn(&CanaryHandle, Weight) + Send + Sync + 'static) {
+        let control = Arc::downgrade(self.control());
+        let hook: FailureHook = Box::new(move |weight| {
+            if let Some(control) = control.upgrade() {
+                hook(&Self::new(control), weight);
+            }
+        });
+        self.control().config().failure_hook.store(Some(Arc::new(hook)));
+    }
+
+    fn note_decision(&self) {
+        self.control().with(|history, _| history.decided = Some(Instant::now()));
+    }
+}
+
+fn set_watch(canary: &CanaryHandle, keys: Option<KeyWatch>) {
+    canary.control().with(|history, control| {
+        let settings = control.settings();
+        if settings.keys != keys {
+            history.begin(control, EpochSettings { keys, ..settings });
+        }
+    });
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "the trait is sealed")]
+    pub trait Sealed {}
+
+    impl Sealed for crate::control::handle::CanaryHandle {}
+}

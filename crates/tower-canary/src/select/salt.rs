@@ -1,0 +1,50 @@
+use std::fmt;
+
+use canary_core::{CanaryName, ReleaseId};
+use xxhash_rust::xxh64::Xxh64;
+
+use crate::select::StickyKey;
+
+/// What the keys of sticky calls are hashed with.
+pub(crate) struct Salt {
+    text: Box<str>,
+    /// The hash of the salt and the zero byte after it, to be continued with a key.
+    state: Xxh64,
+}
+
+impl Salt {
+    pub(crate) fn new(salt: &str) -> Self {
+        let mut state = Xxh64::new(0);
+        state.update(salt.as_bytes());
+        state.update(&[0]);
+        Self { text: salt.into(), state }
+    }
+
+    /// The salt of a canary that nobody gave one: its name, a colon, and the release.
+    pub(crate) fn of_release(canary: &CanaryName, release: Option<&ReleaseId>) -> Self {
+        let release = release.map_or("", ReleaseId::as_str);
+        Self::new(&format!("{canary}:{release}"))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn hash(&self, key: &[u8]) -> StickyKey {
+        let mut state = self.state.clone();
+        state.update(key);
+        StickyKey::from_hash(state.digest())
+    }
+}
+
+impl PartialEq for Salt {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl fmt::Debug for Salt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Salt").field(&self.text).finish()
+    }
+}
