@@ -65,7 +65,7 @@ impl Controller {
     /// # Errors
     ///
     /// If it is no [prefix](StoreKey::try_new), or longer than 54 characters.
-    pub fn with_prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
+    pub fn prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
         StoreKey::check_prefix(&evidence_prefix(prefix))?;
         prefix.clone_into(&mut self.prefix);
         Ok(self)
@@ -73,7 +73,7 @@ impl Controller {
 
     /// Takes the time from another clock than the system's.
     #[must_use]
-    pub fn with_clock(mut self, clock: Clock) -> Self {
+    pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
@@ -84,7 +84,7 @@ impl Controller {
     ///
     /// If it is zero, or longer than ten seconds, which is the most that the plan counts at once.
     #[must_use]
-    pub fn tick_every(mut self, every: Duration) -> Self {
+    pub fn interval(mut self, every: Duration) -> Self {
         let longest = canary_rollout::Rollout::LONGEST_TICK;
         assert!(
             !every.is_zero() && every <= longest,
@@ -96,7 +96,7 @@ impl Controller {
 
     /// Sends the webhooks of plans by this client. Without one, plans with webhooks are refused.
     #[must_use]
-    pub fn with_webhooks(mut self, client: WebhookClient) -> Self {
+    pub fn webhooks(mut self, client: WebhookClient) -> Self {
         self.notifier = Arc::new(Notifier::new(client.clone()));
         self.webhooks = client;
         self
@@ -121,11 +121,11 @@ impl Controller {
             return Err(AddError::NameIsTaken(name));
         }
         let releases = managed.releases().map_err(AddError::ReleaseIsMissing)?;
-        let Managed { canary, plan, starts_by_itself, probes, gates, .. } = managed;
+        let Managed { canary, plan, auto_start, probes, gates, .. } = managed;
         let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
         let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
-        let settings = Settings { plan, releases, starts_by_itself, every: self.every };
+        let settings = Settings { plan, releases, auto_start, every: self.every };
         let alarm = Arc::new(Alarm::default());
         let driver = Driver::new(
             canary.clone(),

@@ -12,7 +12,7 @@ pub struct Managed {
     pub(crate) canary: CanaryHandle,
     pub(crate) plan: Plan,
     pub(crate) releases: PerChannel<Option<canary_core::ReleaseId>>,
-    pub(crate) starts_by_itself: bool,
+    pub(crate) auto_start: bool,
     pub(crate) probes: ProbeRunner,
     /// None for one without functions.
     pub(crate) gates: Option<GateRunner>,
@@ -26,13 +26,13 @@ impl Managed {
     pub fn new(canary: CanaryHandle, plan: Plan) -> Self {
         let releases = PerChannel::from_fn(|channel| canary.release(channel).cloned());
         let (probes, gates) = (ProbeRunner::default(), None);
-        Self { canary, plan, releases, starts_by_itself: false, probes, gates }
+        Self { canary, plan, releases, auto_start: false, probes, gates }
     }
 
     /// Starts the plan when these releases are there for the first time. After a rollback or a halt it
     /// does not: that is for a person, or another release.
-    pub const fn starts_by_itself(mut self) -> Self {
-        self.starts_by_itself = true;
+    pub const fn auto_start(mut self) -> Self {
+        self.auto_start = true;
         self
     }
 

@@ -188,7 +188,7 @@ async fn a_rollout_can_start_by_itself_once_for_each_build() {
     {
         let shop = Shop::new(release);
         let controller = controller(store.clone());
-        let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+        let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
         until(&shop, &rollout, phase, 1).await;
         if phase == Phase::Running {
             rollout.command(order(Command::RollBack)).await.unwrap();

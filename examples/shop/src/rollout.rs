@@ -41,7 +41,7 @@ impl Rollout {
         };
         let story = Story::begin();
         let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
-        let managed = Managed::new(canary, plan).probes(probes).starts_by_itself();
+        let managed = Managed::new(canary, plan).probes(probes).auto_start();
         let handle = controller.add(managed).map_err(|error| match error {
             AddError::Plan(unmet) => plan_file::unmet(file, &unmet),
             error => error.into(),

@@ -84,7 +84,7 @@ pub(crate) struct Driver {
 pub(crate) struct Settings {
     pub(crate) plan: Plan,
     pub(crate) releases: Releases,
-    pub(crate) starts_by_itself: bool,
+    pub(crate) auto_start: bool,
     pub(crate) every: Duration,
 }
 
@@ -251,7 +251,7 @@ impl Driver {
             self.do_owed().await;
             self.decide().await;
         }
-        self.start_by_itself();
+        self.start_if_idle();
         self.canary.note_decision();
         self.show();
     }

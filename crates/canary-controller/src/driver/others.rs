@@ -69,9 +69,9 @@ impl Driver {
     }
 
     /// Starts the plan, if these releases have not been rolled out and the application asks for that.
-    pub(super) fn start_by_itself(&mut self) {
+    pub(super) fn start_if_idle(&mut self) {
         let is_idle = self.unloaded.is_none() && self.rollout.phase() == Phase::Idle;
-        if self.settings.starts_by_itself && is_idle && self.is_ours() {
+        if self.settings.auto_start && is_idle && self.is_ours() {
             let why = "these releases have not been rolled out";
             self.owe(Order::new(Command::Start, Actor::program(DEPLOYMENT), why));
         }

@@ -87,7 +87,7 @@ async fn a_cold_start_goes_on_when_the_store_is_back() {
     store.be(Mood::Hangs);
     let shop = Shop::new("v2");
     let controller = controller(store.clone());
-    let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+    let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
     watched(&shop, &store, 20, 10).await;
     assert_eq!(shop.canary.weight(), Weight::ZERO);
     store.be(Mood::Well);
@@ -102,7 +102,7 @@ async fn what_starts_by_itself_starts_when_the_store_is_back() {
     // The load succeeds, and the start is not stored.
     store.fail_at(0, 20, Mood::Away);
     let controller = controller(store.clone());
-    let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+    let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
     tick(&shop).await;
     assert_eq!(rollout.status().rollout.phase(), Phase::Idle);
     until(&shop, &rollout, Phase::Running, 0).await;
@@ -192,7 +192,7 @@ async fn story(number: usize, more: usize, mood: Mood) -> usize {
     let context = format!("{mood:?} at change {number} and {more} more");
     store.fail_at(number, more, mood);
     let controller = controller(store.clone());
-    let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+    let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
     let mut told = rollout.events();
     for _ in 0..200 {
         if rollout.status().rollout.phase() == Phase::Promoted {

@@ -163,7 +163,7 @@ async fn row_5_another_build_begins_idle_without_evidence_and_without_a_ban() {
 
     let shop = Shop::new("v4");
     let controller = controller(store.clone());
-    let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+    let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
     until(&shop, &rollout, Phase::Running, 0).await;
 }
 

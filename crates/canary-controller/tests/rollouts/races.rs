@@ -217,7 +217,7 @@ async fn a_panic_leaves_the_weight_the_guard_and_an_error() {
             inner.now()
         }
     });
-    let controller = Controller::new(store.clone()).with_clock(clock);
+    let controller = Controller::new(store.clone()).clock(clock);
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     rollout.start(Actor::person("ada"), "").await.unwrap();
     panics.store(true, Ordering::Relaxed);

@@ -198,7 +198,7 @@ async fn what_is_no_rollout_is_left_alone() {
     let swap = store.inner().compare_and_swap(&key, None, &document).await.unwrap();
     assert!(matches!(swap, Swap::Done(_)));
     let controller = controller(store.clone());
-    let rollout = controller.add(managed(&shop, PLAN).starts_by_itself()).unwrap();
+    let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
     for _ in 0..20 {
         second(&shop, 10).await;
     }

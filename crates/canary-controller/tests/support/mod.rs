@@ -88,7 +88,7 @@ pub(crate) fn clock() -> Clock {
 }
 
 pub(crate) fn controller(store: impl StateStore) -> Controller {
-    Controller::new(store).with_clock(clock())
+    Controller::new(store).clock(clock())
 }
 
 pub(crate) fn plan(toml: &str) -> Plan {
