@@ -41,8 +41,7 @@ fn fast() -> Clock {
 }
 
 async fn manage(store: FileStore, canary: &CanaryHandle) -> (Controller, RolloutHandle) {
-    let controller =
-        Controller::new(store).clock(fast()).interval(Duration::from_millis(20));
+    let controller = Controller::new(store).clock(fast()).interval(Duration::from_millis(20));
     let managed = Managed::new(canary.clone(), Plan::from_toml(PLAN).unwrap());
     let rollout = controller.add(managed).unwrap();
     rollout.start(Actor::person("ada"), "v2 is built").await.unwrap();
@@ -111,8 +110,7 @@ async fn a_router_is_raised_watched_promoted_watched_on_and_rolled_back() {
 
     // A deployment in the middle: the next process goes on where this one was.
     controller.stop().await;
-    let controller =
-        Controller::new(store).clock(fast()).interval(Duration::from_millis(20));
+    let controller = Controller::new(store).clock(fast()).interval(Duration::from_millis(20));
     let managed = Managed::new(canary.clone(), Plan::from_toml(PLAN).unwrap());
     let rollout = controller.add(managed).unwrap();
     until(&rollout, Phase::Baking, call).await;

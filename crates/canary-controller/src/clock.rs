@@ -7,8 +7,7 @@ use canary_rollout::Timestamp;
 /// The system's clock, unless a test or a simulation has one of its own:
 ///
 /// ```
-/// use canary_controller::Clock;
-/// use canary_rollout::Timestamp;
+/// use canary_controller::{Clock, Timestamp};
 ///
 /// let clock = Clock::from_fn(|| Timestamp::from_millis(0));
 /// assert_eq!(clock.now(), Timestamp::from_millis(0));

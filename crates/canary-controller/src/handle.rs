@@ -1,13 +1,21 @@
 use std::{fmt, sync::Arc};
 
-use canary_core::CanaryName;
+use canary_core::{CanaryName, Weight};
 use canary_rollout::{Actor, Command, Event, Order, Outcome, Refusal, Releases};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::CanaryHandle;
 
-use crate::{Status, alarm::Alarm, driver::Request};
+use crate::{alarm::Alarm, driver::Request, status::Status};
 
 /// Controls and observes one rollout, from anywhere in the process.
+///
+/// Each command names its actor and a reason; both are stored with the rollout's events. The
+/// [table of states](crate::rollout::states) lists which commands each state allows.
+///
+/// A [rollback](Self::roll_back) or [halt](Self::halt) takes effect on the first poll of its future, even
+/// if the store is unavailable or the controller has stopped. It is also stored if the future is dropped
+/// after that. All other commands take effect once they are stored; one whose future is dropped early may
+/// be lost.
 ///
 /// Handles are cheap to clone. A handle does not keep the controller running.
 #[derive(Clone)]
@@ -30,70 +38,173 @@ impl RolloutHandle {
         Self { canary, alarm, requests, status, events }
     }
 
-    /// The canary's name.
-    #[must_use]
-    pub fn name(&self) -> &CanaryName {
-        self.canary.name()
-    }
-
-    /// The data plane's handle of the canary.
-    #[must_use]
-    pub const fn canary(&self) -> &CanaryHandle {
-        &self.canary
-    }
-
-    /// Does what somebody says.
-    ///
-    /// A rollback or halt takes effect before this waits for anybody, and whatever becomes of the store;
-    /// it is stored as soon as that is possible. Any other command takes effect once it is stored.
-    ///
-    /// If the future is dropped, a rollback or halt is done and stored all the same. Any other command is
-    /// done only if its turn had come.
+    /// Starts the plan at its first step.
     ///
     /// # Errors
     ///
-    /// If the rollout refuses the command, or it could not be stored: nothing is changed then. If the
-    /// controller has stopped, only a rollback or halt has had an effect.
+    /// See [`command`](Self::command).
+    pub async fn start(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::Start, by, reason).await
+    }
+
+    /// Holds the weight until [`resume`](Self::resume). The judge continues, and can still roll back.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn pause(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::Pause, by, reason).await
+    }
+
+    /// Continues a paused plan, at the weight of its current step.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn resume(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::Resume, by, reason).await
+    }
+
+    /// Begins the next step without waiting for the requirements of the current one.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn skip_step(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::SkipStep, by, reason).await
+    }
+
+    /// Sets the weight by hand, and pauses the plan.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn set_weight(
+        &self,
+        by: Actor,
+        weight: Weight,
+        reason: &str,
+    ) -> Result<Outcome, CommandError> {
+        self.give(Command::SetWeight { weight }, by, reason).await
+    }
+
+    /// Promotes the canary without waiting for the verdict of the judge. A bake in the plan comes first.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn promote(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::Promote, by, reason).await
+    }
+
+    /// Promotes the canary, and skips the bake or the rest of it.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn promote_fully(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::PromoteFully, by, reason).await
+    }
+
+    /// Sends all calls to stable, immediately.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn roll_back(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::RollBack, by, reason).await
+    }
+
+    /// Sends all calls to stable, immediately, and refuses every start until
+    /// [`lift_halt`](Self::lift_halt).
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn halt(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::Halt, by, reason).await
+    }
+
+    /// Lifts a halt. The weight stays zero until the next start.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn lift_halt(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::Release, by, reason).await
+    }
+
+    /// Starts the plan again at its first step, with new evidence.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn restart(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+        self.give(Command::Restart, by, reason).await
+    }
+
+    /// Opens the gate of this name, which waits for an answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn approve(
+        &self,
+        by: Actor,
+        gate: &str,
+        reason: &str,
+    ) -> Result<Outcome, CommandError> {
+        self.give(Command::Approve { gate: gate.to_owned() }, by, reason).await
+    }
+
+    /// Rejects the gate of this name, which waits for an answer.
+    ///
+    /// # Errors
+    ///
+    /// See [`command`](Self::command).
+    pub async fn reject(
+        &self,
+        by: Actor,
+        gate: &str,
+        reason: &str,
+    ) -> Result<Outcome, CommandError> {
+        self.give(Command::Reject { gate: gate.to_owned() }, by, reason).await
+    }
+
+    /// Gives a command to the rollout, and waits until it is carried out.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the rollout refuses the command, or if the command could not be stored. The
+    /// rollout is unchanged then; [`CommandError::Unknown`] is the exception. After the controller has
+    /// stopped, every command returns [`CommandError::Stopped`]. Whatever the error, a rollback or halt has
+    /// set the weight of this process to zero.
     pub async fn command(&self, order: Order) -> Result<Outcome, CommandError> {
         self.send(order, None).await
     }
 
-    /// As [`command`](Self::command), if nobody has changed the rollout since it was at this
-    /// [generation](canary_rollout::Rollout::generation). A rollback or halt is done in any case.
+    /// Gives a command to the rollout if the rollout is still at this
+    /// [generation](canary_rollout::Rollout::generation).
+    ///
+    /// This keeps an operator from acting on an outdated view. A rollback or halt ignores the generation.
     ///
     /// # Errors
     ///
-    /// As for [`command`](Self::command), and if somebody has.
+    /// Returns the errors of [`command`](Self::command), and [`CommandError::Changed`] if the rollout is at
+    /// another generation.
     pub async fn command_at(&self, generation: u64, order: Order) -> Result<Outcome, CommandError> {
         self.send(order, Some(generation)).await
     }
 
-    /// Starts the plan.
-    ///
-    /// # Errors
-    ///
-    /// As for [`command`](Self::command).
-    pub async fn start(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
-        self.command(Order::new(Command::Start, by, reason)).await
-    }
-
-    /// Gives stable every call, at once.
-    ///
-    /// # Errors
-    ///
-    /// As for [`command`](Self::command).
-    pub async fn roll_back(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
-        self.command(Order::new(Command::RollBack, by, reason)).await
-    }
-
-    /// What is known of the rollout now.
+    /// Returns the current status.
     #[must_use]
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.status.borrow())
     }
 
-    /// What is known of the rollout, whenever that changes: once a second at least, until the controller
-    /// stops.
+    /// Returns a receiver of the status, which is updated on every tick until the controller stops.
+    ///
+    /// The current status counts as a change that the receiver has not seen.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Status>> {
         let mut status = self.status.clone();
@@ -101,18 +212,41 @@ impl RolloutHandle {
         status
     }
 
-    /// What happens from now on, event by event. Those before are in the
-    /// [status](canary_rollout::Rollout::history).
+    /// Returns a receiver of future events. The [history](canary_rollout::Rollout::history) of the rollout
+    /// in the [status](Self::status) has past events.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
-    /// Whether the controller still runs the rollout. If not, the weight stays as it is, and its guard
-    /// still rolls a failing canary back.
+    /// Returns true while the controller runs the rollout.
+    ///
+    /// After the controller has stopped, the weight stays as it is, and the guard still rolls back a failing
+    /// canary.
     #[must_use]
     pub fn is_running(&self) -> bool {
         !self.requests.is_closed()
+    }
+
+    /// Returns the canary's name.
+    #[must_use]
+    pub fn name(&self) -> &CanaryName {
+        self.canary.name()
+    }
+
+    /// Returns the data plane's handle of the canary.
+    #[must_use]
+    pub const fn canary(&self) -> &CanaryHandle {
+        &self.canary
+    }
+
+    async fn give(
+        &self,
+        command: Command,
+        by: Actor,
+        reason: &str,
+    ) -> Result<Outcome, CommandError> {
+        self.command(Order::new(command, by, reason)).await
     }
 
     async fn send(&self, order: Order, generation: Option<u64>) -> Result<Outcome, CommandError> {
@@ -123,7 +257,8 @@ impl RolloutHandle {
         };
         let (answer, answered) = oneshot::channel();
         let request = Request { order, generation, answer, taken_back };
-        // Nothing is waited for up to here, so that no rollback is dropped on its way.
+        // There is no await before this line, so a rollback reaches the driver even if the future is
+        // dropped after its first poll.
         self.requests.send(request).map_err(|_| CommandError::Stopped)?;
         answered.await.map_err(|_| CommandError::Stopped)?
     }
@@ -138,37 +273,42 @@ impl fmt::Debug for RolloutHandle {
     }
 }
 
-/// A command that was not done.
+/// The error of a command that was not carried out.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// The rollout's state does not allow it.
+    /// The state of the rollout does not allow the command.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// Somebody has changed the rollout meanwhile.
-    #[error("the rollout is at generation {generation}, and not at {seen} any more")]
+    /// The rollout has changed since the generation that the command names.
+    #[error("expected generation {seen} of the rollout, but it is at generation {generation}")]
     #[non_exhaustive]
     Changed {
-        /// The generation that the command was meant for.
+        /// The generation that the command names.
         seen: u64,
-        /// The one in force.
+        /// The current generation.
         generation: u64,
     },
-    /// The stored rollout is not known yet.
-    #[error("the stored rollout is not known yet: {0}")]
+    /// The stored rollout has not been loaded yet.
+    #[error("the stored rollout is not loaded yet: {0}")]
     Unloaded(String),
-    /// It could not be stored.
-    #[error("it could not be stored, and nothing is changed: {0}")]
+    /// The command could not be stored. The rollout is unchanged.
+    #[error("the command could not be stored, and nothing has changed: {0}")]
     Unsaved(String),
-    /// The store has not said whether it has stored it. Nothing is changed yet; it will be, if the store
-    /// has.
-    #[error("it is unknown whether it was stored, and nothing is changed yet: {0}")]
+    /// The store did not report whether it stored the command. The rollout is unchanged until the store
+    /// answers, and then follows it.
+    #[error(
+        "the store did not report whether it stored the command, and nothing has changed yet: {0}"
+    )]
     Unknown(String),
-    /// The rollout is about other releases than those of this process.
-    #[error("the rollout is about {} against {} now, and this process runs others", .0.canary, .0.stable)]
+    /// The stored rollout is for other releases than those of this process.
+    #[error(
+        "the stored rollout is for canary {} and stable {}, but this process runs other releases",
+        .0.canary, .0.stable
+    )]
     OtherReleases(Releases),
-    /// Others kept storing something else.
-    #[error("others keep changing the rollout: try again")]
+    /// Other replicas changed the rollout on each attempt to store the command.
+    #[error("other replicas keep changing the rollout: try again")]
     Contended,
     /// The controller has stopped.
     #[error("the controller has stopped")]

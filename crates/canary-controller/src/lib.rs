@@ -6,8 +6,7 @@
 //! commands through a [`RolloutHandle`].
 //!
 //! ```
-//! use canary_controller::{Controller, Managed, store::MemoryStore};
-//! use canary_rollout::{Actor, Phase, Plan};
+//! use canary_controller::{Actor, Controller, Managed, Phase, Plan, store::MemoryStore};
 //! use tower_canary::{CanaryLayer, CanaryOptions};
 //!
 //! # let v2 = tower::service_fn(|_: http::Request<()>| async {
@@ -112,6 +111,13 @@ pub mod store;
 mod text;
 mod unmet;
 pub mod webhook;
+
+pub use canary_analysis::{self as analysis, Judgment};
+pub use canary_core::Verdict;
+pub use canary_rollout::{
+    self as rollout, Actor, Command, CommandName, Event, Order, Outcome, Phase, Plan, PlanError,
+    Refusal, Releases, Rollout, State, Timestamp,
+};
 
 pub use self::{
     clock::Clock,

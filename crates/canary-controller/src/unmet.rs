@@ -7,8 +7,7 @@ use std::{error, fmt};
 /// each [need](Self::needs), so that all of them can be met at once.
 ///
 /// ```
-/// use canary_controller::probe::ProbeRunner;
-/// use canary_rollout::Plan;
+/// use canary_controller::{Plan, probe::ProbeRunner};
 ///
 /// let plan = Plan::from_toml(
 ///     r#"

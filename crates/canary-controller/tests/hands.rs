@@ -149,7 +149,7 @@ async fn a_command_for_an_older_generation_is_refused_unless_it_goes_back() {
     assert_eq!(
         error.to_string(),
         format!(
-            "the rollout is at generation {}, and not at {generation} any more",
+            "expected generation {generation} of the rollout, but it is at generation {}",
             generation + 1
         )
     );

@@ -10,11 +10,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use axum::Router;
 use canary_controller::{
-    AddError, Controller, Managed, RolloutHandle,
+    AddError, Controller, Managed, Plan, RolloutHandle,
     probe::{ProbeRunner, ProbeTarget},
     store::{FileStore, MemoryStore},
 };
-use canary_rollout::Plan;
 use tower_canary::CanaryHandle;
 
 use self::story::Story;

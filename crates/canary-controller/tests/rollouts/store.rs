@@ -157,7 +157,7 @@ async fn a_build_does_not_take_over_the_weight_of_another() {
     let error = old_rollout.command(order(Command::SkipStep)).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the rollout is about v3 against v1 now, and this process runs others"
+        "the stored rollout is for canary v3 and stable v1, but this process runs other releases"
     );
     assert!(matches!(error, CommandError::OtherReleases(_)));
     first.stop().await;

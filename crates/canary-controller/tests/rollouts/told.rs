@@ -73,9 +73,8 @@ async fn a_webhook_that_says_not_yet_and_then_yes_opens_and_all_that_happens_is_
         "#
     );
     let shop = Shop::new("v2");
-    let controller = Controller::new(TestStore::new())
-        .interval(Duration::from_millis(20))
-        .webhooks(client());
+    let controller =
+        Controller::new(TestStore::new()).interval(Duration::from_millis(20)).webhooks(client());
     let rollout = controller.add(Managed::new(shop.canary.clone(), plan(&toml))).unwrap();
     rollout.start(Actor::person("ada"), "").await.unwrap();
     let mut status = rollout.watch();

@@ -1,7 +1,6 @@
 use std::process::ExitCode;
 
-use canary_controller::Status;
-use canary_rollout::Phase;
+use canary_controller::{Phase, Status};
 use tower_canary::{Channel, ChannelCounts, Snapshot};
 
 /// How a rollout has ended, for whoever has started the shop.

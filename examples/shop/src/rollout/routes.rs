@@ -11,8 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use canary_controller::{CommandError, RolloutHandle, Status};
-use canary_rollout::{Actor, Command, CommandName, Order, Phase, UnknownCommand};
+use canary_controller::{
+    Actor, Command, CommandError, CommandName, Order, Phase, RolloutHandle, Status,
+    rollout::UnknownCommand,
+};
 use serde::Serialize;
 use tower_canary::ParseWeightError;
 

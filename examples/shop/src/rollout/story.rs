@@ -2,8 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use canary_controller::Status;
-use canary_rollout::{Event, Plan, Timestamp, What};
+use canary_controller::{Event, Plan, Status, Timestamp, rollout::What};
 use tokio::time::Instant;
 
 use super::Ending;
