@@ -1,4 +1,4 @@
-//! What a directory looks like, and what is done about what does not belong into it.
+//! The files of a `FileStore`, and its reaction to files that it did not write.
 
 #![cfg(unix)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
@@ -29,12 +29,12 @@ fn event(number: u64) -> EventRecord {
 
 async fn swap(store: &FileStore, expected: Option<&Revision>, document: Document) -> Revision {
     let swap = store.compare_and_swap(&key(), expected, &document).await.unwrap();
-    let Swap::Done(revision) = swap else { panic!("nobody else writes: {swap:?}") };
+    let Swap::Done(revision) = swap else { panic!("a conflict without other writers: {swap:?}") };
     revision
 }
 
-/// A store of one document and three events.
-async fn begun() -> (TempDir, FileStore, Revision) {
+/// Returns a store with one document and three events.
+async fn populated() -> (TempDir, FileStore, Revision) {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path().join("a/store")).await.unwrap();
     let revision = swap(&store, None, document(1)).await;
@@ -54,8 +54,8 @@ fn mode(path: &Path) -> u32 {
 
 /// F5.
 #[tokio::test]
-async fn only_the_owner_may_read_the_files() {
-    let (_directory, store, _) = begun().await;
+async fn files_are_readable_by_the_owner_only() {
+    let (_directory, store, _) = populated().await;
     assert_eq!(mode(store.directory()), 0o700);
     let files = fs::read_dir(store.directory()).unwrap().map(|it| it.unwrap().path());
     let files: Vec<_> = files.collect();
@@ -67,7 +67,7 @@ async fn only_the_owner_may_read_the_files() {
 
 /// F5.
 #[tokio::test]
-async fn a_directory_that_is_there_keeps_its_mode() {
+async fn an_existing_directory_keeps_its_mode() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o750)).unwrap();
     FileStore::open(directory.path()).await.unwrap();
@@ -76,8 +76,8 @@ async fn a_directory_that_is_there_keeps_its_mode() {
 
 /// S5.
 #[tokio::test]
-async fn a_document_can_be_read_and_edited_by_a_person() {
-    let (_directory, store, revision) = begun().await;
+async fn a_document_can_be_edited_by_hand() {
+    let (_directory, store, revision) = populated().await;
     let path = file(&store, "json");
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(text, "{\"format\":1,\"count\":1,\"document\":\n{\"number\":1}\n}\n");
@@ -85,35 +85,35 @@ async fn a_document_can_be_read_and_edited_by_a_person() {
     let edited = store.load(&key()).await.unwrap().unwrap();
     assert_eq!(edited.document.as_str(), "{\n  \"number\": 2\n}");
     let late = store.compare_and_swap(&key(), Some(&revision), &document(3)).await.unwrap();
-    assert_eq!(late, Swap::Conflict(Some(edited)), "who has not seen it does not undo it");
+    assert_eq!(late, Swap::Conflict(Some(edited)), "a swap does not overwrite an unseen edit");
 }
 
 /// F4 and F5.
 #[tokio::test]
-async fn what_a_crash_left_of_a_write_is_removed_by_the_next_and_not_written_through() {
-    let (directory, store, first) = begun().await;
+async fn the_next_write_removes_temporary_files_and_follows_no_link() {
+    let (directory, store, first) = populated().await;
     let temporary = file(&store, "json.tmp");
     fs::write(&temporary, "{\"format\":1,\"count\":9,\"docu").unwrap();
     fs::set_permissions(&temporary, fs::Permissions::from_mode(0o644)).unwrap();
     let second = swap(&store, Some(&first), document(2)).await;
     assert!(!temporary.exists());
-    assert_eq!(mode(&file(&store, "json")), 0o600, "an old file's mode is not taken over");
+    assert_eq!(mode(&file(&store, "json")), 0o600, "the mode of the old file is not kept");
 
     let other = directory.path().join("other");
-    fs::write(&other, "mine").unwrap();
+    fs::write(&other, "unrelated").unwrap();
     symlink(&other, &temporary).unwrap();
     swap(&store, Some(&second), document(3)).await;
-    assert_eq!(fs::read_to_string(other).unwrap(), "mine", "a link is not followed");
+    assert_eq!(fs::read_to_string(other).unwrap(), "unrelated", "the link is not followed");
     assert_eq!(store.load(&key()).await.unwrap().unwrap().document, document(3));
 }
 
 /// F4.
 #[tokio::test]
-async fn what_a_crash_left_of_a_write_is_removed_when_the_directory_is_opened() {
-    let (_directory, store, _) = begun().await;
+async fn opening_a_directory_removes_temporary_files() {
+    let (_directory, store, _) = populated().await;
     let temporary = file(&store, "json.tmp");
     fs::write(&temporary, "{").unwrap();
-    // A write that is under way elsewhere holds the lock: then it is not a leftover.
+    // A held lock means that the temporary file may belong to a write in progress.
     let lock = fs::File::open(store.directory().join("canary.lock")).unwrap();
     lock.lock().unwrap();
     FileStore::open(store.directory()).await.unwrap();
@@ -125,12 +125,12 @@ async fn what_a_crash_left_of_a_write_is_removed_when_the_directory_is_opened() 
 
 /// F2.
 #[tokio::test]
-async fn half_a_line_is_no_event_and_makes_room_for_the_next() {
+async fn a_torn_line_is_ignored_and_removed_by_the_next_append() {
     for half in ["{\"number\":4", "{\"number\":4}", "\0\0\0"] {
-        let (_directory, store, _) = begun().await;
-        let mut history =
+        let (_directory, store, _) = populated().await;
+        let mut events =
             fs::File::options().append(true).open(file(&store, "events.jsonl")).unwrap();
-        history.write_all(half.as_bytes()).unwrap();
+        events.write_all(half.as_bytes()).unwrap();
         let three: Vec<_> = (1..=3).map(event).collect();
         assert_eq!(store.events(&key(), 9).await.unwrap(), three, "{half:?}");
         store.append_event(&key(), &event(5)).await.unwrap();
@@ -141,8 +141,8 @@ async fn half_a_line_is_no_event_and_makes_room_for_the_next() {
 
 /// F2.
 #[tokio::test]
-async fn a_line_that_is_no_event_is_left_out_and_kept() {
-    let (_directory, store, _) = begun().await;
+async fn a_complete_line_that_is_not_an_event_is_ignored_and_kept() {
+    let (_directory, store, _) = populated().await;
     let path = file(&store, "events.jsonl");
     let text = fs::read_to_string(&path).unwrap().replace("{\"number\":2}", "\0\0\0");
     fs::write(&path, &text).unwrap();
@@ -153,12 +153,12 @@ async fn a_line_that_is_no_event_is_left_out_and_kept() {
 
 /// S12.
 #[tokio::test]
-async fn a_history_has_two_files_of_two_mebibytes_at_most() {
-    let (_directory, store, _) = begun().await;
+async fn a_history_has_at_most_two_files_of_two_mebibytes() {
+    let (_directory, store, _) = populated().await;
     let long = EventRecord::try_new(format!(r#"{{"pad":"{}"}}"#, "x".repeat(8182))).unwrap();
     assert_eq!(long.as_bytes().len(), EventRecord::MAX_LEN);
     let line = [long.as_bytes(), &b"\n"[..]].concat();
-    // Two bytes of room less than a line more would need.
+    // The file is full: another event needs a rotation.
     fs::write(file(&store, "events.jsonl"), line.repeat(256)).unwrap();
     fs::write(file(&store, "events.1.jsonl"), "{}\n").unwrap();
     assert_eq!(store.events(&key(), usize::MAX).await.unwrap().len(), 257);
@@ -170,13 +170,13 @@ async fn a_history_has_two_files_of_two_mebibytes_at_most() {
 
 /// F6 and S14.
 #[tokio::test]
-async fn an_error_names_the_file_and_what_is_wrong_with_it() {
-    let (_directory, store, _) = begun().await;
+async fn an_error_names_the_file_and_the_expectation() {
+    let (_directory, store, _) = populated().await;
     let path = file(&store, "json");
     fs::write(&path, "{\"format\":1,\"count\":1,\"document\":7}").unwrap();
     let error = store.load(&key()).await.unwrap_err();
     assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
-    let message = "load /prod/shop/v1/rollouts/checkout: what is stored there is no document";
+    let message = "load /prod/shop/v1/rollouts/checkout: the stored bytes are not a document";
     assert_eq!(error.to_string(), message);
     let source = std::error::Error::source(&error).unwrap().to_string();
     let why = "document of 1 bytes: expected one JSON object, from '{' to '}', in UTF-8";
@@ -184,7 +184,7 @@ async fn an_error_names_the_file_and_what_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn a_place_where_no_directory_can_be_is_named() {
+async fn an_error_names_a_directory_that_cannot_be_created() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("file");
     fs::write(&path, "").unwrap();
@@ -195,11 +195,11 @@ async fn a_place_where_no_directory_can_be_is_named() {
 
 /// S5.
 #[tokio::test]
-async fn a_document_that_was_deleted_is_absent_and_can_be_made_anew() {
-    let (_directory, store, first) = begun().await;
+async fn a_deleted_document_is_absent_and_can_be_created_again() {
+    let (_directory, store, first) = populated().await;
     fs::remove_file(file(&store, "json")).unwrap();
     assert_eq!(store.load(&key()).await.unwrap(), None);
     let stale = store.compare_and_swap(&key(), Some(&first), &document(2)).await.unwrap();
     assert_eq!(stale, Swap::Conflict(None));
-    assert_ne!(swap(&store, None, document(2)).await, first, "S5: another document");
+    assert_ne!(swap(&store, None, document(2)).await, first, "S5: revisions are not reused");
 }

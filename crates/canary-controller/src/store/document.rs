@@ -3,14 +3,14 @@ use std::{fmt, str};
 use bytes::Bytes;
 use serde::de::IgnoredAny;
 
-/// The state of a rollout as a store sees it: one JSON object, of which it reads nothing.
+/// The state of a rollout as stored: one JSON object, which the store does not interpret.
 ///
-/// A store gives back the very bytes it was given. That they are a whole JSON object is checked
-/// whenever a `Document` is made, on the way in and on the way out, so that what was torn or
-/// replaced by something else is found before anybody acts on it.
+/// A store returns exactly the bytes it was given. Constructing a `Document` checks that they are
+/// one complete JSON object. Stores construct one on every read as well, so that a torn or foreign
+/// value is detected before it is used.
 ///
-/// The schema is the writer's. Readers that have to order documents do so by what stands in them,
-/// such as an incarnation and a generation, not by a [`Revision`](super::Revision).
+/// The writer defines the schema. To order documents, compare values inside them, such as an
+/// incarnation and a generation. [`Revision`](super::Revision)s have no order.
 ///
 /// ```
 /// use canary_controller::store::Document;
@@ -23,49 +23,10 @@ use serde::de::IgnoredAny;
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Document(Bytes);
 
-impl Document {
-    /// The most bytes a document may have: 16 KiB.
-    ///
-    /// It fits a value of every engine, and a read of a whole fleet's documents stays small.
-    pub const MAX_LEN: usize = 16 * 1024;
-
-    /// Makes a document of JSON text.
-    ///
-    /// # Errors
-    ///
-    /// If it is longer than [`MAX_LEN`](Self::MAX_LEN) or no JSON object that begins with `{` and
-    /// ends with `}`.
-    pub fn try_new(json: impl Into<Bytes>) -> Result<Self, InvalidJson> {
-        let json = json.into();
-        check(&json, "document", Self::MAX_LEN)?;
-        Ok(Self(json))
-    }
-
-    /// The JSON text.
-    #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "what was parsed is UTF-8")]
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("JSON that was parsed is UTF-8")
-    }
-
-    /// The JSON text, as bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &Bytes {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Document {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Document").field(&self.as_str()).finish()
-    }
-}
-
-/// Something that happened to a rollout: one JSON object on one line, of which a store reads
-/// nothing.
+/// A stored event of a rollout: one JSON object on one line, which the store does not interpret.
 ///
-/// An append whose result is unknown is repeated, and may so be stored twice: give each event an
-/// id by which readers can tell.
+/// An append whose outcome is unknown is repeated, which can store the event twice. Put an id into
+/// each event, so that readers can remove duplicates.
 ///
 /// ```
 /// use canary_controller::store::EventRecord;
@@ -81,67 +42,96 @@ impl fmt::Debug for Document {
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct EventRecord(Bytes);
 
-impl EventRecord {
-    /// The most bytes an event may have: 8 KiB.
-    pub const MAX_LEN: usize = 8 * 1024;
+impl Document {
+    /// The maximum size of a document: 16 KiB.
+    ///
+    /// It fits into a value of every common engine, and keeps reads of many documents small.
+    pub const MAX_LEN: usize = 16 * 1024;
 
-    /// How many of the last events of a key every store keeps, at least: 256.
-    pub const MIN_KEPT: usize = 256;
-
-    /// Makes an event of JSON text.
+    /// Creates a document from JSON text.
     ///
     /// # Errors
     ///
-    /// If it is longer than [`MAX_LEN`](Self::MAX_LEN), has a line break, or is no JSON object that
-    /// begins with `{` and ends with `}`.
+    /// Returns an error if the text is longer than [`MAX_LEN`](Self::MAX_LEN), or is not a JSON
+    /// object that begins with `{` and ends with `}`.
+    pub fn try_new(json: impl Into<Bytes>) -> Result<Self, InvalidJson> {
+        let json = json.into();
+        check(&json, "document", Self::MAX_LEN)?;
+        Ok(Self(json))
+    }
+}
+
+impl EventRecord {
+    /// The maximum size of an event: 8 KiB.
+    pub const MAX_LEN: usize = 8 * 1024;
+
+    /// The number of recent events per key that every store keeps at least: 256.
+    pub const MIN_KEPT: usize = 256;
+
+    /// Creates an event from JSON text.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the text is longer than [`MAX_LEN`](Self::MAX_LEN), has a line break, or
+    /// is not a JSON object that begins with `{` and ends with `}`.
     pub fn try_new(json: impl Into<Bytes>) -> Result<Self, InvalidJson> {
         let json = json.into();
         if json.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
             return Err(InvalidJson {
                 what: "event",
                 len: json.len(),
-                kind: InvalidJsonKind::Lines,
+                kind: InvalidJsonKind::LineBreak,
             });
         }
         check(&json, "event", Self::MAX_LEN)?;
         Ok(Self(json))
     }
-
-    /// The JSON text.
-    #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "what was parsed is UTF-8")]
-    pub fn as_str(&self) -> &str {
-        str::from_utf8(&self.0).expect("JSON that was parsed is UTF-8")
-    }
-
-    /// The JSON text, as bytes.
-    #[must_use]
-    pub const fn as_bytes(&self) -> &Bytes {
-        &self.0
-    }
 }
 
-impl fmt::Debug for EventRecord {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("EventRecord").field(&self.as_str()).finish()
-    }
+macro_rules! json_accessors {
+    ($($type:ident)*) => {
+        $(
+            impl $type {
+                /// Returns the JSON text.
+                #[must_use]
+                pub fn as_str(&self) -> &str {
+                    str::from_utf8(&self.0).expect("parsed JSON is UTF-8")
+                }
+
+                /// Returns the bytes of the JSON text.
+                #[must_use]
+                pub const fn as_bytes(&self) -> &Bytes {
+                    &self.0
+                }
+            }
+
+            impl fmt::Debug for $type {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.debug_tuple(stringify!($type)).field(&self.as_str()).finish()
+                }
+            }
+        )*
+    };
 }
 
-fn check(json: &[u8], what: &'static str, most: usize) -> Result<(), InvalidJson> {
+json_accessors!(Document EventRecord);
+
+fn check(json: &[u8], what: &'static str, max_len: usize) -> Result<(), InvalidJson> {
     let invalid = |kind| InvalidJson { what, len: json.len(), kind };
-    if json.len() > most {
-        return Err(invalid(InvalidJsonKind::Longer(most)));
+    if json.len() > max_len {
+        return Err(invalid(InvalidJsonKind::TooLong { max_len }));
     }
     if !json.starts_with(b"{") || !json.ends_with(b"}") {
-        return Err(invalid(InvalidJsonKind::NoObject));
+        return Err(invalid(InvalidJsonKind::NotAnObject));
     }
-    // serde_json skips the text of strings that are ignored, UTF-8 or not.
-    let text = str::from_utf8(json).map_err(|_| invalid(InvalidJsonKind::NoObject))?;
+    // serde_json does not check the UTF-8 of ignored strings.
+    let text = str::from_utf8(json).map_err(|_| invalid(InvalidJsonKind::NotAnObject))?;
     let parsed = serde_json::from_str::<IgnoredAny>(text);
-    parsed.map(drop).map_err(|error| invalid(InvalidJsonKind::NoJson(error.to_string())))
+    parsed.map(drop).map_err(|error| invalid(InvalidJsonKind::Syntax(error.to_string())))
 }
 
-/// Bytes that are no [`Document`] or no [`EventRecord`]. The message says what was expected.
+/// The error for bytes that are not a [`Document`] or [`EventRecord`]. The message states the
+/// expectation.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{what} of {len} bytes: {kind}")]
 pub struct InvalidJson {
@@ -152,19 +142,19 @@ pub struct InvalidJson {
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum InvalidJsonKind {
-    Longer(usize),
-    Lines,
-    NoObject,
-    NoJson(String),
+    TooLong { max_len: usize },
+    LineBreak,
+    NotAnObject,
+    Syntax(String),
 }
 
 impl fmt::Display for InvalidJsonKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Longer(most) => write!(f, "expected at most {most}"),
-            Self::Lines => f.write_str("expected one line"),
-            Self::NoObject => f.write_str("expected one JSON object, from '{' to '}', in UTF-8"),
-            Self::NoJson(error) => write!(f, "expected one JSON object: {error}"),
+            Self::TooLong { max_len } => write!(f, "expected at most {max_len}"),
+            Self::LineBreak => f.write_str("expected one line"),
+            Self::NotAnObject => f.write_str("expected one JSON object, from '{' to '}', in UTF-8"),
+            Self::Syntax(error) => write!(f, "expected one JSON object: {error}"),
         }
     }
 }
@@ -174,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_one_whole_object_is_no_document() {
+    fn incomplete_or_foreign_json_is_rejected() {
         let cases: [&[u8]; 11] = [
             b"",
             b"\0\0\0",
@@ -197,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_document_is_one_and_a_longer_is_none() {
+    fn documents_up_to_the_maximum_length_are_accepted() {
         let of = |len: usize| Document::try_new(format!(r#"{{"pad":"{}"}}"#, "x".repeat(len - 10)));
         assert_eq!(of(Document::MAX_LEN).unwrap().as_bytes().len(), Document::MAX_LEN);
         assert_eq!(
@@ -207,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_is_one_line() {
+    fn an_event_has_no_line_break() {
         for json in ["{\n}", "{\r}", "{}\n"] {
             assert!(
                 EventRecord::try_new(json).unwrap_err().to_string().ends_with("expected one line")

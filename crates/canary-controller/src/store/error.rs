@@ -1,9 +1,9 @@
 use std::error::Error;
 
-/// Why a store did not do what it was operation.
+/// The error of a store.
 ///
-/// [`retry`](Self::retry) says what to do about it. The message says what was operation, the
-/// [source](Error::source) why it failed.
+/// [`retry`](Self::retry) returns the appropriate reaction. The message names the operation; the
+/// [source](Error::source) is the cause.
 ///
 /// ```
 /// use canary_controller::store::{Retry, StoreError};
@@ -12,60 +12,60 @@ use std::error::Error;
 /// assert_eq!(error.retry(), Retry::AfterLoad);
 /// assert_eq!(
 ///     error.to_string(),
-///     "swap /prod/v1/rollouts/checkout: it is unknown whether this was done",
+///     "swap /prod/v1/rollouts/checkout: the outcome is unknown",
 /// );
 /// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store is out of reach or busy. Nothing was changed, and nothing will be.
-    #[error("{operation}: the store is out of reach")]
+    /// The store is unreachable or overloaded. Nothing was changed, and nothing will be.
+    #[error("{operation}: the store is unavailable")]
     #[non_exhaustive]
     Unavailable {
-        /// What was operation of the store.
+        /// The operation that failed.
         operation: String,
-        /// Why it failed.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
 
-    /// It is unknown whether a change was made, or still will be: no answer came in time, or what
-    /// was written may not survive.
+    /// The change may have been made, or may be made later: no response arrived in time, or the
+    /// write may not be durable.
     ///
-    /// Never repeat a swap blindly: see [`settle`](super::settle()). An append may be repeated.
-    #[error("{operation}: it is unknown whether this was done")]
+    /// Do not simply repeat a swap; use [`settle`](super::settle()). An append may be repeated.
+    #[error("{operation}: the outcome is unknown")]
     #[non_exhaustive]
     Unknown {
-        /// What was operation of the store.
+        /// The operation that failed.
         operation: String,
-        /// Why it is unknown.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
 
-    /// The store will not do this until a person changes something: a permission, a password, an
-    /// option. Nothing was changed.
-    #[error("{operation}: the store refuses this")]
+    /// The store rejects the operation until an operator changes a permission, a password or a
+    /// setting. Nothing was changed.
+    #[error("{operation}: refused by the store")]
     #[non_exhaustive]
     Refused {
-        /// What was operation of the store.
+        /// The operation that failed.
         operation: String,
-        /// Why it was refused.
+        /// The cause.
         source: Box<dyn Error + Send + Sync>,
     },
 
-    /// What is stored is no document. It stays as it is, for a person to look at, and no swap
-    /// replaces it. Nothing was changed.
-    #[error("{operation}: what is stored there is no document")]
+    /// The stored bytes are not a document. They are left unchanged for an operator to inspect, and
+    /// no swap replaces them.
+    #[error("{operation}: the stored bytes are not a document")]
     #[non_exhaustive]
     Corrupt {
-        /// What was operation of the store.
+        /// The operation that failed.
         operation: String,
-        /// Where it is, and what is wrong with it.
+        /// The location of the bytes and the reason why they are invalid.
         source: Box<dyn Error + Send + Sync>,
     },
 }
 
 impl StoreError {
-    /// Makes an [`Unavailable`](Self::Unavailable).
+    /// Creates an [`Unavailable`](Self::Unavailable).
     #[must_use]
     pub fn unavailable(
         operation: impl Into<String>,
@@ -74,7 +74,7 @@ impl StoreError {
         Self::Unavailable { operation: operation.into(), source: source.into() }
     }
 
-    /// Makes an [`Unknown`](Self::Unknown).
+    /// Creates an [`Unknown`](Self::Unknown).
     #[must_use]
     pub fn unknown(
         operation: impl Into<String>,
@@ -83,7 +83,7 @@ impl StoreError {
         Self::Unknown { operation: operation.into(), source: source.into() }
     }
 
-    /// Makes a [`Refused`](Self::Refused).
+    /// Creates a [`Refused`](Self::Refused).
     #[must_use]
     pub fn refused(
         operation: impl Into<String>,
@@ -92,7 +92,7 @@ impl StoreError {
         Self::Refused { operation: operation.into(), source: source.into() }
     }
 
-    /// Makes a [`Corrupt`](Self::Corrupt).
+    /// Creates a [`Corrupt`](Self::Corrupt).
     #[must_use]
     pub fn corrupt(
         operation: impl Into<String>,
@@ -101,7 +101,7 @@ impl StoreError {
         Self::Corrupt { operation: operation.into(), source: source.into() }
     }
 
-    /// What helps.
+    /// Returns how to retry after this error.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
@@ -110,27 +110,16 @@ impl StoreError {
             Self::Refused { .. } | Self::Corrupt { .. } => Retry::Never,
         }
     }
-
-    /// The message and those of its causes, on one line.
-    pub(crate) fn in_full(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
-    }
 }
 
-/// What helps against a [`StoreError`].
+/// How to retry after a [`StoreError`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Retry {
-    /// To ask the same again, later.
+    /// Repeat the same operation later.
     Later,
-    /// To load first, and see whether it was done.
+    /// Load first, to find out whether the change was made.
     AfterLoad,
-    /// Nothing that a program can do.
+    /// A retry cannot succeed: an operator must act.
     Never,
 }

@@ -11,10 +11,10 @@ use super::{
     Swap, Versioned, WatchSource,
 };
 
-/// A [`StateStore`] in memory: for tests, and for services that begin at weight zero after each
+/// A [`StateStore`] in memory, for tests and for services that start at weight zero after every
 /// restart.
 ///
-/// Clones share what is stored. It is lost with the last of them: of S7 nothing is promised.
+/// Clones share one state. Dropping the last clone loses the state: nothing is durable (S7).
 ///
 /// # Example
 ///
@@ -47,7 +47,7 @@ struct Entry {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -110,9 +110,9 @@ impl StateStore for MemoryStore {
         })
     }
 
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>> {
+    fn events<'a>(&'a self, key: &'a StoreKey, limit: usize) -> StoreFuture<'a, Vec<EventRecord>> {
         let last = move |entry: &mut Entry| {
-            let skipped = entry.events.len().saturating_sub(most);
+            let skipped = entry.events.len().saturating_sub(limit);
             entry.events.iter().skip(skipped).cloned().collect()
         };
         Box::pin(async move { Ok(self.with(key, last)) })
@@ -127,7 +127,7 @@ impl fmt::Debug for MemoryStore {
 
 struct MemoryWatchSource {
     current: watch::Receiver<Option<Versioned>>,
-    /// Keeps the sender, so that the watch goes on when all other handles of the store are gone.
+    /// Keeps the sender alive after all other handles of the store were dropped (S11).
     _store: MemoryStore,
 }
 

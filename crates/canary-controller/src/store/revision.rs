@@ -2,10 +2,10 @@ use std::{fmt, sync::Arc};
 
 use super::Document;
 
-/// Which write of a key a document is of. Opaque: only a store makes sense of its own.
+/// An opaque identifier of one write to a key.
 ///
-/// Two revisions are equal or not; there is no order. An engine that counts its writes gives the
-/// count as text.
+/// Revisions can be compared for equality; they have no order. A store whose engine counts writes
+/// uses the count as text.
 ///
 /// ```
 /// use canary_controller::store::Revision;
@@ -18,13 +18,13 @@ use super::Document;
 pub struct Revision(Arc<str>);
 
 impl Revision {
-    /// For stores: the revision that is this text to the engine.
+    /// Creates a revision from the engine's representation. For store implementations.
     #[must_use]
     pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
-    /// For stores: the text it was made of.
+    /// Returns the engine's representation. For store implementations.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -37,23 +37,23 @@ impl fmt::Display for Revision {
     }
 }
 
-/// A document and the revision it was read at.
+/// A document and its revision.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "a pair, which every store makes")]
+#[expect(clippy::exhaustive_structs, reason = "store implementations construct it")]
 pub struct Versioned {
-    /// What a swap of this document has to expect.
+    /// The revision that a swap of this document must expect.
     pub revision: Revision,
-    /// What is stored.
+    /// The stored document.
     pub document: Document,
 }
 
-/// How a [`compare_and_swap`](super::StateStore::compare_and_swap) ended.
+/// The result of a [`compare_and_swap`](super::StateStore::compare_and_swap).
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[must_use = "a swap that met a conflict has stored nothing"]
-#[expect(clippy::exhaustive_enums, reason = "a swap is made or not")]
+#[must_use = "a swap that ends in a conflict has stored nothing"]
+#[expect(clippy::exhaustive_enums, reason = "a swap succeeds or conflicts")]
 pub enum Swap {
-    /// The document is stored, under this revision.
+    /// The document was stored, under this revision.
     Done(Revision),
-    /// Nothing is stored: this is there instead, or nothing is there.
+    /// Nothing was stored. Contains the current document, or `None` if the key has none.
     Conflict(Option<Versioned>),
 }

@@ -1,18 +1,18 @@
 use super::{Document, Retry, Revision, StateStore, StoreError, StoreKey, Swap, Versioned};
 
-/// Swaps, and finds out how it ended where the store could not say.
+/// Makes a swap and resolves an unknown outcome.
 ///
-/// A swap whose answer is lost may have been made, or may be made yet. Made again blindly it would
-/// meet itself, take that for somebody else's write, and decide anew on top of it. So each write
-/// leaves an id of its own in the document, which keeps the ids of the last few writes (16 are
-/// plenty), and `is_applied` says whether a document has it. If it has not, and the revision is
-/// still the expected one, the same swap is asked for again: of the two, one at most can be made.
+/// If the response to a swap is lost, the swap may have been made, or may be made later. A blind
+/// retry would conflict with the caller's own write. Therefore each write puts a unique id into the
+/// document, which keeps the ids of the last few writes (16 are plenty), and `is_applied` returns
+/// whether a document contains the id. If it does not, and the revision is still the expected one,
+/// `settle` repeats the same swap. At most one of the two can succeed.
 ///
 /// # Errors
 ///
-/// Those of [`StateStore::compare_and_swap`]. [`Unknown`](StoreError::Unknown) is returned if also
-/// the store could not be loaded, or three swaps in a row had no answer: call `settle` again with
-/// the same arguments.
+/// Returns the errors of [`StateStore::compare_and_swap`]. Returns
+/// [`Unknown`](StoreError::Unknown) if the store cannot be loaded either, or if three swaps in a row
+/// had an unknown outcome; then call `settle` again with the same arguments.
 ///
 /// # Example
 ///
@@ -42,7 +42,7 @@ pub async fn settle(
     document: &Document,
     is_applied: impl Fn(&Document) -> bool + Send + Sync,
 ) -> Result<Settled, StoreError> {
-    let judge = |current: Option<Versioned>| match current {
+    let classify = |current: Option<Versioned>| match current {
         Some(it) if it.document == *document => Settled::Done(it.revision),
         Some(it) if is_applied(&it.document) => Settled::Overtaken(it),
         other => Settled::Conflict(other),
@@ -51,10 +51,10 @@ pub async fn settle(
     loop {
         let unknown = match store.compare_and_swap(key, expected, document).await {
             Ok(Swap::Done(revision)) => return Ok(Settled::Done(revision)),
-            // Also at the first attempt: it may be that of a caller who begins again.
-            Ok(Swap::Conflict(current)) => return Ok(judge(current)),
+            // The first attempt may follow an earlier call of `settle` with the same arguments.
+            Ok(Swap::Conflict(current)) => return Ok(classify(current)),
             Err(error) if error.retry() == Retry::AfterLoad => error,
-            // An earlier attempt is still unknown, whatever became of this one.
+            // The outcome of an earlier attempt is still unknown.
             Err(error) if attempts > 0 => {
                 return Err(StoreError::unknown(format!("swap {key}"), error));
             }
@@ -64,28 +64,29 @@ pub async fn settle(
         let Ok(current) = store.load(key).await else { return Err(unknown) };
         let is_as_expected = current.as_ref().map(|it| &it.revision) == expected;
         if !is_as_expected {
-            return Ok(judge(current));
+            return Ok(classify(current));
         }
-        if attempts == ATTEMPTS {
+        if attempts == MAX_ATTEMPTS {
             return Err(unknown);
         }
     }
 }
 
-/// How a swap ended, once that is certain.
+/// The definite outcome of a swap.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[must_use = "the document may not be stored"]
-#[expect(clippy::exhaustive_enums, reason = "a swap is made or not, and then overtaken or not")]
+#[expect(clippy::exhaustive_enums, reason = "the cases are complete")]
 pub enum Settled {
-    /// The document is stored, under this revision.
+    /// The document was stored, and is current under this revision.
     Done(Revision),
-    /// It was stored, and others have written since: this is there now.
+    /// The document was stored and then replaced by another writer. Contains the current document.
     Overtaken(Versioned),
-    /// It was not stored, and will not be: this is there instead, or nothing is there.
+    /// The document was not and will not be stored. Contains the current document, or `None` if the
+    /// key has none.
     Conflict(Option<Versioned>),
 }
 
-const ATTEMPTS: u32 = 3;
+const MAX_ATTEMPTS: u32 = 3;
 
 #[cfg(test)]
 mod tests;

@@ -4,38 +4,40 @@ use super::{
     Document, DocumentWatch, EventRecord, Revision, StoreError, StoreKey, Swap, Versioned,
 };
 
-/// What a call of a [`StateStore`] returns: a boxed future.
+/// The future returned by the methods of a [`StateStore`].
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// How long a call may take: 2 s. Then it has to fail.
+/// The time within which a call must return a result or fail: 2 s.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Where the state of rollouts lives: one document per key, and its last events.
+/// A store for the state of rollouts: one document per key, and its recent events.
 ///
-/// What a store promises, and how to write one, is told in the [module's docs](super). The futures
-/// need a Tokio runtime with time enabled.
+/// The [module documentation](super) lists the guarantees and explains how to implement a store. The
+/// futures need a Tokio runtime with time enabled.
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
-    /// Reads the document of a key, or `None` if there is none.
+    /// Reads the document of a key. Returns `None` if the key has no document.
     ///
-    /// It sees every swap that was acknowledged before the call, by whichever process (S1).
+    /// The read is linearizable: it sees every swap that any process had acknowledged before the
+    /// call (S1).
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](StoreError::Unavailable), [`Refused`](StoreError::Refused), or
-    /// [`Corrupt`](StoreError::Corrupt) if what is there is no document; never
+    /// Returns [`Unavailable`](StoreError::Unavailable), [`Refused`](StoreError::Refused), or
+    /// [`Corrupt`](StoreError::Corrupt) if the stored bytes are not a document. Never returns
     /// [`Unknown`](StoreError::Unknown).
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>>;
 
-    /// Stores a document if the key has the `expected` revision, or no document if `None` is
-    /// expected (S2, S3). A conflict carries what is there instead (S4).
+    /// Stores a document if the key has the `expected` revision, or, if that is `None`, if the key
+    /// has no document (S2, S3). A conflict carries the current document (S4).
     ///
-    /// Once it is acknowledged the document survives the crash of any process (S7). Dropping the
-    /// future leaves open whether the swap is made, like [`StoreError::Unknown`].
+    /// An acknowledged document survives the crash of any process (S7). Dropping the future leaves
+    /// open whether the swap is made, like [`StoreError::Unknown`].
     ///
     /// # Errors
     ///
-    /// Any of [`StoreError`]. Only after [`Unknown`](StoreError::Unknown) the document may have
-    /// been stored, or may be stored yet; [`settle`](super::settle()) finds out.
+    /// Returns any [`StoreError`]. After [`Unknown`](StoreError::Unknown) the document may have
+    /// been stored, or may be stored later; [`settle`](super::settle()) resolves it. After any other
+    /// error nothing was stored.
     fn compare_and_swap<'a>(
         &'a self,
         key: &'a StoreKey,
@@ -43,27 +45,27 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
         document: &'a Document,
     ) -> StoreFuture<'a, Swap>;
 
-    /// Follows the document of a key.
+    /// Watches the document of a key.
     ///
-    /// See [`WatchEvent`](super::WatchEvent) for what it gives. Dropping the watch ends it.
+    /// See [`WatchEvent`](super::WatchEvent) for the events. Dropping the watch stops it.
     fn watch(&self, key: &StoreKey) -> DocumentWatch;
 
-    /// Adds an event to the history of a key, which need not have a document.
+    /// Appends an event to the history of a key. The key need not have a document.
     ///
-    /// An event is behind those that were acknowledged before the call. Once it is acknowledged it
-    /// survives like a document does (S12).
+    /// The event comes after all events that were acknowledged before the call (S12). Once
+    /// acknowledged, it is as durable as a document (S7).
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](StoreError::Unavailable), [`Unknown`](StoreError::Unknown) or
+    /// Returns [`Unavailable`](StoreError::Unavailable), [`Unknown`](StoreError::Unknown) or
     /// [`Refused`](StoreError::Refused).
     fn append_event<'a>(&'a self, key: &'a StoreKey, event: &'a EventRecord)
     -> StoreFuture<'a, ()>;
 
-    /// Reads the last events of a key, `most` of them if there are so many, the oldest first.
+    /// Reads the last events of a key, at most `limit`, oldest first.
     ///
     /// # Errors
     ///
-    /// [`Unavailable`](StoreError::Unavailable) or [`Refused`](StoreError::Refused).
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>>;
+    /// Returns [`Unavailable`](StoreError::Unavailable) or [`Refused`](StoreError::Refused).
+    fn events<'a>(&'a self, key: &'a StoreKey, limit: usize) -> StoreFuture<'a, Vec<EventRecord>>;
 }

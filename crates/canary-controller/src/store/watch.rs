@@ -1,44 +1,43 @@
 use std::{
-    fmt,
-    future::poll_fn,
-    hash::{BuildHasher, Hasher, RandomState},
-    mem,
+    fmt, mem,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use futures_core::Stream;
+use futures_util::stream::{StreamExt, unfold};
 use tokio::time::{sleep, timeout};
 
 use super::{CALL_DEADLINE, Revision, StoreError, StoreFuture, Versioned};
+use crate::errors;
 
-/// What a [`DocumentWatch`] gives.
+/// An event of a [`DocumentWatch`].
 ///
-/// The first is `Value` or `Absent`, or within 2 s `Stale`. `Stale` is followed by `Fresh`, however
-/// long that takes, and `Fresh` by `Value` or `Absent`, whether or not that changed meanwhile. A
-/// `Value` or `Absent` that follows another differs from it.
+/// The first event is `Value` or `Absent`, or, within 2 s, `Stale`. `Stale` is eventually followed
+/// by `Fresh`, and `Fresh` by `Value` or `Absent`, even if the state did not change. A `Value` or
+/// `Absent` that directly follows another one differs from it.
 #[derive(Clone, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "another event would be another contract")]
+#[expect(clippy::exhaustive_enums, reason = "another event would be a breaking change")]
 pub enum WatchEvent {
-    /// The document of the key. Those between it and the one before may have been left out.
+    /// The current document of the key. Intermediate documents may have been skipped.
     Value(Versioned),
     /// The key has no document.
     Absent,
-    /// The store cannot be read: what was given last may not be the latest any more. Go on with it.
+    /// The store cannot be read, so the last `Value` or `Absent` may be outdated. Keep using it.
     Stale {
-        /// The error, with its causes.
+        /// The error and its sources.
         why: String,
     },
     /// The store can be read again.
     Fresh,
 }
 
-/// The document of a key from now on: a stream that never ends.
+/// A stream of the current document of a key. It never ends.
 ///
-/// It tells what *is*, not what happened: it loads, tells, waits for a change, and loads again. So
-/// it catches up with one event after a break, a slow reader is not flooded, and there is no
-/// position that a store could have forgotten.
+/// A watch returns states, not changes: it loads, returns the state, waits for a change, and loads
+/// again. After an interruption it therefore catches up with one event, a slow reader causes no
+/// queue, and there is no position that a store could lose.
 ///
 /// ```
 /// use canary_controller::store::{Document, MemoryStore, StateStore, StoreKey, WatchEvent};
@@ -60,24 +59,24 @@ pub struct DocumentWatch {
 }
 
 impl DocumentWatch {
-    /// A watch that loads and waits through a source. This is all that a store needs to write.
+    /// Creates a watch that reads from `source`.
     ///
-    /// A source that fails is asked again after 50 ms, then after twice as long each time up to 1
-    /// s, half of it by chance, lest a fleet comes back as one. Even if the source tells of no
-    /// change, it is loaded every 30 s: connections have been seen that were dead without saying
-    /// so.
+    /// If the source fails, the watch loads again after 50 ms. The delay doubles with each failure,
+    /// up to 1 s; half of it is random, so that replicas do not retry at the same time. Even if the
+    /// source reports no change, the watch loads every 30 s, because a dead connection may report no
+    /// error.
     #[must_use]
     pub fn new(source: impl WatchSource) -> Self {
-        let next = Box::pin(Relist { source, state: WatchState::Initial }.next());
-        Self { stream: Box::pin(Steps { next }) }
+        let reader = Reader { source, state: WatchState::Initial };
+        Self { stream: Box::pin(unfold(reader, async |reader| Some(reader.next().await))) }
     }
 
     /// Waits for the next event.
     ///
-    /// The future can be dropped and made again at any time; no event is lost.
-    #[expect(clippy::missing_panics_doc, reason = "the stream in it has no end")]
+    /// Cancel safe: dropping the future loses no event.
+    #[expect(clippy::missing_panics_doc, reason = "the stream never ends")]
     pub async fn next(&mut self) -> WatchEvent {
-        poll_fn(|cx| self.stream.as_mut().poll_next(cx)).await.expect("a watch never ends")
+        self.stream.next().await.expect("a watch never ends")
     }
 }
 
@@ -95,50 +94,50 @@ impl fmt::Debug for DocumentWatch {
     }
 }
 
-/// How a [`DocumentWatch`] of one key reads its store.
+/// The store access of a [`DocumentWatch`] for one key.
 pub trait WatchSource: Send + 'static {
-    /// Reads the document, like [`StateStore::load`](super::StateStore::load), after making anew
-    /// whatever connection has failed.
+    /// Reads the document, like [`StateStore::load`](super::StateStore::load). Reconnects first if
+    /// the connection has failed.
     ///
     /// The future is dropped if it takes longer than [`CALL_DEADLINE`].
     fn load(&mut self) -> StoreFuture<'_, Option<Versioned>>;
 
-    /// Waits until what the last [`load`](Self::load) returned may be outdated; too early does no
-    /// harm. A change between that load and this call counts.
+    /// Waits until the result of the last [`load`](Self::load) may be outdated. Must also return if
+    /// the change happened between that load and this call. Returning too early is harmless.
     ///
-    /// The future is dropped after 30 s at most, and a load follows.
+    /// The future is dropped after at most 30 s; a load follows.
     fn changed(&mut self) -> StoreFuture<'_, ()>;
 }
 
-struct Relist<S> {
+struct Reader<S> {
     source: S,
     state: WatchState,
 }
 
 enum WatchState {
     Initial,
-    /// This was told last.
+    /// The revision of the last `Value`, or `None` after `Absent`.
     Reported(Option<Revision>),
-    /// It is known to be stale, after this many failed attempts.
+    /// The number of failed loads since `Stale` was returned.
     Stale(u32),
-    /// It is known to be fresh, and this is to be told.
+    /// The state to return after `Fresh`.
     Recovered(Option<Versioned>),
 }
 
-impl<S: WatchSource> Relist<S> {
-    async fn next(mut self) -> (Self, WatchEvent) {
+impl<S: WatchSource> Reader<S> {
+    async fn next(mut self) -> (WatchEvent, Self) {
         loop {
             match mem::replace(&mut self.state, WatchState::Initial) {
                 WatchState::Initial => {}
-                WatchState::Recovered(state) => return self.tell(state),
-                WatchState::Stale(attempts) => {
-                    self.state = WatchState::Stale(attempts);
-                    sleep(backoff(attempts)).await;
+                WatchState::Recovered(loaded) => return self.report(loaded),
+                WatchState::Stale(failures) => {
+                    self.state = WatchState::Stale(failures);
+                    sleep(backoff(failures)).await;
                 }
                 WatchState::Reported(revision) => {
                     self.state = WatchState::Reported(revision);
-                    if let Ok(Err(error)) = timeout(RELOAD, self.source.changed()).await {
-                        return self.lose(&error);
+                    if let Ok(Err(error)) = timeout(RELOAD_INTERVAL, self.source.changed()).await {
+                        return self.fail(&error);
                     }
                 }
             }
@@ -146,57 +145,39 @@ impl<S: WatchSource> Relist<S> {
                 .await
                 .unwrap_or_else(|late| Err(StoreError::unavailable("load for a watch", late)));
             match (loaded, &mut self.state) {
-                (Ok(state), WatchState::Stale(_)) => {
-                    self.state = WatchState::Recovered(state);
-                    return (self, WatchEvent::Fresh);
+                (Ok(loaded), WatchState::Stale(_)) => {
+                    self.state = WatchState::Recovered(loaded);
+                    return (WatchEvent::Fresh, self);
                 }
-                (Ok(state), WatchState::Reported(told))
-                    if state.as_ref().map(|state| &state.revision) == told.as_ref() => {}
-                (Ok(state), _) => return self.tell(state),
-                (Err(_), WatchState::Stale(attempts)) => *attempts = attempts.saturating_add(1),
-                (Err(error), _) => return self.lose(&error),
+                (Ok(loaded), WatchState::Reported(reported))
+                    if loaded.as_ref().map(|it| &it.revision) == reported.as_ref() => {}
+                (Ok(loaded), _) => return self.report(loaded),
+                (Err(_), WatchState::Stale(failures)) => *failures = failures.saturating_add(1),
+                (Err(error), _) => return self.fail(&error),
             }
         }
     }
 
-    fn tell(mut self, state: Option<Versioned>) -> (Self, WatchEvent) {
-        self.state = WatchState::Reported(state.as_ref().map(|state| state.revision.clone()));
-        (self, state.map_or(WatchEvent::Absent, WatchEvent::Value))
+    fn report(mut self, loaded: Option<Versioned>) -> (WatchEvent, Self) {
+        self.state = WatchState::Reported(loaded.as_ref().map(|it| it.revision.clone()));
+        (loaded.map_or(WatchEvent::Absent, WatchEvent::Value), self)
     }
 
-    fn lose(mut self, error: &StoreError) -> (Self, WatchEvent) {
+    fn fail(mut self, error: &StoreError) -> (WatchEvent, Self) {
         self.state = WatchState::Stale(0);
-        (self, WatchEvent::Stale { why: error.in_full() })
+        (WatchEvent::Stale { why: errors::with_causes(error) }, self)
     }
 }
 
-/// The wait after so many failed attempts.
-fn backoff(attempts: u32) -> Duration {
-    let longest = FIRST_BACKOFF.saturating_mul(1 << attempts.min(10)).min(LONGEST_BACKOFF);
-    // A hasher that std seeds at random, so that jitter needs no other crate.
-    let chance = RandomState::new().build_hasher().finish() % 1024;
-    let chance = u32::try_from(chance).expect("a remainder of 1024 fits");
-    longest / 2 + longest / 2048 * chance
-}
-
-/// Makes a stream of futures that return themselves, so that a reader may come and go at any await.
-struct Steps<S> {
-    next: Pin<Box<dyn Future<Output = (Relist<S>, WatchEvent)> + Send>>,
-}
-
-impl<S: WatchSource> Stream for Steps<S> {
-    type Item = WatchEvent;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<WatchEvent>> {
-        let (relist, event) = ready!(self.next.as_mut().poll(cx));
-        self.next = Box::pin(relist.next());
-        Poll::Ready(Some(event))
-    }
+/// Returns the delay after this number of failures, with jitter.
+fn backoff(failures: u32) -> Duration {
+    let max = FIRST_BACKOFF.saturating_mul(1 << failures.min(10)).min(MAX_BACKOFF);
+    max.mul_f64(0.5 + rand::random::<f64>() / 2.0)
 }
 
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
-const RELOAD: Duration = Duration::from_secs(30);
+const MAX_BACKOFF: Duration = Duration::from_secs(1);
+const RELOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

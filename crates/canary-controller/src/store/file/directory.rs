@@ -13,7 +13,7 @@ use super::{
 };
 use crate::store::{Document, Revision, StoreError, StoreKey, Swap, Versioned};
 
-/// The directory of a store. All that it does blocks.
+/// The directory of a store. Its methods block.
 pub(super) struct Directory {
     path: PathBuf,
 }
@@ -42,10 +42,10 @@ impl Directory {
         key: &StoreKey,
         expected: Option<&Revision>,
         document: Document,
-        lock_until: Instant,
+        lock_deadline: Instant,
     ) -> Result<Swap, StoreError> {
         let failed = |error| failure(format!("swap {key}"), error);
-        let _lock = self.lock(LockMode::Exclusive, lock_until).map_err(failed)?;
+        let _lock = self.lock(LockMode::Exclusive, lock_deadline).map_err(failed)?;
         reach(FailPoint::Locked);
         let current = self.read(key, "swap")?;
         if current.as_ref().map(Envelope::revision).as_ref() != expected {
@@ -53,83 +53,83 @@ impl Directory {
         }
         let next = Envelope::after(current.as_ref(), document);
         let (file, temporary) = (self.file(key, "json"), self.file(key, TEMPORARY));
-        let replaced = write_whole(&temporary, &next.text())
+        let replaced = write_synced(&temporary, &next.text())
             .and_then(|()| fs::rename(&temporary, &file).map_err(|error| named(&file, error)));
         if let Err(error) = replaced {
-            // What is left is removed by the next write.
+            // If this fails, the next write removes the file.
             let _ = fs::remove_file(&temporary);
             return Err(failed(error));
         }
         reach(FailPoint::Renamed);
-        // The document is seen from here on, but a power cut may take it back.
+        // Readers see the document from here on, but it does not yet survive a power failure.
         files::sync_directory(&self.path)
             .map_err(|error| StoreError::unknown(format!("swap {key}"), error))?;
         reach(FailPoint::DirectorySynced);
         Ok(Swap::Done(next.revision()))
     }
 
-    /// The file of a key, by what it is.
+    /// Returns the path of a file of a key.
     pub(super) fn file(&self, key: &StoreKey, suffix: &str) -> PathBuf {
         let name = key.as_str().trim_start_matches('/').replace('/', ".");
         self.path.join(format!("{name}.{suffix}"))
     }
 
-    /// Waits for the lock, which is free when the file is closed.
-    pub(super) fn lock(&self, lock: LockMode, until: Instant) -> io::Result<File> {
+    /// Acquires the lock, which is held until the returned file is closed.
+    pub(super) fn lock(&self, mode: LockMode, deadline: Instant) -> io::Result<File> {
         let path = self.lock_path();
         let file = File::options().read(true).write(true).open(&path);
         let file = file.map_err(|error| named(&path, error))?;
-        let mut pause = Duration::from_micros(100);
+        let mut delay = Duration::from_micros(100);
         loop {
-            let locked = match lock {
+            let locked = match mode {
                 LockMode::Exclusive => file.try_lock(),
                 LockMode::Shared => file.try_lock_shared(),
             };
             match locked {
                 Ok(()) => return Ok(file),
                 Err(TryLockError::Error(error)) => return Err(named(&path, error)),
-                Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                    thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(5));
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    thread::sleep(delay);
+                    delay = (delay * 2).min(Duration::from_millis(5));
                 }
                 Err(TryLockError::WouldBlock) => {
-                    let held = "another process has held the lock for too long";
-                    return Err(named(&path, io::Error::new(ErrorKind::TimedOut, held)));
+                    let busy = "the lock is held by another process";
+                    return Err(named(&path, io::Error::new(ErrorKind::TimedOut, busy)));
                 }
             }
         }
     }
 
     fn read(&self, key: &StoreKey, verb: &str) -> Result<Option<Envelope>, StoreError> {
-        let asked = || format!("{verb} {key}");
+        let operation = || format!("{verb} {key}");
         let path = self.file(key, "json");
         let mut text = Vec::new();
         let open = || File::open(&path);
         let read = match open() {
-            // The directory that was opened has a lock. If it has come back only now, so may have
-            // the file.
+            // Without the lock file this is not the store's directory. It may be an empty mount
+            // point. If the directory reappeared just now, the document may exist after all.
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let lock = self.lock_path();
-                fs::metadata(&lock).map_err(|error| failure(asked(), named(&lock, error)))?;
+                fs::metadata(&lock).map_err(|error| failure(operation(), named(&lock, error)))?;
                 open()
             }
             opened => opened,
         };
-        match read.and_then(|file| file.take(LONGEST).read_to_end(&mut text)) {
+        match read.and_then(|file| file.take(MAX_FILE_LEN).read_to_end(&mut text)) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(failure(asked(), named(&path, error))),
+            Err(error) => return Err(failure(operation(), named(&path, error))),
             Ok(_) => {}
         }
         let envelope = Envelope::parse(&text);
-        let corrupt = |why| StoreError::corrupt(asked(), format!("{}: {why}", path.display()));
+        let corrupt = |why| StoreError::corrupt(operation(), format!("{}: {why}", path.display()));
         envelope.map(Some).map_err(corrupt)
     }
 
-    /// Removes what crashes have left. A writer that is at work all the time cleans up after
-    /// itself.
+    /// Removes temporary files left by a crash. Does nothing if another process keeps the lock:
+    /// writers remove these files, too.
     fn clean(&self) -> io::Result<()> {
-        let until = Instant::now() + Duration::from_millis(200);
-        let Ok(_lock) = self.lock(LockMode::Exclusive, until) else { return Ok(()) };
+        let deadline = Instant::now() + Duration::from_millis(200);
+        let Ok(_lock) = self.lock(LockMode::Exclusive, deadline) else { return Ok(()) };
         for entry in fs::read_dir(&self.path)? {
             let path = entry?.path();
             if path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {
@@ -150,23 +150,23 @@ pub(super) enum LockMode {
     Shared,
 }
 
-/// An error of the system's after which nothing has changed.
-pub(super) fn failure(asked: String, error: io::Error) -> StoreError {
+/// Converts an I/O error of an operation that has changed nothing.
+pub(super) fn failure(operation: String, error: io::Error) -> StoreError {
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            StoreError::refused(asked, error)
+            StoreError::refused(operation, error)
         }
-        _ => StoreError::unavailable(asked, error),
+        _ => StoreError::unavailable(operation, error),
     }
 }
 
-fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+fn write_synced(path: &Path, text: &[u8]) -> io::Result<()> {
     let write = || {
         match fs::remove_file(path) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        // It must be new: else the mode of an old one would stay, or a link be followed.
+        // A new file, so that neither an old mode is kept nor a symbolic link followed.
         let mut file = files::private().write(true).create_new(true).open(path)?;
         reach(FailPoint::TemporaryCreated);
         files::write(&mut file, text, FailPoint::TemporaryHalfWritten)?;
@@ -180,5 +180,6 @@ fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
 
 const TEMPORARY: &str = "json.tmp";
 
-/// A document, and ample room for what is round it. What is longer is cut, and so does not parse.
-const LONGEST: u64 = Document::MAX_LEN as u64 + 1024;
+/// The maximum number of bytes to read: a document and its envelope. A longer file is truncated, so
+/// that it does not parse.
+const MAX_FILE_LEN: u64 = Document::MAX_LEN as u64 + 1024;

@@ -5,26 +5,26 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::store::{Document, Revision, Versioned};
 
-/// What a file holds: a document, and how many writes led to it.
+/// The content of a document's file: the document and the number of writes to the file.
 ///
-/// The count alone would be no revision: a person may edit the document, and both begin anew when
-/// the file is deleted. So a revision is the count with a hash of the document.
+/// A revision consists of the count and a hash of the document. The count alone is not unique: it
+/// stays the same if an operator edits the document, and restarts if the file is deleted.
 pub(super) struct Envelope {
     count: u64,
     document: Document,
 }
 
 impl Envelope {
-    /// What replaces this, or nothing.
+    /// Creates the envelope that replaces `current`.
     pub(super) fn after(current: Option<&Self>, document: Document) -> Self {
         Self { count: current.map_or(0, |it| it.count).saturating_add(1), document }
     }
 
-    /// Reads the text of a file. The error says what is wrong with it.
+    /// Parses the content of a file.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let EnvelopeFormat { format } = parse(text)?;
         if format != FORMAT {
-            return Err(format!("it has format {format}, expected {FORMAT}"));
+            return Err(format!("format {format}, expected {FORMAT}"));
         }
         let EnvelopeFields { count, document, .. } = parse(text)?;
         let document = Bytes::copy_from_slice(document.get().as_bytes());
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_document_comes_back_byte_for_byte() {
+    fn a_document_is_preserved_byte_for_byte() {
         for json in ["{}", "{\n  \"a\": 1.0,\r\n\t\"b\": \"é\\u00e9\" }"] {
             let document = Document::try_new(json).unwrap();
             let text = Envelope::after(None, document.clone()).text();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_of_a_file_is_noticed() {
+    fn a_truncated_file_is_rejected() {
         let text = Envelope::after(None, Document::try_new(r#"{"a":"b"}"#).unwrap()).text();
         for len in 0..text.len() - 1 {
             assert!(Envelope::parse(&text[..len]).is_err(), "{len} bytes");
@@ -90,14 +90,14 @@ mod tests {
     }
 
     #[test]
-    fn the_same_document_written_again_has_another_revision() {
+    fn writing_the_same_document_again_changes_the_revision() {
         let document = Document::try_new("{}").unwrap();
         let first = Envelope::after(None, document.clone());
         assert_ne!(first.revision(), Envelope::after(Some(&first), document).revision());
     }
 
     #[test]
-    fn a_document_that_a_person_edited_has_another_revision() {
+    fn editing_a_document_changes_the_revision() {
         let first = Envelope::after(None, Document::try_new(r#"{"a":1}"#).unwrap());
         let edited = String::from_utf8(first.text()).unwrap().replace("\"a\":1", "\"a\":2");
         let edited = Envelope::parse(edited.as_bytes()).unwrap();
@@ -106,8 +106,8 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_format_is_refused_by_its_number() {
-        let refused = Envelope::parse(br#"{"format":2,"documents":[]}"#).err().unwrap();
-        assert_eq!(refused, "it has format 2, expected 1");
+    fn a_file_with_another_format_number_is_rejected() {
+        let error = Envelope::parse(br#"{"format":2,"documents":[]}"#).err().unwrap();
+        assert_eq!(error, "format 2, expected 1");
     }
 }

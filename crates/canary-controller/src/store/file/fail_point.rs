@@ -1,10 +1,10 @@
-//! Where the crash tests stop a process, to kill it there.
+//! Points at which the crash tests stop a process in order to kill it.
 //!
-//! With the feature `fail-points`, a process whose environment has `CANARY_STORE_STOP_AT=point:3`
-//! says `stopped` when it comes to that point for the third time, and goes no further on that
-//! thread. Else nothing of this exists.
+//! With the feature `fail-points` and `CANARY_STORE_STOP_AT=point:3` in the environment, a process
+//! prints `stopped` when a thread reaches that point for the third time, and parks the thread.
+//! Without the feature, [`reach`] does nothing.
 
-/// A moment between two effects on the disk.
+/// A point between two effects on the disk.
 #[derive(Clone, Copy)]
 #[cfg_attr(feature = "fail-points", derive(Debug))]
 pub(super) enum FailPoint {
@@ -39,7 +39,7 @@ pub(super) fn reach(point: FailPoint) {
 
     static STOP: LazyLock<Option<(String, u64)>> = LazyLock::new(|| {
         let stop = env::var("CANARY_STORE_STOP_AT").ok()?;
-        let (name, pass) = stop.split_once(':').expect("it has the form point:pass");
+        let (name, pass) = stop.split_once(':').expect("the form is point:pass");
         Some((name.to_owned(), pass.parse().expect("the pass is a number")))
     });
     static PASSES: AtomicU64 = AtomicU64::new(0);
@@ -47,8 +47,8 @@ pub(super) fn reach(point: FailPoint) {
     let Some((name, pass)) = &*STOP else { return };
     if format!("{point:?}") == *name && PASSES.fetch_add(1, Ordering::Relaxed) + 1 == *pass {
         let mut out = io::stdout().lock();
-        let said = writeln!(out, "stopped").and_then(|()| out.flush());
-        said.expect("the test listens");
+        let printed = writeln!(out, "stopped").and_then(|()| out.flush());
+        printed.expect("the test reads stdout");
         drop(out);
         loop {
             thread::park();

@@ -6,65 +6,70 @@ use std::{
 };
 
 use tokio::{
-    sync::{Mutex, Semaphore, watch},
+    sync::{Semaphore, watch},
     task::spawn_blocking,
     time::{Duration, timeout, timeout_at},
 };
 
 use super::directory::Directory;
-use crate::store::{
-    CALL_DEADLINE, Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError,
-    StoreFuture, StoreKey, Swap, Versioned, WatchSource,
+use crate::{
+    BoxError,
+    store::{
+        CALL_DEADLINE, Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError,
+        StoreFuture, StoreKey, Swap, Versioned, WatchSource,
+    },
 };
 
-/// A [`StateStore`] in a directory of a local disk, which processes of one machine may share.
+/// A [`StateStore`] in a directory of a local disk. Processes of one machine may share it.
 ///
-/// # The files
+/// # Files
 ///
-/// | file | what it is |
+/// | file | content |
 /// |---|---|
-/// | `{key}.json` | the document of a key, in which `/` is written `.`: `prod.v1.rollouts.checkout.json` |
-/// | `{key}.events.jsonl` | its last events, a line each; when full it becomes `{key}.events.1.jsonl` |
-/// | `canary.lock` | what whoever writes locks; never delete it while a process uses the directory |
-/// | `{key}.json.tmp` | a write under way, or what a crash left of one: removed by the next |
+/// | `{key}.json` | The document of a key. `/` in the key is written as `.`: `prod.v1.rollouts.checkout.json`. |
+/// | `{key}.events.jsonl` | The latest events of a key, one per line. When full, it is renamed to `{key}.events.1.jsonl`. |
+/// | `canary.lock` | The lock that writers hold. Never delete it while a process uses the directory. |
+/// | `{key}.json.tmp` | A write in progress, or the remains of one after a crash. The next write removes it. |
 ///
-/// They are readable by their owner only. They can be read, compared and copied at any time, and a
-/// document can be edited while no process uses the directory. Each key has 4 MiB of events at
-/// most.
+/// Only the owner can read the files. They can be read and copied at any time. A document can be
+/// edited while no process uses the directory. The events of a key take at most 4 MiB.
 ///
-/// # What is certain
+/// # Guarantees
 ///
-/// - **F1** A document is replaced as a whole: written beside, synced, renamed, the directory
-///   synced. Whoever kills the process at whatever point finds the old document or the new one.
-/// - **F2** An event is one line. A line that a crash cut short is left out, and cut away by the
-///   next append; all before it are whole.
-/// - **F3** The lock is the system's: it ends with the process that holds it, however that ends.
-/// - **F4** What a crash left behind is removed when the directory is opened, and by the next
-///   write.
-/// - **F5** Files are made with mode 0600, the directory, if it has to be made, with 0700.
-/// - **F6** A file that holds no document stays as it is; every call says
+/// - **F1** A document is replaced atomically: written to a temporary file, synced, and renamed;
+///   then the directory is synced. A process killed at any point leaves the old document or the new
+///   one.
+/// - **F2** An event is one line. A torn line at the end of a file is ignored, and the next append
+///   removes it. All earlier lines are complete.
+/// - **F3** The lock is an operating system lock. It is released when its process ends, for
+///   whatever reason.
+/// - **F4** Temporary files left by a crash are removed when the directory is opened, and by the
+///   next write.
+/// - **F5** Files are created with mode 0600. A created directory has mode 0700.
+/// - **F6** A file that does not hold a document is left unchanged, and every call returns
 ///   [`Corrupt`](StoreError::Corrupt).
-/// - **F7** If the directory goes away, because it was deleted or its disk unmounted, calls say
-///   [`Unavailable`](StoreError::Unavailable): an empty place is not taken for a missing document.
-/// - **F8** Whatever blocks, a lock held by a stopped process or a disk that hangs, a call ends
-///   within 2 s, and what hangs holds four threads for reading and one for writing, not more.
+/// - **F7** If the directory disappears, because it was deleted or its disk was unmounted, calls
+///   return [`Unavailable`](StoreError::Unavailable). An empty mount point does not count as a
+///   missing document.
+/// - **F8** A call ends within 2 s even if a stopped process holds the lock or the disk hangs. Calls
+///   that hang occupy at most four threads for reading and one for writing.
 ///
-/// After a power cut F1 and F2 hold as far as the disk keeps what it said was synced. A document
-/// that is not acknowledged yet may be seen before it is synced; if its writer is killed in that
-/// moment, until the next write or opening syncs it.
+/// After a power failure, F1 and F2 hold as far as the disk honors `fsync`. Readers can see a
+/// document before it is synced and acknowledged. If its writer is killed in that moment, the next
+/// write or open syncs it.
 ///
-/// # What to know
+/// # Costs and limits
 ///
-/// A write takes three system calls that wait for the disk, and is made on a thread for blocking
-/// work. Watches of the same process learn of a write at once; those of others read the file ten
-/// times a second. That is some ten microseconds of work a time, on any file system, and needs no
-/// other crate.
+/// A write makes three system calls that wait for the disk, on a thread for blocking work. Watches
+/// in the same process are notified of a write. Watches in other processes poll the file ten times
+/// per second, at a cost of some ten microseconds each; this works on every file system and needs no
+/// further dependency.
 ///
-/// A process that the application starts holds copies of its open files until it becomes another
-/// program, and the lock with them: a write waits for that like for another writer.
+/// A child process inherits the open files, including the lock, until it executes another program.
+/// Until then a write waits, as for another writer.
 ///
-/// The locks of network file systems are not to be trusted with this. Only on Unix are the
-/// directories synced and the modes set.
+/// Do not use network file systems: their locks are unreliable. Directories are synced and modes are
+/// set on Unix only.
 ///
 /// # Example
 ///
@@ -79,7 +84,7 @@ use crate::store::{
 /// let _ = store.compare_and_swap(&key, None, &Document::try_new(r#"{"step":1}"#)?).await?;
 ///
 /// let restarted = FileStore::open(directory).await?;
-/// let loaded = restarted.load(&key).await?.expect("it was stored");
+/// let loaded = restarted.load(&key).await?.expect("the document was stored");
 /// assert_eq!(loaded.document.as_str(), r#"{"step":1}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
@@ -92,99 +97,97 @@ pub struct FileStore {
 
 struct Shared {
     directory: Directory,
-    /// Held by the one write of this process, which then waits for other processes.
-    writing: Arc<Mutex<()>>,
-    reading: Arc<Semaphore>,
-    /// Wakes the watches of this process.
+    /// One permit: a process makes one write at a time. The write then waits for other processes.
+    writer: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    /// Notifies the watches of this process of writes.
     written: watch::Sender<()>,
 }
 
 impl FileStore {
-    /// Opens a directory, or makes it, and removes what a crash left of writes.
+    /// Opens or creates a directory, and removes temporary files left by a crash.
     ///
     /// # Errors
     ///
-    /// [`Refused`](StoreError::Refused) if the directory or its files may not be made or written,
-    /// [`Unavailable`](StoreError::Unavailable) for whatever else fails.
+    /// Returns [`Refused`](StoreError::Refused) if the directory or its files must not be created or
+    /// written, and [`Unavailable`](StoreError::Unavailable) for other failures.
     pub async fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = directory.into();
-        let asked = format!("open {}", path.display());
+        let operation = format!("open {}", path.display());
         let opening = timeout(CALL_DEADLINE, spawn_blocking(move || Directory::open(path)));
         let directory = match opening.await {
             Ok(Ok(opened)) => opened?,
-            Ok(Err(error)) => return Err(StoreError::unavailable(asked, error)),
-            Err(late) => return Err(StoreError::unavailable(asked, late)),
+            Ok(Err(error)) => return Err(StoreError::unavailable(operation, error)),
+            Err(late) => return Err(StoreError::unavailable(operation, late)),
         };
         Ok(Self {
             shared: Arc::new(Shared {
                 directory,
-                writing: Arc::default(),
-                reading: Arc::new(Semaphore::new(READERS)),
+                writer: Arc::new(Semaphore::new(1)),
+                readers: Arc::new(Semaphore::new(MAX_READERS)),
                 written: watch::Sender::new(()),
             }),
         })
     }
 
-    /// The directory.
+    /// Returns the path of the directory.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.shared.directory.path()
     }
 
-    /// Runs what changes files, one at a time.
-    async fn write<T: Send + 'static>(
+    /// Runs work on a thread for blocking work, within [`CALL_DEADLINE`].
+    async fn run<T: Send + 'static>(
         &self,
-        asked: String,
+        access: Access,
+        operation: String,
         work: impl FnOnce(&Directory, Instant) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let deadline = tokio::time::Instant::now() + CALL_DEADLINE;
-        let lock_until = Instant::now() + LOCK_DEADLINE;
-        let Ok(turn) = timeout(LOCK_DEADLINE, self.shared.writing.clone().lock_owned()).await
-        else {
-            return Err(StoreError::unavailable(asked, "an earlier write of this process hangs"));
+        let lock_deadline = Instant::now() + LOCK_TIMEOUT;
+        let (permits, limit, busy) = match access {
+            Access::Read => {
+                (&self.shared.readers, CALL_DEADLINE, "earlier reads of this process hang")
+            }
+            Access::Write => {
+                (&self.shared.writer, LOCK_TIMEOUT, "an earlier write of this process hangs")
+            }
+        };
+        let Ok(Ok(permit)) = timeout(limit, permits.clone().acquire_owned()).await else {
+            return Err(StoreError::unavailable(operation, busy));
         };
         let shared = self.shared.clone();
         let working = spawn_blocking(move || {
-            // Until the work ends, also if nobody waits for it any more.
-            let _turn = turn;
-            work(&shared.directory, lock_until)
+            // Held until the work ends, even if the caller no longer waits for it.
+            let _permit = permit;
+            work(&shared.directory, lock_deadline)
         });
-        match timeout_at(deadline, working).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(StoreError::unknown(asked, error)),
-            Err(_) => Err(StoreError::unknown(asked, LATE)),
-        }
+        let interrupted: BoxError = match timeout_at(deadline, working).await {
+            Ok(Ok(result)) => return result,
+            Ok(Err(error)) => error.into(),
+            Err(_) => "the disk did not respond within 2 s".into(),
+        };
+        Err(match access {
+            Access::Read => StoreError::unavailable(operation, interrupted),
+            Access::Write => StoreError::unknown(operation, interrupted),
+        })
     }
+}
 
-    /// Runs what only reads files.
-    async fn read<T: Send + 'static>(
-        &self,
-        asked: String,
-        work: impl FnOnce(&Directory, Instant) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let deadline = tokio::time::Instant::now() + CALL_DEADLINE;
-        let lock_until = Instant::now() + LOCK_DEADLINE;
-        let Ok(turn) = timeout_at(deadline, self.shared.reading.clone().acquire_owned()).await
-        else {
-            return Err(StoreError::unavailable(asked, "earlier reads of this process hang"));
-        };
-        let shared = self.shared.clone();
-        let working = spawn_blocking(move || {
-            let _turn = turn;
-            work(&shared.directory, lock_until)
-        });
-        match timeout_at(deadline, working).await {
-            Ok(Ok(result)) => result,
-            Ok(Err(error)) => Err(StoreError::unavailable(asked, error)),
-            Err(_) => Err(StoreError::unavailable(asked, LATE)),
-        }
-    }
+#[derive(Clone, Copy)]
+enum Access {
+    Read,
+    Write,
 }
 
 impl StateStore for FileStore {
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
-        let wanted = key.clone();
-        Box::pin(self.read(format!("load {key}"), move |directory, _| directory.load(&wanted)))
+        let owned = key.clone();
+        Box::pin(
+            self.run(Access::Read, format!("load {key}"), move |directory, _| {
+                directory.load(&owned)
+            }),
+        )
     }
 
     fn compare_and_swap<'a>(
@@ -193,11 +196,12 @@ impl StateStore for FileStore {
         expected: Option<&'a Revision>,
         document: &'a Document,
     ) -> StoreFuture<'a, Swap> {
-        let (wanted, expected, document) = (key.clone(), expected.cloned(), document.clone());
+        let (owned, expected, document) = (key.clone(), expected.cloned(), document.clone());
         Box::pin(async move {
-            let swapping = self.write(format!("swap {key}"), move |directory, lock_until| {
-                directory.swap(&wanted, expected.as_ref(), document, lock_until)
-            });
+            let swapping =
+                self.run(Access::Write, format!("swap {key}"), move |directory, lock_deadline| {
+                    directory.swap(&owned, expected.as_ref(), document, lock_deadline)
+                });
             let swapped = swapping.await;
             self.shared.written.send_replace(());
             swapped
@@ -214,21 +218,19 @@ impl StateStore for FileStore {
         key: &'a StoreKey,
         event: &'a EventRecord,
     ) -> StoreFuture<'a, ()> {
-        let (wanted, event) = (key.clone(), event.clone());
-        let asked = format!("append an event to {key}");
-        Box::pin(self.write(asked, move |directory, lock_until| {
-            directory.append(&wanted, &event, lock_until)
+        let (owned, event) = (key.clone(), event.clone());
+        let operation = format!("append an event to {key}");
+        Box::pin(self.run(Access::Write, operation, move |directory, lock_deadline| {
+            directory.append(&owned, &event, lock_deadline)
         }))
     }
 
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>> {
-        let wanted = key.clone();
-        let asked = format!("read the events of {key}");
-        Box::pin(
-            self.read(asked, move |directory, lock_until| {
-                directory.events(&wanted, most, lock_until)
-            }),
-        )
+    fn events<'a>(&'a self, key: &'a StoreKey, limit: usize) -> StoreFuture<'a, Vec<EventRecord>> {
+        let owned = key.clone();
+        let operation = format!("read the events of {key}");
+        Box::pin(self.run(Access::Read, operation, move |directory, lock_deadline| {
+            directory.events(&owned, limit, lock_deadline)
+        }))
     }
 }
 
@@ -252,21 +254,19 @@ impl WatchSource for FileWatchSource {
 
     fn changed(&mut self) -> StoreFuture<'_, ()> {
         Box::pin(async {
-            // Whether woken or not: the file is read whole, since its time and size may stay the
-            // same over two writes.
-            let _ = timeout(POLL, self.written.changed()).await;
+            // The caller loads the file even without a notification: its time and size can be the
+            // same after a write.
+            let _ = timeout(POLL_INTERVAL, self.written.changed()).await;
             Ok(())
         })
     }
 }
 
-/// How often a watch looks for what other processes wrote.
-const POLL: Duration = Duration::from_millis(100);
+/// How often a watch checks for writes of other processes.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait for other writers: short of [`CALL_DEADLINE`], so that who does not get the
-/// lock still knows that nothing was written.
-const LOCK_DEADLINE: Duration = Duration::from_millis(1500);
+/// How long to wait for other writers. It is shorter than [`CALL_DEADLINE`], so that a call that does
+/// not get the lock can still report that nothing was written.
+const LOCK_TIMEOUT: Duration = Duration::from_millis(1500);
 
-const READERS: usize = 4;
-
-const LATE: &str = "the disk has not answered within 2 s";
+const MAX_READERS: usize = 4;

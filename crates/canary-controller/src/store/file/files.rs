@@ -1,4 +1,4 @@
-//! What the standard library leaves to its platforms, and to do by hand.
+//! Helpers for files: private modes, synced directories, and errors that name the path.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 
 use super::fail_point::{FailPoint, reach};
 
-/// Options by which files are made that only their owner may read.
+/// Returns options that create files with mode 0600.
 pub(super) fn private() -> OpenOptions {
     let mut options = File::options();
     #[cfg(unix)]
@@ -19,7 +19,7 @@ pub(super) fn private() -> OpenOptions {
     options
 }
 
-/// Makes a directory, and those above it, unless it is there.
+/// Creates a directory and its parents if it does not exist.
 pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         return Ok(());
@@ -35,9 +35,9 @@ pub(super) fn make_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes sure that names which were added or changed survive.
+/// Syncs a directory, so that created and renamed files survive a power failure.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
-    // Elsewhere a directory cannot be opened as a file.
+    // Other platforms cannot open a directory as a file.
     if cfg!(unix) {
         let synced = File::open(path).and_then(|directory| directory.sync_all());
         synced.map_err(|error| named(path, error))?;
@@ -45,7 +45,7 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes it at once, or for the crash tests in two halves.
+/// Writes the text, in two halves for the crash tests.
 pub(super) fn write(file: &mut File, text: &[u8], half_written: FailPoint) -> io::Result<()> {
     let (first, second) =
         if cfg!(feature = "fail-points") { text.split_at(text.len() / 2) } else { (text, &[][..]) };
@@ -54,7 +54,7 @@ pub(super) fn write(file: &mut File, text: &[u8], half_written: FailPoint) -> io
     file.write_all(second)
 }
 
-/// The error with the path it is about, which the system's message lacks.
+/// Adds the path to an error: the operating system's message does not contain it.
 pub(super) fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), PathError { path: path.to_owned(), source: error })
 }

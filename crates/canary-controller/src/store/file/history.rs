@@ -19,46 +19,46 @@ impl Directory {
         &self,
         key: &StoreKey,
         event: &EventRecord,
-        lock_until: Instant,
+        lock_deadline: Instant,
     ) -> Result<(), StoreError> {
-        let asked = || format!("append an event to {key}");
-        let failed = |error| failure(asked(), error);
-        let _lock = self.lock(LockMode::Exclusive, lock_until).map_err(failed)?;
+        let operation = || format!("append an event to {key}");
+        let failed = |error| failure(operation(), error);
+        let _lock = self.lock(LockMode::Exclusive, lock_deadline).map_err(failed)?;
         let path = self.file(key, NEWER);
         let line = [event.as_bytes(), &b"\n"[..]].concat();
-        let history = EventsFile::open(&path).map_err(failed)?;
-        let mut history = if history.len > 0 && history.len + line.len() as u64 > FULL {
+        let events = EventsFile::open(&path).map_err(failed)?;
+        let mut events = if events.len > 0 && events.len + line.len() as u64 > MAX_FILE_LEN {
             self.rotate(key).and_then(|()| EventsFile::open(&path)).map_err(failed)?
         } else {
-            history
+            events
         };
-        if history.len == 0 {
-            // Before the first line, so that a file with lines has a name that survives.
+        if events.len == 0 {
+            // Before the first line, so that a file with lines survives a power failure.
             files::sync_directory(self.path()).map_err(failed)?;
         }
-        if let Err(error) = files::write(&mut history.file, &line, FailPoint::EventHalfWritten) {
-            // Whatever is left of it is no line.
+        if let Err(error) = files::write(&mut events.file, &line, FailPoint::EventHalfWritten) {
+            // Remove the torn line.
             let error = named(&path, error);
-            return Err(match history.file.set_len(history.len) {
+            return Err(match events.file.set_len(events.len) {
                 Ok(()) => failed(error),
-                Err(_) => StoreError::unknown(asked(), error),
+                Err(_) => StoreError::unknown(operation(), error),
             });
         }
         reach(FailPoint::EventWritten);
-        let synced = history.file.sync_data().map_err(|error| named(&path, error));
+        let synced = events.file.sync_data().map_err(|error| named(&path, error));
         reach(FailPoint::EventSynced);
-        synced.map_err(|error| StoreError::unknown(asked(), error))
+        synced.map_err(|error| StoreError::unknown(operation(), error))
     }
 
     pub(super) fn events(
         &self,
         key: &StoreKey,
-        most: usize,
-        lock_until: Instant,
+        limit: usize,
+        lock_deadline: Instant,
     ) -> Result<Vec<EventRecord>, StoreError> {
         let failed = |error| failure(format!("read the events of {key}"), error);
-        // Between the two files nobody may rotate them.
-        let _lock = self.lock(LockMode::Shared, lock_until).map_err(failed)?;
+        // Prevents a rotation between the two reads.
+        let _lock = self.lock(LockMode::Shared, lock_deadline).map_err(failed)?;
         let mut newest_first = Vec::new();
         for suffix in [NEWER, OLDER] {
             let path = self.file(key, suffix);
@@ -67,8 +67,8 @@ impl Directory {
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(named(&path, error))),
             };
-            let left = most - newest_first.len();
-            newest_first.extend(events_of(&text, &path).take(left));
+            let remaining = limit - newest_first.len();
+            newest_first.extend(events_of(&text, &path).take(remaining));
         }
         newest_first.reverse();
         Ok(newest_first)
@@ -83,20 +83,20 @@ impl Directory {
     }
 }
 
-/// The file that is appended to.
+/// The file to which events are appended.
 struct EventsFile {
     file: File,
     len: u64,
 }
 
 impl EventsFile {
-    /// Opens or makes it, and cuts off the line that a crash left unfinished.
+    /// Opens or creates the file, and removes a torn last line.
     fn open(path: &Path) -> io::Result<Self> {
         let open = || {
             let mut file = files::private().read(true).append(true).create(true).open(path)?;
             let mut len = file.metadata()?.len();
             if len > 0 && last_byte(&mut file)? != b'\n' {
-                len = whole_lines(&mut file)?;
+                len = complete_lines_len(&mut file)?;
                 file.set_len(len)?;
                 reach(FailPoint::TornEventCut);
             }
@@ -113,15 +113,15 @@ fn last_byte(file: &mut File) -> io::Result<u8> {
     Ok(byte[0])
 }
 
-/// How many bytes there are up to the end of the last whole line.
-fn whole_lines(file: &mut File) -> io::Result<u64> {
+/// Returns the length of all complete lines.
+fn complete_lines_len(file: &mut File) -> io::Result<u64> {
     let mut text = Vec::new();
     file.rewind()?;
     file.read_to_end(&mut text)?;
     Ok(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline as u64 + 1))
 }
 
-/// The events of a file, the newest first, without an unfinished line.
+/// Returns the events of a file, newest first, without a torn last line.
 fn events_of(text: &Bytes, path: &Path) -> impl Iterator<Item = EventRecord> {
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let lines = text[..end].split_inclusive(|byte| *byte == b'\n').rev();
@@ -130,7 +130,7 @@ fn events_of(text: &Bytes, path: &Path) -> impl Iterator<Item = EventRecord> {
         event
             .inspect_err(|error| {
                 let file = path.display();
-                tracing::warn!(%file, %error, "a line of the history is left out: it is no event");
+                tracing::warn!(%file, %error, "ignored a line of the history that is not an event");
             })
             .ok()
     })
@@ -139,5 +139,5 @@ fn events_of(text: &Bytes, path: &Path) -> impl Iterator<Item = EventRecord> {
 const NEWER: &str = "events.jsonl";
 const OLDER: &str = "events.1.jsonl";
 
-/// When a file is full: it holds the events that are kept at least, were all as long as may be.
-const FULL: u64 = (EventRecord::MIN_KEPT * (EventRecord::MAX_LEN + 1)) as u64;
+/// The maximum size of a file: [`EventRecord::MIN_KEPT`] events of the maximum length.
+const MAX_FILE_LEN: u64 = (EventRecord::MIN_KEPT * (EventRecord::MAX_LEN + 1)) as u64;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::{
-    DocumentWatch, MemoryStore, StoreFuture, WatchEvent,
+    DocumentWatch, EventRecord, MemoryStore, StoreFuture, WatchEvent,
     testing::{FaultyStore, StoreFault, key},
 };
 
@@ -12,19 +12,19 @@ fn has(op: &'static str) -> impl Fn(&Document) -> bool + Send + Sync {
     move |document| document.as_str().contains(op)
 }
 
-/// A store with a document of operation `a`, at this revision.
-async fn begun() -> (FaultyStore<MemoryStore>, StoreKey, Revision) {
+/// Returns a store that holds a document with operation `a`, and its revision.
+async fn store_with_document() -> (FaultyStore<MemoryStore>, StoreKey, Revision) {
     let (store, key) = (FaultyStore::new(MemoryStore::new()), key("settle"));
     let Swap::Done(revision) = store.compare_and_swap(&key, None, &document("a")).await.unwrap()
     else {
-        panic!("it is empty")
+        panic!("the store is empty")
     };
     (store, key, revision)
 }
 
 #[tokio::test]
-async fn a_swap_whose_answer_was_lost_is_found_and_made_once() {
-    let (store, key, first) = begun().await;
+async fn a_swap_whose_response_was_lost_is_made_once() {
+    let (store, key, first) = store_with_document().await;
     store.fail_next(StoreFault::ResponseLost);
     let next = document("a b");
     let settled = settle(&store, &key, Some(&first), &next, has("b")).await.unwrap();
@@ -34,8 +34,8 @@ async fn a_swap_whose_answer_was_lost_is_found_and_made_once() {
 }
 
 #[tokio::test]
-async fn a_swap_whose_question_was_lost_is_asked_again() {
-    let (store, key, first) = begun().await;
+async fn a_swap_whose_request_was_lost_is_repeated() {
+    let (store, key, first) = store_with_document().await;
     store.fail_next(StoreFault::RequestLost);
     let next = document("a b");
     let settled = settle(&store, &key, Some(&first), &next, has("b")).await.unwrap();
@@ -44,10 +44,10 @@ async fn a_swap_whose_question_was_lost_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_swap_that_was_not_made_is_a_conflict() {
-    let (store, key, first) = begun().await;
-    let theirs = document("a c");
-    let _ = store.compare_and_swap(&key, Some(&first), &theirs).await.unwrap();
+async fn a_swap_overtaken_by_another_writer_is_a_conflict() {
+    let (store, key, first) = store_with_document().await;
+    let other = document("a c");
+    let _ = store.compare_and_swap(&key, Some(&first), &other).await.unwrap();
     let current = store.load(&key).await.unwrap();
     for fault in [None, Some(StoreFault::RequestLost), Some(StoreFault::ResponseLost)] {
         fault.into_iter().for_each(|fault| store.fail_next(fault));
@@ -57,17 +57,16 @@ async fn a_swap_that_was_not_made_is_a_conflict() {
 }
 
 #[tokio::test]
-async fn what_stays_unknown_is_said_to_be() {
+async fn an_outcome_that_stays_unknown_is_resolved_by_calling_settle_again() {
     for faults in [
         &[StoreFault::ResponseLost, StoreFault::Unavailable][..],
         &[StoreFault::RequestLost, StoreFault::Unavailable],
         &[StoreFault::RequestLost; 2],
     ] {
-        let (store, key, first) = begun().await;
+        let (store, key, first) = store_with_document().await;
         faults.iter().for_each(|fault| store.fail_next(*fault));
         let settled = settle(&store, &key, Some(&first), &document("a b"), has("b")).await;
         assert!(matches!(settled, Err(StoreError::Unknown { .. })), "{faults:?}: {settled:?}");
-        // As the docs say: with the same arguments again it is found out.
         let settled = settle(&store, &key, Some(&first), &document("a b"), has("b")).await.unwrap();
         let current = store.load(&key).await.unwrap().unwrap();
         assert_eq!(settled, Settled::Done(current.revision), "{faults:?}");
@@ -76,19 +75,19 @@ async fn what_stays_unknown_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn what_fails_with_certainty_is_passed_on() {
-    let (store, key, first) = begun().await;
+async fn definite_errors_are_returned_unchanged() {
+    let (store, key, first) = store_with_document().await;
     store.fail_next(StoreFault::Unavailable);
     let settled = settle(&store, &key, Some(&first), &document("a b"), has("b")).await;
     assert!(matches!(settled, Err(StoreError::Unavailable { .. })), "{settled:?}");
     assert_eq!(store.load(&key).await.unwrap().unwrap().document, document("a"));
 }
 
-/// A store whose first swap is made, overtaken by another's, and its answer lost.
+/// A store that makes a swap, replaces the document as another writer would, and loses the response.
 #[derive(Debug)]
-struct Overtaking(MemoryStore);
+struct OvertakenStore(MemoryStore);
 
-impl StateStore for Overtaking {
+impl StateStore for OvertakenStore {
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
         self.0.load(key)
     }
@@ -100,12 +99,12 @@ impl StateStore for Overtaking {
         document: &'a Document,
     ) -> StoreFuture<'a, Swap> {
         Box::pin(async move {
-            let Swap::Done(ours) = self.0.compare_and_swap(key, expected, document).await? else {
-                panic!("nobody was before")
+            let Swap::Done(first) = self.0.compare_and_swap(key, expected, document).await? else {
+                panic!("there are no other writers")
             };
-            let theirs = self::document("b c");
-            let _ = self.0.compare_and_swap(key, Some(&ours), &theirs).await?;
-            Err(StoreError::unknown("swap", "the answer is lost"))
+            let other = self::document("b c");
+            let _ = self.0.compare_and_swap(key, Some(&first), &other).await?;
+            Err(StoreError::unknown("swap", "the response was lost"))
         })
     }
 
@@ -116,25 +115,21 @@ impl StateStore for Overtaking {
     fn append_event<'a>(
         &'a self,
         key: &'a StoreKey,
-        event: &'a crate::store::EventRecord,
+        event: &'a EventRecord,
     ) -> StoreFuture<'a, ()> {
         self.0.append_event(key, event)
     }
 
-    fn events<'a>(
-        &'a self,
-        key: &'a StoreKey,
-        most: usize,
-    ) -> StoreFuture<'a, Vec<crate::store::EventRecord>> {
-        self.0.events(key, most)
+    fn events<'a>(&'a self, key: &'a StoreKey, limit: usize) -> StoreFuture<'a, Vec<EventRecord>> {
+        self.0.events(key, limit)
     }
 }
 
 #[tokio::test]
-async fn a_swap_that_others_wrote_over_is_found_by_its_id() {
-    let (store, key) = (Overtaking(MemoryStore::new()), key("overtaken"));
+async fn a_swap_replaced_by_another_writer_is_recognized_by_its_id() {
+    let (store, key) = (OvertakenStore(MemoryStore::new()), key("overtaken"));
     let settled = settle(&store, &key, None, &document("b"), has("b")).await.unwrap();
-    let Settled::Overtaken(current) = settled else { panic!("it was made: {settled:?}") };
+    let Settled::Overtaken(current) = settled else { panic!("the swap was made: {settled:?}") };
     assert_eq!(current.document, document("b c"));
     assert_eq!(store.watch(&key).next().await, WatchEvent::Value(current));
 }

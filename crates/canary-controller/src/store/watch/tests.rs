@@ -8,8 +8,7 @@ use tokio::{
 use super::*;
 use crate::store::Document;
 
-/// What a source answers to loads and waits, in their order. When the answers are used up, it
-/// hangs.
+/// A source with a list of results for `load` and `changed`. It hangs after the last one.
 #[derive(Default)]
 struct ScriptedSource {
     loads: VecDeque<ScriptedLoad>,
@@ -18,14 +17,14 @@ struct ScriptedSource {
 }
 
 enum ScriptedLoad {
-    Is(Option<u64>),
+    Returns(Option<u64>),
     Fails,
     Hangs,
 }
 
 enum ScriptedWait {
     Changes,
-    Breaks,
+    Fails,
 }
 
 impl WatchSource for ScriptedSource {
@@ -33,8 +32,8 @@ impl WatchSource for ScriptedSource {
         let load = self.loads.pop_front();
         Box::pin(async move {
             match load {
-                Some(ScriptedLoad::Is(state)) => Ok(state.map(versioned)),
-                Some(ScriptedLoad::Fails) => Err(StoreError::unavailable("load", "it is away")),
+                Some(ScriptedLoad::Returns(state)) => Ok(state.map(versioned)),
+                Some(ScriptedLoad::Fails) => Err(StoreError::unavailable("load", "down")),
                 Some(ScriptedLoad::Hangs) | None => hang(&self.hung).await,
             }
         })
@@ -45,7 +44,7 @@ impl WatchSource for ScriptedSource {
         Box::pin(async move {
             match wait {
                 Some(ScriptedWait::Changes) => Ok(()),
-                Some(ScriptedWait::Breaks) => Err(StoreError::unavailable("wait", "it broke")),
+                Some(ScriptedWait::Fails) => Err(StoreError::unavailable("wait", "disconnected")),
                 None => hang(&self.hung).await,
             }
         })
@@ -78,12 +77,12 @@ fn watch(
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_not_changed_is_not_told_again() {
+async fn an_unchanged_document_is_not_reported_again() {
     let loads = [
-        ScriptedLoad::Is(Some(1)),
-        ScriptedLoad::Is(Some(1)),
-        ScriptedLoad::Is(Some(2)),
-        ScriptedLoad::Is(None),
+        ScriptedLoad::Returns(Some(1)),
+        ScriptedLoad::Returns(Some(1)),
+        ScriptedLoad::Returns(Some(2)),
+        ScriptedLoad::Returns(None),
     ];
     let waits = [ScriptedWait::Changes, ScriptedWait::Changes, ScriptedWait::Changes];
     let (mut watch, _) = watch(loads, waits);
@@ -93,68 +92,76 @@ async fn what_has_not_changed_is_not_told_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_break_is_told_once_and_followed_by_what_there_is() {
+async fn an_interruption_is_reported_once_and_followed_by_the_current_state() {
     let loads = [
-        ScriptedLoad::Is(Some(1)),
+        ScriptedLoad::Returns(Some(1)),
         ScriptedLoad::Fails,
         ScriptedLoad::Fails,
-        ScriptedLoad::Is(Some(1)),
-        ScriptedLoad::Is(Some(2)),
+        ScriptedLoad::Returns(Some(1)),
+        ScriptedLoad::Returns(Some(2)),
     ];
-    let (mut watch, _) = watch(loads, [ScriptedWait::Breaks, ScriptedWait::Changes]);
+    let (mut watch, _) = watch(loads, [ScriptedWait::Fails, ScriptedWait::Changes]);
     assert_eq!(watch.next().await, value(1));
-    assert_eq!(watch.next().await, WatchEvent::Stale { why: broken("wait", "it broke") });
+    assert_eq!(watch.next().await, WatchEvent::Stale { why: unavailable("wait", "disconnected") });
     for expected in [WatchEvent::Fresh, value(1), value(2)] {
         assert_eq!(watch.next().await, expected);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_load_that_hangs_at_the_start_is_stale_within_two_seconds() {
-    let (mut watch, _) = watch([ScriptedLoad::Hangs, ScriptedLoad::Is(None)], []);
-    let begun = Instant::now();
+async fn a_watch_is_stale_within_two_seconds_if_the_first_load_hangs() {
+    let (mut watch, _) = watch([ScriptedLoad::Hangs, ScriptedLoad::Returns(None)], []);
+    let start = Instant::now();
     assert!(matches!(watch.next().await, WatchEvent::Stale { .. }));
-    assert!(begun.elapsed() <= CALL_DEADLINE + Duration::from_millis(10), "{:?}", begun.elapsed());
+    assert!(start.elapsed() <= CALL_DEADLINE + Duration::from_millis(10), "{:?}", start.elapsed());
     assert_eq!(watch.next().await, WatchEvent::Fresh);
     assert_eq!(watch.next().await, WatchEvent::Absent);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_deaf_is_loaded_every_thirty_seconds() {
+async fn a_watch_loads_every_thirty_seconds_without_notifications() {
     let (mut watch, _) = watch(
-        [ScriptedLoad::Is(Some(1)), ScriptedLoad::Is(Some(1)), ScriptedLoad::Is(Some(2))],
+        [
+            ScriptedLoad::Returns(Some(1)),
+            ScriptedLoad::Returns(Some(1)),
+            ScriptedLoad::Returns(Some(2)),
+        ],
         [],
     );
     assert_eq!(watch.next().await, value(1));
-    let begun = Instant::now();
+    let start = Instant::now();
     assert_eq!(watch.next().await, value(2));
-    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(start.elapsed().as_secs(), 60);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reader_that_comes_and_goes_does_not_put_off_the_next_load() {
-    let (mut watch, hung) = watch([ScriptedLoad::Is(Some(1)), ScriptedLoad::Is(Some(2))], []);
+async fn dropping_the_future_of_next_does_not_delay_the_next_load() {
+    let (mut watch, hung) =
+        watch([ScriptedLoad::Returns(Some(1)), ScriptedLoad::Returns(Some(2))], []);
     assert_eq!(watch.next().await, value(1));
-    let begun = Instant::now();
+    let start = Instant::now();
     for _ in 0..29 {
-        assert!(timeout(Duration::from_secs(1), watch.next()).await.is_err(), "nothing to tell");
+        assert!(
+            timeout(Duration::from_secs(1), watch.next()).await.is_err(),
+            "there was no change"
+        );
     }
     hung.notified().await;
     advance(Duration::from_secs(1)).await;
     assert_eq!(watch.next().await, value(2));
-    assert_eq!(begun.elapsed().as_secs(), 30);
+    assert_eq!(start.elapsed().as_secs(), 30);
 }
 
 #[test]
-fn waits_grow_to_a_second_and_differ() {
-    for (attempts, longest) in [(0, 50), (1, 100), (3, 400), (5, 1000), (60, 1000)] {
-        let waits: Vec<_> = (0..100).map(|_| backoff(attempts)).collect();
-        let (least, most) = (Duration::from_millis(longest / 2), Duration::from_millis(longest));
-        assert!(waits.iter().all(|wait| (least..=most).contains(wait)), "{waits:?}");
-        assert!(waits.iter().any(|wait| *wait != waits[0]), "{waits:?}");
+fn delays_grow_to_a_second_and_have_jitter() {
+    for (failures, max) in [(0, 50), (1, 100), (3, 400), (5, 1000), (60, 1000)] {
+        let delays: Vec<_> = (0..100).map(|_| backoff(failures)).collect();
+        let (min, max) = (Duration::from_millis(max / 2), Duration::from_millis(max));
+        assert!(delays.iter().all(|delay| (min..=max).contains(delay)), "{delays:?}");
+        assert!(delays.iter().any(|delay| *delay != delays[0]), "{delays:?}");
     }
 }
 
-fn broken(asked: &str, why: &str) -> String {
-    format!("{asked}: the store is out of reach: {why}")
+fn unavailable(operation: &str, why: &str) -> String {
+    format!("{operation}: the store is unavailable: {why}")
 }
