@@ -1,4 +1,4 @@
-//! Both stores of this crate keep what a store promises.
+//! Runs the conformance suite against both stores of this crate.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -19,7 +19,7 @@ impl StoreUnderTest for MemoryStoreUnderTest {
     }
 }
 
-/// A directory that is moved away to play a disk that is unmounted (F7).
+/// A directory that can be moved away to simulate an unmounted disk (F7).
 #[derive(Debug)]
 struct FileStoreUnderTest(TempDir);
 
@@ -52,7 +52,7 @@ impl StoreUnderTest for FileStoreUnderTest {
     fn disconnect(&self) -> HookFuture<'_, Injection> {
         Box::pin(async {
             fs::rename(self.path(), self.away()).unwrap();
-            // As a disk that is unmounted leaves the place where it was.
+            // The mount point of an unmounted disk remains, empty.
             fs::create_dir(self.path()).unwrap();
             Injection::Done
         })
@@ -68,7 +68,7 @@ impl StoreUnderTest for FileStoreUnderTest {
     fn corrupt<'a>(&'a self, key: &'a StoreKey, bytes: &'a [u8]) -> HookFuture<'a, Injection> {
         Box::pin(async move {
             let file = self.file(key);
-            assert!(file.exists(), "{} is where the document is", file.display());
+            assert!(file.exists(), "{} is not the document's file", file.display());
             fs::write(file, bytes).unwrap();
             Injection::Done
         })
@@ -80,11 +80,11 @@ impl StoreUnderTest for FileStoreUnderTest {
 }
 
 #[test]
-fn stores_and_watches_can_be_shared_and_sent() {
-    fn is_shared<T: Send + Sync>() {}
-    fn is_sent<T: Send>() {}
-    is_shared::<(FileStore, MemoryStore, Arc<dyn StateStore>, StoreError, Versioned)>();
-    is_sent::<DocumentWatch>();
+fn stores_are_send_and_sync_and_watches_are_send() {
+    fn assert_send_and_sync<T: Send + Sync>() {}
+    fn assert_send<T: Send>() {}
+    assert_send_and_sync::<(FileStore, MemoryStore, Arc<dyn StateStore>, StoreError, Versioned)>();
+    assert_send::<DocumentWatch>();
 }
 
 mod memory {

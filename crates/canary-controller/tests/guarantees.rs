@@ -1,19 +1,19 @@
-//! Each promise in the docs of the store has a test that names it.
+//! Every guarantee in the documentation of the store is named by a test.
 
 use std::{fs, path::Path};
 
 #[test]
-fn every_promise_is_named_by_a_test() {
+fn every_guarantee_is_named_by_a_test() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let docs = [read("src/store.rs"), read("src/store/file/file_store.rs")].concat();
-    let promises: Vec<&str> = docs
+    let guarantees: Vec<&str> = docs
         .lines()
         .filter_map(|line| line.split_once("- **"))
-        .filter_map(|(_, promise)| promise.split([',', '*']).next())
+        .filter_map(|(_, guarantee)| guarantee.split([',', '*']).next())
         .filter(|id| id.starts_with(['S', 'F']))
         .collect();
-    assert_eq!(promises.len(), 15 + 8, "{promises:?}");
+    assert_eq!(guarantees.len(), 15 + 8, "{guarantees:?}");
 
     let mut tests = String::new();
     for directory in ["src/store/testing", "tests", "tests/processes"] {
@@ -25,7 +25,7 @@ fn every_promise_is_named_by_a_test() {
         }
     }
     let words: Vec<&str> = tests.split(|it: char| !it.is_alphanumeric()).collect();
-    for id in promises {
-        assert!(words.contains(&id), "{id} is named by no test");
+    for id in guarantees {
+        assert!(words.contains(&id), "no test names {id}");
     }
 }

@@ -2,11 +2,11 @@ use std::{fmt, sync::Arc};
 
 use canary_core::CanaryName;
 
-/// Under which key the rollout of a canary is stored: `/{prefix}/v1/rollouts/{name}`.
+/// The key of a canary's rollout in a store: `/{prefix}/v1/rollouts/{name}`.
 ///
-/// The prefix keeps apart what shares a store: environments, teams, services. It has 1 to 63
-/// characters: words of `a-z`, `0-9` and `-`, separated by single `/`. So a key needs no escaping,
-/// in no engine, and neither `.` nor `_` occurs in one.
+/// The prefix separates environments, teams or services that share a store. It has 1 to 63
+/// characters: words of `a-z`, `0-9` and `-`, separated by single `/`. Keys contain neither `.` nor
+/// `_`, and no engine requires them to be escaped.
 ///
 /// ```
 /// use canary_controller::store::StoreKey;
@@ -26,11 +26,11 @@ pub struct StoreKey {
 }
 
 impl StoreKey {
-    /// The key of a canary's rollout.
+    /// Creates the key of a canary's rollout.
     ///
     /// # Errors
     ///
-    /// If the prefix is none.
+    /// Returns an error if the prefix is invalid.
     pub fn try_new(prefix: &str, name: &CanaryName) -> Result<Self, InvalidPrefix> {
         Self::check_prefix(prefix)?;
         Ok(Self { text: format!("/{prefix}{KIND}{name}").into(), prefix_len: prefix.len() })
@@ -45,19 +45,19 @@ impl StoreKey {
         Ok(())
     }
 
-    /// The whole key.
+    /// Returns the whole key.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What stands before `/v1`, without the first `/`.
+    /// Returns the prefix: the part before `/v1`, without the leading `/`.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.text[1..=self.prefix_len]
     }
 
-    /// The canary's name.
+    /// Returns the canary's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.text[1 + self.prefix_len + KIND.len()..]
@@ -70,7 +70,7 @@ impl fmt::Display for StoreKey {
     }
 }
 
-/// A text that is no prefix of a [`StoreKey`].
+/// The error for an invalid prefix of a [`StoreKey`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("key prefix {0:?}: expected 1 to 63 characters, words of a-z, 0-9 and '-' between '/'")]
 pub struct InvalidPrefix(String);
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefixes_that_would_need_escaping_are_refused() {
+    fn prefixes_that_would_need_escaping_are_rejected() {
         let name = "checkout".parse().unwrap();
         for prefix in [
             "",
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_knows_its_parts() {
+    fn a_key_returns_its_prefix_and_name() {
         let longest = "a".repeat(63);
         for prefix in ["prod", "prod/shop", "a/v1/rollouts", &longest] {
             let key = StoreKey::try_new(prefix, &"checkout".parse().unwrap()).unwrap();

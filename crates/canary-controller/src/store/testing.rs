@@ -1,12 +1,12 @@
-//! The conformance suite for stores, and a store that fails on demand.
+//! A conformance suite for stores, and a store that fails on demand.
 //!
-//! [`store_conformance!`](crate::store_conformance) makes a test of each check for a [`StoreUnderTest`],
-//! which opens the store under test and, as far as it can, does harm to it. The checks are also
-//! functions, to be called one by one. They need a runtime with several threads and the real clock;
-//! each uses keys of its own, so that they can share an engine and run at once.
+//! [`store_conformance!`](crate::store_conformance) generates one test per check for a
+//! [`StoreUnderTest`], which opens the store and, where possible, injects faults into it. Each check
+//! is also a public function. Checks need a multi-threaded runtime and the real clock. Each uses its
+//! own keys, so that checks can share an engine and run concurrently.
 //!
 //! ```no_run
-//! // No run: the tests are for `cargo test` to find.
+//! // `no_run`, because `cargo test` runs the generated tests.
 //! use std::sync::Arc;
 //!
 //! use canary_controller::store::{
@@ -53,10 +53,10 @@ pub use self::{
     },
 };
 
-/// Makes a test of each check of the suite, for the [`StoreUnderTest`] that the expression makes anew for
-/// each.
+/// Generates one test per check of the suite. Each test evaluates the expression to get its
+/// [`StoreUnderTest`].
 ///
-/// The crate that calls it needs `tokio` with the features `macros` and `rt-multi-thread`.
+/// The calling crate needs `tokio` with the features `macros` and `rt-multi-thread`.
 #[macro_export]
 macro_rules! store_conformance {
     ($subject:expr) => {

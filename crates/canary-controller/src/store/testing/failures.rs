@@ -1,4 +1,4 @@
-//! What a store must do when it is away, or when something else is stored in it.
+//! Checks with an unavailable store and with corrupt documents.
 
 use tokio::time::Instant;
 
@@ -9,12 +9,12 @@ use super::{
 };
 use crate::store::{CALL_DEADLINE, Retry, StoreError, WatchEvent};
 
-/// S8 and S15: while the store is away each call says so in time, and what was called out of reach
-/// was not done.
+/// S8 and S15: while the store is unavailable, each call returns an error in time. A call that
+/// returned `Unavailable` has changed nothing.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn calls_end_while_the_store_is_unavailable(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("call-ends"));
     let first = swap(&*store, &key, None, &number_document(1)).await;
@@ -22,7 +22,7 @@ pub async fn calls_end_while_the_store_is_unavailable(subject: &dyn StoreUnderTe
     if !subject.disconnect().await.is_done("calls_end_while_the_store_is_unavailable") {
         return;
     }
-    let begun = Instant::now();
+    let start = Instant::now();
     let loaded = store.load(&key).await.unwrap_err();
     assert_eq!(loaded.retry(), Retry::Later, "{loaded}");
     let listed = store.events(&key, 1).await.unwrap_err();
@@ -30,8 +30,8 @@ pub async fn calls_end_while_the_store_is_unavailable(subject: &dyn StoreUnderTe
     let next = number_document(2);
     let swapped = store.compare_and_swap(&key, Some(&first.revision), &next).await.unwrap_err();
     let appended = store.append_event(&key, &number_event(2)).await.unwrap_err();
-    // Four calls, and some patience with a busy machine.
-    assert!(begun.elapsed() < 5 * CALL_DEADLINE, "{:?}", begun.elapsed());
+    // Four calls, and a margin for a busy machine.
+    assert!(start.elapsed() < 5 * CALL_DEADLINE, "{:?}", start.elapsed());
 
     subject.reconnect().await;
     let store = subject.open().await;
@@ -47,11 +47,11 @@ pub async fn calls_end_while_the_store_is_unavailable(subject: &dyn StoreUnderTe
     }
 }
 
-/// S14: what is no document is refused, and stays as it is.
+/// S14: bytes that are not a document are reported as corrupt and left unchanged.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn corrupt_documents_are_left_unchanged(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("no-document"));
     let first = swap(&*store, &key, None, &number_document(1)).await;
@@ -72,9 +72,9 @@ pub async fn corrupt_documents_are_left_unchanged(subject: &dyn StoreUnderTest) 
             assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
             assert_eq!(error.retry(), Retry::Never);
         }
-        let mut blind = store.watch(&key);
-        assert!(matches!(next(&mut blind).await, WatchEvent::Stale { .. }));
-        assert_eq!(subject.read_raw(&key).await, bytes, "it is kept");
+        let mut new_watch = store.watch(&key);
+        assert!(matches!(next(&mut new_watch).await, WatchEvent::Stale { .. }));
+        assert_eq!(subject.read_raw(&key).await, bytes, "the bytes are unchanged");
     }
     assert!(matches!(next(&mut watch).await, WatchEvent::Stale { .. }));
 }

@@ -8,12 +8,12 @@ use crate::store::{
     Swap, Versioned,
 };
 
-/// A store that fails when it is told to: to test what stands on a store.
+/// A store that fails on demand, for tests of code that uses a store.
 ///
-/// Faults meet the next calls of [`load`](StateStore::load),
-/// [`compare_and_swap`](StateStore::compare_and_swap) and
-/// [`append_event`](StateStore::append_event), one each, in their order. Clones share them. All
-/// else passes to the store inside.
+/// Each queued fault affects one call of [`load`](StateStore::load),
+/// [`compare_and_swap`](StateStore::compare_and_swap) or
+/// [`append_event`](StateStore::append_event), in order. All other calls go to the inner store.
+/// Clones share the queue.
 ///
 /// ```
 /// use canary_controller::store::{
@@ -35,15 +35,16 @@ pub struct FaultyStore<S> {
     faults: Arc<Mutex<VecDeque<StoreFault>>>,
 }
 
-/// How a call of a [`FaultyStore`] fails.
+/// A fault of a [`FaultyStore`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StoreFault {
-    /// The store is out of reach; nothing is done.
+    /// The store is unavailable. Nothing is changed.
     Unavailable,
-    /// The question is lost: nothing is done, and the caller cannot know.
+    /// The request is lost. Nothing is changed, and the outcome is unknown to the caller.
     RequestLost,
-    /// The answer is lost: it is done, and the caller cannot know. A load is just out of reach.
+    /// The response is lost. The change is made, and the outcome is unknown to the caller. A load
+    /// returns `Unavailable`.
     ResponseLost,
 }
 
@@ -54,12 +55,12 @@ impl<S> FaultyStore<S> {
         Self { inner, faults: Arc::default() }
     }
 
-    /// Lets a call fail: the next one that no earlier fault is meant for.
+    /// Queues a fault for the next call without one.
     pub fn fail_next(&self, fault: StoreFault) {
         self.faults.lock().unwrap_or_else(PoisonError::into_inner).push_back(fault);
     }
 
-    /// The store inside.
+    /// Returns the inner store.
     #[must_use]
     pub const fn inner(&self) -> &S {
         &self.inner
@@ -70,19 +71,19 @@ impl<S> FaultyStore<S> {
     }
 }
 
-/// Does a change, or not, or does not tell.
+/// Makes a change, subject to the fault.
 async fn change<T>(
     fault: Option<StoreFault>,
-    asked: String,
+    operation: String,
     work: StoreFuture<'_, T>,
 ) -> Result<T, StoreError> {
     match fault {
         None => work.await,
-        Some(StoreFault::Unavailable) => Err(StoreError::unavailable(asked, "a fault on demand")),
-        Some(StoreFault::RequestLost) => Err(StoreError::unknown(asked, "a fault on demand")),
+        Some(StoreFault::Unavailable) => Err(StoreError::unavailable(operation, "injected fault")),
+        Some(StoreFault::RequestLost) => Err(StoreError::unknown(operation, "injected fault")),
         Some(StoreFault::ResponseLost) => {
             work.await?;
-            Err(StoreError::unknown(asked, "a fault on demand"))
+            Err(StoreError::unknown(operation, "injected fault"))
         }
     }
 }
@@ -92,7 +93,7 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
         Box::pin(async move {
             match self.fault() {
                 None => self.inner.load(key).await,
-                Some(_) => Err(StoreError::unavailable(format!("load {key}"), "a fault on demand")),
+                Some(_) => Err(StoreError::unavailable(format!("load {key}"), "injected fault")),
             }
         })
     }
@@ -124,7 +125,7 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
         })
     }
 
-    fn events<'a>(&'a self, key: &'a StoreKey, most: usize) -> StoreFuture<'a, Vec<EventRecord>> {
-        self.inner.events(key, most)
+    fn events<'a>(&'a self, key: &'a StoreKey, limit: usize) -> StoreFuture<'a, Vec<EventRecord>> {
+        self.inner.events(key, limit)
     }
 }

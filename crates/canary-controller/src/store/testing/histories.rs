@@ -1,15 +1,15 @@
-//! What histories of events must do.
+//! Checks of event histories.
 
 use tokio::task::JoinSet;
 
 use super::store_under_test::{StoreUnderTest, all, key};
 use crate::store::EventRecord;
 
-/// S12: events come back in their order, the last of them, the oldest first.
+/// S12: `events` returns the last events, oldest first.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn histories_are_ordered(subject: &dyn StoreUnderTest) {
     let key = key("ordered");
     let handles = [subject.open().await, subject.open().await];
@@ -17,28 +17,28 @@ pub async fn histories_are_ordered(subject: &dyn StoreUnderTest) {
     for number in 0..20_u64 {
         let writer = &handles[usize::from(number % 2 == 1)];
         writer.append_event(&key, &number_event(number)).await.unwrap();
-        for (reader, most) in [(&handles[0], 1), (&handles[1], 5), (&handles[0], usize::MAX)] {
-            let events = reader.events(&key, most).await.unwrap();
-            let first = (number + 1).saturating_sub(most as u64);
+        for (reader, limit) in [(&handles[0], 1), (&handles[1], 5), (&handles[0], usize::MAX)] {
+            let events = reader.events(&key, limit).await.unwrap();
+            let first = (number + 1).saturating_sub(limit as u64);
             let expected: Vec<_> = (first..=number).map(number_event).collect();
-            assert_eq!(events, expected, "the last {most} of {}", number + 1);
+            assert_eq!(events, expected, "the last {limit} of {}", number + 1);
         }
     }
     assert_eq!(handles[0].events(&key, 0).await.unwrap(), []);
-    assert_eq!(handles[0].load(&key).await.unwrap(), None, "an event makes no document");
+    assert_eq!(handles[0].load(&key).await.unwrap(), None, "an append creates no document");
 }
 
-/// S12: the last events are kept, however long they are, and the first are not kept for ever.
+/// S12: the last events are kept, even if all have the maximum length. Old events are dropped.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn histories_are_bounded(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("bounded"));
     let event = |number: usize| {
         let pad = "x".repeat(EventRecord::MAX_LEN - 24);
         EventRecord::try_new(format!(r#"{{"n":"{number:07}","pad":"{pad}"}}"#))
-            .expect("it is an event")
+            .expect("the event is valid")
     };
     assert_eq!(event(0).as_bytes().len(), EventRecord::MAX_LEN);
     let all = 4 * EventRecord::MIN_KEPT + 3;
@@ -56,15 +56,15 @@ pub async fn histories_are_bounded(subject: &dyn StoreUnderTest) {
         }
     }
     let kept = store.events(&key, usize::MAX).await.unwrap().len();
-    assert!(kept < all, "all {kept} events are kept: is there a bound?");
+    assert!(kept < all, "all {kept} events are kept: the history has no bound");
 }
 
-/// S12: events that are appended at once are all there, each once, in an order on which readers
-/// agree and which keeps that of each writer.
+/// S12: events that are appended concurrently appear exactly once each, in an order that is the same
+/// for all readers and preserves the order of each writer.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn concurrent_appends_have_one_order(subject: &dyn StoreUnderTest) {
     let key = key("race");
     let mut writers = JoinSet::new();
@@ -87,11 +87,11 @@ pub async fn concurrent_appends_have_one_order(subject: &dyn StoreUnderTest) {
     assert_eq!(events.len(), 100);
 }
 
-/// S6: an event of any size and of any text comes back byte for byte.
+/// S6: events of any size and content are returned byte for byte.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn events_round_trip(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("event-size"));
     let mut texts = vec![
@@ -101,7 +101,8 @@ pub async fn events_round_trip(subject: &dyn StoreUnderTest) {
     for len in [11, 4095, 4096, EventRecord::MAX_LEN - 1, EventRecord::MAX_LEN] {
         texts.push(format!(r#"{{"pad":"{}"}}"#, "x".repeat(len - 10)));
     }
-    let events = texts.into_iter().map(|text| EventRecord::try_new(text).expect("it is an event"));
+    let events =
+        texts.into_iter().map(|text| EventRecord::try_new(text).expect("the event is valid"));
     let events: Vec<_> = events.collect();
     for event in &events {
         store.append_event(&key, event).await.unwrap();
@@ -110,5 +111,5 @@ pub async fn events_round_trip(subject: &dyn StoreUnderTest) {
 }
 
 pub(super) fn number_event(number: u64) -> EventRecord {
-    EventRecord::try_new(format!(r#"{{"number":{number}}}"#)).expect("it is an event")
+    EventRecord::try_new(format!(r#"{{"number":{number}}}"#)).expect("the event is valid")
 }

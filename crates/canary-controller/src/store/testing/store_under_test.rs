@@ -4,76 +4,76 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::store::{DocumentWatch, StateStore, StoreKey, WatchEvent};
 
-/// What a hook of a [`StoreUnderTest`] returns: a boxed future.
+/// The future returned by the hooks of a [`StoreUnderTest`].
 pub type HookFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A store under test. Its hooks panic if they fail.
+/// A store to be checked by the conformance suite. Hooks panic if they fail.
 pub trait StoreUnderTest: fmt::Debug + Send + Sync {
-    /// Opens the store. Each time anew, as another process would; all see the same data.
+    /// Opens a new handle of the store, as another process would. All handles share the data.
     fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>>;
 
-    /// Makes the store unreachable for what was opened, without a loss of data.
+    /// Makes the store unreachable for all open handles, without losing data.
     fn disconnect(&self) -> HookFuture<'_, Injection> {
         Box::pin(async { Injection::Unsupported })
     }
 
-    /// Undoes [`disconnect`](Self::disconnect).
+    /// Reverts [`disconnect`](Self::disconnect).
     fn reconnect(&self) -> HookFuture<'_, ()> {
         Box::pin(async {})
     }
 
-    /// Stores bytes that are no document where the document of a key is stored.
+    /// Replaces the stored document of a key with bytes that are not a document.
     fn corrupt<'a>(&'a self, _key: &'a StoreKey, _bytes: &'a [u8]) -> HookFuture<'a, Injection> {
         Box::pin(async { Injection::Unsupported })
     }
 
-    /// Reads back what [`corrupt`](Self::corrupt) stored.
+    /// Reads the bytes that [`corrupt`](Self::corrupt) has stored.
     fn read_raw<'a>(&'a self, _key: &'a StoreKey) -> HookFuture<'a, Vec<u8>> {
         Box::pin(async { Vec::new() })
     }
 }
 
-/// How a hook ended.
+/// The result of a hook that injects a fault.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[must_use = "a check whose hook is impossible has to be skipped"]
-#[expect(clippy::exhaustive_enums, reason = "a hook does it or cannot")]
+#[must_use = "a check must be skipped if its fault cannot be injected"]
+#[expect(clippy::exhaustive_enums, reason = "a fault is injected or not")]
 pub enum Injection {
-    /// The harm is done.
+    /// The fault was injected.
     Done,
-    /// No such harm can be done to this store: the check is skipped, and says so.
+    /// This store has no such fault. The check is skipped and prints a note.
     Unsupported,
 }
 
 impl Injection {
-    /// Whether the check can go on; if not, says that it is skipped.
+    /// Returns whether the fault was injected. Prints a note if not.
     pub(super) fn is_done(self, check: &str) -> bool {
         if self == Self::Unsupported {
-            println!("{check}: skipped, since nothing can do this to the store");
+            println!("{check}: skipped, because this fault cannot be injected");
         }
         self == Self::Done
     }
 }
 
-/// A key for one check.
+/// Returns a key for one check.
 ///
 /// # Panics
 ///
-/// If the name is no [`CanaryName`](canary_core::CanaryName).
+/// Panics if the name is not a valid [`CanaryName`](canary_core::CanaryName).
 #[must_use]
 pub fn key(name: &str) -> StoreKey {
-    let name = name.parse().expect("the name is a canary's");
-    StoreKey::try_new("store-testing", &name).expect("the prefix is one")
+    let name = name.parse().expect("the name is valid");
+    StoreKey::try_new("store-testing", &name).expect("the prefix is valid")
 }
 
-/// The next event of a watch, which must come soon.
+/// Returns the next event of a watch. Panics after [`TIMEOUT`].
 pub(super) async fn next(watch: &mut DocumentWatch) -> WatchEvent {
-    timeout(PATIENCE, watch.next()).await.expect("the watch should have said something")
+    timeout(TIMEOUT, watch.next()).await.expect("the watch should have returned an event")
 }
 
-/// The results of tasks, which must end soon.
+/// Returns the results of all tasks. Panics after [`TIMEOUT`].
 pub(super) async fn all<T: 'static>(tasks: JoinSet<T>) -> Vec<T> {
-    timeout(PATIENCE, tasks.join_all()).await.expect("the tasks should have ended")
+    timeout(TIMEOUT, tasks.join_all()).await.expect("the tasks should have ended")
 }
 
-/// Far above the seconds that anything here may take, since a machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Generous, because the machine may be busy.
+const TIMEOUT: Duration = Duration::from_secs(60);

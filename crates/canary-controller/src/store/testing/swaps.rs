@@ -1,4 +1,4 @@
-//! What swaps and loads must do.
+//! Checks of swaps and loads.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use tokio::task::JoinSet;
 use super::store_under_test::{StoreUnderTest, all, key};
 use crate::store::{Document, Revision, StateStore, StoreKey, Swap, Versioned};
 
-/// S2: of many that create a document one does, and the others learn of it.
+/// S2: of concurrent creations exactly one succeeds. The others return its document.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn creation_is_exclusive(subject: &dyn StoreUnderTest) {
     let key = key("only-one-creates");
     assert_eq!(subject.open().await.load(&key).await.unwrap(), None);
@@ -29,23 +29,23 @@ pub async fn creation_is_exclusive(subject: &dyn StoreUnderTest) {
         Swap::Conflict(_) => None,
     });
     let created: Vec<_> = created.collect();
-    assert_eq!(created.len(), 1, "one has created it");
+    assert_eq!(created.len(), 1, "exactly one creation succeeds");
     let conflicts =
         swaps.iter().filter(|(_, swap)| *swap == Swap::Conflict(Some(created[0].clone())));
-    assert_eq!(conflicts.count(), 7, "all others were told what is there");
+    assert_eq!(conflicts.count(), 7, "all other creations return the document");
     assert_eq!(subject.open().await.load(&key).await.unwrap().as_ref(), Some(&created[0]));
 }
 
-/// S3 and S4: a swap that expects what is not there stores nothing and learns what is there.
+/// S3 and S4: a swap that expects another revision stores nothing and returns the current document.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn a_conflict_returns_the_current_document(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("conflicts-carry"));
     let made_up = Revision::new("9223372036854775000");
     let conflict = store.compare_and_swap(&key, Some(&made_up), &number_document(1)).await.unwrap();
-    assert_eq!(conflict, Swap::Conflict(None), "there is nothing to replace");
+    assert_eq!(conflict, Swap::Conflict(None), "there is no document");
     assert_eq!(store.load(&key).await.unwrap(), None);
 
     let first = swap(&*store, &key, None, &number_document(1)).await;
@@ -57,11 +57,11 @@ pub async fn a_conflict_returns_the_current_document(subject: &dyn StoreUnderTes
     assert_eq!(store.load(&key).await.unwrap(), Some(second));
 }
 
-/// S1: what one handle stored, another loads.
+/// S1: every handle loads the last acknowledged swap of any handle.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn loads_see_acknowledged_swaps(subject: &dyn StoreUnderTest) {
     let key = key("swaps-are-seen");
     let handles = [subject.open().await, subject.open().await, subject.open().await];
@@ -77,11 +77,11 @@ pub async fn loads_see_acknowledged_swaps(subject: &dyn StoreUnderTest) {
     }
 }
 
-/// S3: 400 increments by four tasks add up to 400.
+/// S3: 400 increments by four concurrent tasks result in 400.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn concurrent_increments_are_not_lost(subject: &dyn StoreUnderTest) {
     let key = key("increments-add-up");
     let mut tasks = JoinSet::new();
@@ -90,15 +90,15 @@ pub async fn concurrent_increments_are_not_lost(subject: &dyn StoreUnderTest) {
         tasks.spawn(async move { increment(store, &key, 100).await });
     }
     all(tasks).await;
-    let sum = subject.open().await.load(&key).await.unwrap().expect("it was incremented");
+    let sum = subject.open().await.load(&key).await.unwrap().expect("the document exists");
     assert_eq!(number(&sum.document), 400);
 }
 
-/// S5: the same bytes stored again have another revision, and an old one never fits again.
+/// S5: storing the same bytes again changes the revision, and no revision is used again.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn revisions_are_never_reused(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("revisions"));
     let (this, that) = (number_document(1), number_document(2));
@@ -109,18 +109,18 @@ pub async fn revisions_are_never_reused(subject: &dyn StoreUnderTest) {
         assert!(seen.iter().all(|it| it.revision != stored.revision), "{seen:?}, then {stored:?}");
         seen.push(stored);
     }
-    let last = seen.pop().expect("there were some");
+    let last = seen.pop().expect("a document was stored");
     for old in seen {
         let conflict = store.compare_and_swap(&key, Some(&old.revision), &this).await.unwrap();
         assert_eq!(conflict, Swap::Conflict(Some(last.clone())));
     }
 }
 
-/// S6: a document of any size and of any text comes back byte for byte.
+/// S6: documents of any size and content are returned byte for byte.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn documents_round_trip(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("any-size"));
     let mut texts = vec![
@@ -133,7 +133,7 @@ pub async fn documents_round_trip(subject: &dyn StoreUnderTest) {
     }
     let mut revision = None;
     for text in texts {
-        let document = Document::try_new(text).expect("it is a document");
+        let document = Document::try_new(text).expect("the document is valid");
         let stored = swap(&*store, &key, revision.as_ref(), &document).await;
         let loaded = subject.open().await.load(&key).await.unwrap();
         assert_eq!(loaded.as_ref(), Some(&stored));
@@ -141,11 +141,11 @@ pub async fn documents_round_trip(subject: &dyn StoreUnderTest) {
     }
 }
 
-/// S13: keys that resemble each other have documents and events of their own.
+/// S13: similar keys have independent documents and events.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn keys_are_independent(subject: &dyn StoreUnderTest) {
     let store = subject.open().await;
     let longest = "a".repeat(63);
@@ -168,7 +168,8 @@ pub async fn keys_are_independent(subject: &dyn StoreUnderTest) {
         ("0", "0"),
     ]
     .map(|(prefix, name)| {
-        StoreKey::try_new(prefix, &name.parse().expect("a name")).expect("a prefix")
+        StoreKey::try_new(prefix, &name.parse().expect("the name is valid"))
+            .expect("the prefix is valid")
     })
     .into();
     for (number, key) in keys.iter().enumerate() {
@@ -179,14 +180,14 @@ pub async fn keys_are_independent(subject: &dyn StoreUnderTest) {
         store.append_event(key, &event).await.unwrap();
     }
     for (expected, key) in keys.iter().enumerate() {
-        let loaded = store.load(key).await.unwrap().expect("it was stored");
+        let loaded = store.load(key).await.unwrap().expect("the document was stored");
         assert_eq!(number(&loaded.document), expected as u64, "{key}");
         let events = store.events(key, 9).await.unwrap();
         assert_eq!(events, [super::histories::number_event(expected as u64)], "{key}");
     }
 }
 
-/// Adds to the number in a document, against whoever else does.
+/// Increments the number in a document, concurrently with other writers.
 pub(super) async fn increment(store: Arc<dyn StateStore>, key: &StoreKey, times: u64) {
     let mut current = store.load(key).await.unwrap();
     for _ in 0..times {
@@ -204,7 +205,7 @@ pub(super) async fn increment(store: Arc<dyn StateStore>, key: &StoreKey, times:
     }
 }
 
-/// Swaps, which nobody else does.
+/// Makes a swap. Panics on a conflict.
 pub(super) async fn swap(
     store: &dyn StateStore,
     key: &StoreKey,
@@ -213,17 +214,17 @@ pub(super) async fn swap(
 ) -> Versioned {
     match store.compare_and_swap(key, expected, document).await.unwrap() {
         Swap::Done(revision) => versioned(&revision, document),
-        Swap::Conflict(it) => panic!("{expected:?} is there, and nobody else writes: {it:?}"),
+        Swap::Conflict(it) => panic!("expected {expected:?} without other writers, found {it:?}"),
     }
 }
 
 pub(super) fn number_document(number: u64) -> Document {
-    Document::try_new(format!(r#"{{"number":{number}}}"#)).expect("it is an object")
+    Document::try_new(format!(r#"{{"number":{number}}}"#)).expect("the document is valid")
 }
 
 pub(super) fn number(document: &Document) -> u64 {
     let digits = document.as_str().trim_start_matches(r#"{"number":"#).trim_end_matches('}');
-    digits.parse().expect("it was made of a number")
+    digits.parse().expect("the document holds a number")
 }
 
 fn versioned(revision: &Revision, document: &Document) -> Versioned {

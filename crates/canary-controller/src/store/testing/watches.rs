@@ -1,4 +1,4 @@
-//! What watches must do.
+//! Checks of watches.
 
 use tokio::{task::JoinSet, time::Instant};
 
@@ -8,11 +8,11 @@ use super::{
 };
 use crate::store::{CALL_DEADLINE, Versioned, WatchEvent};
 
-/// S9: the first event says what there is, and the next what became of it.
+/// S9: the first event is the current document, the next one the changed document.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn a_watch_starts_with_the_current_document(subject: &dyn StoreUnderTest) {
     let (store, key) = (subject.open().await, key("watch-begins"));
     let mut early = store.watch(&key);
@@ -32,12 +32,12 @@ pub async fn a_watch_starts_with_the_current_document(subject: &dyn StoreUnderTe
     }
 }
 
-/// S10: three watches of a number that four tasks increment see it grow, up to the end, and never
-/// twice the same.
+/// S10: while four tasks increment a number, three watches return increasing numbers, without
+/// repetition, up to the last one.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn watches_converge(subject: &dyn StoreUnderTest) {
     let key = key("watches-converge");
     let mut watchers = JoinSet::new();
@@ -49,15 +49,15 @@ pub async fn watches_converge(subject: &dyn StoreUnderTest) {
             while last < 200 || is_stale {
                 let mut seen = None;
                 match next(&mut watch).await {
-                    WatchEvent::Absent => assert_eq!(last, 0, "it is not deleted"),
+                    WatchEvent::Absent => assert_eq!(last, 0, "the document was not deleted"),
                     WatchEvent::Value(it) => seen = Some(number(&it.document)),
-                    // A real engine may stumble; then what it says again may be the same.
+                    // A real engine may fail briefly. The same document may follow.
                     WatchEvent::Stale { why } => {
                         println!("stale: {why}");
                         is_stale = true;
                     }
                     WatchEvent::Fresh => {
-                        assert!(is_stale, "it was not stale");
+                        assert!(is_stale, "the watch was not stale");
                         let WatchEvent::Value(it) = next(&mut watch).await else { continue };
                         is_stale = false;
                         assert!(number(&it.document) >= last, "{last}, then {it:?}");
@@ -81,11 +81,11 @@ pub async fn watches_converge(subject: &dyn StoreUnderTest) {
     assert_eq!(all(watchers).await, [200; 3]);
 }
 
-/// S11: a watch goes on when nothing else of its store is left.
+/// S11: a watch continues after all other handles of its store were dropped.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn a_watch_outlives_its_store_handle(subject: &dyn StoreUnderTest) {
     let key = key("watch-outlives");
     let mut watch = subject.open().await.watch(&key);
@@ -94,11 +94,12 @@ pub async fn a_watch_outlives_its_store_handle(subject: &dyn StoreUnderTest) {
     assert_eq!(next(&mut watch).await, WatchEvent::Value(stored));
 }
 
-/// S11: a watch says when the store goes away, and when it is back says so, and what there is.
+/// S11: a watch returns `Stale` when the store becomes unavailable, and then `Fresh` and the current
+/// document.
 ///
 /// # Panics
 ///
-/// If the store breaks the promise.
+/// Panics if the store violates the guarantee.
 pub async fn a_watch_recovers_from_an_outage(subject: &dyn StoreUnderTest) {
     let key = key("watch-outage");
     let store = subject.open().await;
@@ -109,12 +110,17 @@ pub async fn a_watch_recovers_from_an_outage(subject: &dyn StoreUnderTest) {
         if !subject.disconnect().await.is_done("a_watch_recovers_from_an_outage") {
             return;
         }
-        let WatchEvent::Stale { why } = next(&mut watch).await else { panic!("it is away") };
-        assert!(!why.is_empty(), "it says why");
-        let begun = Instant::now();
-        let mut blind = store.watch(&key);
-        assert!(matches!(next(&mut blind).await, WatchEvent::Stale { .. }), "it is away");
-        assert!(begun.elapsed() < 2 * CALL_DEADLINE, "S9: after {:?}", begun.elapsed());
+        let WatchEvent::Stale { why } = next(&mut watch).await else {
+            panic!("the store is unavailable")
+        };
+        assert!(!why.is_empty(), "there is a reason");
+        let start = Instant::now();
+        let mut new_watch = store.watch(&key);
+        assert!(
+            matches!(next(&mut new_watch).await, WatchEvent::Stale { .. }),
+            "the store is unavailable"
+        );
+        assert!(start.elapsed() < 2 * CALL_DEADLINE, "S9: after {:?}", start.elapsed());
 
         subject.reconnect().await;
         if round % 2 == 1 {
@@ -122,11 +128,11 @@ pub async fn a_watch_recovers_from_an_outage(subject: &dyn StoreUnderTest) {
             let expected = current.as_ref().map(|it| &it.revision);
             current = Some(swap(&*writer, &key, expected, &number_document(round)).await);
         }
-        for watch in [&mut watch, &mut blind] {
+        for watch in [&mut watch, &mut new_watch] {
             assert_eq!(next(watch).await, WatchEvent::Fresh);
             let mut state = next(watch).await;
             if round % 2 == 1 && state != current_event(current.as_ref()) {
-                // It was read between the return and the write.
+                // The watch read between the reconnect and the write.
                 state = next(watch).await;
             }
             assert_eq!(state, current_event(current.as_ref()), "round {round}");
