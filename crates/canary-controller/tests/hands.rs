@@ -14,6 +14,13 @@ steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_
 monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
 "#;
 
+const GATED: &str = r#"
+start = { gates = ["owner"] }
+steps = [{ weight = "10%", at_least = "1h" }, { weight = "50%", at_least = "1h" }]
+bake = { time = "1h" }
+gates.owner.ask = { approval = "the owner of the shop" }
+"#;
+
 async fn started(shop: &Shop, rollout: &RolloutHandle) {
     rollout.start(Actor::person("ada"), "").await.unwrap();
     until(shop, rollout, Phase::Running, 1).await;
@@ -83,8 +90,8 @@ async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
     shop.canary.set_weight(Weight::from_percent(60)).unwrap();
     tick(&shop).await;
     assert_eq!(shop.canary.weight(), Weight::from_percent(10));
-    shop.canary.promote().unwrap();
-    tick(&shop).await;
+    let error = shop.canary.promote().unwrap_err();
+    assert_eq!(error.to_string(), "a controller owns canary shop: use `RolloutHandle::promote`");
     assert_eq!(shop.canary.mode(), SplitMode::Splitting);
     assert_eq!(rollout.status().rollout.phase(), Phase::Running);
 
@@ -106,6 +113,56 @@ async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
     shop.canary.lift_halt();
     tick(&shop).await;
     assert!(matches!(shop.canary.mode(), SplitMode::Halted { .. }), "the rollout is halted still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_application_can_promote_once_the_controller_has_stopped() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    shop.canary.promote().unwrap_err();
+    started(&shop, &rollout).await;
+    shop.canary.promote().unwrap_err();
+    rollout.promote_fully(Actor::person("ada"), "the fix is urgent").await.unwrap();
+    assert_eq!(shop.canary.mode(), SplitMode::Promoted);
+    rollout.roll_back(Actor::person("ada"), "wrong totals").await.unwrap();
+    controller.stop().await;
+    shop.canary.promote().unwrap();
+    assert_eq!(shop.canary.mode(), SplitMode::Promoted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_method_of_the_handle_gives_the_command_of_its_name() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let rollout = controller.add(managed(&shop, GATED)).unwrap();
+    let ada = || Actor::person("ada");
+    let phase = || rollout.status().rollout.phase();
+    rollout.start(ada(), "").await.unwrap();
+    assert_eq!(phase(), Phase::Starting);
+    rollout.reject(ada(), "owner", "").await.unwrap();
+    assert_eq!(phase(), Phase::Paused);
+    rollout.restart(ada(), "").await.unwrap();
+    rollout.approve(ada(), "owner", "").await.unwrap();
+    tick(&shop).await;
+    assert_eq!((phase(), shop.canary.weight()), (Phase::Running, Weight::from_percent(10)));
+    rollout.skip_step(ada(), "").await.unwrap();
+    assert_eq!(shop.canary.weight(), Weight::from_percent(50));
+    rollout.pause(ada(), "").await.unwrap();
+    assert_eq!(phase(), Phase::Paused);
+    rollout.resume(ada(), "").await.unwrap();
+    rollout.set_weight(ada(), Weight::from_percent(33), "").await.unwrap();
+    assert_eq!((phase(), shop.canary.weight()), (Phase::Paused, Weight::from_percent(33)));
+    rollout.promote(ada(), "").await.unwrap();
+    assert_eq!(phase(), Phase::Baking);
+    rollout.promote_fully(ada(), "").await.unwrap();
+    assert_eq!(phase(), Phase::Promoted);
+    rollout.roll_back(ada(), "").await.unwrap();
+    assert_eq!(phase(), Phase::RolledBack);
+    rollout.halt(ada(), "").await.unwrap();
+    assert_eq!(phase(), Phase::Halted);
+    rollout.lift_halt(ada(), "").await.unwrap();
+    assert_eq!((phase(), shop.canary.weight()), (Phase::RolledBack, Weight::ZERO));
 }
 
 #[tokio::test(start_paused = true)]

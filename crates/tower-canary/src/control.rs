@@ -1,7 +1,8 @@
 //! The API for controllers: programs that decide about a canary, such as `canary-controller`.
 //!
 //! Operators and application code use [`CanaryHandle`](crate::CanaryHandle). A controller also needs the
-//! salt of sticky keys, the keys behind the counts, and a hook for failures: it imports [`ControlExt`].
+//! salt of sticky keys, the keys behind the counts, a hook for failures, and a
+//! [claim](Owner) on the promotion: it imports [`ControlExt`].
 
 mod control_ext;
 pub(crate) mod drain;
@@ -9,9 +10,10 @@ pub(crate) mod drain_signal;
 pub(crate) mod epoch;
 pub(crate) mod epoch_settings;
 pub(crate) mod handle;
+pub(crate) mod owner;
 pub(crate) mod state;
 
 pub use canary_core::KeySample;
 
-pub use self::control_ext::ControlExt;
+pub use self::{control_ext::ControlExt, owner::Owner};
 pub use crate::counting::key_watch::{KeyEvent, KeyEventKind, KeyEvents, KeyWatch};

@@ -167,6 +167,7 @@ pub use self::{
     control::{
         drain::Drain,
         handle::{CanaryHandle, Halted, WeakCanaryHandle},
+        owner::PromoteError,
         state::SplitMode,
     },
     counting::route_classes::RouteClasses,

@@ -11,7 +11,8 @@ use axum::{
 };
 use serde::Serialize;
 use tower_canary::{
-    CanaryHandle, Channel, ChannelCounts, Halted, ParseWeightError, ReleaseId, SplitMode, Weight,
+    CanaryHandle, Channel, ChannelCounts, Halted, ParseWeightError, PromoteError, ReleaseId,
+    SplitMode, Weight,
 };
 
 pub(crate) fn router(canary: CanaryHandle) -> Router {
@@ -136,7 +137,7 @@ impl Calls {
 #[derive(Debug)]
 enum Refused {
     NotAWeight(ParseWeightError),
-    Halted(Halted),
+    NotChanged(PromoteError),
 }
 
 impl From<ParseWeightError> for Refused {
@@ -147,7 +148,13 @@ impl From<ParseWeightError> for Refused {
 
 impl From<Halted> for Refused {
     fn from(error: Halted) -> Self {
-        Self::Halted(error)
+        Self::NotChanged(error.into())
+    }
+}
+
+impl From<PromoteError> for Refused {
+    fn from(error: PromoteError) -> Self {
+        Self::NotChanged(error)
     }
 }
 
@@ -155,7 +162,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         match self {
             Self::NotAWeight(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
-            Self::Halted(error) => (StatusCode::CONFLICT, format!("{error}\n")),
+            Self::NotChanged(error) => (StatusCode::CONFLICT, format!("{error}\n")),
         }
         .into_response()
     }

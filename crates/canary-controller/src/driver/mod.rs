@@ -26,7 +26,10 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
-use tower_canary::{CanaryHandle, control::ControlExt};
+use tower_canary::{
+    CanaryHandle,
+    control::{ControlExt, Owner},
+};
 
 use self::{
     document::Documents,
@@ -45,6 +48,8 @@ use crate::{
 /// Runs the rollout of one canary, until it is stopped.
 pub(crate) struct Driver {
     canary: CanaryHandle,
+    /// Only the driver can promote the canary while this exists.
+    owner: Owner,
     clock: Clock,
     settings: Settings,
     documents: Documents,
@@ -155,6 +160,7 @@ impl Driver {
             probes: BTreeMap::new(),
             status: watch::Sender::new(Arc::new(status)),
             events: broadcast::Sender::new(EVENTS_KEPT),
+            owner: canary.claim("use `RolloutHandle::promote`"),
             canary,
             clock,
             settings,

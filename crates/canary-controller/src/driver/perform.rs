@@ -44,8 +44,9 @@ impl Driver {
         let canary = self.canary.clone();
         match action {
             Action::SetWeight(weight) => self.set_weight(*weight),
-            Action::Promote => self.raise(Weight::FULL, |canary| {
-                if canary.mode() == SplitMode::Promoted { Ok(()) } else { canary.promote() }
+            Action::Promote => self.raise(Weight::FULL, |driver| match driver.canary.mode() {
+                SplitMode::Promoted => Ok(()),
+                _ => driver.owner.promote(),
             }),
             Action::RollBack => {
                 if canary.weight() != Weight::ZERO {
@@ -61,8 +62,8 @@ impl Driver {
             }
             Action::ReleaseHalt => {
                 if matches!(canary.mode(), SplitMode::Halted { .. }) {
-                    self.raise(Weight::ZERO, |canary| {
-                        canary.lift_halt();
+                    self.raise(Weight::ZERO, |driver| {
+                        driver.canary.lift_halt();
                         Ok(())
                     });
                 }
@@ -91,7 +92,7 @@ impl Driver {
             if is_set { Ok(()) } else { canary.set_weight(weight) }
         };
         if weight > self.canary.weight() {
-            self.raise(weight, set);
+            self.raise(weight, |driver| set(&driver.canary));
         } else {
             self.put = weight;
             self.warn_if_refused(set(&self.canary));
@@ -100,12 +101,12 @@ impl Driver {
 
     /// Does what raises the weight, unless somebody has taken the canary back, or the application's code
     /// has lowered its weight: the rollout will follow.
-    fn raise(&mut self, weight: Weight, raise: impl FnOnce(&CanaryHandle) -> Result<(), Halted>) {
+    fn raise(&mut self, weight: Weight, raise: impl FnOnce(&Self) -> Result<(), Halted>) {
         if self.canary.weight() < self.put {
             return;
         }
         let mut raised = None;
-        self.alarm.unless_taken_back(|| raised = Some(raise(&self.canary)));
+        self.alarm.unless_taken_back(|| raised = Some(raise(self)));
         match raised {
             Some(Ok(())) => self.put = weight,
             Some(refused) => self.warn_if_refused(refused),

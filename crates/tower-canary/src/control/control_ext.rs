@@ -4,7 +4,7 @@ use canary_core::{KeySample, RouteClass, Weight};
 
 use crate::{
     config::canary_config::FailureHook,
-    control::{epoch_settings::EpochSettings, handle::CanaryHandle},
+    control::{epoch_settings::EpochSettings, handle::CanaryHandle, owner::Owner},
     counting::key_watch::KeyWatch,
     select::salt::Salt,
 };
@@ -87,6 +87,30 @@ pub trait ControlExt: sealed::Sealed {
     /// ```
     fn on_canary_failure(&self, hook: impl Fn(&CanaryHandle, Weight) + Send + Sync + 'static);
 
+    /// Claims the canary: only the returned [`Owner`] can promote it until the owner is dropped.
+    ///
+    /// [`CanaryHandle::promote`] then fails with this advice for the caller.
+    ///
+    /// ```
+    /// use tower_canary::control::ControlExt;
+    ///
+    /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// # });
+    /// # let canary = tower_canary::CanaryLayer::new("checkout", v2).handle();
+    /// let owner = canary.claim("use `Pilot::promote`");
+    /// assert_eq!(
+    ///     canary.promote().unwrap_err().to_string(),
+    ///     "a controller owns canary checkout: use `Pilot::promote`",
+    /// );
+    /// owner.promote()?;
+    /// drop(owner);
+    /// canary.promote()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "dropping the owner ends the claim"]
+    fn claim(&self, advice: impl Into<Arc<str>>) -> Owner;
+
     /// Records the time of a decision about the canary, whether it changed anything or not.
     ///
     /// A controller calls this on every tick. The metric `canary_decision_age_seconds`, which exists from
@@ -135,6 +159,12 @@ impl ControlExt for CanaryHandle {
             }
         });
         self.control().config().failure_hook.store(Some(Arc::new(hook)));
+    }
+
+    fn claim(&self, advice: impl Into<Arc<str>>) -> Owner {
+        let advice = advice.into();
+        self.control().with(|history, _| history.owner = Some(Arc::downgrade(&advice)));
+        Owner::new(self.clone(), advice)
     }
 
     fn note_decision(&self) {

@@ -8,6 +8,7 @@ use canary_core::{CanaryName, Channel, ReleaseId, Snapshot, Weight};
 use crate::control::{
     drain::Drain,
     epoch_settings::EpochSettings,
+    owner::PromoteError,
     state::{ControlState, EpochHistory, SplitMode},
 };
 
@@ -65,7 +66,8 @@ impl CanaryHandle {
     ///
     /// Returns an error if the canary is halted. Nothing changes in that case.
     pub fn set_weight(&self, weight: Weight) -> Result<(), Halted> {
-        self.change_unless_halted("set the weight", weight, SplitMode::Splitting)
+        let check = EpochHistory::refuse_if_halted;
+        self.try_change("set the weight", weight, SplitMode::Splitting, check)
     }
 
     /// Makes the canary the new stable: it serves every call, and in the same step its
@@ -76,9 +78,18 @@ impl CanaryHandle {
     ///
     /// # Errors
     ///
-    /// Returns an error if the canary is halted. Nothing changes in that case.
-    pub fn promote(&self) -> Result<(), Halted> {
-        self.change_unless_halted("promoted", Weight::FULL, SplitMode::Promoted)
+    /// Returns an error if the canary is halted or a controller [owns](crate::control::Owner) it. Nothing
+    /// changes in that case.
+    pub fn promote(&self) -> Result<(), PromoteError> {
+        self.try_change("promoted", Weight::FULL, SplitMode::Promoted, |history, control| {
+            history.refuse_if_owned(control)?;
+            Ok(history.refuse_if_halted(control)?)
+        })
+    }
+
+    pub(crate) fn promote_as_owner(&self) -> Result<(), Halted> {
+        let check = EpochHistory::refuse_if_halted;
+        self.try_change("promoted", Weight::FULL, SplitMode::Promoted, check)
     }
 
     /// Sends every call to stable from now on, in any mode.
@@ -204,14 +215,15 @@ impl CanaryHandle {
         crate::metrics::publish(&self.control, crate::metrics::Extent::WithoutSamples);
     }
 
-    fn change_unless_halted(
+    fn try_change<E>(
         &self,
         what: &'static str,
         weight: Weight,
         mode: SplitMode,
-    ) -> Result<(), Halted> {
+        check: impl FnOnce(&EpochHistory, &ControlState) -> Result<(), E>,
+    ) -> Result<(), E> {
         self.control.with(|history, control| {
-            history.refuse_if_halted(control)?;
+            check(history, control)?;
             history.enter(control, weight, mode);
             Ok(())
         })?;
@@ -241,6 +253,15 @@ impl fmt::Debug for CanaryHandle {
 }
 
 impl EpochHistory {
+    fn refuse_if_owned(&self, control: &ControlState) -> Result<(), PromoteError> {
+        match self.owner.as_ref().and_then(Weak::upgrade) {
+            Some(advice) => {
+                Err(PromoteError::Owned { name: control.config().name.clone(), advice })
+            }
+            None => Ok(()),
+        }
+    }
+
     fn refuse_if_halted(&self, control: &ControlState) -> Result<(), Halted> {
         match &self.mode {
             SplitMode::Halted { reason } => {

@@ -1,4 +1,7 @@
-use std::{sync::Arc as StdArc, time::Instant};
+use std::{
+    sync::{Arc as StdArc, Weak},
+    time::Instant,
+};
 
 use canary_core::{AssignmentReason, Channel, Counts, EpochCounts, Snapshot, Weight};
 use http::HeaderValue;
@@ -57,6 +60,8 @@ pub(crate) struct EpochHistory {
     pub(crate) before_promotion: Option<BeforePromotion>,
     /// When whoever decides has last looked at the canary.
     pub(crate) decided: Option<Instant>,
+    /// The advice of the controller that owns the canary, if any.
+    pub(crate) owner: Option<Weak<str>>,
     /// Epochs that may have calls in flight, oldest first. The last one is in force.
     open: Vec<Arc<Epoch>>,
     /// Epochs without a call in flight, in the order in which their last call ended: what a reader has
@@ -88,6 +93,7 @@ impl ControlState {
             variables,
             before_promotion: None,
             decided: None,
+            owner: None,
             open: vec![Arc::clone(&epoch)],
             closed: Vec::new(),
             retired: Counts::default(),
