@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use axum::{Router, body::Body, routing::get};
-use canary_analysis::{Judge, Levels, Monitor, Observation, Tick};
+use canary_analysis::{AdverseCounts, Judge, Levels, Monitor, Observation};
 use canary_core::Verdict;
 use canary_tests::{Client, Server};
 use http::{Request, header};
@@ -13,11 +13,11 @@ use tower_canary::{
 };
 
 /// What the judge is told of ratings.
-fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = Tick> {
+fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = AdverseCounts> {
     rated.evidence().iter().map(|(weight, at)| {
         let total = PerChannel::from_fn(|channel| at[channel].total);
         let adverse = PerChannel::from_fn(|channel| at[channel].adverse);
-        Tick::try_new(*weight, total, adverse).unwrap()
+        AdverseCounts::try_new(*weight, total, adverse).unwrap()
     })
 }
 

@@ -1,14 +1,14 @@
 use canary_core::PerChannel;
 
 use crate::{
-    coin::Coin,
+    adverse_counts::AdverseCounts,
     interval::RatioInterval,
     margins::Margins,
     monitor::Unit,
-    odds::{self, OddsBet, OddsLogs},
-    proof::Proof,
-    tick::Tick,
-    trials::{self, RateBet},
+    non_inferiority::NonInferiority,
+    rate_e_process::{self, RateEProcess},
+    split_e_process::{self, SplitEProcess, SplitLogRatios},
+    split_ratio::SplitRatio,
 };
 
 /// The evidence about one kind of adverse event, for and against the canary.
@@ -41,7 +41,7 @@ use crate::{
 /// # Example
 ///
 /// ```
-/// use canary_analysis::{Evidence, Margin, Margins, Tick};
+/// use canary_analysis::{Evidence, Margin, Margins, AdverseCounts};
 /// use canary_core::{PerChannel, Weight};
 ///
 /// let margins = Margins::try_new(
@@ -50,7 +50,7 @@ use crate::{
 /// )?;
 /// let mut evidence = Evidence::new(margins);
 /// // At a weight of 1 % the only two failures are the canary's.
-/// evidence.observe(&Tick::try_new(
+/// evidence.observe(&AdverseCounts::try_new(
 ///     Weight::from_percent(1),
 ///     PerChannel { stable: 198, canary: 2 },
 ///     PerChannel { stable: 0, canary: 2 },
@@ -62,9 +62,9 @@ use crate::{
 pub struct Evidence {
     margins: Margins,
     unit: Unit,
-    worse_odds: OddsBet<8>,
-    worse_rate: RateBet<4>,
-    pub(crate) good: Proof,
+    worse_split: SplitEProcess<8>,
+    worse_rate: RateEProcess<4>,
+    pub(crate) good: NonInferiority,
     pub(crate) tally: Tally,
 }
 
@@ -88,26 +88,26 @@ impl Evidence {
         Self {
             margins,
             unit,
-            worse_odds: OddsBet::new(worse.ratio, &odds::WORSE),
-            worse_rate: trials::above(worse.rate),
-            good: Proof::new(good),
+            worse_split: SplitEProcess::new(worse.ratio, &split_e_process::WORSE),
+            worse_rate: rate_e_process::above(worse.rate),
+            good: NonInferiority::new(good),
             tally: Tally::default(),
         }
     }
 
     /// Adds what a tick counted.
-    pub fn observe(&mut self, tick: &Tick) {
+    pub fn observe(&mut self, tick: &AdverseCounts) {
         let (calls, adverse) = (tick.calls(), tick.adverse());
-        self.toss(Coin::of(tick.weight()), adverse);
+        self.add_events(SplitRatio::of(tick.weight()), adverse);
         self.count(calls, adverse);
-        self.try_out(calls.canary, adverse.canary);
+        self.add_trials(calls.canary, adverse.canary);
     }
 
     /// Adds the evidence of another replica, or of another stretch of time.
     ///
     /// The margins stay those of `self`.
     pub fn merge(&mut self, other: &Self) {
-        self.worse_odds.merge(&other.worse_odds);
+        self.worse_split.merge(&other.worse_split);
         self.good.merge(&other.good);
         self.count(other.tally.calls, other.tally.adverse);
     }
@@ -134,7 +134,7 @@ impl Evidence {
     /// logarithm.
     #[must_use]
     pub fn log_e_worse_relative(&self) -> f64 {
-        self.worse_odds.log_e()
+        self.worse_split.log_e()
     }
 
     /// Evidence that the canary's rate is above `worse.rate`.
@@ -180,14 +180,14 @@ impl Evidence {
     /// which gives the widest interval.
     #[must_use]
     pub fn ratio_interval(&self, alpha: f64) -> RatioInterval {
-        RatioInterval::of(&self.worse_odds, alpha)
+        RatioInterval::of(&self.worse_split, alpha)
     }
 
     /// What the evidence for worse is made of.
-    pub(crate) fn logs(&self) -> EvidenceLogs {
+    pub(crate) fn log_ratios(&self) -> EvidenceLogRatios {
         let PerChannel { canary: calls, .. } = self.tally.calls;
-        EvidenceLogs {
-            odds: self.worse_odds.logs(),
+        EvidenceLogRatios {
+            split: self.worse_split.log_ratios(),
             rate: self
                 .has_rate()
                 .then(|| (self.worse_rate.clone(), calls, self.tally.adverse.canary)),
@@ -206,26 +206,26 @@ impl Evidence {
     /// The evidence of these events and counts.
     pub(crate) fn restored<const N: usize>(
         (margins, unit): (Margins, Unit),
-        odds: &OddsBet<N>,
+        odds: &SplitEProcess<N>,
         tally: Tally,
         [trials, adverse_trials]: [u64; 2],
     ) -> Self {
         let mut evidence = Self { tally, ..Self::of_unit(margins, unit) };
-        evidence.worse_odds.merge(odds);
-        evidence.good.odds.merge(odds);
-        evidence.good.try_out(trials, adverse_trials);
+        evidence.worse_split.merge(odds);
+        evidence.good.split.merge(odds);
+        evidence.good.add_trials(trials, adverse_trials);
         evidence
     }
 
     /// The events, as they are bet on for worse.
-    pub(crate) const fn odds(&self) -> &OddsBet<8> {
-        &self.worse_odds
+    pub(crate) const fn split(&self) -> &SplitEProcess<8> {
+        &self.worse_split
     }
 
     /// Adds events that were tossed at this coin.
-    pub(crate) fn toss(&mut self, coin: Coin, events: PerChannel<u64>) {
-        self.worse_odds.observe(coin, events);
-        self.good.toss(coin, events);
+    pub(crate) fn add_events(&mut self, split: SplitRatio, events: PerChannel<u64>) {
+        self.worse_split.observe(split, events);
+        self.good.add_events(split, events);
     }
 
     /// Adds calls, and those that went badly.
@@ -235,23 +235,23 @@ impl Evidence {
     }
 
     /// Adds trials of the canary, and those that went badly.
-    pub(crate) const fn try_out(&mut self, trials: u64, adverse: u64) {
-        self.good.try_out(trials, adverse);
+    pub(crate) const fn add_trials(&mut self, trials: u64, adverse: u64) {
+        self.good.add_trials(trials, adverse);
     }
 }
 
 /// The evidence for worse at one moment, each alternative's apart.
 #[derive(Clone, Debug)]
-pub(crate) struct EvidenceLogs {
-    odds: OddsLogs<8>,
+pub(crate) struct EvidenceLogRatios {
+    split: SplitLogRatios<8>,
     /// The bet on the rate, on how many calls, and how many of them went badly.
-    rate: Option<(RateBet<4>, u64, u64)>,
+    rate: Option<(RateEProcess<4>, u64, u64)>,
 }
 
-impl EvidenceLogs {
-    /// As [`Logs::log_e_worse_after`](crate::comparison::Logs::log_e_worse_after).
-    pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
-        let relative = self.odds.log_e_after(coin, canary);
+impl EvidenceLogRatios {
+    /// As [`ComparisonLogRatios::log_e_worse_after`](crate::channel_comparison::ComparisonLogRatios::log_e_worse_after).
+    pub(crate) fn log_e_worse_after(&self, split: SplitRatio, canary: u64) -> f64 {
+        let relative = self.split.log_e_after(split, canary);
         self.rate.as_ref().map_or(relative, |(rate, calls, adverse)| {
             let absolute = rate.log_e(calls.saturating_add(canary), adverse.saturating_add(canary));
             relative.min(absolute)

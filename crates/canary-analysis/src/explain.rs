@@ -3,9 +3,9 @@
 use canary_core::{Channel, Verdict};
 
 use crate::{
-    doubt::Doubt,
     finding::{Finding, Split, Strength},
     monitor::{Measure, Unit},
+    not_healthy_reason::NotHealthyReason,
 };
 
 pub(crate) fn finding(finding: &Finding) -> String {
@@ -14,12 +14,12 @@ pub(crate) fn finding(finding: &Finding) -> String {
         Some(missing) => missing,
         None => format!("{}; {}", rates(finding), verdict(finding)),
     };
-    let refused = Doubt::Refused(finding.refused_keys);
-    if let Some(doubt) = &finding.doubt
+    let refused = NotHealthyReason::LedgerFull(finding.refused_keys);
+    if let Some(not_healthy_reason) = &finding.not_healthy_reason
         && finding.verdict == Verdict::Inconclusive
         && finding.basis.canary > 0
     {
-        sentence += &format!("; {doubt}");
+        sentence += &format!("; {not_healthy_reason}");
     } else if finding.refused_keys > 0 {
         sentence += &format!("; {refused}");
     }
@@ -29,13 +29,16 @@ pub(crate) fn finding(finding: &Finding) -> String {
 fn split(finding: &Finding) -> String {
     let verdict = split_verdict(finding);
     if finding.impossible > 0 {
-        return format!("{}; {verdict}", Doubt::Impossible(finding.impossible));
+        return format!(
+            "{}; {verdict}",
+            NotHealthyReason::ImpossibleAssignment(finding.impossible)
+        );
     }
     let what = if finding.unit == Unit::Keys { "keys" } else { "calls" };
     finding.split.map_or_else(
         || format!("no {what} seen yet that could have gone to either channel; {verdict}"),
-        |Split { asked, seen }| {
-            let (asked, seen) = (percent(asked), percent(seen));
+        |Split { requested, observed }| {
+            let (asked, seen) = (percent(requested), percent(observed));
             format!("canary was given {seen} of {what} where {asked} was asked; {verdict}")
         },
     )
@@ -60,9 +63,9 @@ fn missing(finding: &Finding) -> Option<String> {
             let keys = keys(hit);
             Some(format!("{keys} hit on the canary, but neither its calls nor seen keys are known"))
         }
-        (0, 0) => Some(format!("no {} seen yet, on neither channel", occasions(&finding.measure))),
+        (0, 0) => Some(format!("no {} seen yet, on neither channel", trials(&finding.measure))),
         (stable, 0) => {
-            let (what, stable) = (occasions(&finding.measure), count(stable));
+            let (what, stable) = (trials(&finding.measure), count(stable));
             Some(format!("no canary {what} yet, {stable} of stable's"))
         }
         _ => None,
@@ -87,7 +90,7 @@ fn rates(finding: &Finding) -> String {
     let rate = |channel| finding.rate(channel).map(percent);
     let canary = rate(Channel::Canary).unwrap_or_else(|| percent(0.0));
     let against = rate(Channel::Stable).map_or_else(
-        || format!(", and stable has no {}", occasions(&finding.measure)),
+        || format!(", and stable has no {}", trials(&finding.measure)),
         |stable| format!(" against stable's {stable}"),
     );
     match &finding.measure {
@@ -110,10 +113,10 @@ fn rates(finding: &Finding) -> String {
 }
 
 /// What may be adverse or not.
-const fn occasions(measure: &Measure) -> &'static str {
+const fn trials(measure: &Measure) -> &'static str {
     match measure {
         Measure::Feedback => "feedback",
-        Measure::Event(_) => "occasions",
+        Measure::Event(_) => "trials",
         _ => "calls",
     }
 }

@@ -3,12 +3,12 @@ use std::{fmt, time::Duration};
 use canary_core::{Channel, PerChannel, Verdict};
 
 use crate::{
-    doubt::Doubt,
     explain,
-    float::float,
     interval::RatioInterval,
+    log_space::float,
     margins::Margins,
     monitor::{Measure, Monitor, Role, Unit},
+    not_healthy_reason::NotHealthyReason,
 };
 
 /// What one monitor says, with the numbers that it rests on.
@@ -41,7 +41,7 @@ pub struct Finding {
     /// watches the share.
     pub good: Option<Strength>,
     /// Why the canary is not called healthy, whatever that evidence.
-    pub doubt: Option<Doubt>,
+    pub not_healthy_reason: Option<NotHealthyReason>,
     /// The split, if the monitor watches the share.
     pub split: Option<Split>,
     /// From which time on calls are slow, if the monitor watches that and knows it yet.
@@ -68,7 +68,7 @@ impl Finding {
             ratio: RatioInterval { estimate: None, lower: 0.0, upper: None },
             worse,
             good: None,
-            doubt: None,
+            not_healthy_reason: None,
             split: None,
             slow_limit: None,
             refused_keys: 0,
@@ -133,7 +133,7 @@ impl Strength {
 #[non_exhaustive]
 pub struct Split {
     /// What the weights asked for.
-    pub asked: f64,
+    pub requested: f64,
     /// What there was.
-    pub seen: f64,
+    pub observed: f64,
 }

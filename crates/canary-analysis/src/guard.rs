@@ -5,17 +5,17 @@ use std::sync::{
 
 use canary_core::{Snapshot, Weight};
 
-use self::pending::{Failures, Pending};
+use self::pending_failures::{FailureBatch, PendingFailures};
 use crate::{
-    coin::Coin,
-    comparison::{Comparison, Logs},
+    channel_comparison::{ChannelComparison, ComparisonLogRatios},
     evidence::Evidence,
     finding::Strength,
     judge::Judge,
-    slot::failures,
+    monitor_state::failures,
+    split_ratio::SplitRatio,
 };
 
-mod pending;
+mod pending_failures;
 
 /// Lets each canary call that fails update the evidence at once, between the judge's ticks.
 ///
@@ -87,21 +87,21 @@ pub struct Guard<R> {
     monitor: String,
     threshold: f64,
     tripped: AtomicBool,
-    pending: Pending,
-    known: Mutex<Known>,
+    pending: PendingFailures,
+    known: Mutex<GuardEvidence>,
 }
 
 /// The evidence, and the counts up to which it goes.
 #[derive(Debug)]
-pub(crate) struct Known {
-    comparison: Comparison,
-    logs: Logs,
+pub(crate) struct GuardEvidence {
+    comparison: ChannelComparison,
+    logs: ComparisonLogRatios,
     until: Snapshot,
 }
 
-impl Known {
-    pub(crate) fn new(comparison: Comparison, until: Snapshot) -> Self {
-        Self { logs: comparison.logs(), comparison, until }
+impl GuardEvidence {
+    pub(crate) fn new(comparison: ChannelComparison, until: Snapshot) -> Self {
+        Self { logs: comparison.log_ratios(), comparison, until }
     }
 
     /// The canary's failures that are in the evidence, but not in counts up to `until`.
@@ -115,13 +115,13 @@ impl Known {
 }
 
 impl<R: Fn() -> Snapshot> Guard<R> {
-    pub(crate) fn new(read: R, monitor: &str, known: Known, threshold: f64) -> Self {
+    pub(crate) fn new(read: R, monitor: &str, known: GuardEvidence, threshold: f64) -> Self {
         Self {
             read,
             monitor: monitor.to_owned(),
             threshold,
             tripped: AtomicBool::new(false),
-            pending: Pending::new(),
+            pending: PendingFailures::new(),
             known: Mutex::new(known),
         }
     }
@@ -135,7 +135,7 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         for (calls, weight) in known.failures_beyond(&until) {
             self.pending.add(calls, weight);
         }
-        *known = Known::new(comparison.clone(), until);
+        *known = GuardEvidence::new(comparison.clone(), until);
     }
 
     /// Takes note that a call of the canary's, assigned at `weight`, has failed and was counted.
@@ -179,9 +179,9 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         self.tripped.load(Ordering::Acquire)
     }
 
-    fn look(&self, known: &mut Known, pending: Failures) -> Look {
-        let Failures { calls, smallest } = pending;
-        if known.logs.log_e_worse_after(Coin::of(smallest), calls) < self.threshold {
+    fn look(&self, known: &mut GuardEvidence, pending: FailureBatch) -> Look {
+        let FailureBatch { calls, smallest } = pending;
+        if known.logs.log_e_worse_after(SplitRatio::of(smallest), calls) < self.threshold {
             return Look::Unsettled;
         }
         let now = (self.read)();
@@ -191,8 +191,8 @@ impl<R: Fn() -> Snapshot> Guard<R> {
             .epochs
             .iter()
             .filter_map(failures)
-            .for_each(|tick| known.comparison.observe_harm(&tick));
-        known.logs = known.comparison.logs();
+            .for_each(|tick| known.comparison.observe_worse_only(&tick));
+        known.logs = known.comparison.log_ratios();
         known.until = now;
         self.pending.settle(pending);
         let worse = Strength { log_e: known.comparison.log_e_worse(), threshold: self.threshold };

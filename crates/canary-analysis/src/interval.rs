@@ -1,10 +1,10 @@
 use canary_core::PerChannel;
 
 use crate::{
-    coin::Coin,
-    float::float,
     levels::LEAST,
-    odds::{BETTER, OddsBet, WORSE},
+    log_space::float,
+    split_e_process::{BETTER, SplitEProcess, WORSE},
+    split_ratio::SplitRatio,
 };
 
 /// The ratio of the canary's adverse rate to stable's, and where it may lie.
@@ -34,7 +34,7 @@ pub struct RatioInterval {
 }
 
 impl RatioInterval {
-    pub(crate) fn of<const N: usize>(odds: &OddsBet<N>, alpha: f64) -> Self {
+    pub(crate) fn of<const N: usize>(odds: &SplitEProcess<N>, alpha: f64) -> Self {
         // A comparison with NaN is false.
         let alpha = if alpha >= LEAST { alpha.min(1.0) } else { LEAST };
         let threshold = (2.0 / alpha).ln();
@@ -49,18 +49,18 @@ impl RatioInterval {
 }
 
 /// The ratio under which just as many events were to be expected of the canary's as there were.
-fn most_likely<const N: usize>(odds: &OddsBet<N>) -> Option<f64> {
+fn most_likely<const N: usize>(odds: &SplitEProcess<N>) -> Option<f64> {
     let total = odds.total();
     if total.canary == 0 {
         return (total.stable > 0).then_some(0.0);
     }
     let expected = |ratio: f64| -> f64 {
-        let of_canary = |coin: Coin| {
-            let canary = coin.probability() * ratio;
-            canary / (canary + coin.complement())
+        let of_canary = |split: SplitRatio| {
+            let canary = split.probability() * ratio;
+            canary / (canary + split.complement())
         };
         let both = |events: PerChannel<u64>| float(events.stable) + float(events.canary);
-        odds.events().map(|(coin, events)| both(events) * of_canary(coin)).sum()
+        odds.events().map(|(split, events)| both(events) * of_canary(split)).sum()
     };
     (total.stable > 0).then(|| last_with(|ratio| expected(ratio) <= float(total.canary)))
 }
@@ -88,9 +88,9 @@ mod tests {
 
     use super::*;
 
-    fn odds(canary: u64, stable: u64) -> OddsBet<8> {
-        let mut odds = OddsBet::new(1.0, &WORSE);
-        odds.observe(Coin::of(Weight::from_percent(50)), PerChannel { stable, canary });
+    fn odds(canary: u64, stable: u64) -> SplitEProcess<8> {
+        let mut odds = SplitEProcess::new(1.0, &WORSE);
+        odds.observe(SplitRatio::of(Weight::from_percent(50)), PerChannel { stable, canary });
         odds
     }
 

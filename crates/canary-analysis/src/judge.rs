@@ -3,15 +3,15 @@ use std::{collections::BTreeSet, error, fmt};
 use canary_core::{Snapshot, Verdict};
 
 use crate::{
-    comparison::Comparison,
+    channel_comparison::ChannelComparison,
     evidence::Evidence,
     finding::Finding,
-    guard::{Guard, Known},
+    guard::{Guard, GuardEvidence},
     levels::Levels,
     monitor::{Measure, Monitor, Role, Unit},
+    monitor_state::{MonitorEvidence, MonitorState, worse_threshold},
     observation::Observation,
-    slot::{Record, Slot, worse_threshold},
-    unwatched::Unwatched,
+    unused_observations::UnusedObservation,
 };
 
 /// Weighs the evidence of all monitors.
@@ -53,8 +53,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Judge {
     levels: Levels,
-    pub(crate) slots: Vec<Slot>,
-    unwatched: BTreeSet<Unwatched>,
+    pub(crate) states: Vec<MonitorState>,
+    unused: BTreeSet<UnusedObservation>,
 }
 
 impl Judge {
@@ -69,13 +69,13 @@ impl Judge {
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
     ) -> Result<Self, JudgeError> {
-        let mut slots: Vec<Slot> = Vec::new();
+        let mut states: Vec<MonitorState> = Vec::new();
         for monitor in monitors {
             if monitor.name().trim().is_empty() {
-                return Err(JudgeError::NameIsEmpty);
+                return Err(JudgeError::EmptyName);
             }
-            if slots.iter().any(|slot| slot.monitor.name() == monitor.name()) {
-                return Err(JudgeError::NameIsTaken(monitor.name().to_owned()));
+            if states.iter().any(|state| state.monitor.name() == monitor.name()) {
+                return Err(JudgeError::DuplicateName(monitor.name().to_owned()));
             }
             let is_of_quantile = match monitor.measure() {
                 Measure::Slow(_, limit) => limit.quantile().is_some(),
@@ -87,14 +87,14 @@ impl Judge {
             // What is told per key comes by the monitor's name, of whatever calls it is bound to.
             let is_told = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
             if is_told && monitor.unit() == Unit::Calls && monitor.class().is_some() {
-                return Err(JudgeError::ToldOfNoClass(monitor.name().to_owned()));
+                return Err(JudgeError::ClassNotSupported(monitor.name().to_owned()));
             }
-            slots.push(Slot::new(monitor));
+            states.push(MonitorState::new(monitor));
         }
-        if !slots.iter().any(|slot| slot.monitor.must_be_proven()) {
-            return Err(JudgeError::NothingDecides);
+        if !states.iter().any(|state| state.monitor.must_be_proven()) {
+            return Err(JudgeError::NoDecidingMonitor);
         }
-        Ok(Self { levels, slots, unwatched: BTreeSet::new() })
+        Ok(Self { levels, states, unused: BTreeSet::new() })
     }
 
     /// Keeps a tenth of the evidence back, to be bet afresh at each [step](Self::begin_step).
@@ -105,23 +105,23 @@ impl Judge {
     /// the beginning is found later by the time it takes the odds to grow by a ninth, and `alpha`
     /// stays what it is. Healthy rests on the whole rollout, with or without fresh starts.
     #[must_use]
-    pub fn with_fresh_starts(mut self) -> Self {
-        for slot in &mut self.slots {
-            if let Record::Comparison(comparison) = &mut slot.record {
-                comparison.fresh.get_or_insert_default();
+    pub fn with_restarts(mut self) -> Self {
+        for state in &mut self.states {
+            if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
+                comparison.restarts.get_or_insert_default();
             }
         }
         self
     }
 
-    /// Lets bets begin afresh, if the judge has [fresh starts](Self::with_fresh_starts).
+    /// Lets bets begin afresh, if the judge has [restarts starts](Self::with_restarts).
     ///
     /// To be called between two observations: when the weight changes, when the bake begins, and
     /// every so often in a step that lasts long. The eight latest starts are kept, and the later
     /// ones weigh less.
     pub fn begin_step(&mut self) {
-        for slot in &mut self.slots {
-            if let Record::Comparison(comparison) = &mut slot.record {
+        for state in &mut self.states {
+            if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
                 comparison.begin_step();
             }
         }
@@ -133,12 +133,12 @@ impl Judge {
     /// one. How many looks there are, and their order, matter for healthy alone.
     ///
     /// What an observation holds beyond what the monitors ask for is not looked at, but
-    /// [named](Judgment::unwatched) in the judgment.
+    /// [named](Judgment::unused) in the judgment.
     pub fn observe(&mut self, observation: &Observation) {
-        let monitors = self.slots.iter().map(|slot| &slot.monitor);
-        Unwatched::note(&mut self.unwatched, Unwatched::of(observation, monitors));
-        for slot in &mut self.slots {
-            slot.observe(observation);
+        let monitors = self.states.iter().map(|state| &state.monitor);
+        UnusedObservation::note(&mut self.unused, UnusedObservation::of(observation, monitors));
+        for state in &mut self.states {
+            state.observe(observation);
         }
     }
 
@@ -147,17 +147,17 @@ impl Judge {
     pub fn judgment(&self) -> Judgment {
         let deciding = self.deciding();
         let findings: Vec<Finding> =
-            self.slots.iter().map(|slot| slot.finding(self.levels, deciding)).collect();
+            self.states.iter().map(|state| state.finding(self.levels, deciding)).collect();
         let verdict = overall(self.monitors().zip(findings.iter().map(|finding| finding.verdict)));
-        let unwatched = self.unwatched.iter().cloned().collect();
-        Judgment { verdict, findings, unwatched }
+        let unused = self.unused.iter().cloned().collect();
+        Judgment { verdict, findings, unused }
     }
 
     /// The verdict of the judgment alone, in a fraction of the time.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let deciding = self.deciding();
-        let verdicts = self.slots.iter().map(|slot| slot.verdict(self.levels, deciding));
+        let verdicts = self.states.iter().map(|state| state.verdict(self.levels, deciding));
         overall(self.monitors().zip(verdicts))
     }
 
@@ -169,17 +169,17 @@ impl Judge {
     /// else. Monitors of a class, per key, and of other measures decide with the judge's ticks.
     #[must_use]
     pub fn guard<R: Fn() -> Snapshot>(&self, until: Snapshot, read: R) -> Option<Guard<R>> {
-        let slot = self.guarded()?;
-        let Record::Comparison(comparison) = &slot.record else { return None };
+        let state = self.guarded()?;
+        let MonitorEvidence::Comparison(comparison) = &state.evidence else { return None };
         let threshold = worse_threshold(self.levels, self.deciding());
-        let known = Known::new((**comparison).clone(), until);
-        Some(Guard::new(read, slot.monitor.name(), known, threshold))
+        let known = GuardEvidence::new((**comparison).clone(), until);
+        Some(Guard::new(read, state.monitor.name(), known, threshold))
     }
 
     /// The monitors, in the order in which they were given.
     #[must_use]
     pub fn monitors(&self) -> impl ExactSizeIterator<Item = &Monitor> {
-        self.slots.iter().map(|slot| &slot.monitor)
+        self.states.iter().map(|state| &state.monitor)
     }
 
     /// How often the judge may be wrong.
@@ -195,16 +195,16 @@ impl Judge {
         self.comparison(monitor).map(|comparison| &comparison.whole)
     }
 
-    pub(crate) fn comparison(&self, monitor: &str) -> Option<&Comparison> {
-        let slot = self.slots.iter().find(|slot| slot.monitor.name() == monitor)?;
-        match &slot.record {
-            Record::Comparison(comparison) => Some(comparison),
-            Record::Split(_) => None,
+    pub(crate) fn comparison(&self, monitor: &str) -> Option<&ChannelComparison> {
+        let state = self.states.iter().find(|state| state.monitor.name() == monitor)?;
+        match &state.evidence {
+            MonitorEvidence::Comparison(comparison) => Some(comparison),
+            MonitorEvidence::SampleRatio(_) => None,
         }
     }
 
-    fn guarded(&self) -> Option<&Slot> {
-        self.slots.iter().find(|Slot { monitor, .. }| {
+    fn guarded(&self) -> Option<&MonitorState> {
+        self.states.iter().find(|MonitorState { monitor, .. }| {
             *monitor.measure() == Measure::Failures
                 && monitor.role() == Role::Decides
                 && monitor.unit() == Unit::Calls
@@ -213,7 +213,7 @@ impl Judge {
     }
 
     fn deciding(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.monitor.role() == Role::Decides).count()
+        self.states.iter().filter(|state| state.monitor.role() == Role::Decides).count()
     }
 }
 
@@ -243,7 +243,7 @@ pub struct Judgment {
     /// What each monitor found, in the order in which the judge was given them.
     pub findings: Vec<Finding>,
     /// What was observed since the judge was made, and is asked for by no monitor.
-    pub unwatched: Vec<Unwatched>,
+    pub unused: Vec<UnusedObservation>,
 }
 
 impl Judgment {
@@ -278,9 +278,10 @@ impl fmt::Display for Judgment {
             };
             write!(f, " {link} `{}`: {finding}", finding.monitor)
         })?;
-        if self.verdict == Verdict::Inconclusive && !self.unwatched.is_empty() {
-            let unwatched: Vec<String> = self.unwatched.iter().map(Unwatched::to_string).collect();
-            write!(f, "; observed, but watched by no monitor: {}", unwatched.join(", "))?;
+        if self.verdict == Verdict::Inconclusive && !self.unused.is_empty() {
+            let unused: Vec<String> =
+                self.unused.iter().map(UnusedObservation::to_string).collect();
+            write!(f, "; observed, but watched by no monitor: {}", unused.join(", "))?;
         }
         Ok(())
     }
@@ -291,24 +292,24 @@ impl fmt::Display for Judgment {
 #[non_exhaustive]
 pub enum JudgeError {
     /// A monitor has no name.
-    NameIsEmpty,
+    EmptyName,
     /// Two monitors have this name.
-    NameIsTaken(String),
+    DuplicateName(String),
     /// The monitor of this name counts per key which calls are slower than stable's quantile. What
     /// that is, is known from counts of calls only, after the ledger of keys had to know it.
     QuantilePerKey(String),
     /// The monitor of this name binds feedback or an event to a class of routes. Observations tell
     /// these without a class.
-    ToldOfNoClass(String),
+    ClassNotSupported(String),
     /// No monitor both decides and compares the channels.
-    NothingDecides,
+    NoDecidingMonitor,
 }
 
 impl fmt::Display for JudgeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NameIsEmpty => f.write_str("a monitor has an empty name"),
-            Self::NameIsTaken(name) => write!(f, "two monitors are named `{name}`"),
+            Self::EmptyName => f.write_str("a monitor has an empty name"),
+            Self::DuplicateName(name) => write!(f, "two monitors are named `{name}`"),
             Self::QuantilePerKey(name) => {
                 write!(
                     f,
@@ -316,14 +317,14 @@ impl fmt::Display for JudgeError {
                            expected a fixed limit"
                 )
             }
-            Self::ToldOfNoClass(name) => {
+            Self::ClassNotSupported(name) => {
                 write!(
                     f,
                     "monitor `{name}` binds what is told without a class to a class of routes, \
                      expected an event with a name of its own"
                 )
             }
-            Self::NothingDecides => {
+            Self::NoDecidingMonitor => {
                 f.write_str("no monitor decides: all are watch-only or watch the share")
             }
         }

@@ -49,7 +49,7 @@
 //! # How evidence flows
 //!
 //! ```text
-//! Snapshot - Snapshot = Observation -> Judge -> Slot per Monitor -> Evidence (or ShareEvidence)
+//! Snapshot - Snapshot = Observation -> Judge -> MonitorState -> Evidence (or SampleRatioTest)
 //!                                        |                              |
 //!                                     Judgment <- Finding per Monitor <-+
 //! ```
@@ -70,14 +70,14 @@
 //! | G2 | so it is if both channels fail together, or rates drift | the same | `outages_of_both_channels_are_not_the_canarys_fault` |
 //! | G3 | a canary beyond the margin of good is called healthy with probability `beta` at most; calls without an answer count as if they had gone badly | calls go badly independently of each other, those in flight on both channels no worse than those that were answered, and the canary is beyond the margin whenever there is no storm: outages of both channels do not count for it, but for some five events that each lets in before it shows | `the_mean_of_e_for_good_is_at_most_one_at_the_margin`, `the_mean_of_e_is_at_most_one_if_only_storms_hit_both_channels_alike`, `canaries_beyond_the_margin_are_rarely_called_healthy`, `canaries_beyond_the_margin_are_rarely_called_healthy_after_outages`, `a_fault_behind_an_outage_is_never_called_healthy`, `a_canary_that_hangs_is_not_healthy` |
 //! | G4 | a canary that fails every call from the start, against a stable without failures, is caught within 3 of its calls, at weights up to 10 % | one monitor decides, with the default margins and levels | `a_canary_that_fails_every_call_is_off_within_three`, `a_canary_that_fails_every_call_is_caught_within_three` |
-//! | G5 | ticks in any order and pieces, on one replica or many, are the same evidence; which looks are storms depends on their order and size, so that for healthy it holds of replicas [put together](Observation::with_replica) in each look | limits of slow calls are fixed | `replicas_merged_are_the_same_evidence_as_one_process`, `replicas_of_one_look_are_one_process_in_storms_too`, `cut_otherwise_or_in_another_order_storms_may_be_others_but_harm_is_the_same` |
+//! | G5 | ticks in any order and pieces, on one replica or many, are the same evidence; which looks are burst_looks depends on their order and size, so that for healthy it holds of replicas [put together](Observation::with_replica) in each look | limits of slow calls are fixed | `replicas_merged_are_the_same_evidence_as_one_process`, `replicas_of_one_look_are_one_process_in_storms_too`, `cut_otherwise_or_in_another_order_storms_may_be_others_but_harm_is_the_same` |
 //! | G6 | no number is NaN, no count makes it panic | | `no_number_is_ever_nan`, `counts_near_the_end_of_their_type_do_no_harm` |
 //! | G7 | a restart goes on with the same evidence, bit by bit | the state was stored, and [`KeyLedger`]s with it | `a_judge_restored_in_the_middle_goes_on_with_the_same_bits` |
 //!
 //! # When it says healthy
 //!
 //! Healthy is a proof, and what is missing is no part of a proof. Whatever the odds, a monitor does not
-//! call the canary healthy, and says why ([`Doubt`]), if
+//! call the canary healthy, and says why ([`NotHealthyReason`]), if
 //!
 //! - it is not proven good without storms, looks at which far more calls than usual went badly: that an
 //!   outage hits both channels alike says nothing about the time after it;
@@ -121,38 +121,38 @@
 //! It neither sets weights nor rolls back: that is the rollout's. It compares one canary with one
 //! stable.
 
-mod calm;
-mod coin;
-mod comparison;
-mod coverage;
-mod doubt;
+mod adverse_counts;
+mod burst_detector;
+mod channel_comparison;
+mod completeness;
 mod evidence;
 mod explain;
 mod finding;
-mod float;
+mod forecast;
 mod guard;
 mod interval;
 mod judge;
-mod keys;
+mod judge_state;
+mod key_ledger;
 mod levels;
+mod log_space;
 mod margins;
 mod monitor;
+mod monitor_state;
+mod non_inferiority;
+mod not_healthy_reason;
 mod observation;
-mod odds;
-mod power;
-mod proof;
+mod outage_filter;
+mod rate_e_process;
+mod sample_ratio;
 #[cfg(feature = "serde")]
 mod serialize;
-mod share;
 #[cfg(feature = "sim")]
 pub mod sim;
-mod slot;
 mod slow;
-mod state;
-mod tick;
-mod trials;
-mod unwatched;
-mod weather;
+mod split_e_process;
+mod split_ratio;
+mod unused_observations;
 
 // The pictures stand beside the guide, but not beside its page here: the first definition of a link
 // wins.
@@ -163,22 +163,22 @@ mod weather;
 pub mod guide {}
 
 pub use self::{
-    coin::Coin,
-    doubt::Doubt,
+    adverse_counts::{AdverseCounts, AdverseCountsError},
     evidence::Evidence,
     finding::{Finding, Split, Strength},
+    forecast::{Forecast, ForecastError},
     guard::{Guard, Trip},
     interval::RatioInterval,
     judge::{Judge, JudgeError, Judgment},
-    keys::{Counted, KeyCounts, KeyLedger},
+    judge_state::{JudgeState, ResumeError},
+    key_ledger::{KeyCounts, KeyLedger, Recorded},
     levels::{LevelError, Levels},
     margins::{Margin, MarginError, Margins},
     monitor::{Measure, Monitor, Role, Unit},
+    not_healthy_reason::NotHealthyReason,
     observation::Observation,
-    power::{Forecast, ForecastError},
-    share::ShareEvidence,
+    sample_ratio::SampleRatioTest,
     slow::{SlowLimit, SlowLimitError, Until},
-    state::{JudgeState, ResumeError},
-    tick::{Tick, TickError},
-    unwatched::Unwatched,
+    split_ratio::SplitRatio,
+    unused_observations::UnusedObservation,
 };

@@ -180,7 +180,7 @@ mod tests {
             canary_core::PerChannel { stable: 9, canary: u64::MAX },
             canary_core::PerChannel { stable: 1, canary: 3 },
         );
-        evidence.try_out(u64::MAX, 3);
+        evidence.add_trials(u64::MAX, 3);
         assert!(evidence.log_e_worse().is_finite() && evidence.log_e_good().is_finite());
         assert!(Levels::try_new(1e-12, 1e-12).is_ok() && Levels::try_new(5e-324, 0.1).is_err());
     }

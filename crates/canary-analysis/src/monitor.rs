@@ -118,7 +118,7 @@ impl Monitor {
     /// Counts keys instead of calls: to be told to every monitor of sticky traffic.
     ///
     /// See [`KeyLedger`](crate::KeyLedger). The monitor needs its adverse keys
-    /// ([`with_keys`](crate::Observation::with_keys)) and seen keys
+    /// ([`with_adverse_keys`](crate::Observation::with_adverse_keys)) and seen keys
     /// ([`with_seen_keys`](crate::Observation::with_seen_keys)), both by its name, and the calls as
     /// well, by which it notices a canary that hangs. Slow calls can be counted per key beyond a fixed
     /// limit only: what stable's quantile is, is known after the calls.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use canary_core::{CountsWentBackwards, EpochCounts, Snapshot};
 
-use crate::{keys::KeyCounts, tick::Tick};
+use crate::{adverse_counts::AdverseCounts, key_ledger::KeyCounts};
 
 /// What was counted since the judge last looked.
 ///
@@ -29,8 +29,8 @@ use crate::{keys::KeyCounts, tick::Tick};
 pub struct Observation {
     pub(crate) calls: Vec<EpochCounts>,
     pub(crate) classes: BTreeMap<String, Vec<EpochCounts>>,
-    pub(crate) feedback: Vec<Tick>,
-    pub(crate) events: BTreeMap<String, Vec<Tick>>,
+    pub(crate) feedback: Vec<AdverseCounts>,
+    pub(crate) events: BTreeMap<String, Vec<AdverseCounts>>,
     pub(crate) keys: BTreeMap<String, KeyCounts>,
     pub(crate) seen: BTreeMap<String, KeyCounts>,
 }
@@ -84,7 +84,7 @@ impl Observation {
     /// Adds user feedback: all of it, and the negative part as adverse, at the weight at which the
     /// rated calls had been assigned.
     #[must_use]
-    pub fn with_feedback(mut self, ticks: impl IntoIterator<Item = Tick>) -> Self {
+    pub fn with_feedback(mut self, ticks: impl IntoIterator<Item = AdverseCounts>) -> Self {
         self.feedback.extend(ticks);
         self
     }
@@ -94,7 +94,7 @@ impl Observation {
     pub fn with_event(
         mut self,
         name: impl Into<String>,
-        ticks: impl IntoIterator<Item = Tick>,
+        ticks: impl IntoIterator<Item = AdverseCounts>,
     ) -> Self {
         self.events.entry(name.into()).or_default().extend(ticks);
         self
@@ -105,7 +105,7 @@ impl Observation {
     /// To be given with each observation, even if no key did: without it, seen keys are not taken for
     /// keys that met none.
     #[must_use]
-    pub fn with_keys(mut self, monitor: impl Into<String>, adverse: &KeyCounts) -> Self {
+    pub fn with_adverse_keys(mut self, monitor: impl Into<String>, adverse: &KeyCounts) -> Self {
         self.keys.entry(monitor.into()).or_default().merge(adverse);
         self
     }

@@ -19,14 +19,14 @@ impl Serialize for Judgment {
             /// The monitor on which the verdict rests.
             decisive: Option<&'a str>,
             findings: &'a [Finding],
-            unwatched: Vec<String>,
+            unused: Vec<String>,
         }
         let written = Written {
             verdict: self.verdict.as_str(),
             sentence: self.to_string(),
             decisive: self.decisive().map(|finding| finding.monitor.as_str()),
             findings: &self.findings,
-            unwatched: self.unwatched.iter().map(ToString::to_string).collect(),
+            unused: self.unused.iter().map(ToString::to_string).collect(),
         };
         written.serialize(serializer)
     }
@@ -47,7 +47,7 @@ impl Serialize for Finding {
             ratio: RatioInterval,
             worse: Strength,
             good: Option<Strength>,
-            doubt: Option<String>,
+            not_healthy_reason: Option<String>,
             split: Option<Split>,
             slow_limit_ms: Option<f64>,
             refused_keys: u64,
@@ -55,7 +55,7 @@ impl Serialize for Finding {
         }
         let Self { monitor, role, verdict, calls, adverse, unanswered, ratio, worse, good, .. } =
             self;
-        let Self { doubt, split, slow_limit, refused_keys, impossible, .. } = self;
+        let Self { not_healthy_reason, split, slow_limit, refused_keys, impossible, .. } = self;
         let written = Written {
             monitor,
             role: *role,
@@ -68,7 +68,7 @@ impl Serialize for Finding {
             ratio: *ratio,
             worse: *worse,
             good: *good,
-            doubt: doubt.as_ref().map(ToString::to_string),
+            not_healthy_reason: not_healthy_reason.as_ref().map(ToString::to_string),
             split: *split,
             slow_limit_ms: slow_limit.map(|limit| 1e3 * limit.as_secs_f64()),
             refused_keys: *refused_keys,

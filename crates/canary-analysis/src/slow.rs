@@ -2,7 +2,7 @@ use std::{error, fmt, time::Duration};
 
 use canary_core::{Latencies, LatencyBucket};
 
-use crate::float::float;
+use crate::log_space::float;
 
 /// From which time on a call is slow.
 ///

@@ -50,7 +50,7 @@ fn good_canaries_are_rarely_rolled_back() {
         }
     }
     let traffic = Traffic::new(50.0, 0.01);
-    let rule = rules::judge_with_fresh_starts;
+    let rule = rules::judge_with_restarts;
     assert_rarely_rolled_back("A/A, 1 % errors, fresh starts", traffic, 520, rule);
 }
 

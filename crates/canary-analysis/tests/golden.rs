@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use canary_analysis::{Evidence, Margin, Margins, Tick};
+use canary_analysis::{AdverseCounts, Evidence, Margin, Margins};
 use canary_core::{PerChannel, Weight};
 use serde_json::Value;
 
@@ -28,9 +28,9 @@ fn margins(case: &Value) -> Margins {
     .unwrap()
 }
 
-fn tick(tick: &Value) -> Tick {
+fn tick(tick: &Value) -> AdverseCounts {
     let count = |name: &str| tick[name].as_u64().unwrap();
-    Tick::try_new(
+    AdverseCounts::try_new(
         Weight::from_ppm(u32::try_from(count("weight_ppm")).unwrap()),
         PerChannel { stable: count("stable_calls"), canary: count("canary_calls") },
         PerChannel { stable: count("stable_adverse"), canary: count("canary_adverse") },
@@ -85,7 +85,7 @@ fn evidence_of_large_counts_at_extreme_weights_equals_exact_calculation() {
                 canary: tick[at][1].as_u64().unwrap(),
             };
             let weight = Weight::from_ppm(u32::try_from(tick[0].as_u64().unwrap()).unwrap());
-            evidence.observe(&Tick::try_new(weight, of(1), of(2)).unwrap());
+            evidence.observe(&AdverseCounts::try_new(weight, of(1), of(2)).unwrap());
         }
         let log_es = [
             evidence.log_e_worse_relative(),

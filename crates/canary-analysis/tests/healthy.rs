@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use canary_analysis::{Doubt, Monitor, Observation, SlowLimit, Until};
+use canary_analysis::{Monitor, NotHealthyReason, Observation, SlowLimit, Until};
 use canary_core::{ChannelCounts, Verdict, Weight};
 
 use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
@@ -59,8 +59,8 @@ fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     let stable = || calls(89_100, 900);
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), hanging(9_700, 100, 200)));
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    let unanswered = Doubt::Unanswered { calls: 200, given: 10_000 };
-    assert_eq!(judgment.findings[0].doubt, Some(unanswered));
+    let unanswered = NotHealthyReason::Unanswered { calls: 200, given: 10_000 };
+    assert_eq!(judgment.findings[0].not_healthy_reason, Some(unanswered));
     // As the guide has it.
     assert_eq!(
         judgment.to_string(),
@@ -99,7 +99,7 @@ fn answers_without_the_calls_that_were_picked_prove_nothing() {
     (stable.picked, canary.picked) = (0, 0);
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable, canary));
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    assert_eq!(judgment.findings[0].doubt, Some(Doubt::NoCalls));
+    assert_eq!(judgment.findings[0].not_healthy_reason, Some(NotHealthyReason::CallsUnknown));
 }
 
 #[test]
@@ -120,7 +120,10 @@ fn a_call_where_none_could_be_forbids_to_trust_the_comparison() {
     assert_eq!(judge.verdict(), Verdict::Healthy);
     judge.observe(&Observation::of(snapshot(Weight::ZERO, calls(9_000, 0), calls(1, 0))));
     assert_eq!(judge.verdict(), Verdict::Inconclusive);
-    assert_eq!(judge.judgment().findings[0].doubt, Some(Doubt::Impossible(1)));
+    assert_eq!(
+        judge.judgment().findings[0].not_healthy_reason,
+        Some(NotHealthyReason::ImpossibleAssignment(1))
+    );
 }
 
 /// The verdict on a canary of which this part is slower than stable's quantile, as stable's calls are

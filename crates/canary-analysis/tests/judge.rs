@@ -205,11 +205,11 @@ fn monitors_that_cannot_work_are_named() {
     let fail = |monitors: Vec<Monitor>| Judge::try_new(Levels::default(), monitors).unwrap_err();
     let twice = fail(vec![Monitor::failures(), Monitor::failures()]);
     assert_eq!(twice.to_string(), "two monitors are named `failures`");
-    assert_eq!(fail(vec![Monitor::failures().named(" ")]), JudgeError::NameIsEmpty);
-    assert_eq!(fail(vec![]), JudgeError::NothingDecides);
-    assert_eq!(fail(vec![Monitor::share()]), JudgeError::NothingDecides);
+    assert_eq!(fail(vec![Monitor::failures().named(" ")]), JudgeError::EmptyName);
+    assert_eq!(fail(vec![]), JudgeError::NoDecidingMonitor);
+    assert_eq!(fail(vec![Monitor::share()]), JudgeError::NoDecidingMonitor);
     let watching = vec![Monitor::failures().watch_only()];
-    assert_eq!(fail(watching), JudgeError::NothingDecides);
+    assert_eq!(fail(watching), JudgeError::NoDecidingMonitor);
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn what_no_monitor_asks_for_is_named() {
             .with_class("chekout", calls())
             .with_event("order", ticks([9, 1], [0, 0]))
             .with_feedback(ticks([9, 1], [0, 0]))
-            .with_keys("failures of checkout", &KeyLedger::new(1).take())
+            .with_adverse_keys("failures of checkout", &KeyLedger::new(1).take())
             .with_seen_keys("failurs", &KeyLedger::new(1).take()),
     );
     assert_eq!(
@@ -310,7 +310,7 @@ fn what_no_monitor_asks_for_is_named() {
          `failures of checkout`, seen keys for `failurs`",
     );
     judge.observe(&Observation::default().with_class("checkout", calls()));
-    assert_eq!(judge.judgment().unwatched.len(), 5);
+    assert_eq!(judge.judgment().unused.len(), 5);
 }
 
 #[test]
@@ -385,7 +385,7 @@ fn what_is_told_without_a_class_cannot_be_bound_to_one() {
         let of_checkout = monitor.of_class("checkout");
         let error = Judge::try_new(Levels::default(), [Monitor::failures(), of_checkout.clone()])
             .unwrap_err();
-        assert_eq!(error, JudgeError::ToldOfNoClass(name));
+        assert_eq!(error, JudgeError::ClassNotSupported(name));
         assert!(error.to_string().ends_with("expected an event with a name of its own"));
         // Keys are told by the monitor's name.
         judge([of_checkout.per_key()]);

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use canary_analysis::{
-    Evidence, Judge, Judgment, KeyLedger, Levels, Margin, Margins, Monitor, Observation,
-    ShareEvidence, Tick,
+    AdverseCounts, Evidence, Judge, Judgment, KeyLedger, Levels, Margin, Margins, Monitor,
+    Observation, SampleRatioTest,
 };
 use canary_core::{Channel, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight};
 use proptest::prelude::*;
@@ -16,9 +16,9 @@ fn margins(worse: f64, floor: f64, good: f64, rate: f64) -> Margins {
     Margins::try_new(worse, Margin { ratio: good, rate }).unwrap()
 }
 
-fn tick(ppm: u32, calls: [u64; 2], adverse: [u64; 2]) -> Tick {
+fn tick(ppm: u32, calls: [u64; 2], adverse: [u64; 2]) -> AdverseCounts {
     let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
-    Tick::try_new(Weight::from_ppm(ppm), of(calls), of(adverse)).unwrap()
+    AdverseCounts::try_new(Weight::from_ppm(ppm), of(calls), of(adverse)).unwrap()
 }
 
 fn any_margins() -> impl Strategy<Value = Margins> {
@@ -27,7 +27,7 @@ fn any_margins() -> impl Strategy<Value = Margins> {
 }
 
 /// From one call to 10^12, at the ends of the range of weights as well.
-fn any_tick() -> impl Strategy<Value = Tick> {
+fn any_tick() -> impl Strategy<Value = AdverseCounts> {
     let ppm = prop_oneof![Just(0), Just(1), Just(999_999), Just(1_000_000), 0..=1_000_000_u32];
     let calls = || prop_oneof![Just(0), 1..40_u64, 1..1_000_000_000_000_u64];
     (ppm, calls(), calls(), 0.0..=1.0_f64, 0.0..=1.0_f64).prop_map(|(ppm, stable, canary, s, c)| {
@@ -45,7 +45,7 @@ fn part(calls: u64, rate: f64) -> u64 {
     ((calls as f64 * rate) as u64).min(calls)
 }
 
-fn of(margins: Margins, ticks: &[Tick]) -> Evidence {
+fn of(margins: Margins, ticks: &[AdverseCounts]) -> Evidence {
     let mut evidence = Evidence::new(margins);
     ticks.iter().for_each(|tick| evidence.observe(tick));
     evidence
@@ -102,7 +102,7 @@ proptest! {
     fn the_order_of_ticks_does_not_matter(
         margins in any_margins(), ticks in prop::collection::vec(any_tick(), 0..8)
     ) {
-        let reversed: Vec<Tick> = ticks.iter().rev().copied().collect();
+        let reversed: Vec<AdverseCounts> = ticks.iter().rev().copied().collect();
         prop_assert_eq!(bits(&of(margins, &ticks)), bits(&of(margins, &reversed)));
     }
 
@@ -224,12 +224,12 @@ fn the_mean_of_e_for_good_is_at_most_one_at_the_margin() {
 }
 
 /// The exact mean of `e` over the number of heads in `tosses` tosses of a coin.
-fn mean_over_heads(tosses: u64, heads: f64, e: impl Fn(u64) -> f64) -> f64 {
-    let mut probability = (1.0 - heads).powi(i32::try_from(tosses).unwrap());
+fn mean_over_heads(events: u64, heads: f64, e: impl Fn(u64) -> f64) -> f64 {
+    let mut probability = (1.0 - heads).powi(i32::try_from(events).unwrap());
     let mut mean = 0.0;
-    for k in 0..=tosses {
+    for k in 0..=events {
         mean += probability * e(k);
-        let left = f64::from(u32::try_from(tosses - k).unwrap());
+        let left = f64::from(u32::try_from(events - k).unwrap());
         probability *= left / f64::from(u32::try_from(k + 1).unwrap()) * heads / (1.0 - heads);
     }
     mean
@@ -255,7 +255,7 @@ fn the_mean_of_e_is_exactly_one_where_the_null_ends() {
 #[test]
 fn the_mean_of_e_of_a_fair_split_is_exactly_one() {
     let mean = mean_over_heads(60, 0.1, |canary| {
-        let mut share = ShareEvidence::new();
+        let mut share = SampleRatioTest::new();
         share.observe(Weight::from_percent(10), PerChannel { stable: 60 - canary, canary });
         share.log_e().exp()
     });
@@ -277,7 +277,7 @@ fn the_mean_of_e_is_one_for_a_key_that_fails_at_every_weight() {
         }
         let monitor = Monitor::failures().per_key();
         let mut judge = Judge::try_new(Levels::default(), [monitor]).unwrap();
-        judge.observe(&Observation::default().with_keys("failures", &ledger.take()));
+        judge.observe(&Observation::default().with_adverse_keys("failures", &ledger.take()));
         let e = judge.evidence("failures").unwrap().log_e_worse_relative().exp();
         mean += (until - below) * e;
         below = until;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use canary_analysis::{Doubt, KeyCounts, KeyLedger, Monitor, Observation};
+use canary_analysis::{KeyCounts, KeyLedger, Monitor, NotHealthyReason, Observation};
 use canary_core::{Channel, PerChannel, Verdict, Weight};
 
 use self::support::{TEN, calls, judge, snapshot, ticks};
@@ -35,7 +35,7 @@ fn a_user_who_retries_counts_once() {
     }
     judge.observe(
         &Observation::of(snapshot(weight, calls(9_900, 0), calls(50, 50)))
-            .with_keys("failures", &ledger.take()),
+            .with_adverse_keys("failures", &ledger.take()),
     );
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
@@ -51,7 +51,7 @@ fn many_users_hit_are_degraded() {
     }
     judge.observe(
         &Observation::of(snapshot(TEN, calls(900, 0), calls(50, 50)))
-            .with_keys("failures", &ledger.take()),
+            .with_adverse_keys("failures", &ledger.take()),
     );
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Degraded);
@@ -71,7 +71,7 @@ fn a_checkout_that_is_broken_for_every_key_is_not_healed_by_other_traffic() {
     judge.observe(
         &healthy_calls()
             .with_class("checkout", checkout())
-            .with_keys(name, &keys(TEN, 0, 0, 3))
+            .with_adverse_keys(name, &keys(TEN, 0, 0, 3))
             .with_seen_keys("failures", &everywhere),
     );
     assert_ne!(judge.verdict(), Verdict::Healthy);
@@ -79,7 +79,7 @@ fn a_checkout_that_is_broken_for_every_key_is_not_healed_by_other_traffic() {
 
     judge.observe(
         &Observation::default()
-            .with_keys(name, &keys(TEN, 3, 0, 17))
+            .with_adverse_keys(name, &keys(TEN, 3, 0, 17))
             .with_seen_keys(name, &keys(TEN, 0, 180, 20)),
     );
     let judgment = judge.judgment();
@@ -95,7 +95,7 @@ fn a_checkout_that_is_broken_for_every_key_is_not_healed_by_other_traffic() {
 fn keys_that_were_seen_are_no_proof_without_the_keys_that_were_hit() {
     let seen = keys(TEN, 0, 18_000, 2_000);
     let mut judge = judge([Monitor::failures().per_key()]);
-    let misspelt = healthy_calls().with_keys("failurs", &keys(TEN, 0, 0, 2));
+    let misspelt = healthy_calls().with_adverse_keys("failurs", &keys(TEN, 0, 0, 2));
     judge.observe(&misspelt.with_seen_keys("failures", &seen));
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
@@ -103,8 +103,9 @@ fn keys_that_were_seen_are_no_proof_without_the_keys_that_were_hit() {
 
     let nobody = KeyLedger::new(1).take();
     let mut judge = support::judge([Monitor::failures().per_key()]);
-    judge
-        .observe(&healthy_calls().with_keys("failures", &nobody).with_seen_keys("failures", &seen));
+    judge.observe(
+        &healthy_calls().with_adverse_keys("failures", &nobody).with_seen_keys("failures", &seen),
+    );
     assert_eq!(judge.verdict(), Verdict::Healthy);
 }
 
@@ -117,7 +118,7 @@ fn a_full_ledger_of_adverse_keys_proves_nothing_good() {
     let mut judge = judge([Monitor::failures().per_key()]);
     judge.observe(
         &healthy_calls()
-            .with_keys("failures", &ledger.take())
+            .with_adverse_keys("failures", &ledger.take())
             .with_seen_keys("failures", &keys(TEN, 0, 18_000, 2_000)),
     );
     let judgment = judge.judgment();
@@ -136,14 +137,14 @@ fn a_few_calls_of_each_key_are_not_so_many_keys() {
     let mut judge = judge([Monitor::failures().per_key()]);
     judge.observe(
         &Observation::of(busy())
-            .with_keys("failures", &hit)
+            .with_adverse_keys("failures", &hit)
             .with_seen_keys("failures", &keys(TEN, 0, 180, 20)),
     );
     assert_eq!(judge.verdict(), Verdict::Degraded);
 
     // If no keys are known to have been seen, the comparison of the channels decides alone.
     let mut judge = support::judge([Monitor::failures().per_key()]);
-    judge.observe(&Observation::of(busy()).with_keys("failures", &hit));
+    judge.observe(&Observation::of(busy()).with_adverse_keys("failures", &hit));
     assert_eq!(judge.verdict(), Verdict::Degraded);
 }
 
@@ -152,7 +153,7 @@ fn harm_to_fewer_keys_than_anybody_cares_for_is_not_degraded() {
     let mut judge = judge([Monitor::failures().per_key()]);
     judge.observe(
         &Observation::of(snapshot(TEN, calls(900_000, 0), calls(99_990, 10)))
-            .with_keys("failures", &keys(TEN, 0, 0, 10))
+            .with_adverse_keys("failures", &keys(TEN, 0, 0, 10))
             .with_seen_keys("failures", &keys(TEN, 0, 450_000, 50_000)),
     );
     let finding = &judge.judgment().findings[0];
@@ -163,7 +164,7 @@ fn harm_to_fewer_keys_than_anybody_cares_for_is_not_degraded() {
 #[test]
 fn a_judge_that_is_told_of_hit_keys_only_says_what_it_misses() {
     let mut judge = judge([Monitor::failures().per_key()]);
-    judge.observe(&Observation::default().with_keys("failures", &keys(TEN, 0, 0, 12)));
+    judge.observe(&Observation::default().with_adverse_keys("failures", &keys(TEN, 0, 0, 12)));
     assert_eq!(
         judge.judgment().to_string(),
         "inconclusive in `failures`: 12 keys hit on the canary, but neither its calls nor seen keys \
@@ -177,7 +178,9 @@ fn a_canary_that_hangs_does_not_show_in_keys_but_in_calls() {
     let seen = keys(TEN, 0, 18_000, 2_000);
     let judged = |calls: Observation| {
         let mut judge = judge([Monitor::failures().per_key()]);
-        judge.observe(&calls.with_keys("failures", &nobody).with_seen_keys("failures", &seen));
+        judge.observe(
+            &calls.with_adverse_keys("failures", &nobody).with_seen_keys("failures", &seen),
+        );
         judge.judgment()
     };
     let mut canary = calls(9_000, 0);
@@ -187,7 +190,7 @@ fn a_canary_that_hangs_does_not_show_in_keys_but_in_calls() {
 
     let unknown = judged(Observation::default());
     assert_eq!(unknown.verdict, Verdict::Inconclusive);
-    assert_eq!(unknown.findings[0].doubt, Some(Doubt::NoCalls));
+    assert_eq!(unknown.findings[0].not_healthy_reason, Some(NotHealthyReason::CallsUnknown));
 }
 
 #[test]
@@ -197,7 +200,7 @@ fn keys_that_the_canary_should_have_and_has_not_are_missed() {
         let mut judge = judge([orders()]);
         judge.observe(
             &Observation::default()
-                .with_keys("order", &keys(TEN, 0, 90, 0))
+                .with_adverse_keys("order", &keys(TEN, 0, 90, 0))
                 .with_seen_keys("order", &keys(TEN, 0, 9_000, canary)),
         );
         judge.verdict()
@@ -220,8 +223,11 @@ fn a_key_on_a_channel_that_its_bucket_excludes_breaks_the_share() {
     assert_eq!(judgment.decisive().unwrap().monitor, "share");
     assert!(judgment.findings[1].worse.e_value().is_finite());
 
-    judge.observe(&Observation::default().with_keys("failures", &counts));
-    assert_eq!(judge.judgment().findings[0].doubt, Some(Doubt::Impossible(1)));
+    judge.observe(&Observation::default().with_adverse_keys("failures", &counts));
+    assert_eq!(
+        judge.judgment().findings[0].not_healthy_reason,
+        Some(NotHealthyReason::ImpossibleAssignment(1))
+    );
 }
 
 #[test]
@@ -230,7 +236,7 @@ fn feedback_of_keys_is_compared_like_that_of_calls() {
     judge.observe(
         &Observation::default()
             .with_feedback(ticks([900, 100], [0, 0]))
-            .with_keys("feedback", &keys(TEN, 0, 9, 40))
+            .with_adverse_keys("feedback", &keys(TEN, 0, 9, 40))
             .with_seen_keys("feedback", &keys(TEN, 0, 900, 100)),
     );
     assert_eq!(judge.verdict(), Verdict::Degraded);

@@ -88,7 +88,7 @@ fn more_keys_hit_than_seen_are_no_rate() {
     let calls = snapshot(TEN, calls(27, 0), calls(0, 3));
     judge.observe(
         &Observation::of(calls)
-            .with_keys("failures", &adverse.take())
+            .with_adverse_keys("failures", &adverse.take())
             .with_seen_keys("failures", &seen.take()),
     );
     let text = judge.judgment().to_string();

@@ -249,7 +249,7 @@ impl Plan {
     #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
     pub fn judge(&self) -> Judge {
         let judge = Judge::try_new(self.levels(), self.judge_monitors());
-        judge.expect("the monitors were checked").with_fresh_starts()
+        judge.expect("the monitors were checked").with_restarts()
     }
 
     /// The plan's monitors as the judge takes them.

@@ -169,7 +169,7 @@ fn failures_at_several_weights_trip_it_when_they_suffice() {
 
 #[test]
 fn what_it_adds_to_weighed_evidence_is_what_the_evidence_would_be() {
-    let mut judge = judge().with_fresh_starts();
+    let mut judge = judge().with_restarts();
     for ppm in 1..=1_000 {
         if ppm % 300 == 0 {
             judge.begin_step();
@@ -186,7 +186,7 @@ fn what_it_adds_to_weighed_evidence_is_what_the_evidence_would_be() {
         live.count(Channel::Canary, 0, 7);
         judge.clone().with_observation(&live).comparison("failures").unwrap().log_e_worse()
     };
-    let after = comparison.logs().log_e_worse_after(Coin::of(weight), 7);
+    let after = comparison.log_ratios().log_e_worse_after(SplitRatio::of(weight), 7);
     assert!((after - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{after} {expected}");
 }
 

@@ -29,8 +29,8 @@ pub fn judge() -> Judged {
 
 /// The same judge, with a bet that begins afresh at each step.
 #[must_use]
-pub fn judge_with_fresh_starts() -> Judged {
-    judge().with_fresh_starts()
+pub fn judge_with_restarts() -> Judged {
+    judge().with_restarts()
 }
 
 /// At most 1 % failures, checked each minute; the fifth failed check rolls back.

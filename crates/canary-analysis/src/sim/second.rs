@@ -1,6 +1,6 @@
 use canary_core::{Channel, Counts, EpochCounts, Snapshot, Weight};
 
-use crate::keys::{KeyCounts, KeyLedger};
+use crate::key_ledger::{KeyCounts, KeyLedger};
 
 /// What one second brought.
 #[derive(Clone, Debug)]

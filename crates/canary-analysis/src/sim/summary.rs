@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use crate::float::float;
+use crate::log_space::float;
 
 /// How one rollout went.
 #[derive(Clone, Copy, Debug, Default)]

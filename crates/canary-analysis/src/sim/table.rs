@@ -131,7 +131,7 @@ pub fn late_faults(runs: u32) -> Report {
                 name.to_owned(),
                 at.to_string(),
                 harmed(&study.run(rules::judge)),
-                harmed(&study.run(rules::judge_with_fresh_starts)),
+                harmed(&study.run(rules::judge_with_restarts)),
             ]);
         }
     }
@@ -140,7 +140,7 @@ pub fn late_faults(runs: u32) -> Report {
         "none: false rollbacks".to_owned(),
         String::new(),
         rolled_back(&study.run(rules::judge)),
-        rolled_back(&study.run(rules::judge_with_fresh_starts)),
+        rolled_back(&study.run(rules::judge_with_restarts)),
     ]);
     report
 }

@@ -3,7 +3,7 @@ use std::time::Duration;
 use canary_core::{Bucket, Channel, LatencyBucket, PerChannel, Weight};
 
 use super::{Schedule, Second, draws::Draws};
-use crate::keys::KeyLedger;
+use crate::key_ledger::KeyLedger;
 
 /// What comes in, and how it goes.
 ///

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use canary_analysis::{Judge, Judgment, Levels, Monitor, Observation, Tick};
+use canary_analysis::{AdverseCounts, Judge, Judgment, Levels, Monitor, Observation};
 use canary_core::{
     ChannelCounts, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Weight,
 };
@@ -34,9 +34,9 @@ pub fn judged(monitor: Monitor, difference: Snapshot) -> Judgment {
     judge.judgment()
 }
 
-pub fn ticks(calls: [u64; 2], adverse: [u64; 2]) -> [Tick; 1] {
+pub fn ticks(calls: [u64; 2], adverse: [u64; 2]) -> [AdverseCounts; 1] {
     let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
-    [Tick::try_new(TEN, of(calls), of(adverse)).unwrap()]
+    [AdverseCounts::try_new(TEN, of(calls), of(adverse)).unwrap()]
 }
 
 pub fn at(latencies: &[(u64, u64)], calls: ChannelCounts) -> ChannelCounts {

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use canary_analysis::{
-    Guard, Judge, JudgeState, Judgment, Monitor, Observation, ResumeError, Tick,
+    AdverseCounts, Guard, Judge, JudgeState, Judgment, Monitor, Observation, ResumeError,
 };
 use canary_core::{PerChannel, RatingsByWeight, Snapshot, Weight};
 use canary_rollout::Plan;
@@ -143,13 +143,13 @@ fn observation(mut difference: Snapshot, judge: &Judge) -> Observation {
     observation
 }
 
-fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = Tick> {
+fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = AdverseCounts> {
     rated.evidence().iter().filter_map(|(weight, occasions)| {
         let of = |count: fn(&canary_core::RatingCounts) -> u64| PerChannel {
             stable: count(&occasions.stable),
             canary: count(&occasions.canary),
         };
-        Tick::try_new(*weight, of(|it| it.total), of(|it| it.adverse)).ok()
+        AdverseCounts::try_new(*weight, of(|it| it.total), of(|it| it.adverse)).ok()
     })
 }
 
@@ -206,7 +206,7 @@ mod tests {
         let epoch = EpochCounts::new(0, Weight::from_percent(10), counts);
         let mut judge = Judge::try_new(Levels::default(), [monitor]).unwrap();
         judge.observe(&observation(Snapshot::new(Counts::default(), vec![epoch]), &judge));
-        assert!(judge.judgment().unwatched.is_empty());
+        assert!(judge.judgment().unused.is_empty());
         judge.verdict()
     }
 

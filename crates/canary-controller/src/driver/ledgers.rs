@@ -93,7 +93,7 @@ impl Books {
     }
 
     fn most_known(&self) -> usize {
-        self.ledgers().map(KeyLedger::known).max().unwrap_or_default()
+        self.ledgers().map(KeyLedger::key_count).max().unwrap_or_default()
     }
 
     fn ledgers(&self) -> impl Iterator<Item = &KeyLedger> {
@@ -128,7 +128,7 @@ impl Books {
     /// Tells what was counted, for each monitor by its name.
     fn take(&mut self, judge: &Judge, mut observation: Observation) -> Observation {
         for (name, ledger) in &mut self.adverse {
-            observation = observation.with_keys(name.as_str(), &ledger.take());
+            observation = observation.with_adverse_keys(name.as_str(), &ledger.take());
         }
         for (class, ledger) in &mut self.seen {
             let seen = ledger.take();

@@ -1,7 +1,7 @@
 use canary_core::{Channel, Verdict};
 
 use super::Rule;
-use crate::{float::float, sim::Second};
+use crate::{log_space::float, sim::Second};
 
 /// A failure rate of the canary's that must not be exceeded, whatever stable's is.
 #[derive(Clone, Copy, Debug)]

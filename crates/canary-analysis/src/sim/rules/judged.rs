@@ -29,8 +29,8 @@ impl Judged {
 
     /// Lets the judge bet afresh at each step.
     #[must_use]
-    pub fn with_fresh_starts(mut self) -> Self {
-        self.judge = self.judge.with_fresh_starts();
+    pub fn with_restarts(mut self) -> Self {
+        self.judge = self.judge.with_restarts();
         self
     }
 
@@ -55,7 +55,7 @@ impl Rule for Judged {
         let mut observation = Observation::of(second.snapshot());
         for monitor in &self.per_key {
             observation = observation
-                .with_keys(monitor, &second.failed_keys)
+                .with_adverse_keys(monitor, &second.failed_keys)
                 .with_seen_keys(monitor, &second.seen_keys);
         }
         self.judge.observe(&observation);

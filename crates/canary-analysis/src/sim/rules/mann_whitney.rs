@@ -2,7 +2,7 @@ use canary_core::{Channel, PerChannel, Verdict};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::Rule;
-use crate::{float::float, sim::Second};
+use crate::{log_space::float, sim::Second};
 
 /// Whether the failure rates of the canary's minutes are higher than those of stable's.
 #[derive(Clone, Debug)]

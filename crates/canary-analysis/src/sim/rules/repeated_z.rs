@@ -1,7 +1,7 @@
 use canary_core::{Channel, PerChannel, Verdict};
 
 use super::Rule;
-use crate::{float::float, sim::Second};
+use crate::{log_space::float, sim::Second};
 
 /// A test of two proportions, repeated each second as if each were the only one.
 #[derive(Clone, Copy, Debug, Default)]

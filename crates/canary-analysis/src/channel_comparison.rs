@@ -3,15 +3,15 @@ use std::collections::VecDeque;
 use canary_core::PerChannel;
 
 use crate::{
-    calm::{self, Bets, Calm},
-    coin::Coin,
-    coverage::Coverage,
-    evidence::{Evidence, EvidenceLogs},
-    float::ln_sum_exp,
-    keys::KeyCounts,
+    adverse_counts::AdverseCounts,
+    completeness::Completeness,
+    evidence::{Evidence, EvidenceLogRatios},
+    key_ledger::KeyCounts,
+    log_space::ln_sum_exp,
     monitor::{Monitor, Unit},
-    proof::Proof,
-    tick::Tick,
+    non_inferiority::NonInferiority,
+    outage_filter::{self, IncludedIn, OutageFilter},
+    split_ratio::SplitRatio,
 };
 
 /// The evidence of one monitor: over the whole rollout, and if asked for over its latest steps too.
@@ -22,66 +22,71 @@ use crate::{
 /// is one itself.
 ///
 /// All of this is about harm. That the canary is good is proven over the whole rollout, with storms and
-/// without, see [`Calm`].
+/// without, see [`OutageFilter`].
 #[derive(Clone, Debug)]
-pub(crate) struct Comparison {
+pub(crate) struct ChannelComparison {
     pub(crate) whole: Evidence,
-    pub(crate) calm: Calm,
-    pub(crate) fresh: Option<Fresh>,
-    pub(crate) coverage: Coverage,
+    pub(crate) outage_filter: OutageFilter,
+    pub(crate) restarts: Option<Restarts>,
+    pub(crate) completeness: Completeness,
 }
 
 /// Bets that began later than the rollout.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Fresh {
+pub(crate) struct Restarts {
     /// How many were begun, the forgotten ones included.
-    pub(crate) begun: u32,
+    pub(crate) started: u32,
     /// The latest ones, with their numbers from 1.
-    pub(crate) starts: VecDeque<(u32, Evidence)>,
+    pub(crate) latest: VecDeque<(u32, Evidence)>,
 }
 
-impl Comparison {
+impl ChannelComparison {
     pub(crate) fn new(monitor: &Monitor) -> Self {
         let whole = Evidence::of_unit(monitor.margins(), monitor.unit());
-        Self { whole, calm: Calm::new(monitor), fresh: None, coverage: Coverage::default() }
+        Self {
+            whole,
+            outage_filter: OutageFilter::new(monitor),
+            restarts: None,
+            completeness: Completeness::default(),
+        }
     }
 
     pub(crate) fn begin_step(&mut self) {
         let (margins, unit) = (self.whole.margins(), self.whole.unit());
-        if let Some(fresh) = &mut self.fresh {
-            fresh.begun = fresh.begun.saturating_add(1);
-            fresh.starts.push_back((fresh.begun, Evidence::of_unit(margins, unit)));
+        if let Some(restarts) = &mut self.restarts {
+            restarts.started = restarts.started.saturating_add(1);
+            restarts.latest.push_back((restarts.started, Evidence::of_unit(margins, unit)));
             // What is forgotten is lost, which can only lower the evidence.
-            if fresh.starts.len() > LATEST {
-                fresh.starts.pop_front();
+            if restarts.latest.len() > LATEST {
+                restarts.latest.pop_front();
             }
         }
     }
 
     /// Adds what was counted at once: of all weights, and of all replicas.
-    pub(crate) fn observe(&mut self, ticks: &[Tick]) {
-        let bets = self.calm.look(
-            calm::sum_of(ticks.iter().map(Tick::calls)),
-            calm::sum_of(ticks.iter().map(Tick::adverse)),
+    pub(crate) fn observe(&mut self, ticks: &[AdverseCounts]) {
+        let bets = self.outage_filter.look(
+            outage_filter::sum_of(ticks.iter().map(AdverseCounts::calls)),
+            outage_filter::sum_of(ticks.iter().map(AdverseCounts::adverse)),
         );
         for tick in ticks {
-            self.observe_harm(tick);
+            self.observe_worse_only(tick);
             let (calls, adverse) = (tick.calls(), tick.adverse());
-            self.toss_calm(bets, Coin::of(tick.weight()), adverse);
-            self.try_out_calm(bets, calls.canary, adverse.canary);
+            self.add_events_outside_outages(bets, SplitRatio::of(tick.weight()), adverse);
+            self.add_trials_outside_outages(bets, calls.canary, adverse.canary);
         }
     }
 
     /// Adds a tick to all evidence but the calm one, if nobody will ask for that.
-    pub(crate) fn observe_harm(&mut self, tick: &Tick) {
+    pub(crate) fn observe_worse_only(&mut self, tick: &AdverseCounts) {
         self.each(|evidence| evidence.observe(tick));
     }
 
     /// Adds feedback or events, which come about or not.
-    pub(crate) fn observe_occasions(&mut self, ticks: &[Tick]) {
+    pub(crate) fn observe_trials(&mut self, ticks: &[AdverseCounts]) {
         self.observe(ticks);
         for tick in ticks {
-            self.coverage.add_occasions(Coin::of(tick.weight()), tick.calls());
+            self.completeness.add_trials(SplitRatio::of(tick.weight()), tick.calls());
         }
     }
 
@@ -93,28 +98,35 @@ impl Comparison {
         adverse: &KeyCounts,
         seen: &KeyCounts,
     ) {
-        let bets = self.calm.look(given, calm::sum_of(adverse.tosses.values().copied()));
-        for (coin, keys) in &adverse.tosses {
-            self.each(|evidence| evidence.toss(*coin, *keys));
-            self.toss_calm(bets, *coin, *keys);
+        let bets = self
+            .outage_filter
+            .look(given, outage_filter::sum_of(adverse.by_split.values().copied()));
+        for (split, keys) in &adverse.by_split {
+            self.each(|evidence| evidence.add_events(*split, *keys));
+            self.add_events_outside_outages(bets, *split, *keys);
         }
-        for (coin, keys) in &seen.tosses {
-            self.coverage.add_occasions(*coin, *keys);
+        for (split, keys) in &seen.by_split {
+            self.completeness.add_trials(*split, *keys);
         }
         self.each(|evidence| evidence.count(seen.keys, adverse.keys));
-        self.each(|evidence| evidence.try_out(seen.keys.canary, adverse.keys.canary));
-        self.try_out_calm(bets, seen.keys.canary, adverse.keys.canary);
+        self.each(|evidence| evidence.add_trials(seen.keys.canary, adverse.keys.canary));
+        self.add_trials_outside_outages(bets, seen.keys.canary, adverse.keys.canary);
     }
 
-    fn toss_calm(&mut self, bets: Bets, coin: Coin, events: PerChannel<u64>) {
-        if bets.on_split {
-            self.calm.proof.toss(coin, events);
+    fn add_events_outside_outages(
+        &mut self,
+        bets: IncludedIn,
+        split: SplitRatio,
+        events: PerChannel<u64>,
+    ) {
+        if bets.split {
+            self.outage_filter.good.add_events(split, events);
         }
     }
 
-    const fn try_out_calm(&mut self, bets: Bets, trials: u64, adverse: u64) {
-        if bets.on_rate {
-            self.calm.proof.try_out(trials, adverse);
+    const fn add_trials_outside_outages(&mut self, bets: IncludedIn, trials: u64, adverse: u64) {
+        if bets.rate {
+            self.outage_filter.good.add_trials(trials, adverse);
         }
     }
 
@@ -128,7 +140,7 @@ impl Comparison {
     /// Evidence that the canary is good enough, with storms and without, even if each call without an
     /// answer had gone badly.
     pub(crate) fn log_e_good(&self) -> f64 {
-        self.log_e_good_whole().min(self.log_e_good_calm())
+        self.log_e_good_whole().min(self.log_e_good_outside_outages())
     }
 
     /// The same, storms included.
@@ -137,54 +149,54 @@ impl Comparison {
     }
 
     /// The same, storms left out.
-    pub(crate) fn log_e_good_calm(&self) -> f64 {
-        self.at_worst(&self.calm.proof)
+    pub(crate) fn log_e_good_outside_outages(&self) -> f64 {
+        self.at_worst(&self.outage_filter.good)
     }
 
     /// Evidence that the canary is good enough, going by what was answered.
     pub(crate) fn log_e_good_answered(&self) -> f64 {
-        self.whole.good.log_e().min(self.calm.proof.log_e())
+        self.whole.good.log_e().min(self.outage_filter.good.log_e())
     }
 
     /// Adverse events that storms brought, and all of them.
-    pub(crate) fn events_of_storms(&self) -> (u64, u64) {
-        let sum = |proof: &Proof| {
-            let PerChannel { stable, canary } = proof.odds.total();
+    pub(crate) fn events_in_outages(&self) -> (u64, u64) {
+        let sum = |proof: &NonInferiority| {
+            let PerChannel { stable, canary } = proof.split.total();
             stable.saturating_add(canary)
         };
         let all = sum(&self.whole.good);
-        (all.saturating_sub(sum(&self.calm.proof)), all)
+        (all.saturating_sub(sum(&self.outage_filter.good)), all)
     }
 
     /// What a proof amounts to if each call without an answer had gone badly.
     ///
     /// The calls in flight on stable count as well: a service of long streams has many of them on
     /// both channels, and only an excess of the canary's speaks against it.
-    fn at_worst(&self, proof: &Proof) -> f64 {
+    fn at_worst(&self, proof: &NonInferiority) -> f64 {
         let answered = proof.log_e();
         let mut worst = match self.whole.unit() {
-            Unit::Calls if self.coverage.all_unanswered() == PerChannel::default() => {
+            Unit::Calls if self.completeness.all_unanswered() == PerChannel::default() => {
                 return answered;
             }
             Unit::Calls => proof.clone(),
             // Keys cannot be added to calls: what is without an answer is asked for by itself.
-            Unit::Keys if self.coverage.calls.is_empty() => return answered,
+            Unit::Keys if self.completeness.calls.is_empty() => return answered,
             Unit::Keys => {
-                let mut calls = Proof::new(self.whole.margins().good());
-                calls.try_out(self.coverage.judged().canary, 0);
+                let mut calls = NonInferiority::new(self.whole.margins().good());
+                calls.add_trials(self.completeness.judged().canary, 0);
                 calls
             }
         };
-        for (coin, unanswered) in self.coverage.unanswered() {
-            worst.toss(coin, unanswered);
-            worst.try_out(unanswered.canary, unanswered.canary);
+        for (split, unanswered) in self.completeness.unanswered() {
+            worst.add_events(split, unanswered);
+            worst.add_trials(unanswered.canary, unanswered.canary);
         }
         answered.min(worst.log_e())
     }
 
     /// What there was to judge: calls that were answered, or occasions, or keys.
     pub(crate) fn basis(&self) -> PerChannel<u64> {
-        let (calls, judged) = (self.whole.calls(), self.coverage.judged());
+        let (calls, judged) = (self.whole.calls(), self.completeness.judged());
         match self.whole.unit() {
             Unit::Calls => calls,
             Unit::Keys => PerChannel::from_fn(|channel| calls[channel].max(judged[channel])),
@@ -193,48 +205,51 @@ impl Comparison {
 
     /// What the evidence for worse is made of, weighed: to add to it later without looking at all
     /// weights again.
-    pub(crate) fn logs(&self) -> Logs {
-        Logs {
-            bets: self.bets().map(|(share, evidence)| (share, evidence.logs())).collect(),
+    pub(crate) fn log_ratios(&self) -> ComparisonLogRatios {
+        ComparisonLogRatios {
+            bets: self.bets().map(|(share, evidence)| (share, evidence.log_ratios())).collect(),
             kept_back: self.ln_kept_back(),
         }
     }
 
     /// All bets, with the logarithm of each one's share of the wealth.
     fn bets(&self) -> impl Iterator<Item = (f64, &Evidence)> {
-        let whole = if self.fresh.is_some() { (1.0 - KEPT_BACK).ln() } else { 0.0 };
-        let starts = self.fresh.iter().flat_map(|fresh| &fresh.starts).map(|(number, evidence)| {
-            let number = f64::from(*number);
-            ((KEPT_BACK / (number * (number + 1.0))).ln(), evidence)
-        });
+        let whole = if self.restarts.is_some() { (1.0 - KEPT_BACK).ln() } else { 0.0 };
+        let starts =
+            self.restarts.iter().flat_map(|restarts| &restarts.latest).map(|(number, evidence)| {
+                let number = f64::from(*number);
+                ((KEPT_BACK / (number * (number + 1.0))).ln(), evidence)
+            });
         std::iter::once((whole, &self.whole)).chain(starts)
     }
 
     /// The logarithm of what no bet was begun with yet.
     fn ln_kept_back(&self) -> Option<f64> {
-        self.fresh.as_ref().map(|fresh| (KEPT_BACK / (f64::from(fresh.begun) + 1.0)).ln())
+        self.restarts
+            .as_ref()
+            .map(|restarts| (KEPT_BACK / (f64::from(restarts.started) + 1.0)).ln())
     }
 
     fn each(&mut self, mut work: impl FnMut(&mut Evidence)) {
         work(&mut self.whole);
-        let starts = self.fresh.iter_mut().flat_map(|fresh| &mut fresh.starts);
+        let starts = self.restarts.iter_mut().flat_map(|restarts| &mut restarts.latest);
         starts.for_each(|(_, evidence)| work(evidence));
     }
 }
 
 /// The evidence for worse at one moment, each alternative's apart.
 #[derive(Clone, Debug)]
-pub(crate) struct Logs {
-    bets: Vec<(f64, EvidenceLogs)>,
+pub(crate) struct ComparisonLogRatios {
+    bets: Vec<(f64, EvidenceLogRatios)>,
     kept_back: Option<f64>,
 }
 
-impl Logs {
+impl ComparisonLogRatios {
     /// The evidence for worse if `canary` more calls of the canary's had gone badly at `coin`, and
     /// nothing else had happened.
-    pub(crate) fn log_e_worse_after(&self, coin: Coin, canary: u64) -> f64 {
+    pub(crate) fn log_e_worse_after(&self, split: SplitRatio, canary: u64) -> f64 {
         let bets =
-            self.bets.iter().map(|(share, logs)| share + logs.log_e_worse_after(coin, canary));
+            self.bets.iter().map(|(share, logs)| share + logs.log_e_worse_after(split, canary));
         ln_sum_exp(&bets.chain(self.kept_back).collect::<Vec<_>>())
     }
 }
@@ -253,19 +268,19 @@ mod tests {
     use super::*;
     use crate::Monitor;
 
-    fn tick(percent: u32, calls: [u64; 2], adverse: [u64; 2]) -> Tick {
+    fn tick(percent: u32, calls: [u64; 2], adverse: [u64; 2]) -> AdverseCounts {
         let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
-        Tick::try_new(Weight::from_percent(percent), of(calls), of(adverse)).unwrap()
+        AdverseCounts::try_new(Weight::from_percent(percent), of(calls), of(adverse)).unwrap()
     }
 
-    fn comparison(fresh: Option<Fresh>) -> Comparison {
-        Comparison { fresh, ..Comparison::new(&Monitor::failures()) }
+    fn comparison(restarts: Option<Restarts>) -> ChannelComparison {
+        ChannelComparison { restarts, ..ChannelComparison::new(&Monitor::failures()) }
     }
 
     #[test]
     fn a_fault_after_a_good_hour_is_found_sooner() {
-        let failures = |fresh: Option<Fresh>| {
-            let mut comparison = comparison(fresh);
+        let failures = |restarts: Option<Restarts>| {
+            let mut comparison = comparison(restarts);
             comparison.observe(&[tick(10, [90_000, 10_000], [900, 100])]);
             comparison.begin_step();
             let caught = (1..500).find(|_| {
@@ -274,13 +289,13 @@ mod tests {
             });
             caught.unwrap()
         };
-        let (without, with) = (failures(None), failures(Some(Fresh::default())));
+        let (without, with) = (failures(None), failures(Some(Restarts::default())));
         assert!(with <= 5 && without > 30, "{with} {without}");
     }
 
     #[test]
     fn what_is_kept_back_costs_a_tenth_at_most() {
-        let mut mixed = comparison(Some(Fresh::default()));
+        let mut mixed = comparison(Some(Restarts::default()));
         let mut plain = comparison(None);
         for _ in 0..20 {
             mixed.begin_step();
@@ -288,7 +303,7 @@ mod tests {
                 comparison.observe(&[tick(5, [95, 5], [1, 1])]);
             }
         }
-        assert_eq!(mixed.fresh.as_ref().unwrap().starts.len(), LATEST);
+        assert_eq!(mixed.restarts.as_ref().unwrap().latest.len(), LATEST);
         assert!(mixed.log_e_worse() >= plain.log_e_worse() + 0.9_f64.ln());
     }
 }

@@ -2,52 +2,52 @@ use std::collections::BTreeMap;
 
 use canary_core::PerChannel;
 
-use crate::{coin::Coin, evidence::add, float::float};
+use crate::{evidence::add, log_space::float, split_ratio::SplitRatio};
 
 /// What the judge did not get to see: a canary that hangs has no failures.
 ///
 /// Of the canary's calls as large a part should be answered as of stable's, and other occasions
 /// should come about as the coin says, unless the canary holds them back.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Coverage {
+pub(crate) struct Completeness {
     /// Calls that were given to each channel, and those of them that could be judged.
-    pub(crate) calls: BTreeMap<Coin, Calls>,
+    pub(crate) calls: BTreeMap<SplitRatio, CallCounts>,
     /// Other occasions for an adverse event that came about: feedback, events, keys.
-    pub(crate) occasions: BTreeMap<Coin, PerChannel<u64>>,
+    pub(crate) trials: BTreeMap<SplitRatio, PerChannel<u64>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Calls {
+pub(crate) struct CallCounts {
     pub(crate) given: PerChannel<u64>,
     pub(crate) judged: PerChannel<u64>,
 }
 
-impl Calls {
+impl CallCounts {
     fn unanswered(self) -> PerChannel<u64> {
         PerChannel::from_fn(|channel| self.given[channel].saturating_sub(self.judged[channel]))
     }
 }
 
-impl Coverage {
-    pub(crate) fn add_calls(&mut self, coin: Coin, calls: Calls) {
-        if calls == Calls::default() {
+impl Completeness {
+    pub(crate) fn add_calls(&mut self, split: SplitRatio, calls: CallCounts) {
+        if calls == CallCounts::default() {
             return;
         }
-        let sum = self.calls.entry(coin).or_default();
+        let sum = self.calls.entry(split).or_default();
         add(&mut sum.given, calls.given);
         add(&mut sum.judged, calls.judged);
     }
 
-    pub(crate) fn add_occasions(&mut self, coin: Coin, occasions: PerChannel<u64>) {
-        if occasions == PerChannel::default() {
+    pub(crate) fn add_trials(&mut self, split: SplitRatio, trials: PerChannel<u64>) {
+        if trials == PerChannel::default() {
             return;
         }
-        add(self.occasions.entry(coin).or_default(), occasions);
+        add(self.trials.entry(split).or_default(), trials);
     }
 
     /// The calls of each coin that have no answer: in flight, given up, or lost.
-    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (Coin, PerChannel<u64>)> {
-        let unanswered = self.calls.iter().map(|(coin, calls)| (*coin, calls.unanswered()));
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (SplitRatio, PerChannel<u64>)> {
+        let unanswered = self.calls.iter().map(|(split, calls)| (*split, calls.unanswered()));
         unanswered.filter(|(_, calls)| *calls != PerChannel::default())
     }
 
@@ -67,15 +67,15 @@ impl Coverage {
     /// The part that could be judged of what is to be expected of the canary, going by stable:
     /// about 1 if the canary holds nothing back. It is the least of calls and occasions, and none
     /// if neither tells.
-    pub(crate) fn part_judged(&self) -> Option<f64> {
-        let parts = [self.part_of_calls(), self.part_of_occasions()];
+    pub(crate) fn ratio(&self) -> Option<f64> {
+        let parts = [self.calls_ratio(), self.trials_ratio()];
         parts.into_iter().flatten().min_by(f64::total_cmp)
     }
 
     /// As large a part of the canary's calls as of stable's, at each coin, should have an answer.
-    fn part_of_calls(&self) -> Option<f64> {
+    fn calls_ratio(&self) -> Option<f64> {
         let (mut judged, mut expected) = (0.0, 0.0);
-        for Calls { given, judged: answered } in self.calls.values() {
+        for CallCounts { given, judged: answered } in self.calls.values() {
             if given.stable > 0 {
                 let part_of_stable = float(answered.stable) / float(given.stable);
                 expected += float(given.canary) * part_of_stable.min(1.0);
@@ -87,16 +87,16 @@ impl Coverage {
 
     /// At each coin `canary * (1 - w)` and `stable * w` are the same on average. Where the coin is
     /// certain both are zero.
-    fn part_of_occasions(&self) -> Option<f64> {
+    fn trials_ratio(&self) -> Option<f64> {
         let (mut canary, mut stable) = (0.0, 0.0);
-        for (coin, occasions) in &self.occasions {
-            canary += float(occasions.canary) * coin.complement();
-            stable += float(occasions.stable) * coin.probability();
+        for (split, trials) in &self.trials {
+            canary += float(trials.canary) * split.complement();
+            stable += float(trials.stable) * split.probability();
         }
         (stable > 0.0).then(|| canary / stable)
     }
 
-    fn sum(&self, of: impl Fn(&Calls) -> PerChannel<u64>) -> PerChannel<u64> {
+    fn sum(&self, of: impl Fn(&CallCounts) -> PerChannel<u64>) -> PerChannel<u64> {
         let mut sum = PerChannel::default();
         self.calls.values().for_each(|calls| add(&mut sum, of(calls)));
         sum
@@ -115,31 +115,31 @@ mod tests {
 
     #[test]
     fn the_part_that_could_be_judged_is_one_if_nothing_is_held_back() {
-        let mut coverage = Coverage::default();
-        assert_eq!(coverage.part_judged(), None);
+        let mut completeness = Completeness::default();
+        assert_eq!(completeness.ratio(), None);
         for (percent, judged) in [(1, of(990, 10)), (50, of(500, 500)), (100, of(0, 7_000))] {
-            let calls = Calls { given: judged, judged };
-            coverage.add_calls(Coin::of(Weight::from_percent(percent)), calls);
+            let calls = CallCounts { given: judged, judged };
+            completeness.add_calls(SplitRatio::of(Weight::from_percent(percent)), calls);
         }
-        assert!((coverage.part_judged().unwrap() - 1.0).abs() < 1e-12);
-        assert_eq!(coverage.unanswered().count(), 0);
+        assert!((completeness.ratio().unwrap() - 1.0).abs() < 1e-12);
+        assert_eq!(completeness.unanswered().count(), 0);
     }
 
     #[test]
     fn occasions_that_do_not_come_about_are_missed() {
-        let mut coverage = Coverage::default();
-        coverage.add_occasions(Coin::of(Weight::from_percent(10)), of(9_000, 500));
-        assert!((coverage.part_judged().unwrap() - 0.5).abs() < 1e-12);
+        let mut completeness = Completeness::default();
+        completeness.add_trials(SplitRatio::of(Weight::from_percent(10)), of(9_000, 500));
+        assert!((completeness.ratio().unwrap() - 0.5).abs() < 1e-12);
     }
 
     #[test]
     fn calls_at_a_weight_of_everything_do_not_make_up_for_those_that_hang() {
-        let mut coverage = Coverage::default();
-        let ten = Coin::of(Weight::from_percent(10));
-        coverage.add_calls(ten, Calls { given: of(9_000, 1_000), judged: of(9_000, 1) });
-        let everything = Calls { given: of(0, 9_000), judged: of(0, 9_000) };
-        coverage.add_calls(Coin::of(Weight::FULL), everything);
-        assert!(coverage.part_judged().unwrap() < 0.002);
-        assert_eq!(coverage.unanswered().collect::<Vec<_>>(), [(ten, of(0, 999))]);
+        let mut completeness = Completeness::default();
+        let ten = SplitRatio::of(Weight::from_percent(10));
+        completeness.add_calls(ten, CallCounts { given: of(9_000, 1_000), judged: of(9_000, 1) });
+        let everything = CallCounts { given: of(0, 9_000), judged: of(0, 9_000) };
+        completeness.add_calls(SplitRatio::of(Weight::FULL), everything);
+        assert!(completeness.ratio().unwrap() < 0.002);
+        assert_eq!(completeness.unanswered().collect::<Vec<_>>(), [(ten, of(0, 999))]);
     }
 }

@@ -1,11 +1,11 @@
 use canary_core::PerChannel;
 
 use crate::{
+    burst_detector::BurstDetector,
     evidence::add,
     margins::Margin,
     monitor::{Measure, Monitor, Unit},
-    proof::Proof,
-    weather::Weather,
+    non_inferiority::NonInferiority,
 };
 
 /// The proof that the canary is good enough, storms left out.
@@ -24,23 +24,23 @@ use crate::{
 ///   no storm to hide in.
 ///   Of keys nothing is left out: a key that was hit in a storm does not count again later.
 #[derive(Clone, Debug)]
-pub(crate) struct Calm {
-    pub(crate) proof: Proof,
+pub(crate) struct OutageFilter {
+    pub(crate) good: NonInferiority,
     /// A rate below which nothing is a storm.
     floor: f64,
     unit: Unit,
-    pub(crate) all: Weather,
-    pub(crate) stable: Weather,
+    pub(crate) all: BurstDetector,
+    pub(crate) stable: BurstDetector,
 }
 
 /// Which bets are made on a look.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Bets {
-    pub(crate) on_split: bool,
-    pub(crate) on_rate: bool,
+pub(crate) struct IncludedIn {
+    pub(crate) split: bool,
+    pub(crate) rate: bool,
 }
 
-impl Calm {
+impl OutageFilter {
     pub(crate) fn new(monitor: &Monitor) -> Self {
         let Margin { rate, .. } = monitor.margins().good();
         // So many of stable's calls are slow by definition.
@@ -49,21 +49,21 @@ impl Calm {
             _ => 0.0,
         };
         Self {
-            proof: Proof::new(monitor.margins().good()),
+            good: NonInferiority::new(monitor.margins().good()),
             floor: rate.max(by_definition),
             unit: monitor.unit(),
-            all: Weather::NONE,
-            stable: Weather::NONE,
+            all: BurstDetector::NONE,
+            stable: BurstDetector::NONE,
         }
     }
 
     /// Looks at all that came at once, of all weights and replicas.
-    pub(crate) fn look(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) -> Bets {
+    pub(crate) fn look(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) -> IncludedIn {
         let sum = |both: PerChannel<u64>| both.stable.saturating_add(both.canary);
-        let on_split = self.all.is_calm(self.floor, sum(calls), sum(adverse));
-        let on_rate = self.unit == Unit::Keys
-            || self.stable.is_calm(self.floor, calls.stable, adverse.stable);
-        Bets { on_split, on_rate }
+        let split = self.all.observe(self.floor, sum(calls), sum(adverse));
+        let rate = self.unit == Unit::Keys
+            || self.stable.observe(self.floor, calls.stable, adverse.stable);
+        IncludedIn { split, rate }
     }
 }
 
@@ -82,17 +82,17 @@ mod tests {
     use rand_distr::{Binomial, Distribution};
 
     use super::*;
-    use crate::{Tick, comparison::Comparison, margins::Margins};
+    use crate::{AdverseCounts, channel_comparison::ChannelComparison, margins::Margins};
 
     fn of(rng: &mut ChaCha8Rng, calls: u64, rate: f64) -> u64 {
         Binomial::new(calls, rate).unwrap().sample(rng)
     }
 
     /// Monitors failures with a margin of twice stable's rate, and of this rate.
-    fn comparison(rate: f64) -> Comparison {
+    fn comparison(rate: f64) -> ChannelComparison {
         let margin = |ratio, rate| Margin { ratio, rate };
         let margins = Margins::try_new(margin(1.0, 0.001), margin(2.0, rate)).unwrap();
-        Comparison::new(&Monitor::failures().with_margins(margins))
+        ChannelComparison::new(&Monitor::failures().with_margins(margins))
     }
 
     fn mean(values: &[f64]) -> (f64, f64) {
@@ -109,7 +109,7 @@ mod tests {
         rate: f64,
         calm: (f64, f64),
         storm: (f64, f64),
-        log_e: impl Fn(&Proof) -> f64,
+        log_e: impl Fn(&NonInferiority) -> f64,
     ) -> [(f64, f64); 2] {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let rollouts: Vec<[f64; 2]> = (0..8_000)
@@ -124,9 +124,10 @@ mod tests {
                         canary: of(&mut rng, calls.canary, canary_rate),
                     };
                     let weight = Weight::from_percent(30);
-                    comparison.observe(&[Tick::try_new(weight, calls, adverse).unwrap()]);
+                    comparison.observe(&[AdverseCounts::try_new(weight, calls, adverse).unwrap()]);
                 }
-                [&comparison.calm.proof, &comparison.whole.good].map(|proof| log_e(proof).exp())
+                [&comparison.outage_filter.good, &comparison.whole.good]
+                    .map(|proof| log_e(proof).exp())
             })
             .collect();
         [0, 1].map(|at| mean(&rollouts.iter().map(|both| both[at]).collect::<Vec<_>>()))
@@ -136,7 +137,7 @@ mod tests {
     #[test]
     fn the_mean_of_e_is_at_most_one_if_only_storms_hit_both_channels_alike() {
         let (calm, storm) = ((0.02, 0.04), (0.8, 0.8));
-        let [calm, whole] = bets(1, 0.03, calm, storm, Proof::log_e_relative);
+        let [calm, whole] = bets(1, 0.03, calm, storm, NonInferiority::log_e_relative);
         assert!(calm.0 <= 1.0 + 3.0 * calm.1, "{calm:?}");
         assert!(whole.0 > 10.0, "the storms prove nothing even if included: {whole:?}");
     }
@@ -146,9 +147,10 @@ mod tests {
     #[test]
     fn the_bet_on_the_rate_cannot_leave_out_what_the_canary_does_by_itself() {
         let (calm, burst) = ((0.0, 0.02), (0.0, 0.9));
-        let [calm, whole] = bets(2, 0.04, calm, burst, Proof::log_e_absolute);
+        let [calm, whole] = bets(2, 0.04, calm, burst, NonInferiority::log_e_absolute);
         assert!((calm.0 - whole.0).abs() < 1e-12, "{calm:?} {whole:?}");
-        let [calm, whole] = bets(3, 0.005, (0.001, 0.005), (0.9, 0.9), Proof::log_e_absolute);
+        let [calm, whole] =
+            bets(3, 0.005, (0.001, 0.005), (0.9, 0.9), NonInferiority::log_e_absolute);
         assert!(calm.0 <= 1.0 + 3.0 * calm.1, "{calm:?}");
         assert!(calm.0 > 0.5 && whole.0 < 0.01, "storms are not left out: {calm:?} {whole:?}");
     }

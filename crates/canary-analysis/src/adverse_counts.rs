@@ -8,13 +8,13 @@ use canary_core::{Channel, PerChannel, Weight};
 /// assigned, however long it lasts. An *adverse* event is a call that went badly, in whatever sense
 /// its monitor watches.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Tick {
+pub struct AdverseCounts {
     weight: Weight,
     calls: PerChannel<u64>,
     adverse: PerChannel<u64>,
 }
 
-impl Tick {
+impl AdverseCounts {
     /// A tick of `calls`, among them those that were `adverse`.
     ///
     /// # Errors
@@ -24,11 +24,11 @@ impl Tick {
         weight: Weight,
         calls: PerChannel<u64>,
         adverse: PerChannel<u64>,
-    ) -> Result<Self, TickError> {
+    ) -> Result<Self, AdverseCountsError> {
         for channel in Channel::ALL {
             if adverse[channel] > calls[channel] {
                 let fault = Fault::MoreAdverse { adverse: adverse[channel], calls: calls[channel] };
-                return Err(TickError { channel, fault });
+                return Err(AdverseCountsError { channel, fault });
             }
         }
         Ok(Self { weight, calls, adverse })
@@ -40,13 +40,14 @@ impl Tick {
     ///
     /// If a count is lower than it was in `earlier`, or the adverse events grew by more than the
     /// calls.
-    pub fn since(&self, earlier: &Self) -> Result<Self, TickError> {
+    pub fn since(&self, earlier: &Self) -> Result<Self, AdverseCountsError> {
         let less = |count, now: PerChannel<u64>, then: PerChannel<u64>| {
             let mut difference = PerChannel::default();
             for channel in Channel::ALL {
                 let (from, to) = (then[channel], now[channel]);
                 let fault = Fault::WentBackwards { count, from, to };
-                difference[channel] = to.checked_sub(from).ok_or(TickError { channel, fault })?;
+                difference[channel] =
+                    to.checked_sub(from).ok_or(AdverseCountsError { channel, fault })?;
             }
             Ok(difference)
         };
@@ -75,7 +76,7 @@ impl Tick {
 
 /// Counts that cannot be. The message names the channel and the counts.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct TickError {
+pub struct AdverseCountsError {
     channel: Channel,
     fault: Fault,
 }
@@ -86,7 +87,7 @@ enum Fault {
     WentBackwards { count: &'static str, from: u64, to: u64 },
 }
 
-impl fmt::Display for TickError {
+impl fmt::Display for AdverseCountsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let channel = self.channel;
         match self.fault {
@@ -100,15 +101,15 @@ impl fmt::Display for TickError {
     }
 }
 
-impl error::Error for TickError {}
+impl error::Error for AdverseCountsError {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn tick(calls: u64, adverse: u64) -> Result<Tick, TickError> {
+    fn tick(calls: u64, adverse: u64) -> Result<AdverseCounts, AdverseCountsError> {
         let of = |canary| PerChannel { stable: 100, canary };
-        Tick::try_new(Weight::from_percent(1), of(calls), of(adverse))
+        AdverseCounts::try_new(Weight::from_percent(1), of(calls), of(adverse))
     }
 
     #[test]

@@ -5,12 +5,12 @@ use canary_core::{Bucket, PerChannel, Weight};
 /// It is kept as the ratio of two numbers of buckets, so that events at the same odds are found
 /// again and added as integers. For a call assigned at random it is the [`Weight`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct Coin {
+pub struct SplitRatio {
     canary: u32,
     all: u32,
 }
 
-impl Coin {
+impl SplitRatio {
     /// The coin tossed for each call at this weight.
     #[must_use]
     pub const fn of(weight: Weight) -> Self {
@@ -68,7 +68,7 @@ impl Coin {
     }
 }
 
-impl From<Weight> for Coin {
+impl From<Weight> for SplitRatio {
     fn from(weight: Weight) -> Self {
         Self::of(weight)
     }

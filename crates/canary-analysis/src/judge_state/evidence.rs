@@ -1,17 +1,17 @@
 use canary_core::PerChannel;
 
 use crate::{
-    coin::Coin,
     evidence::{Evidence, Tally},
     monitor::{Monitor, Unit},
-    odds::OddsBet,
-    share::ShareEvidence,
+    sample_ratio::SampleRatioTest,
+    split_e_process::SplitEProcess,
+    split_ratio::SplitRatio,
 };
 
 /// The counts of which evidence is made.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-pub(super) struct EvidenceState {
+pub(super) struct StoredEvidence {
     events: Events,
     /// Stable's number, then the canary's.
     calls: [u64; 2],
@@ -20,21 +20,21 @@ pub(super) struct EvidenceState {
     trials: [u64; 2],
 }
 
-impl EvidenceState {
+impl StoredEvidence {
     pub(super) fn of(evidence: &Evidence) -> Self {
         let Tally { calls, adverse } = evidence.tally;
         Self {
             adverse: [adverse.stable, adverse.canary],
             trials: [evidence.good.trials, evidence.good.adverse],
-            ..Self::new(evidence.odds(), calls)
+            ..Self::new(evidence.split(), calls)
         }
     }
 
-    pub(super) fn of_share(share: &ShareEvidence) -> Self {
-        Self::new(&share.odds, share.picks)
+    pub(super) fn of_share(share: &SampleRatioTest) -> Self {
+        Self::new(&share.split, share.picks)
     }
 
-    fn new<const N: usize>(odds: &OddsBet<N>, calls: PerChannel<u64>) -> Self {
+    fn new<const N: usize>(odds: &SplitEProcess<N>, calls: PerChannel<u64>) -> Self {
         Self {
             events: stored(odds),
             calls: [calls.stable, calls.canary],
@@ -64,19 +64,19 @@ impl EvidenceState {
     }
 
     /// None if the counts contradict each other.
-    pub(super) fn restore_share(&self) -> Option<ShareEvidence> {
+    pub(super) fn restore_share(&self) -> Option<SampleRatioTest> {
         let odds = self.odds()?;
         let (tossed, picks) = (odds.total(), self.calls);
         if tossed.stable > picks[0] || tossed.canary > picks[1] {
             return None;
         }
-        let mut share = ShareEvidence::new();
-        share.odds.merge(&odds);
+        let mut share = SampleRatioTest::new();
+        share.split.merge(&odds);
         share.picks = channels(self.calls);
         Some(share)
     }
 
-    fn odds(&self) -> Option<OddsBet<1>> {
+    fn odds(&self) -> Option<SplitEProcess<1>> {
         restored(&self.events)
     }
 }
@@ -84,19 +84,19 @@ impl EvidenceState {
 /// The coin's two numbers of buckets, then stable's events and the canary's.
 pub(super) type Events = Vec<(u32, u32, u64, u64)>;
 
-pub(super) fn stored<const N: usize>(odds: &OddsBet<N>) -> Events {
-    let parts = |(coin, events): (Coin, PerChannel<u64>)| {
-        (coin.canary_buckets(), coin.all_buckets(), events.stable, events.canary)
+pub(super) fn stored<const N: usize>(odds: &SplitEProcess<N>) -> Events {
+    let parts = |(split, events): (SplitRatio, PerChannel<u64>)| {
+        (split.canary_buckets(), split.all_buckets(), events.stable, events.canary)
     };
     odds.events().map(parts).collect()
 }
 
 /// None if there is no such coin.
-pub(super) fn restored(events: &Events) -> Option<OddsBet<1>> {
-    let mut odds = OddsBet::new(1.0, &[1.0]);
+pub(super) fn restored(events: &Events) -> Option<SplitEProcess<1>> {
+    let mut odds = SplitEProcess::new(1.0, &[1.0]);
     for (canary, all, of_stable, of_canary) in events {
-        let coin = Coin::try_new(*canary, *all).filter(|coin| !coin.is_certain())?;
-        odds.observe(coin, channels([*of_stable, *of_canary]));
+        let split = SplitRatio::try_new(*canary, *all).filter(|split| !split.is_certain())?;
+        odds.observe(split, channels([*of_stable, *of_canary]));
     }
     Some(odds)
 }

@@ -3,26 +3,26 @@ use std::time::Duration;
 use canary_core::{ChannelCounts, EpochCounts, Latencies, LatencyBucket, PerChannel, Verdict};
 
 use crate::{
-    calm,
-    coin::Coin,
-    comparison::Comparison,
-    coverage::Calls,
-    doubt::Doubt,
+    adverse_counts::AdverseCounts,
+    channel_comparison::ChannelComparison,
+    completeness::CallCounts,
     finding::{Finding, Split, Strength},
-    keys::KeyCounts,
+    key_ledger::KeyCounts,
     levels::Levels,
     monitor::{Measure, Monitor, Unit},
+    not_healthy_reason::NotHealthyReason,
     observation::Observation,
-    share::ShareEvidence,
+    outage_filter,
+    sample_ratio::SampleRatioTest,
     slow::Until,
-    tick::Tick,
+    split_ratio::SplitRatio,
 };
 
 /// A monitor and what it has seen.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot {
+pub(crate) struct MonitorState {
     pub(crate) monitor: Monitor,
-    pub(crate) record: Record,
+    pub(crate) evidence: MonitorEvidence,
     /// Stable's latencies so far, from which a slow limit may be taken.
     pub(crate) stable: Latencies,
     /// Adverse events of keys that a full ledger refused.
@@ -32,18 +32,18 @@ pub(crate) struct Slot {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) enum Record {
-    Comparison(Box<Comparison>),
-    Split(ShareEvidence),
+pub(crate) enum MonitorEvidence {
+    Comparison(Box<ChannelComparison>),
+    SampleRatio(SampleRatioTest),
 }
 
-impl Slot {
+impl MonitorState {
     pub(crate) fn new(monitor: Monitor) -> Self {
-        let record = match monitor.measure() {
-            Measure::Share => Record::Split(ShareEvidence::new()),
-            _ => Record::Comparison(Box::new(Comparison::new(&monitor))),
+        let evidence = match monitor.measure() {
+            Measure::Share => MonitorEvidence::SampleRatio(SampleRatioTest::new()),
+            _ => MonitorEvidence::Comparison(Box::new(ChannelComparison::new(&monitor))),
         };
-        Self { monitor, record, stable: Latencies::default(), refused: 0, impossible: 0 }
+        Self { monitor, evidence, stable: Latencies::default(), refused: 0, impossible: 0 }
     }
 
     pub(crate) fn observe(&mut self, observation: &Observation) {
@@ -52,23 +52,23 @@ impl Slot {
             Some(class) => observation.classes.get(class).map_or(&[][..], |calls| calls),
         };
         let seen = observation.seen.get(self.monitor.name());
-        match (&mut self.record, self.monitor.unit()) {
-            (Record::Split(share), Unit::Calls) => {
+        match (&mut self.evidence, self.monitor.unit()) {
+            (MonitorEvidence::SampleRatio(share), Unit::Calls) => {
                 for epoch in calls {
                     share.observe(epoch.weight, of_both(epoch, |counts| counts.picked));
                 }
             }
-            (Record::Split(share), Unit::Keys) => {
+            (MonitorEvidence::SampleRatio(share), Unit::Keys) => {
                 if let Some(seen) = seen {
-                    seen.tosses.iter().for_each(|(coin, keys)| share.observe(*coin, *keys));
+                    seen.by_split.iter().for_each(|(split, keys)| share.observe(*split, *keys));
                     share.observe_impossible(seen.impossible);
                 }
             }
-            (Record::Comparison(_), Unit::Calls) => {
+            (MonitorEvidence::Comparison(_), Unit::Calls) => {
                 self.cover(calls);
                 self.compare(observation, calls);
             }
-            (Record::Comparison(_), Unit::Keys) => {
+            (MonitorEvidence::Comparison(_), Unit::Keys) => {
                 self.cover(calls);
                 // Without them, keys that were seen would count as keys that met nothing adverse.
                 if let Some(adverse) = observation.keys.get(self.monitor.name()) {
@@ -80,7 +80,7 @@ impl Slot {
 
     /// Takes note of which calls could be judged.
     fn cover(&mut self, calls: &[EpochCounts]) {
-        let Record::Comparison(comparison) = &mut self.record else { return };
+        let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
         let measure = self.monitor.measure();
         for epoch in calls.iter().filter(|_| measure.is_of_calls()) {
             let judged = |counts: &ChannelCounts| match measure {
@@ -89,15 +89,17 @@ impl Slot {
                 _ => answered(counts),
             };
             let given = of_both(epoch, |counts| counts.picked);
-            let coin = Coin::of(epoch.weight);
-            self.impossible = self.impossible.saturating_add(coin.impossible(given));
-            comparison.coverage.add_calls(coin, Calls { given, judged: of_both(epoch, judged) });
+            let split = SplitRatio::of(epoch.weight);
+            self.impossible = self.impossible.saturating_add(split.impossible(given));
+            comparison
+                .completeness
+                .add_calls(split, CallCounts { given, judged: of_both(epoch, judged) });
         }
     }
 
     fn compare(&mut self, observation: &Observation, calls: &[EpochCounts]) {
-        let Record::Comparison(comparison) = &mut self.record else { return };
-        let ticks: Vec<Tick> = match self.monitor.measure() {
+        let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
+        let ticks: Vec<AdverseCounts> = match self.monitor.measure() {
             Measure::Failures => calls.iter().filter_map(failures).collect(),
             Measure::Cancelled => {
                 let left = |epoch| tick(epoch, ended, |counts| counts.cancelled);
@@ -115,10 +117,10 @@ impl Slot {
                     |bucket| calls.iter().filter_map(move |epoch| slow(epoch, *until, bucket));
                 bucket.into_iter().flat_map(slow).collect()
             }
-            Measure::Feedback => return comparison.observe_occasions(&observation.feedback),
+            Measure::Feedback => return comparison.observe_trials(&observation.feedback),
             Measure::Event(name) => {
                 let ticks = observation.events.get(name).map_or(&[][..], |ticks| ticks);
-                return comparison.observe_occasions(ticks);
+                return comparison.observe_trials(ticks);
             }
             Measure::Share => return,
         };
@@ -131,11 +133,11 @@ impl Slot {
         adverse: &KeyCounts,
         seen: Option<&KeyCounts>,
     ) {
-        let Record::Comparison(comparison) = &mut self.record else { return };
+        let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
         let nothing = KeyCounts::default();
         let seen = seen.unwrap_or(&nothing);
         let given = calls.iter().map(|epoch| of_both(epoch, |counts| counts.picked));
-        comparison.observe_keys(calm::sum_of(given), adverse, seen);
+        comparison.observe_keys(outage_filter::sum_of(given), adverse, seen);
         // Seen keys that a full ledger refuses are no loss: the others were seen before them.
         self.refused = self.refused.saturating_add(adverse.refused);
         for impossible in [adverse.impossible, seen.impossible] {
@@ -148,12 +150,12 @@ impl Slot {
     /// A share that is not proven broken is inconclusive here.
     pub(crate) fn verdict(&self, levels: Levels, deciding: usize) -> Verdict {
         let (worse, good) = self.strengths(levels, deciding);
-        match &self.record {
-            Record::Comparison(comparison) => {
-                let doubt = self.doubt(comparison, levels);
-                compared(comparison, worse, good, doubt.as_ref())
+        match &self.evidence {
+            MonitorEvidence::Comparison(comparison) => {
+                let not_healthy_reason = self.not_healthy_reason(comparison, levels);
+                compared(comparison, worse, good, not_healthy_reason.as_ref())
             }
-            Record::Split(_) => verdict(worse, false),
+            MonitorEvidence::SampleRatio(_) => verdict(worse, false),
         }
     }
 
@@ -165,31 +167,31 @@ impl Slot {
             refused_keys: self.refused,
             ..Finding::blank(&self.monitor, worse)
         };
-        match &self.record {
-            Record::Comparison(comparison) => {
-                let doubt = self.doubt(comparison, levels);
+        match &self.evidence {
+            MonitorEvidence::Comparison(comparison) => {
+                let not_healthy_reason = self.not_healthy_reason(comparison, levels);
                 Finding {
-                    verdict: compared(comparison, worse, good, doubt.as_ref()),
+                    verdict: compared(comparison, worse, good, not_healthy_reason.as_ref()),
                     calls: comparison.whole.calls(),
                     adverse: comparison.whole.adverse(),
-                    unanswered: comparison.coverage.all_unanswered(),
+                    unanswered: comparison.completeness.all_unanswered(),
                     ratio: comparison.whole.ratio_interval(levels.alpha()),
                     good,
-                    doubt,
+                    not_healthy_reason,
                     impossible: self.impossible,
                     basis: comparison.basis(),
                     ..blank
                 }
             }
-            Record::Split(share) => {
+            MonitorEvidence::SampleRatio(share) => {
                 let ratio = share.ratio_interval(levels.alpha());
                 let is_close = ratio.lower >= 0.8 && ratio.upper.is_some_and(|upper| upper <= 1.25);
-                let split = share.seen().zip(share.asked());
+                let split = share.observed().zip(share.requested());
                 Finding {
                     verdict: verdict(worse, is_close),
                     calls: share.picks(),
                     ratio,
-                    split: split.map(|(seen, asked)| Split { asked, seen }),
+                    split: split.map(|(observed, requested)| Split { requested, observed }),
                     impossible: share.impossible(),
                     ..blank
                 }
@@ -200,44 +202,50 @@ impl Slot {
     /// The evidence for worse, and for good enough.
     fn strengths(&self, levels: Levels, deciding: usize) -> (Strength, Option<Strength>) {
         let threshold = worse_threshold(levels, deciding);
-        match &self.record {
-            Record::Comparison(comparison) => {
+        match &self.evidence {
+            MonitorEvidence::Comparison(comparison) => {
                 let worse = Strength { log_e: comparison.log_e_worse(), threshold };
                 let good =
                     Strength { log_e: comparison.log_e_good(), threshold: good_threshold(levels) };
                 (worse, Some(good))
             }
-            Record::Split(share) => (Strength { log_e: share.log_e(), threshold }, None),
+            MonitorEvidence::SampleRatio(share) => {
+                (Strength { log_e: share.log_e(), threshold }, None)
+            }
         }
     }
 
     /// What forbids to call the canary healthy, however strong the evidence.
-    fn doubt(&self, comparison: &Comparison, levels: Levels) -> Option<Doubt> {
+    fn not_healthy_reason(
+        &self,
+        comparison: &ChannelComparison,
+        levels: Levels,
+    ) -> Option<NotHealthyReason> {
         if self.impossible > 0 {
-            return Some(Doubt::Impossible(self.impossible));
+            return Some(NotHealthyReason::ImpossibleAssignment(self.impossible));
         }
         if self.refused > 0 {
-            return Some(Doubt::Refused(self.refused));
+            return Some(NotHealthyReason::LedgerFull(self.refused));
         }
-        let given = comparison.coverage.given().canary;
+        let given = comparison.completeness.given().canary;
         if given == 0 && self.monitor.measure().is_of_calls() {
-            return Some(Doubt::NoCalls);
+            return Some(NotHealthyReason::CallsUnknown);
         }
-        let part = comparison.coverage.part_judged().filter(|part| *part < LEAST_PART);
+        let part = comparison.completeness.ratio().filter(|part| *part < LEAST_PART);
         if let Some(part) = part {
-            return Some(Doubt::TooFew(part));
+            return Some(NotHealthyReason::TooFewResults(part));
         }
         let proven = |log_e: f64| log_e >= good_threshold(levels);
-        let calls = comparison.coverage.all_unanswered().canary;
+        let calls = comparison.completeness.all_unanswered().canary;
         let is_answered_for = calls == 0 || !proven(comparison.log_e_good_answered());
         if !is_answered_for && !proven(comparison.log_e_good()) {
-            return Some(Doubt::Unanswered { calls, given });
+            return Some(NotHealthyReason::Unanswered { calls, given });
         }
-        let (events, all) = comparison.events_of_storms();
+        let (events, all) = comparison.events_in_outages();
         let rests_on_storms = events > 0
-            && !proven(comparison.log_e_good_calm())
+            && !proven(comparison.log_e_good_outside_outages())
             && proven(comparison.log_e_good_whole());
-        rests_on_storms.then_some(Doubt::Storms { events, all })
+        rests_on_storms.then_some(NotHealthyReason::Outages { events, all })
     }
 
     /// From which time on calls are slow to this monitor, if it has a limit yet.
@@ -265,11 +273,11 @@ fn good_threshold(levels: Levels) -> f64 {
 const LEAST_PART: f64 = 0.9;
 
 /// Failed calls of this epoch. A spilled call is one that the canary failed to take.
-pub(crate) fn failures(epoch: &EpochCounts) -> Option<Tick> {
+pub(crate) fn failures(epoch: &EpochCounts) -> Option<AdverseCounts> {
     tick(epoch, answered, |counts| counts.failure.saturating_add(counts.spilled))
 }
 
-fn slow(epoch: &EpochCounts, until: Until, limit: LatencyBucket) -> Option<Tick> {
+fn slow(epoch: &EpochCounts, until: Until, limit: LatencyBucket) -> Option<AdverseCounts> {
     tick(
         epoch,
         |counts| timed(counts, until).total(),
@@ -281,22 +289,22 @@ fn tick(
     epoch: &EpochCounts,
     calls: impl Fn(&ChannelCounts) -> u64,
     adverse: impl Fn(&ChannelCounts) -> u64,
-) -> Option<Tick> {
+) -> Option<AdverseCounts> {
     // It cannot fail: in all measures the adverse calls are among the calls.
-    Tick::try_new(epoch.weight, of_both(epoch, calls), of_both(epoch, adverse)).ok()
+    AdverseCounts::try_new(epoch.weight, of_both(epoch, calls), of_both(epoch, adverse)).ok()
 }
 
 /// The verdict of a comparison. Without a call, or key, of the canary's there is nothing to judge.
 fn compared(
-    comparison: &Comparison,
+    comparison: &ChannelComparison,
     worse: Strength,
     good: Option<Strength>,
-    doubt: Option<&Doubt>,
+    not_healthy_reason: Option<&NotHealthyReason>,
 ) -> Verdict {
     if comparison.basis().canary == 0 {
         return Verdict::Inconclusive;
     }
-    verdict(worse, doubt.is_none() && good.is_some_and(|good| good.is_reached()))
+    verdict(worse, not_healthy_reason.is_none() && good.is_some_and(|good| good.is_reached()))
 }
 
 /// Of two proofs the one of harm counts.

@@ -3,8 +3,8 @@ use std::{collections::BTreeMap, error, fmt};
 use canary_core::{Bucket, KeySample, PerChannel};
 use serde::{Deserialize, Serialize};
 
-use super::{KeyCounts, KeyLedger, Known};
-use crate::coin::Coin;
+use super::{BucketRange, KeyCounts, KeyLedger};
+use crate::split_ratio::SplitRatio;
 
 /// The form in which a [`KeyLedger`] is stored.
 #[derive(Deserialize, Serialize)]
@@ -32,7 +32,7 @@ struct StoredRange {
 #[derive(Deserialize, Serialize)]
 struct StoredCounts {
     /// The coin's two numbers of buckets, then stable's keys and the canary's.
-    tosses: Vec<(u32, u32, u64, u64)>,
+    by_split: Vec<(u32, u32, u64, u64)>,
     /// Stable's number, then the canary's.
     keys: [u64; 2],
     refused: u64,
@@ -43,21 +43,21 @@ impl From<KeyLedger> for Stored {
     fn from(ledger: KeyLedger) -> Self {
         let KeyLedger { capacity, sample, keys, counts } = ledger;
         let mut ranges: BTreeMap<_, Vec<u64>> = BTreeMap::new();
-        for (hash, Known { from, to, was_canary, was_stable }) in keys {
+        for (hash, BucketRange { from, to, was_canary, was_stable }) in keys {
             ranges.entry((from, to, was_canary, was_stable)).or_default().push(hash);
         }
         let ranges = ranges.into_iter().map(|((from, to, was_canary, was_stable), keys)| {
             StoredRange { from, to, was_canary, was_stable, keys }
         });
-        let tosses = counts.tosses.iter().map(|(coin, tosses)| {
-            (coin.canary_buckets(), coin.all_buckets(), tosses.stable, tosses.canary)
+        let events = counts.by_split.iter().map(|(split, events)| {
+            (split.canary_buckets(), split.all_buckets(), events.stable, events.canary)
         });
         Self {
             capacity,
             halvings: sample.halvings(),
             ranges: ranges.collect(),
             counts: StoredCounts {
-                tosses: tosses.collect(),
+                by_split: events.collect(),
                 keys: [counts.keys.stable, counts.keys.canary],
                 refused: counts.refused,
                 impossible: counts.impossible,
@@ -81,7 +81,7 @@ impl TryFrom<Stored> for KeyLedger {
             if from >= to || to > Bucket::COUNT {
                 return Err(Corrupt::Range { from, to });
             }
-            let known = Known { from, to, was_canary, was_stable };
+            let known = BucketRange { from, to, was_canary, was_stable };
             for hash in keys {
                 if !ledger.sample.holds(hash) {
                     return Err(Corrupt::Outside { hash, halvings });
@@ -98,10 +98,10 @@ impl TryFrom<Stored> for KeyLedger {
             impossible: counts.impossible,
             ..KeyCounts::default()
         };
-        for (of_canary, all, stable, canary) in counts.tosses {
-            let coin = Coin::try_new(of_canary, all).filter(|coin| !coin.is_certain());
-            let coin = coin.ok_or(Corrupt::Coin(of_canary, all))?;
-            restored.tosses.insert(coin, PerChannel { stable, canary });
+        for (of_canary, all, stable, canary) in counts.by_split {
+            let split = SplitRatio::try_new(of_canary, all).filter(|split| !split.is_certain());
+            let split = split.ok_or(Corrupt::SplitRatio(of_canary, all))?;
+            restored.by_split.insert(split, PerChannel { stable, canary });
         }
         ledger.counts = restored;
         Ok(ledger)
@@ -115,7 +115,7 @@ pub(super) enum Corrupt {
     Range { from: u32, to: u32 },
     Outside { hash: u64, halvings: u32 },
     Twice(u64),
-    Coin(u32, u32),
+    SplitRatio(u32, u32),
 }
 
 impl fmt::Display for Corrupt {
@@ -132,7 +132,7 @@ impl fmt::Display for Corrupt {
                 write!(f, "key {hash} is outside of the sample after {halvings} halvings")
             }
             Self::Twice(hash) => write!(f, "key {hash} is stored twice"),
-            Self::Coin(canary, all) => {
+            Self::SplitRatio(canary, all) => {
                 write!(f, "a toss has {canary} of {all} buckets, expected some and not all")
             }
         }

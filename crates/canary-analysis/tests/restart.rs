@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use canary_analysis::{
-    Counted, Judge, JudgeState, KeyLedger, Levels, Margin, Margins, Monitor, Observation,
-    SlowLimit, Tick, Until,
+    AdverseCounts, Judge, JudgeState, KeyLedger, Levels, Margin, Margins, Monitor, Observation,
+    Recorded, SlowLimit, Until,
 };
 use canary_core::{
     Channel, Counts, EpochCounts, KeySample, LatencyBucket, PerChannel, Snapshot, Weight,
@@ -39,7 +39,7 @@ fn stored(state: &JudgeState) -> JudgeState {
 
 #[test]
 fn a_restart_changes_nothing() {
-    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap().with_fresh_starts();
+    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap().with_restarts();
     let mut restarted = judge.clone();
     for percent in [1, 5, 10, 10, 5, 50] {
         let observation = difference(Weight::from_percent(percent));
@@ -84,8 +84,8 @@ fn every_kind() -> ([Monitor; 6], impl FnMut(u32) -> Observation) {
         let some = PerChannel { stable: 3, canary: 2 };
         Observation::of(Snapshot::new(Counts::default(), epochs))
             .with_class("checkout", difference_of(weight))
-            .with_event("order", [Tick::try_new(weight, all, some).unwrap()])
-            .with_keys("failures per key", &failed.take())
+            .with_event("order", [AdverseCounts::try_new(weight, all, some).unwrap()])
+            .with_adverse_keys("failures per key", &failed.take())
             .with_seen_keys("failures per key", &seen.take())
     };
     (monitors, observe)
@@ -103,8 +103,7 @@ fn bits(judge: &Judge) -> Vec<u64> {
 #[test]
 fn a_judge_restored_in_the_middle_goes_on_with_the_same_bits() {
     let (monitors, mut observe) = every_kind();
-    let mut judge =
-        Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_fresh_starts();
+    let mut judge = Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_restarts();
     let mut restored = judge.clone();
     for step in 1..=12 {
         let observation = observe(step);
@@ -186,15 +185,15 @@ fn a_narrowed_ledger_goes_on_with_its_sample_after_a_restart() {
         ledger.record(key, Channel::Stable, one);
     });
     ledger.narrow(KeySample::after(3));
-    assert_eq!((ledger.known(), ledger.take().keys.stable), (8, 64));
+    assert_eq!((ledger.key_count(), ledger.take().keys.stable), (8, 64));
 
     let mut restored = stored_ledger(&ledger);
     assert_eq!(restored.sample(), KeySample::after(3));
     // What was forgotten would count anew, and a wider sample does not bring it back.
     restored.narrow(KeySample::ALL);
-    assert_eq!(restored.record(1, Channel::Stable, one), Counted::Outside);
-    assert_eq!(restored.record(8, Channel::Stable, one), Counted::Again);
-    assert_eq!(restored.record(8, Channel::Stable, five), Counted::First);
+    assert_eq!(restored.record(1, Channel::Stable, one), Recorded::NotInSample);
+    assert_eq!(restored.record(8, Channel::Stable, one), Recorded::AlreadyCounted);
+    assert_eq!(restored.record(8, Channel::Stable, five), Recorded::Counted);
     assert_eq!(restored.take().keys.stable, 0);
 }
 
@@ -218,7 +217,7 @@ fn a_stored_ledger_that_contradicts_itself_is_refused() {
     let text = "key 7 is outside of the sample after 1 halvings";
     assert_eq!(fail("/halvings", 1.into()), text);
     let text = "a toss has 1000000 of 1000000 buckets, expected some and not all";
-    assert_eq!(fail("/counts/tosses/0/0", 1_000_000.into()), text);
+    assert_eq!(fail("/counts/by_split/0/0", 1_000_000.into()), text);
 }
 
 #[test]
@@ -253,7 +252,7 @@ fn a_judgment_is_written_with_the_words_of_the_house() {
     assert_eq!(written["verdict"], "inconclusive");
     assert_eq!(written["sentence"], judgment.to_string());
     assert_eq!(written["decisive"], judgment.decisive().unwrap().monitor);
-    assert_eq!(written["unwatched"][0], "seen keys for `nobody`");
+    assert_eq!(written["unused"][0], "seen keys for `nobody`");
     let [failures, slow, share] = [0, 1, 2].map(|at| &written["findings"][at]);
     assert_eq!(failures["monitor"], "failures");
     assert_eq!(failures["role"], "decides");
@@ -267,7 +266,7 @@ fn a_judgment_is_written_with_the_words_of_the_house() {
     assert!((strength["needed"].as_f64().unwrap() - 300.0).abs() < 1e-9);
     assert_eq!(slow["rate"]["canary"], serde_json::Value::Null);
     assert_eq!(share["good"], serde_json::Value::Null);
-    assert!(share["split"]["asked"].is_f64());
+    assert!(share["split"]["requested"].is_f64());
 }
 
 #[test]
@@ -286,8 +285,7 @@ fn an_e_value_without_end_is_written_as_a_number() {
 #[test]
 fn corrupt_counts_are_refused_by_name() {
     let (monitors, mut observe) = every_kind();
-    let mut judge =
-        Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_fresh_starts();
+    let mut judge = Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_restarts();
     for step in 1..=12 {
         judge.begin_step();
         judge.observe(&observe(step));
@@ -299,7 +297,7 @@ fn corrupt_counts_are_refused_by_name() {
         let state: JudgeState = serde_json::from_value(changed).unwrap();
         Judge::try_resume(Levels::default(), monitors.clone(), &state)
     };
-    let starts = &written["monitors"]["failures"]["fresh"]["starts"];
+    let starts = &written["monitors"]["failures"]["restarts"]["latest"];
     let falling: Vec<_> = starts.as_array().unwrap().iter().rev().cloned().collect();
     let more = [starts.as_array().unwrap().clone(), vec![starts[0].clone()]].concat();
     for (monitor, path, value) in [
@@ -307,17 +305,17 @@ fn corrupt_counts_are_refused_by_name() {
         ("failures", "whole/calls/1", 1.into()),
         ("failures", "whole/adverse/0", 1.into()),
         ("failures", "whole/trials/0", 1.into()),
-        ("failures", "fresh/starts", falling.into()),
-        ("failures", "fresh/starts", more.into()),
-        ("failures", "fresh/begun", 3.into()),
-        ("failures", "coverage/calls/0/1", 0.into()),
-        ("failures", "calm/events/0/0", 2_000_000.into()),
-        ("failures", "calm/events/0/2", 1_000_000.into()),
-        ("failures", "calm/trials/0", 1_000_000.into()),
-        ("failures", "calm/all/calls", 1.into()),
-        ("failures", "calm/stable/excess", 5_000_001.into()),
-        ("failures", "calm/stable/storms", 721.into()),
-        ("order", "coverage/occasions/0/1", 2_000_000.into()),
+        ("failures", "restarts/latest", falling.into()),
+        ("failures", "restarts/latest", more.into()),
+        ("failures", "restarts/started", 3.into()),
+        ("failures", "completeness/calls/0/1", 0.into()),
+        ("failures", "outage_filter/events/0/0", 2_000_000.into()),
+        ("failures", "outage_filter/events/0/2", 1_000_000.into()),
+        ("failures", "outage_filter/trials/0", 1_000_000.into()),
+        ("failures", "outage_filter/all/calls", 1.into()),
+        ("failures", "outage_filter/stable/excess", 5_000_001.into()),
+        ("failures", "outage_filter/stable/burst_looks", 721.into()),
+        ("order", "completeness/trials/0/1", 2_000_000.into()),
         ("failures", "stable_latencies", vec![1].into()),
         ("share", "whole/calls/0", 1.into()),
     ] {

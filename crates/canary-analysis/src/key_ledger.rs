@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use canary_core::{Bucket, Channel, KeySample, PerChannel, Weight};
 
-use crate::{coin::Coin, evidence::add};
+use crate::{evidence::add, split_ratio::SplitRatio};
 
 #[cfg(feature = "serde")]
 mod stored;
@@ -16,7 +16,7 @@ mod stored;
 /// Nor is the coin tossed anew when the weight rises: a key that was the canary's at 1 % is the
 /// canary's at 5 %, and tells nothing there. A key that was stable's at 1 % is the canary's at 5 %
 /// with probability 4/99, not 5/100. The ledger remembers in which range a key's bucket must lie
-/// and counts its next event with the [`Coin`] that this leaves. (Counting with the weight itself
+/// and counts its next event with the [`SplitRatio`] that this leaves. (Counting with the weight itself
 /// would let one unlucky key of the canary's count at each weight: over steps of 1 % and 5 % a bet
 /// on a rate 100 times as high would make 8.9 out of 1 on average, although the canary is no
 /// worse.)
@@ -36,7 +36,7 @@ mod stored;
 /// seen ones: otherwise the rates are too high.
 ///
 /// Keep one ledger of a kind for the whole rollout: replicas send it the keys for which their own
-/// said [`Counted::First`], since a key that moves between replicas would count on each.
+/// said [`Recorded::Counted`], since a key that moves between replicas would count on each.
 ///
 /// With the feature `serde` a ledger can be stored. Store it together with the
 /// [`JudgeState`](crate::JudgeState): what was [taken](Self::take) and observed is in that one, and
@@ -45,15 +45,15 @@ mod stored;
 /// # Example
 ///
 /// ```
-/// use canary_analysis::{Counted, KeyLedger};
+/// use canary_analysis::{Recorded, KeyLedger};
 /// use canary_core::{Channel, Weight};
 ///
 /// let mut ledger = KeyLedger::new(10_000);
 /// let hash_of_user = 0xbe64_50c3_656b_097e;
 /// let one_percent = Weight::from_percent(1);
-/// assert_eq!(ledger.record(hash_of_user, Channel::Stable, one_percent), Counted::First);
-/// assert_eq!(ledger.record(hash_of_user, Channel::Stable, one_percent), Counted::Again);
-/// assert_eq!(ledger.record(hash_of_user, Channel::Canary, Weight::from_percent(5)), Counted::First);
+/// assert_eq!(ledger.record(hash_of_user, Channel::Stable, one_percent), Recorded::Counted);
+/// assert_eq!(ledger.record(hash_of_user, Channel::Stable, one_percent), Recorded::AlreadyCounted);
+/// assert_eq!(ledger.record(hash_of_user, Channel::Canary, Weight::from_percent(5)), Recorded::Counted);
 /// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
@@ -61,13 +61,13 @@ mod stored;
 pub struct KeyLedger {
     capacity: usize,
     sample: KeySample,
-    keys: BTreeMap<u64, Known>,
+    keys: BTreeMap<u64, BucketRange>,
     counts: KeyCounts,
 }
 
 /// The range in which a key's bucket must lie after what was seen of it.
 #[derive(Clone, Copy, Debug)]
-struct Known {
+struct BucketRange {
     from: u32,
     to: u32,
     was_canary: bool,
@@ -86,46 +86,46 @@ impl KeyLedger {
     }
 
     /// Records an event of a key, given by its hash, that was assigned to `channel` at `weight`.
-    pub fn record(&mut self, key: u64, channel: Channel, weight: Weight) -> Counted {
+    pub fn record(&mut self, key: u64, channel: Channel, weight: Weight) -> Recorded {
         if !self.sample.holds(key) {
-            return Counted::Outside;
+            return Recorded::NotInSample;
         }
         if self.is_full() && !self.keys.contains_key(&key) {
             self.counts.refused = self.counts.refused.saturating_add(1);
-            return Counted::Refused;
+            return Recorded::LedgerFull;
         }
-        let known = self.keys.entry(key).or_insert(Known::NOTHING);
-        let coin = known.coin(weight);
+        let known = self.keys.entry(key).or_insert(BucketRange::NOTHING);
+        let split = known.split(weight);
         let mut one = PerChannel::default();
         one[channel] = 1;
-        if coin.impossible(one) > 0 {
+        if split.impossible(one) > 0 {
             self.counts.impossible = self.counts.impossible.saturating_add(1);
-            return Counted::Impossible;
+            return Recorded::Impossible;
         }
         let first_on_channel = !std::mem::replace(known.was(channel), true);
         if first_on_channel {
             add(&mut self.counts.keys, one);
         }
-        if coin.is_certain() {
-            return if first_on_channel { Counted::First } else { Counted::Again };
+        if split.is_certain() {
+            return if first_on_channel { Recorded::Counted } else { Recorded::AlreadyCounted };
         }
         known.narrow(channel, weight);
-        add(self.counts.tosses.entry(coin).or_default(), one);
-        Counted::First
+        add(self.counts.by_split.entry(split).or_default(), one);
+        Recorded::Counted
     }
 
     /// Forgets the keys that are not in `sample`, and takes no more of them. A sample never grows: what
     /// was forgotten would count anew.
     ///
     /// ```
-    /// use canary_analysis::{Counted, KeyLedger};
+    /// use canary_analysis::{Recorded, KeyLedger};
     /// use canary_core::{Channel, KeySample, Weight};
     ///
     /// let mut ledger = KeyLedger::new(10_000);
     /// ledger.narrow(KeySample::ALL.halved());
     /// let weight = Weight::from_percent(1);
-    /// assert_eq!(ledger.record(0b10, Channel::Stable, weight), Counted::First);
-    /// assert_eq!(ledger.record(0b11, Channel::Stable, weight), Counted::Outside);
+    /// assert_eq!(ledger.record(0b10, Channel::Stable, weight), Recorded::Counted);
+    /// assert_eq!(ledger.record(0b11, Channel::Stable, weight), Recorded::NotInSample);
     /// ```
     pub fn narrow(&mut self, sample: KeySample) {
         self.sample = self.sample.and(sample);
@@ -146,7 +146,7 @@ impl KeyLedger {
 
     /// How many keys it knows.
     #[must_use]
-    pub fn known(&self) -> usize {
+    pub fn key_count(&self) -> usize {
         self.keys.len()
     }
 
@@ -157,7 +157,7 @@ impl KeyLedger {
     }
 }
 
-impl Known {
+impl BucketRange {
     const NOTHING: Self = Self { from: 0, to: Bucket::COUNT, was_canary: false, was_stable: false };
 
     const fn was(&mut self, channel: Channel) -> &mut bool {
@@ -168,10 +168,10 @@ impl Known {
     }
 
     /// The coin that decides at `weight`, given the range.
-    fn coin(self, weight: Weight) -> Coin {
+    fn split(self, weight: Weight) -> SplitRatio {
         let canary = weight.ppm().clamp(self.from, self.to) - self.from;
         // The range is never empty: it narrows only to a side that was possible.
-        Coin::try_new(canary, self.to - self.from).unwrap_or_else(|| Coin::of(weight))
+        SplitRatio::try_new(canary, self.to - self.from).unwrap_or_else(|| SplitRatio::of(weight))
     }
 
     fn narrow(&mut self, channel: Channel, weight: Weight) {
@@ -185,16 +185,16 @@ impl Known {
 /// What became of an event told to a [`KeyLedger`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Counted {
+pub enum Recorded {
     /// The event counts: it is the key's first on this channel, or what was seen of the key before
     /// left open on which channel it would be at this weight.
-    First,
+    Counted,
     /// The key counted already, and its channel was certain.
-    Again,
+    AlreadyCounted,
     /// The ledger is full and does not know the key.
-    Refused,
+    LedgerFull,
     /// The key is not in the ledger's [sample](KeyLedger::narrow).
-    Outside,
+    NotInSample,
     /// After what was seen of the key, it cannot be on this channel at this weight: the assignment is
     /// not sticky, or its salt or the weight is not what the ledger was told.
     Impossible,
@@ -205,7 +205,7 @@ pub enum Counted {
 #[non_exhaustive]
 pub struct KeyCounts {
     /// Keys by the coin that had decided on their channel.
-    pub tosses: BTreeMap<Coin, PerChannel<u64>>,
+    pub by_split: BTreeMap<SplitRatio, PerChannel<u64>>,
     /// Keys that were counted on a channel for the first time.
     pub keys: PerChannel<u64>,
     /// Events of keys that a full ledger did not take.
@@ -217,8 +217,8 @@ pub struct KeyCounts {
 impl KeyCounts {
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (coin, tosses) in &other.tosses {
-            add(self.tosses.entry(*coin).or_default(), *tosses);
+        for (split, events) in &other.by_split {
+            add(self.by_split.entry(*split).or_default(), *events);
         }
         add(&mut self.keys, other.keys);
         self.refused = self.refused.saturating_add(other.refused);

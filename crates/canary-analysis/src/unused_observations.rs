@@ -10,7 +10,7 @@ use crate::{
 /// The monitor that was meant has no data then, and stays inconclusive.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
-pub enum Unwatched {
+pub enum UnusedObservation {
     /// Calls of a class of routes.
     Class(String),
     /// Events of the application's own.
@@ -18,12 +18,12 @@ pub enum Unwatched {
     /// User feedback.
     Feedback,
     /// Keys that met an adverse event, for a monitor of this name that counts per key.
-    Keys(String),
+    AdverseKeys(String),
     /// Keys that were seen, for a monitor of this name that counts per key.
     SeenKeys(String),
 }
 
-impl Unwatched {
+impl UnusedObservation {
     /// What `observation` holds that none of `monitors` asks for.
     pub(crate) fn of<'a>(
         observation: &'a Observation,
@@ -56,15 +56,15 @@ impl Unwatched {
             .map(Self::Class)
             .chain(events.cloned().map(Self::Event))
             .chain(feedback)
-            .chain(keys.cloned().map(Self::Keys))
+            .chain(keys.cloned().map(Self::AdverseKeys))
             .chain(seen.cloned().map(Self::SeenKeys))
     }
 
     /// Adds what is new, as long as there are few of them.
-    pub(crate) fn note(unwatched: &mut BTreeSet<Self>, more: impl Iterator<Item = Self>) {
+    pub(crate) fn note(unused: &mut BTreeSet<Self>, more: impl Iterator<Item = Self>) {
         for one in more {
-            if unwatched.len() < MOST {
-                unwatched.insert(one);
+            if unused.len() < MOST {
+                unused.insert(one);
             }
         }
     }
@@ -74,13 +74,13 @@ impl Unwatched {
 /// not fill the memory.
 const MOST: usize = 32;
 
-impl fmt::Display for Unwatched {
+impl fmt::Display for UnusedObservation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Class(name) => write!(f, "calls of class `{name}`"),
             Self::Event(name) => write!(f, "events `{name}`"),
             Self::Feedback => f.write_str("feedback"),
-            Self::Keys(name) => write!(f, "keys for `{name}`"),
+            Self::AdverseKeys(name) => write!(f, "keys for `{name}`"),
             Self::SeenKeys(name) => write!(f, "seen keys for `{name}`"),
         }
     }

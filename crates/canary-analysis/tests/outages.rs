@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use canary_analysis::{Doubt, Judge, Monitor, Observation};
+use canary_analysis::{Judge, Monitor, NotHealthyReason, Observation};
 use canary_core::{PerChannel, Snapshot, Verdict};
 use proptest::prelude::*;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -136,7 +136,10 @@ fn a_proof_that_rests_on_a_storm_is_told_as_such() {
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     let finding = &judgment.findings[0];
-    assert_eq!(finding.doubt, Some(Doubt::Storms { events: 500, all: 501 }));
+    assert_eq!(
+        finding.not_healthy_reason,
+        Some(NotHealthyReason::Outages { events: 500, all: 501 })
+    );
     assert!(!finding.good.unwrap().is_reached());
     let text = "500 of 501 bad ones came in storms, and without these it is not proven good";
     assert!(judgment.to_string().ends_with(text), "{judgment}");

@@ -10,13 +10,13 @@ use std::{
 };
 
 use canary_analysis::{
-    Evidence, Judge, Levels, Monitor, Observation, ShareEvidence, SlowLimit, Tick, Until,
+    AdverseCounts, Evidence, Judge, Levels, Monitor, Observation, SampleRatioTest, SlowLimit, Until,
 };
 use canary_core::{Channel, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Weight};
 
 fn main() {
     let margins = Monitor::failures().margins();
-    let tick = Tick::try_new(
+    let tick = AdverseCounts::try_new(
         Weight::from_percent(10),
         PerChannel { stable: 900, canary: 100 },
         PerChannel { stable: 9, canary: 1 },
@@ -26,7 +26,7 @@ fn main() {
     let mut evidence = Evidence::new(margins);
     for percent in [1, 5, 25, 50] {
         let weight = Weight::from_percent(percent);
-        let tick = Tick::try_new(weight, tick.calls(), tick.adverse()).expect("as above");
+        let tick = AdverseCounts::try_new(weight, tick.calls(), tick.adverse()).expect("as above");
         evidence.observe(&tick);
     }
     let feed = report("feed one tick to the evidence", || evidence.observe(black_box(&tick)));
@@ -39,7 +39,7 @@ fn main() {
     });
     let mut ramp = Evidence::new(margins);
     let of_ramp = |evidence: &mut Evidence, ppm: u32| {
-        let tick = Tick::try_new(Weight::from_ppm(ppm), tick.calls(), tick.adverse());
+        let tick = AdverseCounts::try_new(Weight::from_ppm(ppm), tick.calls(), tick.adverse());
         evidence.observe(&tick.expect("as above"));
     };
     (1..=1_000).for_each(|thousandth| of_ramp(&mut ramp, thousandth * 999));
@@ -51,7 +51,7 @@ fn main() {
     let weighed = report("weigh evidence of 1,000 weights", || {
         black_box(ramp.log_e_worse().max(ramp.log_e_good()));
     });
-    let mut share = ShareEvidence::new();
+    let mut share = SampleRatioTest::new();
     report("feed one tick to the share", || share.observe(tick.weight(), black_box(tick.calls())));
 
     let observation = observation();

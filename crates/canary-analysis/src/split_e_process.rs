@@ -1,9 +1,9 @@
 use canary_core::PerChannel;
 
 use crate::{
-    coin::Coin,
     evidence::add,
-    float::{ln_mean_exp, times},
+    log_space::{ln_mean_exp, times},
+    split_ratio::SplitRatio,
 };
 
 /// A bet on which channel an event came from: an e-process against `rate_c = null * rate_s`.
@@ -15,7 +15,7 @@ use crate::{
 /// Only the number of events of each channel at each coin is kept. They are integers: the order and
 /// the pieces in which events arrive cannot matter, not even in the last digit.
 #[derive(Clone, Debug)]
-pub(crate) struct OddsBet<const N: usize> {
+pub(crate) struct SplitEProcess<const N: usize> {
     null: f64,
     factors: &'static [f64; N],
     rows: Vec<Row<N>>,
@@ -24,29 +24,29 @@ pub(crate) struct OddsBet<const N: usize> {
 /// The events at one coin, and what each of them weighs.
 #[derive(Clone, Debug)]
 struct Row<const N: usize> {
-    coin: Coin,
+    split: SplitRatio,
     events: PerChannel<u64>,
     weights: PerChannel<[f64; N]>,
 }
 
-impl<const N: usize> OddsBet<N> {
+impl<const N: usize> SplitEProcess<N> {
     pub(crate) const fn new(null: f64, factors: &'static [f64; N]) -> Self {
         Self { null, factors, rows: Vec::new() }
     }
 
-    pub(crate) fn observe(&mut self, coin: Coin, events: PerChannel<u64>) {
-        if coin.is_certain() || events == PerChannel::default() {
+    pub(crate) fn observe(&mut self, split: SplitRatio, events: PerChannel<u64>) {
+        if split.is_certain() || events == PerChannel::default() {
             return;
         }
-        match self.rows.binary_search_by_key(&coin, |row| row.coin) {
+        match self.rows.binary_search_by_key(&split, |row| row.split) {
             Ok(at) => add(&mut self.rows[at].events, events),
-            Err(at) => self.rows.insert(at, Row { coin, events, weights: self.weights(coin) }),
+            Err(at) => self.rows.insert(at, Row { split, events, weights: self.weights(split) }),
         }
     }
 
     /// Adds the events of `other`, whatever it bet on.
-    pub(crate) fn merge<const M: usize>(&mut self, other: &OddsBet<M>) {
-        other.events().for_each(|(coin, events)| self.observe(coin, events));
+    pub(crate) fn merge<const M: usize>(&mut self, other: &SplitEProcess<M>) {
+        other.events().for_each(|(split, events)| self.observe(split, events));
     }
 
     pub(crate) fn log_e(&self) -> f64 {
@@ -58,15 +58,15 @@ impl<const N: usize> OddsBet<N> {
         &self,
         null: f64,
         factors: &'static [f64; M],
-    ) -> OddsBet<M> {
-        let mut bet = OddsBet::new(null, factors);
+    ) -> SplitEProcess<M> {
+        let mut bet = SplitEProcess::new(null, factors);
         bet.merge(self);
         bet
     }
 
     /// The events at each coin that could have fallen either way.
-    pub(crate) fn events(&self) -> impl Iterator<Item = (Coin, PerChannel<u64>)> {
-        self.rows.iter().map(|row| (row.coin, row.events))
+    pub(crate) fn events(&self) -> impl Iterator<Item = (SplitRatio, PerChannel<u64>)> {
+        self.rows.iter().map(|row| (row.split, row.events))
     }
 
     /// The events at all coins.
@@ -77,12 +77,12 @@ impl<const N: usize> OddsBet<N> {
     }
 
     /// The evidence so far, to which events can be added without weighing all of them again.
-    pub(crate) fn logs(&self) -> OddsLogs<N> {
-        OddsLogs { null: self.null, factors: self.factors, logs: self.weigh() }
+    pub(crate) fn log_ratios(&self) -> SplitLogRatios<N> {
+        SplitLogRatios { null: self.null, factors: self.factors, logs: self.weigh() }
     }
 
-    fn weights(&self, coin: Coin) -> PerChannel<[f64; N]> {
-        weights(self.null, self.factors, coin)
+    fn weights(&self, split: SplitRatio) -> PerChannel<[f64; N]> {
+        weights(self.null, self.factors, split)
     }
 
     /// The logarithm of each alternative's likelihood ratio.
@@ -98,20 +98,20 @@ impl<const N: usize> OddsBet<N> {
     }
 }
 
-/// The evidence of an [`OddsBet`] at one moment, each alternative's apart.
+/// The evidence of an [`SplitEProcess`] at one moment, each alternative's apart.
 #[derive(Clone, Debug)]
-pub(crate) struct OddsLogs<const N: usize> {
+pub(crate) struct SplitLogRatios<const N: usize> {
     null: f64,
     factors: &'static [f64; N],
     logs: [f64; N],
 }
 
-impl<const N: usize> OddsLogs<N> {
+impl<const N: usize> SplitLogRatios<N> {
     /// The evidence if `canary` more events of the canary's came at `coin`, and none of stable's.
-    pub(crate) fn log_e_after(&self, coin: Coin, canary: u64) -> f64 {
+    pub(crate) fn log_e_after(&self, split: SplitRatio, canary: u64) -> f64 {
         let mut logs = self.logs;
-        if !coin.is_certain() {
-            let weights = weights(self.null, self.factors, coin).canary;
+        if !split.is_certain() {
+            let weights = weights(self.null, self.factors, split).canary;
             for (log, weight) in logs.iter_mut().zip(weights) {
                 *log += times(canary, weight);
             }
@@ -124,8 +124,12 @@ impl<const N: usize> OddsLogs<N> {
 ///
 /// Both are written as `ln(1 + x)`, so that the one that is nearly nothing, the canary's at a
 /// weight near 1 and stable's at one near 0, keeps its digits.
-fn weights<const N: usize>(null: f64, factors: &[f64; N], coin: Coin) -> PerChannel<[f64; N]> {
-    let (w, v) = (coin.probability(), coin.complement());
+fn weights<const N: usize>(
+    null: f64,
+    factors: &[f64; N],
+    split: SplitRatio,
+) -> PerChannel<[f64; N]> {
+    let (w, v) = (split.probability(), split.complement());
     let under_null = w * null;
     PerChannel {
         canary: factors.map(|factor| (v * (factor - 1.0) / (under_null * factor + v)).ln_1p()),

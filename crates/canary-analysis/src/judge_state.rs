@@ -2,19 +2,21 @@ use std::{collections::BTreeMap, error, fmt};
 
 use canary_core::{Latencies, LatencyBucket};
 
-use self::{calm_state::CalmState, coverage_state::CoverageState, evidence_state::EvidenceState};
+use self::{
+    completeness::StoredCompleteness, evidence::StoredEvidence, outage_filter::StoredOutageFilter,
+};
 use crate::{
-    comparison::{Fresh, LATEST},
+    channel_comparison::{LATEST, Restarts},
     judge::{Judge, JudgeError},
     levels::Levels,
     margins::Margin,
     monitor::Monitor,
-    slot::{Record, Slot},
+    monitor_state::{MonitorEvidence, MonitorState},
 };
 
-mod calm_state;
-mod coverage_state;
-mod evidence_state;
+mod completeness;
+mod evidence;
+mod outage_filter;
 
 /// All the evidence of a [`Judge`], to be stored, so that a restart goes on with it.
 ///
@@ -43,30 +45,30 @@ pub struct JudgeState {
     version: u32,
     alpha: f64,
     beta: f64,
-    monitors: BTreeMap<String, MonitorState>,
+    monitors: BTreeMap<String, StoredMonitor>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-struct MonitorState {
+struct StoredMonitor {
     watches: String,
     /// The ratio and the rate of worse, then those of good.
     margins: [f64; 4],
-    whole: EvidenceState,
-    calm: CalmState,
-    fresh: Option<FreshState>,
+    whole: StoredEvidence,
+    outage_filter: StoredOutageFilter,
+    restarts: Option<StoredRestarts>,
     /// Calls of stable's by latency bucket; empty if they are not needed.
     stable_latencies: Vec<u64>,
     refused_keys: u64,
     impossible: u64,
-    coverage: CoverageState,
+    completeness: StoredCompleteness,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-struct FreshState {
-    begun: u32,
-    starts: Vec<(u32, EvidenceState)>,
+struct StoredRestarts {
+    started: u32,
+    latest: Vec<(u32, StoredEvidence)>,
 }
 
 /// The version of the stored form. Another one is refused rather than guessed at.
@@ -76,13 +78,13 @@ impl Judge {
     /// The evidence, to be stored.
     #[must_use]
     pub fn state(&self) -> JudgeState {
-        let monitors = self.slots.iter();
+        let monitors = self.states.iter();
         JudgeState {
             version: VERSION,
             alpha: self.levels().alpha(),
             beta: self.levels().beta(),
             monitors: monitors
-                .map(|slot| (slot.monitor.name().to_owned(), MonitorState::of(slot)))
+                .map(|state| (state.monitor.name().to_owned(), StoredMonitor::of(state)))
                 .collect(),
         }
     }
@@ -112,80 +114,84 @@ impl Judge {
         if let Some(name) = state.monitors.keys().find(|name| !is_known(name)) {
             return Err(ResumeError::NotInPlan(name.clone()));
         }
-        for slot in &mut judge.slots {
-            let name = || slot.monitor.name().to_owned();
-            let Some(stored) = state.monitors.get(slot.monitor.name()) else {
+        for monitor_state in &mut judge.states {
+            let name = || monitor_state.monitor.name().to_owned();
+            let Some(stored) = state.monitors.get(monitor_state.monitor.name()) else {
                 return Err(ResumeError::NotStored(name()));
             };
-            if stored.watches != watches(&slot.monitor)
-                || !are_close(&stored.margins, &margins(&slot.monitor))
+            if stored.watches != watches(&monitor_state.monitor)
+                || !are_close(&stored.margins, &margins(&monitor_state.monitor))
             {
                 return Err(ResumeError::MonitorDiffers(name()));
             }
-            *slot = stored.restore(&slot.monitor).ok_or_else(|| ResumeError::Corrupt(name()))?;
+            *monitor_state = stored
+                .restore(&monitor_state.monitor)
+                .ok_or_else(|| ResumeError::Corrupt(name()))?;
         }
         Ok(judge)
     }
 }
 
-impl MonitorState {
-    fn of(slot: &Slot) -> Self {
-        let stable = &slot.stable;
+impl StoredMonitor {
+    fn of(state: &MonitorState) -> Self {
+        let stable = &state.stable;
         let calls = || LatencyBucket::all().map(|bucket| stable.calls(bucket)).collect();
-        let (whole, calm, fresh, coverage) = match &slot.record {
-            Record::Comparison(comparison) => {
-                let of = |(number, evidence): &(u32, _)| (*number, EvidenceState::of(evidence));
-                let fresh = comparison.fresh.as_ref().map(|fresh| FreshState {
-                    begun: fresh.begun,
-                    starts: fresh.starts.iter().map(of).collect(),
+        let (whole, outage_filter, restarts, completeness) = match &state.evidence {
+            MonitorEvidence::Comparison(comparison) => {
+                let of = |(number, evidence): &(u32, _)| (*number, StoredEvidence::of(evidence));
+                let restarts = comparison.restarts.as_ref().map(|restarts| StoredRestarts {
+                    started: restarts.started,
+                    latest: restarts.latest.iter().map(of).collect(),
                 });
-                let coverage = CoverageState::of(&comparison.coverage);
-                let calm = CalmState::of(&comparison.calm);
-                (EvidenceState::of(&comparison.whole), calm, fresh, coverage)
+                let completeness = StoredCompleteness::of(&comparison.completeness);
+                let outage_filter = StoredOutageFilter::of(&comparison.outage_filter);
+                (StoredEvidence::of(&comparison.whole), outage_filter, restarts, completeness)
             }
-            Record::Split(share) => {
-                let (calm, coverage) = (CalmState::default(), CoverageState::default());
-                (EvidenceState::of_share(share), calm, None, coverage)
+            MonitorEvidence::SampleRatio(share) => {
+                let (outage_filter, completeness) =
+                    (StoredOutageFilter::default(), StoredCompleteness::default());
+                (StoredEvidence::of_share(share), outage_filter, None, completeness)
             }
         };
-        let impossible = match &slot.record {
-            Record::Comparison(_) => slot.impossible,
-            Record::Split(share) => share.impossible,
+        let impossible = match &state.evidence {
+            MonitorEvidence::Comparison(_) => state.impossible,
+            MonitorEvidence::SampleRatio(share) => share.impossible,
         };
         Self {
-            watches: watches(&slot.monitor),
-            margins: margins(&slot.monitor),
+            watches: watches(&state.monitor),
+            margins: margins(&state.monitor),
             whole,
-            calm,
-            fresh,
+            outage_filter,
+            restarts,
             stable_latencies: if stable.total() > 0 { calls() } else { Vec::new() },
-            refused_keys: slot.refused,
+            refused_keys: state.refused,
             impossible,
-            coverage,
+            completeness,
         }
     }
 
     /// None if the counts contradict each other.
-    fn restore(&self, monitor: &Monitor) -> Option<Slot> {
-        let mut slot = Slot::new(monitor.clone());
-        slot.refused = self.refused_keys;
-        slot.impossible = self.impossible;
-        slot.stable = self.latencies()?;
-        match &mut slot.record {
-            Record::Comparison(comparison) => {
+    fn restore(&self, monitor: &Monitor) -> Option<MonitorState> {
+        let mut state = MonitorState::new(monitor.clone());
+        state.refused = self.refused_keys;
+        state.impossible = self.impossible;
+        state.stable = self.latencies()?;
+        match &mut state.evidence {
+            MonitorEvidence::Comparison(comparison) => {
                 comparison.whole = self.whole.restore(monitor)?;
-                comparison.calm = self.calm.restore(monitor, &comparison.whole)?;
-                comparison.coverage = self.coverage.restore()?;
-                if let Some(fresh) = &self.fresh {
-                    comparison.fresh = Some(fresh.restore(monitor)?);
+                comparison.outage_filter =
+                    self.outage_filter.restore(monitor, &comparison.whole)?;
+                comparison.completeness = self.completeness.restore()?;
+                if let Some(restarts) = &self.restarts {
+                    comparison.restarts = Some(restarts.restore(monitor)?);
                 }
             }
-            Record::Split(share) => {
+            MonitorEvidence::SampleRatio(share) => {
                 *share = self.whole.restore_share()?;
-                share.impossible = std::mem::take(&mut slot.impossible);
+                share.impossible = std::mem::take(&mut state.impossible);
             }
         }
-        Some(slot)
+        Some(state)
     }
 
     fn latencies(&self) -> Option<Latencies> {
@@ -202,18 +208,18 @@ impl MonitorState {
     }
 }
 
-impl FreshState {
+impl StoredRestarts {
     /// None if the starts are more than are kept, not in order, or more than were begun.
-    fn restore(&self, monitor: &Monitor) -> Option<Fresh> {
-        let numbers: Vec<u32> = self.starts.iter().map(|(number, _)| *number).collect();
+    fn restore(&self, monitor: &Monitor) -> Option<Restarts> {
+        let numbers: Vec<u32> = self.latest.iter().map(|(number, _)| *number).collect();
         let are_rising = numbers.is_sorted_by(|one, next| one < next);
-        let are_begun = numbers.iter().all(|number| (1..=self.begun).contains(number));
+        let are_begun = numbers.iter().all(|number| (1..=self.started).contains(number));
         if numbers.len() > LATEST || !are_rising || !are_begun {
             return None;
         }
         let starts =
-            self.starts.iter().map(|(number, state)| Some((*number, state.restore(monitor)?)));
-        Some(Fresh { begun: self.begun, starts: starts.collect::<Option<_>>()? })
+            self.latest.iter().map(|(number, state)| Some((*number, state.restore(monitor)?)));
+        Some(Restarts { started: self.started, latest: starts.collect::<Option<_>>()? })
     }
 }
 

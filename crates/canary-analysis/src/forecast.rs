@@ -4,8 +4,8 @@ use canary_core::{PerChannel, Weight};
 use statrs::distribution::{DiscreteCDF, Poisson};
 
 use crate::{
-    coin::Coin, evidence::Evidence, float::float, levels::Levels, margins::Margins,
-    slot::worse_threshold,
+    evidence::Evidence, levels::Levels, log_space::float, margins::Margins,
+    monitor_state::worse_threshold, split_ratio::SplitRatio,
 };
 
 /// What a plan can find out, and when: to be asked before the rollout.
@@ -135,12 +135,12 @@ impl Forecast {
                 stable: from_stable.next(calls.stable / stable),
                 canary: from_canary.next(calls.canary / canary),
             };
-            evidence.toss(Coin::of(*weight), events);
+            evidence.add_events(SplitRatio::of(*weight), events);
         }
         let (adverse, good, stable) = (whole(adverse), whole(good), whole(stable));
         let calls = PerChannel { stable, canary: good + adverse };
         evidence.count(calls, PerChannel { stable: whole(stable_adverse), canary: adverse });
-        evidence.try_out(calls.canary, adverse);
+        evidence.add_trials(calls.canary, adverse);
         evidence
     }
 

@@ -1,6 +1,9 @@
 use canary_core::PerChannel;
 
-use crate::{coin::Coin, evidence::add, float::float, interval::RatioInterval, odds::OddsBet};
+use crate::{
+    evidence::add, interval::RatioInterval, log_space::float, split_e_process::SplitEProcess,
+    split_ratio::SplitRatio,
+};
 
 /// The evidence that calls are not split as the weight asks: a sample-ratio-mismatch test.
 ///
@@ -15,25 +18,25 @@ use crate::{coin::Coin, evidence::add, float::float, interval::RatioInterval, od
 /// Source: Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data" (NeurIPS 2022);
 /// the mixture over factors is ours, so that the odds may be compared over changes of the weight.
 #[derive(Clone, Debug)]
-pub struct ShareEvidence {
-    pub(crate) odds: OddsBet<12>,
+pub struct SampleRatioTest {
+    pub(crate) split: SplitEProcess<12>,
     pub(crate) picks: PerChannel<u64>,
     pub(crate) impossible: u64,
 }
 
-impl ShareEvidence {
+impl SampleRatioTest {
     /// No calls yet.
     #[must_use]
     pub fn new() -> Self {
-        let odds = OddsBet::new(1.0, &OFF);
-        Self { odds, picks: PerChannel::default(), impossible: 0 }
+        let split = SplitEProcess::new(1.0, &OFF);
+        Self { split, picks: PerChannel::default(), impossible: 0 }
     }
 
     /// Adds calls, or keys, that were assigned by this coin.
-    pub fn observe(&mut self, coin: impl Into<Coin>, picks: PerChannel<u64>) {
-        let coin = coin.into();
-        self.odds.observe(coin, picks);
-        self.observe_impossible(coin.impossible(picks));
+    pub fn observe(&mut self, ratio: impl Into<SplitRatio>, picks: PerChannel<u64>) {
+        let ratio = ratio.into();
+        self.split.observe(ratio, picks);
+        self.observe_impossible(ratio.impossible(picks));
         add(&mut self.picks, picks);
     }
 
@@ -60,22 +63,22 @@ impl ShareEvidence {
     /// without end, of which a finite number is told.
     #[must_use]
     pub fn log_e(&self) -> f64 {
-        let log_e = self.odds.log_e();
+        let log_e = self.split.log_e();
         if self.impossible > 0 { log_e.max(CERTAIN) } else { log_e }
     }
 
     /// The canary's share of the calls that could have gone either way; none before the first.
     #[must_use]
-    pub fn seen(&self) -> Option<f64> {
+    pub fn observed(&self) -> Option<f64> {
         let all = self.events();
-        (all > 0.0).then(|| float(self.odds.total().canary) / all)
+        (all > 0.0).then(|| float(self.split.total().canary) / all)
     }
 
     /// The share that the weights asked for of these calls.
     #[must_use]
-    pub fn asked(&self) -> Option<f64> {
+    pub fn requested(&self) -> Option<f64> {
         let expected: f64 =
-            self.odds.events().map(|(coin, events)| coin.probability() * both(events)).sum();
+            self.split.events().map(|(split, events)| split.probability() * both(events)).sum();
         let all = self.events();
         (all > 0.0).then(|| expected / all)
     }
@@ -84,11 +87,11 @@ impl ShareEvidence {
     /// [`Evidence::ratio_interval`](crate::Evidence::ratio_interval) has it, whatever `alpha`.
     #[must_use]
     pub fn ratio_interval(&self, alpha: f64) -> RatioInterval {
-        RatioInterval::of(&self.odds, alpha)
+        RatioInterval::of(&self.split, alpha)
     }
 
     fn events(&self) -> f64 {
-        both(self.odds.total())
+        both(self.split.total())
     }
 }
 
@@ -96,7 +99,7 @@ fn both(events: PerChannel<u64>) -> f64 {
     float(events.stable) + float(events.canary)
 }
 
-impl Default for ShareEvidence {
+impl Default for SampleRatioTest {
     fn default() -> Self {
         Self::new()
     }
@@ -117,24 +120,24 @@ mod tests {
 
     #[test]
     fn a_canary_that_gets_no_calls_is_found() {
-        let mut share = ShareEvidence::new();
+        let mut share = SampleRatioTest::new();
         share.observe(Weight::from_percent(1), PerChannel { stable: 1_000, canary: 0 });
         assert!(share.log_e() > 100_f64.ln());
     }
 
     #[test]
     fn a_share_as_asked_is_no_evidence() {
-        let mut share = ShareEvidence::new();
+        let mut share = SampleRatioTest::new();
         share.observe(Weight::from_percent(1), PerChannel { stable: 99_000, canary: 1_000 });
         share.observe(Weight::from_percent(50), PerChannel { stable: 5_000, canary: 5_000 });
         assert!(share.log_e() < 0.0);
-        assert!((share.seen().unwrap() - share.asked().unwrap()).abs() < 1e-12);
+        assert!((share.observed().unwrap() - share.requested().unwrap()).abs() < 1e-12);
     }
 
     #[test]
     fn one_call_where_none_could_be_is_found() {
         for (weight, stable, canary) in [(Weight::ZERO, 9, 1), (Weight::FULL, 1, 9)] {
-            let mut share = ShareEvidence::new();
+            let mut share = SampleRatioTest::new();
             share.observe(weight, PerChannel { stable, canary });
             assert_eq!(share.impossible(), 1);
             assert!(share.log_e() > 500.0 && share.log_e().exp().is_finite());
@@ -143,9 +146,9 @@ mod tests {
 
     #[test]
     fn weights_that_leave_nothing_to_chance_are_no_evidence() {
-        let mut share = ShareEvidence::new();
+        let mut share = SampleRatioTest::new();
         share.observe(Weight::FULL, PerChannel { stable: 0, canary: 1_000 });
         assert!(share.log_e().abs() < 1e-12);
-        assert_eq!(share.seen(), None);
+        assert_eq!(share.observed(), None);
     }
 }

@@ -11,7 +11,7 @@ fn a_key_counts_once_per_weight() {
     }
     let counts = ledger.take();
     assert_eq!(counts.keys, PerChannel { stable: 0, canary: 1 });
-    assert_eq!(counts.tosses[&Coin::of(ONE)], PerChannel { stable: 0, canary: 1 });
+    assert_eq!(counts.by_split[&SplitRatio::of(ONE)], PerChannel { stable: 0, canary: 1 });
     assert_eq!(ledger.take(), KeyCounts::default());
 }
 
@@ -20,7 +20,7 @@ fn a_key_that_was_the_canarys_tells_nothing_at_a_higher_weight() {
     let mut ledger = KeyLedger::new(10);
     ledger.record(1, Channel::Canary, ONE);
     let _ = ledger.take();
-    assert_eq!(ledger.record(1, Channel::Canary, FIVE), Counted::Again);
+    assert_eq!(ledger.record(1, Channel::Canary, FIVE), Recorded::AlreadyCounted);
     assert_eq!(ledger.take(), KeyCounts::default());
 }
 
@@ -30,8 +30,8 @@ fn a_key_that_was_stables_is_tossed_with_the_odds_that_are_left() {
     ledger.record(1, Channel::Stable, ONE);
     let _ = ledger.take();
     ledger.record(1, Channel::Canary, FIVE);
-    let left = Coin::try_new(40_000, 990_000).unwrap();
-    assert_eq!(ledger.take().tosses[&left], PerChannel { stable: 0, canary: 1 });
+    let left = SplitRatio::try_new(40_000, 990_000).unwrap();
+    assert_eq!(ledger.take().by_split[&left], PerChannel { stable: 0, canary: 1 });
 }
 
 #[test]
@@ -39,8 +39,8 @@ fn a_full_ledger_counts_known_keys_only_and_says_so() {
     let mut ledger = KeyLedger::new(1);
     ledger.record(1, Channel::Stable, ONE);
     assert!(ledger.is_full());
-    assert_eq!(ledger.record(2, Channel::Canary, ONE), Counted::Refused);
-    assert_eq!(ledger.record(1, Channel::Stable, FIVE), Counted::First);
+    assert_eq!(ledger.record(2, Channel::Canary, ONE), Recorded::LedgerFull);
+    assert_eq!(ledger.record(1, Channel::Stable, FIVE), Recorded::Counted);
     assert_eq!(ledger.take().refused, 1);
 }
 
@@ -49,9 +49,9 @@ fn a_key_on_an_impossible_channel_is_no_toss_and_said_so() {
     let mut ledger = KeyLedger::new(2);
     ledger.record(1, Channel::Canary, ONE);
     let _ = ledger.take();
-    assert_eq!(ledger.record(1, Channel::Stable, FIVE), Counted::Impossible);
-    assert_eq!(ledger.record(2, Channel::Canary, Weight::ZERO), Counted::Impossible);
+    assert_eq!(ledger.record(1, Channel::Stable, FIVE), Recorded::Impossible);
+    assert_eq!(ledger.record(2, Channel::Canary, Weight::ZERO), Recorded::Impossible);
     let counts = ledger.take();
-    assert!(counts.tosses.is_empty());
+    assert!(counts.by_split.is_empty());
     assert_eq!((counts.keys, counts.impossible), (PerChannel::default(), 2));
 }
