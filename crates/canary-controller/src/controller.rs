@@ -13,7 +13,6 @@ use tokio::{
 
 use crate::{
     Clock, Managed, RolloutHandle, Unmet,
-    alarm::Alarm,
     driver::{Driver, Keys, Lines, Settings},
     effects::Effects,
     gate::GateRunner,
@@ -21,6 +20,7 @@ use crate::{
     notify::Notifier,
     store::{InvalidPrefix, StateStore, StoreKey},
     webhook::WebhookClient,
+    weight_lock::Alarm,
 };
 
 /// Runs the rollouts of any number of canaries, each in a task of its own.

@@ -5,7 +5,7 @@ use canary_rollout::{Actor, Command, Event, Order, Outcome, Refusal, Releases};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::CanaryHandle;
 
-use crate::{alarm::Alarm, driver::Request, status::Status};
+use crate::{driver::Request, status::Status, weight_lock::Alarm};
 
 /// Controls and observes one rollout, from anywhere in the process.
 ///

@@ -92,25 +92,25 @@
 //! canary, for the guard. One controller at a time should tick a canary; several that share a store
 //! follow each other's commands, but each judges by the counts of its own process.
 
-mod alarm;
 mod body;
 mod clock;
 mod controller;
 mod driver;
 mod effects;
-mod errors;
+mod error_chain;
 pub mod gate;
 mod handle;
 mod isolated;
 mod managed;
 mod monitors;
 pub mod notify;
+mod or_list;
 pub mod probe;
+mod requirements;
 mod status;
 pub mod store;
-mod text;
-mod unmet;
 pub mod webhook;
+mod weight_lock;
 
 pub use canary_analysis::{self as analysis, Judgment};
 pub use canary_core::Verdict;
@@ -124,8 +124,8 @@ pub use self::{
     controller::{AddError, Controller},
     handle::{CommandError, RolloutHandle},
     managed::Managed,
+    requirements::{Need, Unmet},
     status::Status,
-    unmet::{Need, Unmet},
 };
 
 /// An error of a service or a transport, whatever it is.

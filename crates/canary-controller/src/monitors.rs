@@ -4,7 +4,7 @@ use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
     driver::kind,
-    unmet::{Need, Unmet},
+    requirements::{Need, Unmet},
 };
 
 /// Checks that the data plane counts what the plan's monitors ask for. A monitor of something that

@@ -2,7 +2,7 @@ use canary_rollout::Answer;
 use http::StatusCode;
 
 use crate::{
-    errors,
+    error_chain,
     webhook::{PostError, Reply},
 };
 
@@ -13,7 +13,7 @@ use crate::{
 pub(super) fn answer(reply: Result<Reply, PostError>) -> Answer {
     let reply = match reply {
         Ok(reply) => reply,
-        Err(error) => return Answer::NotYet(errors::with_causes(&error)),
+        Err(error) => return Answer::NotYet(error_chain::with_causes(&error)),
     };
     let said = reply.reason();
     let status = reply.status;

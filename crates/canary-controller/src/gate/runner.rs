@@ -5,7 +5,7 @@ use canary_rollout::{Answer, Ask, Gate, Plan};
 use super::{question::GateQuestion, reply};
 use crate::{
     isolated::isolated,
-    unmet::{Need, Unmet},
+    requirements::{Need, Unmet},
     webhook::WebhookClient,
 };
 

@@ -14,7 +14,7 @@ use super::{
     queue::{Deliveries, NotificationQueue, QueuedNotification},
     receiver,
 };
-use crate::{unmet::Unmet, webhook::WebhookClient};
+use crate::{requirements::Unmet, webhook::WebhookClient};
 
 /// Tells the receivers of plans what happens.
 ///

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use canary_rollout::Format;
 
 use super::queue::{NotificationQueue, QueuedNotification};
-use crate::{errors, webhook::WebhookClient};
+use crate::{error_chain, webhook::WebhookClient};
 
 /// Sends what a queue has, one after the other, until it is closed and empty.
 pub(super) async fn serve(name: String, queue: Arc<NotificationQueue>, client: WebhookClient) {
@@ -35,7 +35,7 @@ async fn send(
         _ => notification.to_json(lost),
     };
     let reply = client.post(&notice.webhook, &notification.id(), body).await;
-    let reply = reply.map_err(|error| errors::with_causes(&error))?;
+    let reply = reply.map_err(|error| error_chain::with_causes(&error))?;
     if reply.status.is_success() {
         return Ok(());
     }

@@ -17,7 +17,7 @@ use super::{
     body::ProbeBody,
     target::{ProbeFuture, ProbeTarget},
 };
-use crate::{BoxError, USER_AGENT, errors};
+use crate::{BoxError, USER_AGENT, error_chain};
 
 /// What went wrong, if anything.
 pub(super) async fn probe(target: ProbeTarget, health: GrpcHealthProbe) -> Result<(), String> {
@@ -59,7 +59,7 @@ fn failed(name: &str, status: &Status) -> String {
         Code::NotFound => format!("{name} is not known: the health service has no such service"),
         code => {
             let said = match std::error::Error::source(status) {
-                Some(cause) => errors::with_causes(cause),
+                Some(cause) => error_chain::with_causes(cause),
                 None => status.message().to_owned(),
             };
             format!("{name} got {code:?}, expected SERVING: {said}")
@@ -75,8 +75,8 @@ async fn connect(url: Uri) -> Result<Channel, String> {
         let tls = tonic::transport::ClientTlsConfig::new().with_enabled_roots();
         if is_https { endpoint.tls_config(tls) } else { Ok(endpoint) }
     });
-    let endpoint = endpoint.map_err(|error| errors::with_causes(&error))?;
-    endpoint.connect().await.map_err(|error| errors::with_causes(&error))
+    let endpoint = endpoint.map_err(|error| error_chain::with_causes(&error))?;
+    endpoint.connect().await.map_err(|error| error_chain::with_causes(&error))
 }
 
 /// The canary, as the health client calls it.

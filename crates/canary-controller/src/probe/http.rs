@@ -5,8 +5,8 @@ use super::{PROBE_HEADER, body::ProbeBody, target::ProbeTarget};
 use crate::{
     USER_AGENT,
     body::{MAX_BODY_BYTES, first_bytes},
-    errors,
-    text::any_of,
+    error_chain,
+    or_list::any_of,
 };
 
 /// What went wrong, if anything; `name` stands for the request in sentences.
@@ -22,7 +22,7 @@ pub(super) async fn probe(target: ProbeTarget, http: HttpProbe) -> Result<(), St
         .map_err(|error| format!("{name} is no request: {error}"))?;
     let response = target.call(request).await;
     let response = response
-        .map_err(|error| format!("{name} got no answer: {}", errors::with_causes(&*error)))?;
+        .map_err(|error| format!("{name} got no answer: {}", error_chain::with_causes(&*error)))?;
     let status = response.status();
     if !http.status.contains(&status.as_u16()) {
         let expected: Vec<String> = http.status.iter().map(u16::to_string).collect();
@@ -32,7 +32,7 @@ pub(super) async fn probe(target: ProbeTarget, http: HttpProbe) -> Result<(), St
     // An answer that breaks off is none. What is longer than the bound is well so far.
     let body = first_bytes(response.into_body(), MAX_BODY_BYTES).await;
     body.map(drop).map_err(|error| {
-        let causes = errors::with_causes(&*error);
+        let causes = error_chain::with_causes(&*error);
         format!("{name} answered {}, but its body broke off: {causes}", status.as_u16())
     })
 }

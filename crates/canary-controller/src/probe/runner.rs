@@ -5,7 +5,7 @@ use canary_rollout::{Plan, Probe, ProbeOutcome, Run, bounded};
 use super::{http, target::ProbeTarget};
 use crate::{
     isolated::{Broken, isolated},
-    unmet::{Need, Unmet},
+    requirements::{Need, Unmet},
 };
 
 /// Runs the probes of a canary's plans.

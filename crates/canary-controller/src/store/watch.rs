@@ -10,7 +10,7 @@ use futures_util::stream::{StreamExt, unfold};
 use tokio::time::{sleep, timeout};
 
 use super::{CALL_DEADLINE, Revision, StoreError, StoreFuture, Versioned};
-use crate::errors;
+use crate::error_chain;
 
 /// An event of a [`DocumentWatch`].
 ///
@@ -165,7 +165,7 @@ impl<S: WatchSource> Reader<S> {
 
     fn fail(mut self, error: &StoreError) -> (WatchEvent, Self) {
         self.state = WatchState::Stale(0);
-        (WatchEvent::Stale { why: errors::with_causes(error) }, self)
+        (WatchEvent::Stale { why: error_chain::with_causes(error) }, self)
     }
 }
 

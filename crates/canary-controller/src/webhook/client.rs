@@ -18,7 +18,8 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    BoxError, USER_AGENT, body::MAX_BODY_BYTES, errors, isolated::panic_text, unmet::Need,
+    BoxError, USER_AGENT, body::MAX_BODY_BYTES, error_chain, isolated::panic_text,
+    requirements::Need,
 };
 
 /// Posts JSON to a plan's webhooks.
@@ -301,7 +302,7 @@ impl fmt::Display for RequestOutcome {
         match self {
             Self::Response(response) => write!(f, "{}", response.status()),
             Self::TimedOut => f.write_str("no answer in time"),
-            Self::Failed(error) => f.write_str(&errors::with_causes(&**error)),
+            Self::Failed(error) => f.write_str(&error_chain::with_causes(&**error)),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! Whole rollouts by a controller, in simulated time.
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod external_changes;
 mod outage;
-mod owners;
+mod per_key;
 mod plans;
 mod races;
+mod restart;
+mod route_classes;
 mod store;
-#[path = "../support/mod.rs"]
 mod support;
-#[path = "../support/store.rs"]
-mod test_store;
-mod told;
+mod webhooks;
+mod weight_ownership;
+mod whole_rollout;

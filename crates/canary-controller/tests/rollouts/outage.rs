@@ -7,8 +7,8 @@ use futures_util::FutureExt;
 use tokio::time::{Duration, Instant};
 
 use crate::{
+    support::test_store::{Mood, TestStore},
     support::{Shop, controller, managed, second, tick, until},
-    test_store::{Mood, TestStore},
 };
 
 const PLAN: &str = r#"

@@ -20,8 +20,8 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{Assignment, CanaryLayer, CanaryOptions, Rating};
 
 use crate::{
+    support::test_store::TestStore,
     support::{Shop, controller, managed, plan, second, until},
-    test_store::TestStore,
 };
 
 fn order(command: Command) -> Order {
@@ -172,7 +172,7 @@ async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
         .function("once", {
             let (answers, store) = (Arc::clone(&answers), store.clone());
             move |_| {
-                store.fail_at(store.changes(), 5, crate::test_store::Mood::Away);
+                store.fail_at(store.changes(), 5, crate::support::test_store::Mood::Away);
                 let answer = answers.lock().unwrap().pop_front();
                 async move { answer.unwrap_or(Answer::NotYet("asked twice".into())) }
             }

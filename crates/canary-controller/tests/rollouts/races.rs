@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use tokio::time::{Duration, sleep};
 
 use crate::{
+    support::test_store::{Mood, TestStore},
     support::{Shop, clock, controller, managed, second, tick, until},
-    test_store::{Mood, TestStore},
 };
 
 const PLAN: &str = r#"

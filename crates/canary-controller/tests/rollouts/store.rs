@@ -8,8 +8,8 @@ use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase, Rollout};
 
 use crate::{
+    support::test_store::{Mood, TestStore},
     support::{Shop, controller, managed, second, tick, until},
-    test_store::{Mood, TestStore},
 };
 
 const PLAN: &str = r#"

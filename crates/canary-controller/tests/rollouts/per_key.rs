@@ -1,7 +1,4 @@
 //! Monitors that count users instead of calls.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use canary_analysis::Finding;
 use canary_controller::{
@@ -11,12 +8,13 @@ use canary_controller::{
 use canary_core::{Verdict, Weight};
 use canary_rollout::{Actor, Command, Order, Phase};
 use http::{HeaderName, Request};
-use support::{Shop, controller, managed, second};
 use tower_canary::{
     CanaryOptions, RouteClasses,
     control::ControlExt,
     select::{Condition, Sticky, StickyKey},
 };
+
+use crate::support::{Shop, controller, managed, second};
 
 const PER_KEY: &str = r#"
 steps = [{ weight = "10%", at_least = "2h" }]

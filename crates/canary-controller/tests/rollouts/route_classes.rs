@@ -1,13 +1,11 @@
 //! Monitors that are bound to a class of routes.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use canary_controller::store::MemoryStore;
 use canary_rollout::{Actor, Phase};
 use http::Request;
-use support::{Shop, controller, managed, second};
 use tower_canary::{CanaryOptions, RouteClasses, select::Condition};
+
+use crate::support::{Shop, controller, managed, second};
 
 const OF_CHECKOUT: &str = r#"
 steps = [{ weight = "10%", at_least = "2h" }]

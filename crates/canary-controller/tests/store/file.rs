@@ -1,8 +1,5 @@
 //! The files of a `FileStore`, and its reaction to files that it did not write.
 
-#![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::{
     fs,
     io::Write,

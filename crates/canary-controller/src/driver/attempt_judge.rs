@@ -8,8 +8,10 @@ use canary_rollout::Plan;
 use serde::{Deserialize, Serialize};
 use tower_canary::{CanaryHandle, control::ControlExt};
 
-use super::ledgers::{Books, Ledgers};
-use crate::alarm::Alarm;
+use crate::{
+    driver::key_ledgers::{Books, Ledgers},
+    weight_lock::Alarm,
+};
 
 /// The judge of an attempt, and how far it has read the data plane's counts.
 pub(crate) struct Evidence {

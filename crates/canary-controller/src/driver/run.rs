@@ -1,13 +1,3 @@
-//! The loop that runs the rollout of one canary.
-
-mod document;
-mod evidence;
-mod ledgers;
-mod orders;
-mod others;
-mod perform;
-mod saving;
-
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     panic::AssertUnwindSafe,
@@ -31,58 +21,57 @@ use tower_canary::{
     control::{ControlExt, Owner},
 };
 
-use self::{
-    document::Documents,
-    evidence::Evidence,
-    saving::{Carried, Pending},
-};
-pub(crate) use self::{document::Keys, ledgers::kind};
 use crate::{
     Clock, CommandError, Status,
-    alarm::{Alarm, TakenBack},
+    driver::{
+        attempt_judge::Evidence,
+        documents::{Documents, Keys},
+        save::{Carried, Pending},
+    },
     effects::Effects,
     isolated::panic_text,
     store::StateStore,
+    weight_lock::{Alarm, TakenBack},
 };
 
 /// Runs the rollout of one canary, until it is stopped.
 pub(crate) struct Driver {
-    canary: CanaryHandle,
+    pub(super) canary: CanaryHandle,
     /// Only the driver can promote the canary while this exists.
-    owner: Owner,
-    clock: Clock,
-    settings: Settings,
-    documents: Documents,
+    pub(super) owner: Owner,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) documents: Documents,
     /// What is in force; nothing that was stored is known while `unloaded` says why.
-    rollout: Rollout,
+    pub(super) rollout: Rollout,
     /// Why the stored rollout is not known yet; none once it is.
-    unloaded: Option<String>,
-    evidence: Evidence,
-    effects: Arc<Effects>,
-    alarm: Arc<Alarm>,
+    pub(super) unloaded: Option<String>,
+    pub(super) evidence: Evidence,
+    pub(super) effects: Arc<Effects>,
+    pub(super) alarm: Arc<Alarm>,
     /// Since when what is in force could not be stored.
-    unsaved: Option<Instant>,
+    pub(super) unsaved: Option<Instant>,
     /// Since when nothing could be stored.
-    failing: Option<Instant>,
+    pub(super) failing: Option<Instant>,
     /// What may have been stored, and is not in force.
-    pending: Option<Pending>,
+    pub(super) pending: Option<Pending>,
     /// Whether the store is said to have another rollout than ours.
-    is_behind: bool,
+    pub(super) is_behind: bool,
     /// The weight that was last put into force here.
-    put: Weight,
+    pub(super) put: Weight,
     /// Commands that nobody waits for, to be done next.
-    owed: VecDeque<(Order, Option<TakenBack>)>,
+    pub(super) owed: VecDeque<(Order, Option<TakenBack>)>,
     /// The canary's calls that no tick has counted, as it could not be carried out.
-    uncounted: u64,
-    heard: Heard,
-    reports: mpsc::UnboundedReceiver<Report>,
-    report: mpsc::UnboundedSender<Report>,
-    errands: JoinSet<()>,
+    pub(super) uncounted: u64,
+    pub(super) heard: Heard,
+    pub(super) reports: mpsc::UnboundedReceiver<Report>,
+    pub(super) report: mpsc::UnboundedSender<Report>,
+    pub(super) errands: JoinSet<()>,
     /// Gates that have not said yet what they were asked.
-    asked: BTreeSet<String>,
-    probes: BTreeMap<String, String>,
-    status: watch::Sender<Arc<Status>>,
-    events: broadcast::Sender<Event>,
+    pub(super) asked: BTreeSet<String>,
+    pub(super) probes: BTreeMap<String, String>,
+    pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) events: broadcast::Sender<Event>,
 }
 
 /// What a driver is told when it is made.
@@ -117,9 +106,9 @@ pub(crate) enum Report {
 
 /// What was said since the last tick.
 #[derive(Default)]
-struct Heard {
-    probes: Vec<(String, ProbeOutcome)>,
-    gates: Vec<(String, Answer)>,
+pub(super) struct Heard {
+    pub(super) probes: Vec<(String, ProbeOutcome)>,
+    pub(super) gates: Vec<(String, Answer)>,
 }
 
 impl Driver {
@@ -336,7 +325,7 @@ impl Driver {
         }
     }
 
-    fn show(&self) {
+    pub(super) fn show(&self) {
         let judgment = self.evidence.judgment();
         let mut status = Status::of(&self.rollout, self.clock.now(), &judgment, &self.canary);
         status.unsaved = self.failing.map(|since| since.elapsed());
@@ -352,12 +341,12 @@ pub(crate) const fn goes_back(command: &Command) -> bool {
 }
 
 /// Whether the canary is watched, so that a verdict has consequences.
-const fn is_watched(phase: Phase) -> bool {
+pub(super) const fn is_watched(phase: Phase) -> bool {
     matches!(phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Baking)
 }
 
 /// Events that a slow subscriber can miss without being told that it missed some.
 const EVENTS_KEPT: usize = 256;
 /// How often a command is tried anew on what others have stored meanwhile.
-const ATTEMPTS: usize = 5;
-const TARGET: &str = "canary_controller";
+pub(super) const ATTEMPTS: usize = 5;
+pub(super) const TARGET: &str = "canary_controller";

@@ -6,8 +6,15 @@ use canary_core::Weight;
 use canary_rollout::{Action, Ask, OnDegraded, Pause, Plan, Rollout, State};
 use tower_canary::{CanaryHandle, Halted, SplitMode, control::ControlExt};
 
-use super::{Driver, Heard, Report, TARGET, evidence::Evidence, is_watched};
-use crate::{alarm::Response, gate::GateQuestion, notify::Notification};
+use crate::{
+    driver::{
+        attempt_judge::Evidence,
+        run::{Driver, Heard, Report, TARGET, is_watched},
+    },
+    gate::GateQuestion,
+    notify::Notification,
+    weight_lock::Response,
+};
 
 impl Driver {
     /// Takes a rollout for ours, whose weight is in force or about to be.

@@ -2,8 +2,14 @@
 
 use canary_rollout::{Order, Outcome};
 
-use super::{ATTEMPTS, Driver, Request, TARGET, goes_back, saving::Carried};
-use crate::{CommandError, alarm::TakenBack};
+use crate::{
+    CommandError,
+    driver::{
+        run::{ATTEMPTS, Driver, Request, TARGET, goes_back},
+        save::Carried,
+    },
+    weight_lock::TakenBack,
+};
 
 impl Driver {
     pub(super) async fn serve(&mut self, request: Request) {

@@ -4,7 +4,7 @@ use canary_rollout::{Event, Rollout};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use super::evidence::StoredEvidence;
+use crate::driver::attempt_judge::StoredEvidence;
 use crate::store::{
     CALL_DEADLINE, Document, DocumentWatch, EventRecord, Retry, Revision, Settled, StateStore,
     StoreError, StoreKey, Swap, Versioned, settle,

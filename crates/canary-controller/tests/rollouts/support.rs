@@ -1,5 +1,6 @@
 //! A canary whose calls, time and sickness a test decides.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+pub(crate) mod test_store;
 
 use std::{
     convert::Infallible,

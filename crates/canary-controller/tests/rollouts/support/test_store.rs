@@ -1,5 +1,4 @@
 //! A store that fails, hangs, and remembers.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::{
     future::pending,

@@ -4,11 +4,11 @@ use canary_core::Weight;
 use canary_rollout::{Actor, Cause, Command, Order, Pause, Phase, Rollout, State};
 use tower_canary::{SplitMode, control::ControlExt};
 
-use super::{
-    Driver, TARGET,
-    document::{DocumentError, Found},
-    evidence::{Evidence, NotResumed},
-    saving::Carried,
+use crate::driver::{
+    attempt_judge::{Evidence, NotResumed},
+    documents::{DocumentError, Found},
+    run::{Driver, TARGET},
+    save::Carried,
 };
 use crate::store::WatchEvent;
 

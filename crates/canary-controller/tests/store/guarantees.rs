@@ -16,7 +16,7 @@ fn every_guarantee_is_named_by_a_test() {
     assert_eq!(guarantees.len(), 15 + 8, "{guarantees:?}");
 
     let mut tests = String::new();
-    for directory in ["src/store/testing", "tests", "tests/processes"] {
+    for directory in ["src/store/testing", "tests/store", "tests/processes"] {
         for entry in fs::read_dir(root.join(directory)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_file() {

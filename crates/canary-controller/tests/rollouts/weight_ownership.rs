@@ -6,8 +6,8 @@ use canary_rollout::{Actor, Command, Order, Phase};
 use tower_canary::control::ControlExt;
 
 use crate::{
+    support::test_store::TestStore,
     support::{Shop, controller, managed, plan, second, tick, until},
-    test_store::TestStore,
 };
 
 const PLAN: &str = r#"
@@ -198,7 +198,7 @@ async fn row_7_code_that_raises_the_weight_is_undone_by_the_next_tick_with_a_war
 #[test]
 fn each_row_has_a_test() {
     let (docs, tests) =
-        (include_str!("../../docs/who-owns-the-weight.md"), include_str!("owners.rs"));
+        (include_str!("../../docs/who-owns-the-weight.md"), include_str!("weight_ownership.rs"));
     let rows = docs.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next());
     let rows: Vec<_> = rows.filter(|row| row.parse::<u32>().is_ok()).collect();
     assert_eq!(rows.len(), 7);

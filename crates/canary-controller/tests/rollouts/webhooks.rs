@@ -15,8 +15,8 @@ use http::{HeaderMap, StatusCode};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
 use crate::{
+    support::test_store::TestStore,
     support::{Shop, plan},
-    test_store::TestStore,
 };
 
 const ROOTS: &str = include_str!("../../testdata/self-signed.pem");

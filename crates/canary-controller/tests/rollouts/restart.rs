@@ -1,13 +1,11 @@
 //! A process that starts anew goes on where the one before was.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use canary_controller::{Controller, RolloutHandle, store::MemoryStore};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
-use support::{Shop, controller, managed, second, until};
 use tower_canary::control::ControlExt;
+
+use crate::support::{Shop, controller, managed, second, until};
 
 const PLAN: &str = r#"
 on_degraded = { ramp_down = { over = "10m" } }

@@ -1,13 +1,11 @@
 //! Who else has a hand on the canary: the guard, people, the application's code, other replicas.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use canary_controller::{AddError, CommandError, RolloutHandle, store::MemoryStore};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
-use support::{Shop, controller, managed, tick, until};
 use tower_canary::{CanaryLayer, SplitMode, control::ControlExt};
+
+use crate::support::{Shop, controller, managed, tick, until};
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
@@ -225,7 +223,7 @@ async fn one_controller_runs_many_canaries_each_by_its_own_plan() {
     let error = controller.add(managed(&shop, PLAN)).unwrap_err();
     assert!(matches!(error, AddError::NameIsTaken(_)), "{error}");
     let error = controller
-        .add(canary_controller::Managed::new(other.handle(), support::plan(PLAN)))
+        .add(canary_controller::Managed::new(other.handle(), crate::support::plan(PLAN)))
         .unwrap_err();
     assert_eq!(
         error.to_string(),

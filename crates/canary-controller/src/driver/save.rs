@@ -5,9 +5,9 @@ use canary_rollout::{Action, Event, Outcome, Phase, Rollout};
 use tokio::time::Instant;
 use tower_canary::control::ControlExt;
 
-use super::{
-    Driver, TARGET,
-    document::{DocumentError, Found, Saved},
+use crate::driver::{
+    documents::{DocumentError, Found, Saved},
+    run::{Driver, TARGET},
 };
 use crate::notify::{Notification, audit};
 

@@ -1,7 +1,5 @@
 //! Runs the conformance suite against both stores of this crate.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
-
 use std::{fs, path::PathBuf, sync::Arc};
 
 use canary_controller::store::{

@@ -1,12 +1,10 @@
 //! The whole story: increase, watch, decide, promote, watch on, roll back.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use canary_controller::store::MemoryStore;
 use canary_core::Weight;
 use canary_rollout::{Actor, Phase};
-use support::{Shop, controller, managed, second, until};
+
+use crate::support::{Shop, controller, managed, second, until};
 
 const PLAN: &str = r#"
 steps = [

@@ -1,0 +1,7 @@
+//! The stores of this crate: the contract, and the files of a `FileStore`.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod conformance;
+#[cfg(unix)]
+mod file;
+mod guarantees;
