@@ -14,10 +14,8 @@ use axum::{Router, extract::Request};
 use canary_tests::{Server, connect_http1};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::SendRequest;
-use tower_canary::{
-    Weight,
-    mirror::{MirrorHandle, MirrorLayer, MirrorOptions, Tokio},
-};
+use tower_canary::Weight;
+use tower_canary_mirror::{MirrorHandle, MirrorLayer, MirrorOptions, Tokio};
 
 /// Does about as much as a small handler does.
 async fn stable() -> String {

@@ -28,10 +28,10 @@ use tokio::{
 use tower_canary::{
     CanaryLayer, CanaryOptions, Channel, Weight,
     axum::{AxumBody, RouterExt},
-    mirror::{MirrorLayer, MirrorOptions, Tokio},
     runtime::OnRuntime,
     select::{Condition, Select},
 };
+use tower_canary_mirror::{MirrorLayer, MirrorOptions, Tokio};
 
 struct Case {
     name: &'static str,

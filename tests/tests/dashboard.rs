@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tower_canary::{
     AssignmentReason,
-    metrics::{Kind, Metric, TABLE},
+    metrics::{Kind, Metric},
 };
 
 #[test]
@@ -26,7 +26,7 @@ fn every_metric_of_the_table_is_shown() {
     let exprs: Vec<_> = targets().into_iter().map(|target| target.expr).collect();
     let shown: BTreeSet<_> =
         exprs.iter().flat_map(|expr| selectors(expr)).map(|shown| shown.metric().name).collect();
-    let all: BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();
+    let all: BTreeSet<_> = metrics().map(|metric| metric.name).collect();
     assert_eq!(shown, all);
 }
 
@@ -62,7 +62,7 @@ fn every_query_is_about_the_chosen_canary_of_the_chosen_data_source() {
     let query = variables[1]["query"]["query"].as_str().unwrap();
     let [asked] = between(query, "label_values(", ")")[..] else { panic!("{query}") };
     let (metric, label) = asked.split_once(", ").unwrap();
-    assert!(TABLE.iter().any(|known| known.name == metric && known.labels.contains(&label)));
+    assert!(metrics().any(|known| known.name == metric && known.labels.contains(&label)));
 }
 
 #[test]
@@ -91,6 +91,11 @@ fn the_panels_have_a_place_each() {
     }
 }
 
+/// The metrics of a canary and of a mirror.
+fn metrics() -> impl Iterator<Item = &'static Metric> {
+    tower_canary::metrics::TABLE.iter().chain(tower_canary_mirror::metrics::TABLE)
+}
+
 /// One query of a panel.
 struct Target {
     expr: String,
@@ -115,7 +120,7 @@ struct Selector<'a> {
 impl Selector<'_> {
     /// What it selects. Of a histogram, Prometheus keeps buckets, under a name of their own.
     fn metric(&self) -> &'static Metric {
-        let named = |name: &str| TABLE.iter().find(|metric| metric.name == name);
+        let named = |name: &str| metrics().find(|metric| metric.name == name);
         let metric = match self.name.strip_suffix("_bucket").and_then(named) {
             Some(histogram) if histogram.kind == Kind::Histogram => Some(histogram),
             _ => named(self.name).filter(|metric| metric.kind != Kind::Histogram),

@@ -1,7 +1,7 @@
 //! What a mirror adds to a call of stable, in an axum router: nanoseconds and allocations, on the path of
 //! the caller; and beside it the work that the copies are, in tasks of their own.
 //!
-//! `cargo bench -p tower-canary --features axum,mirror --bench mirror`
+//! `cargo bench -p tower-canary-mirror --features axum`
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -22,10 +22,8 @@ use axum::{
 };
 use http_body::Body as _;
 use tower::{Layer, Service};
-use tower_canary::{
-    Weight,
-    mirror::{BoxFuture, MirrorHandle, MirrorLayer, MirrorOptions, Runtime},
-};
+use tower_canary::Weight;
+use tower_canary_mirror::{BoxFuture, MirrorHandle, MirrorLayer, MirrorOptions, Runtime};
 
 fn version() -> Router {
     let route = || get(|Path(id): Path<u32>| async move { id.to_string() });

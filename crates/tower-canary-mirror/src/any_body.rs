@@ -2,10 +2,10 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
-use crate::service::{
-    response_body::{BoxError, ResponseBody},
-    unify_body::UnifiedBody,
-};
+use tower_canary::{ResponseBody, UnifiedBody};
+
+/// The error type of boxed bodies.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A body type into which any other body can be put.
 ///

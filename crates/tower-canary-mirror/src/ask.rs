@@ -11,13 +11,11 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use tower_service::Service;
 
-use super::{
+use crate::framing::has_no_body;
+use crate::panic::{Panicked, catch, discard};
+use crate::{
     compare::Answer, memory::Lease, queue::yield_now, recording::Recording, span::Span,
     state::Mirror,
-};
-use crate::service::{
-    framing::Framing,
-    panic::{Panicked, catch, discard},
 };
 
 /// An answer that a copy got.
@@ -55,7 +53,7 @@ where
     let latency = started.elapsed();
     let (head, body) = response.into_parts();
     let mut answer = Answer::of_head(&head);
-    if Framing::of(&method).has_no_body(head.status) {
+    if has_no_body(&method, head.status) {
         return Ok(Asked { answer, latency, _lease: mirror.lease() });
     }
     let mut body = pin!(body);

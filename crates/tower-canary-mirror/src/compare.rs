@@ -21,7 +21,7 @@ pub use self::{
 ///
 /// ```
 /// use http::request::Parts;
-/// use tower_canary::mirror::{Answer, Compare, Comparison, FieldDifference, MirrorOptions};
+/// use tower_canary_mirror::{Answer, Compare, Comparison, FieldDifference, MirrorOptions};
 ///
 /// let by_length = |_: &Parts, stable: &Answer, canary: &Answer| {
 ///     let (Some(stable), Some(canary)) = (stable.body(), canary.body()) else {

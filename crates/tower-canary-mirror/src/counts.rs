@@ -174,7 +174,7 @@ pub(crate) enum Ending {
 /// Ends are counted with `Release` and read with `Acquire` before `copied` is, so that no reader sees
 /// more calls ended than copied.
 #[derive(Default)]
-pub(crate) struct ShardCounters {
+pub(crate) struct Counters {
     copied: AtomicU64,
     matched: AtomicU64,
     matched_but_noise: AtomicU64,
@@ -189,7 +189,7 @@ pub(crate) struct ShardCounters {
     noise_differed: AtomicU64,
 }
 
-impl ShardCounters {
+impl Counters {
     pub(crate) fn begin(&self) {
         self.copied.fetch_add(1, Ordering::Relaxed);
     }

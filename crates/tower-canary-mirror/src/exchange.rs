@@ -9,7 +9,8 @@ use http::{Request, Response, request::Parts};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
+use crate::panic::catch;
+use crate::{
     Mirrored,
     any_body::AnyBody,
     ask::{Asked, Fault, ask, limited},
@@ -20,10 +21,10 @@ use super::{
     memory::Lease,
     replay::Replay,
     request_tap::RequestEnd,
-    state::{Mirror, path},
+    state::Mirror,
     ticket::Ticket,
 };
-use crate::service::panic::catch;
+use tower_canary::internal::path;
 
 /// A request and stable's answer to it: what the canary is asked, and held against.
 pub(super) struct Exchange<S, C, B> {

@@ -5,7 +5,7 @@ use std::{
 
 use http::Method;
 
-use super::{
+use crate::{
     compare::FieldDifference,
     counts::Ending,
     field_name::{pattern, truncate},
@@ -15,7 +15,7 @@ use super::{
 /// One difference between an answer of the canary and stable's, to look at.
 ///
 /// Texts of more than 200 bytes are cut. The path is without its query, since queries carry secrets; values
-/// may do so as well: see [`MirrorOptions::redact`](super::MirrorOptions::redact).
+/// may do so as well: see [`MirrorOptions::redact`](crate::MirrorOptions::redact).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {

@@ -9,10 +9,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{any_body::AnyBody, counts::DropReason, recorded::RecordedCall};
+use crate::{any_body::AnyBody, counts::DropReason, recorded::RecordedCall};
 
 pin_project! {
-    /// Future of [`MirrorService`](super::MirrorService): stable's, which leaves a copy behind.
+    /// Future of [`MirrorService`](crate::MirrorService): stable's, which leaves a copy behind.
     pub struct MirrorFuture<S, C, B>
     where
         S: Service<Request<B>>,

@@ -2,16 +2,16 @@ use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, Weight};
 
-use super::{counts::MirrorCounts, fields::Difference, noise::FieldCounts, state::Mirror};
+use crate::{counts::MirrorCounts, fields::Difference, noise::FieldCounts, state::Mirror};
 
 /// Controls a mirror and reads what it found, from anywhere in the process.
 ///
 /// Handles are cheap to clone.
 ///
 /// ```
-/// # #[cfg(feature = "tokio")]
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use tower_canary::{Weight, mirror::MirrorLayer};
+/// use tower_canary::Weight;
+/// use tower_canary_mirror::MirrorLayer;
 ///
 /// # let v2 = ();
 /// let mirror = MirrorLayer::new("shop", v2).handle();
@@ -25,8 +25,6 @@ use super::{counts::MirrorCounts, fields::Difference, noise::FieldCounts, state:
 /// mirror.set_share(Weight::ZERO);
 /// # Ok(())
 /// # }
-/// # #[cfg(not(feature = "tokio"))]
-/// # fn main() {}
 /// ```
 #[derive(Clone)]
 pub struct MirrorHandle {
@@ -91,10 +89,10 @@ impl MirrorHandle {
         self.mirror.findings().fields.beyond()
     }
 
-    /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
+    /// Copies the counts to the recorder of the `metrics` crate; see [`tower_canary::metrics`].
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
-        crate::metrics::mirror::publish(&self.mirror);
+        crate::metrics::publish(&self.mirror);
     }
 
     /// The bytes that all copies hold now.

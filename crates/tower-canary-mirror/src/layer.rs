@@ -7,16 +7,16 @@ use canary_core::CanaryName;
 use http::Request;
 use tower_layer::Layer;
 
-use super::{
+use crate::valid::valid;
+use crate::{
     handle::MirrorHandle, options::MirrorOptions, runtime::Runtime, service::MirrorService,
     state::Mirror,
 };
-use crate::config::valid::valid;
 
 /// Copies a share of the calls of the service it is applied to, to a canary whose answers it compares and
 /// throws away.
 ///
-/// See the [module's documentation](super). However many services it is applied to, they share one
+/// See the [crate's documentation](crate). However many services it is applied to, they share one
 /// mirror.
 pub struct MirrorLayer<C> {
     mirror: Arc<Mirror>,
@@ -29,7 +29,6 @@ impl<C: 'static> MirrorLayer<C> {
     /// # Panics
     ///
     /// If `name` is a text that is no [`CanaryName`]. Parse one that is not a literal beforehand.
-    #[cfg(feature = "tokio")]
     pub fn new(name: impl TryInto<CanaryName, Error: fmt::Display>, canary: C) -> Self {
         Self::with_options(name, canary, MirrorOptions::new())
     }
@@ -39,13 +38,12 @@ impl<C: 'static> MirrorLayer<C> {
     /// # Panics
     ///
     /// If `name` is a text that is no [`CanaryName`]. Parse one that is not a literal beforehand.
-    #[cfg(feature = "tokio")]
     pub fn with_options(
         name: impl TryInto<CanaryName, Error: fmt::Display>,
         canary: C,
         options: MirrorOptions,
     ) -> Self {
-        Self::with_runtime(name, canary, options, super::Tokio::default())
+        Self::with_runtime(name, canary, options, crate::Tokio::default())
     }
 
     /// A mirror on a runtime of any kind.
@@ -62,7 +60,7 @@ impl<C: 'static> MirrorLayer<C> {
         let target = Arc::new(Target::new(canary, &options));
         let mirror = Arc::new(Mirror::new(valid(name), options, Box::new(runtime)));
         #[cfg(feature = "metrics")]
-        crate::metrics::mirror::publish(&mirror);
+        crate::metrics::register(&mirror);
         Self { mirror, target }
     }
 }
@@ -103,13 +101,13 @@ pub(crate) struct Target<C> {
     /// In a lock for services that are not `Sync`. Only tasks take it.
     canary: Mutex<C>,
     #[cfg(feature = "axum")]
-    rematch: Option<crate::axum::Rematch>,
+    rematch: Option<tower_canary::internal::Rematch>,
 }
 
 impl<C: 'static> Target<C> {
     #[cfg(feature = "axum")]
     fn new(canary: C, options: &MirrorOptions) -> Self {
-        let (canary, is_router) = crate::axum::prepare(canary);
+        let (canary, is_router) = tower_canary::internal::prepare(canary);
         let rematch = (is_router || options.canary_is_router).then(Default::default);
         Self { canary: Mutex::new(canary), rematch }
     }

@@ -1,5 +1,5 @@
 //! Mirrors: copies of stable's calls for a canary whose answers nobody gets.
-#![doc = include_str!("../../docs/mirror.md")]
+#![doc = include_str!("../docs/mirror.md")]
 
 mod any_body;
 mod ask;
@@ -8,13 +8,17 @@ mod counts;
 mod exchange;
 mod field_name;
 mod fields;
+mod framing;
 mod future;
 mod handle;
 mod layer;
 mod memory;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod mirrored;
 mod noise;
 mod options;
+mod panic;
 mod queue;
 mod recorded;
 mod recording;
@@ -24,14 +28,11 @@ mod response_tap;
 mod runtime;
 mod select;
 mod service;
-pub(crate) mod span;
+mod span;
 mod state;
 mod ticket;
+mod valid;
 
-#[cfg(feature = "tokio")]
-pub use self::runtime::Tokio;
-#[cfg(feature = "metrics")]
-pub(crate) use self::state::Mirror;
 pub use self::{
     any_body::AnyBody,
     compare::{Answer, ByField, Compare, Comparison, FieldDifference, FieldPath, InvalidFieldPath},
@@ -43,7 +44,7 @@ pub use self::{
     mirrored::Mirrored,
     noise::FieldCounts,
     options::MirrorOptions,
-    runtime::{BoxFuture, Runtime},
+    runtime::{BoxFuture, Runtime, Tokio},
     select::{SafeMethods, Select},
     service::MirrorService,
 };

@@ -3,18 +3,30 @@
 use std::{
     collections::BTreeMap,
     ptr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Once, PoisonError, Weak},
 };
 
 use canary_core::{CanaryName, Channel, Latencies, PerChannel};
 
-use super::{
-    publish::{Writer, published_to},
-    table::{MIRROR_DROPPED, MIRROR_HEAD, MIRROR_IN_FLIGHT, MIRROR_SHARE, MIRRORED},
+use tower_canary::{
+    internal::{Writer, published_to},
+    metrics::{Kind, Metric},
 };
-use crate::mirror::{DropReason, Mirror, MirrorCounts};
 
-pub(super) fn publish_all() {
+use crate::{DropReason, MirrorCounts, state::Mirror};
+
+/// All metrics that a mirror publishes.
+pub const TABLE: &[Metric] =
+    &[MIRRORED, MIRROR_DROPPED, MIRROR_IN_FLIGHT, MIRROR_SHARE, MIRROR_HEAD];
+
+/// Publishes a new mirror, and lets `tower_canary::metrics::publish_all` publish it from now on.
+pub(crate) fn register(mirror: &Arc<Mirror>) {
+    static REGISTERED: Once = Once::new();
+    REGISTERED.call_once(|| tower_canary::internal::add_publisher(publish_all));
+    publish(mirror);
+}
+
+fn publish_all() {
     let owners: Vec<_> = series().values().filter_map(|series| series.owner.upgrade()).collect();
     for mirror in owners {
         publish(&mirror);
@@ -38,7 +50,7 @@ pub(crate) fn publish(mirror: &Arc<Mirror>) {
     sum.merge(&series.counted);
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, name: mirror.name.as_str() };
-        let published = published_to(&mut series.recorders, recorder, || writer.describe());
+        let published = published_to(&mut series.recorders, recorder, || writer.describe(TABLE));
         writer.set(&MIRROR_SHARE, &[], mirror.share.get().ratio());
         #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 calls in flight")]
         writer.set(&MIRROR_IN_FLIGHT, &[], series.counted.in_flight() as f64);
@@ -85,3 +97,39 @@ struct Series {
     /// The latencies that each recorder has got, by the recorder's address.
     recorders: Vec<(usize, PerChannel<Latencies>)>,
 }
+
+const MIRRORED: Metric = Metric {
+    name: "canary_mirrored_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "result"],
+    help: "Calls of stable that were copied to the canary, by what came of the copy",
+};
+const MIRROR_DROPPED: Metric = Metric {
+    name: "canary_mirror_dropped_total",
+    kind: Kind::Counter,
+    unit: "calls",
+    labels: &["canary", "reason"],
+    help: "Copies that came to nothing, by the reason",
+};
+const MIRROR_IN_FLIGHT: Metric = Metric {
+    name: "canary_mirror_in_flight",
+    kind: Kind::Gauge,
+    unit: "calls",
+    labels: &["canary"],
+    help: "Copies that are being made, wait, or are at the canary",
+};
+const MIRROR_SHARE: Metric = Metric {
+    name: "canary_mirror_share_ratio",
+    kind: Kind::Gauge,
+    unit: "ratio",
+    labels: &["canary"],
+    help: "Share of calls that is to be copied, of those that may be",
+};
+const MIRROR_HEAD: Metric = Metric {
+    name: "canary_mirror_head_seconds",
+    kind: Kind::Histogram,
+    unit: "seconds",
+    labels: &["canary", "channel"],
+    help: "Time to the head of the answer, of copied calls that both channels answered",
+};

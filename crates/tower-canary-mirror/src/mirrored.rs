@@ -1,7 +1,7 @@
 use canary_core::Channel;
 use http::{HeaderName, HeaderValue, request::Parts};
 
-use crate::service::assignment::Assignment;
+use tower_canary::Assignment;
 
 /// Marks a request as a copy, whose answer nobody gets.
 ///
@@ -32,7 +32,7 @@ impl Mirrored {
     pub(super) fn mark(channel: Channel, head: &mut Parts) {
         head.headers.insert(Self::HEADER, HeaderValue::from_static("1"));
         if let Some(original) = head.extensions.get::<Assignment>() {
-            let copy = original.copied_to(channel);
+            let copy = original.for_copy(channel);
             head.extensions.insert(copy);
         }
         head.extensions.insert(Self { channel });

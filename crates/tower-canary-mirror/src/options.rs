@@ -2,18 +2,19 @@ use std::{fmt, time::Duration};
 
 use canary_core::Weight;
 
-use super::{
+use crate::{
     compare::{ByField, Compare},
     fields::Difference,
     select::{SafeMethods, Select},
 };
-use crate::config::bypass::Bypass;
+use tower_canary::Bypass;
 
-/// What a [`MirrorLayer`](super::MirrorLayer) can be told beyond its name and its canary.
+/// What a [`MirrorLayer`](crate::MirrorLayer) can be told beyond its name and its canary.
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_canary::{Weight, mirror::{ByField, MirrorOptions}};
+/// use tower_canary::Weight;
+/// use tower_canary_mirror::{ByField, MirrorOptions};
 ///
 /// let options = MirrorOptions::new()
 ///     .share(Weight::from_percent(1))
@@ -69,7 +70,7 @@ impl MirrorOptions {
     }
 
     /// The share of the calls that are copied, of those that may be. The default is zero. It can be
-    /// [changed](super::MirrorHandle::set_share) later.
+    /// [changed](crate::MirrorHandle::set_share) later.
     pub fn share(mut self, share: Weight) -> Self {
         self.share = share;
         self
@@ -78,7 +79,7 @@ impl MirrorOptions {
     /// The share of the copied calls of which stable is sent a second copy, to learn what differs from
     /// answer to answer. The default is zero: it costs stable's capacity. With any other, the first twenty
     /// copies are sent twice, so that what is random is known early. It can be
-    /// [changed](super::MirrorHandle::set_noise_share) later.
+    /// [changed](crate::MirrorHandle::set_noise_share) later.
     pub fn noise_share(mut self, share: Weight) -> Self {
         self.noise_share = share;
         self
@@ -151,7 +152,7 @@ impl MirrorOptions {
     }
 
     /// Says that the canary contains an axum `Router`, behind middleware of its own; see
-    /// [`CanaryOptions::canary_is_router`](crate::CanaryOptions::canary_is_router).
+    /// [`CanaryOptions::canary_is_router`](tower_canary::CanaryOptions::canary_is_router).
     #[cfg(feature = "axum")]
     pub fn canary_is_router(mut self) -> Self {
         self.canary_is_router = true;

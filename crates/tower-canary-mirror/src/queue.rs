@@ -6,8 +6,8 @@ use std::{
     task::Poll,
 };
 
-use super::{counts::DropReason, runtime::BoxFuture, state::Mirror, ticket::Ticket};
-use crate::service::panic::discard;
+use crate::panic::discard;
+use crate::{counts::DropReason, runtime::BoxFuture, state::Mirror, ticket::Ticket};
 
 /// Copies that wait for a worker, and how many workers there are.
 ///

@@ -9,7 +9,9 @@ use http::{HeaderMap, Request, Response, request};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
+use crate::framing::has_no_body;
+use crate::panic::discard;
+use crate::{
     any_body::AnyBody,
     compare::Answer,
     counts::DropReason,
@@ -22,7 +24,6 @@ use super::{
     response_tap::{ResponseTap, Witness},
     ticket::Ticket,
 };
-use crate::service::{framing::Framing, panic::discard};
 
 /// A call of stable of which a copy is being made.
 pub(super) struct RecordedCall<S, C, B> {
@@ -107,8 +108,7 @@ where
             return Response::from_parts(head, body);
         }
         self.ticket.set_if_dropped(DropReason::CallerLeft);
-        let has_no_body =
-            Framing::of(&self.head.method).has_no_body(head.status) || body.is_end_stream();
+        let has_no_body = has_no_body(&self.head.method, head.status) || body.is_end_stream();
         let answer = Answered { answer: Answer::of_head(&head), latency, call: self };
         if has_no_body {
             answer.submit();
@@ -156,7 +156,7 @@ where
             lease,
             body: PhantomData,
         };
-        let run = Box::new(move |ticket| -> super::BoxFuture { Box::pin(exchange.run(ticket)) });
+        let run = Box::new(move |ticket| -> crate::BoxFuture { Box::pin(exchange.run(ticket)) });
         // This runs in a call of stable, which nothing here may harm.
         discard(|| mirror.submit(Job { ticket, run }));
     }

@@ -1,6 +1,6 @@
 use bytes::{Bytes, BytesMut};
 
-use super::memory::Lease;
+use crate::memory::Lease;
 
 /// A copy of a body, up to a bound.
 ///

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, header};
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{counts::DropReason, recording::Recording};
+use crate::{counts::DropReason, recording::Recording};
 
 pin_project! {
     /// The body of stable's answer, copied while the caller reads it.

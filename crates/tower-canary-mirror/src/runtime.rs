@@ -2,11 +2,11 @@ use std::{pin::Pin, time::Duration};
 
 /// What a mirror runs on: a place for its tasks, and a clock for their time limit.
 ///
-/// With the feature `tokio` there is `Tokio`. For any other runtime, a pair of closures is one:
+/// [`Tokio`] is one. For any other runtime, a pair of closures is one:
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_canary::mirror::{BoxFuture, MirrorLayer, MirrorOptions};
+/// use tower_canary_mirror::{BoxFuture, MirrorLayer, MirrorOptions};
 ///
 /// let spawn = |task: BoxFuture| {
 ///     // smol::spawn(task).detach()
@@ -50,10 +50,8 @@ where
 /// A task, or a moment to wait for.
 pub type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-#[cfg(feature = "tokio")]
 pub use self::with_tokio::Tokio;
 
-#[cfg(feature = "tokio")]
 mod with_tokio {
     use tokio::runtime::Handle;
 

@@ -6,7 +6,7 @@ use http::{Method, request::Parts};
 /// gRPC is POST, and what a method does is known only to those who wrote it: name those that read.
 ///
 /// ```
-/// use tower_canary::mirror::MirrorOptions;
+/// use tower_canary_mirror::MirrorOptions;
 ///
 /// let reads = ["/shop.Catalog/Get", "/shop.Catalog/List"];
 /// let options = MirrorOptions::new()
@@ -15,7 +15,7 @@ use http::{Method, request::Parts};
 /// ```
 ///
 /// Upgrades, CONNECT, calls that are copies themselves, and those that
-/// [bypass](crate::mirror::MirrorOptions::bypass) the mirror are never copied; it is not asked about them.
+/// [bypass](crate::MirrorOptions::bypass) the mirror are never copied; it is not asked about them.
 /// If it panics, the call is not copied.
 pub trait Select: Send + Sync + 'static {
     /// Whether the call with this head may be copied.

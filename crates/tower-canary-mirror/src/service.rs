@@ -8,13 +8,13 @@ use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
-use super::{
+use crate::{
     any_body::AnyBody, future::MirrorFuture, layer::Target, recorded::RecordedCall, state::Mirror,
 };
 
 /// Serves each call by stable, and copies some of them to a canary.
 ///
-/// Made by [`MirrorLayer`](super::MirrorLayer); see the [module's documentation](super). It is ready when
+/// Made by [`MirrorLayer`](crate::MirrorLayer); see the [crate's documentation](crate). It is ready when
 /// stable is, and answers with stable's answers, of the same types.
 pub struct MirrorService<S, C> {
     stable: S,

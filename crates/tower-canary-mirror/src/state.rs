@@ -6,9 +6,9 @@ use std::sync::{
 use canary_core::{CanaryName, Latencies, PerChannel, Weight};
 use http::{Method, request::Parts};
 
-use super::{
+use crate::{
     Mirrored,
-    counts::{MirrorCounts, ShardCounters},
+    counts::{Counters, MirrorCounts},
     fields::Fields,
     memory::{Lease, Memory},
     options::MirrorOptions,
@@ -16,10 +16,8 @@ use super::{
     runtime::Runtime,
     ticket::Ticket,
 };
-use crate::{
-    select::rng,
-    service::{panic::catch, protocol::asks_for_upgrade},
-};
+use crate::{framing::asks_for_upgrade, panic::catch};
+use tower_canary::internal::{draw, path};
 
 /// What all services, handles and tasks of a mirror share.
 pub(crate) struct Mirror {
@@ -28,7 +26,7 @@ pub(crate) struct Mirror {
     pub(crate) noise_share: Share,
     pub(crate) options: MirrorOptions,
     pub(crate) runtime: Box<dyn Runtime>,
-    pub(crate) counters: ShardCounters,
+    pub(crate) counters: Counters,
     pub(crate) queue: Queue,
     /// How many of the next copies go to stable whatever is drawn.
     warm_up: AtomicU32,
@@ -49,7 +47,7 @@ impl Mirror {
             name,
             share: Share::new(options.share),
             noise_share: Share::new(options.noise_share),
-            counters: ShardCounters::default(),
+            counters: Counters::default(),
             queue: Queue::new(options.queue, options.concurrency),
             warm_up: AtomicU32::new(WARM_UP),
             memory: Arc::new(Memory::new(options.memory_limit)),
@@ -101,15 +99,6 @@ impl Mirror {
     }
 }
 
-/// The path as the client asked for it, with the prefix that axum's `nest` takes off.
-pub(crate) fn path(head: &Parts) -> &str {
-    #[cfg(feature = "axum")]
-    if let Some(axum::extract::OriginalUri(original)) = head.extensions.get() {
-        return original.path();
-    }
-    head.uri.path()
-}
-
 /// A share of calls that can be changed at any time.
 pub(crate) struct Share(AtomicU32);
 
@@ -129,7 +118,7 @@ impl Share {
     /// Draws whether a call belongs to the share.
     pub(crate) fn draw(&self) -> bool {
         let share = self.get();
-        share != Weight::ZERO && share.admits(rng::draw())
+        share != Weight::ZERO && share.admits(draw())
     }
 }
 

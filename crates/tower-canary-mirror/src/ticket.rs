@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{
+use crate::{
     counts::{DropReason, Ending},
     state::Mirror,
 };

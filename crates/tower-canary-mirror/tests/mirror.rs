@@ -1,5 +1,4 @@
 //! A mirror of plain services, on a runtime that the test holds in its hand.
-#![cfg(feature = "mirror")]
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -20,13 +19,11 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use tower_canary::{
-    CanaryLayer, UnifyBody, Weight,
-    mirror::{
-        Answer, AnyBody, BoxFuture, ByField, Comparison, Difference, DropReason, FieldCounts,
-        FieldDifference, FieldPath, MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions,
-        MirrorService, Mirrored, Runtime,
-    },
+use tower_canary::{CanaryLayer, UnifyBody, Weight};
+use tower_canary_mirror::{
+    Answer, AnyBody, BoxFuture, ByField, Comparison, Difference, DropReason, FieldCounts,
+    FieldDifference, FieldPath, MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions,
+    MirrorService, Mirrored, Runtime,
 };
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;

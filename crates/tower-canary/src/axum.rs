@@ -8,8 +8,8 @@ mod extract;
 mod feedback;
 #[cfg(feature = "feedback")]
 mod problem;
-mod rematch;
-mod router;
+pub(crate) mod rematch;
+pub(crate) mod router;
 
 #[cfg(feature = "feedback")]
 pub use self::feedback::{feedback, feedback_inside};

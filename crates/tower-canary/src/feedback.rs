@@ -101,7 +101,7 @@
 //! |---|---|
 //! | of a call that chance assigned: random or sticky | as evidence, at the call's weight |
 //! | of a tester's call, a spilled one, or [whatever else](crate::AssignmentReason) is no evidence | aside: in the metrics, not for the judge |
-//! | of a [mirror](crate#features)'s copy, in which a handler rates as in any call | not at all |
+//! | of a mirror's copy, in which a handler rates as in any call | not at all |
 //! | of a call before the canary got its [salt](crate::CanaryHandle::set_salt) | aside, by an assignment; by a receipt, not at all |
 //! | by a receipt that was used, is too old, forged, or another canary's | not at all, with an [error](ReceiptError) |
 //!

@@ -60,8 +60,8 @@
 //! # Who gets the canary, and with what
 //!
 //! Each call is drawn, unless [policies](select) say otherwise: each user on one channel, testers at weight
-//! zero, some paths never. [`Variables`] give the canary a database or a backend of its own. A `MirrorLayer`
-//! (feature `mirror`) lets the canary answer copies of calls before it answers any caller.
+//! zero, some paths never. [`Variables`] give the canary a database or a backend of its own. The crate
+//! `tower-canary-mirror` sends copies of calls to the canary before it serves any caller.
 //!
 //! # The life of a request
 //!
@@ -117,8 +117,7 @@
 //! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
 //! | `feedback` | receipts, by which calls are rated later ([`feedback`]) | hmac, sha2, base64, as `cookie` |
 //! | `metrics` | the module `metrics`, through the facade of that name | metrics |
-//! | `mirror` | the module `mirror`: copies of stable's calls for a canary whose answers nobody gets | |
-//! | `tokio` | `CanaryOptions::time_limit`, the module `runtime`, `mirror::Tokio` | tokio: its timers, tasks and channels |
+//! | `tokio` | `CanaryOptions::time_limit`, the module `runtime` | tokio: its timers, tasks and channels |
 //! | `tonic` | `NamedService` for [`CanaryService`], `tonic::TonicBody` | tonic, and tokio with it |
 //! | `tracing` | a span for every call (target `tower_canary::call::stable` or `::canary`), an event for every change (`tower_canary::control`) | tracing |
 //! | `tracing-subscriber` | the module `logs`: a filter by channel, for a log of the canary's own | `tracing`, tracing-subscriber |
@@ -134,6 +133,8 @@ mod config;
 pub mod control;
 mod counting;
 pub mod feedback;
+#[doc(hidden)]
+pub mod internal;
 #[cfg(feature = "tracing-subscriber")]
 pub mod logs;
 pub mod select;
@@ -144,8 +145,6 @@ mod variables;
 pub mod axum;
 #[cfg(feature = "metrics")]
 pub mod metrics;
-#[cfg(feature = "mirror")]
-pub mod mirror;
 #[cfg(feature = "tokio")]
 pub mod runtime;
 #[cfg(feature = "tonic")]

@@ -61,7 +61,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::service::span::CALL;
+use crate::service::span::{CALL, MIRRORED};
 
 /// Lets through what is logged in the calls of one channel, as a filter of a layer of tracing-subscriber's.
 ///
@@ -109,11 +109,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for ChannelFilter {
 
 /// Whether the target is that of spans of this channel's calls, or of a mirror's copies to it.
 fn is_span_of(channel: Channel, target: &str) -> bool {
-    #[cfg(feature = "mirror")]
-    if target == crate::mirror::span::COPY[channel] {
-        return true;
-    }
-    target == CALL[channel]
+    target == CALL[channel] || target == MIRRORED[channel]
 }
 
 /// The channel that an event itself says it belongs to.

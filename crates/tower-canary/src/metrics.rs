@@ -50,9 +50,7 @@
 //! reload), counters go on from where they were. While two of the same name are alive, only the older is
 //! published.
 
-#[cfg(feature = "mirror")]
-pub(crate) mod mirror;
-mod publish;
+pub(crate) mod publish;
 mod publisher;
 mod table;
 

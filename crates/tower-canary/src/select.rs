@@ -88,7 +88,7 @@ mod baggage;
 mod condition;
 mod cookies;
 mod forced;
-mod incoming;
+pub(crate) mod incoming;
 #[cfg(feature = "cookie")]
 mod issue;
 pub(crate) mod propagate;

@@ -183,39 +183,3 @@ async fn what_an_outer_layer_logs_of_a_call_is_told_apart_by_its_own_fields() {
         assert!(by_display.contains("by display"), "{by_display}");
     }
 }
-
-/// While all calls are stable's, the copies are all that there is of the canary to read.
-#[cfg(all(feature = "mirror", feature = "tokio"))]
-#[tokio::test]
-async fn what_a_mirrors_copy_logs_is_in_the_log_of_the_channel_that_it_was_sent_to() {
-    use http_body_util::{Full, combinators::UnsyncBoxBody};
-    use tower::BoxError;
-    use tower_canary::mirror::{AnyBody, MirrorLayer, MirrorOptions};
-
-    type Body = UnsyncBoxBody<bytes::Bytes, BoxError>;
-
-    LazyLock::force(&LOGS);
-    let respond = |message: &'static str| {
-        service_fn(move |_: Request<Body>| async move {
-            tracing::info!("{message}");
-            Ok::<_, Infallible>(Response::new(Body::of(Full::from("same"))))
-        })
-    };
-    let options = MirrorOptions::new().share(Weight::FULL).noise_share(Weight::FULL);
-    let mirror = MirrorLayer::with_options("copied", respond("asked v2"), options);
-    let request = Request::new(Body::of(Full::default()));
-    let response = mirror.layer(respond("asked v1")).oneshot(request).await.unwrap();
-    response.into_body().collect().await.unwrap();
-    while mirror.handle().counts().matched == 0 {
-        tokio::task::yield_now().await;
-    }
-
-    let lines = lines_of("copied");
-    for (channel, version) in [(Channel::Stable, "v1"), (Channel::Canary, "v2")] {
-        let logged: Vec<_> =
-            lines[channel].iter().filter(|line| line.contains(": asked ")).collect();
-        assert_eq!(logged.len(), 1, "{channel}: {logged:#?}");
-        assert!(logged[0].ends_with(&format!(": asked {version}")), "{channel}: {logged:#?}");
-        assert!(logged[0].contains("mirrored=true"), "{channel}: {logged:#?}");
-    }
-}

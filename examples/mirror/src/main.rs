@@ -8,10 +8,8 @@ use std::{
 use axum::{Json, Router, extract::Path, http::StatusCode, routing::get};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime, time::sleep};
-use tower_canary::{
-    Channel, Weight,
-    mirror::{ByField, MirrorHandle, MirrorLayer, MirrorOptions, Tokio},
-};
+use tower_canary::{Channel, Weight};
+use tower_canary_mirror::{ByField, MirrorHandle, MirrorLayer, MirrorOptions, Tokio};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

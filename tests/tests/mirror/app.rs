@@ -5,10 +5,8 @@ use std::time::Duration;
 use axum::{Router, body::Body, extract::Request, response::Response};
 use canary_tests::{Client, Server, patience::soon};
 use tower::Service;
-use tower_canary::{
-    Weight,
-    mirror::{MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions},
-};
+use tower_canary::Weight;
+use tower_canary_mirror::{MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions};
 
 /// A router whose calls are mirrored, on a port of its own.
 pub(crate) struct App {

@@ -21,7 +21,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower_canary::mirror::{DropReason, MirrorOptions};
+use tower_canary_mirror::{DropReason, MirrorOptions};
 
 use crate::app::{App, balanced, get, post};
 

@@ -7,7 +7,7 @@ use axum::{
     routing::get as get_route,
 };
 use serde_json::json;
-use tower_canary::mirror::{Answer, ByField, Comparison, FieldDifference, MirrorOptions, Mirrored};
+use tower_canary_mirror::{Answer, ByField, Comparison, FieldDifference, MirrorOptions, Mirrored};
 
 use crate::app::App;
 

@@ -14,10 +14,8 @@ use canary_tests::{
 use futures_util::{StreamExt, stream::iter};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{service::Routes, transport::Server};
-use tower_canary::{
-    Weight,
-    mirror::{MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions},
-};
+use tower_canary::Weight;
+use tower_canary_mirror::{MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions};
 
 use crate::app::settled;
 

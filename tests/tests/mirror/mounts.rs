@@ -7,11 +7,8 @@ use axum::{
 };
 use canary_tests::{Client, Server};
 use tower::Layer;
-use tower_canary::{
-    Assignment, CanaryLayer, Weight,
-    axum::AxumBody,
-    mirror::{MirrorHandle, MirrorLayer, MirrorOptions},
-};
+use tower_canary::{Assignment, CanaryLayer, Weight, axum::AxumBody};
+use tower_canary_mirror::{MirrorHandle, MirrorLayer, MirrorOptions};
 
 use crate::app::settled;
 

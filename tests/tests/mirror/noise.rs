@@ -8,10 +8,8 @@ use std::sync::{
 use axum::{Extension, Json, Router, routing::get};
 use canary_tests::{Client, Server};
 use serde_json::json;
-use tower_canary::{
-    Assignment, CanaryLayer, Channel, Weight,
-    mirror::{MirrorLayer, MirrorOptions, Mirrored},
-};
+use tower_canary::{Assignment, CanaryLayer, Channel, Weight};
+use tower_canary_mirror::{MirrorLayer, MirrorOptions, Mirrored};
 
 use crate::app::{App, settled};
 

@@ -15,10 +15,8 @@ use axum::{
 };
 use futures_util::{SinkExt, StreamExt};
 use tokio_tungstenite::tungstenite::Message;
-use tower_canary::{
-    Weight,
-    mirror::{MirrorLayer, MirrorOptions, Mirrored},
-};
+use tower_canary::Weight;
+use tower_canary_mirror::{MirrorLayer, MirrorOptions, Mirrored};
 
 use crate::app::{App, get};
 

@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use http_body::Frame;
 use tower::Service;
 use tower_canary::Weight;
-use tower_canary::mirror::{Comparison, DropReason, MirrorLayer, MirrorOptions, Tokio};
+use tower_canary_mirror::{Comparison, DropReason, MirrorLayer, MirrorOptions, Tokio};
 
 use crate::app::{App, SHORT, get, settled};
 

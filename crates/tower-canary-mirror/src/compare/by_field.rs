@@ -3,7 +3,8 @@ use std::fmt;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use super::{ABSENT, Answer, Compare, Comparison, FieldDifference, FieldPath, grpc, json};
-use crate::{config::valid::valid, mirror::field_name::truncate, service::protocol::Protocol};
+use crate::{field_name::truncate, valid::valid};
+use tower_canary::Protocol;
 
 /// Compares status, chosen headers and bodies; JSON by its fields.
 ///
@@ -30,7 +31,7 @@ use crate::{config::valid::valid, mirror::field_name::truncate, service::protoco
 ///
 /// ```
 /// use http::header::LOCATION;
-/// use tower_canary::mirror::{ByField, MirrorOptions};
+/// use tower_canary_mirror::{ByField, MirrorOptions};
 ///
 /// let compare = ByField::new().header(LOCATION).ignore("/generated_at").ignore("/items/*/etag");
 /// let options = MirrorOptions::new().compare(compare);

@@ -4,7 +4,7 @@ use std::{error, fmt, str};
 /// position.
 ///
 /// ```
-/// use tower_canary::mirror::FieldPath;
+/// use tower_canary_mirror::FieldPath;
 ///
 /// let path: FieldPath = "/items/*/updated_at".parse()?;
 /// assert_eq!(path.to_string(), "/items/*/updated_at");
@@ -12,7 +12,7 @@ use std::{error, fmt, str};
 ///     "items".parse::<FieldPath>().unwrap_err().to_string(),
 ///     r#"field path "items": expected a JSON pointer such as "/items/*/id""#,
 /// );
-/// # Ok::<(), tower_canary::mirror::InvalidFieldPath>(())
+/// # Ok::<(), tower_canary_mirror::InvalidFieldPath>(())
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FieldPath {

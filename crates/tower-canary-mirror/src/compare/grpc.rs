@@ -3,12 +3,11 @@
 use http::{HeaderMap, HeaderValue};
 
 use super::{ABSENT, Answer, FieldDifference};
-use crate::service::protocol::GRPC_STATUS;
 
 /// The status, wherever it is.
 pub(super) fn compare_status(stable: &Answer, canary: &Answer) -> Option<FieldDifference> {
     let (stable, canary) = (status(stable), status(canary));
-    (stable != canary).then(|| FieldDifference::new(GRPC_STATUS.as_str(), stable, canary))
+    (stable != canary).then(|| FieldDifference::new(GRPC_STATUS, stable, canary))
 }
 
 /// The messages, one by one, byte by byte. Protobuf promises no order of a map's entries: what serializes
@@ -30,7 +29,7 @@ pub(super) fn compare_messages(stable: &[u8], canary: &[u8]) -> Vec<FieldDiffere
 
 fn status(answer: &Answer) -> String {
     let in_headers = |headers: &HeaderMap| {
-        headers.get(&GRPC_STATUS).map(HeaderValue::as_bytes).map(<[u8]>::to_vec)
+        headers.get(GRPC_STATUS).map(HeaderValue::as_bytes).map(<[u8]>::to_vec)
     };
     let status = answer.trailers().and_then(in_headers).or_else(|| in_headers(answer.headers()));
     status.map_or_else(|| ABSENT.to_owned(), |status| String::from_utf8_lossy(&status).into_owned())
@@ -54,6 +53,7 @@ fn messages(mut body: &[u8]) -> Vec<&[u8]> {
     messages
 }
 
+const GRPC_STATUS: &str = "grpc-status";
 /// A flag, and the length in four bytes.
 const PREFIX: usize = 5;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Number, Value};
 
 use super::{ABSENT, FieldDifference, FieldPath, field_path::pointer};
-use crate::mirror::field_name::{pattern, truncate};
+use crate::field_name::{pattern, truncate};
 
 /// Appends the differences between two documents, one of each field.
 pub(super) fn differences(

@@ -30,15 +30,16 @@ use tower_service::Service;
 ///
 /// Under `nest` the parameters of the prefix belong to the canary as well. They come from a probe that
 /// is nested under the same prefix and gets the same URI.
-#[derive(Default)]
-pub(crate) struct Rematch {
+#[derive(Debug, Default)]
+pub struct Rematch {
     /// A probe for each prefix that the canary was found nested under. Prefixes are patterns of the
     /// program's own routes: they are few, and no client can add one.
     probes: ArcSwap<HashMap<Arc<str>, ProbeRouter>>,
 }
 
 impl Rematch {
-    pub(crate) fn prepare<B>(&self, request: &mut http::Request<B>) {
+    /// Removes what a router has added to `request`.
+    pub fn prepare<B>(&self, request: &mut http::Request<B>) {
         let path = request.uri().path().to_owned();
         let extensions = request.extensions_mut();
         let Some(OriginalUri(original)) = extensions.get::<OriginalUri>().cloned() else {
@@ -86,7 +87,7 @@ static UNMATCHED: LazyLock<Extensions> = LazyLock::new(|| {
 });
 
 /// A router that leads to a [`Probe`].
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct ProbeRouter(Router);
 
 impl ProbeRouter {

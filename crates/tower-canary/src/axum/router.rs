@@ -57,7 +57,8 @@ impl RouterExt for Router {
 }
 
 /// Makes a canary that is a `Router` ready to be called as it is, and says whether it is one.
-pub(crate) fn prepare<C: 'static>(canary: C) -> (C, bool) {
+#[expect(clippy::missing_panics_doc, reason = "the option is `Some` unless it held a router")]
+pub fn prepare<C: 'static>(canary: C) -> (C, bool) {
     let mut canary = Some(canary);
     let slot: &mut dyn Any = &mut canary;
     let Some(router) = slot.downcast_mut::<Option<Router>>() else {

@@ -1,7 +1,7 @@
 use std::{
     collections::BTreeMap,
     ptr,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use canary_core::{
@@ -25,8 +25,18 @@ pub fn publish_all() {
     for control in owners {
         publish(&control, Extent::All);
     }
-    #[cfg(feature = "mirror")]
-    super::mirror::publish_all();
+    let publishers = publishers().clone();
+    publishers.into_iter().for_each(|publish| publish());
+}
+
+/// Makes [`publish_all`] call `publish` as well.
+pub fn add_publisher(publish: fn()) {
+    publishers().push(publish);
+}
+
+fn publishers() -> MutexGuard<'static, Vec<fn()>> {
+    static PUBLISHERS: Mutex<Vec<fn()>> = Mutex::new(Vec::new());
+    PUBLISHERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How much is published.
@@ -57,7 +67,7 @@ pub(crate) fn publish(control: &Arc<ControlState>, extent: Extent) {
     let (mode, decided) = control.with(|history, _| (history.mode.clone(), history.decided));
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, name: control.config().name.as_str() };
-        let published = published_to(&mut series.recorders, recorder, || writer.describe());
+        let published = published_to(&mut series.recorders, recorder, || writer.describe(TABLE));
         writer.write_state(&snapshot, &mode);
         writer.write_releases(control.config());
         writer.write_counts(&sum);
@@ -73,7 +83,7 @@ pub(crate) fn publish(control: &Arc<ControlState>, extent: Extent) {
 }
 
 /// The series of all canaries that were ever published, by name.
-fn series() -> std::sync::MutexGuard<'static, BTreeMap<CanaryName, Series>> {
+fn series() -> MutexGuard<'static, BTreeMap<CanaryName, Series>> {
     static SERIES: Mutex<BTreeMap<CanaryName, Series>> = Mutex::new(BTreeMap::new());
     SERIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -119,7 +129,7 @@ impl Series {
 ///
 /// Counters are set to a total, so that it does not matter what a recorder knows of them. Histograms can
 /// only be added to, and a recorder that comes late must get the samples from the start.
-pub(super) fn published_to<'a, T: Default>(
+pub fn published_to<'a, T: Default>(
     recorders: &'a mut Vec<(usize, T)>,
     recorder: &dyn Recorder,
     new: impl FnOnce(),
@@ -137,15 +147,20 @@ pub(super) fn published_to<'a, T: Default>(
     &mut recorders[index].1
 }
 
-pub(super) struct Writer<'a> {
-    pub(super) recorder: &'a dyn Recorder,
+/// Writes the series of one canary or mirror to a recorder.
+#[expect(missing_debug_implementations, reason = "a recorder has no `Debug`")]
+#[expect(clippy::exhaustive_structs, reason = "two crates construct it")]
+pub struct Writer<'a> {
+    /// The recorder to write to.
+    pub recorder: &'a dyn Recorder,
     /// The name of the canary or the mirror.
-    pub(super) name: &'a str,
+    pub name: &'a str,
 }
 
 impl Writer<'_> {
-    pub(super) fn describe(&self) {
-        for Metric { name, kind, unit, labels: _, help } in TABLE {
+    /// Describes the metrics of `table`.
+    pub fn describe(&self, table: &[Metric]) {
+        for Metric { name, kind, unit, labels: _, help } in table {
             let unit = match *unit {
                 "seconds" => Some(Unit::Seconds),
                 "calls" | "ratings" => Some(Unit::Count),
@@ -238,22 +253,18 @@ impl Writer<'_> {
         }
     }
 
-    pub(super) fn count(&self, metric: &Metric, labels: &[&str], total: u64) {
+    /// Sets a counter to `total`.
+    pub fn count(&self, metric: &Metric, labels: &[&str], total: u64) {
         self.recorder.register_counter(&self.key(metric, labels), &METADATA).absolute(total);
     }
 
-    pub(super) fn set(&self, metric: &Metric, labels: &[&str], value: f64) {
+    /// Sets a gauge to `value`.
+    pub fn set(&self, metric: &Metric, labels: &[&str], value: f64) {
         self.recorder.register_gauge(&self.key(metric, labels), &METADATA).set(value);
     }
 
     /// Adds the samples that the recorder has not got, or a good part of them.
-    pub(super) fn sample(
-        &self,
-        metric: &Metric,
-        labels: &[&str],
-        now: &Latencies,
-        sent: &mut Latencies,
-    ) {
+    pub fn sample(&self, metric: &Metric, labels: &[&str], now: &Latencies, sent: &mut Latencies) {
         let histogram = self.recorder.register_histogram(&self.key(metric, labels), &METADATA);
         for bucket in LatencyBucket::all() {
             let new = now.calls(bucket).saturating_sub(sent.calls(bucket)).min(MAX_SAMPLES);

@@ -1,6 +1,6 @@
 /// One of the metrics that a canary publishes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "crates with metrics of their own construct it")]
 pub struct Metric {
     /// Its name.
     pub name: &'static str,
@@ -26,7 +26,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// All metrics that a canary publishes, and those that a mirror does.
+/// All metrics that a canary publishes.
 pub const TABLE: &[Metric] = &[
     REQUESTS,
     ASSIGNED,
@@ -45,11 +45,6 @@ pub const TABLE: &[Metric] = &[
     MODE,
     RELEASE,
     DECISION_AGE,
-    MIRRORED,
-    MIRROR_DROPPED,
-    MIRROR_IN_FLIGHT,
-    MIRROR_SHARE,
-    MIRROR_HEAD,
 ];
 
 pub(super) const REQUESTS: Metric = Metric {
@@ -170,39 +165,4 @@ pub(super) const RELEASE: Metric = Metric {
     unit: "state",
     labels: &["canary", "channel", "release"],
     help: "1 for the release that a channel runs",
-};
-pub(super) const MIRRORED: Metric = Metric {
-    name: "canary_mirrored_total",
-    kind: Kind::Counter,
-    unit: "calls",
-    labels: &["canary", "result"],
-    help: "Calls of stable that were copied to the canary, by what came of the copy",
-};
-pub(super) const MIRROR_DROPPED: Metric = Metric {
-    name: "canary_mirror_dropped_total",
-    kind: Kind::Counter,
-    unit: "calls",
-    labels: &["canary", "reason"],
-    help: "Copies that came to nothing, by the reason",
-};
-pub(super) const MIRROR_IN_FLIGHT: Metric = Metric {
-    name: "canary_mirror_in_flight",
-    kind: Kind::Gauge,
-    unit: "calls",
-    labels: &["canary"],
-    help: "Copies that are being made, wait, or are at the canary",
-};
-pub(super) const MIRROR_SHARE: Metric = Metric {
-    name: "canary_mirror_share_ratio",
-    kind: Kind::Gauge,
-    unit: "ratio",
-    labels: &["canary"],
-    help: "Share of calls that is to be copied, of those that may be",
-};
-pub(super) const MIRROR_HEAD: Metric = Metric {
-    name: "canary_mirror_head_seconds",
-    kind: Kind::Histogram,
-    unit: "seconds",
-    labels: &["canary", "channel"],
-    help: "Time to the head of the answer, of copied calls that both channels answered",
 };

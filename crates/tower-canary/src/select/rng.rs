@@ -7,7 +7,8 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 ///
 /// Fairness and speed matter here, unpredictability does not. Each thread has a small generator, which is
 /// seeded once by the cryptographic generator of `rand`.
-pub(crate) fn draw() -> Bucket {
+#[must_use]
+pub fn draw() -> Bucket {
     thread_local! {
         static GENERATOR: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
     }

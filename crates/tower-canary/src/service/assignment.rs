@@ -63,9 +63,11 @@ impl Assignment {
         Self { counters, channel, reason, upgrade, is_copy: false }
     }
 
-    /// What the handler of a copy of the call, on this channel, is to see.
-    #[cfg(feature = "mirror")]
-    pub(crate) fn copied_to(&self, channel: Channel) -> Self {
+    /// Returns the assignment for a copy of the call that is sent to `channel`.
+    ///
+    /// It has the variables of `channel`. Ratings given through it do not count.
+    #[must_use]
+    pub fn for_copy(&self, channel: Channel) -> Self {
         Self { is_copy: true, ..Self::new(self.counters.clone(), channel, self.reason, None) }
     }
 

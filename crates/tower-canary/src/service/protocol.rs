@@ -23,7 +23,9 @@ impl Protocol {
         Self::of_headers(request.headers())
     }
 
-    pub(crate) fn of_headers(headers: &HeaderMap) -> Self {
+    /// The protocol of a request with these headers.
+    #[must_use]
+    pub fn of_headers(headers: &HeaderMap) -> Self {
         let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         match content_type.and_then(|value| value.strip_prefix(b"application/grpc")) {
             // `application/grpc-web` carries its trailers in the body, where we do not look.

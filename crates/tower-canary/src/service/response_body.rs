@@ -50,7 +50,9 @@ impl<B> ResponseBody<B> {
         Self { inner: None, tracked: None }
     }
 
-    pub(crate) const fn untracked(body: B) -> Self {
+    /// Creates a body that belongs to no call and is not counted.
+    #[must_use]
+    pub const fn untracked(body: B) -> Self {
         Self { inner: Some(body), tracked: None }
     }
 

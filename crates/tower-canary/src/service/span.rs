@@ -2,6 +2,8 @@
 
 #[cfg(feature = "tracing-subscriber")]
 pub(crate) use self::imp::CALL;
+#[cfg(feature = "tracing")]
+pub use self::imp::MIRRORED;
 pub(crate) use self::imp::{CallSpan, changed};
 
 #[cfg(feature = "tracing")]
@@ -15,6 +17,13 @@ mod imp {
     /// it has fields.
     pub(crate) const CALL: PerChannel<&str> =
         PerChannel { stable: "tower_canary::call::stable", canary: "tower_canary::call::canary" };
+
+    /// The targets of the spans that `tower-canary-mirror` creates. They are here so that
+    /// `ChannelFilter` knows them.
+    pub const MIRRORED: PerChannel<&str> = PerChannel {
+        stable: "tower_canary::mirror::stable",
+        canary: "tower_canary::mirror::canary",
+    };
 
     /// The span of one call: what its handler and its body log carries the channel.
     pub(crate) struct CallSpan(Span);

@@ -97,7 +97,9 @@ impl<F> fmt::Debug for UnifyFuture<F> {
 pub struct UnifiedBody<D>(UnsyncBoxBody<D, BoxError>);
 
 impl<D: bytes::Buf> UnifiedBody<D> {
-    pub(crate) fn new<B>(body: B) -> Self
+    /// Boxes `body`.
+    #[must_use]
+    pub fn new<B>(body: B) -> Self
     where
         B: Body<Data = D, Error: Into<BoxError>> + Send + 'static,
     {
