@@ -1,15 +1,15 @@
-//! Telling people, and other programs, what happens to a rollout.
+//! Notifications about the events of a rollout.
 //!
-//! [`audit`] makes each event a `tracing` event, and a [`Notifier`] tells it to the receivers of the
-//! plan. Neither ever waits for anybody, so that a receiver that hangs delays no rollback.
+//! [`audit`] emits each event as a `tracing` event. A [`Notifier`] sends it to the receivers of the
+//! plan. Neither blocks, so a receiver that hangs cannot delay a rollback.
 //!
 //! ```
 //! use std::time::Duration;
 //! use canary_controller::{notify::{Notification, Notifier, audit}, webhook::WebhookClient};
 //! use canary_rollout::{Action, Outcome, Preset, Releases, Rollout};
 //!
-//! /// Tells what came of a tick or a command.
-//! fn tell(notifier: &Notifier, rollout: &Rollout, outcome: &Outcome) {
+//! /// Reports the outcome of a tick or a command.
+//! fn report(notifier: &Notifier, rollout: &Rollout, outcome: &Outcome) {
 //!     for event in &outcome.events {
 //!         audit(&Notification::new(rollout, event.clone()));
 //!     }
@@ -26,16 +26,17 @@
 //! let rollout = Rollout::new("checkout".parse()?, releases, Preset::all()[0].plan());
 //! let notifier = Notifier::new(WebhookClient::without_transport());
 //! notifier.register(rollout.name(), rollout.plan())?;
-//! tell(&notifier, &rollout, &Outcome::default());
+//! report(&notifier, &rollout, &Outcome::default());
 //!
-//! // At the end of the process: what is queued has five seconds more.
+//! // At the end of the process, allow five seconds for queued events.
 //! let undelivered = notifier.shutdown(Duration::from_secs(5)).await;
 //! assert_eq!(undelivered, 0);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! What receivers get is told in the [guide](crate::webhook::guide).
+//! The [guide](crate::webhook::guide) describes the messages.
+
 mod audit;
 mod notification;
 mod notifier;
@@ -48,4 +49,5 @@ pub use self::{
     notification::Notification,
     notifier::Notifier,
     queue::{Deliveries, QUEUE_CAPACITY},
+    slack::slack_body,
 };

@@ -1,4 +1,4 @@
-//! The signed `POST` by which gates are asked and people are told what happens.
+//! Signed `POST` requests, by which gates are asked and receivers are notified.
 //!
 //! ```
 //! use bytes::Bytes;
@@ -18,7 +18,7 @@
 //!     "#,
 //! )?;
 //!
-//! // With the feature `webhook`, `WebhookClient::try_http()` sends for real.
+//! // With the feature `webhook`, `WebhookClient::try_http()` sends real requests.
 //! let transport = |request: Request<Bytes>, _: usize| -> SendFuture<'static> {
 //!     assert!(request.headers().contains_key("x-canary-signature"));
 //!     Box::pin(async { Ok(Response::new(Bytes::new())) })
@@ -30,6 +30,7 @@
 //! # Ok(())
 //! # }
 //! ```
+
 mod backoff;
 mod client;
 #[cfg(feature = "webhook")]

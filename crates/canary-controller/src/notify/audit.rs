@@ -3,12 +3,13 @@ use tracing::Level;
 
 use super::notification::Notification;
 
-/// Makes the event a `tracing` event of target `canary::audit`.
+/// Emits the event as a `tracing` event with the target `canary::audit`.
 ///
-/// What went wrong with a canary is a warning, everything else information. The fields are `canary`,
-/// `stable_release`, `canary_release`, `number`, `at`, `by` (`plan`, `judge`, `probe`, `gate`, `person`
-/// or `program`), `who`, `what`, `why`, `verdict`, `evidence`, `phase` and `weight`; the message is a
-/// sentence. All are bounded, and texts of others have no control characters.
+/// The level is `WARN` for problems of the canary and `INFO` otherwise. The fields are `canary`,
+/// `stable_release`, `canary_release`, `number`, `at`, `by` (`plan`, `judge`, `probe`, `gate`,
+/// `person` or `program`), `who`, `what`, `why`, `verdict`, `evidence`, `phase` and `weight`. The
+/// message is a sentence. All values have a bounded length, and texts from outside contain no
+/// control characters.
 pub fn audit(notification: &Notification) {
     macro_rules! audit {
         ($level:expr) => {{

@@ -1,26 +1,23 @@
 use canary_core::CanaryName;
 use canary_rollout::{Ask, Event, Releases, Rollout, What};
 use serde::Serialize;
-use serde_json::json;
 
-use super::slack;
-
-/// An event, and which canary it is about.
+/// An event of a canary's rollout, as sent to receivers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Notification {
     /// The canary's name.
     pub canary: CanaryName,
-    /// The builds that the channels run.
+    /// The releases of both channels.
     pub releases: Releases,
-    /// Whose approval is waited for, if the event is that it was asked for: "release managers".
+    /// The approver, such as "release managers", if the event asks for an approval.
     pub approval: Option<String>,
-    /// What happened.
+    /// The event.
     pub event: Event,
 }
 
 impl Notification {
-    /// An event of this rollout.
+    /// Creates the notification for an event of this rollout.
     #[must_use]
     pub fn new(rollout: &Rollout, event: Event) -> Self {
         let gate = match &event.what {
@@ -35,19 +32,21 @@ impl Notification {
         Self { canary, releases, approval, event }
     }
 
-    /// Tells this event from all others, also from those of a rollout that was begun anew because the
-    /// store had lost it; on every replica the same.
+    /// Returns an id of the event, which is the same on every replica.
+    ///
+    /// It contains the time, so that ids stay unique if the event numbers start over because the store
+    /// has lost the rollout.
     #[must_use]
     pub fn id(&self) -> String {
         let Event { number, at, .. } = &self.event;
         format!("{}-{number}-{}", self.canary, at.as_millis())
     }
 
-    /// The body of a webhook in the plan's format `json`.
+    /// Returns the body of a webhook in the format `json`.
     ///
-    /// `dropped` is how many events before this one the receiver will not get.
+    /// `dropped` is the number of undelivered events before this one.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "an event has no keys that JSON has not")]
+    #[expect(clippy::missing_panics_doc, reason = "all keys are strings")]
     pub fn to_json(&self, dropped: u64) -> String {
         let Self { canary, releases, approval, event } = self;
         #[derive(Serialize)]
@@ -65,12 +64,6 @@ impl Notification {
         let (id, canary) = (self.id(), canary.as_str());
         let body =
             Body { version: 1, kind: "event", id, canary, releases, approval, dropped, event };
-        serde_json::to_string(&body).expect("all keys are texts")
-    }
-
-    /// The body of a webhook in the plan's format `slack`.
-    #[must_use]
-    pub fn to_slack(&self, dropped: u64) -> String {
-        json!({ "text": slack::text(self, dropped) }).to_string()
+        serde_json::to_string(&body).expect("all keys are strings")
     }
 }

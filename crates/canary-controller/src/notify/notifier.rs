@@ -16,15 +16,14 @@ use super::{
 };
 use crate::{requirements::Unmet, webhook::WebhookClient};
 
-/// Tells the receivers of plans what happens.
+/// Sends events to the receivers of plans.
 ///
-/// Each receiver has a queue of its own, in the order of the events, and a task that empties it: one
-/// that hangs delays neither the others nor whoever drives the rollouts. A queue has room for
-/// [`QUEUE_CAPACITY`](super::QUEUE_CAPACITY) events, and the oldest make room for those to come. What
-/// could not be told is counted, logged, and mentioned in the next message that arrives.
+/// Each receiver has a queue, which preserves the order of the events, and a task that sends them. A
+/// receiver that hangs delays neither the other receivers nor the driver. A queue holds
+/// [`QUEUE_CAPACITY`](super::QUEUE_CAPACITY) events; when it is full, the oldest event is dropped.
+/// Undelivered events are counted and logged, and the next delivered message contains their number.
 ///
-/// The tasks end with the notifier: at once if it is dropped, in order if it is
-/// [shut down](Self::shutdown).
+/// Dropping the notifier aborts its tasks. [`shutdown`](Self::shutdown) lets them finish.
 pub struct Notifier {
     client: WebhookClient,
     state: Mutex<NotifierState>,
@@ -34,7 +33,7 @@ pub struct Notifier {
 struct NotifierState {
     receivers: BTreeMap<CanaryName, BTreeMap<String, Receiver>>,
     tasks: JoinSet<()>,
-    /// Queues that are closed and whose tasks may not have emptied them yet.
+    /// Closed queues that may still hold events.
     closed: Vec<Arc<NotificationQueue>>,
     is_shut_down: bool,
 }
@@ -45,17 +44,18 @@ struct Receiver {
 }
 
 impl Notifier {
-    /// A notifier without receivers, which sends by this client.
+    /// Creates a notifier without receivers.
     #[must_use]
     pub fn new(client: WebhookClient) -> Self {
         Self { client, state: Mutex::default() }
     }
 
-    /// Checks that every receiver of the plan can be told.
+    /// Checks that all receivers of the plan can be notified.
     ///
     /// # Errors
     ///
-    /// If one has a webhook that cannot be sent to, because its secret is missing for example.
+    /// Returns an error if a webhook of the plan cannot be used, for example because its secret is
+    /// missing.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let needs = |(name, notice): (&String, &Notice)| {
             self.client.needs(&format!("notify.{name}.webhook"), &notice.webhook)
@@ -63,30 +63,30 @@ impl Notifier {
         Unmet::check(plan.notify().iter().flat_map(needs).collect())
     }
 
-    /// Makes the plan's receivers those of the canary.
+    /// Sets the receivers of a canary to those of the plan.
     ///
-    /// A receiver that the canary had before under the same name keeps its queue, and gets what is
-    /// queued as the plan said before. One that the plan no longer has still gets what is queued.
+    /// A receiver keeps its queue if it was registered before under the same name. Queued events are
+    /// sent as the previous plan configured, also to receivers that the new plan does not contain.
     ///
     /// # Errors
     ///
-    /// As [`check_plan`](Self::check_plan) says. Nothing has changed then.
+    /// Returns the errors of [`check_plan`](Self::check_plan). Nothing is changed then.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, if the plan has receivers.
+    /// Panics outside of a Tokio runtime if the plan has receivers.
     pub fn register(&self, canary: &CanaryName, plan: &Plan) -> Result<(), Unmet> {
         self.check_plan(plan)?;
         let mut state = self.lock();
         if state.is_shut_down {
             return Ok(());
         }
-        state.tidy();
-        let mut before = state.receivers.remove(canary).unwrap_or_default();
+        state.remove_finished();
+        let mut previous = state.receivers.remove(canary).unwrap_or_default();
         let mut receivers = BTreeMap::new();
         for (name, notice) in plan.notify() {
             let notice = Arc::new(notice.clone());
-            let queue = before.remove(name).map(|it| it.queue).unwrap_or_else(|| {
+            let queue = previous.remove(name).map(|it| it.queue).unwrap_or_else(|| {
                 let queue = Arc::new(NotificationQueue::default());
                 let client = self.client.clone();
                 state.tasks.spawn(receiver::serve(name.clone(), Arc::clone(&queue), client));
@@ -94,27 +94,28 @@ impl Notifier {
             });
             receivers.insert(name.clone(), Receiver { notice, queue });
         }
-        state.close(before);
+        state.close(previous);
         if !receivers.is_empty() {
             state.receivers.insert(canary.clone(), receivers);
         }
         Ok(())
     }
 
-    /// Forgets the canary's receivers. They still get what is queued.
+    /// Removes the receivers of a canary. Queued events are still sent.
     pub fn unregister(&self, canary: &CanaryName) {
         let mut state = self.lock();
-        state.tidy();
-        let before = state.receivers.remove(canary).unwrap_or_default();
-        state.close(before);
+        state.remove_finished();
+        let previous = state.receivers.remove(canary).unwrap_or_default();
+        state.close(previous);
     }
 
-    /// Queues an event for a receiver of its canary. It never waits.
+    /// Queues an event for a receiver of its canary, without waiting.
     ///
-    /// If the queue is full, or there is no such receiver, that is logged.
+    /// Logs a warning if an event is dropped because the queue is full, or because the receiver is
+    /// not registered.
     pub fn notify(&self, to: &str, notification: Notification) {
         let (canary, event) = (notification.canary.clone(), notification.event.number);
-        let is_taken = {
+        let is_queued = {
             let state = self.lock();
             let receivers = state.receivers.get(&canary);
             receivers.and_then(|receivers| receivers.get(to)).map(|receiver| {
@@ -122,26 +123,26 @@ impl Notifier {
                 receiver.queue.push(QueuedNotification { notice, notification })
             })
         };
-        let why = match is_taken {
+        let message = match is_queued {
             Some(true) => return,
-            Some(false) => "its queue is full, and the oldest event was dropped",
-            None => "it is not registered, and the event was dropped",
+            Some(false) => "the queue is full: dropped the oldest event",
+            None => "the receiver is not registered: dropped the event",
         };
         let canary = canary.as_str();
-        tracing::warn!(target: "canary::notify", canary, receiver = to, event, "{why}");
+        tracing::warn!(target: "canary::notify", canary, receiver = to, event, "{message}");
     }
 
-    /// How the deliveries to a receiver of a canary went; nothing if there is no such receiver.
+    /// Returns the delivery counts of a receiver, or `None` if it is not registered.
     #[must_use]
     pub fn deliveries(&self, canary: &CanaryName, receiver: &str) -> Option<Deliveries> {
         Some(self.lock().receivers.get(canary)?.get(receiver)?.queue.deliveries())
     }
 
-    /// Lets what is queued be told, but no longer than this, and ends all tasks. It is the number of
-    /// events that were still waiting then.
+    /// Sends the queued events for at most `grace`, then ends all tasks. Returns the number of events
+    /// that are still queued.
     ///
-    /// What is to be told afterwards is dropped and logged. Dropping the future ends all tasks at once.
-    pub async fn shutdown(&self, within: Duration) -> usize {
+    /// Later events are dropped and logged. Dropping the future aborts all tasks.
+    pub async fn shutdown(&self, grace: Duration) -> usize {
         let (mut tasks, queues) = {
             let mut state = self.lock();
             state.is_shut_down = true;
@@ -151,11 +152,11 @@ impl Notifier {
             (mem::take(&mut state.tasks), mem::take(&mut state.closed))
         };
         let all_done = async { while tasks.join_next().await.is_some() {} };
-        let is_late = timeout(within, all_done).await.is_err();
+        let is_late = timeout(grace, all_done).await.is_err();
         tasks.shutdown().await;
         let waiting = queues.iter().map(|queue| queue.deliveries().waiting).sum();
         if is_late {
-            tracing::warn!(target: "canary::notify", waiting, "shut down with events untold");
+            tracing::warn!(target: "canary::notify", waiting, "shut down before all events were sent");
         }
         waiting
     }
@@ -173,8 +174,7 @@ impl NotifierState {
         }
     }
 
-    /// Forgets the tasks that are done.
-    fn tidy(&mut self) {
+    fn remove_finished(&mut self) {
         while self.tasks.try_join_next().is_some() {}
         self.closed.retain(|queue| queue.deliveries().waiting > 0);
     }

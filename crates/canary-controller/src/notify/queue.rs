@@ -8,29 +8,29 @@ use tokio::sync::Notify;
 
 use super::notification::Notification;
 
-/// So many events wait for a receiver at most. A rollout of 32 steps has about as many.
+/// The maximum number of queued events per receiver: 64. A rollout of 32 steps has about as many.
 pub const QUEUE_CAPACITY: usize = 64;
 
-/// How a receiver's deliveries went.
+/// The delivery counts of a receiver.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Deliveries {
-    /// Events that the receiver took.
+    /// Events that the receiver accepted.
     pub delivered: u64,
-    /// Events that it did not take, though it was asked as often as the plan says.
+    /// Events that it did not accept, after all retries.
     pub failed: u64,
-    /// Events that were dropped, because too many waited.
+    /// Events that were dropped because the queue was full or closed.
     pub dropped: u64,
-    /// Events that wait, the one under way included.
+    /// Queued events, including the one being sent.
     pub waiting: usize,
 }
 
-/// What waits for one receiver, oldest first.
+/// The events queued for one receiver, oldest first.
 ///
-/// If it is full the oldest goes: that the canary was rolled back matters more than how it began.
+/// A full queue drops the oldest event: the latest events, such as a rollback, matter most.
 #[derive(Debug, Default)]
 pub(super) struct NotificationQueue {
-    inner: Mutex<QueueState>,
+    state: Mutex<QueueState>,
     wake: Notify,
 }
 
@@ -39,14 +39,14 @@ struct QueueState {
     waiting: VecDeque<QueuedNotification>,
     is_closed: bool,
     is_sending: bool,
-    /// Events that were lost since the one that was delivered last.
+    /// Events that were dropped or failed since the last delivered event.
     lost: u64,
     delivered: u64,
     failed: u64,
     dropped: u64,
 }
 
-/// An event, and how it is to be told: the plan may have changed since.
+/// An event and its receiver as configured when the event was queued. The plan may change later.
 #[derive(Clone, Debug)]
 pub(super) struct QueuedNotification {
     pub(super) notice: Arc<Notice>,
@@ -54,36 +54,36 @@ pub(super) struct QueuedNotification {
 }
 
 impl NotificationQueue {
-    /// Puts a queued last. It is whether none was dropped for it.
+    /// Appends an event. Returns whether no event was dropped.
     pub(super) fn push(&self, queued: QueuedNotification) -> bool {
-        let mut inner = self.lock();
-        if inner.is_closed {
-            inner.dropped += 1;
+        let mut state = self.lock();
+        if state.is_closed {
+            state.dropped += 1;
             return false;
         }
-        inner.waiting.push_back(queued);
-        let is_overfull = inner.waiting.len() > QUEUE_CAPACITY;
+        state.waiting.push_back(queued);
+        let is_overfull = state.waiting.len() > QUEUE_CAPACITY;
         if is_overfull {
-            inner.waiting.pop_front();
-            inner.dropped += 1;
-            inner.lost += 1;
+            state.waiting.pop_front();
+            state.dropped += 1;
+            state.lost += 1;
         }
-        drop(inner);
+        drop(state);
         self.wake.notify_one();
         !is_overfull
     }
 
-    /// Takes the first queued once there is one, and how many events were lost since the one that was
-    /// delivered last; nothing if the queue is closed and empty. One task may call it.
+    /// Waits for the first event and removes it. Returns it with the number of events lost since the
+    /// last delivered one, or `None` if the queue is closed and empty. Only one task may call this.
     pub(super) async fn next(&self) -> Option<(QueuedNotification, u64)> {
         loop {
             {
-                let mut inner = self.lock();
-                if let Some(queued) = inner.waiting.pop_front() {
-                    inner.is_sending = true;
-                    return Some((queued, inner.lost));
+                let mut state = self.lock();
+                if let Some(queued) = state.waiting.pop_front() {
+                    state.is_sending = true;
+                    return Some((queued, state.lost));
                 }
-                if inner.is_closed {
+                if state.is_closed {
                     return None;
                 }
             }
@@ -91,33 +91,34 @@ impl NotificationQueue {
         }
     }
 
-    /// The queued that was taken last is delivered, after so many were reported lost, or is not.
+    /// Records the result of the event returned last. `reported` is the number of lost events that the
+    /// message contained.
     pub(super) fn done(&self, is_delivered: bool, reported: u64) {
-        let mut inner = self.lock();
-        inner.is_sending = false;
+        let mut state = self.lock();
+        state.is_sending = false;
         if is_delivered {
-            inner.delivered += 1;
-            inner.lost -= reported;
+            state.delivered += 1;
+            state.lost -= reported;
         } else {
-            inner.failed += 1;
-            inner.lost += 1;
+            state.failed += 1;
+            state.lost += 1;
         }
     }
 
-    /// No more letters are taken. Those that wait are still sent.
+    /// Rejects further events. Queued events are still sent.
     pub(super) fn close(&self) {
         self.lock().is_closed = true;
         self.wake.notify_one();
     }
 
     pub(super) fn deliveries(&self) -> Deliveries {
-        let inner = self.lock();
-        let waiting = inner.waiting.len() + usize::from(inner.is_sending);
-        let QueueState { delivered, failed, dropped, .. } = *inner;
+        let state = self.lock();
+        let waiting = state.waiting.len() + usize::from(state.is_sending);
+        let QueueState { delivered, failed, dropped, .. } = *state;
         Deliveries { delivered, failed, dropped, waiting }
     }
 
     fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,10 +2,13 @@ use std::sync::Arc;
 
 use canary_rollout::Format;
 
-use super::queue::{NotificationQueue, QueuedNotification};
+use super::{
+    queue::{NotificationQueue, QueuedNotification},
+    slack::slack_body,
+};
 use crate::{error_chain, webhook::WebhookClient};
 
-/// Sends what a queue has, one after the other, until it is closed and empty.
+/// Sends the events of a queue in order, until it is closed and empty.
 pub(super) async fn serve(name: String, queue: Arc<NotificationQueue>, client: WebhookClient) {
     while let Some((queued, lost)) = queue.next().await {
         let sent = send(&client, &queued, lost).await;
@@ -17,7 +20,7 @@ pub(super) async fn serve(name: String, queue: Arc<NotificationQueue>, client: W
                 receiver = name,
                 event,
                 why,
-                "an event could not be told",
+                "an event could not be delivered",
             );
         }
         queue.done(sent.is_ok(), lost);
@@ -31,7 +34,7 @@ async fn send(
 ) -> Result<(), String> {
     let QueuedNotification { notice, notification } = queued;
     let body = match notice.format {
-        Format::Slack => notification.to_slack(lost),
+        Format::Slack => slack_body(notification, lost),
         _ => notification.to_json(lost),
     };
     let reply = client.post(&notice.webhook, &notification.id(), body).await;
@@ -39,7 +42,7 @@ async fn send(
     if reply.status.is_success() {
         return Ok(());
     }
-    let said = reply.reason().map(|said| format!(": {said}")).unwrap_or_default();
+    let reason = reply.reason().map(|reason| format!(": {reason}")).unwrap_or_default();
     let redirect = if reply.status.is_redirection() { ", redirects are not followed" } else { "" };
-    Err(format!("answered {}{redirect}{said}", reply.status.as_u16()))
+    Err(format!("answered {}{redirect}{reason}", reply.status.as_u16()))
 }

@@ -1,13 +1,22 @@
 use std::fmt::Write;
 
 use canary_rollout::{What, bounded};
+use serde_json::json;
 
 use super::notification::Notification;
 
-/// The event as a message for people, in what Slack and its kin call mrkdwn.
-pub(super) fn text(notification: &Notification, dropped: u64) -> String {
+/// Returns the body of a webhook in the format `slack`.
+///
+/// `dropped` is the number of undelivered events before this one.
+#[must_use]
+pub fn slack_body(notification: &Notification, dropped: u64) -> String {
+    json!({ "text": text(notification, dropped) }).to_string()
+}
+
+/// Returns the message in Slack's markup, mrkdwn.
+fn text(notification: &Notification, dropped: u64) -> String {
     let event = &notification.event;
-    let clean = |text: &str| escaped(&bounded(text, MOST_PART_BYTES));
+    let clean = |text: &str| escaped(&bounded(text, MAX_PART_BYTES));
     let mut text = format!(
         "*{}* ({} after {}): {} {}; weight {}, {}, verdict {}",
         notification.canary,
@@ -19,9 +28,9 @@ pub(super) fn text(notification: &Notification, dropped: u64) -> String {
         event.phase,
         event.verdict.as_str(),
     );
-    let mut line = |label: &str, said: &str| {
-        if !said.is_empty() {
-            let _ = write!(text, "\n{label}{}", clean(said));
+    let mut line = |label: &str, value: &str| {
+        if !value.is_empty() {
+            let _ = write!(text, "\n{label}{}", clean(value));
         }
     };
     if matches!(event.what, What::GateAsked { .. }) {
@@ -31,16 +40,17 @@ pub(super) fn text(notification: &Notification, dropped: u64) -> String {
     line("Evidence: ", &event.evidence);
     line("", &format!("{}, event {}", event.at, event.number));
     if dropped > 0 {
-        line("", &format!("{dropped} events before this one could not be told."));
+        line("", &format!("{dropped} earlier events could not be delivered."));
     }
     text
 }
 
-/// Slack's three characters, without which nothing is a link or a mention.
+/// Escapes the characters with which links and mentions begin.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// A rollout keeps no more of a reason. With seven parts, each character of which may become five, a
-/// message stays below 10 kB, and Slack cuts at 40,000 characters.
-const MOST_PART_BYTES: usize = 256;
+/// The length to which a rollout cuts reasons. A message has seven parts, and escaping makes a
+/// character up to five times longer, so a message stays below 10 kB. Slack's limit is 40,000
+/// characters.
+const MAX_PART_BYTES: usize = 256;

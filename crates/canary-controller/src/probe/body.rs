@@ -10,10 +10,10 @@ use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 
 use crate::BoxError;
 
-/// The body of a probe's request, and of the answer.
+/// The body of a probe's request and response.
 ///
-/// [`ProbeTarget::service`](super::ProbeTarget::service) is told how it becomes the body that the
-/// service takes: `axum::body::Body::new` and `tonic::body::Body::new` do it for theirs.
+/// [`ProbeTarget::service`](super::ProbeTarget::service) takes a function that converts it to the
+/// body type of the service, such as `axum::body::Body::new` or `tonic::body::Body::new`.
 pub struct ProbeBody(UnsyncBoxBody<Bytes, BoxError>);
 
 impl ProbeBody {

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{BoxError, USER_AGENT, error_chain};
 
-/// What went wrong, if anything.
+/// Runs a gRPC health probe. The error is the reason of the failure.
 pub(super) async fn probe(target: ProbeTarget, health: GrpcHealthProbe) -> Result<(), String> {
     let name = name(&health);
     let mut request = tonic::Request::new(HealthCheckRequest { service: health.service });
@@ -31,7 +31,7 @@ pub(super) async fn probe(target: ProbeTarget, health: GrpcHealthProbe) -> Resul
         }
         Some(url) => {
             let channel = connect(url).await;
-            let channel = channel.map_err(|error| format!("{name} got no answer: {error}"))?;
+            let channel = channel.map_err(|error| format!("{name} got no response: {error}"))?;
             HealthClient::new(channel).check(request).await
         }
     };
@@ -42,7 +42,7 @@ pub(super) async fn probe(target: ProbeTarget, health: GrpcHealthProbe) -> Resul
     }
 }
 
-/// "health of \"shop.Cart\"".
+/// Returns the probe's name in messages, such as `health of "shop.Cart"`.
 pub(super) fn name(GrpcHealthProbe { service, .. }: &GrpcHealthProbe) -> String {
     if service.is_empty() {
         "health of the server".to_owned()
@@ -54,15 +54,15 @@ pub(super) fn name(GrpcHealthProbe { service, .. }: &GrpcHealthProbe) -> String 
 fn failed(name: &str, status: &Status) -> String {
     match status.code() {
         Code::Unimplemented => {
-            format!("{name} is not known: the canary has no grpc.health.v1.Health")
+            format!("{name} is unknown: the canary does not implement grpc.health.v1.Health")
         }
-        Code::NotFound => format!("{name} is not known: the health service has no such service"),
+        Code::NotFound => format!("{name} is unknown: the health service has no such service"),
         code => {
-            let said = match std::error::Error::source(status) {
+            let reason = match std::error::Error::source(status) {
                 Some(cause) => error_chain::with_causes(cause),
                 None => status.message().to_owned(),
             };
-            format!("{name} got {code:?}, expected SERVING: {said}")
+            format!("{name} got {code:?}, expected SERVING: {reason}")
         }
     }
 }
@@ -79,7 +79,7 @@ async fn connect(url: Uri) -> Result<Channel, String> {
     endpoint.connect().await.map_err(|error| error_chain::with_causes(&error))
 }
 
-/// The canary, as the health client calls it.
+/// Adapts the canary to the service type of the health client.
 #[derive(Clone)]
 struct InProcess(ProbeTarget);
 
@@ -89,7 +89,7 @@ impl Service<http::Request<tonic::body::Body>> for InProcess {
     type Future = ProbeFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        // The target's clone is polled when it is called.
+        // `call` waits for the target to be ready.
         Poll::Ready(Ok(()))
     }
 

@@ -17,29 +17,30 @@ use crate::{
     webhook::{RedactedUrl, Transport},
 };
 
-/// The canary, to be probed: the service itself, and not the layer that sends it a share of calls.
+/// The canary service to probe. Probes bypass the layer that splits the traffic.
 #[derive(Clone)]
 pub struct ProbeTarget {
     call: Arc<dyn Fn(Request<ProbeBody>) -> ProbeFuture + Send + Sync>,
     pub(super) url: Option<Uri>,
 }
 
-/// A call of the canary under way.
+/// The future of a call to the canary.
 pub(super) type ProbeFuture =
     Pin<Box<dyn Future<Output = Result<Response<ProbeBody>, BoxError>> + Send>>;
 
 impl ProbeTarget {
-    /// A service that is called in the process, and how it takes a body.
+    /// Creates a target that calls a service in this process. `wrap` converts a [`ProbeBody`] to the
+    /// body type of the service.
     ///
-    /// A clone of it is called each time, once it is ready. Requests have a path, and no host but in
-    /// the header.
+    /// Each probe clones the service, waits until the clone is ready, and calls it. The URI of a
+    /// request consists of a path and a query; the host is in the header `host` only.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::get};
     /// use canary_controller::probe::ProbeTarget;
     ///
     /// let v2 = Router::new().route("/health", get(async || "fine"));
-    /// let target = ProbeTarget::service(v2, Body::new); // What `ProbeTarget::router(v2)` does.
+    /// let target = ProbeTarget::service(v2, Body::new); // The same as `ProbeTarget::router(v2)`.
     /// # let _ = target;
     /// ```
     pub fn service<S, B, R>(
@@ -53,7 +54,7 @@ impl ProbeTarget {
         B: Send + 'static,
         R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        // A lock, because few services are `Sync` by promise; it is held for a clone alone.
+        // A mutex, because services need not be `Sync`. It is locked only for the clone.
         let service = Mutex::new(service);
         let call = move |request: Request<ProbeBody>| -> ProbeFuture {
             let mut service = service.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -67,52 +68,52 @@ impl ProbeTarget {
         Self { call: Arc::new(call), url: None }
     }
 
-    /// An axum router that is called in the process.
+    /// Creates a target that calls an axum router in this process.
     #[cfg(feature = "axum")]
     #[must_use]
     pub fn router(router: axum::Router) -> Self {
         Self::service(router, axum::body::Body::new)
     }
 
-    /// gRPC services that are called in the process.
+    /// Creates a target that calls gRPC services in this process.
     #[cfg(feature = "tonic")]
     #[must_use]
     pub fn routes(routes: tonic::service::Routes) -> Self {
         Self::service(routes.prepare(), tonic::body::Body::new)
     }
 
-    /// A canary in another process, by the URL before the paths of probes: "http://10.0.0.7:8080".
+    /// Creates a target that calls a canary in another process. Paths of probes are appended to the
+    /// URL, such as "http://10.0.0.7:8080".
     ///
-    /// The transport sends HTTP probes: `HttpTransport`, or one of your own. Those of gRPC's health
-    /// protocol, with the feature `tonic`, have a connection of their own, by HTTP/2; over https they
-    /// need the feature `webhook`, too.
+    /// HTTP probes are sent with the transport. gRPC health probes (feature `tonic`) use a separate
+    /// HTTP/2 connection; with https they also need the feature `webhook`.
     ///
     /// # Errors
     ///
-    /// If the URL is not absolute, neither http nor https, or has a query.
+    /// Returns an error if the URL is not an absolute http or https URL, or has a query.
     pub fn url(url: &str, transport: impl Transport) -> Result<Self, InvalidTarget> {
         let invalid = |why: &str| InvalidTarget { url: url.to_owned(), why: why.to_owned() };
-        let base: Uri = url.parse().map_err(|_| invalid("no URL"))?;
+        let base: Uri = url.parse().map_err(|_| invalid("invalid URL"))?;
         if !matches!(base.scheme_str(), Some("http" | "https")) || base.host().is_none() {
-            return Err(invalid("expected one such as \"http://10.0.0.7:8080\""));
+            return Err(invalid("expected a URL such as \"http://10.0.0.7:8080\""));
         }
         if base.query().is_some() {
-            return Err(invalid("expected one without a query"));
+            return Err(invalid("expected a URL without a query"));
         }
         let transport = Arc::new(transport);
-        let (target, own_base) = (base.clone(), base);
+        let target_url = base.clone();
         let call = move |request: Request<ProbeBody>| -> ProbeFuture {
-            let (transport, base) = (Arc::clone(&transport), own_base.clone());
+            let (transport, base) = (Arc::clone(&transport), base.clone());
             Box::pin(async move {
                 let (mut head, _empty) = request.into_parts();
-                head.uri = below(&base, &head.uri)?;
+                head.uri = join(&base, &head.uri)?;
                 head.headers.remove(http::header::HOST);
                 let request = Request::from_parts(head, Bytes::new());
                 let response = transport.send(request, MAX_BODY_BYTES).await?;
                 Ok(response.map(|bytes| ProbeBody::new(http_body_util::Full::new(bytes))))
             })
         };
-        Ok(Self { call: Arc::new(call), url: Some(target) })
+        Ok(Self { call: Arc::new(call), url: Some(target_url) })
     }
 
     pub(super) fn call(&self, request: Request<ProbeBody>) -> ProbeFuture {
@@ -122,13 +123,13 @@ impl ProbeTarget {
 
 impl fmt::Debug for ProbeTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let place = self.url.as_ref().map(|url| RedactedUrl::of(url).to_string());
-        f.debug_struct("ProbeTarget").field("url", &place).finish_non_exhaustive()
+        let url = self.url.as_ref().map(|url| RedactedUrl::of(url).to_string());
+        f.debug_struct("ProbeTarget").field("url", &url).finish_non_exhaustive()
     }
 }
 
-/// The URL of a path of a canary whose paths begin at `base`.
-fn below(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
+/// Appends a path to the base URL.
+fn join(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
     let prefix = base.path().trim_end_matches('/');
     let path = path.path_and_query().map_or("/", PathAndQuery::as_str);
     let mut parts = base.clone().into_parts();
@@ -136,7 +137,7 @@ fn below(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
     Ok(Uri::from_parts(parts)?)
 }
 
-/// A URL that is no [`ProbeTarget`]. The message names it.
+/// The error for an invalid URL of a [`ProbeTarget`]. The message contains the URL.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvalidTarget {
     url: String,
@@ -145,7 +146,7 @@ pub struct InvalidTarget {
 
 impl fmt::Display for InvalidTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "URL {:?} to probe: {}", self.url, self.why)
+        write!(f, "probe URL {:?}: {}", self.url, self.why)
     }
 }
 
@@ -156,11 +157,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_asked_for_below_the_url() {
-        let below = |base: &str, path: &str| {
-            below(&base.parse().unwrap(), &path.parse().unwrap()).unwrap().to_string()
+    fn paths_are_appended_to_the_base_url() {
+        let join = |base: &str, path: &str| {
+            join(&base.parse().unwrap(), &path.parse().unwrap()).unwrap().to_string()
         };
-        assert_eq!(below("http://a:81", "/health?deep=1"), "http://a:81/health?deep=1");
-        assert_eq!(below("https://a/v2/", "/health"), "https://a/v2/health");
+        assert_eq!(join("http://a:81", "/health?deep=1"), "http://a:81/health?deep=1");
+        assert_eq!(join("https://a/v2/", "/health"), "https://a/v2/health");
     }
 }

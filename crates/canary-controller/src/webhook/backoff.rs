@@ -2,8 +2,7 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// The pauses between a request that failed and its repetitions: each about twice as long as the one
-/// before, up to a bound.
+/// Exponential backoff with jitter, between the attempts of a request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -21,38 +20,45 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The first pause lasts up to `first`, and none longer than `most`.
+    /// Creates a backoff whose first pause is at most `first`. Pauses double, up to `max`.
     #[must_use]
     pub const fn new(first: Duration, max: Duration) -> Self {
         Self { first, max }
     }
 
-    /// How long the pause after so many requests lasts at max. At least it lasts half of that; where
-    /// in between is left to chance, so that those who failed together do not come back together.
+    /// Returns the maximum pause after this number of requests.
+    ///
+    /// The actual pause is random, between half of the maximum and the maximum, so that clients do
+    /// not retry at the same time.
     #[must_use]
     pub fn max_pause(&self, requests: u32) -> Duration {
         let factor = 2_u32.saturating_pow(requests.saturating_sub(1));
         self.first.saturating_mul(factor).min(self.max)
     }
 
-    /// The pause after so many requests, of which the last one's answer may say how long it should
-    /// be. `chance` is between 0 and 1.
-    pub(crate) fn pause(&self, requests: u32, asked: Option<Duration>, chance: f64) -> Duration {
+    /// Returns the pause after this number of requests. `retry_after` is the delay that the last
+    /// response asks for. `jitter` is random, between 0 and 1.
+    pub(crate) fn pause(
+        &self,
+        requests: u32,
+        retry_after: Option<Duration>,
+        jitter: f64,
+    ) -> Duration {
         let half = self.max_pause(requests) / 2;
-        let pause = half + half.mul_f64(chance.clamp(0.0, 1.0));
-        pause.max(asked.unwrap_or_default()).min(self.max)
+        let pause = half + half.mul_f64(jitter.clamp(0.0, 1.0));
+        pause.max(retry_after.unwrap_or_default()).min(self.max)
     }
 }
 
 impl Default for Backoff {
-    /// Half a second first, half a minute at max.
+    /// Returns a backoff from 0.5 s to 30 s.
     fn default() -> Self {
         Self::new(Duration::from_millis(500), Duration::from_secs(30))
     }
 }
 
-/// The time that `Retry-After` asks for, which is in seconds or a date.
-pub(crate) fn asked_pause(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// Returns the delay that the header `Retry-After` asks for, in seconds or as a date.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
@@ -67,31 +73,31 @@ mod tests {
 
     use super::*;
 
-    fn asked(text: &str) -> Option<Duration> {
+    fn parsed(text: &str) -> Option<Duration> {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-        asked_pause(&headers, SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_000_000))
+        retry_after(&headers, SystemTime::UNIX_EPOCH + Duration::from_secs(1_764_000_000))
     }
 
     #[test]
-    fn retry_after_is_read_in_both_forms() {
-        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
-        assert_eq!(asked("Mon, 24 Nov 2025 16:00:30 GMT"), Some(Duration::from_secs(30)));
-        assert_eq!(asked("Mon, 24 Nov 2025 15:59:00 GMT"), Some(Duration::ZERO));
-        assert_eq!([asked("soon"), asked("-1"), asked("")], [None; 3]);
+    fn retry_after_is_parsed_as_seconds_or_as_a_date() {
+        assert_eq!(parsed("7"), Some(Duration::from_secs(7)));
+        assert_eq!(parsed("Mon, 24 Nov 2025 16:00:30 GMT"), Some(Duration::from_secs(30)));
+        assert_eq!(parsed("Mon, 24 Nov 2025 15:59:00 GMT"), Some(Duration::ZERO));
+        assert_eq!([parsed("soon"), parsed("-1"), parsed("")], [None; 3]);
     }
 
     proptest! {
         #[test]
         fn pauses_stay_within_their_bounds(
             requests in 0..u32::MAX,
-            asked in proptest::option::of(0..u64::MAX),
-            chance in 0.0..1.0,
+            delay in proptest::option::of(0..u64::MAX),
+            jitter in 0.0..1.0,
         ) {
             let backoff = Backoff::default();
-            let asked = asked.map(Duration::from_secs);
-            let pause = backoff.pause(requests, asked, chance);
+            let delay = delay.map(Duration::from_secs);
+            let pause = backoff.pause(requests, delay, jitter);
             prop_assert!(pause >= backoff.max_pause(requests) / 2);
-            prop_assert!(pause >= asked.unwrap_or_default().min(Duration::from_secs(30)));
+            prop_assert!(pause >= delay.unwrap_or_default().min(Duration::from_secs(30)));
             prop_assert!(pause <= Duration::from_secs(30));
         }
     }

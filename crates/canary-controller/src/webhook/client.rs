@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    backoff::{Backoff, asked_pause},
+    backoff::{Backoff, retry_after},
     redacted_url::RedactedUrl,
     signature::sign,
     transport::Transport,
@@ -22,14 +22,14 @@ use crate::{
     requirements::Need,
 };
 
-/// Posts JSON to a plan's webhooks.
+/// Posts JSON to the webhooks of plans.
 ///
-/// A request that gets no answer in time, or one that says "later" (408, 425, 429 and 5xx), is
-/// repeated as often as the plan says, with pauses that grow; it keeps its body and its
-/// `x-canary-delivery`. A longer pause that `Retry-After` asks for is kept, up to
-/// [`Backoff`]'s bound. Redirects are not followed.
+/// A request without a response, or with the status 408, 425, 429 or 5xx, is retried as often as the
+/// plan allows, with exponential backoff. All attempts have the same body and the same
+/// `x-canary-delivery`. `Retry-After` extends a pause, up to the maximum of the [`Backoff`].
+/// Redirects are not followed.
 ///
-/// Clones are cheap, and the same client.
+/// Clones are cheap and share the configuration.
 #[derive(Clone)]
 pub struct WebhookClient {
     transport: Option<Arc<dyn Transport>>,
@@ -39,81 +39,84 @@ pub struct WebhookClient {
 
 type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
-/// What a webhook answered.
+/// The final response of a webhook.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Reply {
-    /// The status, whatever it is.
+    /// The status.
     pub status: StatusCode,
-    /// The body's first 64 KiB.
+    /// The first 64 KiB of the body.
     pub body: Bytes,
-    /// How many requests that took.
+    /// The number of requests sent.
     pub requests: u32,
 }
 
-/// Why a webhook could not be told.
+/// The error of [`WebhookClient::post`].
 ///
-/// It names the host, and neither path nor query, which may be secret.
+/// Messages contain the origin of the URL only: its path and query may be secret.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PostError {
-    /// It cannot be sent: [`check_plan`](crate::notify::Notifier::check_plan) would have said so.
+    /// The webhook is misconfigured. [`check_plan`](crate::notify::Notifier::check_plan) detects it.
     #[error("{0}")]
     Invalid(String),
-    /// No answer came in time, not to the last request either.
-    #[error("{origin} did not answer within {within:?}{}", times(*requests))]
+    /// The last request had no response in time.
+    #[error("{origin} did not answer within {timeout:?}{}", times(*requests))]
     Timeout {
-        /// Scheme, host and port.
+        /// The scheme, host and port of the URL.
         origin: String,
-        /// The time that each request had.
-        within: Duration,
-        /// How many there were.
+        /// The time limit of each request.
+        timeout: Duration,
+        /// The number of requests sent.
         requests: u32,
     },
-    /// It could not be reached, not by the last request either.
+    /// The last request failed.
     #[error("{origin} could not be reached{}", times(*requests))]
     Unreachable {
-        /// Scheme, host and port.
+        /// The scheme, host and port of the URL.
         origin: String,
-        /// How many requests there were.
+        /// The number of requests sent.
         requests: u32,
-        /// Why the last one failed.
+        /// The error of the last request.
         source: BoxError,
     },
 }
 
 impl WebhookClient {
-    /// A plan that wants more repetitions is refused.
+    /// The maximum number of retries. Plans with more are rejected.
     pub const MAX_RETRIES: u32 = 10;
 
-    /// A plan whose secret is shorter is refused. Make one by `openssl rand -hex 32`.
+    /// The minimum length of a secret in bytes. Plans with a shorter one are rejected. Create a secret
+    /// with `openssl rand -hex 32`.
     pub const MIN_SECRET_LEN: usize = 16;
 
-    /// Sends by this transport. Secrets are the environment's.
+    /// Creates a client that sends with this transport and takes secrets from the environment.
     #[must_use]
     pub fn new(transport: impl Transport) -> Self {
         Self { transport: Some(Arc::new(transport)), ..Self::without_transport() }
     }
 
-    /// Sends nothing: plans with webhooks are refused.
+    /// Creates a client that cannot send. Plans with webhooks are rejected.
     #[must_use]
     pub fn without_transport() -> Self {
         let secrets = Arc::new(|name: &str| env::var(name).ok());
         Self { transport: None, secrets, backoff: Backoff::default() }
     }
 
-    /// Sends over http and https, trusting whom the system trusts.
+    /// Creates a client that sends with an [`HttpTransport`](super::HttpTransport).
     ///
     /// # Errors
     ///
-    /// If the system has no root certificates.
+    /// Returns an error if the system has no root certificates.
     #[cfg(feature = "webhook")]
     pub fn try_http() -> Result<Self, super::RootsError> {
         super::HttpTransport::try_new().map(Self::new)
     }
 
-    /// Takes secrets from elsewhere than the environment. It is given the names that plans have, and
-    /// asked anew for every request, so that secrets can be rotated; it must not block.
+    /// Sets the source of secrets. The default is the environment.
+    ///
+    /// The function maps a plan's `secret_env` to a secret. It is called for every request, so that
+    /// secrets can be rotated. It must not block.
     #[must_use]
     pub fn secrets(
         mut self,
@@ -123,21 +126,22 @@ impl WebhookClient {
         self
     }
 
-    /// Pauses otherwise between a request that failed and the next.
+    /// Sets the pauses between attempts. The default is [`Backoff::default`].
     #[must_use]
     pub const fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = backoff;
         self
     }
 
-    /// Posts a JSON body, and again until there is an answer that is final.
+    /// Posts a JSON body, and retries as configured.
     ///
-    /// `delivery` becomes `x-canary-delivery`, by which receivers know repetitions: visible ASCII.
-    /// Dropping the future stops the request under way and those to come.
+    /// `delivery` is the value of `x-canary-delivery`, by which receivers detect retries. It must be
+    /// visible ASCII. Dropping the future cancels the current request and all retries.
     ///
     /// # Errors
     ///
-    /// If there is no answer to the last request. An answer is none, whatever its status.
+    /// Returns an error if the last request had no response. A response is never an error, whatever
+    /// its status.
     pub async fn post(
         &self,
         webhook: &Webhook,
@@ -149,36 +153,35 @@ impl WebhookClient {
         let mut requests = 0;
         loop {
             let request = self.request(webhook, &uri, delivery, &body)?;
-            let answer = self.answer(request, webhook.timeout, &RedactedUrl::of(&uri)).await;
+            let outcome = self.send(request, webhook.timeout, &RedactedUrl::of(&uri)).await;
             requests += 1;
             let is_final =
-                matches!(&answer, RequestOutcome::Response(response) if !says_later(response));
+                matches!(&outcome, RequestOutcome::Response(response) if !asks_for_retry(response));
             if is_final || requests > webhook.retries.min(Self::MAX_RETRIES) {
-                return answer.into_reply(requests, webhook.timeout, &RedactedUrl::of(&uri));
+                return outcome.into_reply(requests, webhook.timeout, &RedactedUrl::of(&uri));
             }
-            let asked = match &answer {
+            let delay = match &outcome {
                 RequestOutcome::Response(response) => {
-                    asked_pause(response.headers(), SystemTime::now())
+                    retry_after(response.headers(), SystemTime::now())
                 }
                 RequestOutcome::TimedOut | RequestOutcome::Failed(_) => None,
             };
-            sleep(self.backoff.pause(requests, asked, rand::random())).await;
+            sleep(self.backoff.pause(requests, delay, rand::random())).await;
         }
     }
 
-    /// What the process lacks to post to the webhook in this field of a plan.
+    /// Returns what is missing to post to the webhook in this field of a plan.
     pub(crate) fn needs(&self, field: &str, webhook: &Webhook) -> Vec<Need> {
         let mut needs = Vec::new();
         if self.transport.is_none() {
-            let remedy = "the feature `webhook` of canary-controller brings one";
-            needs.push(Need::new(field, format!("there is no transport for webhooks: {remedy}")));
+            needs.push(Need::new(field, NO_TRANSPORT));
         }
         if let Err(message) = uri_of(&webhook.url) {
             needs.push(Need::new(format!("{field}.url"), message));
         }
         if webhook.retries > Self::MAX_RETRIES {
-            let (retries, most) = (webhook.retries, Self::MAX_RETRIES);
-            let message = format!("{retries} retries: expected up to {most}");
+            let (retries, max) = (webhook.retries, Self::MAX_RETRIES);
+            let message = format!("{retries} retries, expected at most {max}");
             needs.push(Need::new(format!("{field}.retries"), message));
         }
         if let Err(message) = self.secret(webhook) {
@@ -189,11 +192,11 @@ impl WebhookClient {
 
     fn secret(&self, webhook: &Webhook) -> Result<Option<String>, String> {
         let Some(name) = &webhook.secret_env else { return Ok(None) };
-        let shortest = Self::MIN_SECRET_LEN;
+        let min = Self::MIN_SECRET_LEN;
         match (self.secrets)(name) {
             None => Err(format!("the environment variable {name} is not set")),
-            Some(secret) if secret.len() < shortest => Err(format!(
-                "the secret in {name} has {} bytes: expected {shortest} at least",
+            Some(secret) if secret.len() < min => Err(format!(
+                "the secret in {name} has {} bytes, expected at least {min}",
                 secret.len(),
             )),
             Some(secret) => Ok(Some(secret)),
@@ -207,7 +210,7 @@ impl WebhookClient {
         delivery: &str,
         body: &Bytes,
     ) -> Result<Request<Bytes>, PostError> {
-        // Signed for each request anew: the window in which receivers take it is short.
+        // Each attempt gets a new timestamp and signature, because receivers reject old ones.
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let mut request = Request::builder()
             .method(Method::POST)
@@ -223,18 +226,18 @@ impl WebhookClient {
         request.body(body.clone()).map_err(|error| PostError::Invalid(error.to_string()))
     }
 
-    async fn answer(
+    async fn send(
         &self,
         request: Request<Bytes>,
-        within: Duration,
+        limit: Duration,
         origin: &RedactedUrl,
     ) -> RequestOutcome {
         let Some(transport) = &self.transport else {
-            return RequestOutcome::Failed("there is no transport for webhooks".into());
+            return RequestOutcome::Failed(NO_TRANSPORT.into());
         };
-        // A transport is somebody else's code, and its panic not the rollout's.
-        let sent = AssertUnwindSafe(async { transport.send(request, MAX_BODY_BYTES).await });
-        let answer = match timeout(within, sent.catch_unwind()).await {
+        // The transport may be user code: its panic must not end the rollout.
+        let sending = AssertUnwindSafe(async { transport.send(request, MAX_BODY_BYTES).await });
+        let outcome = match timeout(limit, sending.catch_unwind()).await {
             Ok(Ok(Ok(response))) => RequestOutcome::Response(response),
             Ok(Ok(Err(error))) => RequestOutcome::Failed(error),
             Ok(Err(payload)) => {
@@ -242,21 +245,22 @@ impl WebhookClient {
             }
             Err(_) => RequestOutcome::TimedOut,
         };
-        tracing::debug!(target: "canary::webhook", %origin, %answer, "posted");
-        answer
+        tracing::debug!(target: "canary::webhook", %origin, %outcome, "sent a webhook");
+        outcome
     }
 }
 
 impl Reply {
-    /// What the answer says: the `reason` of a JSON object, or a short text; else nothing.
+    /// Returns the reason in the body: the field `reason` of a JSON object, or a text that is neither
+    /// JSON nor HTML. It is cut to 256 bytes.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]
-        struct Reasoned {
+        struct ReplyBody {
             reason: Option<String>,
         }
-        let reason = match serde_json::from_slice::<Reasoned>(&self.body) {
-            Ok(reasoned) => reasoned.reason?,
+        let reason = match serde_json::from_slice::<ReplyBody>(&self.body) {
+            Ok(body) => body.reason?,
             Err(_) if self.body.starts_with(b"{") || self.body.starts_with(b"<") => return None,
             Err(_) => str::from_utf8(&self.body).ok()?.to_owned(),
         };
@@ -272,7 +276,7 @@ impl fmt::Debug for WebhookClient {
     }
 }
 
-/// What came of one request.
+/// The outcome of one request.
 enum RequestOutcome {
     Response(Response<Bytes>),
     TimedOut,
@@ -283,7 +287,7 @@ impl RequestOutcome {
     fn into_reply(
         self,
         requests: u32,
-        within: Duration,
+        timeout: Duration,
         origin: &RedactedUrl,
     ) -> Result<Reply, PostError> {
         let origin = origin.to_string();
@@ -291,7 +295,7 @@ impl RequestOutcome {
             Self::Response(response) => {
                 Ok(Reply { status: response.status(), body: response.into_body(), requests })
             }
-            Self::TimedOut => Err(PostError::Timeout { origin, within, requests }),
+            Self::TimedOut => Err(PostError::Timeout { origin, timeout, requests }),
             Self::Failed(source) => Err(PostError::Unreachable { origin, requests, source }),
         }
     }
@@ -301,13 +305,13 @@ impl fmt::Display for RequestOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Response(response) => write!(f, "{}", response.status()),
-            Self::TimedOut => f.write_str("no answer in time"),
+            Self::TimedOut => f.write_str("no response in time"),
             Self::Failed(error) => f.write_str(&error_chain::with_causes(&**error)),
         }
     }
 }
 
-fn says_later(response: &Response<Bytes>) -> bool {
+fn asks_for_retry(response: &Response<Bytes>) -> bool {
     matches!(
         response.status(),
         StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
@@ -315,7 +319,7 @@ fn says_later(response: &Response<Bytes>) -> bool {
 }
 
 fn uri_of(url: &str) -> Result<Uri, String> {
-    let uri = url.parse::<Uri>().map_err(|error| format!("no URL: {error}"))?;
+    let uri = url.parse::<Uri>().map_err(|error| format!("invalid URL: {error}"))?;
     let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
     match uri.scheme_str() {
         Some("http" | "https") if has_user => {
@@ -331,3 +335,6 @@ fn times(requests: u32) -> String {
 }
 
 const REASON_BYTES: usize = 256;
+
+const NO_TRANSPORT: &str = "there is no transport for webhooks: use `WebhookClient::try_http` \
+     (feature `webhook`), or pass one to `WebhookClient::new`";

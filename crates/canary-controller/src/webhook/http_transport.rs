@@ -17,13 +17,12 @@ use rustls::{
 use super::transport::{SendFuture, Transport};
 use crate::body::first_bytes;
 
-/// Sends requests over http and https, by HTTP/1.1.
+/// Sends requests over HTTP/1.1, with or without TLS.
 ///
-/// Each request has a connection of its own: they are rare, and one that was kept would be the one
-/// that a firewall has forgotten. Proxies are not used; give [`WebhookClient::new`] a
-/// [`Transport`] of your own where there is no way round one.
+/// Connections are not reused: requests are rare, and firewalls drop idle connections. Proxies are
+/// not supported; pass a [`Transport`] of your own to [`WebhookClient::new`] if you need one.
 ///
-/// TLS is rustls with ring, whatever provider the process has installed for others.
+/// TLS uses rustls with ring, independently of the default provider of the process.
 ///
 /// [`WebhookClient::new`]: super::WebhookClient::new
 #[derive(Clone, Debug)]
@@ -31,38 +30,40 @@ pub struct HttpTransport {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
-/// Why there are no root certificates to trust.
+/// The error for missing or invalid root certificates.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RootsError {
-    /// The system has none.
+    /// The system has no root certificates.
     #[error(
-        "the system has no root certificates: install the package ca-certificates, or let \
-         SSL_CERT_FILE name a file of them"
+        "the system has no root certificates: install the package ca-certificates, or set \
+         SSL_CERT_FILE to a file of certificates"
     )]
     None(#[source] std::io::Error),
-    /// A text is not one or more certificates in PEM.
-    #[error("expected certificates in PEM: {0}")]
+    /// The text does not consist of valid certificates in PEM format.
+    #[error("expected certificates in PEM format: {0}")]
     Malformed(String),
 }
 
 impl HttpTransport {
-    /// Trusts whom the system trusts, or whom the file trusts that `SSL_CERT_FILE` names.
+    /// Creates a transport that trusts the root certificates of the system, or those in the file
+    /// named by the environment variable `SSL_CERT_FILE`.
     ///
     /// # Errors
     ///
-    /// If there are no root certificates.
+    /// Returns an error if there are no root certificates.
     pub fn try_new() -> Result<Self, RootsError> {
         let builder = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider());
         let builder = builder.map_err(RootsError::None)?;
         Ok(Self::new(builder.https_or_http().enable_http1().build()))
     }
 
-    /// Trusts whom these certificates have signed, and nobody else: for receivers inside a company.
+    /// Creates a transport that trusts only these root certificates, for example those of a private
+    /// network.
     ///
     /// # Errors
     ///
-    /// If the text has no certificate, or one that cannot be read.
+    /// Returns an error if the text contains no certificate or an invalid one.
     pub fn try_with_roots(pem: &str) -> Result<Self, RootsError> {
         let malformed = |error: &dyn std::error::Error| RootsError::Malformed(error.to_string());
         let mut roots = RootCertStore::empty();

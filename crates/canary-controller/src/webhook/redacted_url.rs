@@ -2,8 +2,8 @@ use std::fmt;
 
 use http::Uri;
 
-/// Where a URL leads, to be shown: without user, path and query, which may be secret. Whoever knows
-/// the path of a Slack webhook can post to it.
+/// The scheme, host and port of a URL, for errors and logs. The user, path and query are omitted
+/// because they may be secret: the path of a Slack webhook is all that is needed to post to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct RedactedUrl(String);
 

@@ -3,14 +3,15 @@ use std::{error, fmt, time::Duration};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// Receivers refuse what was signed longer ago than this, or will be signed later than that from now:
-/// long enough for clocks that differ, too short for most who copy traffic.
+/// The maximum difference between the timestamp of a webhook and the receiver's clock: 5 minutes.
+///
+/// It tolerates clock skew and limits the time in which a recorded request can be replayed.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 
-/// The value of `x-canary-signature` for a body that is sent at this time, in seconds since 1970.
+/// Returns the value of `x-canary-signature` for a body sent at `timestamp`, in seconds since 1970.
 ///
-/// It is `sha256=`, and the HMAC-SHA256 in hexadecimal digits of the time in decimal digits, a dot, and
-/// the body.
+/// The value is `sha256=` followed by the hexadecimal HMAC-SHA256 of the decimal timestamp, a dot,
+/// and the body.
 ///
 /// ```
 /// use canary_controller::webhook::sign;
@@ -26,18 +27,20 @@ pub fn sign(secret: &[u8], timestamp: u64, body: &[u8]) -> String {
     bytes.iter().fold(SCHEME.to_owned(), |text, byte| format!("{text}{byte:02x}"))
 }
 
-/// Checks a webhook, for receivers in Rust.
+/// Verifies the signature of a webhook, for receivers written in Rust.
 ///
-/// `timestamp` and `signature` are the headers `x-canary-timestamp` and `x-canary-signature`, and
-/// `now` is in seconds since 1970. Give it the body as it came: JSON that was parsed and written anew
-/// has other bytes. Signatures are compared in constant time, so that nobody can find one digit by
-/// digit.
+/// `timestamp` and `signature` are the values of the headers `x-canary-timestamp` and
+/// `x-canary-signature`. `now` is in seconds since 1970. `body` must be the received bytes: parsing
+/// and serializing JSON changes them. Signatures are compared in constant time, so that response
+/// times reveal nothing about them.
 ///
-/// What was copied can be sent again for [`TOLERANCE`]: refuse an `x-canary-delivery` that you know.
+/// A recorded request can be replayed within [`TOLERANCE`]. To prevent that, reject known values of
+/// `x-canary-delivery`.
 ///
 /// # Errors
 ///
-/// If a header is malformed, the time too far from `now`, or the signature not the body's.
+/// Returns an error if a header is malformed, if the signature does not match, or if the timestamp
+/// differs from `now` by more than [`TOLERANCE`].
 ///
 /// ```
 /// use canary_controller::webhook::{BadSignature, sign, verify};
@@ -72,15 +75,15 @@ pub fn verify(
     Ok(())
 }
 
-/// Why [`verify`] refuses a webhook.
+/// The error of [`verify`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BadSignature {
-    /// A header is not of the form that [`sign`] describes.
+    /// A header does not have the format described in [`sign`].
     Malformed,
-    /// Somebody else signed it, or the body is not what was signed.
+    /// The signature was made with another secret, timestamp or body.
     Forged,
-    /// It was signed too long ago, or the clocks differ too much.
+    /// The timestamp is outside of [`TOLERANCE`].
     Stale,
 }
 
@@ -88,8 +91,8 @@ impl fmt::Display for BadSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Malformed => "the timestamp or the signature is malformed",
-            Self::Forged => "the signature is not that of the body",
-            Self::Stale => "the signature is too old, or from the future",
+            Self::Forged => "the signature does not match the body",
+            Self::Stale => "the timestamp is too far from the current time",
         })
     }
 }
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_changed_byte_is_noticed() {
+    fn any_changed_byte_invalidates_the_signature() {
         let (secret, body) = (b"0123456789abcdef".as_slice(), b"{\"weight\":\"1%\"}");
         let signature = sign(secret, 1_000, body);
         assert_eq!(verify(secret, "1000", &signature, body, 1_000), Ok(()));
@@ -130,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_headers_are_told_from_forged_ones() {
+    fn malformed_headers_have_their_own_error() {
         let (body, signature) = (b"{}", sign(b"key", 1_000, b"{}"));
         let odd = &signature[..signature.len() - 1];
         let hex = signature.strip_prefix(SCHEME).unwrap();
@@ -149,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_window_has_two_ends() {
+    fn timestamps_in_the_past_and_in_the_future_are_limited() {
         let signature = sign(b"key", 1_000, b"{}");
         let at = |now| verify(b"key", "1000", &signature, b"{}", now);
         assert_eq!([at(700), at(1_300)], [Ok(()), Ok(())]);

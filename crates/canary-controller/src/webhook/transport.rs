@@ -5,21 +5,20 @@ use http::{Request, Response};
 
 use crate::BoxError;
 
-/// A response under way.
+/// The future returned by [`Transport::send`].
 pub type SendFuture<'a> =
     Pin<Box<dyn Future<Output = Result<Response<Bytes>, BoxError>> + Send + 'a>>;
 
 /// Sends HTTP requests: webhooks, and probes of a URL.
 ///
-/// `HttpTransport`, with the feature `webhook`, is what one usually wants. Another one can go through
-/// a proxy, present a client's certificate, or stand in for the network in tests. Functions from a
-/// request and a number of bytes to a boxed future are transports, too.
+/// Most services use `HttpTransport` (feature `webhook`). Implement a transport of your own to use a
+/// proxy or a client certificate, or to replace the network in tests. A function from a request and
+/// a maximum number of bytes to a [`SendFuture`] is also a transport.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends the request, whose URI is absolute, and reads up to so many bytes of the response's
-    /// body.
+    /// Sends the request, whose URI is absolute, and reads at most `max_bytes` of the response body.
     ///
-    /// Redirects must not be followed: a signed body is for whom the plan names, and nobody else. Time
-    /// limits are the caller's, who drops the future.
+    /// Must not follow redirects: a signed body is meant only for the URL in the plan. Need not
+    /// enforce a time limit: the caller drops the future.
     fn send(&self, request: Request<Bytes>, max_bytes: usize) -> SendFuture<'_>;
 }
 
