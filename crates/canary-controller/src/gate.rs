@@ -1,9 +1,9 @@
-//! Those who must agree before a rollout goes on.
+//! Gates: approvals, webhooks and functions that must agree before a rollout continues.
 //!
-//! Whoever drives a rollout asks when the rollout says [`AskGate`](canary_rollout::Action::AskGate),
-//! and reports the answer with a later tick. The judge is heard meanwhile, so do not wait for the
-//! answer in the loop that ticks; with its repetitions an ask can last longer than the gate's `every`, so
-//! do not ask a gate that is being asked.
+//! The driver asks a gate when the rollout returns the action
+//! [`AskGate`](canary_rollout::Action::AskGate), and reports the answer with a later tick. The judge
+//! must keep running, so do not wait for the answer in the loop that ticks. With retries, an ask can
+//! take longer than the gate's `every`, so do not ask the same gate twice at once.
 //!
 //! ```
 //! use canary_controller::{gate::{GateQuestion, GateRunner}, webhook::WebhookClient};
@@ -34,7 +34,8 @@
 //! # }
 //! ```
 //!
-//! What webhooks are asked, and how they answer, is told in the [guide](crate::webhook::guide).
+//! The [guide](crate::webhook::guide) describes the requests and answers of webhooks.
+
 mod question;
 mod reply;
 mod runner;

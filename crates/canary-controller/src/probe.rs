@@ -1,8 +1,8 @@
-//! Automated tests of the canary, run against the canary service itself.
+//! Probes: automated checks of the canary service.
 //!
-//! A [`ProbeTarget`] is the service that the layer was given, called in the process and beside the
-//! layer: probes are no traffic, are counted nowhere, and reach the canary at weight zero. A
-//! [`ProbeRunner`] runs the probes of a plan against it.
+//! A [`ProbeTarget`] is usually the service that the layer was given. Probes call it directly, so
+//! they are not counted as traffic and reach the canary even at weight zero. A [`ProbeRunner`] runs
+//! the probes of a plan.
 //!
 //! ```
 //! use canary_controller::probe::{ProbeRunner, ProbeTarget};
@@ -35,12 +35,13 @@
 //! # }
 //! ```
 //!
-//! An axum `Router` is `ProbeTarget::router(v2)`, tonic's `Routes` are `ProbeTarget::routes(v2)`, and
-//! a canary in another process is [`ProbeTarget::url`].
+//! Use `ProbeTarget::router` for an axum `Router`, `ProbeTarget::routes` for tonic's `Routes`, and
+//! [`ProbeTarget::url`] for a canary in another process.
 //!
-//! Requests carry `x-canary-probe: 1`, so that handlers and logs can tell them from users'. A canary
-//! that panics has failed the probe, and so has one that has not ended its answer in time. What no task
-//! can be kept from holds here as well: a canary that blocks its thread blocks one of the runtime's.
+//! Requests have the header `x-canary-probe: 1`, so that handlers and logs can distinguish them from
+//! user traffic. A probe fails if the canary panics, or if its response does not end in time. A
+//! canary that blocks its thread blocks a thread of the runtime.
+
 mod body;
 #[cfg(feature = "tonic")]
 mod grpc;
@@ -54,5 +55,5 @@ pub use self::{
     target::{InvalidTarget, ProbeTarget},
 };
 
-/// On every request of a probe.
+/// The header of all probe requests.
 const PROBE_HEADER: &str = "x-canary-probe";

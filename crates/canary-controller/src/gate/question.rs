@@ -4,68 +4,70 @@ use canary_core::{CanaryName, Verdict, Weight};
 use canary_rollout::{GateState, Phase, Releases, Rollout, Stage, Timestamp};
 use serde::{Serialize, Serializer};
 
-/// What a gate is asked: may this rollout go on from here?
+/// The question to a gate: may the rollout continue?
 ///
-/// As JSON it is the body of a gate's webhook.
+/// Its JSON form is the body of a gate's webhook.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct GateQuestion {
-    /// The version of the JSON's form: 1.
+    /// The version of the JSON format: 1.
     pub version: u32,
-    /// What comes next.
+    /// What to confirm.
     #[serde(rename = "kind")]
     pub confirm: Confirm,
-    /// The same each time this is asked, and another for each gate, step and start.
+    /// An id of the question, unique per attempt, step and gate. It stays the same when the question is
+    /// repeated.
     pub id: String,
     /// The canary's name.
-    #[serde(serialize_with = "text")]
+    #[serde(serialize_with = "display")]
     pub canary: CanaryName,
     /// The gate's name in the plan.
     pub gate: String,
-    /// The builds that the channels run.
+    /// The releases of both channels.
     pub releases: Releases,
-    /// Which start of the rollout this is, counted from 1; 0 before the first.
+    /// The number of the attempt, from 1.
     pub attempt: u64,
-    /// The state that the rollout is in.
+    /// The phase of the rollout.
     pub phase: Phase,
-    /// The step that it is at, counted from 0; none before the first one.
+    /// The index of the current step, from 0, or `None` before the first step.
     pub step: Option<usize>,
-    /// How many steps the plan has.
+    /// The number of steps of the plan.
     pub steps: usize,
-    /// The canary's weight now.
-    #[serde(serialize_with = "text")]
+    /// The current weight of the canary.
+    #[serde(serialize_with = "display")]
     pub weight: Weight,
-    /// The weight once all gates are open.
-    #[serde(serialize_with = "text")]
+    /// The weight after all gates have opened.
+    #[serde(serialize_with = "display")]
     pub next_weight: Weight,
-    /// The judge's verdict on the evidence so far.
-    #[serde(serialize_with = "word")]
+    /// The current verdict of the judge.
+    #[serde(serialize_with = "verdict")]
     pub verdict: Verdict,
-    /// The evidence in one sentence; it may be empty.
+    /// The evidence in one sentence. May be empty.
     pub evidence: String,
-    /// When it was asked first.
+    /// The time when the question was first asked.
     pub asked_at: Timestamp,
-    /// When silence becomes an answer: the plan's `on_silence`. Pauses put it off.
+    /// The time at which the plan's `on_silence` applies. Pauses postpone it.
     pub deadline: Timestamp,
 }
 
-/// What a gate confirms.
+/// What a gate is asked to confirm.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Confirm {
-    /// The canary's first live call.
+    /// The start: the canary gets its first calls.
     #[serde(rename = "confirm_start")]
     Start,
     /// A higher weight.
     #[serde(rename = "confirm_raise")]
     Raise,
-    /// The bake if the plan has one, and the promotion.
+    /// The promotion, and the bake before it if the plan has one.
     #[serde(rename = "confirm_promotion")]
     Promotion,
 }
 
 impl GateQuestion {
-    /// What this gate of the rollout's plan is to be asked now; nothing if the plan has no such gate.
+    /// Creates the question to a gate of the rollout's plan, or returns `None` if the plan has no such
+    /// gate.
     #[must_use]
     pub fn for_gate(rollout: &Rollout, gate: &str, now: Timestamp) -> Option<Self> {
         let plan = rollout.plan();
@@ -117,10 +119,10 @@ fn all_but(holdback: Weight) -> Weight {
     Weight::from_ppm(Weight::FULL.ppm().saturating_sub(holdback.ppm()))
 }
 
-fn text<S: Serializer>(it: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+fn display<S: Serializer>(it: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(it)
 }
 
-fn word<S: Serializer>(it: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
+fn verdict<S: Serializer>(it: &Verdict, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(it.as_str())
 }

@@ -6,29 +6,29 @@ use crate::{
     webhook::{PostError, Reply},
 };
 
-/// What a webhook's reply says.
+/// Converts the reply of a webhook to an answer.
 ///
-/// Only what the guide lists opens or closes: a gate whose service is being deployed, or whose path
-/// is wrong, has not said no.
+/// Only the statuses in the guide open or close a gate. For example, 404 and 503 mean "not yet":
+/// the path may be wrong, or the service may be restarting.
 pub(super) fn answer(reply: Result<Reply, PostError>) -> Answer {
     let reply = match reply {
         Ok(reply) => reply,
         Err(error) => return Answer::NotYet(error_chain::with_causes(&error)),
     };
-    let said = reply.reason();
+    let reason = reply.reason();
     let status = reply.status;
     match status {
         StatusCode::OK => Answer::Open,
-        StatusCode::ACCEPTED => Answer::NotYet(said.unwrap_or_default()),
+        StatusCode::ACCEPTED => Answer::NotYet(reason.unwrap_or_default()),
         StatusCode::FORBIDDEN | StatusCode::CONFLICT | StatusCode::UNPROCESSABLE_ENTITY => {
-            Answer::Refused(said.unwrap_or_else(|| format!("answered {}", status.as_u16())))
+            Answer::Refused(reason.unwrap_or_else(|| format!("answered {}", status.as_u16())))
         }
         _ if status.is_redirection() => {
             Answer::NotYet(format!("answered {}: redirects are not followed", status.as_u16()))
         }
         _ => {
-            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
-            Answer::NotYet(format!("answered {}{said}", status.as_u16()))
+            let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            Answer::NotYet(format!("answered {}{reason}", status.as_u16()))
         }
     }
 }

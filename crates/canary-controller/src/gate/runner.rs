@@ -9,9 +9,9 @@ use crate::{
     webhook::WebhookClient,
 };
 
-/// Asks the gates of a canary's plans.
+/// Asks the gates of plans.
 ///
-/// Clones are cheap, and the same runner.
+/// Clones are cheap.
 #[derive(Clone)]
 pub struct GateRunner {
     client: WebhookClient,
@@ -23,16 +23,14 @@ type GateFunction =
     Arc<dyn Fn(GateQuestion) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
 
 impl GateRunner {
-    /// A runner without functions. Webhooks are asked by this client.
+    /// Creates a runner without functions, which asks webhooks with this client.
     #[must_use]
     pub fn new(client: WebhookClient) -> Self {
         let function_timeout = Duration::from_secs(10);
         Self { client, functions: BTreeMap::new(), function_timeout }
     }
 
-    /// A function that plans ask by this name.
-    ///
-    /// A function of the same name that was registered before is replaced.
+    /// Registers a function under the name that plans use. Replaces a function of the same name.
     #[must_use]
     pub fn function<F, R>(mut self, name: impl Into<String>, function: F) -> Self
     where
@@ -48,20 +46,20 @@ impl GateRunner {
         self
     }
 
-    /// How long a function may take: 10 seconds unless told otherwise. One that takes longer has said
-    /// "not yet".
+    /// Sets the time limit of functions. The default is 10 s. A function that exceeds it answers "not
+    /// yet".
     #[must_use]
     pub const fn function_timeout(mut self, timeout: Duration) -> Self {
         self.function_timeout = timeout;
         self
     }
 
-    /// Checks that every gate of the plan can be asked.
+    /// Checks that all gates of the plan can be asked.
     ///
     /// # Errors
     ///
-    /// If the plan names a function that is not registered, or a webhook that cannot be asked, because
-    /// its secret is missing for example.
+    /// Returns an error if a function of the plan is not registered, or if a webhook cannot be used,
+    /// for example because its secret is missing.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let needs = |(name, gate): (&String, &Gate)| {
             let field = format!("gates.{name}.ask");
@@ -73,34 +71,37 @@ impl GateRunner {
                     let registered = self.functions.keys();
                     vec![Need::function(format!("{field}.function"), function, registered)]
                 }
-                other => vec![Need::new(field, format!("{other:?} is not known to this version"))],
+                other => {
+                    vec![Need::new(field, format!("{other:?} is not supported by this version"))]
+                }
             }
         };
         Unmet::check(plan.gates().iter().flat_map(needs).collect())
     }
 
-    /// Asks a gate, once.
+    /// Asks a gate once.
     ///
-    /// A person's approval is a command, and nothing is sent here: whoever is to know of it is told by
-    /// the event [`GateAsked`](canary_rollout::What::GateAsked). The answer is "not yet", and no reason.
+    /// An approval is a command, so for an approval nothing is sent, and the answer is "not yet" without
+    /// a reason. Receivers learn of the request from the event
+    /// [`GateAsked`](canary_rollout::What::GateAsked).
     ///
-    /// A function that panics or takes too long has said "not yet", as a webhook has that cannot be
-    /// reached: the gate's deadline decides then. Dropping the future ends the function and the
+    /// A function that panics or exceeds its time limit answers "not yet", and so does an unreachable
+    /// webhook; the gate's deadline still applies. Dropping the future cancels the function or the
     /// request.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime, unless it is an approval.
+    /// Panics outside of a Tokio runtime, except for approvals.
     pub async fn ask(&self, gate: &Gate, question: &GateQuestion) -> Answer {
         match &gate.ask {
             Ask::Approval(_) => Answer::NotYet(String::new()),
             Ask::Webhook(webhook) => {
-                let body = serde_json::to_vec(question).expect("all keys are texts");
+                let body = serde_json::to_vec(question).expect("all keys are strings");
                 let delivery = format!("{}-{:016x}", question.id, rand::random::<u64>());
                 reply::answer(self.client.post(webhook, &delivery, body).await)
             }
             Ask::Function(name) => self.call(name, question.clone()).await,
-            other => Answer::NotYet(format!("{other:?} is not known to this version")),
+            other => Answer::NotYet(format!("{other:?} is not supported by this version")),
         }
     }
 

@@ -8,9 +8,9 @@ use crate::{
     requirements::{Need, Unmet},
 };
 
-/// Runs the probes of a canary's plans.
+/// Runs the probes of plans.
 ///
-/// Clones are cheap, and the same runner.
+/// Clones are cheap.
 #[derive(Clone, Default)]
 pub struct ProbeRunner {
     target: Option<ProbeTarget>,
@@ -21,22 +21,21 @@ type ProbeFunction =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 impl ProbeRunner {
-    /// A runner without a canary to probe and without functions.
+    /// Creates a runner without a target and without functions.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The canary that HTTP and gRPC probes are sent to.
+    /// Sets the target of HTTP and gRPC probes.
     #[must_use]
     pub fn target(mut self, target: ProbeTarget) -> Self {
         self.target = Some(target);
         self
     }
 
-    /// A function that plans run by this name. Its error is the reason that people read.
-    ///
-    /// A function of the same name that was registered before is replaced.
+    /// Registers a function under the name that plans use. Replaces a function of the same name. Its
+    /// error becomes the reason of the failure.
     #[must_use]
     pub fn function<F, R, E>(mut self, name: impl Into<String>, function: F) -> Self
     where
@@ -47,18 +46,19 @@ impl ProbeRunner {
         let function = Arc::new(function);
         let run: ProbeFunction = Arc::new(move || {
             let function = Arc::clone(&function);
-            // Called inside, so that a function that panics at once panics in its task.
+            // Call it inside the future, so that an immediate panic is caught with the task.
             Box::pin(async move { function().await.map_err(|error| error.to_string()) })
         });
         self.functions.insert(name.into(), run);
         self
     }
 
-    /// Checks that every probe of the plan can be run.
+    /// Checks that all probes of the plan can be run.
     ///
     /// # Errors
     ///
-    /// If the plan names a function that is not registered, or probes a canary that was not given.
+    /// Returns an error if a function of the plan is not registered, or if the plan has an HTTP or gRPC
+    /// probe and there is no target.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let need = |(name, probe): (&String, &Probe)| {
             let field = format!("probes.{name}.run");
@@ -74,22 +74,25 @@ impl ProbeRunner {
                     Some(Need::new(field, message))
                 }
                 Run::GrpcHealth(_) => self.lacks_target().then(|| Need::new(field, NO_TARGET)),
-                other => Some(Need::new(field, format!("{other:?} is not known to this version"))),
+                other => {
+                    Some(Need::new(field, format!("{other:?} is not supported by this version")))
+                }
             }
         };
         Unmet::check(plan.probes().iter().filter_map(need).collect())
     }
 
-    /// Runs a probe, within its time limit. It does not fail but by its outcome.
+    /// Runs a probe within its time limit.
     ///
-    /// It runs in a task of its own, which is aborted when the future is dropped.
+    /// The probe runs in a separate task. Dropping the future aborts it. Panics and timeouts of the
+    /// probe are failures.
     ///
     /// # Panics
     ///
-    /// Outside of a tokio runtime.
+    /// Panics outside of a Tokio runtime.
     pub async fn run(&self, probe: &Probe) -> ProbeOutcome {
         let limit = probe.timeout;
-        let said = match &probe.run {
+        let result = match &probe.run {
             Run::Function(name) => match self.functions.get(name) {
                 Some(function) => {
                     let function = Arc::clone(function);
@@ -112,11 +115,11 @@ impl ProbeRunner {
                 }
                 None => Err(NO_TARGET.to_owned()),
             },
-            other => Err(format!("{other:?} cannot be run by this build")),
+            other => Err(format!("{other:?} is not supported by this build")),
         };
-        match said {
+        match result {
             Ok(()) => ProbeOutcome::Passed,
-            Err(how) => ProbeOutcome::Failed(bounded(&how, FAILURE_BYTES)),
+            Err(reason) => ProbeOutcome::Failed(bounded(&reason, MAX_REASON_BYTES)),
         }
     }
 
@@ -141,13 +144,13 @@ async fn limited(
     work: impl Future<Output = Result<(), String>> + Send + 'static,
 ) -> Result<(), String> {
     match isolated(limit, work).await {
-        Ok(said) => said,
-        Err(Broken::Panicked(said)) if said.is_empty() => Err(format!("{name} panicked")),
+        Ok(result) => result,
+        Err(Broken::Panicked(text)) if text.is_empty() => Err(format!("{name} panicked")),
         Err(broken) => Err(format!("{name} {broken}")),
     }
 }
 
-const NO_TARGET: &str = "there is no canary to probe: give ProbeRunner::target one";
+const NO_TARGET: &str = "there is no canary to probe: set `ProbeRunner::target`";
 
-/// A rollout keeps half of that.
-const FAILURE_BYTES: usize = 256;
+/// Twice the length to which a rollout cuts reasons.
+const MAX_REASON_BYTES: usize = 256;

@@ -1,4 +1,4 @@
-//! Rollouts and events as they might be.
+//! Example rollouts and events.
 
 use canary_controller::notify::Notification;
 use canary_rollout::{Event, Plan, Releases, Rollout};
@@ -18,7 +18,7 @@ pub(crate) fn releases() -> Releases {
     Releases { stable: "v1".parse().unwrap(), canary: "v2".parse().unwrap() }
 }
 
-/// A rollout of [`PLAN`] that is stored like that.
+/// Returns a rollout of [`PLAN`] with these stored fields.
 pub(crate) fn rollout(changes: Value) -> Rollout {
     let plan = Plan::from_toml(PLAN).unwrap();
     let rollout = Rollout::new("checkout".parse().unwrap(), releases(), plan);
@@ -27,7 +27,7 @@ pub(crate) fn rollout(changes: Value) -> Rollout {
     serde_json::from_value(stored).unwrap()
 }
 
-/// At the first step, with a gate that was asked an hour ago.
+/// Returns a rollout in its first step, with a gate that was asked an hour ago.
 pub(crate) fn raising() -> Rollout {
     let asked = json!({ "since": "2026-11-24T08:00:00Z", "waited": "50m", "since_ask": "0s" });
     rollout(json!({
@@ -43,7 +43,7 @@ pub(crate) fn raising() -> Rollout {
     }))
 }
 
-/// A rollback by the judge, of which these fields are changed.
+/// Returns a rollback by the judge, with these fields changed.
 pub(crate) fn event(changes: Value) -> Event {
     let mut event = json!({
         "number": 17,

@@ -31,16 +31,16 @@ fn webhook_gate(url: &str) -> Gate {
     gate(json!({ "webhook": { "url": url, "retries": 1, "secret_env": "SECRET" } }))
 }
 
-fn not_yet(said: &str) -> Answer {
-    Answer::NotYet(said.into())
+fn not_yet(reason: &str) -> Answer {
+    Answer::NotYet(reason.into())
 }
 
-fn refused(said: &str) -> Answer {
-    Answer::Refused(said.into())
+fn refused(reason: &str) -> Answer {
+    Answer::Refused(reason.into())
 }
 
 #[tokio::test]
-async fn each_status_means_what_the_guide_says() {
+async fn statuses_have_the_meaning_in_the_guide() {
     let moved = r#"{"reason": "a database is moved"}"#;
     for (status, body, answer) in [
         (200, moved, Answer::Open),
@@ -59,33 +59,36 @@ async fn each_status_means_what_the_guide_says() {
     ] {
         let receiver = WebhookServer::start(move |_| async move { reply(status, body) }).await;
         let gates = GateRunner::new(client());
-        let said = soon(gates.ask(&webhook_gate(&receiver.url), &question())).await;
-        assert_eq!(said, answer, "{status} {body}");
+        let actual = soon(gates.ask(&webhook_gate(&receiver.url), &question())).await;
+        assert_eq!(actual, answer, "{status} {body}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gate_that_hangs_has_said_not_yet() {
+async fn a_webhook_that_hangs_means_not_yet() {
     let (transport, log) = scripted(|_| (0, HeaderMap::new()));
     let client = WebhookClient::new(transport).secrets(|_| Some("0123456789abcdef".into()));
     let answer =
         GateRunner::new(client).ask(&webhook_gate("http://a.example/x"), &question()).await;
-    let said = "http://a.example did not answer within 10s (2 requests)";
-    assert_eq!(answer, not_yet(said));
+    let reason = "http://a.example did not answer within 10s (2 requests)";
+    assert_eq!(answer, not_yet(reason));
     assert_eq!(log.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]
-async fn a_gate_that_is_not_there_has_said_not_yet_and_why() {
+async fn an_unreachable_webhook_means_not_yet_with_a_reason() {
     let gates = GateRunner::new(client());
     let answer = soon(gates.ask(&webhook_gate("http://127.0.0.1:1/hook"), &question())).await;
-    let Answer::NotYet(said) = answer else { panic!("{answer:?}") };
-    assert!(said.starts_with("http://127.0.0.1:1 could not be reached (2 requests): "), "{said}");
-    assert!(said.to_lowercase().contains("refused"), "{said}");
+    let Answer::NotYet(reason) = answer else { panic!("{answer:?}") };
+    assert!(
+        reason.starts_with("http://127.0.0.1:1 could not be reached (2 requests): "),
+        "{reason}"
+    );
+    assert!(reason.to_lowercase().contains("refused"), "{reason}");
 }
 
 #[tokio::test]
-async fn a_transport_that_panics_has_said_not_yet() {
+async fn a_transport_that_panics_means_not_yet() {
     let transport =
         |_: Request<bytes::Bytes>, _: usize| -> SendFuture<'static> { panic!("no network") };
     let gates = GateRunner::new(WebhookClient::new(transport));
@@ -95,7 +98,7 @@ async fn a_transport_that_panics_has_said_not_yet() {
 }
 
 #[tokio::test]
-async fn each_ask_is_a_delivery_of_its_own_about_the_same_question() {
+async fn each_ask_has_its_own_delivery_id_and_the_same_question_id() {
     let mut receiver = WebhookServer::of_status(202).await;
     let (gates, gate) = (GateRunner::new(client()), webhook_gate(&receiver.url));
     for _ in 0..2 {
@@ -108,7 +111,7 @@ async fn each_ask_is_a_delivery_of_its_own_about_the_same_question() {
 }
 
 #[test]
-fn a_question_tells_starts_raises_and_promotions_apart() {
+fn a_question_distinguishes_starts_raises_and_promotions() {
     let at = |state: serde_json::Value, weight: &str, gate: &str| {
         let rollout = rollout(json!({ "state": state, "weight": weight }));
         let question = GateQuestion::for_gate(&rollout, gate, now()).unwrap();
@@ -120,19 +123,19 @@ fn a_question_tells_starts_raises_and_promotions_apart() {
     let step = |step| json!({ "phase": "running", "step": step, "progress": progress });
     assert_eq!(at(step(0), "1%", "deploys"), (Confirm::Raise, Some(0), "10%".into()));
     assert_eq!(at(step(1), "10%", "managers"), (Confirm::Promotion, Some(1), "98%".into()));
-    assert!(GateQuestion::for_gate(&raising(), "nobody", now()).is_none());
+    assert!(GateQuestion::for_gate(&raising(), "unknown", now()).is_none());
 }
 
 #[test]
-fn a_deadline_is_what_is_left_of_the_gates() {
-    // Asked an hour ago, of which ten minutes do not count: nobody ticked, or it was paused.
+fn the_deadline_accounts_for_the_time_waited() {
+    // Asked an hour ago, of which 10 min do not count: they were a pause or had no ticks.
     let question = question();
     assert_eq!(question.asked_at.to_string(), "2026-11-24T08:00:00Z");
     assert_eq!(question.deadline.to_string(), "2026-11-24T12:10:00Z");
 }
 
 #[tokio::test]
-async fn functions_answer_and_know_what_they_are_asked() {
+async fn functions_receive_the_question_and_answer_it() {
     let gates = GateRunner::new(client()).function("weekday", async |question: GateQuestion| {
         Answer::Refused(format!("{} not on a Friday", question.next_weight))
     });
@@ -141,22 +144,22 @@ async fn functions_answer_and_know_what_they_are_asked() {
 }
 
 #[tokio::test]
-async fn a_function_that_panics_has_said_not_yet() {
+async fn a_function_that_panics_means_not_yet() {
     let gates = GateRunner::new(client())
         .function("at-once", |_| -> std::future::Ready<Answer> { panic!("no table") })
         .function("later", async |_| panic!("no row"));
-    for (name, said) in [
+    for (name, reason) in [
         ("at-once", r#"function "at-once" panicked: no table"#),
         ("later", r#"function "later" panicked: no row"#),
-        ("nobody", r#"no function "nobody" is registered"#),
+        ("unknown", r#"no function "unknown" is registered"#),
     ] {
         let answer = gates.ask(&gate(json!({ "function": name })), &question()).await;
-        assert_eq!(answer, not_yet(said));
+        assert_eq!(answer, not_yet(reason));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_that_hangs_has_said_not_yet() {
+async fn a_function_that_hangs_means_not_yet() {
     let gates = GateRunner::new(client())
         .function("slow", async |_| hang().await)
         .function_timeout(Duration::from_secs(3));
@@ -165,7 +168,7 @@ async fn a_function_that_hangs_has_said_not_yet() {
 }
 
 #[tokio::test]
-async fn an_approval_is_asked_of_nobody_here() {
+async fn an_approval_sends_no_request() {
     let (transport, log) = scripted(|_| (200, HeaderMap::new()));
     let gates = GateRunner::new(WebhookClient::new(transport));
     let answer = gates.ask(&gate(json!({ "approval": "managers" })), &question()).await;
@@ -174,12 +177,12 @@ async fn an_approval_is_asked_of_nobody_here() {
 }
 
 #[test]
-fn a_plan_is_refused_that_names_what_is_not_there() {
+fn a_plan_with_missing_functions_or_invalid_webhooks_is_rejected() {
     let plan = Plan::from_toml(
         r#"
         steps = [{ weight = "1%", gates = ["a", "b", "c", "d"] }]
         gates.a.ask = { function = "weekday" }
-        gates.b.ask.webhook = { url = "https://a.example/b", secret_env = "NOBODY_SET" }
+        gates.b.ask.webhook = { url = "https://a.example/b", secret_env = "UNSET" }
         gates.c.ask.webhook = { url = "https://a.example/c", secret_env = "SHORT", retries = 11 }
         gates.d.ask.webhook = { url = "https://anna:hush@a.example/d" }
         "#,
@@ -190,9 +193,9 @@ fn a_plan_is_refused_that_names_what_is_not_there() {
         WebhookClient::new(transport).secrets(|name| (name == "SHORT").then(|| "hush".to_owned()));
     let error = GateRunner::new(client).check_plan(&plan).unwrap_err();
     let expected = "gates.a.ask.function: no function \"weekday\" is registered\n\
-        gates.b.ask.webhook.secret_env: the environment variable NOBODY_SET is not set\n\
-        gates.c.ask.webhook.retries: 11 retries: expected up to 10\n\
-        gates.c.ask.webhook.secret_env: the secret in SHORT has 4 bytes: expected 16 at least\n\
+        gates.b.ask.webhook.secret_env: the environment variable UNSET is not set\n\
+        gates.c.ask.webhook.retries: 11 retries, expected at most 10\n\
+        gates.c.ask.webhook.secret_env: the secret in SHORT has 4 bytes, expected at least 16\n\
         gates.d.ask.webhook.url: https://a.example: expected a URL without user and password";
     assert_eq!(error.to_string(), expected);
 }

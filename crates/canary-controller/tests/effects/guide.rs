@@ -1,4 +1,4 @@
-//! What the guide shows is what there is.
+//! The examples of the guide match the implementation.
 
 use std::{
     env,
@@ -6,7 +6,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use canary_controller::{gate::GateQuestion, notify::Notification};
+use canary_controller::{
+    gate::GateQuestion,
+    notify::{Notification, slack_body},
+};
 use canary_rollout::Plan;
 use serde_json::{Value, json};
 
@@ -18,7 +21,7 @@ use crate::{
 
 const GUIDE: &str = include_str!("../../docs/hooks.md");
 
-/// The code block after this text.
+/// Returns the code block after this text.
 fn block(before: &str) -> &'static str {
     let (_, rest) = GUIDE.split_once(before).unwrap();
     let (_, rest) = rest.split_once("```").unwrap();
@@ -35,49 +38,49 @@ fn rolled_back() -> Notification {
 }
 
 #[test]
-fn the_question_is_as_the_guide_shows_it() {
+fn the_question_matches_the_guide() {
     let now = "2026-11-24T09:00:00Z".parse().unwrap();
     let question = GateQuestion::for_gate(&raising(), "deploys", now).unwrap();
     assert_eq!(serde_json::to_value(question).unwrap(), shown("question"));
 }
 
 #[test]
-fn the_event_is_as_the_guide_shows_it() {
-    let told: Value = serde_json::from_str(&rolled_back().to_json(0)).unwrap();
-    assert_eq!(told, shown("event"));
+fn the_event_matches_the_guide() {
+    let body: Value = serde_json::from_str(&rolled_back().to_json(0)).unwrap();
+    assert_eq!(body, shown("event"));
 }
 
 #[test]
-fn the_message_is_as_the_guide_shows_it() {
-    let told: Value = serde_json::from_str(&rolled_back().to_slack(0)).unwrap();
-    assert_eq!(told, shown("slack"));
+fn the_chat_message_matches_the_guide() {
+    let body: Value = serde_json::from_str(&slack_body(&rolled_back(), 0)).unwrap();
+    assert_eq!(body, shown("slack"));
 }
 
 #[test]
-fn the_plan_of_the_guide_is_a_plan() {
-    let plan = Plan::from_toml(block("## Name it in the plan")).unwrap();
+fn the_plan_in_the_guide_is_valid() {
+    let plan = Plan::from_toml(block("## Configure the plan")).unwrap();
     assert_eq!(plan.notify().len(), 2);
 }
 
-/// A signed request, as it came through a socket.
+/// Returns a signed request, as received from a socket.
 async fn signed() -> Received {
     let mut receiver = WebhookServer::of_status(200).await;
     let webhook = webhook(&receiver.url, &json!({ "secret_env": "SECRET" }));
-    client().post(&webhook, "1", r#"{"why":"zu viele Fehler: 5,1 %, ä"}"#).await.unwrap();
+    client().post(&webhook, "1", r#"{"why":"too many failures: 5.1 %, ä"}"#).await.unwrap();
     receiver.next().await
 }
 
 #[tokio::test]
-async fn the_guides_python_takes_what_we_send_and_nothing_else() {
+async fn the_python_code_of_the_guide_accepts_only_our_signatures() {
     let received = signed().await;
     let program = format!(
         "{}\nimport json, sys\nit = json.load(sys.stdin)\n\
-         print(is_ours(it['secret'].encode(), it['headers'], bytes(it['body'])))\n",
+         print(is_authentic(it['secret'].encode(), it['headers'], bytes(it['body'])))\n",
         block("In Python:"),
     );
     let timestamp = received.header("x-canary-timestamp").to_owned();
     let old = (timestamp.parse::<u64>().unwrap() - 400).to_string();
-    for (secret, timestamp, body, verdict) in [
+    for (secret, timestamp, body, expected) in [
         (SECRET, &timestamp, received.body.clone(), "True"),
         ("another secret of some length", &timestamp, received.body.clone(), "False"),
         (SECRET, &timestamp, b"{}".to_vec(), "False"),
@@ -89,7 +92,7 @@ async fn the_guides_python_takes_what_we_send_and_nothing_else() {
         });
         let input = json!({ "secret": secret, "headers": headers, "body": body }).to_string();
         match run("python3", &["-c", &program], input.as_bytes()) {
-            Some(said) => assert_eq!(said.trim(), verdict, "{secret} {timestamp}"),
+            Some(output) => assert_eq!(output.trim(), expected, "{secret} {timestamp}"),
             None => return,
         }
     }
@@ -101,12 +104,12 @@ async fn openssl_computes_the_same_signature() {
     let mut signed = format!("{}.", received.header("x-canary-timestamp")).into_bytes();
     signed.extend(&received.body);
     let arguments = ["dgst", "-sha256", "-hmac", SECRET];
-    let Some(said) = run("openssl", &arguments, &signed) else { return };
-    let code = said.trim().rsplit(' ').next().unwrap();
+    let Some(output) = run("openssl", &arguments, &signed) else { return };
+    let code = output.trim().rsplit(' ').next().unwrap();
     assert_eq!(received.header("x-canary-signature"), format!("sha256={code}"));
 }
 
-/// What a program prints; nothing if the machine has it not, which is an error in CI.
+/// Returns the output of a program, or `None` if it is not installed. CI requires all programs.
 fn run(program: &str, arguments: &[&str], input: &[u8]) -> Option<String> {
     let child =
         Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();

@@ -1,4 +1,5 @@
-//! Webhooks, gates, messages and probes, against servers on loopback.
+//! Tests of webhooks, gates, notifications and probes, with servers on the loopback interface.
+
 #![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "helpers of tests")]
 
 mod fixtures;

@@ -5,7 +5,7 @@ use std::{
 };
 
 use canary_controller::{
-    notify::{Notification, Notifier, QUEUE_CAPACITY, audit},
+    notify::{Notification, Notifier, QUEUE_CAPACITY, audit, slack_body},
     webhook::{Backoff, SendFuture, WebhookClient},
 };
 use canary_rollout::Plan;
@@ -44,7 +44,7 @@ fn number(received: &Received) -> u64 {
 }
 
 #[tokio::test]
-async fn events_come_in_order_though_some_are_repeated() {
+async fn events_arrive_in_order_despite_retries() {
     let mut receiver =
         WebhookServer::start(
             |number| async move { reply(if number % 3 == 0 { 503 } else { 200 }, "") },
@@ -65,7 +65,7 @@ async fn events_come_in_order_though_some_are_repeated() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_hangs_delays_no_other() {
+async fn a_receiver_that_hangs_does_not_delay_others() {
     let mut fine = WebhookServer::of_status(200).await;
     let mut stuck = WebhookServer::start(|_| hang()).await;
     let notifier = registered(client(), &plan(&[("fine", &fine.url), ("stuck", &stuck.url)]));
@@ -76,13 +76,13 @@ async fn a_receiver_that_hangs_delays_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_events_make_room_and_the_next_one_says_so() {
+async fn a_full_queue_drops_the_oldest_events_and_reports_their_number() {
     let (release, log) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
     let (own_release, own_log) = (Arc::clone(&release), Arc::clone(&log));
     let transport = move |request: Request<bytes::Bytes>, _: usize| -> SendFuture<'static> {
         let body: Value = serde_json::from_slice(request.body()).unwrap();
-        let told = (body["event"]["number"].as_u64().unwrap(), body["dropped"].as_u64().unwrap());
-        own_log.lock().unwrap().push(told);
+        let sent = (body["event"]["number"].as_u64().unwrap(), body["dropped"].as_u64().unwrap());
+        own_log.lock().unwrap().push(sent);
         let release = Arc::clone(&own_release);
         Box::pin(async move {
             release.acquire().await.unwrap().forget();
@@ -104,13 +104,13 @@ async fn the_oldest_events_make_room_and_the_next_one_says_so() {
     assert_eq!(deliveries.waiting, QUEUE_CAPACITY + 1);
     release.add_permits(1_000);
     assert_eq!(notifier.shutdown(Duration::from_secs(1)).await, 0);
-    let told = log.lock().unwrap().clone();
-    assert_eq!(told[..3], [(1, 0), (37, 35), (38, 0)]);
-    assert_eq!(told.len(), 1 + QUEUE_CAPACITY);
+    let sent = log.lock().unwrap().clone();
+    assert_eq!(sent[..3], [(1, 0), (37, 35), (38, 0)]);
+    assert_eq!(sent.len(), 1 + QUEUE_CAPACITY);
 }
 
 #[tokio::test]
-async fn what_a_receiver_refused_is_counted_and_mentioned() {
+async fn a_rejected_event_is_counted_and_reported_with_the_next_one() {
     let mut receiver =
         WebhookServer::start(|number| async move { reply([400, 200][number.min(1)], "") }).await;
     let notifier = registered(client(), &plan(&[("ops", &receiver.url)]));
@@ -132,7 +132,7 @@ async fn what_a_receiver_refused_is_counted_and_mentioned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_waits_no_longer_than_it_is_told() {
+async fn a_shutdown_ends_after_its_grace_period() {
     let (transport, log) = scripted(|_| (0, HeaderMap::new()));
     let notifier = registered(WebhookClient::new(transport), &plan(&[("ops", "http://a.example")]));
     for number in 1..=3 {
@@ -142,12 +142,12 @@ async fn a_shutdown_waits_no_longer_than_it_is_told() {
     assert_eq!(notifier.shutdown(Duration::from_secs(5)).await, 3);
     assert!((5_000..5_010).contains(&begin.elapsed().as_millis()));
     notifier.notify("ops", notification(4));
-    tokio::time::sleep(Duration::from_secs(3_600)).await; // Time is paused: nobody waits.
+    tokio::time::sleep(Duration::from_secs(3_600)).await; // Returns at once: time is paused.
     assert_eq!(log.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn receivers_that_are_gone_leave_no_task_behind() {
+async fn removed_receivers_leave_no_task_behind() {
     let (transport, _log) = scripted(|_| (200, HeaderMap::new()));
     let notifier = registered(WebhookClient::new(transport), &plan(&[("ops", "http://a.example")]));
     let begin = Instant::now();
@@ -155,13 +155,13 @@ async fn receivers_that_are_gone_leave_no_task_behind() {
         .register(&"checkout".parse().unwrap(), &plan(&[("chat", "http://a.example")]))
         .unwrap();
     notifier.unregister(&"checkout".parse().unwrap());
-    // A task that nobody told to end would take all of that.
+    // A task that does not end would use the whole grace period.
     assert_eq!(notifier.shutdown(Duration::from_secs(3_600)).await, 0);
     assert_eq!(begin.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test]
-async fn a_notifier_that_is_dropped_leaves_no_request_behind() {
+async fn dropping_a_notifier_cancels_its_requests() {
     struct DropGuard(mpsc::UnboundedSender<()>);
     impl Drop for DropGuard {
         fn drop(&mut self) {
@@ -185,7 +185,7 @@ async fn a_notifier_that_is_dropped_leaves_no_request_behind() {
 }
 
 #[tokio::test]
-async fn another_plan_keeps_the_queue_and_its_order() {
+async fn a_new_plan_keeps_the_queue_and_its_order() {
     let release = Arc::new(Semaphore::new(0));
     let own = Arc::clone(&release);
     let mut before = WebhookServer::start(move |_| {
@@ -204,22 +204,22 @@ async fn another_plan_keeps_the_queue_and_its_order() {
     assert_eq!(number(&before.next().await), 1);
     notifier.register(&name, &plan(&[("ops", &after.url)])).unwrap();
     notifier.notify("ops", notification(3));
-    assert_eq!(after.rest(), 0);
+    assert_eq!(after.unread(), 0);
     release.add_permits(2);
     assert_eq!(number(&before.next().await), 2);
     assert_eq!(number(&after.next().await), 3);
 
-    // A receiver that the plan no longer has still gets what is queued, and nothing later.
+    // A removed receiver gets the queued events, and no later ones.
     notifier.notify("ops", notification(4));
     notifier.unregister(&name);
     notifier.notify("ops", notification(5));
     assert_eq!(number(&after.next().await), 4);
     assert_eq!(soon(notifier.shutdown(Duration::from_secs(50))).await, 0);
-    assert_eq!(after.rest(), 0);
+    assert_eq!(after.unread(), 0);
 }
 
 #[tokio::test]
-async fn a_transport_that_panics_makes_no_receiver_deaf() {
+async fn a_receiver_still_gets_events_after_its_transport_panicked() {
     let calls = std::sync::atomic::AtomicUsize::new(0);
     let transport = move |_: Request<bytes::Bytes>, _: usize| -> SendFuture<'static> {
         let number = calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -244,7 +244,7 @@ async fn a_transport_that_panics_makes_no_receiver_deaf() {
 }
 
 #[tokio::test]
-async fn canaries_have_queues_of_their_own() {
+async fn each_canary_has_its_own_queues() {
     let receivers = join_all((0..3).map(|_| WebhookServer::of_status(200))).await;
     let notifier = Notifier::new(client());
     for (index, receiver) in receivers.iter().enumerate() {
@@ -260,36 +260,36 @@ async fn canaries_have_queues_of_their_own() {
 }
 
 #[test]
-fn the_same_event_has_the_same_id_everywhere() {
+fn the_id_of_an_event_depends_on_the_event_only() {
     assert_eq!(notification(17).id(), "checkout-17-1795510800000");
 }
 
 #[test]
-fn nobody_is_mentioned_by_a_reason() {
+fn a_reason_cannot_mention_chat_users() {
     let why = "<!channel> a & b > c\n*bold*";
     let notification = Notification::new(&raising(), event(json!({ "why": why })));
-    let body: Value = serde_json::from_str(&notification.to_slack(0)).unwrap();
+    let body: Value = serde_json::from_str(&slack_body(&notification, 0)).unwrap();
     let text = body["text"].as_str().unwrap();
     assert!(text.contains("\nWhy: &lt;!channel&gt; a &amp; b &gt; c *bold*\n"), "{text}");
 }
 
 #[test]
-fn long_reasons_do_not_make_long_messages() {
+fn long_reasons_are_cut_in_messages() {
     let long = "<".repeat(100_000);
     let changes = json!({ "why": long, "evidence": long, "by": { "person": long } });
     let notification = Notification::new(&raising(), event(changes));
-    let text = notification.to_slack(3);
+    let text = slack_body(&notification, 3);
     assert!(text.len() < 10_000, "{}", text.len());
-    assert!(text.contains("&lt;…") && text.ends_with(r#"could not be told."}"#), "{text}");
+    assert!(text.contains("&lt;…") && text.ends_with(r#"could not be delivered."}"#), "{text}");
 }
 
 #[test]
-fn who_must_approve_is_named() {
+fn a_message_names_the_approver() {
     let mut rollout = serde_json::to_value(raising()).unwrap();
     rollout["plan"]["gates"]["managers"]["ask"]["approval"] = json!("<release managers>");
     let rollout = serde_json::from_value(rollout).unwrap();
     let asked = |gate: &str| event(json!({ "what": "gate_asked", "gate": gate, "why": "" }));
-    let slack = Notification::new(&rollout, asked("managers")).to_slack(0);
+    let slack = slack_body(&Notification::new(&rollout, asked("managers")), 0);
     assert!(slack.contains(r"Waiting for: &lt;release managers&gt;"), "{slack}");
     let json: Value =
         serde_json::from_str(&Notification::new(&rollout, asked("managers")).to_json(0)).unwrap();
@@ -298,19 +298,19 @@ fn who_must_approve_is_named() {
 }
 
 #[test]
-fn a_plan_is_refused_that_lacks_a_secret_and_nothing_changes() {
+fn a_plan_without_its_secret_is_rejected_and_changes_nothing() {
     let mut plan = serde_json::to_value(plan(&[("ops", "http://a.example")])).unwrap();
-    plan["notify"]["ops"]["webhook"]["secret_env"] = json!("NOBODY_SET");
+    plan["notify"]["ops"]["webhook"]["secret_env"] = json!("UNSET");
     let plan = serde_json::from_value(plan).unwrap();
     let notifier = Notifier::new(client());
     let error = notifier.register(&"checkout".parse().unwrap(), &plan).unwrap_err();
-    let expected = "notify.ops.webhook.secret_env: the environment variable NOBODY_SET is not set";
+    let expected = "notify.ops.webhook.secret_env: the environment variable UNSET is not set";
     assert_eq!(error.to_string(), expected);
     assert_eq!(notifier.deliveries(&"checkout".parse().unwrap(), "ops"), None);
 }
 
 #[test]
-fn every_event_is_an_event_of_tracing() {
+fn every_event_is_emitted_as_a_tracing_event() {
     let seen = AuditEvents::default();
     let subscriber = tracing_subscriber::registry().with(seen.clone());
     tracing::subscriber::with_default(subscriber, || {
@@ -347,7 +347,7 @@ fn every_event_is_an_event_of_tracing() {
     expect(&resumed, &[("level", "INFO"), ("by", "person"), ("who", "anna"), ("what", "resumed")]);
 }
 
-/// The fields of events of the audit's target.
+/// The fields of all events with the target `canary::audit`.
 #[derive(Clone, Default)]
 struct AuditEvents(Arc<Mutex<Vec<BTreeMap<String, String>>>>);
 

@@ -27,8 +27,8 @@ pub(crate) fn probe(run: Value) -> Probe {
     serde_json::from_value(json!({ "run": run, "timeout": "5s" })).unwrap()
 }
 
-pub(crate) fn failed(said: &str) -> ProbeOutcome {
-    ProbeOutcome::Failed(said.to_owned())
+pub(crate) fn failed(reason: &str) -> ProbeOutcome {
+    ProbeOutcome::Failed(reason.to_owned())
 }
 
 fn canary() -> Router {
@@ -96,7 +96,7 @@ fn in_process() -> ProbeRunner {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_router_is_probed_in_the_process() {
+async fn a_router_is_probed_in_process() {
     for (fields, outcome) in [
         (json!({ "path": "/health" }), ProbeOutcome::Passed),
         (json!({ "path": "/query?deep=1" }), ProbeOutcome::Passed),
@@ -114,7 +114,7 @@ async fn a_router_is_probed_in_the_process() {
         (json!({ "path": "/panics-late" }), failed("GET /panics-late panicked: in its body")),
         (
             json!({ "path": "/broken" }),
-            failed("GET /broken answered 200, but its body broke off: disk full"),
+            failed("GET /broken answered 200, but its body failed: disk full"),
         ),
         (json!({ "path": "/hang" }), failed("GET /hang took longer than 5s")),
         (json!({ "path": "/silent" }), failed("GET /silent took longer than 5s")),
@@ -124,7 +124,7 @@ async fn a_router_is_probed_in_the_process() {
 }
 
 #[tokio::test]
-async fn a_canary_in_another_process_is_probed_by_its_url() {
+async fn a_canary_in_another_process_is_probed_by_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v2/", listener.local_addr().unwrap());
     let app = Router::new().nest("/v2", canary());
@@ -141,20 +141,20 @@ async fn a_canary_in_another_process_is_probed_by_its_url() {
         assert_eq!(soon(runner.run(&http(json!({ "path": path })))).await, outcome, "{path}");
     }
     drop(server);
-    let gone = async {
+    let stopped = async {
         loop {
             match runner.run(&http(json!({ "path": "/health" }))).await {
-                ProbeOutcome::Failed(said) => break said,
+                ProbeOutcome::Failed(reason) => break reason,
                 _ => tokio::task::yield_now().await,
             }
         }
     };
-    let said = soon(gone).await;
-    assert!(said.starts_with("GET /health got no answer: "), "{said}");
+    let reason = soon(stopped).await;
+    assert!(reason.starts_with("GET /health got no response: "), "{reason}");
 }
 
 #[test]
-fn a_url_that_cannot_be_probed_is_named() {
+fn an_error_names_an_invalid_url() {
     let transport = || HttpTransport::try_with_roots(CERTIFICATE).unwrap();
     for url in ["", "/v2", "canary", "ftp://a.example", "http://a.example/?v=2", "http://a b/"] {
         let error = ProbeTarget::url(url, transport()).unwrap_err().to_string();
@@ -163,11 +163,11 @@ fn a_url_that_cannot_be_probed_is_named() {
 }
 
 #[tokio::test]
-async fn a_service_is_asked_whether_it_is_ready() {
+async fn a_probe_waits_until_the_service_is_ready() {
     let service = tower::service_fn(async |_: Request<Body>| Err::<Response<Body>, _>("no pool"));
     let runner = ProbeRunner::new().target(ProbeTarget::service(service, Body::new));
     let outcome = runner.run(&http(json!({ "path": "/health" }))).await;
-    assert_eq!(outcome, failed("GET /health got no answer: no pool"));
+    assert_eq!(outcome, failed("GET /health got no response: no pool"));
 
     let (mock, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     handle.allow(0);
@@ -175,12 +175,12 @@ async fn a_service_is_asked_whether_it_is_ready() {
         .target(ProbeTarget::service(tower::buffer::Buffer::new(mock, 1), Body::new));
     handle.send_error("it is shut down");
     let outcome = soon(runner.run(&http(json!({ "path": "/health" })))).await;
-    let ProbeOutcome::Failed(said) = outcome else { panic!("{outcome:?}") };
-    assert!(said.contains("it is shut down"), "{said}");
+    let ProbeOutcome::Failed(reason) = outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("it is shut down"), "{reason}");
 }
 
 #[tokio::test]
-async fn functions_pass_fail_and_panic() {
+async fn functions_pass_fail_or_panic() {
     let runner = ProbeRunner::new()
         .function("fine", async || Ok::<_, String>(()))
         .function("wrong", async || Err("the total is 7, expected 8"))
@@ -200,7 +200,7 @@ async fn functions_pass_fail_and_panic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_function_that_hangs_has_failed_at_the_time_limit() {
+async fn a_function_that_hangs_fails_at_the_time_limit() {
     let runner = ProbeRunner::new().function("slow", async || hang::<Result<(), String>>().await);
     let begin = Instant::now();
     let outcome = runner.run(&probe(json!({ "function": "slow" }))).await;
@@ -214,12 +214,12 @@ async fn a_canary_that_blocks_its_thread_does_not_block_the_probe() {
     let blocked = std::sync::Mutex::new(Some(blocked));
     let runner = ProbeRunner::new().function("blocks", move || {
         let blocked = blocked.lock().unwrap().take().unwrap();
-        async move { blocked.recv().map_err(|_| "nobody waits any more") }
+        async move { blocked.recv().map_err(|_| "the test ended") }
     });
     let probe: Probe =
         serde_json::from_value(json!({ "run": { "function": "blocks" }, "timeout": "100ms" }))
             .unwrap();
-    // In a task: the test's own thread belongs to no worker.
+    // In a task, because the test's thread is not a worker of the runtime.
     let outcome = tokio::spawn(async move { runner.run(&probe).await });
     let outcome = soon(outcome).await.unwrap();
     assert_eq!(outcome, failed(r#"function "blocks" took longer than 100ms"#));
@@ -227,7 +227,7 @@ async fn a_canary_that_blocks_its_thread_does_not_block_the_probe() {
 }
 
 #[tokio::test]
-async fn a_run_that_nobody_waits_for_ends() {
+async fn dropping_the_future_of_a_probe_cancels_it() {
     struct DropGuard(mpsc::UnboundedSender<()>);
     impl Drop for DropGuard {
         fn drop(&mut self) {
@@ -235,25 +235,25 @@ async fn a_run_that_nobody_waits_for_ends() {
         }
     }
     let (sender, mut ended) = mpsc::unbounded_channel();
-    let (begun, mut has_begun) = mpsc::unbounded_channel();
+    let (started, mut has_started) = mpsc::unbounded_channel();
     let runner = ProbeRunner::new().function("slow", move || {
-        let (ended, begun) = (DropGuard(sender.clone()), begun.clone());
+        let (ended, started) = (DropGuard(sender.clone()), started.clone());
         async move {
             let _ended = ended;
-            begun.send(()).unwrap();
+            started.send(()).unwrap();
             hang::<Result<(), String>>().await
         }
     });
     let slow = probe(json!({ "function": "slow" }));
     tokio::select! {
         outcome = runner.run(&slow) => panic!("{outcome:?}"),
-        begun = has_begun.recv() => begun.unwrap(),
+        started = has_started.recv() => started.unwrap(),
     }
     soon(ended.recv()).await.unwrap();
 }
 
 #[test]
-fn a_plan_is_refused_that_cannot_be_run() {
+fn a_plan_with_missing_functions_or_target_is_rejected() {
     let plan = Plan::from_toml(
         r#"
         steps = [{ weight = "1%", probes = ["a", "b", "c"] }]
@@ -264,13 +264,13 @@ fn a_plan_is_refused_that_cannot_be_run() {
     )
     .unwrap();
     let runner = ProbeRunner::new().function("total", async || Ok::<_, String>(()));
-    let lacks = "there is no canary to probe: give ProbeRunner::target one";
+    let missing = "there is no canary to probe: set `ProbeRunner::target`";
     assert_eq!(
         runner.check_plan(&plan).unwrap_err().to_string(),
         format!(
-            "probes.a.run: {lacks}\n\
+            "probes.a.run: {missing}\n\
              probes.b.run.function: no function \"totals\" is registered, only \"total\"\n\
-             probes.c.run: {lacks}"
+             probes.c.run: {missing}"
         ),
     );
     let runner = in_process().function("totals", async || Ok::<_, String>(()));

@@ -19,14 +19,14 @@ use crate::{
     support::{CERTIFICATE, TestServer, hang, soon},
 };
 
-/// Knows the server, which serves, and `shop.Cart`, which does not.
-async fn healthy() -> Routes {
+/// Returns a health service with a serving server and a `shop.Cart` that is not serving.
+async fn health() -> Routes {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status("shop.Cart", ServingStatus::NotServing).await;
     Routes::new(health)
 }
 
-/// Does what the name of the service says.
+/// A health service whose behavior depends on the requested name.
 #[derive(Clone)]
 struct FailingHealth;
 
@@ -65,8 +65,8 @@ fn in_process(routes: Routes) -> ProbeRunner {
 }
 
 #[tokio::test]
-async fn health_is_asked_for_in_the_process() {
-    let runner = in_process(healthy().await);
+async fn health_is_checked_in_process() {
+    let runner = in_process(health().await);
     assert_eq!(run(&runner, "").await, ProbeOutcome::Passed);
     assert_eq!(
         run(&runner, "shop.Cart").await,
@@ -74,19 +74,20 @@ async fn health_is_asked_for_in_the_process() {
     );
     assert_eq!(
         run(&runner, "shop.Card").await,
-        failed(r#"health of "shop.Card" is not known: the health service has no such service"#),
+        failed(r#"health of "shop.Card" is unknown: the health service has no such service"#),
     );
 }
 
 #[tokio::test]
-async fn a_canary_without_health_says_so() {
-    let nothing = in_process(Routes::default());
-    let said = "health of the server is not known: the canary has no grpc.health.v1.Health";
-    assert_eq!(run(&nothing, "").await, failed(said));
+async fn a_canary_without_a_health_service_fails_with_that_reason() {
+    let runner = in_process(Routes::default());
+    let reason =
+        "health of the server is unknown: the canary does not implement grpc.health.v1.Health";
+    assert_eq!(run(&runner, "").await, failed(reason));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_that_is_sick_fails_and_says_how() {
+async fn a_failed_health_check_has_a_reason() {
     let runner = in_process(Routes::new(HealthServer::new(FailingHealth)));
     assert_eq!(run(&runner, "marked").await, ProbeOutcome::Passed);
     assert_eq!(run(&runner, "panic").await, failed(r#"health of "panic" panicked: no table"#));
@@ -102,18 +103,18 @@ async fn a_canary_that_is_sick_fails_and_says_how() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_grpc_has_failed() {
+async fn a_response_that_is_not_grpc_is_a_failure() {
     let router = axum::Router::new().fallback(async || "hello");
     let runner = ProbeRunner::new().target(ProbeTarget::router(router));
-    let ProbeOutcome::Failed(said) = run(&runner, "").await else { panic!("it passed") };
-    assert!(said.starts_with("health of the server got "), "{said}");
+    let ProbeOutcome::Failed(reason) = run(&runner, "").await else { panic!("the probe passed") };
+    assert!(reason.starts_with("health of the server got "), "{reason}");
 }
 
 #[tokio::test]
-async fn health_is_asked_for_in_another_process() {
+async fn health_is_checked_in_another_process() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let router = healthy().await.prepare().into_axum_router();
+    let router = health().await.prepare().into_axum_router();
     let server = TestServer::spawn(async move { axum::serve(listener, router).await.unwrap() });
     let transport = HttpTransport::try_with_roots(CERTIFICATE).unwrap();
     let runner = ProbeRunner::new().target(ProbeTarget::url(&url, transport).unwrap());
@@ -123,14 +124,14 @@ async fn health_is_asked_for_in_another_process() {
         failed(r#"health of "shop.Cart" is NOT_SERVING, expected SERVING"#),
     );
     drop(server);
-    let gone = async {
+    let stopped = async {
         loop {
             match run(&runner, "").await {
-                ProbeOutcome::Failed(said) => break said,
+                ProbeOutcome::Failed(reason) => break reason,
                 _ => tokio::task::yield_now().await,
             }
         }
     };
-    let said = soon(gone).await;
-    assert!(said.starts_with("health of the server got no answer: "), "{said}");
+    let reason = soon(stopped).await;
+    assert!(reason.starts_with("health of the server got no response: "), "{reason}");
 }

@@ -1,4 +1,4 @@
-//! With the state machine in the middle, as whoever drives a rollout has it.
+//! A driver loop around the state machine, with real probes, gates and notifications.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_rollout_asks_probes_and_tells_until_its_probe_takes_it_back() {
+async fn a_rollout_runs_gates_and_notifications_until_a_failed_probe_rolls_it_back() {
     let gate =
         WebhookServer::start(|number| async move { reply([202, 200][number.min(1)], "") }).await;
-    let mut told = WebhookServer::of_status(200).await;
+    let mut receiver = WebhookServer::of_status(200).await;
     let plan = format!(
         r#"
         start = {{ gates = ["deploys"], probes = ["health"] }}
@@ -32,7 +32,7 @@ async fn a_rollout_asks_probes_and_tells_until_its_probe_takes_it_back() {
         probes.broken = {{ run.http.path = "/broken", failures = 1 }}
         notify.ops.webhook.url = "{}"
         "#,
-        gate.url, told.url,
+        gate.url, receiver.url,
     );
     let v2 = axum::Router::new().route("/health", axum::routing::get(async || "fine"));
     let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
@@ -82,7 +82,7 @@ async fn a_rollout_asks_probes_and_tells_until_its_probe_takes_it_back() {
     assert_eq!((questions[0].confirm, questions[0].phase), (Confirm::Start, Phase::Starting));
     let mut events = Vec::new();
     while events.last().is_none_or(|last| last != "rolled_back") {
-        events.push(told.next().await.json()["event"]["what"].as_str().unwrap().to_owned());
+        events.push(receiver.next().await.json()["event"]["what"].as_str().unwrap().to_owned());
     }
     let expected =
         ["started", "gate_asked", "gate_opened", "step_begun", "probe_failed", "rolled_back"];

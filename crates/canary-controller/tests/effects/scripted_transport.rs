@@ -1,4 +1,4 @@
-//! Transports without a network, for tests in which time is paused.
+//! A transport without a network, for tests with paused time.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,10 +7,11 @@ use canary_controller::webhook::{SendFuture, Transport};
 use http::{HeaderMap, Request, Response};
 use tokio::time::Instant;
 
-/// What a scripted transport was asked to send, and when.
+/// The requests of a scripted transport, and their times.
 pub(crate) type RequestLog = Arc<Mutex<Vec<(Instant, Request<Bytes>)>>>;
 
-/// Answers by the number of the request, counted from 0; a status of 0 never comes.
+/// Returns a transport that answers by the index of the request. It never answers if the status is
+/// 0.
 pub(crate) fn scripted(
     answer: impl Fn(usize) -> (u16, HeaderMap) + Send + Sync + 'static,
 ) -> (impl Transport, RequestLog) {
@@ -32,7 +33,7 @@ pub(crate) fn scripted(
     (transport, log)
 }
 
-/// The times between requests, in milliseconds.
+/// Returns the times between requests in milliseconds.
 pub(crate) fn pauses(log: &RequestLog) -> Vec<u128> {
     let log = log.lock().unwrap();
     log.windows(2).map(|pair| (pair[1].0 - pair[0].0).as_millis()).collect()

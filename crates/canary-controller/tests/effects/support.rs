@@ -1,4 +1,4 @@
-//! What every test needs.
+//! Shared helpers.
 
 use std::{future::pending, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::{task::JoinSet, time::timeout};
 
 pub(crate) const SECRET: &str = "correct horse battery staple";
 
-/// Over real sockets, with pauses that nobody notices.
+/// Returns a client over real sockets, with short pauses between attempts.
 pub(crate) fn client() -> WebhookClient {
     let backoff = Backoff::new(Duration::from_millis(1), Duration::from_millis(2));
     let transport = HttpTransport::try_with_roots(CERTIFICATE).unwrap();
@@ -18,20 +18,22 @@ pub(crate) fn client() -> WebhookClient {
         .secrets(|name| (name == "SECRET").then(|| SECRET.to_owned()))
 }
 
-/// A plan's webhook, of which the fields that matter are given.
+/// Returns a webhook of a plan with these fields.
 pub(crate) fn webhook(url: &str, fields: &Value) -> Webhook {
     let mut webhook = json!({ "url": url, "timeout": "20s", "retries": 0 });
     webhook.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     serde_json::from_value(webhook).unwrap()
 }
 
-/// Fails instead of waiting for ever.
-pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    timeout(Duration::from_secs(60), what).await.expect("this should have happened by now")
+/// Panics if the future takes longer than a minute.
+pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.expect("the future should have ended")
 }
 
-/// A server that ends with the test.
-pub(crate) struct TestServer(#[expect(dead_code, reason = "it is dropped")] JoinSet<()>);
+/// A server that stops when it is dropped.
+pub(crate) struct TestServer(
+    #[expect(dead_code, reason = "dropping it stops the server")] JoinSet<()>,
+);
 
 impl TestServer {
     pub(crate) fn spawn(serve: impl Future<Output = ()> + Send + 'static) -> Self {

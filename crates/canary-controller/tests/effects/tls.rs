@@ -21,7 +21,7 @@ use tokio_rustls::{
 
 use crate::support::{CERTIFICATE, KEY, TestServer, client, soon, webhook};
 
-/// A server that answers 200 to whoever trusts it.
+/// Starts a TLS server that answers 200.
 async fn server() -> (String, TestServer) {
     let certificate = CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(KEY.as_bytes()).unwrap();
@@ -48,17 +48,17 @@ async fn server() -> (String, TestServer) {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_trusted_is_told_over_https() {
+async fn a_trusted_receiver_is_notified_over_https() {
     let (url, _server) = server().await;
     let reply = soon(client().post(&webhook(&url, &json!({})), "1", "{}")).await.unwrap();
     assert_eq!(reply.status.as_u16(), 200);
 }
 
 #[tokio::test]
-async fn a_receiver_whose_certificate_nobody_signed_is_refused() {
+async fn an_untrusted_certificate_is_rejected() {
     let (url, _server) = server().await;
     let Ok(transport) = HttpTransport::try_new() else {
-        return; // The system has no roots, and nothing to distrust.
+        return; // The system has no root certificates.
     };
     let client = WebhookClient::new(transport);
     let error = soon(client.post(&webhook(&url, &json!({})), "1", "{}")).await.unwrap_err();
@@ -68,7 +68,7 @@ async fn a_receiver_whose_certificate_nobody_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn a_receiver_of_another_name_is_refused() {
+async fn a_certificate_for_another_name_is_rejected() {
     let (url, _server) = server().await;
     let url = url.replace("localhost", "127.0.0.1");
     let error = soon(client().post(&webhook(&url, &json!({})), "1", "{}")).await.unwrap_err();
@@ -86,7 +86,7 @@ async fn a_canary_in_another_process_is_probed_over_https() {
 }
 
 #[test]
-fn what_is_no_certificate_is_refused() {
+fn invalid_root_certificates_are_rejected() {
     for pem in ["", "hush", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         assert!(HttpTransport::try_with_roots(pem).is_err(), "{pem}");
     }

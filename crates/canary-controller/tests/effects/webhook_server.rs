@@ -1,4 +1,4 @@
-//! A receiver of webhooks: a real server.
+//! A server that records webhooks.
 
 use axum::{
     Router,
@@ -25,7 +25,7 @@ pub(crate) struct Received {
 }
 
 impl WebhookServer {
-    /// Answers each request, counted from 0, as the function says.
+    /// Starts a server that answers by the index of the request.
     pub(crate) async fn start<R>(answer: impl Fn(usize) -> R + Send + Sync + 'static) -> Self
     where
         R: Future<Output = Response> + Send + 'static,
@@ -34,7 +34,7 @@ impl WebhookServer {
         Self::on(listener, answer)
     }
 
-    /// Answers each request with this status.
+    /// Starts a server that answers all requests with this status.
     pub(crate) async fn of_status(status: u16) -> Self {
         Self::start(move |_| async move { StatusCode::from_u16(status).unwrap().into_response() })
             .await
@@ -71,8 +71,8 @@ impl WebhookServer {
         soon(self.requests.recv()).await.unwrap()
     }
 
-    /// Requests that came and were not looked at.
-    pub(crate) fn rest(&mut self) -> usize {
+    /// Returns the number of received requests that `next` has not returned.
+    pub(crate) fn unread(&mut self) -> usize {
         std::iter::from_fn(|| self.requests.try_recv().ok()).count()
     }
 }
