@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 pub struct GateQuestion {
     /// The version of the JSON format: 1.
     pub version: u32,
-    /// What to confirm.
+    /// The kind of confirmation.
     #[serde(rename = "kind")]
     pub confirm: Confirm,
     /// An id of the question, unique per attempt, step and gate. It stays the same when the question is
@@ -50,7 +50,7 @@ pub struct GateQuestion {
     pub deadline: Timestamp,
 }
 
-/// What a gate is asked to confirm.
+/// The kind of confirmation that a gate gives.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, Serialize)]
 #[non_exhaustive]
 pub enum Confirm {
