@@ -21,8 +21,9 @@ pub(super) async fn probe(target: ProbeTarget, http: HttpProbe) -> Result<(), St
         .body(ProbeBody::empty())
         .map_err(|error| format!("{name} is not a valid request: {error}"))?;
     let response = target.call(request).await;
-    let response = response
-        .map_err(|error| format!("{name} got no response: {}", error_chain::with_causes(&*error)))?;
+    let response = response.map_err(|error| {
+        format!("{name} got no response: {}", error_chain::with_causes(&*error))
+    })?;
     let status = response.status();
     if !http.status.contains(&status.as_u16()) {
         let expected: Vec<String> = http.status.iter().map(u16::to_string).collect();
