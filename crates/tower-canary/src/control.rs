@@ -11,7 +11,9 @@ pub(crate) mod epoch;
 pub(crate) mod epoch_settings;
 pub(crate) mod handle;
 pub(crate) mod owner;
+mod ratings;
 pub(crate) mod state;
+mod variables;
 
 pub use canary_core::KeySample;
 

@@ -1,6 +1,7 @@
-//! The counters of calls: sharded by thread, read without stopping calls.
+//! Counters of calls, sharded by thread so that counting does not contend.
 
 pub(crate) mod clock;
+pub(crate) mod counter_key;
 pub(crate) mod key_watch;
 pub(crate) mod route_classes;
 pub(crate) mod shard;

@@ -1,16 +1,17 @@
-//! What users and the application say of calls: ratings that count for the channel that served them.
+//! Ratings: feedback of users and events of the application, counted for the channel that served the
+//! call.
 //!
-//! An answer of 200 within two milliseconds can be wrong. No outcome shows it; the user who complains
-//! does, and the order that is not completed. This module counts such ratings for the channel that
-//! served the call, and by the weight at which the call was assigned, so that a judge can compare the
-//! channels: they are [`Snapshot::ratings`](crate::Snapshot::ratings) of
+//! A response with status 200 can still be wrong. The outcomes of calls do not show it, but complaints
+//! and orders that are not completed do. This module counts such ratings by channel and by the weight at
+//! which the call was assigned, so that a judge can compare the channels. They are in
+//! [`Snapshot::ratings`](crate::Snapshot::ratings) of
 //! [`CanaryHandle::counts`](crate::CanaryHandle::counts).
 //!
-//! # While the call lasts
+//! # Rating a call while it runs
 //!
-//! A handler that knows how a call went says so by its [`Assignment`](crate::Assignment), in HTTP and in
-//! gRPC. What it counts besides what users say is an *event*: a name, and of each occasion whether it was
-//! good or bad. Name the events when the layer is made.
+//! A handler rates its call through its [`Assignment`](crate::Assignment), in HTTP and in gRPC. Besides
+//! the feedback of users there are *events* of the application: each has a name, and each occurrence is
+//! good or bad. Name the events when you build the layer.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -20,10 +21,10 @@
 //! };
 //!
 //! async fn checkout(request: Request<()>) -> Result<Response<String>, std::convert::Infallible> {
-//!     let paid = false; // It answers 200 all the same: the page says to try again.
+//!     let paid = false; // The status is 200 nevertheless, with a page that asks to try again.
 //!     if let Some(assignment) = request.extensions().get::<Assignment>() {
 //!         let rating = if paid { Rating::Good } else { Rating::Bad };
-//!         assignment.rate_event("order-completed", rating).expect("the options name it");
+//!         assignment.rate_event("order-completed", rating).expect("the options name the event");
 //!     }
 //!     Ok(Response::new("please try again".to_owned()))
 //! }
@@ -36,17 +37,18 @@
 //! layer.layer(service_fn(checkout)).oneshot(Request::new(())).await?;
 //!
 //! let ratings = canary.counts().ratings;
-//! let orders = ratings.event("order-completed").expect("the options name it");
+//! let orders = ratings.event("order-completed").expect("the options name the event");
 //! assert_eq!(orders.evidence()[&Weight::FULL][Channel::Canary].adverse, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
 //!
-//! # Later, with another request
+//! # Rating a call later
 //!
-//! Users complain when they have seen the page. By then the weight may have been raised, which moves some
-//! of them from stable to the canary, and their complaint about stable would be the canary's. So give them
-//! a [receipt](Receipt) of the call, in the page or in a header, and have it back with the complaint:
+//! Users complain after they have seen the page. If the weight was raised in between, some users have
+//! moved from stable to the canary, and their complaints about stable would count against the canary. To
+//! avoid this, put a [receipt](Receipt) of the call into the page or a header, and have the client send it
+//! back with the complaint:
 //!
 //! ```
 //! # #[cfg(feature = "feedback")]
@@ -55,7 +57,7 @@
 //!     Assignment, CanaryOptions, feedback::FeedbackOptions, select::Secret,
 //! };
 //!
-//! // The same at each replica.
+//! // All replicas need the same secret.
 //! let secret = Secret::try_new("6f1d0c5a9e784b3f8d2e71c4a5b60938")?;
 //! let options = CanaryOptions::new().feedback(FeedbackOptions::new().signed(&secret));
 //!
@@ -69,8 +71,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt) takes it back, wherever it arrives.
-//! In axum there is a route for it, `axum::feedback`:
+//! Redeem the receipt with [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt), at any
+//! replica. For axum there is a ready-made route, `axum::feedback`:
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "feedback"))]
@@ -86,7 +88,8 @@
 //!
 //! let layer = CanaryLayer::new("shop", v2);
 //! let canary = layer.handle();
-//! let app: Router = v1.layer(layer).route("/feedback", feedback(canary)); // Outside of the layer.
+//! // The feedback route is outside the layer, so that calls to it are not assigned to a channel.
+//! let app: Router = v1.layer(layer).route("/feedback", feedback(canary));
 //! // curl --json '{"rating": "bad", "receipt": "EwAB.."}' http://localhost:3000/feedback
 //! # let _ = app;
 //! # Ok(())
@@ -95,59 +98,52 @@
 //! # fn main() {}
 //! ```
 //!
-//! # What counts, and what does not
+//! # Which ratings count
 //!
 //! | the rating | counts |
 //! |---|---|
-//! | of a call that chance assigned: random or sticky | as evidence, at the call's weight |
-//! | of a tester's call, a spilled one, or [whatever else](crate::AssignmentReason) is no evidence | aside: in the metrics, not for the judge |
-//! | of a mirror's copy, in which a handler rates as in any call | not at all |
-//! | of a call before the canary got its [salt](crate::CanaryHandle::set_salt) | aside, by an assignment; by a receipt, not at all |
-//! | by a receipt that was used, is too old, forged, or another canary's | not at all, with an [error](ReceiptError) |
+//! | of a call that was assigned at random (`random` or `sticky`) | as evidence, at the weight of the call |
+//! | of a call that was assigned for [another reason](crate::AssignmentReason), such as a tester's or a spilled call | as excluded: in the metrics, not for the judge |
+//! | of a mirrored copy of a call (crate `tower-canary-mirror`) | not at all; its handler can rate without an error |
+//! | of a call from before the last change of the [salt](crate::control::ControlExt::set_salt) | as excluded through an assignment; not at all through a receipt |
+//! | by a receipt that was used, has expired, is forged or belongs to another canary | not at all; it fails with a [`ReceiptError`] |
 //!
-//! Nothing that a client sends becomes a name or takes memory for good: events are named in code, receipts
-//! are remembered up to a [number](FeedbackOptions::remember), and weights are told apart up to
-//! [another](crate::RatingsByWeight::MAX_WEIGHTS).
+//! Memory stays bounded. Events are named in code, not by clients; the number of remembered receipts is
+//! [limited](FeedbackOptions::remember), and so is the number of
+//! [weights](crate::RatingsByWeight::MAX_WEIGHTS) that are counted separately.
 //!
-//! # Whom to believe
+//! # Security
 //!
-//! Ratings decide about a rollback, so those who send them have a say in it. **Without a secret, anybody who
-//! can reach the route can make up receipts** of either channel, and poison the verdict. With one, a rating
-//! takes a call that was served, and each call counts once at each replica: a service of five replicas may
-//! count a receipt up to five times, if somebody sends it to each. Still, who makes many calls can rate many,
-//! and only those of one channel, which they are told. Put the limits of your service in front of the
-//! route: its login, a rate per user. And watch feedback before you let it decide.
+//! Ratings can cause a rollback, so their senders influence the verdict. **Without a secret, anyone who can
+//! reach the route can make up receipts** for either channel. With a secret, a rating requires a call that
+//! was served, and each receipt counts once at each replica: with five replicas, a client that sends a
+//! receipt to all of them is counted five times. A client that makes many calls can still rate all of them,
+//! and it can see from the tags which channel served each one. Put the limits of your service in front of
+//! the route, such as a login and a rate limit per user, and observe the ratings for a while before you let
+//! a plan depend on them.
 //!
-//! A receipt is no secret to who holds it: it tells the channel and the weight, not the user.
+//! A receipt is not secret from its holder: it contains the channel and the weight, but no user data.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! A rating takes a lock, for 10 to 20 ns as measured; calls that are not rated take none. To make a
-//! signed receipt takes 0.2 µs, and to check and count one 0.3 µs, on a processor that knows SHA-256.
+//! A rating takes a lock for 10 to 20 ns. Calls without a rating take no lock. Issuing a signed receipt
+//! takes 0.2 µs, and redeeming it 0.3 µs, on a processor with SHA-256 instructions.
 
-mod ledger;
+mod error;
 mod options;
-mod rate;
 #[cfg(feature = "feedback")]
 mod receipt;
 #[cfg(feature = "feedback")]
 mod redeem;
 #[cfg(feature = "feedback")]
-mod rules;
-#[cfg(feature = "feedback")]
-mod seen;
+mod replay_guard;
 #[cfg(feature = "feedback")]
 mod signer;
-mod unknown;
+pub(crate) mod store;
 
-pub(crate) use self::ledger::Ledger;
-#[cfg(all(feature = "axum", feature = "feedback"))]
-pub(crate) use self::ledger::Rater;
-#[cfg(feature = "feedback")]
-use self::rules::ReceiptRules;
 pub use self::{
+    error::{UnknownEvent, UnknownWeight},
     options::FeedbackOptions,
-    unknown::{UnknownEvent, UnknownWeight},
 };
 #[cfg(feature = "feedback")]
 pub use self::{

@@ -1,8 +1,8 @@
-//! A tokio runtime of its own for the canary, so that one which blocks its threads blocks no others.
+//! A separate tokio runtime for the canary, so that a canary that blocks its threads does not block stable.
 //!
-//! A handler that computes for long or waits in a blocking way takes a worker thread out of its runtime;
-//! as many such calls as there are workers, and nothing of that runtime runs any more. [`OnRuntime`]
-//! makes a canary's calls, its readiness and its response bodies run on another runtime than the server:
+//! A handler that computes for a long time or calls a blocking function occupies a worker thread. When all
+//! workers of a runtime are occupied, nothing on that runtime makes progress. [`OnRuntime`] runs the calls,
+//! the readiness and the response bodies of a canary on another runtime than the server's:
 //!
 //! ```
 //! # #[cfg(feature = "axum")]
@@ -33,7 +33,7 @@
 //! let app: Router = v1.canary(CanaryLayer::with_options("shop", v2, options));
 //! // axum::serve(listener, app.into_make_service()).await?;
 //!
-//! // Whoever owns the runtime ends it, without waiting for threads that never come back.
+//! // After the server has ended. This does not wait for threads that are blocked forever.
 //! canary_runtime.shutdown_background();
 //! # let _ = app;
 //! # Ok(())
@@ -42,38 +42,38 @@
 //! # fn main() {}
 //! ```
 //!
-//! The response has the body type [`RuntimeBody`]. The channels of a canary must have one body type, so
-//! wrap the canary once more: in `axum::AxumBody` for axum, in `tonic::TonicBody` for tonic, and in
-//! [`UnifyBody`](crate::UnifyBody), as stable, for anything else. Where the layer is applied with
-//! `Router::layer`, it has to be told of the router in there:
-//! `CanaryOptions::canary_is_router`.
+//! The responses have the body type [`RuntimeBody`]. Both channels of a canary must have the same body type,
+//! so wrap the canary once more: in `axum::AxumBody` for axum, in `tonic::TonicBody` for tonic, and
+//! otherwise in [`UnifyBody`](crate::UnifyBody), together with stable. If the layer is applied with
+//! `Router::layer` and the canary contains a router, set `CanaryOptions::canary_is_router`.
 //!
-//! # What it costs
+//! # Cost
 //!
-//! A task, two channels, and two changes of the thread for each call of the canary; one more change for
-//! each frame of its body. Calls of stable cost what they did.
+//! Each call of the canary costs a task, two channels and two thread switches, and one more switch for each
+//! frame of its body. Calls of stable cost the same as before.
 //!
-//! # What it means
+//! # Behavior
 //!
-//! - **The caller goes away**, or its time is over: the task is aborted, which takes effect where it
-//!   waits next. A thread that is blocked stays blocked.
-//! - **A panic** is carried over to the caller, where the layer counts it.
-//! - **Readiness** is waited for on the other runtime, as a part of the call. To the layer the canary is
-//!   ready as long as no more than [`max_calls`](OnRuntime::max_calls) of its tasks are unfinished. So
-//!   calls to a runtime that is stuck spill after a while, instead of piling up.
-//! - **Spans** of tracing go along.
+//! - **Cancellation and time limits**: the task is aborted. This takes effect at its next await point; a
+//!   blocked thread stays blocked.
+//! - **Panics** are resumed in the caller's task, where the layer counts them.
+//! - **Readiness** of the canary is awaited on its runtime, as part of the call. To the layer the canary
+//!   is ready while it has fewer than [`max_calls`](OnRuntime::max_calls) unfinished tasks. When its runtime
+//!   is blocked, this number is reached and further calls spill.
+//! - **Tracing**: the task runs in the span of the caller.
 //!
 //! # Shutting down
 //!
-//! The runtime is yours. Call `Runtime::shutdown_background`, or `shutdown_timeout` from a thread that
-//! may block, when the server has ended or the canary is rolled back for good. Simply dropping a
-//! `Runtime` waits for its blocked threads, and panics inside of async code. Once it is shut down, the
-//! canary's open calls fail as if they had panicked, and new ones spill; at full weight, where nothing
-//! spills, they fail.
+//! You own the runtime. When the server has ended or the canary is rolled back for good, call
+//! `Runtime::shutdown_background`, or `Runtime::shutdown_timeout` from a thread that may block. Do not just
+//! drop a `Runtime`: this waits for its blocked threads, and panics in async code.
+//!
+//! After the shutdown the open calls of the canary fail as if they had panicked. New calls spill, except at
+//! full weight, where they fail because nothing spills.
 
 mod body;
 mod future;
-mod life;
+mod host;
 mod service;
 
 pub use self::{body::RuntimeBody, future::RuntimeFuture, service::OnRuntime};

@@ -9,6 +9,7 @@ pub(crate) mod layer;
 pub(crate) mod layer_response;
 pub(crate) mod panic;
 pub(crate) mod protocol;
+mod ratings;
 pub(crate) mod readiness;
 pub(crate) mod replay;
 pub(crate) mod response_body;

@@ -150,7 +150,7 @@ fn ratings_have_all_their_series_from_the_start_and_go_on_in_a_new_canary_of_the
         }
     }
     let complain = |canary: &CanaryHandle| {
-        canary.feedback(Channel::Stable, Weight::ZERO, Rating::Bad).unwrap();
+        canary.rate(Channel::Stable, Weight::ZERO, Rating::Bad).unwrap();
     };
     complain(&first);
     scrape(&recorder, &first);

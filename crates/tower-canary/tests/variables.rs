@@ -185,18 +185,18 @@ fn a_change_to_what_is_not_of_the_type_is_refused_and_changes_nothing() {
     let changes: [(Change, &str); 3] = [
         (
             |_, overrides| overrides.set("limit", -1),
-            "the variables of canary are refused: limit: invalid value: integer `-1`, expected u32",
+            "invalid variables for canary: limit: invalid value: integer `-1`, expected u32",
         ),
         (
             |stage, overrides| {
                 stage.remove("limit");
                 overrides.set("limit", 5);
             },
-            "the variables of stable are refused: missing field `limit`",
+            "invalid variables for stable: missing field `limit`",
         ),
         (
             |stage, _| stage.set("backend", 7),
-            "the variables of stable are refused: backend: invalid type: integer `7`, expected a string",
+            "invalid variables for stable: backend: invalid type: integer `7`, expected a string",
         ),
     ];
     for (change, message) in changes {
@@ -207,7 +207,7 @@ fn a_change_to_what_is_not_of_the_type_is_refused_and_changes_nothing() {
 }
 
 #[test]
-#[should_panic(expected = "the variables of stable are refused: missing field `backend`")]
+#[should_panic(expected = "invalid variables for stable: missing field `backend`")]
 fn a_layer_with_variables_that_are_not_of_the_type_is_not_made() {
     let _ = layer(CanaryOptions::new().typed_variables::<Settings>());
 }
@@ -222,11 +222,11 @@ fn single_variables_are_read_with_errors_that_name_them() {
     let error = variables.read::<bool>("limit").unwrap_err();
     assert_eq!(error.to_string(), "limit: invalid type: integer `20`, expected a boolean");
     let error = variables.read::<bool>("limits").unwrap_err();
-    assert_eq!(error.to_string(), "there is no variable limits");
+    assert_eq!(error.to_string(), "unknown variable limits");
     let error = Variables::try_from_struct(&[1, 2]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the value does not serialize into variables: [1,2] is no object"
+        "cannot serialize the value into variables: expected an object, found [1,2]"
     );
 }
 

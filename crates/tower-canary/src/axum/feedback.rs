@@ -15,7 +15,7 @@ use super::problem::Problem;
 use crate::{
     config::canary_config::CanaryConfig,
     control::handle::CanaryHandle,
-    feedback::{Rater, Receipt, ReceiptError},
+    feedback::{Receipt, ReceiptError, store::RatingSeries},
     service::assignment::Assignment,
 };
 
@@ -121,7 +121,10 @@ async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
     if let Some(receipt) = receipt {
         let receipt: Receipt =
             receipt.parse().map_err(|_| problem(StatusCode::BAD_REQUEST, "the receipt is none"))?;
-        return config.feedback.redeem(Rater::User, &receipt, rating).map_err(Problem::from);
+        return config
+            .feedback
+            .redeem(RatingSeries::Feedback, &receipt, rating)
+            .map_err(Problem::from);
     }
     if config.feedback.signs() {
         return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "a receipt is needed"));

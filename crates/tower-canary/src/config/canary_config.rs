@@ -7,10 +7,10 @@ use crate::{
         bypass::Bypass, classify::Classifier, concurrency_limit::ConcurrencyLimit, tags::Tags,
     },
     counting::route_classes::RouteClasses,
-    feedback::Ledger,
+    feedback::store::RatingStore,
     select::Select,
     service::{fallback::Fallback, panic::discard},
-    variables::{ParseVariables, VariableSets},
+    variables::{sets::VariableSets, typed::ParseVariables},
 };
 
 /// What a canary was built with. It never changes, but for the hook and the ratings.
@@ -26,7 +26,7 @@ pub(crate) struct CanaryConfig {
     pub(crate) route_classes: RouteClasses,
     /// None, if the service did not name a type of its own.
     pub(crate) parse_variables: Option<ParseVariables>,
-    pub(crate) feedback: Ledger,
+    pub(crate) feedback: RatingStore,
     #[cfg(feature = "tokio")]
     pub(crate) time_limits: PerChannel<Option<std::time::Duration>>,
     /// None, if the canary's concurrent calls are not limited.

@@ -14,10 +14,14 @@ use crate::{
         tags::Tags,
     },
     counting::route_classes::RouteClasses,
-    feedback::{FeedbackOptions, Ledger},
+    feedback::{FeedbackOptions, store::RatingStore},
     select::Select,
     service::fallback::Fallback,
-    variables::{ParseVariables, VariableSets, Variables, parse_as},
+    variables::{
+        Variables,
+        sets::VariableSets,
+        typed::{ParseVariables, parse_as},
+    },
 };
 
 /// What a [`CanaryLayer`](crate::CanaryLayer) can be told beyond its name and its canary.
@@ -135,10 +139,15 @@ impl CanaryOptions {
         self
     }
 
-    /// Holds the variables of both channels to be a `T`, now and with every change, and gives them to
-    /// handlers as such ([`TypedVariables`](crate::TypedVariables)), without reading them anew.
+    /// Deserializes the variables of both channels into a `T`, when the layer is built and after every
+    /// change. Handlers read it with [`TypedVariables`](crate::TypedVariables).
     ///
-    /// A layer whose variables are none panics when it is made.
+    /// A change whose variables do not deserialize into a `T` is refused.
+    ///
+    /// # Panics
+    ///
+    /// [`CanaryLayer::with_options`](crate::CanaryLayer::with_options) panics if the initial variables of a
+    /// channel do not deserialize into a `T`.
     pub fn typed_variables<T>(mut self) -> Self
     where
         T: DeserializeOwned + Send + Sync + 'static,
@@ -246,7 +255,7 @@ impl CanaryOptions {
         let mut tags = self.tags;
         tags.set_releases(&self.releases);
         CanaryConfig {
-            feedback: Ledger::new(name.clone(), self.feedback),
+            feedback: RatingStore::new(name.clone(), self.feedback),
             name,
             releases: self.releases,
             tags,

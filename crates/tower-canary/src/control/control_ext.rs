@@ -168,7 +168,7 @@ impl ControlExt for CanaryHandle {
     }
 
     fn note_decision(&self) {
-        self.control().with(|history, _| history.decided = Some(Instant::now()));
+        self.control().with(|history, _| history.last_decision = Some(Instant::now()));
     }
 }
 

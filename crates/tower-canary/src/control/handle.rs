@@ -278,7 +278,7 @@ impl EpochHistory {
         match mode {
             SplitMode::Promoted => self.promote_variables(&mut settings),
             SplitMode::Splitting | SplitMode::Halted { .. } => {
-                self.take_back_variables(&mut settings);
+                self.restore_variables(&mut settings);
             }
         }
         self.mode = mode;

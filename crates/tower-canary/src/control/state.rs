@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use crate::{
     config::canary_config::CanaryConfig,
-    control::{epoch::Epoch, epoch_settings::EpochSettings},
+    control::{epoch::Epoch, epoch_settings::EpochSettings, variables::BeforePromotion},
     counting::{
         clock,
         route_classes::RouteIndex,
@@ -19,7 +19,7 @@ use crate::{
         },
     },
     select::{AssignmentRule, Selection, StickyKey, rng, salt::Salt},
-    variables::{BeforePromotion, VariableSets},
+    variables::sets::VariableSets,
 };
 
 /// The terms in force, which calls read, and the epochs so far, which only its holder looks at.
@@ -59,7 +59,7 @@ pub(crate) struct EpochHistory {
     pub(crate) variables: VariableSets,
     pub(crate) before_promotion: Option<BeforePromotion>,
     /// When whoever decides has last looked at the canary.
-    pub(crate) decided: Option<Instant>,
+    pub(crate) last_decision: Option<Instant>,
     /// The advice of the controller that owns the canary, if any.
     pub(crate) owner: Option<Weak<str>>,
     /// Epochs that may have calls in flight, oldest first. The last one is in force.
@@ -74,7 +74,7 @@ pub(crate) struct EpochHistory {
 impl ControlState {
     pub(crate) fn new(config: StdArc<CanaryConfig>, shards: usize) -> Self {
         // Takes a while the first time, which no call is to wait for.
-        clock::adjust();
+        clock::recalibrate();
         let salt = StdArc::new(Salt::of_release(&config.name, config.releases.canary.as_ref()));
         let variables = config.variables.clone();
         let seen =
@@ -86,13 +86,13 @@ impl ControlState {
             keys: None,
             variables: StdArc::new(seen),
         };
-        config.feedback.begin(&settings);
+        config.feedback.begin(&settings.salt, settings.weight);
         let epoch = Arc::new(Epoch::new(0, settings, StdArc::clone(&config), shards));
         let history = EpochHistory {
             mode: SplitMode::Splitting,
             variables,
             before_promotion: None,
-            decided: None,
+            last_decision: None,
             owner: None,
             open: vec![Arc::clone(&epoch)],
             closed: Vec::new(),
@@ -149,7 +149,7 @@ impl ControlState {
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
-        clock::adjust();
+        clock::recalibrate();
         self.with(|history, _| {
             history.tidy();
             let open = history.open.iter().map(|epoch| epoch.counts());
@@ -199,7 +199,7 @@ impl EpochHistory {
     /// Puts terms in force. Calls that start after this returns see them.
     pub(crate) fn begin(&mut self, control: &ControlState, settings: EpochSettings) {
         let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
-        control.config.feedback.begin(&settings);
+        control.config.feedback.begin(&settings.salt, settings.weight);
         let config = StdArc::clone(&control.config);
         control.is_full.store(settings.weight == Weight::FULL, Ordering::Relaxed);
         let epoch = Arc::new(Epoch::new(number, settings, config, control.shards));
@@ -257,7 +257,7 @@ mod loom_tests {
     use loom::thread;
 
     use super::*;
-    use crate::{config::options::CanaryOptions, counting::shard_counters::Scope};
+    use crate::{config::options::CanaryOptions, counting::counter_key::Scope};
 
     fn control() -> Arc<ControlState> {
         let config = CanaryOptions::new().into_config("loom".parse().unwrap());

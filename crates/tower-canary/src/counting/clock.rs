@@ -18,9 +18,9 @@ use std::{
 
 /// A moment in the life of the process.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Moment(u64);
+pub(crate) struct TickInstant(u64);
 
-impl Moment {
+impl TickInstant {
     #[inline]
     pub(crate) fn now() -> Self {
         Self(CLOCK.ticks())
@@ -34,11 +34,11 @@ impl Moment {
     }
 }
 
-/// Looks whether the counter still has the pace that it had, if that was not done a moment ago.
+/// Looks whether the counter still has the scale that it had, if that was not done a moment ago.
 ///
-/// A virtual machine that is moved to another host may count at another pace from then on.
-pub(crate) fn adjust() {
-    CLOCK.adjust(Duration::from_secs(1), is_trusted);
+/// A virtual machine that is moved to another host may count at another scale from then on.
+pub(crate) fn recalibrate() {
+    CLOCK.recalibrate(Duration::from_secs(1), is_trusted);
 }
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
@@ -47,18 +47,18 @@ struct Clock {
     /// None, if the processor's counter is not to be trusted.
     counter: Option<quanta::Clock>,
     /// Whether the counter is to be trusted no more.
-    given_up: AtomicBool,
+    is_abandoned: AtomicBool,
     start: Instant,
     /// Nanoseconds in 2^32 ticks.
-    pace: AtomicU64,
-    last: Mutex<Look>,
+    scale: AtomicU64,
+    last: Mutex<Calibration>,
 }
 
-/// The last time that somebody looked for the pace.
-struct Look {
+/// The last time that somebody looked for the scale.
+struct Calibration {
     at: Reading,
-    /// What the pace was then, if it was not the one in use.
-    differed: Option<u64>,
+    /// What the scale was then, if it was not the one in use.
+    unconfirmed: Option<u64>,
 }
 
 /// Both clocks at one moment.
@@ -75,23 +75,26 @@ impl Clock {
 
     fn of(counter: Option<quanta::Clock>) -> Self {
         // What it was calibrated to, for which quanta takes a fifth of a second at most.
-        let pace = counter.as_ref().map_or(ONE, |counter| counter.delta_as_nanos(0, ONE));
+        let scale = counter.as_ref().map_or(ONE, |counter| counter.delta_as_nanos(0, ONE));
         let start = Instant::now();
         let clock = Self {
             counter,
-            given_up: AtomicBool::new(false),
+            is_abandoned: AtomicBool::new(false),
             start,
-            pace: AtomicU64::new(pace),
-            last: Mutex::new(Look { at: Reading { instant: start, ticks: 0 }, differed: None }),
+            scale: AtomicU64::new(scale),
+            last: Mutex::new(Calibration {
+                at: Reading { instant: start, ticks: 0 },
+                unconfirmed: None,
+            }),
         };
         let at = clock.reading();
-        Self { last: Mutex::new(Look { at, differed: None }), ..clock }
+        Self { last: Mutex::new(Calibration { at, unconfirmed: None }), ..clock }
     }
 
     #[inline]
     fn ticks(&self) -> u64 {
         match &self.counter {
-            Some(counter) if !self.given_up.load(Ordering::Relaxed) => counter.raw(),
+            Some(counter) if !self.is_abandoned.load(Ordering::Relaxed) => counter.raw(),
             _ => nanos_of(self.start.elapsed()),
         }
     }
@@ -99,12 +102,12 @@ impl Clock {
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "more than five hundred years")]
     fn nanos(&self, ticks: u64) -> u64 {
-        let pace = self.pace.load(Ordering::Relaxed);
-        ((u128::from(ticks) * u128::from(pace)) >> ONE.trailing_zeros()) as u64
+        let scale = self.scale.load(Ordering::Relaxed);
+        ((u128::from(ticks) * u128::from(scale)) >> ONE.trailing_zeros()) as u64
     }
 
-    fn adjust(&self, interval: Duration, is_trusted: impl FnOnce() -> bool) {
-        if self.counter.is_none() || self.given_up.load(Ordering::Relaxed) {
+    fn recalibrate(&self, interval: Duration, is_trusted: impl FnOnce() -> bool) {
+        if self.counter.is_none() || self.is_abandoned.load(Ordering::Relaxed) {
             return;
         }
         // Whoever comes while another does it has nothing to do.
@@ -113,22 +116,22 @@ impl Clock {
             return;
         }
         if !is_trusted() {
-            self.given_up.store(true, Ordering::Relaxed);
-            self.pace.store(ONE, Ordering::Relaxed);
+            self.is_abandoned.store(true, Ordering::Relaxed);
+            self.scale.store(ONE, Ordering::Relaxed);
             return;
         }
         let (before, now) = (last.at, self.reading());
         last.at = now;
         let nanos = nanos_of(now.instant - before.instant);
         let ticks = now.ticks.saturating_sub(before.ticks);
-        let Some(pace) = pace_of(nanos, ticks) else { return };
-        // While the machine sleeps, one clock may go on and the other not, which looks like another pace.
-        // A true pace is the same the next time.
-        let known = [Some(self.pace.load(Ordering::Relaxed)), last.differed];
-        let is_known = known.into_iter().flatten().any(|one| pace.abs_diff(one) <= one / 100);
-        last.differed = (!is_known).then_some(pace);
+        let Some(scale) = scale_of(nanos, ticks) else { return };
+        // While the machine sleeps, one clock may go on and the other not, which looks like another scale.
+        // A true scale is the same the next time.
+        let known = [Some(self.scale.load(Ordering::Relaxed)), last.unconfirmed];
+        let is_known = known.into_iter().flatten().any(|one| scale.abs_diff(one) <= one / 100);
+        last.unconfirmed = (!is_known).then_some(scale);
         if is_known {
-            self.pace.store(pace, Ordering::Relaxed);
+            self.scale.store(scale, Ordering::Relaxed);
         }
     }
 
@@ -145,9 +148,9 @@ impl Clock {
     }
 }
 
-fn pace_of(nanos: u64, ticks: u64) -> Option<u64> {
-    let pace = (u128::from(nanos) << ONE.trailing_zeros()).checked_div(u128::from(ticks))?;
-    u64::try_from(pace).ok()
+fn scale_of(nanos: u64, ticks: u64) -> Option<u64> {
+    let scale = (u128::from(nanos) << ONE.trailing_zeros()).checked_div(u128::from(ticks))?;
+    u64::try_from(scale).ok()
 }
 
 pub(crate) fn nanos_of(duration: Duration) -> u64 {
@@ -160,7 +163,7 @@ fn is_trusted() -> bool {
     fs::read_to_string(CURRENT).is_ok_and(|name| matches!(name.trim(), "tsc" | "arch_sys_counter"))
 }
 
-/// A pace at which a tick is a nanosecond.
+/// A scale at which a tick is a nanosecond.
 const ONE: u64 = 1 << 32;
 
 #[cfg(test)]
@@ -196,17 +199,17 @@ mod tests {
 
     fn look(clock: &Clock) {
         spin(Duration::from_millis(10));
-        clock.adjust(Duration::ZERO, || true);
+        clock.recalibrate(Duration::ZERO, || true);
     }
 
     #[test]
     fn a_pace_that_changed_is_found_anew() {
         let clock = Clock::new();
         if clock.counter.is_some() {
-            let pace = clock.pace.load(Ordering::Relaxed);
-            clock.pace.store(pace / 2, Ordering::Relaxed);
+            let scale = clock.scale.load(Ordering::Relaxed);
+            clock.scale.store(scale / 2, Ordering::Relaxed);
             look(&clock);
-            assert_eq!(clock.pace.load(Ordering::Relaxed), pace / 2, "once may be a mistake");
+            assert_eq!(clock.scale.load(Ordering::Relaxed), scale / 2, "once may be a mistake");
             look(&clock);
         }
         assert_right(&clock);
@@ -227,8 +230,8 @@ mod tests {
     #[test]
     fn a_counter_that_the_kernel_gave_up_is_not_read_any_more() {
         let clock = Clock::new();
-        clock.adjust(Duration::ZERO, || false);
-        assert!(clock.counter.is_none() || clock.given_up.load(Ordering::Relaxed));
+        clock.recalibrate(Duration::ZERO, || false);
+        assert!(clock.counter.is_none() || clock.is_abandoned.load(Ordering::Relaxed));
         assert_right(&clock);
         look(&clock);
         assert_right(&clock);
@@ -237,18 +240,18 @@ mod tests {
     #[test]
     fn the_pace_is_not_looked_for_all_the_time() {
         let clock = Clock::new();
-        clock.adjust(Duration::from_secs(3600), || panic!("it was just looked at"));
+        clock.recalibrate(Duration::from_secs(3600), || panic!("it was just looked at"));
     }
 
     #[test]
     fn a_moment_to_come_is_none_ago() {
-        assert_eq!(Moment(u64::MAX).elapsed_nanos(), 0);
+        assert_eq!(TickInstant(u64::MAX).elapsed_nanos(), 0);
     }
 
     #[test]
     fn no_reading_is_a_pace_if_no_tick_went_by() {
-        assert_eq!(pace_of(5, 0), None);
-        assert_eq!(pace_of(5, 5), Some(ONE));
-        assert_eq!(pace_of(u64::MAX, 1), None);
+        assert_eq!(scale_of(5, 0), None);
+        assert_eq!(scale_of(5, 5), Some(ONE));
+        assert_eq!(scale_of(u64::MAX, 1), None);
     }
 }

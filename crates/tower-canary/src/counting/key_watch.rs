@@ -28,12 +28,12 @@ pub struct KeyWatch {
 struct WatchState {
     /// Read before the lock is taken.
     halvings: AtomicU32,
-    notes: Mutex<HashSet<Note>>,
+    notes: Mutex<HashSet<KeyRecord>>,
     classes: Box<[RouteClass]>,
 }
 
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub(crate) struct Note {
+pub(crate) struct KeyRecord {
     pub(crate) key: StickyKey,
     pub(crate) weight: Weight,
     pub(crate) channel: Channel,
@@ -48,7 +48,7 @@ impl KeyWatch {
         Self { shared: Arc::new(WatchState { halvings, notes, classes: classes.into() }) }
     }
 
-    pub(crate) fn note(&self, note: Note) {
+    pub(crate) fn note(&self, note: KeyRecord) {
         if !self.sample().holds(note.key.hash()) {
             return;
         }
@@ -78,7 +78,7 @@ impl KeyWatch {
         let class = |route: RouteIndex| self.shared.classes.get(route.index()).cloned();
         let mut events: Vec<KeyEvent> = notes
             .into_iter()
-            .map(|Note { key, weight, channel, route, kind }| {
+            .map(|KeyRecord { key, weight, channel, route, kind }| {
                 let (key, class) = (key.hash(), route.and_then(class));
                 KeyEvent { weight, kind, key, channel, class }
             })
@@ -91,13 +91,13 @@ impl KeyWatch {
         KeySample::after(self.shared.halvings.load(Ordering::Relaxed))
     }
 
-    fn narrow_locked(&self, notes: &mut HashSet<Note>, sample: KeySample) {
+    fn narrow_locked(&self, notes: &mut HashSet<KeyRecord>, sample: KeySample) {
         let sample = self.sample().and(sample);
         self.shared.halvings.store(sample.halvings(), Ordering::Relaxed);
         notes.retain(|note| sample.holds(note.key.hash()));
     }
 
-    fn notes(&self) -> MutexGuard<'_, HashSet<Note>> {
+    fn notes(&self) -> MutexGuard<'_, HashSet<KeyRecord>> {
         self.shared.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -159,9 +159,9 @@ const CAPACITY: usize = 8_192;
 mod tests {
     use super::*;
 
-    fn note(key: u64, kind: KeyEventKind) -> Note {
+    fn note(key: u64, kind: KeyEventKind) -> KeyRecord {
         let key = StickyKey::new("salt", key.to_le_bytes());
-        Note { key, weight: Weight::FULL, channel: Channel::Canary, route: None, kind }
+        KeyRecord { key, weight: Weight::FULL, channel: Channel::Canary, route: None, kind }
     }
 
     #[test]

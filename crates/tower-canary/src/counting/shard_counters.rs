@@ -9,7 +9,8 @@ use crate::{
     config::canary_config::CanaryConfig,
     control::{drain_signal::DrainSignal, epoch_settings::EpochSettings},
     counting::{
-        key_watch::{KeyEventKind, Note},
+        counter_key::{CounterKey, Scope},
+        key_watch::{KeyEventKind, KeyRecord},
         route_classes::RouteIndex,
         sync::{
             Arc,
@@ -33,37 +34,6 @@ pub(crate) struct ShardCounters {
     excluded: PerChannel<ChannelCounters>,
     /// The evidence of each class of routes, made with its first call.
     classes: Box<[OnceLock<Box<PerChannel<ChannelCounters>>>]>,
-}
-
-/// Where a call is counted.
-#[derive(Clone, Copy)]
-pub(crate) struct CounterKey {
-    pub(crate) scope: Scope,
-    pub(crate) channel: Channel,
-    pub(crate) route: Option<RouteIndex>,
-}
-
-/// Whether a call may be compared with the other channel's; see [`Counts`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Scope {
-    Evidence,
-    Excluded,
-}
-
-impl Scope {
-    pub(crate) const fn of(reason: AssignmentReason) -> Self {
-        if reason.is_evidence() { Self::Evidence } else { Self::Excluded }
-    }
-}
-
-impl CounterKey {
-    pub(crate) const fn new(
-        channel: Channel,
-        reason: AssignmentReason,
-        route: Option<RouteIndex>,
-    ) -> Self {
-        Self { scope: Scope::of(reason), channel, route }
-    }
 }
 
 impl ShardCounters {
@@ -123,7 +93,7 @@ impl ShardCounters {
         kind: KeyEventKind,
     ) {
         if let (Scope::Evidence, Some(keys)) = (scope, &self.settings.keys) {
-            keys.note(Note { key, weight: self.weight(), channel, route, kind });
+            keys.note(KeyRecord { key, weight: self.weight(), channel, route, kind });
         }
     }
 

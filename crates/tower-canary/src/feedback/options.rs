@@ -3,10 +3,13 @@ use std::fmt;
 use canary_core::{EventName, Ratings};
 
 use crate::config::valid::valid;
+#[cfg(feature = "feedback")]
+use crate::feedback::signer::Signer;
 
-/// What ratings a canary counts, and which receipts it takes.
+/// Options for [ratings and receipts](crate::feedback).
 ///
-/// See the [module's documentation](super). Without any of this, a canary counts what users say.
+/// By default a canary counts the feedback of users but no events. Its receipts are unsigned and valid
+/// for seven days, and the last 65,536 receipts are remembered.
 ///
 /// ```
 /// use tower_canary::{CanaryOptions, feedback::FeedbackOptions};
@@ -20,23 +23,23 @@ use crate::config::valid::valid;
 pub struct FeedbackOptions {
     events: Vec<EventName>,
     #[cfg(feature = "feedback")]
-    pub(super) receipts: super::ReceiptRules,
+    pub(super) receipts: ReceiptOptions,
 }
 
 impl FeedbackOptions {
-    /// The defaults: no events; receipts that nobody signed, which count for seven days.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Counts an event of the application's own, such as `order-completed`.
+    /// Adds an event of the application, such as `order-completed`.
     ///
-    /// All events are named here, so that each has its series of metrics from the start, and none can come
-    /// from a request.
+    /// Events are fixed when the layer is built. Their metrics exist from the start, and no request can
+    /// add one.
     ///
     /// # Panics
     ///
-    /// If it is a text that is no [`EventName`], and with the 65th event
+    /// Panics if `name` is not a valid [`EventName`], or if there are more than 64 events
     /// ([`Ratings::MAX_EVENTS`]).
     pub fn event(mut self, name: impl TryInto<EventName, Error: fmt::Display>) -> Self {
         self.events.push(valid(name));
@@ -49,77 +52,118 @@ impl FeedbackOptions {
     }
 }
 
+impl fmt::Debug for FeedbackOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("FeedbackOptions");
+        debug.field("events", &self.events);
+        #[cfg(feature = "feedback")]
+        debug.field("receipts", &self.receipts);
+        debug.finish()
+    }
+}
+
+#[cfg(feature = "feedback")]
+pub(super) struct ReceiptOptions {
+    pub(super) signer: Signer,
+    pub(super) max_age: std::time::Duration,
+    pub(super) remembered: usize,
+    clock: Box<dyn Fn() -> std::time::SystemTime + Send + Sync>,
+}
+
 #[cfg(feature = "feedback")]
 mod receipts {
-    use std::time::{Duration, SystemTime};
+    use std::{
+        fmt,
+        time::{Duration, SystemTime},
+    };
 
-    use super::FeedbackOptions;
-    use crate::select::Secret;
+    use super::{FeedbackOptions, ReceiptOptions};
+    use crate::{feedback::signer::Signer, select::Secret};
 
     impl FeedbackOptions {
-        /// Signs receipts, and refuses those that are not signed.
+        /// Signs receipts with `secret`, and refuses unsigned ones.
         ///
-        /// All replicas of a service must have the same secret.
+        /// All replicas of a service need the same secret.
         ///
         /// # Panics
         ///
-        /// If the secret has less than 32 bytes.
+        /// Panics if the secret has less than 32 bytes.
         pub fn signed(mut self, secret: &Secret) -> Self {
             self.receipts.signer.add_first(secret);
             self
         }
 
-        /// Takes receipts that this secret signed, too, so that secrets can be changed while receipts are
-        /// out. New ones are signed by the secret of [`signed`](Self::signed).
+        /// Also accepts receipts that were signed with `secret`.
+        ///
+        /// To change the secret while receipts are in use, pass the old one here. New receipts are signed
+        /// with the secret of [`signed`](Self::signed).
         ///
         /// # Panics
         ///
-        /// If the secret has less than 32 bytes.
+        /// Panics if the secret has less than 32 bytes.
         pub fn or_signed(mut self, secret: &Secret) -> Self {
             self.receipts.signer.add_last(secret);
             self
         }
 
-        /// How long a receipt counts. The default is seven days.
+        /// Sets how long a receipt is valid. The default is seven days.
         ///
-        /// A receipt has its time in whole seconds, by the clock of the replica that made it; clocks may
-        /// differ by a minute.
+        /// The age has a resolution of one second. The clocks of two replicas may differ by up to a minute.
         pub fn max_age(mut self, max_age: Duration) -> Self {
             self.receipts.max_age = max_age;
             self
         }
 
-        /// How many receipts are remembered, so that none counts twice. The default is 65,536, which takes
-        /// up to 3 MB.
+        /// Sets the number of used receipts to remember, so that none counts twice. The default is 65,536,
+        /// which takes up to 3 MB.
         ///
-        /// When there are more, the oldest one is forgotten, and with it all that were made before it: they
-        /// are refused from then on, since nobody can tell whether they counted. So this should be what you
-        /// expect within the [age](Self::max_age).
+        /// Beyond this number the oldest receipt is forgotten, and receipts that are as old or older are
+        /// refused. Choose the number of receipts that you expect within [`max_age`](Self::max_age).
         ///
         /// # Panics
         ///
-        /// If it is zero.
+        /// Panics if `receipts` is zero.
         pub fn remember(mut self, receipts: usize) -> Self {
-            assert!(receipts > 0, "a canary remembers one receipt at least");
+            assert!(receipts > 0, "remembered receipts: 0, expected at least 1");
             self.receipts.remembered = receipts;
             self
         }
 
-        /// Tells the time by another clock than the system's, as a test does that lets receipts expire.
+        /// Replaces the system clock, for tests in which receipts expire.
         pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
             self.receipts.clock = Box::new(now);
             self
         }
     }
-}
 
-impl fmt::Debug for FeedbackOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = f.debug_struct("FeedbackOptions");
-        text.field("events", &self.events);
-        #[cfg(feature = "feedback")]
-        text.field("receipts", &self.receipts);
-        text.finish()
+    impl ReceiptOptions {
+        /// Returns the time in seconds since 1970. It saturates in 2106.
+        pub(in crate::feedback) fn now(&self) -> u32 {
+            let since_1970 =
+                (self.clock)().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            u32::try_from(since_1970.as_secs()).unwrap_or(u32::MAX)
+        }
+    }
+
+    impl Default for ReceiptOptions {
+        fn default() -> Self {
+            Self {
+                signer: Signer::default(),
+                max_age: Duration::from_secs(7 * 24 * 60 * 60),
+                remembered: 65_536,
+                clock: Box::new(SystemTime::now),
+            }
+        }
+    }
+
+    impl fmt::Debug for ReceiptOptions {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.debug_struct("ReceiptOptions")
+                .field("signer", &self.signer)
+                .field("max_age", &self.max_age)
+                .field("remembered", &self.remembered)
+                .finish_non_exhaustive()
+        }
     }
 }
 
@@ -136,7 +180,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = r#"event "Order": expected 1 to 63 characters"#)]
-    fn an_event_that_no_label_can_carry_is_refused() {
+    fn an_invalid_event_name_is_refused() {
         let _ = FeedbackOptions::new().event("Order");
     }
 }

@@ -4,42 +4,41 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use canary_core::{CanaryName, Channel, Weight};
 use xxhash_rust::xxh64::xxh64;
 
-use super::ledger::Served;
-use crate::counting::shard_counters::Scope;
+use crate::{counting::counter_key::Scope, feedback::store::RatedCall};
 
-/// A short text by which a call can be rated later, with another request.
+/// A short text with which a call can be rated later, in another request.
 ///
-/// [`Assignment::receipt`](crate::Assignment::receipt) makes one, and
-/// [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt) takes it back, at whichever replica.
-/// It has 38 characters of `A-Z`, `a-z`, `0-9`, `-` and `_`, or 59 if it is signed, so that it can stand
-/// in a URL, a header, a cookie, or beside an order in a database.
+/// [`Assignment::receipt`](crate::Assignment::receipt) issues it, and
+/// [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt) redeems it, at any replica. It has
+/// 38 characters from `A-Z`, `a-z`, `0-9`, `-` and `_`, or 59 if it is signed. It fits into a URL, a
+/// header, a cookie or a database column.
 ///
-/// It names the canary, its salt, the channel and the weight, and has a time and a random id. It can be
-/// read by whoever has it; only the signature says that it is genuine. Parsing one tells no more than
-/// that it looks like one.
+/// It contains hashes of the canary's name and salt, the channel, the weight, the time and a random id.
+/// Its holder can read these. Only the signature proves that it is genuine: parsing checks the format
+/// but not the signature.
 ///
 /// ```
 /// use tower_canary::feedback::Receipt;
 ///
 /// let error = "a complaint".parse::<Receipt>().unwrap_err();
-/// assert_eq!(error.to_string(), "not a receipt: it has 11 bytes, expected 38, or 59 if it is signed");
+/// assert_eq!(error.to_string(), "invalid receipt: 11 bytes, expected 38, or 59 if signed");
 /// ```
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub struct Receipt {
     pub(super) canary: CanaryTag,
     pub(super) salt: SaltTag,
-    pub(super) served: Served,
+    pub(super) call: RatedCall,
     /// Seconds since 1970.
     pub(super) issued: u32,
     pub(super) id: u64,
     pub(super) signature: Option<Signature>,
 }
 
-/// The name of a canary, hashed.
+/// A hash of the canary's name.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct CanaryTag(u32);
 
-/// A salt, hashed.
+/// A hash of the salt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct SaltTag(u64);
 
@@ -60,26 +59,26 @@ impl SaltTag {
 }
 
 impl Receipt {
-    /// The characters of a signed receipt: no receipt has more.
+    /// The length of a signed receipt, which is the longest kind, in bytes.
     pub const MAX_LENGTH: usize = SIGNED_TEXT;
 
-    /// What is signed.
+    /// Returns the signed part of the receipt.
     ///
     /// ```text
     /// bytes  0      1..5    5..13  13..16  16..20  20..28
     ///        flags  canary  salt   weight  issued  id
     /// ```
     ///
-    /// All numbers are big-endian; the upper half of the flags is the version of the format.
+    /// Numbers are big-endian. The upper four bits of the flags are the version of the format.
     pub(super) fn payload(&self) -> [u8; PAYLOAD] {
-        let Served { channel, scope, weight } = self.served;
+        let RatedCall { channel, scope, weight } = self.call;
         let is_canary = if channel == Channel::Canary { CANARY } else { 0 };
         let is_evidence = if scope == Scope::Evidence { EVIDENCE } else { 0 };
         let mut payload = [0; PAYLOAD];
         payload[0] = VERSION | is_canary | is_evidence;
         payload[1..5].copy_from_slice(&self.canary.0.to_be_bytes());
         payload[5..13].copy_from_slice(&self.salt.0.to_be_bytes());
-        // A weight is below 2^20.
+        // A weight is less than 2^20 ppm, so its first byte is zero.
         payload[13..16].copy_from_slice(&weight.ppm().to_be_bytes()[1..]);
         payload[16..20].copy_from_slice(&self.issued.to_be_bytes());
         payload[20..].copy_from_slice(&self.id.to_be_bytes());
@@ -100,23 +99,23 @@ impl Receipt {
         let [high, middle, low] = take(&mut rest);
         let weight = Weight::try_from_ppm(u32::from_be_bytes([0, high, middle, low]))
             .map_err(|_| InvalidReceipt::Weight)?;
-        let served = Served {
+        let call = RatedCall {
             channel: if flags & CANARY == 0 { Channel::Stable } else { Channel::Canary },
             scope: if flags & EVIDENCE == 0 { Scope::Excluded } else { Scope::Evidence },
             weight,
         };
         let issued = u32::from_be_bytes(take(&mut rest));
         let id = u64::from_be_bytes(take(&mut rest));
-        Ok(Self { canary, salt, served, issued, id, signature })
+        Ok(Self { canary, salt, call, issued, id, signature })
     }
 }
 
-/// Takes the first bytes. There must be as many.
+/// Splits off the first `N` bytes.
 fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
     *rest
         .split_off(..N)
         .and_then(|taken| taken.first_chunk())
-        .expect("the fields add up to the payload")
+        .expect("the fields add up to the length of the payload")
 }
 
 impl fmt::Display for Receipt {
@@ -131,8 +130,9 @@ impl fmt::Display for Receipt {
             }
         };
         let mut text = [0; SIGNED_TEXT];
-        let length =
-            BASE64_URL_SAFE_NO_PAD.encode_slice(bytes, &mut text).expect("it has the room");
+        let length = BASE64_URL_SAFE_NO_PAD
+            .encode_slice(bytes, &mut text)
+            .expect("the buffer fits a signed receipt");
         f.pad(str::from_utf8(&text[..length]).expect("base64 is ASCII"))
     }
 }
@@ -148,52 +148,50 @@ impl str::FromStr for Receipt {
         let length = BASE64_URL_SAFE_NO_PAD
             .decode_slice(text, &mut bytes)
             .map_err(|_| InvalidReceipt::Characters)?;
-        let (payload, signature) = bytes.split_first_chunk().expect("the payload is a part of it");
-        let signature =
-            (length == SIGNED).then(|| signature.try_into().expect("16 bytes are left"));
+        let (payload, signature) =
+            bytes.split_first_chunk().expect("the buffer is longer than the payload");
+        let signature = (length == SIGNED)
+            .then(|| signature.try_into().expect("the rest has the length of a signature"));
         Self::from_bytes(*payload, signature)
     }
 }
 
 impl fmt::Debug for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whoever has it whole can rate with it.
+        // The id is left out: a complete receipt in a log could be redeemed.
         f.debug_struct("Receipt")
-            .field("channel", &self.served.channel)
-            .field("weight", &self.served.weight)
+            .field("channel", &self.call.channel)
+            .field("weight", &self.call.weight)
             .field("issued", &self.issued)
             .field("is_signed", &self.signature.is_some())
             .finish_non_exhaustive()
     }
 }
 
-/// A text that is no [`Receipt`]. The message does not contain it.
+/// The error for text that is not a valid [`Receipt`]. The message does not repeat the text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidReceipt {
-    /// Its length, in bytes, is none that a receipt has.
+    /// The text has a length, in bytes, that no receipt has.
     Length(usize),
-    /// It has characters that a receipt has not, or not there.
+    /// The text is not unpadded base64 in the alphabet for URLs.
     Characters,
-    /// It is of a version of the format that is not known here.
+    /// The version of the format is unknown.
     Version,
-    /// Its weight is above 100 %.
+    /// The weight is above 100%.
     Weight,
 }
 
 impl fmt::Display for InvalidReceipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not a receipt: ")?;
+        f.write_str("invalid receipt: ")?;
         match self {
-            Self::Length(length) => write!(
-                f,
-                "it has {length} bytes, expected {PAYLOAD_TEXT}, or {SIGNED_TEXT} if it is signed"
-            ),
-            Self::Characters => {
-                f.write_str("it is no base64 of the kind for URLs, without padding")
+            Self::Length(length) => {
+                write!(f, "{length} bytes, expected {PAYLOAD_TEXT}, or {SIGNED_TEXT} if signed")
             }
-            Self::Version => f.write_str("its version of the format is not 1"),
-            Self::Weight => f.write_str("its weight is above 100%"),
+            Self::Characters => f.write_str("expected unpadded base64 in the alphabet for URLs"),
+            Self::Version => f.write_str("unknown version, expected 1"),
+            Self::Weight => f.write_str("the weight is above 100%"),
         }
     }
 }
@@ -216,13 +214,13 @@ mod tests {
     use super::*;
 
     fn receipt() -> impl Strategy<Value = Receipt> {
-        let served = (any::<bool>(), any::<bool>(), 0..=1_000_000_u32);
+        let call = (any::<bool>(), any::<bool>(), 0..=1_000_000_u32);
         let tags = (any::<u32>(), any::<u64>());
-        (served, tags, any::<u32>(), any::<u64>(), any::<Option<Signature>>()).prop_map(
+        (call, tags, any::<u32>(), any::<u64>(), any::<Option<Signature>>()).prop_map(
             |((is_canary, is_evidence, ppm), (canary, salt), issued, id, signature)| Receipt {
                 canary: CanaryTag(canary),
                 salt: SaltTag(salt),
-                served: Served {
+                call: RatedCall {
                     channel: if is_canary { Channel::Canary } else { Channel::Stable },
                     scope: if is_evidence { Scope::Evidence } else { Scope::Excluded },
                     weight: Weight::from_ppm(ppm),
@@ -236,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_receipt_parses_back_from_what_it_prints(receipt in receipt()) {
+        fn every_receipt_round_trips_through_its_text(receipt in receipt()) {
             let text = receipt.to_string();
             prop_assert!(text.len() <= Receipt::MAX_LENGTH);
             let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
@@ -245,7 +243,7 @@ mod tests {
         }
 
         #[test]
-        fn no_part_of_a_receipt_is_one(receipt in receipt(), length in 0..59_usize) {
+        fn a_truncated_receipt_is_invalid(receipt in receipt(), length in 0..59_usize) {
             let text = receipt.to_string();
             prop_assume!(length < text.len() && length != PAYLOAD_TEXT);
             let part = text[..length].parse::<Receipt>();
@@ -253,21 +251,21 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,70}", like in "[A-Za-z0-9_-]{38}") {
+        fn parsing_never_panics(text in "\\PC{0,70}", similar in "[A-Za-z0-9_-]{38}") {
             let _ = text.parse::<Receipt>();
-            if let Ok(receipt) = like.parse::<Receipt>() {
-                prop_assert_eq!(receipt.to_string(), like, "a receipt has one text");
+            if let Ok(receipt) = similar.parse::<Receipt>() {
+                prop_assert_eq!(receipt.to_string(), similar, "a receipt has only one text");
             }
         }
     }
 
-    /// The format is spoken between replicas, of two versions of this crate while one is rolled out.
+    /// During an upgrade, replicas with different versions of this crate exchange receipts.
     #[test]
-    fn the_format_is_fixed() {
+    fn the_format_does_not_change() {
         let receipt = Receipt {
             canary: CanaryTag::of(&"shop".parse().unwrap()),
             salt: SaltTag::of("shop:v2"),
-            served: Served {
+            call: RatedCall {
                 channel: Channel::Canary,
                 scope: Scope::Evidence,
                 weight: Weight::from_ppm(1_000),
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_receipt_is_refused_without_being_shown() {
+    fn invalid_text_is_refused_and_not_repeated_in_the_error() {
         let at = |index: usize, with: &str| {
             let mut text = GOLDEN.to_owned();
             text.replace_range(index..index + with.len(), with);
@@ -290,7 +288,7 @@ mod tests {
         assert_eq!(at(3, "="), InvalidReceipt::Characters);
         assert_eq!(at(0, "I"), InvalidReceipt::Version);
         assert_eq!(at(18, "____"), InvalidReceipt::Weight);
-        let message = "not a receipt: its weight is above 100%";
+        let message = "invalid receipt: the weight is above 100%";
         assert_eq!(at(18, "____").to_string(), message);
     }
 

@@ -2,158 +2,112 @@ use std::{error, fmt, time::Duration};
 
 use canary_core::Rating;
 
-use super::{
-    UnknownEvent, UnknownWeight,
-    ledger::{Ledger, Rater, Served},
-    receipt::{CanaryTag, Receipt, SaltTag},
-    seen::NotAdmitted,
+use crate::{
+    feedback::{
+        error::{UnknownEvent, UnknownWeight},
+        receipt::{CanaryTag, Receipt, SaltTag},
+        replay_guard::ReplayError,
+        store::{RatedCall, RatingSeries, RatingStore},
+    },
+    select::salt::Salt,
 };
-use crate::{control::handle::CanaryHandle, select::salt::Salt};
 
-impl CanaryHandle {
-    /// Counts what a user says later of the call that this receipt was made for.
-    ///
-    /// It counts for the channel that served the call and at the weight at which the call was assigned,
-    /// whatever the weight is now; beside the evidence, if chance did not assign the call.
-    ///
-    /// ```
-    /// use tower_canary::{CanaryHandle, Rating, feedback::Receipt};
-    ///
-    /// # #[derive(Debug)]
-    /// struct Complaint {
-    ///     receipt: String,
-    /// }
-    ///
-    /// fn complain(canary: &CanaryHandle, complaint: &Complaint) -> Result<(), Box<dyn std::error::Error>> {
-    ///     let receipt: Receipt = complaint.receipt.parse()?;
-    ///     Ok(canary.rate_receipt(&receipt, Rating::Bad)?)
-    /// }
-    /// # let canary = tower_canary::CanaryLayer::new("checkout", ()).handle();
-    /// # assert!(complain(&canary, &Complaint { receipt: String::new() }).is_err());
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// If the receipt is not to be believed, not this canary's, too old, or was used: each counts once, at
-    /// each replica. Nothing is counted then.
-    pub fn rate_receipt(&self, receipt: &Receipt, rating: Rating) -> Result<(), ReceiptError> {
-        self.control().config().feedback.redeem(Rater::User, receipt, rating)
-    }
-
-    /// Counts one of the application's [events](super::FeedbackOptions::event) for the call that this
-    /// receipt was made for, such as the order that was paid days later.
-    ///
-    /// A receipt counts once for each event, and for what the user says besides.
-    ///
-    /// # Errors
-    ///
-    /// As for [`rate_receipt`](Self::rate_receipt), and if the options name no such event.
-    pub fn rate_receipt_event(
-        &self,
-        receipt: &Receipt,
-        event: &str,
-        rating: Rating,
-    ) -> Result<(), ReceiptError> {
-        self.control().config().feedback.redeem(Rater::Event(event), receipt, rating)
-    }
-}
-
-impl Ledger {
-    /// A receipt for a call that was assigned while `salt` was in force.
-    pub(crate) fn issue(&self, salt: &Salt, served: Served) -> Receipt {
-        let rules = &self.rules;
+impl RatingStore {
+    /// Issues a receipt for a call that was assigned with `salt`.
+    pub(crate) fn issue(&self, salt: &Salt, call: RatedCall) -> Receipt {
+        let options = &self.receipts;
         let mut receipt = Receipt {
             canary: CanaryTag::of(&self.canary),
             salt: SaltTag::of(salt.as_str()),
-            served,
-            issued: rules.now(),
+            call,
+            issued: options.now(),
             id: rand::random(),
             signature: None,
         };
-        receipt.signature = rules.signer.sign(&receipt);
+        receipt.signature = options.signer.sign(&receipt);
         receipt
     }
 
-    /// Whether receipts are signed, and outsiders therefore cannot make any.
+    /// Returns whether receipts are signed, so that clients cannot forge them.
     #[cfg(feature = "axum")]
     pub(crate) const fn signs(&self) -> bool {
-        self.rules.signer.has_secret()
+        self.receipts.signer.has_secret()
     }
 
     pub(crate) fn redeem(
         &self,
-        rater: Rater<'_>,
+        series: RatingSeries<'_>,
         receipt: &Receipt,
         rating: Rating,
     ) -> Result<(), ReceiptError> {
-        let rules = &self.rules;
-        if !rules.signer.admits(receipt) {
+        let options = &self.receipts;
+        if !options.signer.accepts(receipt) {
             return Err(ReceiptError::Signature);
         }
         if receipt.canary != CanaryTag::of(&self.canary) {
             return Err(ReceiptError::OtherCanary);
         }
-        let now = rules.now();
+        let now = options.now();
         if receipt.issued > now.saturating_add(MAX_SKEW) {
             return Err(ReceiptError::FromTheFuture);
         }
         let age = Duration::from_secs(now.saturating_sub(receipt.issued).into());
-        if age > rules.max_age {
-            return Err(ReceiptError::Expired { age, max_age: rules.max_age });
+        if age > options.max_age {
+            return Err(ReceiptError::Expired { age, max_age: options.max_age });
         }
-        let mut books = self.books();
-        let rater_number = books.number(rater).map_err(ReceiptError::UnknownEvent)?;
-        let salt = books.salt.as_ref().map(|salt| SaltTag::of(salt.as_str()));
+        let mut state = self.state();
+        let series_number = state.series_number(series).map_err(ReceiptError::UnknownEvent)?;
+        let salt = state.salt.as_ref().map(|salt| SaltTag::of(salt.as_str()));
         if salt != Some(receipt.salt) {
             return Err(ReceiptError::OtherSalt);
         }
-        // What is signed may be of a replica that is a step ahead.
-        if !rules.signer.has_secret() {
-            books.refuse_unknown(receipt.served.weight).map_err(ReceiptError::UnknownWeight)?;
+        // A signed receipt may come from a replica that is already at the next weight.
+        if !options.signer.has_secret() {
+            state.refuse_unknown(receipt.call.weight).map_err(ReceiptError::UnknownWeight)?;
         }
-        books.seen.admit((receipt.issued, receipt.id, rater_number))?;
-        let rated = books.rated(rater).map_err(ReceiptError::UnknownEvent)?;
-        receipt.served.count_in(rated, rating);
+        state.replay_guard.admit((receipt.issued, receipt.id, series_number))?;
+        let ratings = state.series(series).map_err(ReceiptError::UnknownEvent)?;
+        receipt.call.count_in(ratings, rating);
         Ok(())
     }
 }
 
-/// Why a receipt does not count.
+/// The reason why a receipt is refused.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReceiptError {
-    /// It is not signed by one of the canary's secrets: it is forged, damaged or of another service.
+    /// No secret of this canary has signed the receipt: it is forged, damaged or from another service.
     Signature,
-    /// It is another canary's.
+    /// The receipt belongs to another canary.
     OtherCanary,
-    /// It was made before the canary got its present [salt](CanaryHandle::salt): in an earlier attempt, or
-    /// of an earlier release.
+    /// The receipt was issued before the last change of the [salt](crate::control::ControlExt::salt), in an
+    /// earlier attempt or for an earlier release.
     OtherSalt,
-    /// It is not signed, and names a weight that this process never had.
+    /// The receipt is unsigned and names a weight that has not been in force in this process.
     UnknownWeight(UnknownWeight),
-    /// It was made too long ago.
+    /// The receipt has expired.
     Expired {
-        /// How long ago it was made.
+        /// The time since the receipt was issued.
         age: Duration,
-        /// How long receipts count.
+        /// The maximum [age](super::FeedbackOptions::max_age) of a receipt.
         max_age: Duration,
     },
-    /// It was made more than a minute from now.
+    /// The receipt was issued more than a minute in the future.
     FromTheFuture,
-    /// It has counted.
+    /// The receipt was already used.
     Used,
-    /// It is so old that nobody can tell any more whether it was used: more receipts than are
-    /// [remembered](super::FeedbackOptions::remember) have come.
+    /// The receipt is older than the oldest one that is [remembered](super::FeedbackOptions::remember), so
+    /// it may have been used.
     Forgotten,
-    /// The options name no such event.
+    /// The options do not name the event.
     UnknownEvent(UnknownEvent),
 }
 
-impl From<NotAdmitted> for ReceiptError {
-    fn from(reason: NotAdmitted) -> Self {
-        match reason {
-            NotAdmitted::Used => Self::Used,
-            NotAdmitted::Forgotten => Self::Forgotten,
+impl From<ReplayError> for ReceiptError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Used => Self::Used,
+            ReplayError::Forgotten => Self::Forgotten,
         }
     }
 }
@@ -161,20 +115,23 @@ impl From<NotAdmitted> for ReceiptError {
 impl fmt::Display for ReceiptError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Signature => f.write_str("the receipt is not signed by a secret of this canary"),
-            Self::OtherCanary => f.write_str("the receipt is another canary's"),
-            Self::OtherSalt => f.write_str("the receipt is of an earlier attempt or release"),
+            Self::Signature => {
+                f.write_str("the receipt is not signed with a secret of this canary")
+            }
+            Self::OtherCanary => f.write_str("the receipt belongs to another canary"),
+            Self::OtherSalt => f.write_str("the receipt is from an earlier attempt or release"),
             Self::UnknownWeight(unknown) => fmt::Display::fmt(unknown, f),
             Self::Expired { age, max_age } => {
-                write!(f, "the receipt is {age:?} old, and counts for {max_age:?}")
+                write!(f, "the receipt is {age:?} old, the maximum is {max_age:?}")
             }
-            Self::FromTheFuture => {
-                write!(f, "the receipt was made more than {MAX_SKEW} s from now: do clocks differ?")
-            }
-            Self::Used => f.write_str("the receipt has counted already"),
-            Self::Forgotten => f.write_str(
-                "the receipt is older than those that are remembered: it may have counted",
+            Self::FromTheFuture => write!(
+                f,
+                "the receipt was issued more than {MAX_SKEW} s in the future: check the clocks"
             ),
+            Self::Used => f.write_str("the receipt was already used"),
+            Self::Forgotten => {
+                f.write_str("the receipt is too old to know whether it was already used")
+            }
             Self::UnknownEvent(unknown) => fmt::Display::fmt(unknown, f),
         }
     }
@@ -182,7 +139,7 @@ impl fmt::Display for ReceiptError {
 
 impl error::Error for ReceiptError {}
 
-/// How far, in seconds, the clock of another replica may be ahead.
+/// The seconds by which another replica's clock may be ahead.
 const MAX_SKEW: u32 = 60;
 
 #[cfg(test)]

@@ -3,10 +3,12 @@ use std::fmt;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::receipt::{Receipt, Signature};
-use crate::select::Secret;
+use crate::{
+    feedback::receipt::{Receipt, Signature},
+    select::Secret,
+};
 
-/// Signs receipts with the first of its secrets, and knows the signatures of all.
+/// Signs receipts with its first secret, and accepts the signatures of all its secrets.
 #[derive(Clone, Default)]
 pub(super) struct Signer(Vec<Hmac<Sha256>>);
 
@@ -25,30 +27,27 @@ impl Signer {
 
     pub(super) fn sign(&self, receipt: &Receipt) -> Option<Signature> {
         let mac = self.0.first()?.clone().chain_update(receipt.payload()).finalize().into_bytes();
-        Some(*mac.first_chunk().expect("it has 32 bytes"))
+        Some(*mac.first_chunk().expect("an HMAC-SHA256 has 32 bytes"))
     }
 
-    /// Whether the receipt is genuine, as far as one can tell: without a secret, all that have no
-    /// signature are. How long it takes says nothing about how much of a signature was right.
-    pub(super) fn admits(&self, receipt: &Receipt) -> bool {
+    /// Returns whether the signature is valid, in constant time for each secret. Without a secret,
+    /// accepts only unsigned receipts.
+    pub(super) fn accepts(&self, receipt: &Receipt) -> bool {
         let Some(signature) = &receipt.signature else { return !self.has_secret() };
         let payload = receipt.payload();
-        let is_by = |mac: &Hmac<Sha256>| {
+        let is_signed_by = |mac: &Hmac<Sha256>| {
             mac.clone().chain_update(payload).verify_truncated_left(signature).is_ok()
         };
-        self.0.iter().any(is_by)
+        self.0.iter().any(is_signed_by)
     }
 }
 
 fn keyed(secret: &Secret) -> Hmac<Sha256> {
     let key = secret.as_bytes();
-    assert!(
-        key.len() >= 32,
-        "a secret for signing has at least 32 bytes, but this has {}",
-        key.len()
-    );
+    let length = key.len();
+    assert!(length >= 32, "secret for signing has {length} bytes, expected at least 32");
     let mac = Hmac::<Sha256>::new_from_slice(key).expect("an HMAC takes keys of any length");
-    // Nothing else that the same secret may sign begins so.
+    // The prefix separates receipts from anything else that is signed with the same secret.
     mac.chain_update(b"tower-canary receipt\0")
 }
 

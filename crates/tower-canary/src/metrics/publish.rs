@@ -64,7 +64,7 @@ pub(crate) fn publish(control: &Arc<ControlState>, extent: Extent) {
     series.rated = snapshot.ratings.clone();
     let mut ratings = series.rated_before.clone();
     ratings.merge(&series.rated);
-    let (mode, decided) = control.with(|history, _| (history.mode.clone(), history.decided));
+    let (mode, decided) = control.with(|history, _| (history.mode.clone(), history.last_decision));
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, name: control.config().name.as_str() };
         let published = published_to(&mut series.recorders, recorder, || writer.describe(TABLE));

@@ -7,20 +7,26 @@ use std::{
 use http::Response;
 use tokio::sync::oneshot;
 
-use crate::runtime::{RuntimeBody, body::Pumped, life::Task};
+use crate::runtime::{
+    body::{BodyReceiver, RuntimeBody},
+    host::AbortOnDrop,
+};
 
-/// Future of [`OnRuntime`](crate::runtime::OnRuntime).
+/// Response future of [`OnRuntime`](crate::runtime::OnRuntime).
 pub struct RuntimeFuture<D, B, E> {
-    answer: oneshot::Receiver<Answer<D, B, E>>,
-    // None once it is the body's.
-    task: Option<Task>,
+    result: oneshot::Receiver<CallResult<D, B, E>>,
+    /// `None` once the response body has it.
+    task: Option<AbortOnDrop>,
 }
 
-pub(super) type Answer<D, B, E> = Result<Response<Pumped<D, B>>, E>;
+pub(super) type CallResult<D, B, E> = Result<Response<BodyReceiver<D, B>>, E>;
 
 impl<D, B, E> RuntimeFuture<D, B, E> {
-    pub(super) const fn new(answer: oneshot::Receiver<Answer<D, B, E>>, task: Task) -> Self {
-        Self { answer, task: Some(task) }
+    pub(super) const fn new(
+        result: oneshot::Receiver<CallResult<D, B, E>>,
+        task: AbortOnDrop,
+    ) -> Self {
+        Self { result, task: Some(task) }
     }
 }
 
@@ -28,13 +34,13 @@ impl<D, B, E> Future for RuntimeFuture<D, B, E> {
     type Output = Result<Response<RuntimeBody<D, B>>, E>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let answer = ready!(Pin::new(&mut self.answer).poll(cx));
-        let task = self.task.as_mut().expect("the future is not polled after it is done");
-        let Ok(answer) = answer else {
+        let result = ready!(Pin::new(&mut self.result).poll(cx));
+        let task = self.task.as_mut().expect("the future is not polled after it returned Ready");
+        let Ok(result) = result else {
             return task.poll_failure(cx);
         };
         let task = self.task.take();
-        Poll::Ready(answer.map(|response| response.map(|pumped| RuntimeBody::new(pumped, task))))
+        Poll::Ready(result.map(|response| response.map(|body| RuntimeBody::new(body, task))))
     }
 }
 

@@ -17,43 +17,43 @@ use tokio::{
 use tower_service::Service;
 
 use crate::runtime::{
-    body::{Pumped, Sent},
-    future::{Answer, RuntimeFuture},
-    life::{Host, Place, Task},
+    body::{BodyMessage, BodyReceiver, RuntimeBody},
+    future::{CallResult, RuntimeFuture},
+    host::{AbortOnDrop, CallPermit, RuntimeHost},
 };
 
-/// Serves each call on a tokio runtime of its own; see the [module's documentation](crate::runtime).
+/// Serves each call on a separate tokio runtime; see the [module documentation](crate::runtime).
 pub struct OnRuntime<C> {
     canary: C,
-    host: Arc<Host>,
+    host: Arc<RuntimeHost>,
     waiting: Option<EventListener>,
-    place: Option<Place>,
+    permit: Option<CallPermit>,
 }
 
 impl<C> OnRuntime<C> {
     /// Serves the calls of `canary` on the runtime of `handle`.
     pub fn new(handle: Handle, canary: C) -> Self {
-        Self::hosted(canary, Host::new(handle, DEFAULT_MAX_CALLS))
+        Self::with_host(canary, RuntimeHost::new(handle, DEFAULT_MAX_CALLS))
     }
 
-    /// The most calls that may be on the runtime: 4096 unless told.
+    /// Sets the maximum number of calls on the runtime. The default is 4096.
     ///
-    /// Those count whose callers have left, until the runtime has come round to dropping them, which one
-    /// that is stuck does not. Beyond it, the service is not ready.
+    /// An abandoned call counts until the runtime drops its task, which a blocked runtime does not do.
+    /// At the maximum the service is not ready.
     ///
     /// # Panics
     ///
-    /// If `calls` is zero.
+    /// Panics if `calls` is zero.
     #[must_use]
     pub fn max_calls(self, calls: usize) -> Self {
         let Some(calls) = NonZeroUsize::new(calls) else {
             panic!("max_calls is zero: expected at least one call");
         };
-        Self::hosted(self.canary, Host::new(self.host.handle().clone(), calls))
+        Self::with_host(self.canary, RuntimeHost::new(self.host.handle().clone(), calls))
     }
 
-    fn hosted(canary: C, host: Host) -> Self {
-        Self { canary, host: Arc::new(host), waiting: None, place: None }
+    fn with_host(canary: C, host: RuntimeHost) -> Self {
+        Self { canary, host: Arc::new(host), waiting: None, permit: None }
     }
 }
 
@@ -67,32 +67,32 @@ where
     ReqBody: Send + 'static,
     ResBody: Body<Data: Send, Error: Send> + Send + 'static,
 {
-    type Response = Response<crate::runtime::RuntimeBody<ResBody::Data, ResBody::Error>>;
+    type Response = Response<RuntimeBody<ResBody::Data, ResBody::Error>>;
     type Error = C::Error;
     type Future = RuntimeFuture<ResBody::Data, ResBody::Error, C::Error>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), C::Error>> {
-        if self.place.is_none() {
-            self.place = Some(ready!(self.host.poll_place(&mut self.waiting, cx)));
+        if self.permit.is_none() {
+            self.permit = Some(ready!(self.host.poll_permit(&mut self.waiting, cx)));
         }
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let place = self.place.take().expect("poll_ready returned Ready");
-        let (answer, receiver) = oneshot::channel();
-        let task = serve(self.canary.clone(), request, answer, place);
+        let permit = self.permit.take().expect("poll_ready returned Ready");
+        let (sender, receiver) = oneshot::channel();
+        let task = serve(self.canary.clone(), request, sender, permit);
         #[cfg(feature = "tracing")]
         let task = tracing::Instrument::in_current_span(task);
-        RuntimeFuture::new(receiver, Task::new(self.host.handle().spawn(task)))
+        RuntimeFuture::new(receiver, AbortOnDrop::new(self.host.handle().spawn(task)))
     }
 }
 
-/// A clone has no place yet.
+/// A clone does not inherit the permit.
 impl<C: Clone> Clone for OnRuntime<C> {
     fn clone(&self) -> Self {
         let host = Arc::clone(&self.host);
-        Self { canary: self.canary.clone(), host, waiting: None, place: None }
+        Self { canary: self.canary.clone(), host, waiting: None, permit: None }
     }
 }
 
@@ -102,56 +102,56 @@ impl<C> fmt::Debug for OnRuntime<C> {
     }
 }
 
-/// The task of one call. Nobody listens any more, if sending fails: it is about to be aborted.
+/// Serves one call. A failed send is ignored: the caller is gone, and the task is about to be aborted.
 async fn serve<C, ReqBody, ResBody>(
     mut canary: C,
     request: Request<ReqBody>,
-    answer: oneshot::Sender<Answer<ResBody::Data, ResBody::Error, C::Error>>,
-    place: Place,
+    result: oneshot::Sender<CallResult<ResBody::Data, ResBody::Error, C::Error>>,
+    permit: CallPermit,
 ) where
     C: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ResBody: Body,
 {
-    // Given back last, when all else of the call is dropped.
-    let _place = place;
+    // Declared first and so dropped last, after the rest of the call.
+    let _permit = permit;
     if let Err(error) = poll_fn(|cx| canary.poll_ready(cx)).await {
-        let _ = answer.send(Err(error));
+        let _ = result.send(Err(error));
         return;
     }
     let (head, body) = match canary.call(request).await {
         Ok(response) => response.into_parts(),
         Err(error) => {
-            let _ = answer.send(Err(error));
+            let _ = result.send(Err(error));
             return;
         }
     };
-    let (frames, receiver) = mpsc::channel(FRAMES);
+    let (sender, messages) = mpsc::channel(FRAMES);
     let is_at_end = body.is_end_stream();
-    let pumped = Pumped { frames: receiver, hint: body.size_hint(), is_at_end };
-    if answer.send(Ok(Response::from_parts(head, pumped))).is_err() || is_at_end {
+    let receiver = BodyReceiver { messages, hint: body.size_hint(), is_at_end };
+    if result.send(Ok(Response::from_parts(head, receiver))).is_err() || is_at_end {
         return;
     }
     let mut body = pin!(body);
-    // A frame is made when there is room for it, as a server polls a body.
-    while let Ok(room) = frames.reserve().await {
+    // Polls for a frame only when there is room for it, to keep the back-pressure of the server.
+    while let Ok(slot) = sender.reserve().await {
         match poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
             Some(frame) => {
                 let is_last = frame.is_err() || body.is_end_stream();
-                room.send(Sent::Frame(frame, body.size_hint(), is_last));
+                slot.send(BodyMessage::Frame { frame, hint: body.size_hint(), is_last });
                 if is_last {
                     return;
                 }
             }
             None => {
-                room.send(Sent::End);
+                slot.send(BodyMessage::End);
                 return;
             }
         }
     }
 }
 
-/// Frames on their way between the runtimes: one that is sent, and one that is made meanwhile.
+/// The number of frames between the runtimes: one to be sent while the next one is produced.
 const FRAMES: usize = 2;
 
-/// Some tens of megabytes of waiting tasks: more than a healthy canary has, and not enough to harm.
-const DEFAULT_MAX_CALLS: NonZeroUsize = NonZeroUsize::new(4096).expect("not zero");
+/// This many waiting tasks take tens of megabytes: more than a healthy canary needs, and bearable.
+const DEFAULT_MAX_CALLS: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");

@@ -11,10 +11,11 @@ use crate::{
     },
     control::{drain_signal::DrainSignal, state::Assigned},
     counting::{
-        clock::{Moment, nanos_of},
+        clock::{TickInstant, nanos_of},
+        counter_key::CounterKey,
         key_watch::KeyEventKind,
         route_classes::RouteIndex,
-        shard_counters::{ChannelCounters, CounterKey, SharedCounters},
+        shard_counters::{ChannelCounters, SharedCounters},
     },
     select::{Incoming, StickyKey},
     service::{
@@ -36,7 +37,7 @@ use crate::{
 /// unless it panicked or ran into its deadline.
 pub(crate) struct Call {
     counters: SharedCounters,
-    started: Moment,
+    started: TickInstant,
     /// In nanoseconds from the start.
     deadline: Option<NonZeroU64>,
     upgrade: Option<Arc<UpgradedCall>>,
@@ -84,7 +85,7 @@ impl Call {
         let may_be_held = counters.config.tags.request_extension && framing.may_upgrade(request);
         Self {
             counters,
-            started: Moment::now(),
+            started: TickInstant::now(),
             deadline,
             upgrade: may_be_held.then(Arc::default),
             channel,

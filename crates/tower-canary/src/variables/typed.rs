@@ -4,7 +4,9 @@ use serde::de::DeserializeOwned;
 
 use crate::variables::{InvalidVariables, Variables};
 
-/// Variables, as the service's own type. In axum it is an extractor.
+/// The variables of a call, deserialized into a type of the application. It is an axum extractor.
+///
+/// The type is set with [`CanaryOptions::typed_variables`](crate::CanaryOptions::typed_variables).
 ///
 /// ```
 /// # use serde::Deserialize;
@@ -21,15 +23,15 @@ use crate::variables::{InvalidVariables, Variables};
 /// ```
 pub struct TypedVariables<T> {
     variables: Variables,
-    of: PhantomData<fn() -> T>,
+    target: PhantomData<fn() -> T>,
 }
 
 impl<T: 'static> TypedVariables<T> {
-    /// These variables as a `T`, if the options named that type.
+    /// Returns the variables as a `T`, or `None` if the options name another type or none.
     #[must_use]
     pub fn of(variables: &Variables) -> Option<Self> {
         variables.typed::<T>()?;
-        Some(Self { variables: variables.clone(), of: PhantomData })
+        Some(Self { variables: variables.clone(), target: PhantomData })
     }
 }
 
@@ -37,13 +39,13 @@ impl<T: 'static> Deref for TypedVariables<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.variables.typed().expect("it was looked at in `of`, and variables do not change")
+        self.variables.typed().expect("`of` checked the type, and the variables are not changed")
     }
 }
 
 impl<T> Clone for TypedVariables<T> {
     fn clone(&self) -> Self {
-        Self { variables: self.variables.clone(), of: PhantomData }
+        Self { variables: self.variables.clone(), target: PhantomData }
     }
 }
 
@@ -53,7 +55,7 @@ impl<T> fmt::Debug for TypedVariables<T> {
     }
 }
 
-/// Reads variables as the service's own type.
+/// Deserializes variables into the application's type.
 pub(crate) type ParseVariables =
     fn(&Variables) -> Result<Arc<dyn Any + Send + Sync>, InvalidVariables>;
 

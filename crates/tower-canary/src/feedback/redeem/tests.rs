@@ -10,8 +10,12 @@ use canary_core::{Channel, Ratings, Weight};
 
 use super::*;
 use crate::{
-    config::options::CanaryOptions, control::ControlExt, counting::shard_counters::Scope,
-    feedback::FeedbackOptions, select::Secret, service::layer::CanaryLayer,
+    config::options::CanaryOptions,
+    control::{ControlExt, handle::CanaryHandle},
+    counting::counter_key::Scope,
+    feedback::FeedbackOptions,
+    select::Secret,
+    service::layer::CanaryLayer,
 };
 
 const SECRET: &str = "6f1d0c5a9e784b3f8d2e71c4a5b60938";
@@ -19,7 +23,7 @@ const OTHER_SECRET: &str = "00000000000000000000000000000000";
 const START: u64 = 1_700_000_000;
 const ONE_PERCENT: Weight = Weight::from_percent(1);
 
-/// A canary whose clock stands still until it is set.
+/// A canary with a manual clock.
 struct Replica {
     canary: CanaryHandle,
     second: Arc<AtomicU64>,
@@ -46,16 +50,16 @@ impl Replica {
         Self::new("shop", |feedback| feedback.signed(&secret(SECRET)))
     }
 
-    /// A receipt for a call of the canary's that chance assigned now.
+    /// Issues a receipt for a canary call that is assigned at random now.
     fn receipt(&self) -> Receipt {
         let settings = self.canary.control().settings();
-        let served =
-            Served { channel: Channel::Canary, scope: Scope::Evidence, weight: settings.weight };
-        self.canary.control().config().feedback.issue(&settings.salt, served)
+        let call =
+            RatedCall { channel: Channel::Canary, scope: Scope::Evidence, weight: settings.weight };
+        self.canary.control().config().feedback.issue(&settings.salt, call)
     }
 
     fn complain(&self, receipt: &Receipt) -> Result<(), ReceiptError> {
-        // As it comes over the wire.
+        // The text is parsed again, as at a server.
         self.canary.rate_receipt(&receipt.to_string().parse().unwrap(), Rating::Bad)
     }
 
@@ -90,23 +94,23 @@ fn a_receipt_counts_once_for_the_channel_and_the_weight_of_its_call() {
 }
 
 #[test]
-fn a_receipt_counts_once_for_each_event_besides() {
+fn a_receipt_counts_once_for_each_event_too() {
     let replica = Replica::signed();
     let receipt = replica.receipt();
     replica.complain(&receipt).unwrap();
     let pay = |event| replica.canary.rate_receipt_event(&receipt, event, Rating::Good);
     assert_eq!(pay("paid"), Ok(()));
     assert_eq!(pay("paid"), Err(ReceiptError::Used));
-    let message = r#"event "payed" is not one of the canary's: paid"#;
+    let message = r#"unknown event "payed": the options name paid"#;
     assert_eq!(pay("payed").unwrap_err().to_string(), message);
     assert_eq!(replica.ratings().event("paid").unwrap().total(Channel::Canary).total, 1);
 }
 
 #[test]
-fn another_replica_takes_a_receipt_if_it_has_the_salt_and_the_secret() {
+fn another_replica_accepts_a_receipt_if_it_has_the_salt_and_the_secret() {
     let receipt = Replica::signed().receipt();
     let replica = Replica::signed();
-    // It has not been told yet of the weight at which the other replica is.
+    // This replica has never been at the weight of the other one.
     replica.canary.set_salt("another");
     replica.canary.set_weight(Weight::from_percent(7)).unwrap();
     assert_eq!(replica.complain(&receipt), Err(ReceiptError::OtherSalt));
@@ -116,7 +120,7 @@ fn another_replica_takes_a_receipt_if_it_has_the_salt_and_the_secret() {
 }
 
 #[test]
-fn what_is_not_signed_by_one_of_the_secrets_is_refused() {
+fn a_receipt_without_a_valid_signature_is_refused() {
     let replica = Replica::signed();
     let unsigned = Receipt { signature: None, ..replica.receipt() };
     let by_other = Replica::new("shop", |feedback| feedback.signed(&secret(OTHER_SECRET)));
@@ -128,7 +132,7 @@ fn what_is_not_signed_by_one_of_the_secrets_is_refused() {
 }
 
 #[test]
-fn no_bit_of_a_signed_receipt_can_be_changed() {
+fn changing_any_bit_invalidates_a_signed_receipt() {
     let replica = Replica::signed();
     let receipt = replica.receipt();
     let mut bytes = receipt.payload().to_vec();
@@ -145,7 +149,7 @@ fn no_bit_of_a_signed_receipt_can_be_changed() {
 }
 
 #[test]
-fn a_secret_can_be_changed_while_receipts_are_out() {
+fn the_secret_can_be_changed_while_receipts_are_in_use() {
     let old = Replica::signed().receipt();
     let replica = Replica::new("shop", |feedback| {
         feedback.or_signed(&secret(SECRET)).signed(&secret(OTHER_SECRET))
@@ -156,13 +160,13 @@ fn a_secret_can_be_changed_while_receipts_are_out() {
 }
 
 #[test]
-#[should_panic(expected = "a secret for signing has at least 32 bytes, but this has 16")]
-fn a_short_secret_does_not_sign() {
+#[should_panic(expected = "secret for signing has 16 bytes, expected at least 32")]
+fn a_short_secret_is_refused() {
     let _ = FeedbackOptions::new().signed(&secret("0123456789abcdef"));
 }
 
 #[test]
-fn receipts_of_another_canary_or_attempt_are_refused() {
+fn a_receipt_from_another_canary_or_attempt_is_refused() {
     let replica = Replica::signed();
     let other = Replica::new("search", |feedback| feedback.signed(&secret(SECRET)));
     assert_eq!(replica.complain(&other.receipt()), Err(ReceiptError::OtherCanary));
@@ -174,23 +178,23 @@ fn receipts_of_another_canary_or_attempt_are_refused() {
 }
 
 #[test]
-fn a_receipt_that_nobody_signed_cannot_name_a_weight_that_never_was() {
+fn an_unsigned_receipt_with_an_unknown_weight_is_refused() {
     let replica = Replica::unsigned();
     let mut forged = replica.receipt();
-    forged.served.weight = Weight::from_percent(2);
-    let message = "weight 2% was not in force since the canary got its salt";
+    forged.call.weight = Weight::from_percent(2);
+    let message = "weight 2% has not been in force with the current salt";
     assert_eq!(replica.complain(&forged).unwrap_err().to_string(), message);
     assert_eq!(replica.complain(&replica.receipt()), Ok(()));
 }
 
 #[test]
-fn a_receipt_expires_and_none_comes_from_the_future() {
+fn expired_and_future_receipts_are_refused() {
     let replica = Replica::new("shop", |feedback| feedback.max_age(Duration::from_secs(10)));
     let [early, late] = [replica.receipt(), replica.receipt()];
     replica.wait(10);
     assert_eq!(replica.complain(&early), Ok(()));
     replica.wait(1);
-    let message = "the receipt is 11s old, and counts for 10s";
+    let message = "the receipt is 11s old, the maximum is 10s";
     assert_eq!(replica.complain(&late).unwrap_err().to_string(), message);
 
     let ahead = replica.receipt();
@@ -201,7 +205,7 @@ fn a_receipt_expires_and_none_comes_from_the_future() {
 }
 
 #[test]
-fn a_flood_of_receipts_takes_no_more_memory_and_lets_none_count_twice() {
+fn no_receipt_counts_twice_in_a_flood_of_receipts() {
     let replica = Replica::new("shop", |feedback| feedback.remember(100));
     let receipts: Vec<_> = (0..10_000)
         .map(|number| {
@@ -222,12 +226,12 @@ fn a_flood_of_receipts_takes_no_more_memory_and_lets_none_count_twice() {
 }
 
 #[test]
-fn a_tester_s_receipt_counts_aside() {
+fn the_receipt_of_a_tester_counts_as_excluded() {
     let replica = Replica::signed();
     let feedback = &replica.canary.control().config().feedback;
-    let served = Served { channel: Channel::Canary, scope: Scope::Excluded, weight: ONE_PERCENT };
-    let receipt = feedback.issue(&replica.canary.control().settings().salt, served);
+    let call = RatedCall { channel: Channel::Canary, scope: Scope::Excluded, weight: ONE_PERCENT };
+    let receipt = feedback.issue(&replica.canary.control().settings().salt, call);
     assert_eq!(replica.complain(&receipt), Ok(()));
-    let rated = replica.ratings().feedback;
-    assert_eq!((rated.excluded().canary.adverse, rated.evidence().len()), (1, 0));
+    let ratings = replica.ratings().feedback;
+    assert_eq!((ratings.excluded().canary.adverse, ratings.evidence().len()), (1, 0));
 }

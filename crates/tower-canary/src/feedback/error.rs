@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use canary_core::{EventName, Weight};
 
-/// An event that the options do not name. The message says which they do.
+/// The error for an event that the options do not name. The message lists the known events.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownEvent {
     pub(super) event: String,
@@ -13,16 +13,16 @@ impl fmt::Display for UnknownEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { event, known } = self;
         if known.is_empty() {
-            return write!(f, "event {event:?} is not one of the canary's: it has none");
+            return write!(f, "unknown event {event:?}: the options name no events");
         }
         let known: Vec<_> = known.iter().map(EventName::as_str).collect();
-        write!(f, "event {event:?} is not one of the canary's: {}", known.join(", "))
+        write!(f, "unknown event {event:?}: the options name {}", known.join(", "))
     }
 }
 
 impl error::Error for UnknownEvent {}
 
-/// A weight at which no call can have been assigned here.
+/// The error for a weight at which this process cannot have assigned the call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct UnknownWeight {
     pub(super) weight: Weight,
@@ -30,7 +30,7 @@ pub struct UnknownWeight {
 
 impl fmt::Display for UnknownWeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "weight {} was not in force since the canary got its salt", self.weight)
+        write!(f, "weight {} has not been in force with the current salt", self.weight)
     }
 }
 

@@ -1,0 +1,35 @@
+use canary_core::{AssignmentReason, Channel};
+
+use crate::counting::route_classes::RouteIndex;
+
+/// Selects the counters of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct CounterKey {
+    pub(crate) scope: Scope,
+    pub(crate) channel: Channel,
+    pub(crate) route: Option<RouteIndex>,
+}
+
+/// Whether a call may be compared with calls of the other channel; see
+/// [`Counts`](canary_core::Counts).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Scope {
+    Evidence,
+    Excluded,
+}
+
+impl CounterKey {
+    pub(crate) const fn new(
+        channel: Channel,
+        reason: AssignmentReason,
+        route: Option<RouteIndex>,
+    ) -> Self {
+        Self { scope: Scope::of(reason), channel, route }
+    }
+}
+
+impl Scope {
+    pub(crate) const fn of(reason: AssignmentReason) -> Self {
+        if reason.is_evidence() { Self::Evidence } else { Self::Excluded }
+    }
+}
