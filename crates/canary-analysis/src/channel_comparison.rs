@@ -10,7 +10,7 @@ use crate::{
     log_space::ln_sum_exp,
     monitor::{Monitor, Unit},
     non_inferiority::NonInferiority,
-    outage_filter::{self, IncludedIn, OutageFilter},
+    outage_filter::{IncludedIn, OutageFilter},
     split_ratio::SplitRatio,
 };
 
@@ -66,8 +66,14 @@ impl ChannelComparison {
     /// Adds what was counted at once: of all weights, and of all replicas.
     pub(crate) fn observe(&mut self, ticks: &[AdverseCounts]) {
         let bets = self.outage_filter.look(
-            outage_filter::sum_of(ticks.iter().map(AdverseCounts::calls)),
-            outage_filter::sum_of(ticks.iter().map(AdverseCounts::adverse)),
+            ticks
+                .iter()
+                .map(AdverseCounts::calls)
+                .fold(PerChannel::default(), PerChannel::saturating_add),
+            ticks
+                .iter()
+                .map(AdverseCounts::adverse)
+                .fold(PerChannel::default(), PerChannel::saturating_add),
         );
         for tick in ticks {
             self.observe_worse_only(tick);
@@ -98,9 +104,14 @@ impl ChannelComparison {
         adverse: &KeyCounts,
         seen: &KeyCounts,
     ) {
-        let bets = self
-            .outage_filter
-            .look(given, outage_filter::sum_of(adverse.by_split.values().copied()));
+        let bets = self.outage_filter.look(
+            given,
+            adverse
+                .by_split
+                .values()
+                .copied()
+                .fold(PerChannel::default(), PerChannel::saturating_add),
+        );
         for (split, keys) in &adverse.by_split {
             self.each(|evidence| evidence.add_events(*split, *keys));
             self.add_events_outside_outages(bets, *split, *keys);
@@ -160,12 +171,8 @@ impl ChannelComparison {
 
     /// Adverse events that storms brought, and all of them.
     pub(crate) fn events_in_outages(&self) -> (u64, u64) {
-        let sum = |proof: &NonInferiority| {
-            let PerChannel { stable, canary } = proof.split.total();
-            stable.saturating_add(canary)
-        };
-        let all = sum(&self.whole.good);
-        (all.saturating_sub(sum(&self.outage_filter.good)), all)
+        let all = self.whole.good.split.total().total();
+        (all.saturating_sub(self.outage_filter.good.split.total().total()), all)
     }
 
     /// What a proof amounts to if each call without an answer had gone badly.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use canary_core::PerChannel;
 
-use crate::{evidence::add, log_space::float, split_ratio::SplitRatio};
+use crate::{log_space::float, split_ratio::SplitRatio};
 
 /// What the judge did not get to see: a canary that hangs has no failures.
 ///
@@ -34,15 +34,16 @@ impl Completeness {
             return;
         }
         let sum = self.calls.entry(split).or_default();
-        add(&mut sum.given, calls.given);
-        add(&mut sum.judged, calls.judged);
+        sum.given = sum.given.saturating_add(calls.given);
+        sum.judged = sum.judged.saturating_add(calls.judged);
     }
 
     pub(crate) fn add_trials(&mut self, split: SplitRatio, trials: PerChannel<u64>) {
         if trials == PerChannel::default() {
             return;
         }
-        add(self.trials.entry(split).or_default(), trials);
+        let sum = self.trials.entry(split).or_default();
+        *sum = sum.saturating_add(trials);
     }
 
     /// The calls of each coin that have no answer: in flight, given up, or lost.
@@ -97,9 +98,7 @@ impl Completeness {
     }
 
     fn sum(&self, of: impl Fn(&CallCounts) -> PerChannel<u64>) -> PerChannel<u64> {
-        let mut sum = PerChannel::default();
-        self.calls.values().for_each(|calls| add(&mut sum, of(calls)));
-        sum
+        self.calls.values().map(of).fold(PerChannel::default(), PerChannel::saturating_add)
     }
 }
 

@@ -230,8 +230,8 @@ impl Evidence {
 
     /// Adds calls, and those that went badly.
     pub(crate) fn count(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) {
-        add(&mut self.tally.calls, calls);
-        add(&mut self.tally.adverse, adverse);
+        self.tally.calls = self.tally.calls.saturating_add(calls);
+        self.tally.adverse = self.tally.adverse.saturating_add(adverse);
     }
 
     /// Adds trials of the canary, and those that went badly.
@@ -257,10 +257,4 @@ impl EvidenceLogRatios {
             relative.min(absolute)
         })
     }
-}
-
-/// Adds to both channels. Counts of 10^12 are far from the end of `u64`, where a sum stays.
-pub(crate) fn add(sum: &mut PerChannel<u64>, more: PerChannel<u64>) {
-    sum.stable = sum.stable.saturating_add(more.stable);
-    sum.canary = sum.canary.saturating_add(more.canary);
 }

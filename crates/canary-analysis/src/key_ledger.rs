@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use canary_core::{Bucket, Channel, KeySample, PerChannel, Weight};
 
-use crate::{evidence::add, split_ratio::SplitRatio};
+use crate::split_ratio::SplitRatio;
 
 #[cfg(feature = "serde")]
 mod stored;
@@ -104,13 +104,14 @@ impl KeyLedger {
         }
         let first_on_channel = !std::mem::replace(known.was(channel), true);
         if first_on_channel {
-            add(&mut self.counts.keys, one);
+            self.counts.keys = self.counts.keys.saturating_add(one);
         }
         if split.is_certain() {
             return if first_on_channel { Recorded::Counted } else { Recorded::AlreadyCounted };
         }
         known.narrow(channel, weight);
-        add(self.counts.by_split.entry(split).or_default(), one);
+        let sum = self.counts.by_split.entry(split).or_default();
+        *sum = sum.saturating_add(one);
         Recorded::Counted
     }
 
@@ -218,9 +219,10 @@ impl KeyCounts {
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (split, events) in &other.by_split {
-            add(self.by_split.entry(*split).or_default(), *events);
+            let sum = self.by_split.entry(*split).or_default();
+            *sum = sum.saturating_add(*events);
         }
-        add(&mut self.keys, other.keys);
+        self.keys = self.keys.saturating_add(other.keys);
         self.refused = self.refused.saturating_add(other.refused);
         self.impossible = self.impossible.saturating_add(other.impossible);
     }

@@ -12,7 +12,6 @@ use crate::{
     monitor::{Measure, Monitor, Unit},
     not_healthy_reason::NotHealthyReason,
     observation::Observation,
-    outage_filter,
     sample_ratio::SampleRatioTest,
     slow::Until,
     split_ratio::SplitRatio,
@@ -137,7 +136,11 @@ impl MonitorState {
         let nothing = KeyCounts::default();
         let seen = seen.unwrap_or(&nothing);
         let given = calls.iter().map(|epoch| of_both(epoch, |counts| counts.picked));
-        comparison.observe_keys(outage_filter::sum_of(given), adverse, seen);
+        comparison.observe_keys(
+            given.fold(PerChannel::default(), PerChannel::saturating_add),
+            adverse,
+            seen,
+        );
         // Seen keys that a full ledger refuses are no loss: the others were seen before them.
         self.refused = self.refused.saturating_add(adverse.refused);
         for impossible in [adverse.impossible, seen.impossible] {

@@ -2,7 +2,6 @@ use canary_core::PerChannel;
 
 use crate::{
     burst_detector::BurstDetector,
-    evidence::add,
     margins::Margin,
     monitor::{Measure, Monitor, Unit},
     non_inferiority::NonInferiority,
@@ -59,20 +58,11 @@ impl OutageFilter {
 
     /// Looks at all that came at once, of all weights and replicas.
     pub(crate) fn look(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) -> IncludedIn {
-        let sum = |both: PerChannel<u64>| both.stable.saturating_add(both.canary);
-        let split = self.all.observe(self.floor, sum(calls), sum(adverse));
+        let split = self.all.observe(self.floor, calls.total(), adverse.total());
         let rate = self.unit == Unit::Keys
             || self.stable.observe(self.floor, calls.stable, adverse.stable);
         IncludedIn { split, rate }
     }
-}
-
-/// The sum of both channels' counts over several ticks.
-pub(crate) fn sum_of(counts: impl Iterator<Item = PerChannel<u64>>) -> PerChannel<u64> {
-    counts.fold(PerChannel::default(), |mut sum, more| {
-        add(&mut sum, more);
-        sum
-    })
 }
 
 #[cfg(test)]

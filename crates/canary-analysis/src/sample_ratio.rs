@@ -1,7 +1,7 @@
 use canary_core::PerChannel;
 
 use crate::{
-    evidence::add, interval::RatioInterval, log_space::float, split_e_process::SplitEProcess,
+    interval::RatioInterval, log_space::float, split_e_process::SplitEProcess,
     split_ratio::SplitRatio,
 };
 
@@ -37,7 +37,7 @@ impl SampleRatioTest {
         let ratio = ratio.into();
         self.split.observe(ratio, picks);
         self.observe_impossible(ratio.impossible(picks));
-        add(&mut self.picks, picks);
+        self.picks = self.picks.saturating_add(picks);
     }
 
     pub(crate) const fn observe_impossible(&mut self, picks: u64) {

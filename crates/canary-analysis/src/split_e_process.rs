@@ -1,7 +1,6 @@
 use canary_core::PerChannel;
 
 use crate::{
-    evidence::add,
     log_space::{ln_mean_exp, times},
     split_ratio::SplitRatio,
 };
@@ -39,7 +38,10 @@ impl<const N: usize> SplitEProcess<N> {
             return;
         }
         match self.rows.binary_search_by_key(&split, |row| row.split) {
-            Ok(at) => add(&mut self.rows[at].events, events),
+            Ok(at) => {
+                let sum = &mut self.rows[at].events;
+                *sum = sum.saturating_add(events);
+            }
             Err(at) => self.rows.insert(at, Row { split, events, weights: self.weights(split) }),
         }
     }
@@ -71,9 +73,10 @@ impl<const N: usize> SplitEProcess<N> {
 
     /// The events at all coins.
     pub(crate) fn total(&self) -> PerChannel<u64> {
-        let mut total = PerChannel::default();
-        self.events().for_each(|(_, events)| add(&mut total, events));
-        total
+        self.rows
+            .iter()
+            .map(|row| row.events)
+            .fold(PerChannel::default(), PerChannel::saturating_add)
     }
 
     /// The evidence so far, to which events can be added without weighing all of them again.

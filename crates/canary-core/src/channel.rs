@@ -59,6 +59,23 @@ impl<T> PerChannel<T> {
     }
 }
 
+impl PerChannel<u64> {
+    /// Adds the counts of each channel. A sum that does not fit stays at `u64::MAX`.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self {
+            stable: self.stable.saturating_add(other.stable),
+            canary: self.canary.saturating_add(other.canary),
+        }
+    }
+
+    /// Returns the sum of both channels, or `u64::MAX` if it does not fit.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.stable.saturating_add(self.canary)
+    }
+}
+
 impl<T> ops::Index<Channel> for PerChannel<T> {
     type Output = T;
 
