@@ -1,5 +1,7 @@
 //! Findings as sentences for people.
 
+use std::fmt;
+
 use canary_core::{Channel, Verdict};
 
 use crate::{
@@ -8,7 +10,52 @@ use crate::{
     not_healthy_reason::NotHealthyReason,
 };
 
-pub(crate) fn finding(finding: &Finding) -> String {
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&sentence(self))
+    }
+}
+
+impl fmt::Display for NotHealthyReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unanswered { calls, given } => {
+                let calls = of_calls(*calls, *given);
+                write!(f, "{calls} of the canary have no answer, and could all have gone badly")
+            }
+            Self::Outages { events, all } => {
+                let (events, all) = (count(*events), count(*all));
+                write!(
+                    f,
+                    "{events} of {all} bad ones came in storms, and without these it is not proven good"
+                )
+            }
+            Self::TooFewResults(part) => {
+                let part = percent(*part);
+                write!(f, "the canary has only {part} of what the weight leads one to expect")
+            }
+            Self::CallsUnknown => {
+                f.write_str(
+                "how many calls the canary was given is not observed, and those that hang are unseen",
+            )
+            }
+            Self::LedgerFull(events) => {
+                let events = if *events == 1 {
+                    "1 event was".to_owned()
+                } else {
+                    format!("{} events were", count(*events))
+                };
+                write!(f, "the ledger of keys is full, {events} not counted")
+            }
+            Self::ImpossibleAssignment(picks) => {
+                let were = if *picks == 1 { "call or key was" } else { "calls or keys were" };
+                write!(f, "{} {were} on a channel that the weight excludes", count(*picks))
+            }
+        }
+    }
+}
+
+fn sentence(finding: &Finding) -> String {
     let mut sentence = match missing(finding) {
         _ if finding.measure == Measure::Share => split(finding),
         Some(missing) => missing,
@@ -165,7 +212,7 @@ fn calls(number: u64) -> String {
 }
 
 /// `3 of 1,000 calls`.
-pub(crate) fn of_calls(some: u64, all: u64) -> String {
+fn of_calls(some: u64, all: u64) -> String {
     format!("{} of {}", count(some), calls(all))
 }
 
@@ -182,7 +229,7 @@ fn odds(log: f64) -> String {
 }
 
 /// A rate of `0.0..=1.0`: `3.1 %`.
-pub(crate) fn percent(rate: f64) -> String {
+fn percent(rate: f64) -> String {
     format!("{} %", two_digits(100.0 * rate))
 }
 
@@ -208,7 +255,7 @@ fn digits(number: f64, kept: i32) -> String {
 }
 
 /// A count with its thousands apart: `12,345`.
-pub(crate) fn count(number: u64) -> String {
+fn count(number: u64) -> String {
     grouped(&number.to_string())
 }
 

@@ -1,9 +1,8 @@
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use canary_core::{Channel, PerChannel, Verdict};
 
 use crate::{
-    explain,
     interval::RatioInterval,
     log_space::float,
     margins::Margins,
@@ -87,12 +86,6 @@ impl Finding {
         let calls = self.calls[channel];
         let is_rate = calls > 0 && self.measure != Measure::Share;
         is_rate.then(|| (float(self.adverse[channel]) / float(calls)).min(1.0))
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&explain::finding(self))
     }
 }
 

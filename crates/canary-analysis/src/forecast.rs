@@ -4,8 +4,7 @@ use canary_core::{PerChannel, Weight};
 use statrs::distribution::{DiscreteCDF, Poisson};
 
 use crate::{
-    evidence::Evidence, levels::Levels, log_space::float, margins::Margins,
-    monitor_state::worse_threshold, split_ratio::SplitRatio,
+    evidence::Evidence, levels::Levels, log_space::float, margins::Margins, split_ratio::SplitRatio,
 };
 
 /// What a plan can find out, and when: to be asked before the rollout.
@@ -98,7 +97,7 @@ impl Forecast {
     /// reckoned here.
     #[must_use]
     pub fn until_proven(&self) -> Option<Duration> {
-        let threshold = (1.0 / self.levels.beta()).ln();
+        let threshold = self.levels.good_threshold();
         self.first(|at| {
             let unlucky = self.evidence(at, self.base_rate, Luck::AgainstTheCanary);
             unlucky.log_e_good() >= threshold && unlucky.calls().canary > 0
@@ -106,7 +105,7 @@ impl Forecast {
     }
 
     fn until_worse(&self, rate: f64) -> Option<Duration> {
-        let threshold = worse_threshold(self.levels, self.deciding);
+        let threshold = self.levels.worse_threshold(self.deciding);
         self.first(|at| self.evidence(at, rate, Luck::ForTheCanary).log_e_worse() >= threshold)
     }
 

@@ -11,6 +11,7 @@ use crate::{
     evidence::Evidence,
     finding::Strength,
     judge::Judge,
+    monitor::{Measure, Monitor, Role, Unit},
     monitor_state::failures,
     split_ratio::SplitRatio,
 };
@@ -201,6 +202,27 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         }
         let (monitor, evidence) = (self.monitor.clone(), known.comparison.whole.clone());
         Look::Trip(Box::new(Trip { monitor, evidence, worse }))
+    }
+}
+
+impl Judge {
+    /// A guard that lets canary calls which fail update the evidence at once, given how to `read`
+    /// the live counts and `until` which snapshot of them the judge has observed: an empty one at
+    /// first, and after a restart.
+    ///
+    /// None if no deciding monitor counts the failures of all calls: the guard watches nothing
+    /// else. Monitors of a class, per key, and of other measures decide with the judge's ticks.
+    #[must_use]
+    pub fn guard<R: Fn() -> Snapshot>(&self, until: Snapshot, read: R) -> Option<Guard<R>> {
+        let is_guarded = |monitor: &&Monitor| {
+            *monitor.measure() == Measure::Failures
+                && monitor.role() == Role::Decides
+                && monitor.unit() == Unit::Calls
+                && monitor.class().is_none()
+        };
+        let name = self.monitors().find(is_guarded)?.name();
+        let evidence = GuardEvidence::new(self.comparison(name)?.clone(), until);
+        Some(Guard::new(read, name, evidence, self.worse_threshold()))
     }
 }
 

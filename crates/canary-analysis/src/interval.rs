@@ -1,7 +1,7 @@
 use canary_core::PerChannel;
 
 use crate::{
-    levels::LEAST,
+    levels::MIN_LEVEL,
     log_space::float,
     split_e_process::{BETTER, SplitEProcess, WORSE},
     split_ratio::SplitRatio,
@@ -36,7 +36,7 @@ pub struct RatioInterval {
 impl RatioInterval {
     pub(crate) fn of<const N: usize>(odds: &SplitEProcess<N>, alpha: f64) -> Self {
         // A comparison with NaN is false.
-        let alpha = if alpha >= LEAST { alpha.min(1.0) } else { LEAST };
+        let alpha = if alpha >= MIN_LEVEL { alpha.min(1.0) } else { MIN_LEVEL };
         let threshold = (2.0 / alpha).ln();
         let refuted_above = |ratio| odds.against(ratio, &WORSE).log_e() >= threshold;
         let refuted_below = |ratio| odds.against(ratio, &BETTER).log_e() >= threshold;
@@ -108,9 +108,13 @@ mod tests {
     #[test]
     fn an_alpha_out_of_range_is_taken_for_the_nearer_end() {
         let odds = odds(200, 100);
-        for (alpha, taken_for) in
-            [(f64::NAN, LEAST), (-1.0, LEAST), (0.0, LEAST), (7.0, 1.0), (f64::INFINITY, 1.0)]
-        {
+        for (alpha, taken_for) in [
+            (f64::NAN, MIN_LEVEL),
+            (-1.0, MIN_LEVEL),
+            (0.0, MIN_LEVEL),
+            (7.0, 1.0),
+            (f64::INFINITY, 1.0),
+        ] {
             let interval = RatioInterval::of(&odds, alpha);
             assert_eq!(interval, RatioInterval::of(&odds, taken_for), "{alpha}");
             assert!(interval.lower <= interval.upper.unwrap());

@@ -1,15 +1,14 @@
 use std::{collections::BTreeSet, error, fmt};
 
-use canary_core::{Snapshot, Verdict};
+use canary_core::Verdict;
 
 use crate::{
     channel_comparison::ChannelComparison,
     evidence::Evidence,
     finding::Finding,
-    guard::{Guard, GuardEvidence},
     levels::Levels,
     monitor::{Measure, Monitor, Role, Unit},
-    monitor_state::{MonitorEvidence, MonitorState, worse_threshold},
+    monitor_state::{MonitorEvidence, MonitorState},
     observation::Observation,
     unused_observations::UnusedObservation,
 };
@@ -161,21 +160,6 @@ impl Judge {
         overall(self.monitors().zip(verdicts))
     }
 
-    /// A guard that lets canary calls which fail update the evidence at once, given how to `read`
-    /// the live counts and `until` which snapshot of them the judge has observed: an empty one at
-    /// first, and after a restart.
-    ///
-    /// None if no deciding monitor counts the failures of all calls: the guard watches nothing
-    /// else. Monitors of a class, per key, and of other measures decide with the judge's ticks.
-    #[must_use]
-    pub fn guard<R: Fn() -> Snapshot>(&self, until: Snapshot, read: R) -> Option<Guard<R>> {
-        let state = self.guarded()?;
-        let MonitorEvidence::Comparison(comparison) = &state.evidence else { return None };
-        let threshold = worse_threshold(self.levels, self.deciding());
-        let known = GuardEvidence::new((**comparison).clone(), until);
-        Some(Guard::new(read, state.monitor.name(), known, threshold))
-    }
-
     /// The monitors, in the order in which they were given.
     #[must_use]
     pub fn monitors(&self) -> impl ExactSizeIterator<Item = &Monitor> {
@@ -203,13 +187,8 @@ impl Judge {
         }
     }
 
-    fn guarded(&self) -> Option<&MonitorState> {
-        self.states.iter().find(|MonitorState { monitor, .. }| {
-            *monitor.measure() == Measure::Failures
-                && monitor.role() == Role::Decides
-                && monitor.unit() == Unit::Calls
-                && monitor.class().is_none()
-        })
+    pub(crate) fn worse_threshold(&self) -> f64 {
+        self.levels.worse_threshold(self.deciding())
     }
 
     fn deciding(&self) -> usize {

@@ -20,7 +20,7 @@ impl Levels {
     /// If one of them is not at least 10^-12 and at most 0.5.
     pub fn try_new(alpha: f64, beta: f64) -> Result<Self, LevelError> {
         for (name, value) in [("alpha", alpha), ("beta", beta)] {
-            if !(LEAST..=0.5).contains(&value) {
+            if !(MIN_LEVEL..=0.5).contains(&value) {
                 return Err(LevelError { name, value });
             }
         }
@@ -38,10 +38,21 @@ impl Levels {
     pub const fn beta(&self) -> f64 {
         self.beta
     }
+
+    /// Returns the log e-value at which one of `deciding` monitors calls the canary degraded.
+    #[expect(clippy::cast_precision_loss, reason = "a plan has fewer than 2^53 monitors")]
+    pub(crate) fn worse_threshold(&self, deciding: usize) -> f64 {
+        (deciding.max(1) as f64 / self.alpha).ln()
+    }
+
+    /// Returns the log e-value at which a monitor calls the canary healthy.
+    pub(crate) fn good_threshold(&self) -> f64 {
+        (1.0 / self.beta).ln()
+    }
 }
 
 /// Odds of 10^12 are beyond what assignment by random numbers, and any count, can be trusted for.
-pub(crate) const LEAST: f64 = 1e-12;
+pub(crate) const MIN_LEVEL: f64 = 1e-12;
 
 impl Default for Levels {
     fn default() -> Self {

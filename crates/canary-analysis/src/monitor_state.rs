@@ -204,12 +204,12 @@ impl MonitorState {
 
     /// The evidence for worse, and for good enough.
     fn strengths(&self, levels: Levels, deciding: usize) -> (Strength, Option<Strength>) {
-        let threshold = worse_threshold(levels, deciding);
+        let threshold = levels.worse_threshold(deciding);
         match &self.evidence {
             MonitorEvidence::Comparison(comparison) => {
                 let worse = Strength { log_e: comparison.log_e_worse(), threshold };
                 let good =
-                    Strength { log_e: comparison.log_e_good(), threshold: good_threshold(levels) };
+                    Strength { log_e: comparison.log_e_good(), threshold: levels.good_threshold() };
                 (worse, Some(good))
             }
             MonitorEvidence::SampleRatio(share) => {
@@ -238,7 +238,7 @@ impl MonitorState {
         if let Some(part) = part {
             return Some(NotHealthyReason::TooFewResults(part));
         }
-        let proven = |log_e: f64| log_e >= good_threshold(levels);
+        let proven = |log_e: f64| log_e >= levels.good_threshold();
         let calls = comparison.completeness.all_unanswered().canary;
         let is_answered_for = calls == 0 || !proven(comparison.log_e_good_answered());
         if !is_answered_for && !proven(comparison.log_e_good()) {
@@ -258,16 +258,6 @@ impl MonitorState {
             _ => None,
         }
     }
-}
-
-/// The logarithm of the evidence at which one of `deciding` monitors calls the canary worse.
-#[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 monitors")]
-pub(crate) fn worse_threshold(levels: Levels, deciding: usize) -> f64 {
-    (deciding.max(1) as f64 / levels.alpha()).ln()
-}
-
-fn good_threshold(levels: Levels) -> f64 {
-    (1.0 / levels.beta()).ln()
 }
 
 /// Of what is to be expected of the canary so much must be judged before it may be called healthy.
