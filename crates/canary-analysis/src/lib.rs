@@ -113,7 +113,6 @@
 //! | feature | adds |
 //! |---|---|
 //! | `serde` | storing [`JudgeState`] and [`KeyLedger`] in any format, and writing a [`Judgment`] |
-//! | `sim` | the simulator, module `sim` |
 //!
 //! # What it does not do
 //!
@@ -147,8 +146,6 @@ mod rate_e_process;
 mod sample_ratio;
 #[cfg(feature = "serde")]
 mod serialize;
-#[cfg(feature = "sim")]
-pub mod sim;
 mod slow;
 mod split_e_process;
 mod split_ratio;

@@ -6,45 +6,45 @@ use rand_distr::{Binomial, Distribution, Exp1, Poisson, StandardNormal, Standard
 
 /// Random numbers from a seed: the same on every machine and in every version of the generator.
 #[derive(Clone, Debug)]
-pub(super) struct Draws(ChaCha8Rng);
+pub(crate) struct Draws(ChaCha8Rng);
 
 impl Draws {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    pub(super) fn bits(&mut self) -> u64 {
+    pub(crate) fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A number of `0..below`.
-    pub(super) fn below(&mut self, below: u64) -> u64 {
+    pub(crate) fn below(&mut self, below: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(below)) >> u64::BITS) as u64
     }
 
-    pub(super) fn is(&mut self, probability: f64) -> bool {
+    pub(crate) fn is(&mut self, probability: f64) -> bool {
         let uniform: f64 = StandardUniform.sample(&mut self.0);
         uniform < probability
     }
 
-    pub(super) fn of(&mut self, calls: u64, probability: f64) -> u64 {
+    pub(crate) fn of(&mut self, calls: u64, probability: f64) -> u64 {
         Binomial::new(calls, probability.clamp(0.0, 1.0))
             .map_or(0, |binomial| binomial.sample(&mut self.0))
     }
 
     /// How many come where `mean` are expected.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls")]
-    pub(super) fn arrivals(&mut self, mean: f64) -> u64 {
+    pub(crate) fn arrivals(&mut self, mean: f64) -> u64 {
         Poisson::new(mean).map_or(0, |poisson| poisson.sample(&mut self.0) as u64)
     }
 
     /// How long until something that happens every `mean` seconds happens.
-    pub(super) fn wait(&mut self, mean: f64) -> f64 {
+    pub(crate) fn wait(&mut self, mean: f64) -> f64 {
         let unit: f64 = Exp1.sample(&mut self.0);
         mean * unit
     }
 
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         StandardNormal.sample(&mut self.0)
     }
 }

@@ -1,6 +1,11 @@
 use std::fmt::Write;
 
-use super::{Rule, Schedule, Study, Traffic, rules};
+use crate::{
+    rules::{self, Rule},
+    schedule::Schedule,
+    study::Study,
+    traffic::Traffic,
+};
 
 /// A picture of the guide "How a canary is judged", as an SVG file.
 #[derive(Clone, Debug)]
@@ -152,4 +157,4 @@ fn path(svg: &mut String, points: &[(f64, f64)], color: &str) {
 }
 
 /// The command that draws the pictures anew. (A comment in XML must not hold two hyphens.)
-const COMMAND: &str = "see the example judge_pictures of canary-analysis";
+const COMMAND: &str = "see the example judge_pictures of canary-analysis-sim";

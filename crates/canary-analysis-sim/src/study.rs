@@ -2,7 +2,12 @@ use std::{num::NonZero, thread};
 
 use canary_core::{Channel, Verdict};
 
-use super::{Rule, Schedule, Summary, Traffic, summary::Ending};
+use crate::{
+    rules::Rule,
+    schedule::Schedule,
+    summary::{Ending, Summary},
+    traffic::Traffic,
+};
 
 /// Many rollouts of the same kind.
 #[derive(Clone, Debug)]

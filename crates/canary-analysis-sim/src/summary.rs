@@ -1,16 +1,16 @@
 use std::time::Duration;
 
-use crate::log_space::float;
+use crate::as_f64;
 
 /// How one rollout went.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Ending {
-    pub(super) rolled_back: bool,
-    pub(super) seconds: u32,
-    pub(super) calls: u64,
-    pub(super) failures: u64,
-    pub(super) proven_after: Option<u64>,
-    pub(super) proven_at: Option<u32>,
+pub(crate) struct Ending {
+    pub(crate) rolled_back: bool,
+    pub(crate) seconds: u32,
+    pub(crate) calls: u64,
+    pub(crate) failures: u64,
+    pub(crate) proven_after: Option<u64>,
+    pub(crate) proven_at: Option<u32>,
 }
 
 /// How many rollouts went.
@@ -31,18 +31,18 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn of(endings: &[Ending]) -> Self {
+    pub(crate) fn of(endings: &[Ending]) -> Self {
         let rolled_back = || endings.iter().filter(|ending| ending.rolled_back);
         let proven_after: Vec<f64> =
-            endings.iter().filter_map(|ending| ending.proven_after).map(float).collect();
+            endings.iter().filter_map(|ending| ending.proven_after).map(as_f64).collect();
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         Self {
             runs: number(endings.len()),
             rolled_back: number(rolled_back().count()),
             proven: number(proven_after.len()),
-            calls: rolled_back().map(|ending| float(ending.calls)).collect(),
+            calls: rolled_back().map(|ending| as_f64(ending.calls)).collect(),
             seconds: rolled_back().map(|ending| f64::from(ending.seconds)).collect(),
-            harmed: rolled_back().map(|ending| float(ending.failures)).collect(),
+            harmed: rolled_back().map(|ending| as_f64(ending.failures)).collect(),
             proven_after,
             proven_at: endings.iter().filter_map(|it| it.proven_at).map(f64::from).collect(),
         }

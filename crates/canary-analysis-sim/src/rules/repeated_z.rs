@@ -1,7 +1,7 @@
 use canary_core::{Channel, PerChannel, Verdict};
 
 use super::Rule;
-use crate::{log_space::float, sim::Second};
+use crate::{as_f64, second::Second};
 
 /// A test of two proportions, repeated each second as if each were the only one.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,8 +22,8 @@ impl Rule for RepeatedZ {
             self.calls[channel] += second.calls(channel);
             self.failures[channel] += second.failures(channel);
         }
-        let calls = PerChannel::from_fn(|channel| float(self.calls[channel]));
-        let failures = PerChannel::from_fn(|channel| float(self.failures[channel]));
+        let calls = PerChannel::from_fn(|channel| as_f64(self.calls[channel]));
+        let failures = PerChannel::from_fn(|channel| as_f64(self.failures[channel]));
         let pooled = (failures.stable + failures.canary) / (calls.stable + calls.canary);
         let error = (pooled * (1.0 - pooled) * (1.0 / calls.stable + 1.0 / calls.canary)).sqrt();
         let difference = failures.canary / calls.canary - failures.stable / calls.stable;

@@ -1,14 +1,12 @@
 //! What the judge promises, measured: false rollbacks, false proofs, and how late harm is found.
 //!
-//! `cargo test --release -p canary-analysis --features sim --test acceptance -- --nocapture` runs ten
+//! `cargo test --release -p canary-analysis-sim --test acceptance -- --nocapture` runs ten
 //! times as many rollouts as a debug build does, and prints the figures.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use canary_analysis::{
-    Levels, Monitor,
-    sim::{Outages, Rule, Schedule, Study, Summary, Traffic, Users, rules},
-};
+use canary_analysis::{Levels, Monitor};
+use canary_analysis_sim::{Outages, Rule, Schedule, Study, Summary, Traffic, Users, rules};
 
 const RUNS: u32 = if cfg!(debug_assertions) { 100 } else { 1_000 };
 

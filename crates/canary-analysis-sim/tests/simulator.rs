@@ -2,10 +2,8 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use canary_analysis::{
-    Forecast, Levels, Monitor, SlowLimit, Until,
-    sim::{LogNormal, Schedule, Study, Summary, Traffic, pictures, rules},
-};
+use canary_analysis::{Forecast, Levels, Monitor, SlowLimit, Until};
+use canary_analysis_sim::{LogNormal, Schedule, Study, Summary, Traffic, pictures, rules};
 use canary_core::PerChannel;
 
 fn study(traffic: Traffic) -> Study {
@@ -74,7 +72,9 @@ fn the_same_seed_gives_the_same_rollouts() {
 #[test]
 fn the_pictures_of_the_guide_are_current() {
     for picture in pictures() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(picture.file);
+        let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../canary-analysis/docs")
+            .join(picture.file);
         let drawn = fs::read_to_string(&file).unwrap_or_default();
         assert!(
             drawn == picture.svg,

@@ -13,7 +13,7 @@ pub use self::{
     mann_whitney::{Direction, MannWhitney},
     repeated_z::RepeatedZ,
 };
-use super::Second;
+use crate::second::Second;
 
 /// Looks at each second of a rollout.
 pub trait Rule {

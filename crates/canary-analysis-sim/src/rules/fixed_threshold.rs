@@ -1,7 +1,7 @@
 use canary_core::{Channel, Verdict};
 
 use super::Rule;
-use crate::{log_space::float, sim::Second};
+use crate::{as_f64, second::Second};
 
 /// A failure rate of the canary's that must not be exceeded, whatever stable's is.
 #[derive(Clone, Copy, Debug)]
@@ -26,7 +26,8 @@ impl Rule for FixedThreshold {
         self.calls += second.calls(Channel::Canary);
         self.failures += second.failures(Channel::Canary);
         if second.at % 60 == 59 {
-            let has_failed = self.calls > 0 && float(self.failures) / float(self.calls) > self.most;
+            let has_failed =
+                self.calls > 0 && as_f64(self.failures) / as_f64(self.calls) > self.most;
             self.checks_left = self.checks_left.saturating_sub(u32::from(has_failed));
             (self.calls, self.failures) = (0, 0);
         }

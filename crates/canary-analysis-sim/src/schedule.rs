@@ -24,7 +24,7 @@ impl Schedule {
     }
 
     /// The weight of each second, and the number of its step.
-    pub(super) fn seconds(&self) -> impl Iterator<Item = (u64, Weight)> {
+    pub(crate) fn seconds(&self) -> impl Iterator<Item = (u64, Weight)> {
         (0..).zip(&self.0).flat_map(|(step, (weight, seconds))| {
             std::iter::repeat_n((step, *weight), usize::try_from(*seconds).unwrap_or(usize::MAX))
         })

@@ -6,7 +6,7 @@
 //! elsewhere.
 //!
 //! ```
-//! use canary_analysis::sim::{Schedule, Study, Traffic, rules};
+//! use canary_analysis_sim::{Schedule, Study, Traffic, rules};
 //!
 //! let traffic = Traffic::new(50.0, 0.001).with_canary_failures(1.0);
 //! let study = Study::new(traffic, Schedule::hour(), 20);
@@ -26,7 +26,7 @@ mod traffic;
 
 pub mod rules;
 
-pub use self::{
+pub use crate::{
     pictures::{Picture, pictures},
     rules::Rule,
     schedule::Schedule,
@@ -36,3 +36,8 @@ pub use self::{
     table::{Report, false_rollbacks, late_faults, table},
     traffic::{LogNormal, Outages, Traffic, Users},
 };
+
+#[expect(clippy::cast_precision_loss, reason = "simulated counts are below 2^53")]
+const fn as_f64(count: u64) -> f64 {
+    count as f64
+}

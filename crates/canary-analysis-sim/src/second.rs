@@ -1,6 +1,6 @@
 use canary_core::{Channel, Counts, EpochCounts, Snapshot, Weight};
 
-use crate::key_ledger::{KeyCounts, KeyLedger};
+use canary_analysis::{KeyCounts, KeyLedger};
 
 /// What one second brought.
 #[derive(Clone, Debug)]
@@ -17,7 +17,7 @@ pub struct Second {
 }
 
 impl Second {
-    pub(super) fn new(at: u32, step: u64, weight: Weight) -> Self {
+    pub(crate) fn new(at: u32, step: u64, weight: Weight) -> Self {
         Self {
             at,
             counts: EpochCounts::new(step, weight, Counts::default()),
@@ -56,18 +56,18 @@ impl Second {
         Snapshot::new(Counts::default(), vec![self.counts.clone()])
     }
 
-    pub(super) fn add(&mut self, channel: Channel, calls: u64, failures: u64) {
+    pub(crate) fn add(&mut self, channel: Channel, calls: u64, failures: u64) {
         let counts = &mut self.counts.counts.evidence[channel];
         counts.picked += calls;
         counts.success += calls - failures;
         counts.failure += failures;
     }
 
-    pub(super) fn hang(&mut self, channel: Channel, calls: u64) {
+    pub(crate) fn hang(&mut self, channel: Channel, calls: u64) {
         self.counts.counts.evidence[channel].picked += calls;
     }
 
-    pub(super) fn take_keys(&mut self, failed: &mut KeyLedger, seen: &mut KeyLedger) {
+    pub(crate) fn take_keys(&mut self, failed: &mut KeyLedger, seen: &mut KeyLedger) {
         self.failed_keys = failed.take();
         self.seen_keys = seen.take();
     }

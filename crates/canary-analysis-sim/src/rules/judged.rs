@@ -1,7 +1,8 @@
+use canary_analysis::{Judge, JudgeError, Levels, Monitor, Observation, Unit};
 use canary_core::Verdict;
 
 use super::Rule;
-use crate::{Judge, JudgeError, Levels, Monitor, Observation, sim::Second};
+use crate::second::Second;
 
 /// This crate's judge.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ impl Judged {
         monitors: impl IntoIterator<Item = Monitor>,
     ) -> Result<Self, JudgeError> {
         let judge = Judge::try_new(levels, monitors)?;
-        let per_key = judge.monitors().filter(|monitor| monitor.unit() == crate::Unit::Keys);
+        let per_key = judge.monitors().filter(|monitor| monitor.unit() == Unit::Keys);
         let per_key = per_key.map(|monitor| monitor.name().to_owned()).collect();
         Ok(Self { judge, per_key, step: None })
     }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use canary_core::{Bucket, Channel, LatencyBucket, PerChannel, Weight};
 
-use super::{Schedule, Second, draws::Draws};
-use crate::key_ledger::KeyLedger;
+use crate::{draws::Draws, schedule::Schedule, second::Second};
+use canary_analysis::KeyLedger;
 
 /// What comes in, and how it goes.
 ///
@@ -130,12 +130,12 @@ impl Traffic {
     }
 
     /// Whether the canary differs from stable in this second.
-    pub(super) const fn has_fault_at(&self, second: u32) -> bool {
+    pub(crate) const fn has_fault_at(&self, second: u32) -> bool {
         second >= self.fault_at
     }
 
     /// Runs a rollout, as long as `watch` wants to see more.
-    pub(super) fn run(
+    pub(crate) fn run(
         &self,
         schedule: &Schedule,
         seed: u64,

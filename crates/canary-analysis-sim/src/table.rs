@@ -1,7 +1,14 @@
 use std::fmt::{self, Write};
 
-use super::{Median, Outages, Rule, Schedule, Study, Summary, Traffic, Users, rules};
-use crate::{Levels, Monitor};
+use canary_analysis::{Levels, Monitor};
+
+use crate::{
+    rules::{self, Rule},
+    schedule::Schedule,
+    study::Study,
+    summary::{Median, Summary},
+    traffic::{Outages, Traffic, Users},
+};
 
 /// A table in Markdown.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@ use canary_core::{Channel, PerChannel, Verdict};
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::Rule;
-use crate::{log_space::float, sim::Second};
+use crate::{as_f64, second::Second};
 
 /// Whether the failure rates of the canary's minutes are higher than those of stable's.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Rule for MannWhitney {
         for channel in Channel::ALL {
             let (calls, failures) = std::mem::take(&mut self.minute[channel]);
             if calls > 0 {
-                self.rates[channel].push(float(failures) / float(calls));
+                self.rates[channel].push(as_f64(failures) / as_f64(calls));
             }
         }
         let PerChannel { stable, canary } = &self.rates;
@@ -65,7 +65,7 @@ impl Rule for MannWhitney {
 /// The two-sided p-value of `canary` being higher, by the normal approximation with ties corrected;
 /// 1 if it is lower.
 fn p_value(stable: &[f64], canary: &[f64]) -> f64 {
-    let (n, m) = (float(stable.len() as u64), float(canary.len() as u64));
+    let (n, m) = (as_f64(stable.len() as u64), as_f64(canary.len() as u64));
     let wins: f64 = canary
         .iter()
         .flat_map(|one| stable.iter().map(move |other| one.total_cmp(other)))
@@ -75,7 +75,7 @@ fn p_value(stable: &[f64], canary: &[f64]) -> f64 {
     all.sort_by(f64::total_cmp);
     let ties: f64 = all
         .chunk_by(|one, other| one.total_cmp(other).is_eq())
-        .map(|tied| float(tied.len() as u64))
+        .map(|tied| as_f64(tied.len() as u64))
         .map(|tied| tied.powi(3) - tied)
         .sum();
     let total = n + m;
