@@ -24,7 +24,7 @@ use crate::{
     state::Mirror,
     ticket::Ticket,
 };
-use tower_canary::internal::path;
+use tower_canary::select::RequestHead;
 
 /// A request and stable's answer to it: what the canary is asked, and held against.
 pub(super) struct Exchange<S, C, B> {
@@ -116,7 +116,7 @@ where
 
     fn sample(&self, found: &FieldDifference, mirror: &Mirror) -> Found {
         let head = &self.request.head;
-        let mut sample = Difference::new(&head.method, path(head), found);
+        let mut sample = Difference::new(&head.method, RequestHead::from(head).path(), found);
         let redacted = catch(|| (mirror.options.redact)(&mut sample)).is_ok();
         Found { field: found.field.clone(), sample: redacted.then(|| sample.truncated()) }
     }

@@ -17,7 +17,7 @@ use crate::{
     ticket::Ticket,
 };
 use crate::{framing::asks_for_upgrade, panic::catch};
-use tower_canary::internal::{draw, path};
+use tower_canary::{internal::draw, select::RequestHead};
 
 /// What all services, handles and tasks of a mirror share.
 pub(crate) struct Mirror {
@@ -62,7 +62,7 @@ impl Mirror {
         let is_never_copied = head.method == Method::CONNECT
             || asks_for_upgrade(&head.headers)
             || head.headers.contains_key(Mirrored::HEADER)
-            || self.options.bypass.matches(path(head));
+            || self.options.bypass.matches(&RequestHead::from(head));
         if is_never_copied {
             return None;
         }

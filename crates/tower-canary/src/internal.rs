@@ -3,8 +3,6 @@
 //! They are not part of the public API and can change in every release: `tower-canary-mirror` requires
 //! the exact version of this crate that it was released with.
 
-use http::request::Parts;
-
 #[cfg(feature = "axum")]
 pub use crate::axum::{rematch::Rematch, router::prepare};
 #[cfg(feature = "metrics")]
@@ -12,9 +10,3 @@ pub use crate::metrics::publish::{Writer, add_publisher, published_to};
 pub use crate::select::rng::draw;
 #[cfg(feature = "tracing")]
 pub use crate::service::span::MIRRORED;
-
-/// Returns the path that the client requested, including a prefix removed by axum's `nest`.
-#[must_use]
-pub fn path(head: &Parts) -> &str {
-    crate::select::incoming::original_path(&head.uri, &head.extensions)
-}

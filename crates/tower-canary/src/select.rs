@@ -5,7 +5,7 @@
 //! decides. Policies are small and combine with [`or`](Select::or), the first match wins:
 //!
 //! ```
-//! use http::{HeaderName, Method};
+//! use http::HeaderName;
 //! use tower_canary::{
 //!     CanaryOptions,
 //!     select::{Condition, Forced, Secret, Select, Sticky},
@@ -17,7 +17,7 @@
 //!     Secret::try_new("0b2f7c65a41d4f1e9c3d")?,
 //! );
 //! // Writes stay with stable for now, at whatever weight.
-//! let reads_only = Condition::method(Method::GET).or(Condition::method(Method::HEAD)).not().never();
+//! let reads_only = Condition::safe_methods().not().never();
 //! // Everybody else stays on one channel, as long as their user id or their session lives.
 //! let users = Sticky::by_header(HeaderName::from_static("x-user-id")).or_cookie("session");
 //!
@@ -85,17 +85,20 @@
 #![doc = include_str!("../docs/sticky-in-other-languages.md")]
 
 mod baggage;
-mod condition;
+pub(crate) mod condition;
 mod cookies;
 mod forced;
-pub(crate) mod incoming;
+mod incoming;
 #[cfg(feature = "cookie")]
 mod issue;
+pub(crate) mod path_pattern;
 pub(crate) mod propagate;
+pub(crate) mod request_head;
 pub(crate) mod rng;
 pub(crate) mod salt;
 mod selection;
 mod sticky;
+mod sticky_key;
 
 use canary_core::CanaryName;
 use http::HeaderMap;
@@ -106,13 +109,13 @@ pub use self::{
     baggage::Propagated,
     condition::{Condition, Rule},
     forced::{Forced, InvalidSecret, Secret},
-    incoming::{Incoming, StickyKey},
+    incoming::Incoming,
+    request_head::RequestHead,
     selection::Selection,
     sticky::Sticky,
+    sticky_key::StickyKey,
 };
-pub(crate) use self::{
-    baggage::add as add_to_baggage, incoming::original_path, selection::AssignmentRule,
-};
+pub(crate) use self::{baggage::add as add_to_baggage, selection::AssignmentRule};
 
 /// A policy by which calls are assigned to a channel.
 ///

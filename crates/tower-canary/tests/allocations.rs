@@ -114,7 +114,7 @@ fn a_concurrency_limit_and_a_fallback_that_is_not_for_the_call_allocate_nothing(
     let options = CanaryOptions::new()
         .tags(Tags::header_only())
         .concurrency_limit(1)
-        .fallback(Fallback::of_clones::<()>().repeats(|_| false));
+        .fallback(Fallback::of_clones::<()>().only(Condition::any().not()));
     let layer = CanaryLayer::with_options("frugal", Inner, options);
     layer.handle().set_weight(Weight::from_ppm(999_999)).unwrap();
     assert_eq!(allocations(layer.layer(Inner), || Request::new(())), bare);

@@ -22,7 +22,7 @@ use tower_canary::{
     Assignment, AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Counts,
     Fallback, Weight,
     control::ControlExt,
-    select::{Incoming, Selection},
+    select::{Condition, Incoming, Selection},
 };
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -247,7 +247,7 @@ async fn only_idempotent_methods_are_repeated_unless_a_predicate_says_otherwise(
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{method}");
         assert_eq!(fell_back(&layer.handle()), 0);
     }
-    let posts = || boxed().repeats(|request: &Incoming<'_>| request.method() == Method::POST);
+    let posts = || boxed().only(Condition::method(Method::POST));
     for (method, channel) in [(Method::POST, "stable"), (Method::GET, "canary")] {
         let layer = layer_of(sick, posts());
         let request = request(method, empty());
@@ -259,7 +259,7 @@ async fn only_idempotent_methods_are_repeated_unless_a_predicate_says_otherwise(
 #[tokio::test]
 async fn upgrades_are_not_repeated_whatever_the_predicate_says() {
     for (method, upgrade) in [(Method::GET, true), (Method::CONNECT, false)] {
-        let layer = layer_of(Sick { reads: 0, end: End::Panic }, boxed().repeats(|_| true));
+        let layer = layer_of(Sick { reads: 0, end: End::Panic }, boxed().only(Condition::any()));
         let mut request = request(method, empty());
         if upgrade {
             request.headers_mut().insert("upgrade", "websocket".parse().unwrap());
@@ -280,7 +280,7 @@ async fn nothing_is_repeated_at_full_weight_where_stable_may_be_gone() {
 #[tokio::test]
 async fn a_grpc_status_in_the_head_is_repeated_where_the_predicate_allows() {
     for (code, channel) in [("13", "stable"), ("14", "stable"), ("5", "canary"), ("0", "canary")] {
-        let fallback = boxed().repeats(|request: &Incoming<'_>| request.path() == "/things/7");
+        let fallback = boxed().only(Condition::path("/things/7"));
         let layer = layer_of(Sick { reads: 1, end: End::GrpcStatus(code) }, fallback);
         let mut request = request(Method::POST, frames([data("message")]));
         request.headers_mut().insert("content-type", "application/grpc".parse().unwrap());

@@ -295,7 +295,7 @@ fn calls_in_flight_of_a_canary_that_is_gone_do_not_stay_in_the_gauge() {
 mod in_axum {
     use axum::{Router, body::Body, extract::Request, response::Response, routing::get};
     use tower::ServiceExt;
-    use tower_canary::{Bypass, CanaryLayer, CanaryOptions};
+    use tower_canary::{Bypass, CanaryLayer, CanaryOptions, select::Condition};
 
     async fn ask(app: Router, path: &str) -> Response {
         app.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
@@ -308,7 +308,8 @@ mod in_axum {
 
     #[tokio::test]
     async fn under_a_nest_the_whole_path_is_bypassed_or_not() {
-        let options = CanaryOptions::new().bypass(Bypass::default().path("/api/ping"));
+        let options =
+            CanaryOptions::new().bypass(Bypass::default().or(Condition::path("/api/ping")));
         let layer = CanaryLayer::with_options("nested", version(), options);
         layer.handle().promote().unwrap();
         let app = Router::new().nest("/api", version().layer(layer));

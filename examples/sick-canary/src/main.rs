@@ -12,6 +12,7 @@ use tower_canary::{
     Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Fallback, Weight,
     axum::{AxumBody, RouterExt},
     runtime::OnRuntime,
+    select::Condition,
 };
 
 #[tokio::main]
@@ -33,7 +34,7 @@ async fn main() -> anyhow::Result<()> {
         .time_limit(Channel::Canary, Duration::from_secs(1))
         .concurrency_limit(4)
         .fallback(Fallback::axum())
-        .bypass(Bypass::default().path("/counts"));
+        .bypass(Bypass::default().or(Condition::path("/counts")));
     let layer = CanaryLayer::with_options("sick", v2, options);
     let canary = layer.handle();
     canary.set_weight(Weight::from_percent(50))?;

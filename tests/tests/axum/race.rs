@@ -21,6 +21,7 @@ use proptest::prelude::*;
 use tower::{Layer, Service, ServiceExt};
 use tower_canary::{
     CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel, Fallback, Weight,
+    select::Condition,
 };
 
 /// What happens in a call.
@@ -229,7 +230,7 @@ proptest! {
     fn every_call_is_counted_once_if_it_is_shed_or_falls_back(
         threads in prop::collection::vec(prop::collection::vec(act(), 0..120), 4)
     ) {
-        let fallback = Fallback::of_clones::<Fate>().repeats(|_| true);
+        let fallback = Fallback::of_clones::<Fate>().only(Condition::any());
         let options = CanaryOptions::new().fallback(fallback).concurrency_limit(1);
         every_call_is_counted_once(&threads, options);
     }

@@ -10,6 +10,7 @@ use canary_tests::{Answer, Client, Server, settled};
 use tower::util::MapResponseLayer;
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Tags, Weight,
+    select::Condition,
 };
 
 async fn tell(assignment: Assignment) -> String {
@@ -150,7 +151,9 @@ async fn layers_outside_find_the_assignment_in_the_response_if_asked() {
 
 #[tokio::test]
 async fn bypassed_paths_go_to_stable_untagged_and_uncounted() {
-    let bypass = Bypass::default().path("/internal/ping").prefix("/debug/");
+    let bypass = Bypass::default()
+        .or(Condition::path("/internal/ping"))
+        .or(Condition::path_prefix("/debug"));
     let (server, handle) = serve(released().bypass(bypass));
     handle.promote().unwrap();
     for (_, client) in Client::of_each_version(&server) {

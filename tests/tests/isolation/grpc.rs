@@ -7,7 +7,7 @@ use canary_tests::{
     settled,
 };
 use tonic::Code;
-use tower_canary::{CanaryOptions, Channel, Fallback, select::Incoming};
+use tower_canary::{CanaryOptions, Channel, Fallback, select::Condition};
 
 use crate::{ALMOST_ALL, all_to_canary};
 
@@ -23,9 +23,10 @@ fn fallback(mount: Mount) -> Fallback {
         Mount::Server | Mount::Service => Fallback::tonic(),
         Mount::OnePort => Fallback::axum(),
     };
-    fallback.repeats(|request: &Incoming<'_>| {
-        ["/canary.tests.Echo/Unary", "/canary.tests.Echo/Collect"].contains(&request.path())
-    })
+    fallback.only(
+        Condition::path("/canary.tests.Echo/Unary")
+            .or(Condition::path("/canary.tests.Echo/Collect")),
+    )
 }
 
 fn ask(end: End) -> Ask {

@@ -1,81 +1,101 @@
-use std::borrow::Cow;
+use crate::select::{
+    condition::{Condition, Predicate},
+    path_pattern::PathPattern,
+    request_head::RequestHead,
+};
 
-/// The paths whose calls always go to stable, unsplit, uncounted and untagged.
+/// The calls that bypass the canary: stable serves them, and they are neither split, counted nor
+/// tagged.
 ///
-/// Health checks, reflection and metrics say something about the process, not about a release: a canary
-/// that lacks a health service must not get the process killed, and probes must not make a canary look
-/// good. By default these are bypassed:
+/// Health checks and metrics describe the process, not a release. A canary without a health service
+/// must not cause a restart of the process, and probes must not improve the canary's success rate.
 ///
-/// | paths | what |
+/// | bypassed by default | purpose |
 /// |---|---|
 /// | `/grpc.health.v1.*`, `/grpc.reflection.*` | gRPC health checks and reflection |
-/// | `/healthz`, `/livez`, `/readyz`, `/health` | probes by their usual names |
-/// | `/metrics` | Prometheus' scrapes |
-///
-/// Under axum's `nest` the path is the whole one, as the client asked for it.
+/// | `/healthz`, `/livez`, `/readyz`, `/health` | HTTP probes |
+/// | `/metrics` | Prometheus scrapes |
 ///
 /// ```
-/// use tower_canary::Bypass;
+/// use http::Request;
+/// use tower_canary::{Bypass, select::{Condition, RequestHead}};
 ///
-/// let bypass = Bypass::default().path("/internal/ping").prefix("/debug/");
-/// assert!(bypass.matches("/metrics"));
-/// assert!(bypass.matches("/debug/pprof"));
-/// assert!(!bypass.matches("/metrics/other"));
+/// let bypass = Bypass::default()
+///     .or(Condition::path("/internal/ping"))
+///     .or(Condition::path_prefix("/debug"));
+///
+/// let bypasses = |path: &str| {
+///     let request = Request::get(path).body(()).unwrap();
+///     bypass.matches(&RequestHead::new(&request))
+/// };
+/// assert!(bypasses("/metrics"));
+/// assert!(bypasses("/debug/pprof"));
+/// assert!(!bypasses("/metrics/other"));
 /// ```
-#[derive(Clone, Debug)]
+///
+/// Every call is tested. The test of a call that no path condition matches takes a few instructions,
+/// however many path conditions there are. Any other condition is evaluated for every call.
+#[derive(Debug)]
+#[must_use]
 pub struct Bypass {
-    paths: Vec<Cow<'static, str>>,
-    prefixes: Vec<Cow<'static, str>>,
+    paths: Vec<PathPattern>,
+    others: Vec<Condition>,
     initials: Initials,
 }
 
 impl Bypass {
     /// Bypasses nothing.
-    #[must_use]
     pub const fn none() -> Self {
-        Self { paths: Vec::new(), prefixes: Vec::new(), initials: Initials::NONE }
+        Self { paths: Vec::new(), others: Vec::new(), initials: Initials::NONE }
     }
 
-    /// Bypasses this path too.
-    #[must_use]
-    pub fn path(mut self, path: impl Into<Cow<'static, str>>) -> Self {
-        let path = path.into();
-        self.initials.add(&path);
-        self.paths.push(path);
+    /// Also bypasses the requests that meet `condition`.
+    pub fn or(mut self, condition: Condition) -> Self {
+        for condition in condition.into_alternatives() {
+            match condition.0 {
+                Predicate::Path(pattern) => {
+                    self.initials.add(pattern.initial());
+                    self.paths.push(pattern);
+                }
+                predicate => {
+                    self.initials = Initials::ALL;
+                    self.others.push(Condition(predicate));
+                }
+            }
+        }
         self
     }
 
-    /// Bypasses all paths that begin with `prefix` too.
+    /// Returns whether a request bypasses the canary.
     #[must_use]
-    pub fn prefix(mut self, prefix: impl Into<Cow<'static, str>>) -> Self {
-        let prefix = prefix.into();
-        self.initials.add(&prefix);
-        self.prefixes.push(prefix);
-        self
+    #[inline]
+    pub fn matches(&self, request: &RequestHead<'_>) -> bool {
+        let path = request.path();
+        self.initials.may_match(path) && self.evaluate(path, request)
     }
 
-    /// Whether a request for this path is bypassed.
-    #[must_use]
-    pub fn matches(&self, path: &str) -> bool {
-        self.initials.may_have(path) && self.finds(path)
-    }
-
-    fn finds(&self, path: &str) -> bool {
-        self.paths.iter().any(|bypassed| bypassed == path)
-            || self.prefixes.iter().any(|prefix| path.starts_with(&**prefix))
+    fn evaluate(&self, path: &str, request: &RequestHead<'_>) -> bool {
+        self.paths.iter().any(|pattern| pattern.matches(path))
+            || self.others.iter().any(|condition| condition.matches(request))
     }
 }
 
 impl Default for Bypass {
     fn default() -> Self {
-        let paths = ["/healthz", "/livez", "/readyz", "/health", "/metrics"];
-        let prefixes = ["/grpc.health.v1.", "/grpc.reflection."];
-        let bypass = paths.into_iter().fold(Self::none(), Self::path);
-        prefixes.into_iter().fold(bypass, Self::prefix)
+        let paths = ["/healthz", "/livez", "/readyz", "/health", "/metrics"].map(Condition::path);
+        let packages = ["grpc.health.v1", "grpc.reflection"].map(Condition::grpc_package);
+        paths.into_iter().chain(packages).fold(Self::none(), Self::or)
     }
 }
 
-/// The bytes that follow the slash of what is bypassed: most paths are told by it to be none of them.
+/// Bypasses the requests that meet the condition, and not those of [`Bypass::default`].
+impl From<Condition> for Bypass {
+    fn from(condition: Condition) -> Self {
+        Self::none().or(condition)
+    }
+}
+
+/// The bytes that follow the slash in bypassed paths, as a bitmap. It rejects most paths at once.
 #[derive(Clone, Copy, Debug)]
 struct Initials([u64; 4]);
 
@@ -83,17 +103,17 @@ impl Initials {
     const NONE: Self = Self([0; 4]);
     const ALL: Self = Self([u64::MAX; 4]);
 
-    fn add(&mut self, bypassed: &str) {
-        match bypassed.as_bytes() {
-            [_, initial, ..] => self.0[usize::from(initial / 64)] |= 1 << (initial % 64),
-            _ => *self = Self::ALL,
+    fn add(&mut self, initial: Option<u8>) {
+        match initial {
+            Some(initial) => self.0[usize::from(initial / 64)] |= 1 << (initial % 64),
+            None => *self = Self::ALL,
         }
     }
 
-    fn may_have(&self, path: &str) -> bool {
+    fn may_match(&self, path: &str) -> bool {
         match path.as_bytes() {
             [_, initial, ..] => self.0[usize::from(initial / 64)] & (1 << (initial % 64)) != 0,
-            // As short as what made it all of them, if anything did.
+            // Only patterns without an initial match so short a path, and these set all bits.
             _ => self.0[0] == u64::MAX,
         }
     }
@@ -101,30 +121,66 @@ impl Initials {
 
 #[cfg(test)]
 mod tests {
+    use http::{Method, Request};
+
     use super::*;
 
-    #[test]
-    fn the_shortest_paths_and_prefixes_are_found_too() {
-        assert!(Bypass::none().path("/").matches("/"));
-        assert!(!Bypass::none().path("/").matches("/a"));
-        assert!(Bypass::none().prefix("/").matches("/"));
-        assert!(Bypass::none().prefix("").matches("/\u{e9}"));
-        assert!(Bypass::none().path("*").matches("*"));
-        assert!(Bypass::none().path("/\u{e9}").matches("/\u{e9}"));
-        assert!(!Bypass::default().matches("/"));
-        assert!(!Bypass::default().matches(""));
+    fn matches(bypass: impl Into<Bypass>, path: &str) -> bool {
+        let request = Request::get(path).body(()).unwrap();
+        bypass.into().matches(&RequestHead::new(&request))
     }
 
     #[test]
-    fn one_of_many_is_found_and_its_neighbors_are_not() {
-        let bypass = Bypass::default().path("/internal/ping").prefix("/debug/");
-        for path in
-            ["/healthz", "/health", "/readyz", "/debug/pprof", "/grpc.health.v1.Health/Check"]
-        {
-            assert!(bypass.matches(path), "{path}");
+    fn paths_without_an_initial_are_matched() {
+        assert!(matches(Condition::path("/"), "/"));
+        assert!(!matches(Condition::path("/"), "/a"));
+        assert!(matches(Condition::path_prefix("/"), "/"));
+        assert!(matches(Condition::path_prefix(""), "/a"));
+        assert!(matches(Condition::path("*"), "*"));
+        assert!(!matches(Bypass::default(), "/"));
+        assert!(!matches(Bypass::none(), "/"));
+    }
+
+    #[test]
+    fn path_initials_need_not_be_ascii() {
+        assert!(matches(Condition::path("/\u{e9}"), "/\u{e9}"));
+        assert!(matches(Condition::path_prefix(""), "/\u{e9}"));
+    }
+
+    #[test]
+    fn each_path_condition_is_matched_and_similar_paths_are_not() {
+        let debug = Condition::path("/internal/ping").or(Condition::path_prefix("/debug"));
+        let bypass = Bypass::default().or(debug);
+        let matches = |path| {
+            let request = Request::get(path).body(()).unwrap();
+            bypass.matches(&RequestHead::new(&request))
+        };
+        for path in [
+            "/healthz",
+            "/health",
+            "/readyz",
+            "/debug/pprof",
+            "/grpc.health.v1.Health/Check",
+            "/internal/ping",
+        ] {
+            assert!(matches(path), "{path}");
         }
-        for path in ["/healthy", "/items", "/debug", "/grpc.Other/Call", "/internal/ping/2"] {
-            assert!(!bypass.matches(path), "{path}");
+        for path in ["/healthy", "/items", "/debugger", "/grpc.Other/Call", "/internal/ping/2"] {
+            assert!(!matches(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn other_conditions_are_evaluated_for_every_path() {
+        let bypass = Bypass::default().or(Condition::method(Method::POST));
+        for (method, path, is_bypassed) in [
+            (Method::POST, "/items", true),
+            (Method::POST, "/", true),
+            (Method::GET, "/items", false),
+            (Method::GET, "/metrics", true),
+        ] {
+            let request = Request::builder().method(&method).uri(path).body(()).unwrap();
+            assert_eq!(bypass.matches(&RequestHead::new(&request)), is_bypassed, "{method} {path}");
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::{
 /// What a [`CanaryLayer`](crate::CanaryLayer) can be told beyond its name and its canary.
 ///
 /// ```
-/// use tower_canary::{Bypass, CanaryLayer, CanaryOptions, Tags};
+/// use tower_canary::{Bypass, CanaryLayer, CanaryOptions, Tags, select::Condition};
 ///
 /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
 /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
@@ -36,7 +36,7 @@ use crate::{
 ///     .stable_release("v1.9.2")
 ///     .canary_release("v2.0.0")
 ///     .tags(Tags::default().release_header())
-///     .bypass(Bypass::default().path("/ping"));
+///     .bypass(Bypass::default().or(Condition::path("/ping")));
 /// let layer = CanaryLayer::with_options("checkout", v2, options);
 /// # let _ = layer;
 /// ```
@@ -113,9 +113,12 @@ impl CanaryOptions {
         self
     }
 
-    /// The paths that always go to stable.
-    pub fn bypass(mut self, bypass: Bypass) -> Self {
-        self.bypass = bypass;
+    /// Sets the calls that bypass the canary.
+    ///
+    /// A [`Condition`](crate::select::Condition) replaces the default. To add to the default, use
+    /// `Bypass::default().or(condition)`.
+    pub fn bypass(mut self, bypass: impl Into<Bypass>) -> Self {
+        self.bypass = bypass.into();
         self
     }
 

@@ -4,7 +4,7 @@ use canary_core::RouteClass;
 
 use crate::{
     config::valid::valid,
-    select::{Condition, Incoming},
+    select::{Condition, RequestHead},
 };
 
 /// Classes of routes whose calls are counted by themselves, beside the whole.
@@ -70,8 +70,8 @@ impl RouteClasses {
         &self.names
     }
 
-    pub(crate) fn find(&self, request: &Incoming<'_>) -> Option<RouteIndex> {
-        let index = self.conditions.iter().position(|condition| condition.is_met(request))?;
+    pub(crate) fn find(&self, request: &RequestHead<'_>) -> Option<RouteIndex> {
+        let index = self.conditions.iter().position(|condition| condition.matches(request))?;
         u8::try_from(index).ok().map(RouteIndex)
     }
 }

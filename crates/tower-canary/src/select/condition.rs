@@ -3,9 +3,18 @@ use std::fmt;
 use canary_core::{CanaryName, Channel};
 use http::{HeaderMap, HeaderName, Method};
 
-use crate::select::{Incoming, Select, Selection};
+use crate::select::{Incoming, RequestHead, Select, Selection, path_pattern::PathPattern};
 
-/// What is true of some requests, as the first half of a [`Rule`].
+/// A predicate on requests.
+///
+/// Every option that applies to some requests takes a condition:
+///
+/// | option | requests that meet the condition |
+/// |---|---|
+/// | a [`Rule`], made with [`always`](Self::always), [`never`](Self::never) and others | are assigned by the rule |
+/// | [`Bypass::or`](crate::Bypass::or) | go to stable, outside the canary |
+/// | [`Fallback::only`](crate::Fallback::only) | may be repeated by stable |
+/// | [`RouteClasses::class`](crate::RouteClasses::class) | are also counted separately |
 ///
 /// ```
 /// use http::{HeaderName, Method};
@@ -23,12 +32,19 @@ use crate::select::{Incoming, Select, Selection};
 /// # let _ = options;
 /// ```
 ///
-/// A header proves nothing of who sent it, unless a proxy in front sets it or takes it away. For
-/// testers there is [`Forced`](crate::select::Forced).
+/// A condition must not panic. Paths are those that the client requested: under axum's `nest`, they
+/// include the prefix.
+///
+/// Clients can send any header. A condition on a header is no proof of identity unless a proxy in
+/// front sets or removes that header. Use [`Forced`](crate::select::Forced) for testers.
 #[must_use]
-pub struct Condition(Box<Predicate>);
+pub struct Condition(pub(crate) Predicate);
 
-type Predicate = dyn Fn(&Incoming<'_>) -> bool + Send + Sync;
+pub(crate) enum Predicate {
+    Path(PathPattern),
+    AnyOf(Vec<Condition>),
+    Custom(Box<dyn Fn(&RequestHead<'_>) -> bool + Send + Sync>),
+}
 
 impl Condition {
     /// Every request.
@@ -36,90 +52,133 @@ impl Condition {
         Self::when(|_| true)
     }
 
-    /// Requests of which the function says so.
-    pub fn when(is_met: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Self(Box::new(is_met))
+    /// Requests for which `predicate` returns true.
+    pub fn when(predicate: impl Fn(&RequestHead<'_>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Predicate::Custom(Box::new(predicate)))
     }
 
-    /// Requests of this method.
+    /// Requests with this method.
     pub fn method(method: Method) -> Self {
         Self::when(move |request| *request.method() == method)
     }
 
-    /// Requests for exactly this path, as the client asked for it.
-    pub fn path(path: impl Into<String>) -> Self {
-        let path = path.into();
-        Self::when(move |request| request.path() == path)
-    }
-
-    /// Requests for this path and all below it: `/shop` is met by `/shop` and `/shop/1`, and not by
-    /// `/shopping`. For gRPC, `/package.Service` stands for all methods of a service.
-    pub fn path_prefix(prefix: impl Into<String>) -> Self {
-        let prefix = prefix.into();
-        let prefix = prefix.strip_suffix('/').unwrap_or(&prefix).to_owned();
-        Self::when(move |request| {
-            let below = request.path().strip_prefix(&*prefix);
-            below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    /// Requests with a method that changes nothing: GET, HEAD and OPTIONS.
+    ///
+    /// TRACE is safe too, but is left out: it echoes the request to the client.
+    pub fn safe_methods() -> Self {
+        Self::when(|request| {
+            matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
         })
     }
 
-    /// Requests that have this header, with whatever value.
+    /// Requests with a method whose effect is the same if it is repeated: GET, HEAD, OPTIONS, TRACE,
+    /// PUT and DELETE.
+    pub fn idempotent_methods() -> Self {
+        Self::when(|request| request.method().is_idempotent())
+    }
+
+    /// Requests for exactly this path.
+    pub fn path(path: impl Into<String>) -> Self {
+        Self(Predicate::Path(PathPattern::exact(path.into())))
+    }
+
+    /// Requests for this path and the paths below it.
+    ///
+    /// `/shop` matches `/shop` and `/shop/1`, but not `/shopping`. For gRPC, `/package.Service`
+    /// matches all methods of a service.
+    pub fn path_prefix(prefix: impl Into<String>) -> Self {
+        Self(Predicate::Path(PathPattern::below(prefix.into())))
+    }
+
+    /// Calls to the gRPC services of this package and of the packages below it.
+    ///
+    /// `grpc.health` matches the path `/grpc.health.v1.Health/Check`.
+    pub fn grpc_package(package: &str) -> Self {
+        Self(Predicate::Path(PathPattern::grpc_package(package)))
+    }
+
+    /// Requests that have this header, with any value.
     pub fn has_header(name: HeaderName) -> Self {
         Self::when(move |request| request.headers().contains_key(&name))
     }
 
-    /// Requests in which one of the values of this header is `value`, to the letter.
+    /// Requests in which one of the values of this header equals `value`. Case is significant.
     pub fn header(name: HeaderName, value: impl Into<Vec<u8>>) -> Self {
         let value = value.into();
         Self::when(move |request| {
-            request.headers().get_all(&name).iter().any(|one| *one == value[..])
+            request.headers().get_all(&name).iter().any(|sent| *sent == value[..])
         })
     }
 
-    /// Requests of which both are true.
+    /// Requests that meet both conditions.
     pub fn and(self, other: Self) -> Self {
-        Self::when(move |request| self.is_met(request) && other.is_met(request))
+        Self::when(move |request| self.matches(request) && other.matches(request))
     }
 
-    /// Requests of which one or both are true.
+    /// Requests that meet at least one of the conditions.
     pub fn or(self, other: Self) -> Self {
-        Self::when(move |request| self.is_met(request) || other.is_met(request))
+        let mut conditions = self.into_alternatives();
+        conditions.extend(other.into_alternatives());
+        Self(Predicate::AnyOf(conditions))
     }
 
-    /// Requests of which this is not true.
-    #[expect(clippy::should_implement_trait, reason = "`!condition` would not read better")]
+    /// Requests that do not meet this condition.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a method chains with `and`, `or` and `then`"
+    )]
     pub fn not(self) -> Self {
-        Self::when(move |request| !self.is_met(request))
+        Self::when(move |request| !self.matches(request))
     }
 
-    /// The canary gets these requests, if its weight is above zero.
+    /// Sends these requests to the canary while its weight is above zero.
     pub fn always(self) -> Rule {
         self.then(|_: &Incoming<'_>| Some(Selection::always(Channel::Canary)))
     }
 
-    /// Stable gets these requests, whatever the weight.
+    /// Sends these requests to stable at any weight.
     pub fn never(self) -> Rule {
         self.then(|_: &Incoming<'_>| Some(Selection::always(Channel::Stable)))
     }
 
-    /// These requests are drawn at the weight, whatever later policies would say of them.
+    /// Assigns these requests at random by the weight. Later policies are not asked.
     pub fn at_weight(self) -> Rule {
         self.then(|_: &Incoming<'_>| Some(Selection::at_weight()))
     }
 
-    /// These requests, and only these, are put to a policy.
+    /// Applies `policy` to these requests only.
     pub fn then(self, policy: impl Select) -> Rule {
         Rule { condition: self, policy: Box::new(policy) }
     }
 
-    pub(crate) fn is_met(&self, request: &Incoming<'_>) -> bool {
-        (self.0)(request)
+    /// Returns whether a request meets the condition.
+    #[must_use]
+    pub fn matches(&self, request: &RequestHead<'_>) -> bool {
+        match &self.0 {
+            Predicate::Path(pattern) => pattern.matches(request.path()),
+            Predicate::AnyOf(conditions) => {
+                conditions.iter().any(|condition| condition.matches(request))
+            }
+            Predicate::Custom(predicate) => predicate(request),
+        }
+    }
+
+    /// Returns the conditions that were joined with [`or`](Self::or).
+    pub(crate) fn into_alternatives(self) -> Vec<Self> {
+        match self.0 {
+            Predicate::AnyOf(conditions) => conditions,
+            predicate => vec![Self(predicate)],
+        }
     }
 }
 
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Condition").finish_non_exhaustive()
+        match &self.0 {
+            Predicate::Path(pattern) => f.debug_tuple("Path").field(pattern).finish(),
+            Predicate::AnyOf(conditions) => f.debug_tuple("AnyOf").field(conditions).finish(),
+            Predicate::Custom(_) => f.write_str("Custom"),
+        }
     }
 }
 
@@ -132,7 +191,7 @@ pub struct Rule {
 
 impl Select for Rule {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
-        self.condition.is_met(request).then(|| self.policy.select(request)).flatten()
+        self.condition.matches(request).then(|| self.policy.select(request)).flatten()
     }
 
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
@@ -142,6 +201,6 @@ impl Select for Rule {
 
 impl fmt::Debug for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rule").finish_non_exhaustive()
+        f.debug_struct("Rule").field("condition", &self.condition).finish_non_exhaustive()
     }
 }

@@ -20,13 +20,15 @@ use crate::select::{Incoming, Secret, Selection};
 ///
 /// ```
 /// use tower_canary::{
-///     Weight,
-///     select::{Condition, IssuedCookie, Sticky},
+///     CanaryOptions, Weight,
+///     select::{Incoming, IssuedCookie, Select, Sticky},
 /// };
 ///
-/// let strangers = Sticky::by_issued(IssuedCookie::new("canary_id"));
-/// let strangers = Condition::when(|request| request.weight() != Weight::ZERO).then(strangers);
-/// # let _ = strangers;
+/// let visitors = Sticky::by_issued(IssuedCookie::new("canary_id"));
+/// let options = CanaryOptions::new().select(move |request: &Incoming<'_>| {
+///     if request.weight() == Weight::ZERO { None } else { visitors.select(request) }
+/// });
+/// # let _ = options;
 /// ```
 ///
 /// ```

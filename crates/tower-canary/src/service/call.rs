@@ -17,7 +17,7 @@ use crate::{
         route_classes::RouteIndex,
         shard_counters::{ChannelCounters, SharedCounters},
     },
-    select::{Incoming, StickyKey},
+    select::{RequestHead, StickyKey},
     service::{
         assignment::Assignment,
         fallback::Fallback,
@@ -129,12 +129,11 @@ impl Call {
 
     /// By what stable may repeat the call, should the canary fail it.
     pub(crate) fn fallback_for<B>(&self, request: &Request<B>) -> Option<&Fallback> {
-        let CanaryConfig { name, fallback, .. } = self.config();
-        let fallback = fallback.as_ref()?;
+        let fallback = self.config().fallback.as_ref()?;
         // At full weight stable may be gone.
         let may_be_repeated = !self.framing.may_upgrade(request)
             && self.counters.weight() != Weight::FULL
-            && fallback.may_repeat(&Incoming::new(request, name, &self.counters.settings));
+            && fallback.may_repeat(&RequestHead::new(request));
         may_be_repeated.then_some(fallback)
     }
 

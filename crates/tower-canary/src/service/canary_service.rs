@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use crate::{
     control::state::ControlState,
-    select::{Incoming, Selection, original_path},
+    select::{Incoming, RequestHead, Selection},
     service::{
         call::Call,
         layer::Position,
@@ -143,12 +143,13 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         if let Some(fallback) = &config.fallback {
             fallback.check::<B>(&config.name);
         }
-        if config.bypass.matches(original_path(request.uri(), request.extensions())) {
+        let head = RequestHead::new(request);
+        if config.bypass.matches(&head) {
             config.strip(request.headers_mut());
             return None;
         }
         let assigned = self.control.assign(|settings| {
-            let incoming = Incoming::new(request, &config.name, settings);
+            let incoming = Incoming::new(head, &config.name, settings);
             let route = config.route_classes.find(&incoming);
             let policy = config.select.as_ref();
             let selection = policy.and_then(|policy| policy.select(&incoming));

@@ -8,7 +8,7 @@ use http::{Request, request::Parts};
 use http_body::Body;
 
 use crate::{
-    select::Incoming,
+    select::{Condition, RequestHead},
     service::{
         replay::{Keeper, ReplayBody},
         response_body::BoxError,
@@ -29,7 +29,7 @@ use crate::{
 /// # Which calls
 ///
 /// Those whose method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT and DELETE), or those that a
-/// [predicate](Self::repeats) names: it is needed for gRPC, where every call is a POST. The canary may
+/// [condition](Self::only) names: it is needed for gRPC, where every call is a POST. The canary may
 /// have done half of its work, or all of it, when it fails: a call that must not be done twice must not
 /// be repeated.
 ///
@@ -47,7 +47,7 @@ use crate::{
 /// ```
 /// use bytes::Bytes;
 /// use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-/// use tower_canary::{CanaryOptions, Fallback, select::Incoming};
+/// use tower_canary::{CanaryOptions, Fallback, select::Condition};
 ///
 /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
@@ -56,9 +56,8 @@ use crate::{
 /// // A body that can be cloned.
 /// let fallback = Fallback::of_clones::<Full<Bytes>>();
 ///
-/// let options = CanaryOptions::new().fallback(
-///     fallback.repeats(|request: &Incoming<'_>| request.path().starts_with("/shop.Catalog/Get")),
-/// );
+/// let reads = Condition::path("/shop.Catalog/Get").or(Condition::path("/shop.Catalog/List"));
+/// let options = CanaryOptions::new().fallback(fallback.only(reads));
 /// # let _ = options;
 /// ```
 ///
@@ -72,10 +71,9 @@ pub struct Fallback {
     keep: Box<dyn Any + Send + Sync>,
     body: &'static str,
     max_body: usize,
-    repeats: Option<Box<Predicate>>,
+    /// If absent, methods that are idempotent are repeated.
+    only: Option<Condition>,
 }
-
-type Predicate = dyn Fn(&Incoming<'_>) -> bool + Send + Sync;
 
 impl Fallback {
     /// For requests with a body of type `B`, which `wrap` makes of the body that can be read twice.
@@ -110,7 +108,7 @@ impl Fallback {
             keep: Box::new(keep),
             body: type_name::<B>(),
             max_body: DEFAULT_MAX_BODY,
-            repeats: None,
+            only: None,
         }
     }
 
@@ -121,21 +119,17 @@ impl Fallback {
         self
     }
 
-    /// Repeats the calls for which `predicate` is true, and no others, whatever their method.
-    ///
-    /// It is asked for each call that the canary takes, and must not panic.
-    pub fn repeats(
-        mut self,
-        predicate: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        self.repeats = Some(Box::new(predicate));
+    /// Repeats only calls that meet `condition`; the default is [`Condition::idempotent_methods`].
+    pub fn only(mut self, condition: Condition) -> Self {
+        self.only = Some(condition);
         self
     }
 
-    pub(crate) fn may_repeat(&self, request: &Incoming<'_>) -> bool {
-        self.repeats
-            .as_ref()
-            .map_or_else(|| request.method().is_idempotent(), |repeats| repeats(request))
+    pub(crate) fn may_repeat(&self, request: &RequestHead<'_>) -> bool {
+        match &self.only {
+            Some(condition) => condition.matches(request),
+            None => request.method().is_idempotent(),
+        }
     }
 
     /// Panics if this is not for requests with a body of type `B`.
