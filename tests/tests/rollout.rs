@@ -26,12 +26,12 @@ use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel};
 
 const PLAN: &str = r#"
 steps = [
-    { weight = "1%", at_least = "30s", calls = 1 },
-    { weight = "10%", at_least = "1m", calls = 20 },
-    { weight = "50%", at_least = "1m", calls = 100 },
+    { weight = "1%", min_duration = "30s", min_calls = 1 },
+    { weight = "10%", min_duration = "1m", min_calls = 20 },
+    { weight = "50%", min_duration = "1m", min_calls = 100 },
 ]
-bake = { time = "1h", holdback = "10%" }
-monitors = [{ watch = "failures", margins = { worse = { ratio = 1.5, rate = 0.01 }, good = { ratio = 2.0, rate = 0.1 } } }]
+bake = { duration = "1h", holdback = "10%" }
+monitors = [{ measure = "failures", margins = { worse = { ratio = 1.5, rate = 0.01 }, good = { ratio = 2.0, rate = 0.1 } } }]
 "#;
 
 /// Sixty times as fast as the system's.

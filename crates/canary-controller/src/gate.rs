@@ -15,7 +15,7 @@
 //!     r#"
 //!     start.gates = ["schema"]
 //!     steps = [{ weight = "1%" }]
-//!     gates.schema.ask = { function = "is-migrated" }
+//!     gates.schema.kind = { function = "is-migrated" }
 //!     "#,
 //! )?;
 //! let gates = GateRunner::new(WebhookClient::without_transport())

@@ -19,11 +19,11 @@
 //! let plan = Plan::from_toml(
 //!     r#"
 //!     steps = [
-//!         { weight = "0.1%", at_least = "5m", calls = 50 },
-//!         { weight = "10%", at_least = "10m", calls = 500 },
+//!         { weight = "0.1%", min_duration = "5m", min_calls = 50 },
+//!         { weight = "10%", min_duration = "10m", min_calls = 500 },
 //!     ]
-//!     monitors = [{ watch = "failures" }, { watch = "share" }]
-//!     bake = { time = "30m" }
+//!     monitors = [{ measure = "failures" }, { measure = "share" }]
+//!     bake = { duration = "30m" }
 //!     "#,
 //! )?;
 //! let controller = Controller::new(MemoryStore::new()); // or a FileStore, which survives the process

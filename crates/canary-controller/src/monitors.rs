@@ -30,7 +30,7 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
             needs.push(Need::new(format!("monitors[{index}].class"), message));
         }
         if monitor.unit() == Unit::Keys {
-            let field = format!("monitors[{index}].per");
+            let field = format!("monitors[{index}].count_by");
             let is_noted = kind(monitor).is_some() || *monitor.measure() == Measure::Share;
             if !is_noted {
                 let message = format!(

@@ -14,8 +14,8 @@
 //! let plan = Plan::from_toml(
 //!     r#"
 //!     steps = [{ weight = "1%", probes = ["health", "totals"] }]
-//!     probes.health.run = { http = { path = "/health" } }
-//!     probes.totals.run = { function = "totals" }
+//!     probes.health.kind = { http = { path = "/health" } }
+//!     probes.totals.kind = { function = "totals" }
 //!     "#,
 //! )?;
 //!

@@ -12,13 +12,13 @@ use std::{error, fmt};
 /// let plan = Plan::from_toml(
 ///     r#"
 ///     steps = [{ weight = "1%", probes = ["books"] }]
-///     probes.books.run = { function = "balance" }
+///     probes.books.kind = { function = "balance" }
 ///     "#,
 /// )?;
 /// let probes = ProbeRunner::new().function("balances", async || Ok::<_, String>(()));
 /// assert_eq!(
 ///     probes.check_plan(&plan).unwrap_err().to_string(),
-///     r#"probes.books.run.function: no function "balance" is registered, only "balances""#,
+///     r#"probes.books.kind.function: no function "balance" is registered, only "balances""#,
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -31,7 +31,7 @@ pub struct Unmet {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Need {
-    /// The field of the plan, such as `gates.managers.ask.function`.
+    /// The field of the plan, such as `gates.managers.kind.function`.
     pub field: String,
     /// What is missing.
     pub message: String,

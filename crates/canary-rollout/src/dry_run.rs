@@ -5,7 +5,7 @@ use canary_core::Weight;
 use serde::Serialize;
 
 use crate::{
-    plan::{Plan, Raise},
+    plan::{AdvanceWhen, Plan},
     serialize,
     span::rough,
 };
@@ -82,7 +82,7 @@ impl Plan {
     /// use canary_rollout::{Bound, Plan};
     ///
     /// let plan = Plan::from_toml(
-    ///     "steps = [{ weight = '1%', at_least = '5m' }, { weight = '50%', at_least = '10m' }]",
+    ///     "steps = [{ weight = '1%', min_duration = '5m' }, { weight = '50%', min_duration = '10m' }]",
     /// )?;
     /// let dry_run = plan.dry_run(20.0, None)?;
     /// // 1% of 20 calls a second is one in five seconds, and the plan wants a hundred.
@@ -105,8 +105,8 @@ impl Plan {
         let mut warnings = Vec::new();
         let mut steps: Vec<DryStep> = Vec::new();
         for (index, step) in self.steps().iter().enumerate() {
-            let of_calls = seconds_of(step.calls, calls_per_second * step.weight.ratio());
-            let (mut takes, mut bound) = (step.at_least, Bound::Time);
+            let of_calls = seconds_of(step.min_calls, calls_per_second * step.weight.ratio());
+            let (mut takes, mut bound) = (step.min_duration, Bound::Time);
             if of_calls > takes {
                 (takes, bound) = (of_calls, Bound::Calls);
             }
@@ -133,14 +133,14 @@ impl Plan {
         }
         if let Some(bake) = self.bake() {
             let weight = Weight::from_ppm(Weight::FULL.ppm() - bake.holdback.ppm());
-            let (takes, bound, gates) = (bake.time, Bound::Time, Vec::new());
+            let (takes, bound, gates) = (bake.duration, Bound::Time, Vec::new());
             steps.push(DryStep { weight, takes, bound, calls: 0, gates });
         }
         for step in &mut steps {
             step.calls = calls_in(step.takes, calls_per_second * step.weight.ratio());
         }
-        if self.maximum_weight() < Weight::FULL {
-            let maximum = self.maximum_weight();
+        if self.max_weight() < Weight::FULL {
+            let maximum = self.max_weight();
             warnings.push(format!("above {maximum} it waits for a person, who promotes"));
         }
         let total = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.takes));
@@ -157,8 +157,8 @@ impl Plan {
         let margins = failures_of_all_calls(&monitors)?.margins();
         let mut proven = None;
         for index in 0..steps.len() {
-            let is_last = index + 1 == steps.len() && self.maximum_weight() == Weight::FULL;
-            if !is_last && self.steps()[index].raise == Raise::UnlessDegraded {
+            let is_last = index + 1 == steps.len() && self.max_weight() == Weight::FULL;
+            if !is_last && self.steps()[index].advance_when == AdvanceWhen::NotDegraded {
                 continue;
             }
             let path = steps[..=index]

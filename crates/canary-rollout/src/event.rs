@@ -117,7 +117,7 @@ impl What {
         "released",
         "gate_asked",
         "gate_opened",
-        "gate_closed",
+        "gate_rejected",
         "probe_failed",
         "calendar_closed",
         "release_changed",

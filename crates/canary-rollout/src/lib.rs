@@ -23,16 +23,16 @@
 //!     r#"
 //!     [[steps]]
 //!     weight = "0.1%"
-//!     at_least = "1m"
-//!     calls = 20
+//!     min_duration = "1m"
+//!     min_calls = 20
 //!
 //!     [[steps]]
 //!     weight = "10%"
-//!     at_least = "5m"
-//!     calls = 1000
+//!     min_duration = "5m"
+//!     min_calls = 1000
 //!
 //!     [bake]
-//!     time = "10m"
+//!     duration = "10m"
 //!     "#,
 //! )?;
 //! println!("{}", plan.dry_run(200.0, Some(0.001))?); // How long it takes at best.
@@ -152,10 +152,10 @@ pub use self::{
     dry_run::{Bound, DryRun, DryRunError, DryStep},
     event::{Event, What},
     plan::{
-        Ask, Bake, Calendar, Format, Gate, GrpcHealthProbe, HttpProbe, Notice, OnDegraded,
-        OnInconclusive, OnSilence, Part, Per, Plan, PlanError, PlanFault, Preset, Probe, Raise,
-        RampDown, Run, SlowerThan, SlowerThanStable, Start, Step, UnknownPreset, Watch,
-        WatchMargin, WatchMargins, WatchRole, Watched, Webhook,
+        AdvanceWhen, Bake, Calendar, CountBy, Format, Gate, GateKind, GrpcHealthProbe, HttpProbe,
+        LatencyKind, Measure, Notice, OnDegraded, OnInconclusive, OnRejected, Plan, PlanError,
+        PlanFault, Preset, Probe, ProbeKind, RampDown, SlowerThan, SlowerThanStable, Start, Step,
+        UnknownPreset, Watch, WatchMargin, WatchMargins, WatchRole, Webhook,
     },
     refusal::Refusal,
     rollout::{PlanInUse, Releases, Rollout},

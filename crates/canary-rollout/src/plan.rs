@@ -27,14 +27,14 @@ mod watch;
 pub use self::{
     calendar::Calendar,
     error::{PlanError, PlanFault},
-    gate::{Ask, Format, Gate, Notice, OnSilence, Webhook},
+    gate::{Format, Gate, GateKind, Notice, OnRejected, Webhook},
     policy::{OnDegraded, OnInconclusive, RampDown},
     preset::{Preset, UnknownPreset},
-    probe::{GrpcHealthProbe, HttpProbe, Probe, Run},
-    step::{Bake, Raise, Start, Step},
+    probe::{GrpcHealthProbe, HttpProbe, Probe, ProbeKind},
+    step::{AdvanceWhen, Bake, Start, Step},
     watch::{
-        Part, Per, SlowerThan, SlowerThanStable, Watch, WatchMargin, WatchMargins, WatchRole,
-        Watched,
+        CountBy, LatencyKind, Measure, SlowerThan, SlowerThanStable, Watch, WatchMargin,
+        WatchMargins, WatchRole,
     },
 };
 
@@ -52,20 +52,20 @@ pub use self::{
 ///
 ///     [[steps]]
 ///     weight = "0.1%"
-///     at_least = "5m"
-///     calls = 200
+///     min_duration = "5m"
+///     min_calls = 200
 ///
 ///     [[steps]]
 ///     weight = "10%"
-///     at_least = "10m"
+///     min_duration = "10m"
 ///     gates = ["managers"]
 ///
 ///     [gates.managers]
-///     ask = { approval = "release managers" }
+///     kind = { approval = "release managers" }
 ///     deadline = "4h"
 ///
 ///     [bake]
-///     time = "30m"
+///     duration = "30m"
 ///     "#,
 /// )?;
 /// assert_eq!(plan.steps()[1].weight, "10%".parse()?);
@@ -84,7 +84,7 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     bake: Option<Bake>,
     #[serde(with = "serialize::weight")]
-    maximum_weight: Weight,
+    max_weight: Weight,
     #[serde(with = "serialize::maybe_span", skip_serializing_if = "Option::is_none")]
     deadline: Option<Duration>,
     on_degraded: OnDegraded,
@@ -179,8 +179,8 @@ impl Plan {
 
     /// The weight above which nothing is ever asked for, but by a promotion.
     #[must_use]
-    pub const fn maximum_weight(&self) -> Weight {
-        self.maximum_weight
+    pub const fn max_weight(&self) -> Weight {
+        self.max_weight
     }
 
     /// The deadline of the whole rollout.

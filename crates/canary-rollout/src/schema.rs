@@ -103,10 +103,10 @@ mod tests {
     fn the_schema_refuses_what_editors_should_mark() {
         let schema = validator();
         for json in [
-            r#"{ "steps": [{ "weight": "1%", "at_leats": "5m" }] }"#,
+            r#"{ "steps": [{ "weight": "1%", "min_duratoin": "5m" }] }"#,
             r#"{ "steps": [{ "weight": "101%" }] }"#,
-            r#"{ "steps": [{ "weight": "1%", "at_least": "5 minutes" }] }"#,
-            r#"{ "steps": [{ "at_least": "5m" }] }"#,
+            r#"{ "steps": [{ "weight": "1%", "min_duration": "5 minutes" }] }"#,
+            r#"{ "steps": [{ "min_duration": "5m" }] }"#,
             r#"{ "on_degraded": "freeze" }"#,
             r#"{ "preset": "AllAtOnce", "steps": [{ "weight": "1%" }] }"#,
             r#"{ "preset": "AllAtOnce", "on_degraded": "rollback" }"#,

@@ -70,7 +70,7 @@ pub enum Answer {
     Open,
     /// Ask again later, because of this. A webhook that could not be reached says this, too.
     NotYet(String),
-    /// No, because of this: the gate's `on_silence` says what is done.
+    /// No, because of this: the gate's `on_rejected` says what is done.
     Refused(String),
 }
 

@@ -4,7 +4,7 @@ use canary_core::Weight;
 use serde::Serialize;
 
 use crate::{
-    plan::Ask,
+    plan::GateKind,
     rollout::Rollout,
     serialize,
     span::{Span, rough},
@@ -83,7 +83,7 @@ impl Rollout {
     /// use canary_core::Verdict;
     /// use canary_rollout::{Actor, Command, Order, Plan, Releases, Rollout, Tick, Timestamp};
     ///
-    /// let plan = Plan::from_toml("steps = [{ weight = '10%', at_least = '5m', calls = 1000 }]")?;
+    /// let plan = Plan::from_toml("steps = [{ weight = '10%', min_duration = '5m', min_calls = 1000 }]")?;
     /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
     /// let mut rollout = Rollout::new("checkout".parse()?, releases, plan);
     /// let mut now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
@@ -159,8 +159,8 @@ impl Rollout {
                 Some(GateState::Asked { said, .. }) => said.clone(),
                 None => String::new(),
             };
-            let who = match self.plan().gates().get(&gate).map(|gate| &gate.ask) {
-                Some(Ask::Approval(who)) => Some(who.clone()),
+            let who = match self.plan().gates().get(&gate).map(|gate| &gate.kind) {
+                Some(GateKind::Approval(who)) => Some(who.clone()),
                 _ => None,
             };
             waits.push(Wait::Gate { gate, who, said });

@@ -16,31 +16,31 @@ use proptest::prelude::*;
 /// Short enough for random histories to reach the end.
 const PLANS: [&str; 5] = [
     "steps = [
-        { weight = '1%', at_least = '15s', calls = 20 },
-        { weight = '10%', at_least = '5s', calls = 10 },
-        { weight = '50%', calls = 5 },
+        { weight = '1%', min_duration = '15s', min_calls = 20 },
+        { weight = '10%', min_duration = '5s', min_calls = 10 },
+        { weight = '50%', min_calls = 5 },
     ]
-    bake = { time = '10s' }",
+    bake = { duration = '10s' }",
     "on_degraded = 'freeze'
     on_inconclusive = 'advance'
     deadline = '5m'
     start = { probes = ['p'], gates = ['g'] }
     steps = [
-        { weight = '5%', at_least = '5s', calls = 1, deadline = '30s', gates = ['g'] },
-        { weight = '20%', calls = 1, deadline = '20s', probes = ['p'] },
+        { weight = '5%', min_duration = '5s', min_calls = 1, deadline = '30s', gates = ['g'] },
+        { weight = '20%', min_calls = 1, deadline = '20s', probes = ['p'] },
     ]
-    bake = { time = '10s', deadline = '30s', holdback = '5%' }
-    gates = { g = { ask = { approval = 'g' }, deadline = '20s' } }
-    probes = { p = { run = { function = 'p' }, every = '5s', failures = 2 } }",
+    bake = { duration = '10s', deadline = '30s', holdback = '5%' }
+    gates = { g = { kind = { approval = 'g' }, deadline = '20s' } }
+    probes = { p = { kind = { function = 'p' }, every = '5s', failure_threshold = 2 } }",
     "on_degraded = { ramp_down = { over = '40s' } }
     on_inconclusive = 'roll_back'
-    steps = [{ weight = '5%', at_least = '5s', calls = 5, deadline = '60s', gates = ['g'] }]
-    gates = { g = { ask = { webhook = { url = 'http://x' } }, deadline = '20s', on_silence = 'roll_back' } }",
-    "maximum_weight = '30%'
-    raise = 'when_healthy'
-    steps = [{ weight = '5%', calls = 1 }, { weight = '30%', at_least = '9s', calls = 1 }]",
-    "steps = [{ weight = '5%', calls = 1 }, { weight = '30%', at_least = '9s', calls = 1 }]
-    bake = { time = '10s' }
+    steps = [{ weight = '5%', min_duration = '5s', min_calls = 5, deadline = '60s', gates = ['g'] }]
+    gates = { g = { kind = { webhook = { url = 'http://x' } }, deadline = '20s', on_rejected = 'roll_back' } }",
+    "max_weight = '30%'
+    advance_when = 'healthy'
+    steps = [{ weight = '5%', min_calls = 1 }, { weight = '30%', min_duration = '9s', min_calls = 1 }]",
+    "steps = [{ weight = '5%', min_calls = 1 }, { weight = '30%', min_duration = '9s', min_calls = 1 }]
+    bake = { duration = '10s' }
     calendar = { hours = ['09:00-09:01', '09:02-24:00'] }",
 ];
 
@@ -176,7 +176,7 @@ fn limit(rollout: &Rollout) -> Weight {
     match rollout.state() {
         State::Running { step, .. } => plan.steps()[*step].weight,
         State::Paused { stage: Stage::Bake { .. }, .. } => bake_weight(plan),
-        State::Paused { .. } => plan.maximum_weight(),
+        State::Paused { .. } => plan.max_weight(),
         State::RampingDown { from, .. } => *from,
         State::Baking { .. } => bake_weight(plan),
         State::Promoted { .. } => Weight::FULL,
@@ -223,7 +223,7 @@ proptest! {
             prop_assert!(rollout.weight() <= limit(rollout), "{:?} at {}", rollout.state(), rollout.weight());
             if !matches!(rollout.phase(), Phase::Baking | Phase::Promoted | Phase::RampingDown) {
                 let in_bake = matches!(rollout.state().stage(), Some(Stage::Bake { .. }));
-                prop_assert!(in_bake || rollout.weight() <= rollout.plan().maximum_weight());
+                prop_assert!(in_bake || rollout.weight() <= rollout.plan().max_weight());
             }
         }
     }
@@ -280,7 +280,7 @@ proptest! {
                 prop_assert!(is_warranted(&before, input), "{:?} after {:?}", input, before.state());
                 let is_by_itself = matches!(input, Input::Tick { .. });
                 if is_by_itself && before.phase() == Phase::Running {
-                    prop_assert_eq!(before.plan().maximum_weight(), Weight::FULL);
+                    prop_assert_eq!(before.plan().max_weight(), Weight::FULL);
                 }
             }
         }
@@ -300,8 +300,8 @@ proptest! {
                 && (after.0 > before.0 || is_promoted)
             {
                 let step = &witness.rollout.plan().steps()[step];
-                prop_assert!(witness.seen >= step.at_least, "after {:?}", witness.seen);
-                prop_assert!(witness.calls >= step.calls, "after {} calls", witness.calls);
+                prop_assert!(witness.seen >= step.min_duration, "after {:?}", witness.seen);
+                prop_assert!(witness.calls >= step.min_calls, "after {} calls", witness.calls);
             }
             if after != before {
                 (witness.seen, witness.calls) = (Duration::ZERO, 0);

@@ -41,11 +41,11 @@ fn a_plan_is_read_as_it_is_stored() {
 fn faults_stand_at_their_line_and_field_in_each_format() {
     for (toml, json, yaml, expected) in [
         (
-            "[[steps]]\nweight = '1%'\nat_leats = '5m'",
-            "{\n  \"steps\": [\n    { \"weight\": \"1%\", \"at_leats\": \"5m\" }\n  ]\n}",
-            "steps:\n  - weight: 1%\n    at_leats: 5m",
-            "line 3, column {}, steps[0].at_leats: unknown field `at_leats`, expected one of \
-             `weight`, `at_least`, `calls`, `deadline`, `raise`, `gates`, `probes`",
+            "[[steps]]\nweight = '1%'\nmin_duratoin = '5m'",
+            "{\n  \"steps\": [\n    { \"weight\": \"1%\", \"min_duratoin\": \"5m\" }\n  ]\n}",
+            "steps:\n  - weight: 1%\n    min_duratoin: 5m",
+            "line 3, column {}, steps[0].min_duratoin: unknown field `min_duratoin`, expected one of \
+             `weight`, `min_duration`, `min_calls`, `deadline`, `advance_when`, `gates`, `probes`",
         ),
         (
             "[[steps]]\n\nweight = '101%'",
@@ -115,15 +115,18 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
         ("steps = []", "steps: expected 1 to 32 steps, found none"),
         ("steps = [{ weight = '0%' }]", "steps[0].weight: 0% is no step"),
         ("steps = [{ weight = '100%' }]", "steps[0].weight: 100% leaves nothing to compare with"),
-        ("steps = [{ weight = '1%', calls = 0 }]", "steps[0].calls: 0 calls"),
+        ("steps = [{ weight = '1%', min_calls = 0 }]", "steps[0].min_calls: 0 calls"),
         (
-            "steps = [{ weight = '1%', at_least = 5 }]",
-            "steps[0].at_least: invalid type: integer `5`",
+            "steps = [{ weight = '1%', min_duration = 5 }]",
+            "steps[0].min_duration: invalid type: integer `5`",
         ),
-        ("steps = [{ weight = '1%', at_least = '5 minutes' }]", "duration \"5 minutes\": expected"),
         (
-            "steps = [{ weight = '1%', at_least = '5m', deadline = '5m' }]",
-            "steps[0].deadline: 5m is not above `at_least`, 5m",
+            "steps = [{ weight = '1%', min_duration = '5 minutes' }]",
+            "duration \"5 minutes\": expected",
+        ),
+        (
+            "steps = [{ weight = '1%', min_duration = '5m', deadline = '5m' }]",
+            "steps[0].deadline: 5m is not above `min_duration`, 5m",
         ),
         (&format!("{STEP}preset = 'AllAtOnce'"), "expected one of `steps`, `preset`"),
         (
@@ -136,7 +139,7 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
             "exponential = { from = '1%', factor = 1, every = '1m' }",
             "exponential: expected 1 to 32 steps, found more",
         ),
-        ("maximum_weight = '5%'\nsteps = [{ weight = '6%' }]", "6% is above `maximum_weight`, 5%"),
+        ("max_weight = '5%'\nsteps = [{ weight = '6%' }]", "6% is above `max_weight`, 5%"),
         (
             &format!("{STEP}deadline = '0s'"),
             "deadline: 0s is not above what the plan takes at least",
@@ -144,19 +147,19 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
         (&format!("{STEP}alpha = 0.0"), "alpha: level `alpha` is 0, expected 1e-12 to 0.5"),
         (&format!("{STEP}beta = 0.7"), "beta: level `beta` is 0.7"),
         (&format!("{STEP}monitors = []"), "monitors: no monitor decides"),
-        (&format!("{STEP}monitors = [{{ watch = 'share' }}]"), "monitors: no monitor decides"),
-        (&format!("{STEP}monitors = [{{ watch = 'failure' }}]"), "unknown variant `failure`"),
+        (&format!("{STEP}monitors = [{{ measure = 'share' }}]"), "monitors: no monitor decides"),
+        (&format!("{STEP}monitors = [{{ measure = 'failure' }}]"), "unknown variant `failure`"),
         (
-            &format!("{STEP}monitors = [{{ watch = 'failures' }}, {{ watch = 'failures' }}]"),
+            &format!("{STEP}monitors = [{{ measure = 'failures' }}, {{ measure = 'failures' }}]"),
             "two monitors are named `failures`",
         ),
         (
-            &format!("{STEP}monitors = [{{ watch = {{ slower_than = {{ limit = '90s' }} }} }}]"),
-            "monitors[0].watch: slow limit 90s is not above 0s",
+            &format!("{STEP}monitors = [{{ measure = {{ slower_than = {{ limit = '90s' }} }} }}]"),
+            "monitors[0].measure: slow limit 90s is not above 0s",
         ),
         (
             &format!(
-                "{STEP}[[monitors]]\nwatch = 'failures'\nmargins = {{ worse = {{ ratio = 1.0, rate = \
+                "{STEP}[[monitors]]\nmeasure = 'failures'\nmargins = {{ worse = {{ ratio = 1.0, rate = \
                  0.1 }}, good = {{ ratio = 0.5, rate = 0.1 }} }}"
             ),
             "monitors[0].margins: margin `good.ratio` is 0.5",
@@ -170,37 +173,37 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
             "promote.gates[0]: the plan has no gate \"x\"",
         ),
         (
-            &format!("{STEP}[gates.boss]\nask = {{ approval = ' ' }}"),
-            "gates.boss.ask.approval: \" \": expected 1 to 256 bytes",
+            &format!("{STEP}[gates.boss]\nkind = {{ approval = ' ' }}"),
+            "gates.boss.kind.approval: \" \": expected 1 to 256 bytes",
         ),
         (
-            &format!("{STEP}[gates.'The Boss']\nask = {{ approval = 'x' }}"),
+            &format!("{STEP}[gates.'The Boss']\nkind = {{ approval = 'x' }}"),
             "name \"The Boss\": expected 1 to 63 characters",
         ),
         (
-            &format!("{STEP}[gates.x]\nask = {{ webhook = {{ url = 'ftp://x' }} }}"),
-            "gates.x.ask.webhook.url: URL \"ftp://x\": expected one that begins with https://",
+            &format!("{STEP}[gates.x]\nkind = {{ webhook = {{ url = 'ftp://x' }} }}"),
+            "gates.x.kind.webhook.url: URL \"ftp://x\": expected one that begins with https://",
         ),
         (
             &format!(
-                "{STEP}[gates.x]\nask = {{ webhook = {{ url = 'http://x', secret_env = 'a-b' }} }}"
+                "{STEP}[gates.x]\nkind = {{ webhook = {{ url = 'http://x', secret_env = 'a-b' }} }}"
             ),
             "not the secret itself",
         ),
         (
-            &format!("{STEP}[probes.x]\nrun = {{ http = {{ path = 'health' }} }}"),
-            "probes.x.run.http.path: path \"health\"",
+            &format!("{STEP}[probes.x]\nkind = {{ http = {{ path = 'health' }} }}"),
+            "probes.x.kind.http.path: path \"health\"",
         ),
         (
             &format!(
-                "{STEP}[probes.x]\nfailures = 0\nrun = {{ http = {{ path = '/', status = [99] }} }}"
+                "{STEP}[probes.x]\nfailure_threshold = 0\nkind = {{ http = {{ path = '/', status = [99] }} }}"
             ),
-            "probes.x.failures: 0 runs: expected at least 1",
+            "probes.x.failure_threshold: 0 runs: expected at least 1",
         ),
-        (&format!("{STEP}bake = {{ time = '0s' }}"), "bake.time: 0s"),
-        (&format!("{STEP}bake = {{ time = '1h', holdback = '0%' }}"), "bake.holdback: 0%"),
+        (&format!("{STEP}bake = {{ duration = '0s' }}"), "bake.duration: 0s"),
+        (&format!("{STEP}bake = {{ duration = '1h', holdback = '0%' }}"), "bake.holdback: 0%"),
         (
-            "steps = [{ weight = '90%' }]\nbake = { time = '1h', holdback = '20%' }",
+            "steps = [{ weight = '90%' }]\nbake = { duration = '1h', holdback = '20%' }",
             "bake.holdback: 20% leaves the canary less than the last step, 90%",
         ),
         (
@@ -210,8 +213,8 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
         (&format!("{STEP}calendar = {{ days = ['Monday'] }}"), "calendar.days[0]: days \"Monday\""),
         (&format!("{STEP}calendar = {{ hours = ['16:00-09:00'] }}"), "calendar.hours[0]: hours"),
         (
-            &format!("{STEP}calendar = {{ closed = ['24.12.'] }}"),
-            "calendar.closed[0]: date \"24.12.\"",
+            &format!("{STEP}calendar = {{ closed_dates = ['24.12.'] }}"),
+            "calendar.closed_dates[0]: date \"24.12.\"",
         ),
         (
             &format!("{STEP}[notify.x]\nwebhook = {{ url = 'http://x' }}\nevents = ['rollback']"),
@@ -240,8 +243,8 @@ fn a_plan_that_is_too_long_to_be_shared_is_refused() {
     for index in 0..8 {
         let path = "x".repeat(200);
         toml +=
-            &format!("[gates.g{index}]\nask = {{ webhook = {{ url = 'https://x/{path}' }} }}\n");
-        toml += &format!("[probes.p{index}]\nrun = {{ http = {{ path = '/{path}' }} }}\n");
+            &format!("[gates.g{index}]\nkind = {{ webhook = {{ url = 'https://x/{path}' }} }}\n");
+        toml += &format!("[probes.p{index}]\nkind = {{ http = {{ path = '/{path}' }} }}\n");
         toml += &format!("[notify.n{index}]\nwebhook = {{ url = 'https://x/{path}' }}\n");
     }
     let message = why(&toml);
@@ -270,9 +273,9 @@ fn presets_are_those_of_the_managed_services() {
     for (name, weights, time, bake) in expected {
         let plan = name.parse::<Preset>().unwrap().plan();
         let weights: Vec<_> = weights.iter().map(|it| (Weight::from_percent(*it), time)).collect();
-        let found: Vec<_> = plan.steps().iter().map(|it| (it.weight, it.at_least)).collect();
+        let found: Vec<_> = plan.steps().iter().map(|it| (it.weight, it.min_duration)).collect();
         assert_eq!(found, weights, "{name}");
-        assert_eq!(plan.bake().map(|bake| bake.time), bake, "{name}");
+        assert_eq!(plan.bake().map(|bake| bake.duration), bake, "{name}");
         assert_eq!(Plan::from_toml(&format!("preset = '{name}'")).unwrap(), plan);
     }
     for alias in [
@@ -301,11 +304,11 @@ fn lines_of_our_own_rise_to_where_they_are_told() {
 fn what_a_plan_does_not_say_is_as_documented() {
     let plan = Plan::from_toml(STEP).unwrap();
     let step = &plan.steps()[0];
-    assert_eq!((step.calls, step.deadline), (100, Duration::from_secs(86_400)));
+    assert_eq!((step.min_calls, step.deadline), (100, Duration::from_secs(86_400)));
     assert_eq!(plan.on_degraded(), OnDegraded::RollBack);
-    assert_eq!(plan.maximum_weight(), Weight::FULL);
+    assert_eq!(plan.max_weight(), Weight::FULL);
     assert_eq!(plan.levels().alpha().to_string(), "0.01");
-    let plan = Plan::from_toml(&format!("{STEP}[gates.x]\nask = {{ function = 'f' }}")).unwrap();
+    let plan = Plan::from_toml(&format!("{STEP}[gates.x]\nkind = {{ function = 'f' }}")).unwrap();
     let Gate { deadline, every, .. } = plan.gates()["x"];
     assert_eq!((deadline, every), (Duration::from_secs(86_400), Duration::from_secs(30)));
 }
@@ -314,7 +317,7 @@ fn what_a_plan_does_not_say_is_as_documented() {
 fn a_calendar_knows_its_zone_its_days_and_its_hours() {
     let toml = format!(
         "{STEP}[calendar]\ntime_zone = 'Europe/Berlin'\ndays = ['sun', 'fri-mon']\n\
-         hours = ['02:30-12:00', '22:00-24:00']\nclosed = ['2026-03-30']"
+         hours = ['02:30-12:00', '22:00-24:00']\nclosed_dates = ['2026-03-30']"
     );
     let plan = Plan::from_toml(&toml).unwrap();
     let calendar = plan.calendar().unwrap();

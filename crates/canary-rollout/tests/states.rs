@@ -14,13 +14,13 @@ use self::sim::{Sim, percent};
 const PLAN: &str = "
     on_degraded = { ramp_down = { over = '100s' } }
     steps = [
-        { weight = '1%', at_least = '1m' },
-        { weight = '10%', at_least = '1m', gates = ['boss'] },
+        { weight = '1%', min_duration = '1m' },
+        { weight = '10%', min_duration = '1m', gates = ['boss'] },
     ]
-    bake = { time = '5m' }
+    bake = { duration = '5m' }
     start = { gates = ['boss'] }
     [gates.boss]
-    ask = { approval = 'boss' }
+    kind = { approval = 'boss' }
 ";
 
 /// Each state, in the variants between which commands distinguish.
@@ -58,7 +58,7 @@ fn states() -> Vec<(&'static str, Sim)> {
         degraded(Sim::started(toml))
     };
     let at_maximum = || {
-        let toml = "maximum_weight = '10%'\nsteps = [{ weight = '10%' }]";
+        let toml = "max_weight = '10%'\nsteps = [{ weight = '10%' }]";
         let mut sim = Sim::started(toml);
         sim.run(1);
         sim

@@ -11,11 +11,11 @@ use self::sim::{Sim, percent, releases};
 
 const STORY: &str = r#"
     steps = [
-        { weight = "0.1%", at_least = "1m", calls = 100 },
-        { weight = "10%", at_least = "2m", calls = 1000 },
-        { weight = "50%", at_least = "1m" },
+        { weight = "0.1%", min_duration = "1m", min_calls = 100 },
+        { weight = "10%", min_duration = "2m", min_calls = 1000 },
+        { weight = "50%", min_duration = "1m" },
     ]
-    bake = { time = "5m", holdback = "2%" }
+    bake = { duration = "5m", holdback = "2%" }
 "#;
 
 /// What one row of a table does.
@@ -107,7 +107,7 @@ fn a_deadline_without_proof_does_what_the_plan_says() {
         ("roll_back", "rolled back (the deadline is over, and nothing is proven)"),
         ("advance", "baking at 98%: 0 of 1 needed canary calls; 0s of 5m"),
     ] {
-        let toml = STORY.replace("\"50%\", at_least = \"1m\"", "\"50%\", deadline = \"10m\"");
+        let toml = STORY.replace("\"50%\", min_duration = \"1m\"", "\"50%\", deadline = \"10m\"");
         let mut sim = Sim::started(&format!("on_inconclusive = '{policy}'\n{toml}"));
         sim.verdict = Verdict::Inconclusive;
         sim.run(180 + 599);
@@ -119,7 +119,7 @@ fn a_deadline_without_proof_does_what_the_plan_says() {
 
 #[test]
 fn a_plan_may_wait_for_proof_in_each_step() {
-    let mut sim = Sim::started(&format!("raise = 'when_healthy'\n{STORY}"));
+    let mut sim = Sim::started(&format!("advance_when = 'healthy'\n{STORY}"));
     sim.verdict = Verdict::Inconclusive;
     sim.run(600);
     assert_eq!(sim.waits(), "step 1 of 3, holding at 0.1%: proof that the canary is healthy");
@@ -130,7 +130,7 @@ fn a_plan_may_wait_for_proof_in_each_step() {
 
 #[test]
 fn a_degraded_canary_is_rolled_back_from_wherever_it_is_watched() {
-    let gate = "[start]\ngates = ['go']\n[gates.go]\nask = { approval = 'boss' }\n";
+    let gate = "[start]\ngates = ['go']\n[gates.go]\nkind = { approval = 'boss' }\n";
     type Place = (&'static str, String, fn(&mut Sim));
     let places: [Place; 6] = [
         ("a gate before the start", format!("{STORY}{gate}"), |_| {}),
@@ -216,12 +216,12 @@ fn nothing_lives_before_probes_and_gates_let_it() {
         "{STORY}
         start = {{ probes = ['health'], gates = ['go'] }}
         [probes.health]
-        run = {{ http = {{ path = '/health' }} }}
+        kind = {{ http = {{ path = '/health' }} }}
         every = '10s'
-        failures = 2
-        successes = 2
+        failure_threshold = 2
+        success_threshold = 2
         [gates.go]
-        ask = {{ webhook = {{ url = 'https://ci.example/go' }} }}
+        kind = {{ webhook = {{ url = 'https://ci.example/go' }} }}
         every = '20s'
         "
     ));
@@ -251,10 +251,10 @@ fn nothing_lives_before_probes_and_gates_let_it() {
 #[test]
 fn a_probe_that_fails_too_often_is_a_degraded_canary() {
     let mut sim = Sim::started(
-        "steps = [{ weight = '10%', at_least = '5m', probes = ['health'] }]
+        "steps = [{ weight = '10%', min_duration = '5m', probes = ['health'] }]
         [probes.health]
-        run = { function = 'health' }
-        failures = 3",
+        kind = { function = 'health' }
+        failure_threshold = 3",
     );
     for _ in 0..2 {
         sim.probe("health", ProbeOutcome::Failed("no answer".into()));
@@ -270,11 +270,11 @@ fn a_probe_that_fails_too_often_is_a_degraded_canary() {
 
 const GATED: &str = "
     steps = [
-        { weight = '1%', at_least = '1m', gates = ['boss'] },
-        { weight = '10%', at_least = '1m' },
+        { weight = '1%', min_duration = '1m', gates = ['boss'] },
+        { weight = '10%', min_duration = '1m' },
     ]
     [gates.boss]
-    ask = { approval = 'release managers' }
+    kind = { approval = 'release managers' }
     deadline = '1h'
 ";
 
@@ -300,7 +300,7 @@ fn a_gate_that_never_answers_has_a_deadline() {
     sim.run(1);
     assert_eq!(sim.weight, percent("10%"));
 
-    let mut sim = Sim::started(&format!("{GATED}\non_silence = 'roll_back'"));
+    let mut sim = Sim::started(&format!("{GATED}\non_rejected = 'roll_back'"));
     sim.run(61 + 3_600);
     assert_eq!(sim.waits(), "rolled back (gate \"boss\": no answer within 1h)");
 }
@@ -373,7 +373,7 @@ fn the_deadline_of_the_rollout_ends_a_pause_if_it_rolls_back() {
 
 #[test]
 fn a_maximum_weight_leaves_the_promotion_to_a_person() {
-    let mut sim = Sim::started("maximum_weight = '50%'\nsteps = [{ weight = '50%' }]");
+    let mut sim = Sim::started("max_weight = '50%'\nsteps = [{ weight = '50%' }]");
     sim.run(10);
     assert!(sim.waits().contains("the plan leaves the promotion to a person"), "{}", sim.waits());
     let refusal = sim.try_order(Command::SetWeight { weight: percent("60%") }).unwrap_err();

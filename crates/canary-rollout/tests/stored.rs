@@ -16,8 +16,8 @@ use serde_json::{Value, json};
 use self::sim::{Sim, percent, releases};
 
 const PLAN: &str = "
-    steps = [{ weight = '1%', at_least = '1m', calls = 10 }, { weight = '10%', at_least = '1m' }]
-    bake = { time = '5m' }
+    steps = [{ weight = '1%', min_duration = '1m', min_calls = 10 }, { weight = '10%', min_duration = '1m' }]
+    bake = { duration = '5m' }
 ";
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -128,8 +128,9 @@ fn the_longest_texts_leave_the_document_short() {
     let names = names.join(", ");
     toml += &format!("gates = [{names}], probes = [{names}] }}]\n");
     for name in names.split(", ") {
-        toml += &format!("[gates.{name}]\nask = {{ approval = 'x' }}\n");
-        toml += &format!("[probes.{name}]\nrun = {{ function = 'x' }}\nfailures = 1000\n");
+        toml += &format!("[gates.{name}]\nkind = {{ approval = 'x' }}\n");
+        toml +=
+            &format!("[probes.{name}]\nkind = {{ function = 'x' }}\nfailure_threshold = 1000\n");
     }
     let mut sim = Sim::new(&toml);
     let names: Vec<String> = sim.rollout.plan().gates().keys().cloned().collect();

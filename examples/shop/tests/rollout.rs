@@ -256,10 +256,10 @@ async fn a_wrong_plan_is_told_with_file_line_and_field() {
 #[tokio::test]
 async fn a_plan_that_needs_what_the_shop_has_not_is_refused() {
     let desk = Desk::with(
-        "start = { gates = [\"ci\"] }\nsteps = [{ weight = \"10%\" }]\ngates.ci.ask = { function = \"ci\" }\n",
+        "start = { gates = [\"ci\"] }\nsteps = [{ weight = \"10%\" }]\ngates.ci.kind = { function = \"ci\" }\n",
     );
     let error = refusal(&desk.plan()).await;
-    assert_in_order(&error, &["is no plan for this shop", "gates.ci.ask.function", "\"ci\""]);
+    assert_in_order(&error, &["is no plan for this shop", "gates.ci.kind.function", "\"ci\""]);
 }
 
 #[tokio::test]
@@ -286,36 +286,36 @@ async fn refusal(plan: &Path) -> String {
 const FAST: &str = r#"
 start = { probes = ["teapot"] }
 steps = [
-    { weight = "10%", at_least = "200ms", calls = 10 },
-    { weight = "50%", at_least = "200ms", calls = 100 },
+    { weight = "10%", min_duration = "200ms", min_calls = 10 },
+    { weight = "50%", min_duration = "200ms", min_calls = 100 },
 ]
-monitors = [{ watch = "failures" }]
-bake = { time = "200ms", holdback = "20%" }
+monitors = [{ measure = "failures" }]
+bake = { duration = "200ms", holdback = "20%" }
 
 [probes.teapot]
-run = { http = { path = "/products/1" } }
+kind = { http = { path = "/products/1" } }
 every = "1s"
-failures = 1
+failure_threshold = 1
 "#;
 
 const FAST_WITHOUT_PROBE: &str = r#"
 steps = [
-    { weight = "10%", at_least = "200ms", calls = 10 },
-    { weight = "50%", at_least = "10m", calls = 100 },
+    { weight = "10%", min_duration = "200ms", min_calls = 10 },
+    { weight = "50%", min_duration = "10m", min_calls = 100 },
 ]
-monitors = [{ watch = "failures" }]
+monitors = [{ measure = "failures" }]
 "#;
 
 const GATED: &str = r#"
-steps = [{ weight = "50%", at_least = "200ms", calls = 10, gates = ["owner"] }]
-monitors = [{ watch = "failures" }]
-gates.owner.ask = { approval = "the owner" }
+steps = [{ weight = "50%", min_duration = "200ms", min_calls = 10, gates = ["owner"] }]
+monitors = [{ measure = "failures" }]
+gates.owner.kind = { approval = "the owner" }
 "#;
 
 /// Comes to its second step, and no further by itself.
 const STUCK: &str = r#"
 steps = [
-    { weight = "10%", at_least = "200ms", calls = 1 },
-    { weight = "50%", at_least = "1h", calls = 1000000 },
+    { weight = "10%", min_duration = "200ms", min_calls = 1 },
+    { weight = "50%", min_duration = "1h", min_calls = 1000000 },
 ]
 "#;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use canary_core::Weight;
-use canary_rollout::{Action, Ask, OnDegraded, Pause, Plan, Rollout, State};
+use canary_rollout::{Action, GateKind, OnDegraded, Pause, Plan, Rollout, State};
 use tower_canary::{CanaryHandle, Halted, SplitMode, control::ControlExt};
 
 use crate::{
@@ -140,7 +140,7 @@ impl Driver {
     fn ask_gate(&mut self, name: String) {
         let Some(gate) = self.rollout.plan().gates().get(&name).cloned() else { return };
         let question = GateQuestion::for_gate(&self.rollout, &name, self.clock.now());
-        let (Some(question), false) = (question, matches!(gate.ask, Ask::Approval(_))) else {
+        let (Some(question), false) = (question, matches!(gate.kind, GateKind::Approval(_))) else {
             // People answer by a command.
             return;
         };

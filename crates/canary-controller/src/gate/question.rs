@@ -46,7 +46,7 @@ pub struct GateQuestion {
     pub evidence: String,
     /// The time when the question was first asked.
     pub asked_at: Timestamp,
-    /// The time at which the plan's `on_silence` applies. Pauses postpone it.
+    /// The time at which the plan's `on_rejected` applies. Pauses postpone it.
     pub deadline: Timestamp,
 }
 

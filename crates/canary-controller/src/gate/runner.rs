@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use canary_rollout::{Answer, Ask, Gate, Plan};
+use canary_rollout::{Answer, Gate, GateKind, Plan};
 
 use super::{question::GateQuestion, reply};
 use crate::{
@@ -62,12 +62,14 @@ impl GateRunner {
     /// for example because its secret is missing.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let needs = |(name, gate): (&String, &Gate)| {
-            let field = format!("gates.{name}.ask");
-            match &gate.ask {
-                Ask::Approval(_) => Vec::new(),
-                Ask::Webhook(webhook) => self.client.needs(&format!("{field}.webhook"), webhook),
-                Ask::Function(function) if self.functions.contains_key(function) => Vec::new(),
-                Ask::Function(function) => {
+            let field = format!("gates.{name}.kind");
+            match &gate.kind {
+                GateKind::Approval(_) => Vec::new(),
+                GateKind::Webhook(webhook) => {
+                    self.client.needs(&format!("{field}.webhook"), webhook)
+                }
+                GateKind::Function(function) if self.functions.contains_key(function) => Vec::new(),
+                GateKind::Function(function) => {
                     let registered = self.functions.keys();
                     vec![Need::function(format!("{field}.function"), function, registered)]
                 }
@@ -93,14 +95,14 @@ impl GateRunner {
     ///
     /// Panics outside of a Tokio runtime, except for approvals.
     pub async fn ask(&self, gate: &Gate, question: &GateQuestion) -> Answer {
-        match &gate.ask {
-            Ask::Approval(_) => Answer::NotYet(String::new()),
-            Ask::Webhook(webhook) => {
+        match &gate.kind {
+            GateKind::Approval(_) => Answer::NotYet(String::new()),
+            GateKind::Webhook(webhook) => {
                 let body = serde_json::to_vec(question).expect("all keys are strings");
                 let delivery = format!("{}-{:016x}", question.id, rand::random::<u64>());
                 reply::answer(self.client.post(webhook, &delivery, body).await)
             }
-            Ask::Function(name) => self.call(name, question.clone()).await,
+            GateKind::Function(name) => self.call(name, question.clone()).await,
             other => Answer::NotYet(format!("{other:?} is not supported by this version")),
         }
     }

@@ -1,5 +1,5 @@
 use canary_core::CanaryName;
-use canary_rollout::{Ask, Event, Releases, Rollout, What};
+use canary_rollout::{Event, GateKind, Releases, Rollout, What};
 use serde::Serialize;
 
 /// An event of a canary's rollout, as sent to receivers.
@@ -24,8 +24,8 @@ impl Notification {
             What::GateAsked { gate } => rollout.plan().gates().get(gate),
             _ => None,
         };
-        let approval = gate.and_then(|gate| match &gate.ask {
-            Ask::Approval(who) => Some(who.clone()),
+        let approval = gate.and_then(|gate| match &gate.kind {
+            GateKind::Approval(who) => Some(who.clone()),
             _ => None,
         });
         let (canary, releases) = (rollout.name().clone(), rollout.releases().clone());

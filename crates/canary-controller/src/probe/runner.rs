@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use canary_rollout::{Plan, Probe, ProbeOutcome, Run, bounded};
+use canary_rollout::{Plan, Probe, ProbeKind, ProbeOutcome, bounded};
 
 use super::{http, target::ProbeTarget};
 use crate::{
@@ -61,19 +61,19 @@ impl ProbeRunner {
     /// probe and there is no target.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let need = |(name, probe): (&String, &Probe)| {
-            let field = format!("probes.{name}.run");
-            match &probe.run {
-                Run::Function(function) if self.functions.contains_key(function) => None,
-                Run::Function(function) => {
+            let field = format!("probes.{name}.kind");
+            match &probe.kind {
+                ProbeKind::Function(function) if self.functions.contains_key(function) => None,
+                ProbeKind::Function(function) => {
                     let registered = self.functions.keys();
                     Some(Need::function(format!("{field}.function"), function, registered))
                 }
-                Run::Http(_) => self.lacks_target().then(|| Need::new(field, NO_TARGET)),
-                Run::GrpcHealth(_) if cfg!(not(feature = "tonic")) => {
+                ProbeKind::Http(_) => self.lacks_target().then(|| Need::new(field, NO_TARGET)),
+                ProbeKind::GrpcHealth(_) if cfg!(not(feature = "tonic")) => {
                     let message = "needs the feature `tonic` of canary-controller";
                     Some(Need::new(field, message))
                 }
-                Run::GrpcHealth(_) => self.lacks_target().then(|| Need::new(field, NO_TARGET)),
+                ProbeKind::GrpcHealth(_) => self.lacks_target().then(|| Need::new(field, NO_TARGET)),
                 other => {
                     Some(Need::new(field, format!("{other:?} is not supported by this version")))
                 }
@@ -92,8 +92,8 @@ impl ProbeRunner {
     /// Panics outside of a Tokio runtime.
     pub async fn run(&self, probe: &Probe) -> ProbeOutcome {
         let limit = probe.timeout;
-        let result = match &probe.run {
-            Run::Function(name) => match self.functions.get(name) {
+        let result = match &probe.kind {
+            ProbeKind::Function(name) => match self.functions.get(name) {
                 Some(function) => {
                     let function = Arc::clone(function);
                     let name = format!("function {name:?}");
@@ -101,14 +101,14 @@ impl ProbeRunner {
                 }
                 None => Err(format!("no function {name:?} is registered")),
             },
-            Run::Http(it) => match self.target.clone() {
+            ProbeKind::Http(it) => match self.target.clone() {
                 Some(target) => {
                     limited(limit, &http::name(it), http::probe(target, it.clone())).await
                 }
                 None => Err(NO_TARGET.to_owned()),
             },
             #[cfg(feature = "tonic")]
-            Run::GrpcHealth(it) => match self.target.clone() {
+            ProbeKind::GrpcHealth(it) => match self.target.clone() {
                 Some(target) => {
                     use super::grpc;
                     limited(limit, &grpc::name(it), grpc::probe(target, it.clone())).await

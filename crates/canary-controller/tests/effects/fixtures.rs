@@ -8,10 +8,10 @@ pub(crate) const PLAN: &str = r#"
     start.gates = ["schema"]
     steps = [{ weight = "1%" }, { weight = "10%", gates = ["deploys"] }]
     promote.gates = ["managers"]
-    bake = { time = "1h", holdback = "2%" }
-    gates.schema.ask = { function = "is-migrated" }
-    gates.deploys = { ask = { webhook = { url = "https://deploys.example/canary" } }, deadline = "4h" }
-    gates.managers.ask = { approval = "release managers" }
+    bake = { duration = "1h", holdback = "2%" }
+    gates.schema.kind = { function = "is-migrated" }
+    gates.deploys = { kind = { webhook = { url = "https://deploys.example/canary" } }, deadline = "4h" }
+    gates.managers.kind = { approval = "release managers" }
 "#;
 
 pub(crate) fn releases() -> Releases {

@@ -24,7 +24,7 @@ fn question() -> GateQuestion {
 }
 
 fn gate(ask: serde_json::Value) -> Gate {
-    serde_json::from_value(json!({ "ask": ask })).unwrap()
+    serde_json::from_value(json!({ "kind": ask })).unwrap()
 }
 
 fn webhook_gate(url: &str) -> Gate {
@@ -181,10 +181,10 @@ fn a_plan_with_missing_functions_or_invalid_webhooks_is_rejected() {
     let plan = Plan::from_toml(
         r#"
         steps = [{ weight = "1%", gates = ["a", "b", "c", "d"] }]
-        gates.a.ask = { function = "weekday" }
-        gates.b.ask.webhook = { url = "https://a.example/b", secret_env = "UNSET" }
-        gates.c.ask.webhook = { url = "https://a.example/c", secret_env = "SHORT", retries = 11 }
-        gates.d.ask.webhook = { url = "https://anna:hush@a.example/d" }
+        gates.a.kind = { function = "weekday" }
+        gates.b.kind.webhook = { url = "https://a.example/b", secret_env = "UNSET" }
+        gates.c.kind.webhook = { url = "https://a.example/c", secret_env = "SHORT", retries = 11 }
+        gates.d.kind.webhook = { url = "https://anna:hush@a.example/d" }
         "#,
     )
     .unwrap();
@@ -192,11 +192,11 @@ fn a_plan_with_missing_functions_or_invalid_webhooks_is_rejected() {
     let client =
         WebhookClient::new(transport).secrets(|name| (name == "SHORT").then(|| "hush".to_owned()));
     let error = GateRunner::new(client).check_plan(&plan).unwrap_err();
-    let expected = "gates.a.ask.function: no function \"weekday\" is registered\n\
-        gates.b.ask.webhook.secret_env: the environment variable UNSET is not set\n\
-        gates.c.ask.webhook.retries: 11 retries, expected at most 10\n\
-        gates.c.ask.webhook.secret_env: the secret in SHORT has 4 bytes, expected at least 16\n\
-        gates.d.ask.webhook.url: https://a.example: expected a URL without user and password";
+    let expected = "gates.a.kind.function: no function \"weekday\" is registered\n\
+        gates.b.kind.webhook.secret_env: the environment variable UNSET is not set\n\
+        gates.c.kind.webhook.retries: 11 retries, expected at most 10\n\
+        gates.c.kind.webhook.secret_env: the secret in SHORT has 4 bytes, expected at least 16\n\
+        gates.d.kind.webhook.url: https://a.example: expected a URL without user and password";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -207,5 +207,5 @@ fn a_plan_with_webhooks_needs_a_transport() {
         .function("is-migrated", async |_| Answer::Open);
     let error = gates.check_plan(&plan).unwrap_err();
     assert_eq!(error.needs().len(), 1);
-    assert_eq!(error.needs()[0].field, "gates.deploys.ask.webhook");
+    assert_eq!(error.needs()[0].field, "gates.deploys.kind.webhook");
 }

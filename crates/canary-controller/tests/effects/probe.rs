@@ -24,7 +24,7 @@ pub(crate) fn http(fields: Value) -> Probe {
 }
 
 pub(crate) fn probe(run: Value) -> Probe {
-    serde_json::from_value(json!({ "run": run, "timeout": "5s" })).unwrap()
+    serde_json::from_value(json!({ "kind": run, "timeout": "5s" })).unwrap()
 }
 
 pub(crate) fn failed(reason: &str) -> ProbeOutcome {
@@ -217,7 +217,7 @@ async fn a_canary_that_blocks_its_thread_does_not_block_the_probe() {
         async move { blocked.recv().map_err(|_| "the test ended") }
     });
     let probe: Probe =
-        serde_json::from_value(json!({ "run": { "function": "blocks" }, "timeout": "100ms" }))
+        serde_json::from_value(json!({ "kind": { "function": "blocks" }, "timeout": "100ms" }))
             .unwrap();
     // In a task, because the test's thread is not a worker of the runtime.
     let outcome = tokio::spawn(async move { runner.run(&probe).await });
@@ -257,9 +257,9 @@ fn a_plan_with_missing_functions_or_target_is_rejected() {
     let plan = Plan::from_toml(
         r#"
         steps = [{ weight = "1%", probes = ["a", "b", "c"] }]
-        probes.a.run = { http = { path = "/health" } }
-        probes.b.run = { function = "totals" }
-        probes.c.run = { grpc_health = {} }
+        probes.a.kind = { http = { path = "/health" } }
+        probes.b.kind = { function = "totals" }
+        probes.c.kind = { grpc_health = {} }
         "#,
     )
     .unwrap();
@@ -268,9 +268,9 @@ fn a_plan_with_missing_functions_or_target_is_rejected() {
     assert_eq!(
         runner.check_plan(&plan).unwrap_err().to_string(),
         format!(
-            "probes.a.run: {missing}\n\
-             probes.b.run.function: no function \"totals\" is registered, only \"total\"\n\
-             probes.c.run: {missing}"
+            "probes.a.kind: {missing}\n\
+             probes.b.kind.function: no function \"totals\" is registered, only \"total\"\n\
+             probes.c.kind: {missing}"
         ),
     );
     let runner = in_process().function("totals", async || Ok::<_, String>(()));

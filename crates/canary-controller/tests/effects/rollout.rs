@@ -27,9 +27,9 @@ async fn a_rollout_runs_gates_and_notifications_until_a_failed_probe_rolls_it_ba
         r#"
         start = {{ gates = ["deploys"], probes = ["health"] }}
         steps = [{{ weight = "1%", probes = ["broken"] }}]
-        gates.deploys = {{ ask.webhook.url = "{}", every = "1s" }}
-        probes.health.run.http.path = "/health"
-        probes.broken = {{ run.http.path = "/broken", failures = 1 }}
+        gates.deploys = {{ kind.webhook.url = "{}", every = "1s" }}
+        probes.health.kind.http.path = "/health"
+        probes.broken = {{ kind.http.path = "/broken", failure_threshold = 1 }}
         notify.ops.webhook.url = "{}"
         "#,
         gate.url, receiver.url,

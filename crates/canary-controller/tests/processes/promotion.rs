@@ -11,7 +11,7 @@ use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, SplitMode, Variable
 
 use super::child::{Process, Task, say};
 
-const PLAN: &str = r#"steps = [{ weight = "10%", at_least = "1h" }]"#;
+const PLAN: &str = r#"steps = [{ weight = "10%", min_duration = "1h" }]"#;
 
 fn layer() -> CanaryHandle {
     let v2 = tower::service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(())));

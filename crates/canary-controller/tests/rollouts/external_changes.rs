@@ -8,15 +8,15 @@ use tower_canary::{CanaryLayer, SplitMode, control::ControlExt};
 use crate::support::{Shop, controller, managed, tick, until};
 
 const PLAN: &str = r#"
-steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
+steps = [{ weight = "10%", min_duration = "1h", min_calls = 100 }, { weight = "50%", min_duration = "1h", min_calls = 100 }]
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
 
 const GATED: &str = r#"
 start = { gates = ["owner"] }
-steps = [{ weight = "10%", at_least = "1h" }, { weight = "50%", at_least = "1h" }]
-bake = { time = "1h" }
-gates.owner.ask = { approval = "the owner of the shop" }
+steps = [{ weight = "10%", min_duration = "1h" }, { weight = "50%", min_duration = "1h" }]
+bake = { duration = "1h" }
+gates.owner.kind = { approval = "the owner of the shop" }
 "#;
 
 async fn started(shop: &Shop, rollout: &RolloutHandle) {

@@ -14,11 +14,11 @@ use crate::{
 const PLAN: &str = r#"
 on_inconclusive = "advance"
 steps = [
-    { weight = "10%", at_least = "5s", calls = 1, deadline = "15s" },
-    { weight = "50%", at_least = "5s", calls = 1, deadline = "15s" },
+    { weight = "10%", min_duration = "5s", min_calls = 1, deadline = "15s" },
+    { weight = "50%", min_duration = "5s", min_calls = 1, deadline = "15s" },
 ]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
-bake = { time = "5s", deadline = "15s" }
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
+bake = { duration = "5s", deadline = "15s" }
 "#;
 
 fn order(command: Command) -> Order {

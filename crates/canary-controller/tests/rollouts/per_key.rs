@@ -17,12 +17,12 @@ use tower_canary::{
 use crate::support::{Shop, controller, managed, second};
 
 const PER_KEY: &str = r#"
-steps = [{ weight = "10%", at_least = "2h" }]
+steps = [{ weight = "10%", min_duration = "2h" }]
 monitors = [
-    { watch = "failures", per = "keys" },
-    { watch = "cancelled", per = "keys" },
-    { watch = "share", per = "keys" },
-    { watch = "failures", class = "checkout", per = "keys" },
+    { measure = "failures", count_by = "keys" },
+    { measure = "cancelled", count_by = "keys" },
+    { measure = "share", count_by = "keys" },
+    { measure = "failures", class = "checkout", count_by = "keys" },
 ]
 "#;
 
@@ -67,8 +67,8 @@ fn finding(rollout: &RolloutHandle, monitor: &str) -> Finding {
 #[tokio::test(start_paused = true)]
 async fn a_user_who_retries_is_one_failure_and_per_call_would_be_many() {
     let per_call = r#"
-        steps = [{ weight = "10%", at_least = "2h" }]
-        monitors = [{ watch = "failures" }]
+        steps = [{ weight = "10%", min_duration = "2h" }]
+        monitors = [{ measure = "failures" }]
     "#;
     for (toml, expected) in [(PER_KEY, Phase::Running), (per_call, Phase::RolledBack)] {
         let shop = shop();
@@ -118,11 +118,11 @@ async fn many_users_who_fail_roll_the_canary_back() {
 async fn rollbacks(per: &str, crowds: u32) -> u32 {
     let toml = r#"
         steps = [
-            { weight = "5%", at_least = "5s" },
-            { weight = "20%", at_least = "5s" },
-            { weight = "50%", at_least = "1h" },
+            { weight = "5%", min_duration = "5s" },
+            { weight = "20%", min_duration = "5s" },
+            { weight = "50%", min_duration = "1h" },
         ]
-        monitors = [{ watch = "failures", per = "PER" }]
+        monitors = [{ measure = "failures", count_by = "PER" }]
     "#;
     let toml = toml.replace("PER", per);
     let mut rolled_back = 0;
@@ -224,13 +224,16 @@ async fn a_plan_per_key_needs_keys_and_what_is_noted_of_them() {
         controller(MemoryStore::new()).add(managed(shop, &toml)).unwrap_err().to_string()
     };
     assert_eq!(
-        refused(&Shop::new("v2"), r#"{ watch = "failures" }, { watch = "share", per = "keys" }"#),
+        refused(
+            &Shop::new("v2"),
+            r#"{ measure = "failures" }, { measure = "share", count_by = "keys" }"#
+        ),
         "the plan cannot be run: monitors[1].per: no call has a key without a policy: give a sticky one \
          to `CanaryOptions::select`",
     );
     assert_eq!(
-        refused(&shop(), r#"{ watch = "feedback", per = "keys" }"#),
-        "the plan cannot be run: monitors[0].per: \"feedback\" is not counted per key, only failures, \
+        refused(&shop(), r#"{ measure = "feedback", count_by = "keys" }"#),
+        "the plan cannot be run: monitors[0].count_by: \"feedback\" is not counted per key, only failures, \
          cancelled calls and the share are",
     );
 }

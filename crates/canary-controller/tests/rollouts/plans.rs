@@ -44,17 +44,17 @@ fn gate(name: &str) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn an_approval_opens_the_next_step_and_a_rejection_does_what_the_plan_says() {
-    for (on_silence, phase) in [("hold", Phase::Paused), ("roll_back", Phase::RolledBack)] {
+    for (on_rejected, phase) in [("hold", Phase::Paused), ("roll_back", Phase::RolledBack)] {
         let shop = Shop::new("v2");
         let toml = format!(
             r#"
             steps = [
-                {{ weight = "10%", calls = 1, gates = ["one"] }},
-                {{ weight = "20%", calls = 1, gates = ["two"] }},
-                {{ weight = "30%", calls = 1 }},
+                {{ weight = "10%", min_calls = 1, gates = ["one"] }},
+                {{ weight = "20%", min_calls = 1, gates = ["two"] }},
+                {{ weight = "30%", min_calls = 1 }},
             ]
-            gates.one.ask.approval = "anyone"
-            gates.two = {{ ask.approval = "anyone", on_silence = "{on_silence}" }}
+            gates.one.kind.approval = "anyone"
+            gates.two = {{ kind.approval = "anyone", on_rejected = "{on_rejected}" }}
             "#
         );
         let controller = controller(TestStore::new());
@@ -67,7 +67,7 @@ async fn an_approval_opens_the_next_step_and_a_rejection_does_what_the_plan_says
         assert_eq!(shop.canary.weight(), Weight::from_percent(20));
         rollout.command(order(Command::Reject { gate: gate("two") })).await.unwrap();
         seconds(&shop, 5, 20).await;
-        assert_eq!(rollout.status().rollout.phase(), phase, "{on_silence}");
+        assert_eq!(rollout.status().rollout.phase(), phase, "{on_rejected}");
         assert!(shop.canary.weight() <= Weight::from_percent(20));
     }
 }
@@ -76,8 +76,8 @@ async fn an_approval_opens_the_next_step_and_a_rejection_does_what_the_plan_says
 #[tokio::test(start_paused = true)]
 async fn the_judge_rolls_back_while_a_gate_an_approval_or_a_pause_waits() {
     let toml = r#"
-        steps = [{ weight = "10%", calls = 1, gates = ["wait"] }, { weight = "20%", calls = 1 }]
-        monitors = [{ watch = "failures" }]
+        steps = [{ weight = "10%", min_calls = 1, gates = ["wait"] }, { weight = "20%", min_calls = 1 }]
+        monitors = [{ measure = "failures" }]
         gates.wait = { ask.GATE, deadline = "10h" }
     "#;
     for ask in ["function = \"never\"", "approval = \"anyone\"", "pause"] {
@@ -102,12 +102,12 @@ async fn the_judge_rolls_back_while_a_gate_an_approval_or_a_pause_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gate_that_never_answers_has_a_deadline() {
-    for (on_silence, phase) in [("hold", Phase::Paused), ("roll_back", Phase::RolledBack)] {
+    for (on_rejected, phase) in [("hold", Phase::Paused), ("roll_back", Phase::RolledBack)] {
         let shop = Shop::new("v2");
         let toml = format!(
             r#"
-            steps = [{{ weight = "10%", calls = 1, gates = ["mute"] }}, {{ weight = "20%", calls = 1 }}]
-            gates.mute = {{ ask.function = "mute", deadline = "2m", on_silence = "{on_silence}" }}
+            steps = [{{ weight = "10%", min_calls = 1, gates = ["mute"] }}, {{ weight = "20%", min_calls = 1 }}]
+            gates.mute = {{ kind.function = "mute", deadline = "2m", on_rejected = "{on_rejected}" }}
             "#
         );
         let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
@@ -129,11 +129,11 @@ async fn an_answer_for_one_step_does_not_open_the_gate_of_the_next() {
     let shop = Shop::new("v2");
     let toml = r#"
         steps = [
-            { weight = "10%", calls = 1, gates = ["ci"] },
-            { weight = "20%", calls = 1, gates = ["ci"] },
-            { weight = "30%", calls = 1 },
+            { weight = "10%", min_calls = 1, gates = ["ci"] },
+            { weight = "20%", min_calls = 1, gates = ["ci"] },
+            { weight = "30%", min_calls = 1 },
         ]
-        gates.ci = { ask.function = "slow", every = "1h", deadline = "5h" }
+        gates.ci = { kind.function = "slow", every = "1h", deadline = "5h" }
     "#;
     let asked = Arc::new(AtomicUsize::new(0));
     let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
@@ -164,8 +164,8 @@ async fn an_answer_for_one_step_does_not_open_the_gate_of_the_next() {
 async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
     let (store, shop) = (TestStore::new(), Shop::new("v2"));
     let toml = r#"
-        steps = [{ weight = "10%", calls = 1, gates = ["ci"] }, { weight = "20%", calls = 1, at_least = "1h" }]
-        gates.ci = { ask.function = "once", every = "10h", deadline = "50h" }
+        steps = [{ weight = "10%", min_calls = 1, gates = ["ci"] }, { weight = "20%", min_calls = 1, min_duration = "1h" }]
+        gates.ci = { kind.function = "once", every = "10h", deadline = "50h" }
     "#;
     let answers = Arc::new(Mutex::new(VecDeque::from([Answer::Open])));
     let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
@@ -189,8 +189,8 @@ async fn a_probe_that_fails_before_the_first_call_keeps_the_weight_at_zero() {
     let shop = Shop::new("v2");
     let toml = r#"
         start.probes = ["books"]
-        steps = [{ weight = "10%", calls = 1 }]
-        probes.books = { run.function = "books", every = "5s", failures = 3 }
+        steps = [{ weight = "10%", min_calls = 1 }]
+        probes.books = { kind.function = "books", every = "5s", failure_threshold = 3 }
     "#;
     let probes = ProbeRunner::new().function("books", async || Err::<(), _>("unbalanced"));
     let controller = controller(TestStore::new());
@@ -208,8 +208,8 @@ async fn a_probe_of_a_router_that_begins_to_fail_in_a_step_rolls_back_and_is_no_
     let shop = Shop::new("v2");
     let toml = r#"
         start.probes = ["health"]
-        steps = [{ weight = "10%", calls = 1, at_least = "1h", probes = ["health"] }]
-        probes.health = { run.http.path = "/health", every = "5s", failures = 2 }
+        steps = [{ weight = "10%", min_calls = 1, min_duration = "1h", probes = ["health"] }]
+        probes.health = { kind.http.path = "/health", every = "5s", failure_threshold = 2 }
     "#;
     let (is_sick, probed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let health = {
@@ -241,8 +241,8 @@ async fn a_degraded_canary_is_ramped_down_in_steps_or_frozen_for_a_person() {
     for on_degraded in ["{ ramp_down = { over = \"100s\" } }", "\"freeze\""] {
         let shop = Shop::new("v2");
         let toml = format!(
-            "on_degraded = {on_degraded}\nmonitors = [{{ watch = \"failures\" }}]\n\
-             steps = [{{ weight = \"50%\", calls = 1, at_least = \"1h\" }}]"
+            "on_degraded = {on_degraded}\nmonitors = [{{ measure = \"failures\" }}]\n\
+             steps = [{{ weight = \"50%\", min_calls = 1, min_duration = \"1h\" }}]"
         );
         let controller = controller(TestStore::new());
         let rollout = controller.add(managed(&shop, &toml)).unwrap();
@@ -283,7 +283,7 @@ async fn a_step_without_proof_holds_rolls_back_or_advances_at_its_deadline() {
         let shop = Shop::new("v2");
         let toml = format!(
             "on_inconclusive = \"{on_inconclusive}\"\n\
-             steps = [{{ weight = \"50%\", calls = 1, deadline = \"1m\" }}]"
+             steps = [{{ weight = \"50%\", min_calls = 1, deadline = \"1m\" }}]"
         );
         let controller = controller(TestStore::new());
         let rollout = controller.add(managed(&shop, &toml)).unwrap();
@@ -300,7 +300,7 @@ async fn the_calendar_holds_raises_and_no_rollback() {
     let shop = Shop::new("v2");
     // It begins at nine.
     let toml = r#"
-        steps = [{ weight = "10%", calls = 1, at_least = "2m" }, { weight = "20%", calls = 1 }]
+        steps = [{ weight = "10%", min_calls = 1, min_duration = "2m" }, { weight = "20%", min_calls = 1 }]
         calendar.hours = ["09:00-09:01", "09:10-09:20"]
     "#;
     let controller = controller(TestStore::new());
@@ -318,7 +318,7 @@ async fn the_calendar_holds_raises_and_no_rollback() {
 #[tokio::test(start_paused = true)]
 async fn a_maximum_leaves_the_promotion_to_a_person() {
     let shop = Shop::new("v2");
-    let toml = "maximum_weight = \"30%\"\nsteps = [{ weight = \"10%\", calls = 1 }, { weight = \"30%\", calls = 1 }]";
+    let toml = "max_weight = \"30%\"\nsteps = [{ weight = \"10%\", min_calls = 1 }, { weight = \"30%\", min_calls = 1 }]";
     let controller = controller(TestStore::new());
     let rollout = controller.add(managed(&shop, toml)).unwrap();
     start(&rollout).await;
@@ -352,8 +352,8 @@ async fn users_who_complain_roll_the_canary_back() {
     let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
     let layer = CanaryLayer::with_options("shop", serve.clone(), options);
     let toml = r#"
-        steps = [{ weight = "20%", calls = 1, at_least = "1h" }]
-        monitors = [{ watch = "failures" }, { watch = "feedback" }]
+        steps = [{ weight = "20%", min_calls = 1, min_duration = "1h" }]
+        monitors = [{ measure = "failures" }, { measure = "feedback" }]
     "#;
     let controller = controller(TestStore::new());
     let managed = canary_controller::Managed::new(layer.handle(), plan(toml));

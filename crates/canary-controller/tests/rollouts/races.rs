@@ -17,8 +17,8 @@ use crate::{
 };
 
 const PLAN: &str = r#"
-steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
+steps = [{ weight = "10%", min_duration = "1h", min_calls = 100 }, { weight = "50%", min_duration = "1h", min_calls = 100 }]
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
 
 fn order(command: Command) -> Order {

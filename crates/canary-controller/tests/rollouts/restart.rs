@@ -10,13 +10,13 @@ use crate::support::{Shop, controller, managed, second, until};
 const PLAN: &str = r#"
 on_degraded = { ramp_down = { over = "10m" } }
 steps = [
-    { weight = "1%", at_least = "1m", calls = 20 },
-    { weight = "50%", at_least = "1m", calls = 100 },
+    { weight = "1%", min_duration = "1m", min_calls = 20 },
+    { weight = "50%", min_duration = "1m", min_calls = 100 },
 ]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 start = { gates = ["go"] }
-gates = { go = { ask = { approval = "anyone" } } }
-bake = { time = "5m" }
+gates = { go = { kind = { approval = "anyone" } } }
+bake = { duration = "5m" }
 "#;
 
 struct Process {

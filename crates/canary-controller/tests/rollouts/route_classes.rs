@@ -8,13 +8,13 @@ use tower_canary::{CanaryOptions, RouteClasses, select::Condition};
 use crate::support::{Shop, controller, managed, second};
 
 const OF_CHECKOUT: &str = r#"
-steps = [{ weight = "10%", at_least = "2h" }]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }, { watch = "failures", class = "checkout" }]
+steps = [{ weight = "10%", min_duration = "2h" }]
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }, { measure = "failures", class = "checkout" }]
 "#;
 
 const OF_THE_WHOLE: &str = r#"
-steps = [{ weight = "10%", at_least = "2h" }]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
+steps = [{ weight = "10%", min_duration = "2h" }]
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
 
 fn shop() -> Shop {

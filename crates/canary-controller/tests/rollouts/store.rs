@@ -13,8 +13,8 @@ use crate::{
 };
 
 const PLAN: &str = r#"
-steps = [{ weight = "10%", at_least = "1h", calls = 100 }, { weight = "50%", at_least = "1h", calls = 100 }]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
+steps = [{ weight = "10%", min_duration = "1h", min_calls = 100 }, { weight = "50%", min_duration = "1h", min_calls = 100 }]
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
 
 fn order(command: Command) -> Order {
@@ -172,8 +172,7 @@ async fn evidence_that_cannot_be_stored_is_no_reason_to_stop() {
         let (store, shop) = (TestStore::new(), Shop::new("v2"));
         store.only("evidence");
         store.be(mood);
-        let plan =
-            r#"steps = [{ weight = "10%", at_least = "10s", calls = 1 }, { weight = "20%" }]"#;
+        let plan = r#"steps = [{ weight = "10%", min_duration = "10s", min_calls = 1 }, { weight = "20%" }]"#;
         let controller = controller(store.clone());
         let rollout = controller.add(managed(&shop, plan)).unwrap();
         // Loads are not told apart, so that it is stored before.
@@ -214,16 +213,18 @@ async fn what_is_no_rollout_is_left_alone() {
 async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
     let (store, shop) = (TestStore::new(), Shop::new("v2"));
     let steps: Vec<_> = (1..=10)
-        .map(|step| format!("{{ weight = \"{}%\", at_least = \"30s\", calls = 1 }}", 5 * step))
+        .map(|step| {
+            format!("{{ weight = \"{}%\", min_duration = \"30s\", min_calls = 1 }}", 5 * step)
+        })
         .collect();
     let plan = format!(
         r#"
         steps = [{}]
         on_inconclusive = "advance"
         monitors = [
-            {{ watch = "failures" }}, {{ watch = "cancelled" }}, {{ watch = "share", role = "watches" }},
-            {{ watch = {{ slower_than = {{ limit = "250ms" }} }} }},
-            {{ watch = {{ slower_than_stable = {{ quantile = 0.95 }} }} }},
+            {{ measure = "failures" }}, {{ measure = "cancelled" }}, {{ measure = "share", role = "watches" }},
+            {{ measure = {{ slower_than = {{ limit = "250ms" }} }} }},
+            {{ measure = {{ slower_than_stable = {{ quantile = 0.95 }} }} }},
         ]
         "#,
         steps.join(",")

@@ -66,9 +66,9 @@ async fn a_webhook_that_says_not_yet_and_then_yes_opens_and_all_that_happens_is_
     let toml = format!(
         r#"
         start.gates = ["ci"]
-        steps = [{{ weight = "50%", calls = 1, deadline = "1s" }}]
+        steps = [{{ weight = "50%", min_calls = 1, deadline = "1s" }}]
         on_inconclusive = "advance"
-        gates.ci = {{ ask.webhook = {{ url = "{gate}", secret_env = "SECRET" }}, every = "1s" }}
+        gates.ci = {{ kind.webhook = {{ url = "{gate}", secret_env = "SECRET" }}, every = "1s" }}
         notify.ops.webhook = {{ url = "{receiver}", secret_env = "SECRET" }}
         "#
     );

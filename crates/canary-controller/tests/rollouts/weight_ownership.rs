@@ -11,8 +11,8 @@ use crate::{
 };
 
 const PLAN: &str = r#"
-steps = [{ weight = "10%", at_least = "1h", calls = 1 }, { weight = "50%", at_least = "1h", calls = 1 }]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
+steps = [{ weight = "10%", min_duration = "1h", min_calls = 1 }, { weight = "50%", min_duration = "1h", min_calls = 1 }]
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
 
 fn order(command: Command) -> Order {
@@ -170,7 +170,7 @@ async fn row_5_another_build_begins_idle_without_evidence_and_without_a_ban() {
 #[tokio::test(start_paused = true)]
 async fn row_6_another_plan_waits_until_the_rollout_under_way_has_ended() {
     let store = TestStore::new();
-    let other = "steps = [{ weight = \"7%\", at_least = \"1h\" }]";
+    let other = "steps = [{ weight = \"7%\", min_duration = \"1h\" }]";
     let process = Process::running(&store).await.again(&store, "v2", other).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(10)));
     assert_eq!(*process.rollout.status().rollout.plan(), plan(PLAN));

@@ -8,12 +8,12 @@ use crate::support::{Shop, controller, managed, second, until};
 
 const PLAN: &str = r#"
 steps = [
-    { weight = "1%", at_least = "1m", calls = 20 },
-    { weight = "10%", at_least = "1m", calls = 100 },
-    { weight = "50%", at_least = "1m", calls = 100 },
+    { weight = "1%", min_duration = "1m", min_calls = 20 },
+    { weight = "10%", min_duration = "1m", min_calls = 100 },
+    { weight = "50%", min_duration = "1m", min_calls = 100 },
 ]
-monitors = [{ watch = "failures" }, { watch = "share", role = "watches" }]
-bake = { time = "5m" }
+monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
+bake = { duration = "5m" }
 "#;
 
 #[tokio::test(start_paused = true)]

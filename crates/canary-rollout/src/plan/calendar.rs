@@ -23,7 +23,7 @@ use crate::timestamp::Timestamp;
 ///     time_zone = "Europe/Berlin"
 ///     days = ["mon-thu"]
 ///     hours = ["09:00-12:00", "13:00-16:00"]
-///     closed = ["2026-12-24"]
+///     closed_dates = ["2026-12-24"]
 ///     "#,
 /// )?;
 /// let calendar = plan.calendar().expect("the plan has one");
@@ -59,7 +59,7 @@ pub(crate) struct WrittenCalendar {
     hours: Vec<String>,
     /// Dates, "2026-12-24", on which the weight never rises.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    closed: Vec<String>,
+    closed_dates: Vec<String>,
 }
 
 impl Calendar {
@@ -81,10 +81,10 @@ impl Calendar {
             hours.push(hour_range(text).map_err(|why| (format!("hours[{index}]"), why))?);
         }
         let mut closed = Vec::new();
-        for (index, text) in written.closed.iter().enumerate() {
+        for (index, text) in written.closed_dates.iter().enumerate() {
             let date: Date = text.parse().map_err(|_| {
                 let expected = "expected one such as \"2026-12-24\"";
-                (format!("closed[{index}]"), format!("date {text:?}: {expected}"))
+                (format!("closed_dates[{index}]"), format!("date {text:?}: {expected}"))
             })?;
             closed.push(date);
         }

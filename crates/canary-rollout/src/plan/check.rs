@@ -9,12 +9,12 @@ use super::{
     Plan,
     calendar::Calendar,
     draft::{Draft, StepDraft},
-    gate::{Ask, Gate, Notice, Webhook},
+    gate::{Gate, GateKind, Notice, Webhook},
     policy::{OnDegraded, RampDown},
     preset::Preset,
-    probe::{HttpProbe, Probe, Run},
+    probe::{HttpProbe, Probe, ProbeKind},
     step::{Bake, Step},
-    watch::{Watch, Watched},
+    watch::{Measure, Watch},
 };
 use crate::{event::What, span::Span};
 
@@ -33,14 +33,14 @@ impl TryFrom<Draft> for Plan {
         let plan = Self {
             start: draft.start,
             bake,
-            maximum_weight: draft.maximum_weight.unwrap_or(Weight::FULL),
+            max_weight: draft.max_weight.unwrap_or(Weight::FULL),
             deadline: draft.deadline,
             on_degraded: draft.on_degraded,
             on_inconclusive: draft.on_inconclusive,
             alpha: draft.alpha.unwrap_or_else(|| Levels::default().alpha()),
             beta: draft.beta.unwrap_or_else(|| Levels::default().beta()),
             monitors: draft.monitors.unwrap_or_else(|| {
-                [Watched::Failures, Watched::Cancelled, Watched::Share].map(Watch::of).to_vec()
+                [Measure::Failures, Measure::Cancelled, Measure::Share].map(Watch::of).to_vec()
             }),
             calendar: draft.calendar.and_then(|it| check.calendar(Calendar::try_new(it))),
             gates: draft.gates,
@@ -129,9 +129,9 @@ impl Check {
                 let why = "leaves nothing to compare with: expected a weight below it, since the \
                            promotion follows the last step by itself";
                 self.fault(&*field, format!("100% {why}"));
-            } else if weight > plan.maximum_weight {
-                let maximum = plan.maximum_weight;
-                self.fault(field, format!("{weight} is above `maximum_weight`, {maximum}"));
+            } else if weight > plan.max_weight {
+                let maximum = plan.max_weight;
+                self.fault(field, format!("{weight} is above `max_weight`, {maximum}"));
             }
             before = weight;
         }
@@ -148,29 +148,32 @@ impl Check {
 
     fn waits(&mut self, plan: &Plan) {
         for (index, step) in plan.steps.iter().enumerate() {
-            if step.calls == 0 {
+            if step.min_calls == 0 {
                 let message = "0 calls: expected at least 1, since no data is no reason to go on";
-                self.fault(format!("steps[{index}].calls"), message);
+                self.fault(format!("steps[{index}].min_calls"), message);
             }
-            if step.deadline <= step.at_least {
-                let (deadline, at_least) = (Span(step.deadline), Span(step.at_least));
-                let message = format!("{deadline} is not above `at_least`, {at_least}");
+            if step.deadline <= step.min_duration {
+                let (deadline, min_duration) = (Span(step.deadline), Span(step.min_duration));
+                let message = format!("{deadline} is not above `min_duration`, {min_duration}");
                 self.fault(format!("steps[{index}].deadline"), message);
             }
         }
         if let Some(bake) = &plan.bake {
-            self.above_zero("bake.time", bake.time);
-            if bake.deadline <= bake.time {
-                let (deadline, time) = (Span(bake.deadline), Span(bake.time));
-                self.fault("bake.deadline", format!("{deadline} is not above `time`, {time}"));
+            self.above_zero("bake.duration", bake.duration);
+            if bake.deadline <= bake.duration {
+                let (deadline, duration) = (Span(bake.deadline), Span(bake.duration));
+                self.fault(
+                    "bake.deadline",
+                    format!("{deadline} is not above `duration`, {duration}"),
+                );
             }
         }
         if let OnDegraded::RampDown(RampDown { over }) = plan.on_degraded {
             self.above_zero("on_degraded.ramp_down.over", over);
         }
-        let bake = plan.bake.as_ref().map_or(Duration::ZERO, |bake| bake.time);
+        let bake = plan.bake.as_ref().map_or(Duration::ZERO, |bake| bake.duration);
         let shortest: Duration =
-            plan.steps.iter().map(|step| step.at_least).sum::<Duration>() + bake;
+            plan.steps.iter().map(|step| step.min_duration).sum::<Duration>() + bake;
         if let Some(deadline) = plan.deadline.filter(|deadline| *deadline <= shortest) {
             let (deadline, shortest) = (Span(deadline), Span(shortest));
             let message =
@@ -224,10 +227,14 @@ impl Check {
             self.name(&field, name);
             self.above_zero(&format!("{field}.deadline"), gate.deadline);
             self.above_zero(&format!("{field}.every"), gate.every);
-            match &gate.ask {
-                Ask::Webhook(webhook) => self.webhook(&format!("{field}.ask.webhook"), webhook),
-                Ask::Approval(who) => self.text(&format!("{field}.ask.approval"), who),
-                Ask::Function(function) => self.text(&format!("{field}.ask.function"), function),
+            match &gate.kind {
+                GateKind::Webhook(webhook) => {
+                    self.webhook(&format!("{field}.kind.webhook"), webhook)
+                }
+                GateKind::Approval(who) => self.text(&format!("{field}.kind.approval"), who),
+                GateKind::Function(function) => {
+                    self.text(&format!("{field}.kind.function"), function)
+                }
             }
         }
     }
@@ -239,15 +246,20 @@ impl Check {
             self.name(&field, name);
             self.above_zero(&format!("{field}.every"), probe.every);
             self.above_zero(&format!("{field}.timeout"), probe.timeout);
-            for (count, value) in [("failures", probe.failures), ("successes", probe.successes)] {
+            for (count, value) in [
+                ("failure_threshold", probe.failure_threshold),
+                ("success_threshold", probe.success_threshold),
+            ] {
                 if value == 0 {
                     self.fault(format!("{field}.{count}"), "0 runs: expected at least 1");
                 }
             }
-            match &probe.run {
-                Run::Http(http) => self.http(&format!("{field}.run.http"), http),
-                Run::Function(function) => self.text(&format!("{field}.run.function"), function),
-                Run::GrpcHealth(_) => {}
+            match &probe.kind {
+                ProbeKind::Http(http) => self.http(&format!("{field}.kind.http"), http),
+                ProbeKind::Function(function) => {
+                    self.text(&format!("{field}.kind.function"), function)
+                }
+                ProbeKind::GrpcHealth(_) => {}
             }
         }
     }
@@ -374,18 +386,18 @@ impl Check {
 impl Bake {
     fn of(time: Duration) -> Self {
         let holdback = Weight::from_percent(1);
-        Self { time, holdback, deadline: DEFAULT_DEADLINE, probes: Vec::new() }
+        Self { duration: time, holdback, deadline: DEFAULT_DEADLINE, probes: Vec::new() }
     }
 }
 
 fn resolve(step: StepDraft, draft: &Draft) -> Step {
-    let StepDraft { weight, at_least, calls, deadline, raise, gates, probes } = step;
+    let StepDraft { weight, min_duration, min_calls, deadline, advance_when, gates, probes } = step;
     Step {
         weight,
-        at_least,
-        calls: calls.or(draft.calls).unwrap_or(DEFAULT_CALLS),
+        min_duration,
+        min_calls: min_calls.or(draft.min_calls).unwrap_or(DEFAULT_CALLS),
         deadline: deadline.or(draft.step_deadline).unwrap_or(DEFAULT_DEADLINE),
-        raise: raise.or(draft.raise).unwrap_or_default(),
+        advance_when: advance_when.or(draft.advance_when).unwrap_or_default(),
         gates,
         probes,
     }

@@ -9,7 +9,7 @@ use super::{
     policy::{OnDegraded, OnInconclusive},
     preset::{Exponential, Linear},
     probe::Probe,
-    step::{Bake, Raise, Start},
+    step::{AdvanceWhen, Bake, Start},
     watch::Watch,
 };
 use crate::serialize;
@@ -34,13 +34,13 @@ pub(crate) struct Draft {
     pub(crate) steps: Option<Vec<StepDraft>>,
     /// How many calls the canary must have ended in a step that does not say it: 100 unless told
     /// otherwise.
-    pub(crate) calls: Option<u64>,
+    pub(crate) min_calls: Option<u64>,
     /// The deadline of a step that does not say it: a day unless told otherwise.
     #[serde(with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::schema::Span>"))]
     pub(crate) step_deadline: Option<Duration>,
     /// Whether a step waits for proof that does not say it.
-    pub(crate) raise: Option<Raise>,
+    pub(crate) advance_when: Option<AdvanceWhen>,
     /// What must be well before the first call.
     pub(crate) start: Start,
     /// What must be well before the promotion, the proof that the canary is healthy apart.
@@ -51,7 +51,7 @@ pub(crate) struct Draft {
     /// only a person can promote.
     #[serde(deserialize_with = "maybe_weight::deserialize")]
     #[cfg_attr(test, schemars(with = "Option<crate::schema::Percent>"))]
-    pub(crate) maximum_weight: Option<Weight>,
+    pub(crate) max_weight: Option<Weight>,
     /// The deadline of the whole rollout, pauses included.
     #[serde(with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::schema::Span>"))]
@@ -90,17 +90,17 @@ pub(crate) struct StepDraft {
     /// The weight is kept for at least this long.
     #[serde(with = "serialize::span", default)]
     #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
-    pub(crate) at_least: Duration,
+    pub(crate) min_duration: Duration,
     /// The weight is kept until the canary has ended at least so many calls at it.
     #[serde(default)]
-    pub(crate) calls: Option<u64>,
+    pub(crate) min_calls: Option<u64>,
     /// The step may wait this long for all of that.
     #[serde(default, with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::schema::Span>"))]
     pub(crate) deadline: Option<Duration>,
     /// Whether the step waits for proof.
     #[serde(default)]
-    pub(crate) raise: Option<Raise>,
+    pub(crate) advance_when: Option<AdvanceWhen>,
     /// The gates that are asked when all else is met, by name.
     #[serde(default)]
     pub(crate) gates: Vec<String>,
@@ -120,9 +120,17 @@ pub(crate) struct PromoteDraft {
 }
 
 impl StepDraft {
-    pub(crate) fn new((weight, at_least): (Weight, Duration)) -> Self {
+    pub(crate) fn new((weight, min_duration): (Weight, Duration)) -> Self {
         let (gates, probes) = (Vec::new(), Vec::new());
-        Self { weight, at_least, calls: None, deadline: None, raise: None, gates, probes }
+        Self {
+            weight,
+            min_duration,
+            min_calls: None,
+            deadline: None,
+            advance_when: None,
+            gates,
+            probes,
+        }
     }
 }
 

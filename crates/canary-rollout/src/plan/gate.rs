@@ -13,7 +13,7 @@ use crate::serialize;
 #[non_exhaustive]
 pub struct Gate {
     /// Who is asked.
-    pub ask: Ask,
+    pub kind: GateKind,
     /// How long an answer may take: a day unless told otherwise.
     #[serde(with = "serialize::span", default = "default_deadline")]
     #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
@@ -25,7 +25,7 @@ pub struct Gate {
     pub every: Duration,
     /// What is done when the deadline is over.
     #[serde(default)]
-    pub on_silence: OnSilence,
+    pub on_rejected: OnRejected,
 }
 
 /// Who opens a [`Gate`].
@@ -33,7 +33,7 @@ pub struct Gate {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Ask {
+pub enum GateKind {
     /// A person, described by this text: "release managers".
     Approval(String),
     /// A service.
@@ -47,7 +47,7 @@ pub enum Ask {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum OnSilence {
+pub enum OnRejected {
     /// The weight stays, and a person decides.
     #[default]
     Hold,

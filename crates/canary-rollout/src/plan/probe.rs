@@ -7,14 +7,14 @@ use crate::serialize;
 /// An automated test of the canary, run against the canary service itself: before its first live
 /// call, and again and again while a step lasts.
 ///
-/// A probe that fails as often as [`failures`](Self::failures) says makes the canary degraded.
+/// A probe that fails as often as [`failure_threshold`](Self::failure_threshold) says makes the canary degraded.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Probe {
     /// What is run.
-    pub run: Run,
+    pub kind: ProbeKind,
     /// How often: every 30 seconds unless told otherwise.
     #[serde(with = "serialize::span", default = "default_every")]
     #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
@@ -26,10 +26,10 @@ pub struct Probe {
     pub timeout: Duration,
     /// So many runs must fail in a row before the canary is degraded: 3 unless told otherwise.
     #[serde(default = "default_failures")]
-    pub failures: u32,
+    pub failure_threshold: u32,
     /// So many runs must pass in a row before the probe has passed: 1 unless told otherwise.
     #[serde(default = "default_successes")]
-    pub successes: u32,
+    pub success_threshold: u32,
 }
 
 /// What a [`Probe`] runs.
@@ -37,7 +37,7 @@ pub struct Probe {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Run {
+pub enum ProbeKind {
     /// An HTTP request.
     Http(HttpProbe),
     /// gRPC's health protocol.

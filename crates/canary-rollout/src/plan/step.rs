@@ -15,15 +15,15 @@ pub struct Step {
     pub weight: Weight,
     /// The weight is kept for at least this long.
     #[serde(with = "serialize::span")]
-    pub at_least: Duration,
+    pub min_duration: Duration,
     /// The weight is kept until the canary has ended at least so many calls at it; never 0, since
     /// no data is no reason to go on.
-    pub calls: u64,
+    pub min_calls: u64,
     /// The step may wait this long for all of that, gates and pauses aside.
     #[serde(with = "serialize::span")]
     pub deadline: Duration,
     /// Whether the step waits for proof.
-    pub raise: Raise,
+    pub advance_when: AdvanceWhen,
     /// The gates that are asked when all else is met, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<String>,
@@ -37,12 +37,12 @@ pub struct Step {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Raise {
+pub enum AdvanceWhen {
     /// Unless the judge says that the canary is degraded.
     #[default]
-    UnlessDegraded,
+    NotDegraded,
     /// When the judge says that the canary is healthy. Promotion always waits for that.
-    WhenHealthy,
+    Healthy,
 }
 
 /// Before the first call: what must be well before the canary serves anybody.
@@ -74,7 +74,7 @@ pub struct Bake {
     /// How long.
     #[serde(with = "serialize::span")]
     #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
-    pub time: Duration,
+    pub duration: Duration,
     /// The share of calls that stable keeps, so that there is something to compare with; 1% unless
     /// told otherwise.
     #[serde(with = "serialize::weight", default = "default_holdback")]

@@ -14,7 +14,7 @@ use crate::serialize;
 #[non_exhaustive]
 pub struct Watch {
     /// What is watched.
-    pub watch: Watched,
+    pub measure: Measure,
     /// Only the calls of this class of routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -26,7 +26,7 @@ pub struct Watch {
     pub role: WatchRole,
     /// What is counted: keys, if traffic is sticky.
     #[serde(default)]
-    pub per: Per,
+    pub count_by: CountBy,
     /// What is harm, and what is good enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<WatchMargins>,
@@ -37,7 +37,7 @@ pub struct Watch {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Watched {
+pub enum Measure {
     /// Calls that failed, or for which the canary was not ready.
     Failures,
     /// Calls whose caller went away.
@@ -66,7 +66,7 @@ pub struct SlowerThan {
     pub limit: Duration,
     /// What is timed.
     #[serde(default)]
-    pub until: Part,
+    pub until: LatencyKind,
 }
 
 /// The time that a part of stable's calls did not exceed.
@@ -79,7 +79,7 @@ pub struct SlowerThanStable {
     pub quantile: f64,
     /// What is timed.
     #[serde(default)]
-    pub until: Part,
+    pub until: LatencyKind,
 }
 
 /// Which part of a call is timed.
@@ -87,7 +87,7 @@ pub struct SlowerThanStable {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Part {
+pub enum LatencyKind {
     /// Until the head of the response.
     #[default]
     Head,
@@ -113,7 +113,7 @@ pub enum WatchRole {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Per {
+pub enum CountBy {
     /// Every call.
     #[default]
     Calls,
@@ -146,28 +146,28 @@ pub struct WatchMargin {
 }
 
 impl Watch {
-    pub(crate) const fn of(watch: Watched) -> Self {
-        let (role, per) = (WatchRole::Decides, Per::Calls);
-        Self { watch, class: None, name: None, role, per, margins: None }
+    pub(crate) const fn of(measure: Measure) -> Self {
+        let (role, count_by) = (WatchRole::Decides, CountBy::Calls);
+        Self { measure, class: None, name: None, role, count_by, margins: None }
     }
 
     /// The judge's monitor; a field and what is wrong with it, if there can be none.
     pub(crate) fn monitor(&self) -> Result<Monitor, (&'static str, String)> {
-        let wrong = |error: &dyn std::fmt::Display| ("watch", error.to_string());
-        let mut monitor = match &self.watch {
-            Watched::Failures => Monitor::failures(),
-            Watched::Cancelled => Monitor::cancelled(),
-            Watched::SlowerThan(SlowerThan { limit, until }) => {
+        let wrong = |error: &dyn std::fmt::Display| ("measure", error.to_string());
+        let mut monitor = match &self.measure {
+            Measure::Failures => Monitor::failures(),
+            Measure::Cancelled => Monitor::cancelled(),
+            Measure::SlowerThan(SlowerThan { limit, until }) => {
                 let limit = SlowLimit::fixed(*limit).map_err(|error| wrong(&error))?;
                 Monitor::slow(until.to_until(), limit)
             }
-            Watched::SlowerThanStable(SlowerThanStable { quantile, until }) => {
+            Measure::SlowerThanStable(SlowerThanStable { quantile, until }) => {
                 let limit = SlowLimit::stable_quantile(*quantile).map_err(|error| wrong(&error))?;
                 Monitor::slow(until.to_until(), limit)
             }
-            Watched::Feedback => Monitor::feedback(),
-            Watched::Event(name) => Monitor::event(name),
-            Watched::Share => Monitor::share(),
+            Measure::Feedback => Monitor::feedback(),
+            Measure::Event(name) => Monitor::event(name),
+            Measure::Share => Monitor::share(),
         };
         if let Some(class) = &self.class {
             monitor = monitor.of_class(class);
@@ -178,7 +178,7 @@ impl Watch {
         if self.role == WatchRole::Watches {
             monitor = monitor.watch_only();
         }
-        if self.per == Per::Keys {
+        if self.count_by == CountBy::Keys {
             monitor = monitor.per_key();
         }
         if let Some(WatchMargins { worse, good }) = self.margins {
@@ -192,7 +192,7 @@ impl Watch {
     }
 }
 
-impl Part {
+impl LatencyKind {
     const fn to_until(self) -> Until {
         match self {
             Self::Head => Until::Head,

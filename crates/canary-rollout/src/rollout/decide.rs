@@ -188,7 +188,7 @@ impl Rollout {
     }
 
     fn decide_weight(&self, weight: Weight) -> Decided {
-        let maximum = self.plan().maximum_weight();
+        let maximum = self.plan().max_weight();
         if weight > maximum {
             return Err(format!("{weight} is above the plan's maximum weight, {maximum}"));
         }

@@ -7,7 +7,7 @@ use crate::{
     action::Action,
     actor::Actor,
     event::What,
-    plan::{Ask, OnInconclusive, OnSilence, Raise},
+    plan::{AdvanceWhen, GateKind, OnInconclusive, OnRejected},
     span::rough,
     state::{Cause, Deadline, GateState, Pause, Progress, Stage, State, Warrant},
     text::grouped,
@@ -37,16 +37,20 @@ impl Rollout {
         let (Some(stage), Some(progress)) = (self.state.stage(), self.state.progress()) else {
             return Needs::default();
         };
-        let (at_least, calls, must_be_proven) = match &stage {
+        let (min_duration, calls, must_be_proven) = match &stage {
             Stage::Start => (Duration::ZERO, 0, false),
             Stage::Step { step } => {
                 let is_last = step + 1 == self.plan().steps().len();
-                let promotes = is_last && self.plan().maximum_weight() == Weight::FULL;
+                let promotes = is_last && self.plan().max_weight() == Weight::FULL;
                 let step = &self.plan().steps()[*step];
-                (step.at_least, step.calls, promotes || step.raise == Raise::WhenHealthy)
+                (
+                    step.min_duration,
+                    step.min_calls,
+                    promotes || step.advance_when == AdvanceWhen::Healthy,
+                )
             }
             Stage::Bake { by } => {
-                let time = self.plan().bake().map_or(Duration::ZERO, |bake| bake.time);
+                let time = self.plan().bake().map_or(Duration::ZERO, |bake| bake.duration);
                 (time, 1, matches!(by, Warrant::Proof { .. }))
             }
         };
@@ -55,11 +59,11 @@ impl Rollout {
             && self.plan().on_inconclusive() == OnInconclusive::Advance;
         let is_proven = self.verdict == Verdict::Healthy || is_waived;
         let is_missing = |name: &String| {
-            let needed = self.plan().probes().get(name).map_or(1, |probe| probe.successes);
+            let needed = self.plan().probes().get(name).map_or(1, |probe| probe.success_threshold);
             progress.probes.get(name).is_none_or(|state| state.passes < needed)
         };
         Needs {
-            time: (dwelt < at_least).then_some((dwelt, at_least)),
+            time: (dwelt < min_duration).then_some((dwelt, min_duration)),
             calls: (progress.calls < calls).then_some((progress.calls, calls)),
             lacks_proof: must_be_proven && !is_proven,
             probes: self.probes_of(&stage).into_iter().filter(is_missing).collect(),
@@ -205,7 +209,7 @@ impl Change<'_> {
                     return false;
                 }
                 Some(GateState::Asked { since_ask, .. }) => {
-                    if *since_ask >= gate.every && !matches!(gate.ask, Ask::Approval(_)) {
+                    if *since_ask >= gate.every && !matches!(gate.kind, GateKind::Approval(_)) {
                         *since_ask = Duration::ZERO;
                         self.ask(Action::AskGate(name.clone()));
                     }
@@ -233,10 +237,10 @@ impl Change<'_> {
     }
 
     pub(super) fn close_gate(&mut self, name: &str, by: Actor, said: &str) {
-        let on_silence = self.rollout.plan().gates().get(name).map(|gate| gate.on_silence);
+        let on_rejected = self.rollout.plan().gates().get(name).map(|gate| gate.on_rejected);
         let (gate, said) = (name.to_owned(), said.to_owned());
         self.record(by.clone(), What::GateClosed { gate: gate.clone() }, &*said);
-        if on_silence == Some(OnSilence::RollBack) {
+        if on_rejected == Some(OnRejected::RollBack) {
             self.roll_back(Cause::Gate { gate, said });
         } else if !matches!(self.rollout.state, State::Paused { .. }) {
             let text = format!("gate {gate:?}: {said}");
@@ -254,7 +258,7 @@ impl Change<'_> {
                 let why = self.what_was_seen();
                 self.begin_step(step + 1, Actor::Plan, why);
             }
-            Stage::Step { .. } if self.rollout.plan().maximum_weight() < Weight::FULL => {
+            Stage::Step { .. } if self.rollout.plan().max_weight() < Weight::FULL => {
                 let text = Pause::Maximum.to_string();
                 self.pause(Pause::Maximum, Actor::Plan, What::Paused, text);
             }

@@ -121,7 +121,7 @@ impl Change<'_> {
             let probe = name.to_owned();
             self.record(Actor::Probe(name.to_owned()), What::ProbeFailed { probe }, &*said);
         }
-        if failures >= probe.failures {
+        if failures >= probe.failure_threshold {
             self.degrade(Cause::Probe { probe: name.to_owned(), said });
         }
     }
