@@ -59,7 +59,7 @@ async fn until(rollout: &RolloutHandle, phase: Phase, call: impl AsyncFn()) {
 
 fn story(rollout: &RolloutHandle) -> Vec<String> {
     let status = rollout.status();
-    status.rollout.history().map(|event| format!("{} {}", event.by, event.what)).collect()
+    status.rollout.history().map(|event| format!("{} {}", event.by, event.kind)).collect()
 }
 
 const STORY: [&str; 6] = [

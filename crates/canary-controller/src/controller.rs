@@ -85,7 +85,7 @@ impl Controller {
     /// If it is zero, or longer than ten seconds, which is the most that the plan counts at once.
     #[must_use]
     pub fn interval(mut self, every: Duration) -> Self {
-        let longest = canary_rollout::Rollout::LONGEST_TICK;
+        let longest = canary_rollout::Rollout::MAX_TICK;
         assert!(
             !every.is_zero() && every <= longest,
             "a controller ticks at least every {longest:?}, and not every {every:?}"

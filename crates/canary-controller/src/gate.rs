@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use canary_controller::{gate::{GateQuestion, GateRunner}, webhook::WebhookClient};
-//! use canary_rollout::{Answer, Plan, Releases, Rollout, Timestamp};
+//! use canary_rollout::{GateAnswer, Plan, Releases, Rollout, Timestamp};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,7 @@
 //! )?;
 //! let gates = GateRunner::new(WebhookClient::without_transport())
 //!     .function("is-migrated", async |question: GateQuestion| {
-//!         Answer::NotYet(format!("{} needs table `totals`", question.releases.canary))
+//!         GateAnswer::NotYet(format!("{} needs table `totals`", question.releases.canary))
 //!     });
 //! gates.check_plan(&plan)?;
 //!
@@ -29,7 +29,7 @@
 //! let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
 //! let question = GateQuestion::for_gate(&rollout, "schema", now).ok_or("no such gate")?;
 //! let answer = gates.ask(&rollout.plan().gates()["schema"], &question).await;
-//! assert_eq!(answer, Answer::NotYet("v2 needs table `totals`".into()));
+//! assert_eq!(answer, GateAnswer::NotYet("v2 needs table `totals`".into()));
 //! # Ok(())
 //! # }
 //! ```

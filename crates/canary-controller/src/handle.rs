@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, Weight};
-use canary_rollout::{Actor, Command, Event, Order, Outcome, Refusal, Releases};
+use canary_rollout::{Actor, Command, Event, Order, Refusal, Releases, Transition};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::CanaryHandle;
 
@@ -43,7 +43,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn start(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn start(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::Start, by, reason).await
     }
 
@@ -52,7 +52,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn pause(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn pause(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::Pause, by, reason).await
     }
 
@@ -61,7 +61,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn resume(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn resume(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::Resume, by, reason).await
     }
 
@@ -70,7 +70,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn skip_step(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn skip_step(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::SkipStep, by, reason).await
     }
 
@@ -84,7 +84,7 @@ impl RolloutHandle {
         by: Actor,
         weight: Weight,
         reason: &str,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<Transition, CommandError> {
         self.give(Command::SetWeight { weight }, by, reason).await
     }
 
@@ -93,7 +93,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn promote(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn promote(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::Promote, by, reason).await
     }
 
@@ -102,7 +102,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn promote_fully(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn promote_fully(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::PromoteFully, by, reason).await
     }
 
@@ -111,7 +111,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn roll_back(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn roll_back(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::RollBack, by, reason).await
     }
 
@@ -121,7 +121,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn halt(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn halt(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::Halt, by, reason).await
     }
 
@@ -130,8 +130,8 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn lift_halt(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
-        self.give(Command::Release, by, reason).await
+    pub async fn lift_halt(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
+        self.give(Command::LiftHalt, by, reason).await
     }
 
     /// Starts the plan again at its first step, with new evidence.
@@ -139,7 +139,7 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// See [`command`](Self::command).
-    pub async fn restart(&self, by: Actor, reason: &str) -> Result<Outcome, CommandError> {
+    pub async fn restart(&self, by: Actor, reason: &str) -> Result<Transition, CommandError> {
         self.give(Command::Restart, by, reason).await
     }
 
@@ -153,7 +153,7 @@ impl RolloutHandle {
         by: Actor,
         gate: &str,
         reason: &str,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<Transition, CommandError> {
         self.give(Command::Approve { gate: gate.to_owned() }, by, reason).await
     }
 
@@ -167,7 +167,7 @@ impl RolloutHandle {
         by: Actor,
         gate: &str,
         reason: &str,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<Transition, CommandError> {
         self.give(Command::Reject { gate: gate.to_owned() }, by, reason).await
     }
 
@@ -179,7 +179,7 @@ impl RolloutHandle {
     /// rollout is unchanged then; [`CommandError::Unknown`] is the exception. After the controller has
     /// stopped, every command returns [`CommandError::Stopped`]. Whatever the error, a rollback or halt has
     /// set the weight of this process to zero.
-    pub async fn command(&self, order: Order) -> Result<Outcome, CommandError> {
+    pub async fn command(&self, order: Order) -> Result<Transition, CommandError> {
         self.send(order, None).await
     }
 
@@ -192,7 +192,11 @@ impl RolloutHandle {
     ///
     /// Returns the errors of [`command`](Self::command), and [`CommandError::Changed`] if the rollout is at
     /// another generation.
-    pub async fn command_at(&self, generation: u64, order: Order) -> Result<Outcome, CommandError> {
+    pub async fn command_at(
+        &self,
+        generation: u64,
+        order: Order,
+    ) -> Result<Transition, CommandError> {
         self.send(order, Some(generation)).await
     }
 
@@ -245,11 +249,15 @@ impl RolloutHandle {
         command: Command,
         by: Actor,
         reason: &str,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<Transition, CommandError> {
         self.command(Order::new(command, by, reason)).await
     }
 
-    async fn send(&self, order: Order, generation: Option<u64>) -> Result<Outcome, CommandError> {
+    async fn send(
+        &self,
+        order: Order,
+        generation: Option<u64>,
+    ) -> Result<Transition, CommandError> {
         let taken_back = match &order.command {
             Command::RollBack => Some(self.alarm.take_back(|| self.canary.roll_back())),
             Command::Halt => Some(self.alarm.take_back(|| self.canary.halt(order.reason.clone()))),

@@ -115,8 +115,8 @@ mod weight_lock;
 pub use canary_analysis::{self as analysis, Judgment};
 pub use canary_core::Verdict;
 pub use canary_rollout::{
-    self as rollout, Actor, Command, CommandName, Event, Order, Outcome, Phase, Plan, PlanError,
-    Refusal, Releases, Rollout, State, Timestamp,
+    self as rollout, Actor, Command, CommandName, Event, Order, Phase, Plan, PlanError, Refusal,
+    Releases, Rollout, State, Timestamp, Transition,
 };
 
 pub use self::{

@@ -41,7 +41,7 @@ impl Status {
     ) -> Self {
         Self {
             at,
-            waits: rollout.waits(at).to_string(),
+            waits: rollout.pending(at).to_string(),
             allowed: rollout.allowed(),
             rollout: rollout.clone(),
             judgment: judgment.clone(),

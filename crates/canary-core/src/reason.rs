@@ -74,11 +74,11 @@ impl fmt::Display for AssignmentReason {
 /// A number of calls for each [`AssignmentReason`].
 ///
 /// ```
-/// use canary_core::{PerReason, Reason};
+/// use canary_core::{AssignmentReason, PerReason};
 ///
 /// let mut picked = PerReason::default();
-/// picked[Reason::Sticky] += 2;
-/// picked[Reason::Forced] += 1;
+/// picked[AssignmentReason::Sticky] += 2;
+/// picked[AssignmentReason::Forced] += 1;
 /// assert_eq!(picked.total(), 3);
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]

@@ -1,6 +1,6 @@
 use canary_core::Weight;
 
-use crate::{event::Event, refusal::Refusal};
+use crate::event::Event;
 
 /// What whoever drives a rollout has to do, in the order in which it is listed.
 ///
@@ -19,7 +19,7 @@ pub enum Action {
     /// Give stable every call, and refuse higher weights; with the reason.
     Halt(String),
     /// End a halt of the data plane. The weight stays zero.
-    ReleaseHalt,
+    LiftHalt,
     /// Store the rollout. If somebody else has stored another one meanwhile, drop this one with the
     /// rest of the actions, load theirs, and repeat what led here.
     Save,
@@ -50,7 +50,7 @@ pub enum Action {
 /// What came of a tick or a command.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Outcome {
+pub struct Transition {
     /// What is to be done now.
     pub actions: Vec<Action>,
     /// What happened; the rollout's history has it as well.
@@ -58,6 +58,3 @@ pub struct Outcome {
     /// Why nothing happened, if a command had no effect: it is paused already.
     pub note: Option<String>,
 }
-
-/// What comes of a command.
-pub type Answered = Result<Outcome, Refusal>;

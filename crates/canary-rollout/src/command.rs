@@ -38,10 +38,10 @@ pub enum Command {
     PromoteFully,
     /// Gives stable all calls. Possible in every state.
     RollBack,
-    /// Gives stable all calls, and refuses every start until [released](Self::Release).
+    /// Gives stable all calls, and refuses every start until [released](Self::LiftHalt).
     Halt,
     /// Ends a halt. The rollout is rolled back then.
-    Release,
+    LiftHalt,
     /// Begins the plan anew from its first step, with new evidence.
     Restart,
     /// Opens a gate that waits.
@@ -70,7 +70,7 @@ impl Command {
             Self::PromoteFully => CommandName::PromoteFully,
             Self::RollBack => CommandName::RollBack,
             Self::Halt => CommandName::Halt,
-            Self::Release => CommandName::Release,
+            Self::LiftHalt => CommandName::LiftHalt,
             Self::Restart => CommandName::Restart,
             Self::Approve { .. } => CommandName::Approve,
             Self::Reject { .. } => CommandName::Reject,
@@ -93,7 +93,7 @@ pub enum CommandName {
     PromoteFully,
     RollBack,
     Halt,
-    Release,
+    LiftHalt,
     Restart,
     Approve,
     Reject,
@@ -111,7 +111,7 @@ impl CommandName {
         Self::PromoteFully,
         Self::RollBack,
         Self::Halt,
-        Self::Release,
+        Self::LiftHalt,
         Self::Restart,
         Self::Approve,
         Self::Reject,
@@ -130,7 +130,7 @@ impl CommandName {
             Self::PromoteFully => "promote-fully",
             Self::RollBack => "roll-back",
             Self::Halt => "halt",
-            Self::Release => "release",
+            Self::LiftHalt => "lift-halt",
             Self::Restart => "restart",
             Self::Approve => "approve",
             Self::Reject => "reject",

@@ -19,10 +19,10 @@ pub struct Event {
     pub by: Actor,
     /// What.
     #[serde(flatten)]
-    pub what: What,
+    pub kind: EventKind,
     /// Why; it may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub why: String,
+    pub reason: String,
     /// The judge's verdict at that time.
     #[serde(with = "serialize::verdict")]
     pub verdict: Verdict,
@@ -38,9 +38,9 @@ pub struct Event {
 
 /// What an [`Event`] tells.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(tag = "what", rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum What {
+pub enum EventKind {
     /// The plan began, for that many times.
     Started {
         /// 1 for the first start of all.
@@ -70,7 +70,7 @@ pub enum What {
     /// Stable got every call, and nothing starts until the halt is released.
     Halted,
     /// The halt was released.
-    Released,
+    HaltLifted,
     /// A gate was asked.
     GateAsked {
         /// Its name.
@@ -82,7 +82,7 @@ pub enum What {
         gate: String,
     },
     /// A gate said no, or nothing until its deadline.
-    GateClosed {
+    GateRejected {
         /// Its name.
         gate: String,
     },
@@ -100,7 +100,7 @@ pub enum What {
     PlanReplaced,
 }
 
-impl What {
+impl EventKind {
     /// All names, as a plan's notices and the JSON of events have them.
     pub const NAMES: [&str; 19] = [
         "started",
@@ -114,7 +114,7 @@ impl What {
         "ramp_down_begun",
         "rolled_back",
         "halted",
-        "released",
+        "halt_lifted",
         "gate_asked",
         "gate_opened",
         "gate_rejected",
@@ -139,10 +139,10 @@ impl What {
             Self::RampDownBegun => 8,
             Self::RolledBack => 9,
             Self::Halted => 10,
-            Self::Released => 11,
+            Self::HaltLifted => 11,
             Self::GateAsked { .. } => 12,
             Self::GateOpened { .. } => 13,
-            Self::GateClosed { .. } => 14,
+            Self::GateRejected { .. } => 14,
             Self::ProbeFailed { .. } => 15,
             Self::CalendarClosed => 16,
             Self::ReleaseChanged => 17,
@@ -152,7 +152,7 @@ impl What {
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { attempt } => write!(f, "started (attempt {attempt})"),
@@ -166,10 +166,10 @@ impl fmt::Display for What {
             Self::RampDownBegun => f.write_str("began to ramp down"),
             Self::RolledBack => f.write_str("rolled back"),
             Self::Halted => f.write_str("halted"),
-            Self::Released => f.write_str("released the halt"),
+            Self::HaltLifted => f.write_str("lifted the halt"),
             Self::GateAsked { gate } => write!(f, "asked gate {gate:?}"),
             Self::GateOpened { gate } => write!(f, "opened gate {gate:?}"),
-            Self::GateClosed { gate } => write!(f, "closed gate {gate:?}"),
+            Self::GateRejected { gate } => write!(f, "rejected gate {gate:?}"),
             Self::ProbeFailed { probe } => write!(f, "saw probe {probe:?} fail"),
             Self::CalendarClosed => f.write_str("waits for the calendar"),
             Self::ReleaseChanged => f.write_str("took other releases"),
@@ -181,9 +181,9 @@ impl fmt::Display for What {
 impl fmt::Display for Event {
     /// As in "2026-11-24T09:00:00Z anna rolled back, weight 0%: wrong totals".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, by, what, why, evidence, weight, .. } = self;
-        write!(f, "{at} {by} {what}, weight {weight}")?;
-        for text in [why, evidence].into_iter().filter(|text| !text.is_empty()) {
+        let Self { at, by, kind, reason, evidence, weight, .. } = self;
+        write!(f, "{at} {by} {kind}, weight {weight}")?;
+        for text in [reason, evidence].into_iter().filter(|text| !text.is_empty()) {
             write!(f, ": {text}")?;
         }
         Ok(())

@@ -59,7 +59,7 @@
 //!     actions = rollout.tick(now, &tick.with_calls(calls.max(1))).actions;
 //! }
 //! let story: Vec<String> =
-//!     rollout.history().map(|event| format!("{} {}", event.by, event.what)).collect();
+//!     rollout.history().map(|event| format!("{} {}", event.by, event.kind)).collect();
 //! assert_eq!(
 //!     story,
 //!     [
@@ -74,7 +74,7 @@
 //! // Better late than never: a rollback is possible even now.
 //! let order = Order::new(Command::RollBack, Actor::person("anna"), "totals are wrong");
 //! assert_eq!(rollout.command(now, &order)?.actions[0], Action::RollBack);
-//! assert_eq!(rollout.waits(now).to_string(), "rolled back (by anna: totals are wrong)");
+//! assert_eq!(rollout.pending(now).to_string(), "rolled back (by anna: totals are wrong)");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -86,14 +86,14 @@
 //!       now -----------------------+---> Rollout <------------+
 //!                                  |      (Plan, State, history)
 //!                                  v
-//!                     Outcome: actions, events, a note; or a Refusal
+//!                     Transition: actions, events, a note; or a Refusal
 //! ```
 //!
 //! - [`Plan`]: steps, gates, probes, monitors, deadlines, calendar; [`guide`] explains its fields.
 //! - [`State`]: where it is, and [`states`] tells what each command does in each of them.
 //! - [`Action`]: what is to be done, in an order that is safe if the process dies between any two.
 //! - [`Event`]: who, when, why, on which evidence.
-//! - [`Waits`]: what it waits for, in one sentence and as data.
+//! - [`Pending`]: what it waits for, in one sentence and as data.
 //! - [`DryRun`]: how long a plan takes at best.
 //!
 //! # Guarantees
@@ -111,7 +111,7 @@
 //! | R6 | a degraded canary never gets more calls, but by a person's word | `a_degraded_canary_never_gets_more_calls` |
 //! | R7 | the same inputs have the same outcome, stored and loaded in between or not | `the_same_inputs_have_the_same_outcome_stored_between_or_not` |
 //! | R8 | what lowers the weight comes before saving, what raises it after | `what_lowers_comes_before_saving_and_what_raises_after` |
-//! | R9 | the document to be stored is never longer than [`Rollout::MOST_BYTES`] | `a_stored_rollout_is_short_and_its_events_are_in_order` |
+//! | R9 | the document to be stored is never longer than [`Rollout::MAX_BYTES`] | `a_stored_rollout_is_short_and_its_events_are_in_order` |
 //!
 //! # What it does not do
 //!
@@ -126,6 +126,7 @@ mod command;
 mod dry_run;
 mod event;
 mod history;
+mod pending;
 mod plan;
 mod refusal;
 mod rollout;
@@ -137,7 +138,6 @@ mod state;
 mod text;
 mod tick;
 mod timestamp;
-mod waits;
 
 #[doc = include_str!("../docs/plans.md")]
 pub mod guide {}
@@ -146,24 +146,25 @@ pub mod guide {}
 pub mod states {}
 
 pub use self::{
-    action::{Action, Answered, Outcome},
+    action::{Action, Transition},
     actor::Actor,
     command::{Command, CommandName, Order, UnknownCommand},
     dry_run::{Bound, DryRun, DryRunError, DryStep},
-    event::{Event, What},
+    event::{Event, EventKind},
+    pending::{Pending, PendingItem},
     plan::{
         AdvanceWhen, Bake, Calendar, CountBy, Format, Gate, GateKind, GrpcHealthProbe, HttpProbe,
         LatencyKind, Measure, Notice, OnDegraded, OnInconclusive, OnRejected, Plan, PlanError,
         PlanFault, Preset, Probe, ProbeKind, RampDown, SlowerThan, SlowerThanStable, Start, Step,
         UnknownPreset, Watch, WatchMargin, WatchMargins, WatchRole, Webhook,
     },
-    refusal::Refusal,
+    refusal::{Refusal, RefusalReason},
     rollout::{PlanInUse, Releases, Rollout},
     state::{
-        Cause, Deadline, GateState, Pause, Phase, ProbeState, Progress, Stage, State, Warrant,
+        Deadline, GateState, PauseReason, Phase, ProbeState, Progress, PromotionBasis,
+        RollbackReason, Stage, State,
     },
     text::bounded,
-    tick::{Answer, ProbeOutcome, Tick},
+    tick::{GateAnswer, ProbeOutcome, Tick},
     timestamp::{ParseTimestampError, Timestamp},
-    waits::{Wait, Waits},
 };

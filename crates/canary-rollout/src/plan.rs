@@ -108,7 +108,7 @@ impl Plan {
 
     /// A plan that is longer as JSON is refused: the document in which replicas share a rollout has
     /// 16 KiB.
-    pub const MOST_BYTES: usize = 5 * 1024;
+    pub const MAX_BYTES: usize = 5 * 1024;
 
     /// Reads a plan from TOML.
     ///

@@ -14,17 +14,19 @@ use crate::{
     timestamp::Timestamp,
 };
 
+mod apply_command;
 mod change;
 mod decide;
 mod degrade;
-mod obey;
-pub(crate) mod proceed;
-mod release;
-mod ticking;
-mod unchecked;
+mod gates;
+pub(crate) mod needs;
+mod proceed;
+mod releases;
+mod stored;
+mod tick;
 
-pub use self::release::PlanInUse;
-use self::unchecked::Unchecked;
+pub use self::releases::PlanInUse;
+use self::stored::StoredRollout;
 
 /// A plan under way: the state machine, and the one document that is stored and shared.
 ///
@@ -52,7 +54,7 @@ use self::unchecked::Unchecked;
 ///     now = now + Duration::from_secs(1);
 ///     rollout.tick(now, &Tick::new(Verdict::Healthy, "no failure").with_calls(4));
 /// }
-/// assert_eq!(rollout.waits(now).to_string(), "step 1 of 1, holding at 10%: 1m of 5m");
+/// assert_eq!(rollout.pending(now).to_string(), "step 1 of 1, holding at 10%: 1m of 5m");
 ///
 /// let outcome = rollout.tick(now, &Tick::new(Verdict::Degraded, "canary fails every call"));
 /// assert_eq!(outcome.actions[0], Action::RollBack);
@@ -62,7 +64,7 @@ use self::unchecked::Unchecked;
 ///
 /// # Storing it
 ///
-/// It is stored as JSON, in [`Rollout::MOST_BYTES`] at most, and can be read and gone on with at any time,
+/// It is stored as JSON, in [`Rollout::MAX_BYTES`] at most, and can be read and gone on with at any time,
 /// by this version of the crate or another: fields that a version does not know are kept. Of a
 /// stored rollout [`in_force`](Self::in_force) says what the data plane must be told, and
 /// [`set_releases`](Self::set_releases) starts anew if the releases are not those it was about.
@@ -78,14 +80,14 @@ use self::unchecked::Unchecked;
 ///
 /// Clocks of machines jump, and are not those of other machines. What a step waits for has to pass by
 /// two measures: the wall clock since the weight came into force, and the sum of the times between
-/// ticks, of which none counts for more than [`Rollout::LONGEST_TICK`]. Deadlines go by the latter
+/// ticks, of which none counts for more than [`Rollout::MAX_TICK`]. Deadlines go by the latter
 /// alone. So a clock that jumps ahead by a day brings a step forward by ten seconds, and no
 /// deadline about; one that jumps behind the step's beginning lets the step's time begin anew. The
 /// time for which nobody ticks does not count.
 ///
 /// So tick at least every ten seconds; once a second is usual.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(try_from = "Unchecked")]
+#[serde(try_from = "StoredRollout")]
 pub struct Rollout {
     schema: Schema,
     #[serde(with = "serialize::name")]
@@ -138,14 +140,14 @@ struct Clock {
 
 impl Rollout {
     /// No tick counts for more than this time.
-    pub const LONGEST_TICK: Duration = Duration::from_secs(10);
+    pub const MAX_TICK: Duration = Duration::from_secs(10);
 
     /// Progress is saved after this time, if nothing else is to be saved before.
-    pub const SAVE_EVERY: Duration = Duration::from_secs(10);
+    pub const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
     /// As JSON, a rollout that is to be saved is not longer than this; old events make room for the
     /// rest. It leaves two of the 16 KiB of a shared document to the store.
-    pub const MOST_BYTES: usize = 14 * 1024;
+    pub const MAX_BYTES: usize = 14 * 1024;
 
     /// A rollout of the canary's release, idle, at weight zero.
     #[must_use]
@@ -228,17 +230,17 @@ impl Rollout {
         (self.verdict, &self.evidence)
     }
 
-    /// The latest events, oldest first: 64 at most, and as many as fit into [`Self::MOST_BYTES`]. Whoever
-    /// wants all of them keeps those that each [`Outcome`](crate::Outcome) brings.
+    /// The latest events, oldest first: 64 at most, and as many as fit into [`Self::MAX_BYTES`]. Whoever
+    /// wants all of them keeps those that each [`Transition`](crate::Transition) brings.
     #[must_use]
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Event> + DoubleEndedIterator {
         self.history.events.iter()
     }
 
     /// Lets old events go, until the document is short enough.
-    fn fit(&mut self) {
+    fn drop_events_to_fit(&mut self) {
         let size = |rollout: &Self| serde_json::to_string(rollout).map_or(0, |text| text.len());
-        while size(self) > Self::MOST_BYTES && self.history.events.pop_front().is_some() {}
+        while size(self) > Self::MAX_BYTES && self.history.events.pop_front().is_some() {}
     }
 
     /// What the data plane must be told, when a process has loaded the rollout, or seen that another
@@ -246,10 +248,10 @@ impl Rollout {
     #[must_use]
     pub fn in_force(&self) -> Vec<Action> {
         match &self.state {
-            State::Halted { why, .. } => vec![Action::Halt(why.clone())],
+            State::Halted { reason, .. } => vec![Action::Halt(reason.clone())],
             State::Promoted { .. } => vec![Action::Promote],
-            State::Idle | State::RolledBack { .. } => vec![Action::ReleaseHalt, Action::RollBack],
-            _ => vec![Action::ReleaseHalt, Action::SetWeight(self.weight)],
+            State::Idle | State::RolledBack { .. } => vec![Action::LiftHalt, Action::RollBack],
+            _ => vec![Action::LiftHalt, Action::SetWeight(self.weight)],
         }
     }
 }

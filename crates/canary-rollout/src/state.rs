@@ -7,7 +7,7 @@ use crate::{actor::Actor, serialize, timestamp::Timestamp};
 
 mod reason;
 
-pub use self::reason::{Cause, Deadline, Pause, Warrant};
+pub use self::reason::{Deadline, PauseReason, PromotionBasis, RollbackReason};
 
 /// Where a rollout is.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -37,7 +37,7 @@ pub enum State {
         /// When it was paused.
         since: Timestamp,
         /// Why.
-        why: Pause,
+        reason: PauseReason,
     },
     /// The canary is degraded, and the weight goes down step by step.
     RampingDown {
@@ -48,30 +48,30 @@ pub enum State {
         since: Timestamp,
         /// The time since then that was seen in ticks.
         #[serde(with = "serialize::span")]
-        seen: Duration,
+        ticked: Duration,
         /// Why.
-        why: Cause,
+        reason: RollbackReason,
     },
     /// All steps are done: the canary serves all calls but the holdback, and is still watched.
     Baking {
         /// How far it is.
         progress: Progress,
         /// On whose word, or which proof.
-        by: Warrant,
+        basis: PromotionBasis,
     },
     /// The canary serves every call. It is the end of the plan.
     Promoted {
         /// Since when.
         at: Timestamp,
         /// On whose word, or which proof.
-        by: Warrant,
+        basis: PromotionBasis,
     },
     /// Stable serves every call, until a new start.
     RolledBack {
         /// Since when.
         at: Timestamp,
         /// Why.
-        why: Cause,
+        reason: RollbackReason,
     },
     /// Stable serves every call, and nothing can start until the halt is released.
     Halted {
@@ -80,7 +80,7 @@ pub enum State {
         /// Who halted it.
         by: Actor,
         /// Why.
-        why: String,
+        reason: String,
     },
 }
 
@@ -108,7 +108,7 @@ impl State {
             Self::Starting { .. } => Some(Stage::Start),
             Self::Running { step, .. } => Some(Stage::Step { step: *step }),
             Self::Paused { stage, .. } => Some(stage.clone()),
-            Self::Baking { by, .. } => Some(Stage::Bake { by: by.clone() }),
+            Self::Baking { basis, .. } => Some(Stage::Bake { basis: basis.clone() }),
             _ => None,
         }
     }
@@ -205,7 +205,7 @@ pub enum Stage {
     /// After the last step.
     Bake {
         /// On whose word, or which proof.
-        by: Warrant,
+        basis: PromotionBasis,
     },
 }
 
@@ -220,7 +220,7 @@ pub struct Progress {
     pub since: Option<Timestamp>,
     /// The time since then that was seen in ticks, pauses aside.
     #[serde(with = "serialize::span")]
-    pub seen: Duration,
+    pub ticked: Duration,
     /// The part of the stage's deadline that is used up.
     #[serde(with = "serialize::span")]
     pub waited: Duration,
@@ -238,8 +238,8 @@ impl Progress {
     /// How long the stage's weight has been in force: by the wall clock and by what was seen in
     /// ticks, whichever is less.
     #[must_use]
-    pub fn dwelt(&self, now: Timestamp) -> Duration {
-        self.since.map_or(Duration::ZERO, |since| now.since(since).min(self.seen))
+    pub fn time_at_weight(&self, now: Timestamp) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.since(since).min(self.ticked))
     }
 }
 
@@ -260,7 +260,7 @@ pub enum GateState {
         since_ask: Duration,
         /// What it said last, if it was not "open".
         #[serde(default, skip_serializing_if = "String::is_empty")]
-        said: String,
+        message: String,
     },
     /// It is open.
     Open {
@@ -285,5 +285,5 @@ pub struct ProbeState {
     pub since_run: Duration,
     /// How it failed last.
     #[serde(skip_serializing_if = "String::is_empty")]
-    pub said: String,
+    pub message: String,
 }

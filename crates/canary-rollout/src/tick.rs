@@ -6,11 +6,11 @@ use crate::text::{EVIDENCE_BYTES, REASON_BYTES, bounded};
 ///
 /// ```
 /// use canary_core::Verdict;
-/// use canary_rollout::{Answer, ProbeOutcome, Tick};
+/// use canary_rollout::{GateAnswer, ProbeOutcome, Tick};
 ///
 /// let tick = Tick::new(Verdict::Inconclusive, "canary fails 0 % of calls against stable's 0 %")
 ///     .with_calls(312)
-///     .with_answer("managers", Answer::NotYet("asked on Monday".into()))
+///     .with_answer("managers", GateAnswer::NotYet("asked on Monday".into()))
 ///     .with_probe("health", ProbeOutcome::Passed);
 /// assert_eq!(tick.calls, 312);
 /// ```
@@ -28,7 +28,7 @@ pub struct Tick {
     /// a process do no harm then.
     pub calls: u64,
     /// What gates answered.
-    pub answers: Vec<(String, Answer)>,
+    pub answers: Vec<(String, GateAnswer)>,
     /// How runs of probes ended.
     pub probes: Vec<(String, ProbeOutcome)>,
 }
@@ -49,7 +49,7 @@ impl Tick {
 
     /// A gate has answered. What nobody asked for is ignored.
     #[must_use]
-    pub fn with_answer(mut self, gate: impl Into<String>, answer: Answer) -> Self {
+    pub fn with_answer(mut self, gate: impl Into<String>, answer: GateAnswer) -> Self {
         self.answers.push((gate.into(), answer));
         self
     }
@@ -65,13 +65,13 @@ impl Tick {
 /// What a gate says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Answer {
+pub enum GateAnswer {
     /// Go on.
     Open,
     /// Ask again later, because of this. A webhook that could not be reached says this, too.
     NotYet(String),
     /// No, because of this: the gate's `on_rejected` says what is done.
-    Refused(String),
+    Rejected(String),
 }
 
 /// How a run of a probe ended.

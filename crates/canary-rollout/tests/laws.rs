@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Answer, Bake, Command, OnInconclusive, Order, Outcome, Phase, Plan,
-    ProbeOutcome, Refusal, Rollout, Stage, State, Tick, Timestamp, Warrant,
+    Action, Actor, Bake, Command, GateAnswer, OnInconclusive, Order, Phase, Plan, ProbeOutcome,
+    PromotionBasis, Refusal, Rollout, Stage, State, Tick, Timestamp, Transition,
 };
 use proptest::prelude::*;
 
@@ -46,7 +46,13 @@ const PLANS: [&str; 5] = [
 
 #[derive(Clone, Debug)]
 enum Input {
-    Tick { millis: i64, verdict: Verdict, calls: u64, gate: Option<Answer>, probe: Option<bool> },
+    Tick {
+        millis: i64,
+        verdict: Verdict,
+        calls: u64,
+        gate: Option<GateAnswer>,
+        probe: Option<bool>,
+    },
     Command(Command),
     Release(bool),
 }
@@ -77,7 +83,8 @@ fn ticks() -> impl Strategy<Value = Input> {
         1 => prop::sample::select(vec![DAY, -DAY, 0, 3_600_000, -3_600_000]),
     ];
     let calls = prop_oneof![3 => 0..20_u64, 1 => Just(0), 1 => 0..u64::MAX];
-    let answers = vec![Answer::Open, Answer::NotYet("no".into()), Answer::Refused("no".into())];
+    let answers =
+        vec![GateAnswer::Open, GateAnswer::NotYet("no".into()), GateAnswer::Rejected("no".into())];
     let gate = prop::option::weighted(0.2, prop::sample::select(answers));
     let probe = prop::option::weighted(0.4, prop::bool::weighted(0.8));
     (millis, verdicts(), calls, gate, probe).prop_map(|(millis, verdict, calls, gate, probe)| {
@@ -97,7 +104,7 @@ fn commands() -> impl Strategy<Value = Command> {
         1 => Just(Command::PromoteFully),
         1 => Just(Command::RollBack),
         1 => Just(Command::Halt),
-        3 => Just(Command::Release),
+        3 => Just(Command::LiftHalt),
         2 => Just(Command::Restart),
         3 => Just(Command::Approve { gate: "g".into() }),
         1 => Just(Command::Reject { gate: "g".into() }),
@@ -125,13 +132,13 @@ impl Witness {
     }
 
     /// Applies the input, and returns what came of it.
-    fn apply(&mut self, input: &Input) -> Result<Outcome, Refusal> {
+    fn apply(&mut self, input: &Input) -> Result<Transition, Refusal> {
         match input {
             Input::Tick { millis, verdict, calls, gate, probe } => {
                 let before = self.now;
                 self.now = Timestamp::from_millis(before.as_millis() + millis);
                 if self.rollout.phase() == Phase::Running {
-                    self.seen += self.now.since(before).min(Rollout::LONGEST_TICK);
+                    self.seen += self.now.since(before).min(Rollout::MAX_TICK);
                     self.calls = self.calls.saturating_add(*calls);
                 }
                 let mut tick = Tick::new(*verdict, "evidence").with_calls(*calls);
@@ -189,9 +196,9 @@ fn is_warranted(before: &Rollout, input: &Input) -> bool {
     match input {
         Input::Tick { verdict: Verdict::Healthy, .. } => true,
         Input::Tick { verdict: Verdict::Inconclusive, .. } => {
-            let is_word = |by: &Warrant| matches!(by, Warrant::Word { .. });
+            let is_manual = |basis: &PromotionBasis| matches!(basis, PromotionBasis::Manual { .. });
             let is_baked_on_word =
-                matches!(before.state(), State::Baking { by, .. } if is_word(by));
+                matches!(before.state(), State::Baking { basis, .. } if is_manual(basis));
             before.plan().on_inconclusive() == OnInconclusive::Advance || is_baked_on_word
         }
         Input::Command(Command::Promote | Command::PromoteFully) => true,
@@ -262,7 +269,7 @@ proptest! {
             let was_halted = witness.rollout.phase() == Phase::Halted;
             let _ = witness.apply(input);
             if was_halted && witness.rollout.phase() != Phase::Halted {
-                prop_assert!(matches!(input, Input::Command(Command::Release)), "{:?}", input);
+                prop_assert!(matches!(input, Input::Command(Command::LiftHalt)), "{:?}", input);
                 prop_assert_eq!(witness.rollout.phase(), Phase::RolledBack);
             }
         }
@@ -416,7 +423,7 @@ proptest! {
             let Ok(outcome) = witness.apply(input) else { continue };
             if outcome.actions.contains(&Action::Save) {
                 let stored = serde_json::to_string(&witness.rollout).unwrap();
-                prop_assert!(stored.len() <= Rollout::MOST_BYTES);
+                prop_assert!(stored.len() <= Rollout::MAX_BYTES);
             }
             let numbers: Vec<u64> = witness.rollout.history().map(|event| event.number).collect();
             prop_assert!(numbers.len() <= 64);

@@ -91,7 +91,7 @@ fn command(name: CommandName) -> Command {
         CommandName::PromoteFully => Command::PromoteFully,
         CommandName::RollBack => Command::RollBack,
         CommandName::Halt => Command::Halt,
-        CommandName::Release => Command::Release,
+        CommandName::LiftHalt => Command::LiftHalt,
         CommandName::Restart => Command::Restart,
         CommandName::Approve => Command::Approve { gate: "boss".into() },
         CommandName::Reject => Command::Reject { gate: "boss".into() },
@@ -110,7 +110,7 @@ fn effect(sim: &Sim, name: CommandName) -> (String, Option<String>) {
         },
         Err(refusal) => {
             assert_eq!(rollout, sim.rollout, "a refusal changes nothing");
-            ("refused".into(), Some(refusal.why))
+            ("refused".into(), Some(refusal.reason.to_string()))
         }
     }
 }

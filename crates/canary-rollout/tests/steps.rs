@@ -5,7 +5,7 @@ mod sim;
 use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
-use canary_rollout::{Action, Answer, Command, Phase, ProbeOutcome, State};
+use canary_rollout::{Action, Command, GateAnswer, Phase, ProbeOutcome, RefusalReason, State};
 
 use self::sim::{Sim, percent, releases};
 
@@ -48,7 +48,7 @@ fn a_good_canary_goes_from_its_first_call_to_the_promotion() {
     let mut sim = table(
         STORY,
         &[
-            (See(Verdict::Inconclusive, 10), "idle: waits for a start"),
+            (See(Verdict::Inconclusive, 10), "idle: waiting for a start"),
             (
                 Order(Command::Start),
                 "step 1 of 3, holding at 0.1%: 0 of 100 needed canary calls; 0s of 1m",
@@ -93,7 +93,7 @@ fn no_data_is_no_reason_to_go_on_and_none_to_go_back() {
         }
         assert_eq!(
             sim.waits(),
-            "paused at 0.1%: waits for a person (the deadline is over, and the canary had too few \
+            "paused at 0.1%: waiting for an operator (the deadline passed with too few canary \
              calls)",
             "{policy}",
         );
@@ -103,8 +103,11 @@ fn no_data_is_no_reason_to_go_on_and_none_to_go_back() {
 #[test]
 fn a_deadline_without_proof_does_what_the_plan_says() {
     for (policy, expected) in [
-        ("hold", "paused at 50%: waits for a person (the deadline is over, and nothing is proven)"),
-        ("roll_back", "rolled back (the deadline is over, and nothing is proven)"),
+        (
+            "hold",
+            "paused at 50%: waiting for an operator (the deadline passed without proof that the canary is healthy)",
+        ),
+        ("roll_back", "rolled back (the deadline passed without proof that the canary is healthy)"),
         ("advance", "baking at 98%: 0 of 1 needed canary calls; 0s of 5m"),
     ] {
         let toml = STORY.replace("\"50%\", min_duration = \"1m\"", "\"50%\", deadline = \"10m\"");
@@ -177,14 +180,17 @@ fn a_degraded_canary_is_frozen_if_the_plan_says_so() {
     sim.verdict = Verdict::Degraded;
     sim.run(60);
     assert_eq!(sim.weight, percent("10%"));
-    assert_eq!(sim.waits(), "paused at 10%: waits for a person (frozen: canary fails every call)");
+    assert_eq!(
+        sim.waits(),
+        "paused at 10%: waiting for an operator (frozen: canary fails every call)"
+    );
     assert_eq!(sim.take_log().iter().filter(|line| line.contains("froze")).count(), 1);
 
     let refusal = sim.try_order(Command::Resume).unwrap_err();
     assert_eq!(
         refusal.to_string(),
-        "cannot resume what is paused: the canary is degraded: restart with new evidence, or go \
-         back; allowed are set-weight, promote-fully, roll-back, halt, restart",
+        "cannot resume while paused: the canary is degraded: restart with new evidence, or roll \
+         back; allowed commands: set-weight, promote-fully, roll-back, halt, restart",
     );
     sim.try_order(Command::SetWeight { weight: percent("20%") }).unwrap_err();
     sim.order(Command::SetWeight { weight: percent("1%") });
@@ -238,12 +244,12 @@ fn nothing_lives_before_probes_and_gates_let_it() {
     sim.probe("health", ProbeOutcome::Passed);
     assert_eq!(sim.waits(), "starting: gate \"go\"");
     assert_eq!(sim.asked(&gate), 1);
-    sim.answer("go", Answer::NotYet("tests run".into()));
+    sim.answer("go", GateAnswer::NotYet("tests run".into()));
     assert_eq!(sim.waits(), "starting: gate \"go\" (tests run)");
     sim.run(20);
     assert_eq!(sim.asked(&gate), 1, "it is asked again after its time");
     assert_eq!(sim.weight, Weight::ZERO);
-    sim.answer("go", Answer::Open);
+    sim.answer("go", GateAnswer::Open);
     assert!(sim.waits().starts_with("step 1 of 3"), "{}", sim.waits());
     assert_eq!(sim.weight, percent("0.1%"));
 }
@@ -291,7 +297,7 @@ fn a_gate_that_never_answers_has_a_deadline() {
     sim.run(2);
     assert_eq!(
         sim.waits(),
-        "paused at 1%: waits for a person (gate \"boss\": no answer within 1h)"
+        "paused at 1%: waiting for an operator (gate \"boss\": no answer within 1h)"
     );
     sim.order(Command::Resume);
     sim.run(1);
@@ -310,18 +316,18 @@ fn only_a_gate_that_waits_can_be_approved() {
     let mut sim = Sim::started(GATED);
     let approve = || Command::Approve { gate: "boss".into() };
     let refusal = sim.try_order(approve()).unwrap_err();
-    assert!(refusal.why.contains("gate \"boss\" does not wait, and no other"), "{refusal}");
+    assert!(refusal.to_string().contains("gate \"boss\" is not waiting for an answer; no gate is"));
     sim.run(60);
     let refusal = sim.try_order(Command::Approve { gate: "bos".into() }).unwrap_err();
-    assert!(refusal.why.contains("waiting is \"boss\""), "{refusal}");
+    assert!(refusal.to_string().contains("; waiting: \"boss\""), "{refusal}");
     let opened = sim.order(approve());
-    assert_eq!(opened.events[0].why, "she says so");
-    assert_eq!(sim.order(approve()).note.as_deref(), Some("the gate is open"));
+    assert_eq!(opened.events[0].reason, "she says so");
+    assert_eq!(sim.order(approve()).note.as_deref(), Some("the gate is already open"));
 
     let mut sim = Sim::started(GATED);
     sim.run(60);
     sim.order(Command::Reject { gate: "boss".into() });
-    assert_eq!(sim.waits(), "paused at 1%: waits for a person (gate \"boss\": she says so)");
+    assert_eq!(sim.waits(), "paused at 1%: waiting for an operator (gate \"boss\": she says so)");
 }
 
 #[test]
@@ -340,7 +346,7 @@ fn a_weight_by_hand_pauses_the_plan_and_a_resume_returns_to_it() {
         assert_eq!(sim.waits(), expected, "what was seen at {hand} says nothing of 10%");
     }
     let refusal = sim.try_order(Command::SetWeight { weight: Weight::FULL }).unwrap_err();
-    assert!(refusal.why.contains("promote"), "{refusal}");
+    assert_eq!(refusal.reason, RefusalReason::FullWeight);
 }
 
 #[test]
@@ -355,8 +361,8 @@ fn a_pause_stops_the_steps_clock_but_not_the_rollouts() {
     assert!(sim.waits().starts_with("step 2 of 3"), "{}", sim.waits());
     sim.verdict = Verdict::Inconclusive;
     sim.run(540);
-    let over = "(the deadline of the whole rollout is over)";
-    assert_eq!(sim.waits(), format!("paused at 50%: waits for a person {over}"));
+    let over = "(the deadline of the whole rollout passed)";
+    assert_eq!(sim.waits(), format!("paused at 50%: waiting for an operator {over}"));
     sim.order(Command::Resume);
     sim.run(600);
     assert!(sim.waits().starts_with("step 3 of 3"), "a person has given it time: {}", sim.waits());
@@ -368,16 +374,20 @@ fn the_deadline_of_the_rollout_ends_a_pause_if_it_rolls_back() {
     let mut sim = Sim::started(&toml);
     sim.order(Command::Pause);
     sim.run(1_200);
-    assert_eq!(sim.waits(), "rolled back (the deadline of the whole rollout is over)");
+    assert_eq!(sim.waits(), "rolled back (the deadline of the whole rollout passed)");
 }
 
 #[test]
 fn a_maximum_weight_leaves_the_promotion_to_a_person() {
     let mut sim = Sim::started("max_weight = '50%'\nsteps = [{ weight = '50%' }]");
     sim.run(10);
-    assert!(sim.waits().contains("the plan leaves the promotion to a person"), "{}", sim.waits());
+    assert!(
+        sim.waits().contains("the plan leaves the promotion to an operator"),
+        "{}",
+        sim.waits()
+    );
     let refusal = sim.try_order(Command::SetWeight { weight: percent("60%") }).unwrap_err();
-    assert_eq!(refusal.why, "60% is above the plan's maximum weight, 50%");
+    assert_eq!(refusal.reason.to_string(), "weight 60% is above the plan's maximum of 50%");
     sim.order(Command::Promote);
     assert_eq!(sim.waits(), "promoted (she says so)");
     assert_eq!(sim.weight, Weight::FULL);
@@ -428,7 +438,7 @@ fn skipping_goes_one_step_on_and_never_to_the_promotion() {
     sim.order(Command::SkipStep);
     assert_eq!(sim.weight, percent("50%"));
     let refusal = sim.try_order(Command::SkipStep).unwrap_err();
-    assert_eq!(refusal.why, "this step is the last: promote");
+    assert_eq!(refusal.reason, RefusalReason::LastStep);
 }
 
 #[test]
@@ -439,7 +449,7 @@ fn a_halt_holds_until_it_is_released_and_then_a_start_is_needed() {
     sim.restart();
     sim.rollout.set_releases(sim.now, releases("v3"));
     sim.try_order(Command::Start).expect_err("a halt outlives the releases");
-    sim.order(Command::Release);
+    sim.order(Command::LiftHalt);
     sim.run(100);
     assert_eq!(sim.waits(), "rolled back (halted: she says so)");
     assert_eq!(sim.weight, Weight::ZERO);

@@ -8,8 +8,8 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Command, Event, Order, Outcome, Phase, Plan, Refusal, Rollout, State, Waits,
-    What,
+    Action, Actor, Command, Event, EventKind, Order, Pending, Phase, Plan, Refusal, Rollout, State,
+    Transition,
 };
 use serde_json::{Value, json};
 
@@ -94,10 +94,10 @@ fn a_stored_rollout_can_be_read_by_people() {
     assert_eq!(document["weight"], "1%");
     assert_eq!(document["verdict"], "healthy");
     let since = "2026-11-24T09:00:00Z";
-    let progress = json!({ "since": since, "seen": "12s", "waited": "12s", "calls": 12_000 });
+    let progress = json!({ "since": since, "ticked": "12s", "waited": "12s", "calls": 12_000 });
     assert_eq!(document["state"], json!({ "phase": "running", "step": 0, "progress": progress }));
     let event = &document["history"]["events"][1];
-    assert_eq!(event["what"], "step_begun");
+    assert_eq!(event["kind"], "step_begun");
     assert_eq!(event["at"], since);
 }
 
@@ -106,17 +106,17 @@ fn events_have_the_names_that_plans_know() {
     let mut sim = Sim::started(PLAN);
     sim.run(3_600);
     sim.order(Command::Halt);
-    sim.order(Command::Release);
+    sim.order(Command::LiftHalt);
     let events: Vec<Event> = sim.rollout.history().cloned().collect();
     let mut names = BTreeSet::new();
     for event in events {
         let json = serde_json::to_value(&event).unwrap();
-        assert_eq!(json["what"], event.what.as_str());
-        assert!(What::NAMES.contains(&event.what.as_str()));
-        names.insert(event.what.as_str());
+        assert_eq!(json["kind"], event.kind.as_str());
+        assert!(EventKind::NAMES.contains(&event.kind.as_str()));
+        names.insert(event.kind.as_str());
         assert_eq!(serde_json::from_value::<Event>(json).unwrap(), event);
     }
-    let expected = ["bake_begun", "halted", "promoted", "released", "started", "step_begun"];
+    let expected = ["bake_begun", "halt_lifted", "halted", "promoted", "started", "step_begun"];
     assert_eq!(names.into_iter().collect::<Vec<_>>(), expected);
 }
 
@@ -143,7 +143,7 @@ fn the_longest_texts_leave_the_document_short() {
             let failed = canary_rollout::ProbeOutcome::Failed(long.clone());
             let passed = canary_rollout::ProbeOutcome::Passed;
             tick = tick.with_probe(name, if round < 60 { passed } else { failed });
-            tick = tick.with_answer(name, canary_rollout::Answer::NotYet(long.clone()));
+            tick = tick.with_answer(name, canary_rollout::GateAnswer::NotYet(long.clone()));
         }
         if round < 50 {
             tick.verdict = Verdict::Healthy;
@@ -151,7 +151,7 @@ fn the_longest_texts_leave_the_document_short() {
         let outcome = sim.rollout.tick(sim.now, &tick);
         if outcome.actions.contains(&Action::Save) {
             let text = serde_json::to_string(&sim.rollout).unwrap();
-            assert!(text.len() <= Rollout::MOST_BYTES, "{} bytes", text.len());
+            assert!(text.len() <= Rollout::MAX_BYTES, "{} bytes", text.len());
         }
     }
     sim.rollout.command(sim.now, &order(Command::Pause)).unwrap();
@@ -234,7 +234,7 @@ fn another_release_begins_at_zero_with_another_salt() {
     sim.run(100);
     let outcome = sim.rollout.set_releases(sim.now, releases("v3"));
     assert_eq!(outcome.actions, [Action::RollBack, Action::Save]);
-    assert_eq!(outcome.events[0].why, "v3 against v1, before v2 against v1");
+    assert_eq!(outcome.events[0].reason, "v3 against v1, before v2 against v1");
     assert_eq!((sim.rollout.phase(), sim.rollout.weight()), (Phase::Idle, Weight::ZERO));
     sim.weight = Weight::ZERO;
     sim.order(Command::Start);
@@ -303,10 +303,10 @@ fn public_types_can_cross_threads() {
     fn can_cross<T: Clone + Send + Sync + 'static>() {}
     can_cross::<Plan>();
     can_cross::<Rollout>();
-    can_cross::<Outcome>();
+    can_cross::<Transition>();
     can_cross::<Refusal>();
     can_cross::<State>();
-    can_cross::<Waits>();
+    can_cross::<Pending>();
 }
 
 #[test]

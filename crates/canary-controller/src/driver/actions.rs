@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use canary_core::Weight;
-use canary_rollout::{Action, GateKind, OnDegraded, Pause, Plan, Rollout, State};
+use canary_rollout::{Action, GateKind, OnDegraded, PauseReason, Plan, Rollout, State};
 use tower_canary::{CanaryHandle, Halted, SplitMode, control::ControlExt};
 
 use crate::{
@@ -67,7 +67,7 @@ impl Driver {
                 }
                 self.put = Weight::ZERO;
             }
-            Action::ReleaseHalt => {
+            Action::LiftHalt => {
                 if matches!(canary.mode(), SplitMode::Halted { .. }) {
                     self.raise(Weight::ZERO, |driver| {
                         driver.canary.lift_halt();
@@ -176,5 +176,5 @@ fn response(rollout: &Rollout) -> Response {
 }
 
 const fn is_frozen(state: &State) -> bool {
-    matches!(state, State::Paused { why: Pause::Degraded(_), .. })
+    matches!(state, State::Paused { reason: PauseReason::Degraded(_), .. })
 }

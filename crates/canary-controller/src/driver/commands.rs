@@ -1,6 +1,6 @@
 //! Commands, of people and of programs.
 
-use canary_rollout::{Order, Outcome};
+use canary_rollout::{Order, Transition};
 
 use crate::{
     CommandError,
@@ -28,7 +28,7 @@ impl Driver {
         order: &Order,
         seen: Option<u64>,
         taken_back: Option<TakenBack>,
-    ) -> Result<Outcome, CommandError> {
+    ) -> Result<Transition, CommandError> {
         if self.unloaded.is_some() {
             self.load().await;
         }
@@ -67,8 +67,8 @@ impl Driver {
 
     /// Notes a command that is in force already, to be done as soon as that is possible. None if it is
     /// not such a command.
-    fn later(&mut self, order: &Order, by: Option<TakenBack>, why: &str) -> Option<Outcome> {
-        let mut outcome = Outcome::default();
+    fn later(&mut self, order: &Order, by: Option<TakenBack>, why: &str) -> Option<Transition> {
+        let mut outcome = Transition::default();
         outcome.note = Some(format!("in force, but not stored yet: {why}"));
         goes_back(&order.command).then(|| {
             self.owed.push_back((order.clone(), by));

@@ -1,7 +1,7 @@
 //! What others have done: the process before this one, other replicas, and the application's code.
 
 use canary_core::Weight;
-use canary_rollout::{Actor, Cause, Command, Order, Pause, Phase, Rollout, State};
+use canary_rollout::{Actor, Command, Order, PauseReason, Phase, RollbackReason, Rollout, State};
 use tower_canary::{SplitMode, control::ControlExt};
 
 use crate::driver::{
@@ -209,17 +209,19 @@ fn insists(ours: &Rollout, theirs: &Rollout) -> Option<Order> {
     let is_higher = theirs.weight() > ours.weight();
     let order = |command, by: &Actor, reason: &str| Some(Order::new(command, by.clone(), reason));
     match ours.state() {
-        State::Halted { by, why, .. } if theirs.phase() != Phase::Halted => {
-            order(Command::Halt, by, why)
+        State::Halted { by, reason, .. } if theirs.phase() != Phase::Halted => {
+            order(Command::Halt, by, reason)
         }
-        State::RolledBack { why, .. } | State::RampingDown { why, .. } if is_higher => match why {
-            Cause::Word { by, reason } => order(Command::RollBack, by, reason),
-            why => order(Command::RollBack, &why.actor(), &why.to_string()),
-        },
-        State::Paused { why, .. } if is_higher || theirs.phase() == Phase::Running => {
-            let (by, reason) = match why {
-                Pause::Word { by, reason } => (by.clone(), reason.clone()),
-                why => (Actor::program(CONTROLLER), why.to_string()),
+        State::RolledBack { reason, .. } | State::RampingDown { reason, .. } if is_higher => {
+            match reason {
+                RollbackReason::Manual { by, reason } => order(Command::RollBack, by, reason),
+                other => order(Command::RollBack, &other.actor(), &other.to_string()),
+            }
+        }
+        State::Paused { reason, .. } if is_higher || theirs.phase() == Phase::Running => {
+            let (by, reason) = match reason {
+                PauseReason::Manual { by, reason } => (by.clone(), reason.clone()),
+                other => (Actor::program(CONTROLLER), other.to_string()),
             };
             let weight = ours.weight();
             let command = if is_higher { Command::SetWeight { weight } } else { Command::Pause };

@@ -7,8 +7,8 @@ use std::{
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Actor, Answer, Command, Event, OnDegraded, Order, Outcome, Phase, Plan, ProbeOutcome, Releases,
-    Rollout, Tick,
+    Actor, Command, Event, GateAnswer, OnDegraded, Order, Phase, Plan, ProbeOutcome, Releases,
+    Rollout, Tick, Transition,
 };
 use futures_util::FutureExt;
 use tokio::{
@@ -93,7 +93,7 @@ pub(crate) struct Request {
     pub(crate) order: Order,
     /// The generation that whoever gives it has seen; any will do, if none.
     pub(crate) generation: Option<u64>,
-    pub(crate) answer: oneshot::Sender<Result<Outcome, CommandError>>,
+    pub(crate) answer: oneshot::Sender<Result<Transition, CommandError>>,
     /// There if the canary was taken back already, until the rollout knows.
     pub(crate) taken_back: Option<TakenBack>,
 }
@@ -101,14 +101,14 @@ pub(crate) struct Request {
 /// What somebody who was asked has said.
 pub(crate) enum Report {
     Probe(String, ProbeOutcome),
-    Gate(String, Answer),
+    Gate(String, GateAnswer),
 }
 
 /// What was said since the last tick.
 #[derive(Default)]
 pub(super) struct Heard {
     pub(super) probes: Vec<(String, ProbeOutcome)>,
-    pub(super) gates: Vec<(String, Answer)>,
+    pub(super) gates: Vec<(String, GateAnswer)>,
 }
 
 impl Driver {

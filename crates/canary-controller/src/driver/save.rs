@@ -1,7 +1,7 @@
 //! Bringing into force what came of a tick or a command, and keeping it.
 
 use canary_core::Weight;
-use canary_rollout::{Action, Event, Outcome, Phase, Rollout};
+use canary_rollout::{Action, Event, Phase, Rollout, Transition};
 use tokio::time::Instant;
 use tower_canary::control::ControlExt;
 
@@ -27,12 +27,12 @@ pub(super) enum Carried {
 /// What may be stored, or may be stored yet.
 pub(super) struct Pending {
     pub(super) after: Rollout,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: Transition,
 }
 
 impl Driver {
     /// Brings `after` into force: what lowers the weight at once, then the store, then the rest.
-    pub(super) async fn carry_out(&mut self, after: Rollout, outcome: &Outcome) -> Carried {
+    pub(super) async fn carry_out(&mut self, after: Rollout, outcome: &Transition) -> Carried {
         let actions = &outcome.actions;
         let Some(save) = actions.iter().position(|action| *action == Action::Save) else {
             self.rollout = after;
@@ -89,10 +89,10 @@ impl Driver {
 
     /// Does what follows from an outcome that was stored, but what raises the weight: others have
     /// stored more since, and that will say.
-    pub(super) fn complete(&mut self, after: Rollout, outcome: &Outcome) {
+    pub(super) fn complete(&mut self, after: Rollout, outcome: &Transition) {
         let saved = outcome.actions.iter().skip_while(|action| **action != Action::Save).skip(1);
         let is_weight = |action: &Action| {
-            matches!(action, Action::SetWeight(_) | Action::Promote | Action::ReleaseHalt)
+            matches!(action, Action::SetWeight(_) | Action::Promote | Action::LiftHalt)
         };
         let actions: Vec<_> = saved.filter(|action| !is_weight(action)).cloned().collect();
         self.adopt(after);
@@ -226,6 +226,6 @@ impl Driver {
 pub(super) const fn raises(action: &Action) -> bool {
     matches!(
         action,
-        Action::SetWeight(_) | Action::Promote | Action::ReleaseHalt | Action::BeginEvidence { .. }
+        Action::SetWeight(_) | Action::Promote | Action::LiftHalt | Action::BeginEvidence { .. }
     )
 }

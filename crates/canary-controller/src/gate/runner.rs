@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use canary_rollout::{Answer, Gate, GateKind, Plan};
+use canary_rollout::{Gate, GateAnswer, GateKind, Plan};
 
 use super::{question::GateQuestion, reply};
 use crate::{
@@ -20,7 +20,7 @@ pub struct GateRunner {
 }
 
 type GateFunction =
-    Arc<dyn Fn(GateQuestion) -> Pin<Box<dyn Future<Output = Answer> + Send>> + Send + Sync>;
+    Arc<dyn Fn(GateQuestion) -> Pin<Box<dyn Future<Output = GateAnswer> + Send>> + Send + Sync>;
 
 impl GateRunner {
     /// Creates a runner without functions, which asks webhooks with this client.
@@ -35,7 +35,7 @@ impl GateRunner {
     pub fn function<F, R>(mut self, name: impl Into<String>, function: F) -> Self
     where
         F: Fn(GateQuestion) -> R + Send + Sync + 'static,
-        R: Future<Output = Answer> + Send + 'static,
+        R: Future<Output = GateAnswer> + Send + 'static,
     {
         let function = Arc::new(function);
         let ask: GateFunction = Arc::new(move |question| {
@@ -85,7 +85,7 @@ impl GateRunner {
     ///
     /// An approval is a command, so for an approval nothing is sent, and the answer is "not yet" without
     /// a reason. Receivers learn of the request from the event
-    /// [`GateAsked`](canary_rollout::What::GateAsked).
+    /// [`GateAsked`](canary_rollout::EventKind::GateAsked).
     ///
     /// A function that panics or exceeds its time limit answers "not yet", and so does an unreachable
     /// webhook; the gate's deadline still applies. Dropping the future cancels the function or the
@@ -94,25 +94,25 @@ impl GateRunner {
     /// # Panics
     ///
     /// Panics outside of a Tokio runtime, except for approvals.
-    pub async fn ask(&self, gate: &Gate, question: &GateQuestion) -> Answer {
+    pub async fn ask(&self, gate: &Gate, question: &GateQuestion) -> GateAnswer {
         match &gate.kind {
-            GateKind::Approval(_) => Answer::NotYet(String::new()),
+            GateKind::Approval(_) => GateAnswer::NotYet(String::new()),
             GateKind::Webhook(webhook) => {
                 let body = serde_json::to_vec(question).expect("all keys are strings");
                 let delivery = format!("{}-{:016x}", question.id, rand::random::<u64>());
                 reply::answer(self.client.post(webhook, &delivery, body).await)
             }
             GateKind::Function(name) => self.call(name, question.clone()).await,
-            other => Answer::NotYet(format!("{other:?} is not supported by this version")),
+            other => GateAnswer::NotYet(format!("{other:?} is not supported by this version")),
         }
     }
 
-    async fn call(&self, name: &str, question: GateQuestion) -> Answer {
+    async fn call(&self, name: &str, question: GateQuestion) -> GateAnswer {
         let Some(function) = self.functions.get(name).cloned() else {
-            return Answer::NotYet(format!("no function {name:?} is registered"));
+            return GateAnswer::NotYet(format!("no function {name:?} is registered"));
         };
         let answer = isolated(self.function_timeout, async move { function(question).await }).await;
-        answer.unwrap_or_else(|broken| Answer::NotYet(format!("function {name:?} {broken}")))
+        answer.unwrap_or_else(|broken| GateAnswer::NotYet(format!("function {name:?} {broken}")))
     }
 }
 

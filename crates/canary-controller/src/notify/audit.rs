@@ -1,4 +1,4 @@
-use canary_rollout::{Actor, Event, What};
+use canary_rollout::{Actor, Event, EventKind};
 use tracing::Level;
 
 use super::notification::Notification;
@@ -7,14 +7,14 @@ use super::notification::Notification;
 ///
 /// The level is `WARN` for problems of the canary and `INFO` otherwise. The fields are `canary`,
 /// `stable_release`, `canary_release`, `number`, `at`, `by` (`plan`, `judge`, `probe`, `gate`,
-/// `person` or `program`), `who`, `what`, `why`, `verdict`, `evidence`, `phase` and `weight`. The
+/// `person` or `program`), `who`, `kind`, `reason`, `verdict`, `evidence`, `phase` and `weight`. The
 /// message is a sentence. All values have a bounded length, and texts from outside contain no
 /// control characters.
 pub fn audit(notification: &Notification) {
     macro_rules! audit {
         ($level:expr) => {{
             let Notification { canary, releases, event, .. } = notification;
-            let Event { number, at, by, what, why, verdict, evidence, phase, weight, .. } = event;
+            let Event { number, at, by, kind, reason, verdict, evidence, phase, weight, .. } = event;
             tracing::event!(
                 target: "canary::audit",
                 $level,
@@ -23,38 +23,38 @@ pub fn audit(notification: &Notification) {
                 canary_release = releases.canary.as_str(),
                 number,
                 %at,
-                by = kind(by),
+                by = actor_kind(by),
                 who = %by,
-                what = what.as_str(),
-                why,
+                kind = kind.as_str(),
+                reason,
                 verdict = verdict.as_str(),
                 evidence,
                 phase = phase.as_str(),
                 %weight,
-                "{canary}: {by} {what}, weight {weight}",
+                "{canary}: {by} {kind}, weight {weight}",
             );
         }};
     }
-    if is_warning(&notification.event.what) {
+    if is_warning(&notification.event.kind) {
         audit!(Level::WARN);
     } else {
         audit!(Level::INFO);
     }
 }
 
-const fn is_warning(what: &What) -> bool {
+const fn is_warning(kind: &EventKind) -> bool {
     matches!(
-        what,
-        What::Frozen
-            | What::RampDownBegun
-            | What::RolledBack
-            | What::Halted
-            | What::GateClosed { .. }
-            | What::ProbeFailed { .. }
+        kind,
+        EventKind::Frozen
+            | EventKind::RampDownBegun
+            | EventKind::RolledBack
+            | EventKind::Halted
+            | EventKind::GateRejected { .. }
+            | EventKind::ProbeFailed { .. }
     )
 }
 
-const fn kind(actor: &Actor) -> &'static str {
+const fn actor_kind(actor: &Actor) -> &'static str {
     match actor {
         Actor::Plan => "plan",
         Actor::Judge => "judge",

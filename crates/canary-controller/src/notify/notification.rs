@@ -1,5 +1,5 @@
 use canary_core::CanaryName;
-use canary_rollout::{Event, GateKind, Releases, Rollout, What};
+use canary_rollout::{Event, EventKind, GateKind, Releases, Rollout};
 use serde::Serialize;
 
 /// An event of a canary's rollout, as sent to receivers.
@@ -20,8 +20,8 @@ impl Notification {
     /// Creates the notification for an event of this rollout.
     #[must_use]
     pub fn new(rollout: &Rollout, event: Event) -> Self {
-        let gate = match &event.what {
-            What::GateAsked { gate } => rollout.plan().gates().get(gate),
+        let gate = match &event.kind {
+            EventKind::GateAsked { gate } => rollout.plan().gates().get(gate),
             _ => None,
         };
         let approval = gate.and_then(|gate| match &gate.kind {

@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use canary_rollout::{What, bounded};
+use canary_rollout::{EventKind, bounded};
 use serde_json::json;
 
 use super::notification::Notification;
@@ -23,7 +23,7 @@ fn text(notification: &Notification, dropped: u64) -> String {
         clean(notification.releases.canary.as_str()),
         clean(notification.releases.stable.as_str()),
         clean(&event.by.to_string()),
-        clean(&event.what.to_string()),
+        clean(&event.kind.to_string()),
         event.weight,
         event.phase,
         event.verdict.as_str(),
@@ -33,10 +33,10 @@ fn text(notification: &Notification, dropped: u64) -> String {
             let _ = write!(text, "\n{label}{}", clean(value));
         }
     };
-    if matches!(event.what, What::GateAsked { .. }) {
+    if matches!(event.kind, EventKind::GateAsked { .. }) {
         line("Waiting for: ", notification.approval.as_deref().unwrap_or_default());
     }
-    line("Why: ", &event.why);
+    line("Why: ", &event.reason);
     line("Evidence: ", &event.evidence);
     line("", &format!("{}, event {}", event.at, event.number));
     if dropped > 0 {

@@ -73,7 +73,9 @@ impl ProbeRunner {
                     let message = "needs the feature `tonic` of canary-controller";
                     Some(Need::new(field, message))
                 }
-                ProbeKind::GrpcHealth(_) => self.lacks_target().then(|| Need::new(field, NO_TARGET)),
+                ProbeKind::GrpcHealth(_) => {
+                    self.lacks_target().then(|| Need::new(field, NO_TARGET))
+                }
                 other => {
                     Some(Need::new(field, format!("{other:?} is not supported by this version")))
                 }

@@ -4,7 +4,7 @@ use canary_controller::{
     gate::{Confirm, GateQuestion, GateRunner},
     webhook::{SendFuture, WebhookClient},
 };
-use canary_rollout::{Answer, Gate, Plan, Timestamp};
+use canary_rollout::{Gate, GateAnswer, Plan, Timestamp};
 use http::{HeaderMap, Request};
 use serde_json::json;
 
@@ -31,20 +31,20 @@ fn webhook_gate(url: &str) -> Gate {
     gate(json!({ "webhook": { "url": url, "retries": 1, "secret_env": "SECRET" } }))
 }
 
-fn not_yet(reason: &str) -> Answer {
-    Answer::NotYet(reason.into())
+fn not_yet(reason: &str) -> GateAnswer {
+    GateAnswer::NotYet(reason.into())
 }
 
-fn refused(reason: &str) -> Answer {
-    Answer::Refused(reason.into())
+fn refused(reason: &str) -> GateAnswer {
+    GateAnswer::Rejected(reason.into())
 }
 
 #[tokio::test]
 async fn statuses_have_the_meaning_in_the_guide() {
     let moved = r#"{"reason": "a database is moved"}"#;
     for (status, body, answer) in [
-        (200, moved, Answer::Open),
-        (200, "", Answer::Open),
+        (200, moved, GateAnswer::Open),
+        (200, "", GateAnswer::Open),
         (202, moved, not_yet("a database is moved")),
         (202, "", not_yet("")),
         (204, "", not_yet("answered 204")),
@@ -79,7 +79,7 @@ async fn a_webhook_that_hangs_means_not_yet() {
 async fn an_unreachable_webhook_means_not_yet_with_a_reason() {
     let gates = GateRunner::new(client());
     let answer = soon(gates.ask(&webhook_gate("http://127.0.0.1:1/hook"), &question())).await;
-    let Answer::NotYet(reason) = answer else { panic!("{answer:?}") };
+    let GateAnswer::NotYet(reason) = answer else { panic!("{answer:?}") };
     assert!(
         reason.starts_with("http://127.0.0.1:1 could not be reached (2 requests): "),
         "{reason}"
@@ -137,7 +137,7 @@ fn the_deadline_accounts_for_the_time_waited() {
 #[tokio::test]
 async fn functions_receive_the_question_and_answer_it() {
     let gates = GateRunner::new(client()).function("weekday", async |question: GateQuestion| {
-        Answer::Refused(format!("{} not on a Friday", question.next_weight))
+        GateAnswer::Rejected(format!("{} not on a Friday", question.next_weight))
     });
     let answer = gates.ask(&gate(json!({ "function": "weekday" })), &question()).await;
     assert_eq!(answer, refused("10% not on a Friday"));
@@ -146,7 +146,7 @@ async fn functions_receive_the_question_and_answer_it() {
 #[tokio::test]
 async fn a_function_that_panics_means_not_yet() {
     let gates = GateRunner::new(client())
-        .function("at-once", |_| -> std::future::Ready<Answer> { panic!("no table") })
+        .function("at-once", |_| -> std::future::Ready<GateAnswer> { panic!("no table") })
         .function("later", async |_| panic!("no row"));
     for (name, reason) in [
         ("at-once", r#"function "at-once" panicked: no table"#),
@@ -204,7 +204,7 @@ fn a_plan_with_missing_functions_or_invalid_webhooks_is_rejected() {
 fn a_plan_with_webhooks_needs_a_transport() {
     let plan = Plan::from_toml(PLAN).unwrap();
     let gates = GateRunner::new(WebhookClient::without_transport())
-        .function("is-migrated", async |_| Answer::Open);
+        .function("is-migrated", async |_| GateAnswer::Open);
     let error = gates.check_plan(&plan).unwrap_err();
     assert_eq!(error.needs().len(), 1);
     assert_eq!(error.needs()[0].field, "gates.deploys.kind.webhook");

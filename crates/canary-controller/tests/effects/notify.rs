@@ -267,7 +267,7 @@ fn the_id_of_an_event_depends_on_the_event_only() {
 #[test]
 fn a_reason_cannot_mention_chat_users() {
     let why = "<!channel> a & b > c\n*bold*";
-    let notification = Notification::new(&raising(), event(json!({ "why": why })));
+    let notification = Notification::new(&raising(), event(json!({ "reason": why })));
     let body: Value = serde_json::from_str(&slack_body(&notification, 0)).unwrap();
     let text = body["text"].as_str().unwrap();
     assert!(text.contains("\nWhy: &lt;!channel&gt; a &amp; b &gt; c *bold*\n"), "{text}");
@@ -276,7 +276,7 @@ fn a_reason_cannot_mention_chat_users() {
 #[test]
 fn long_reasons_are_cut_in_messages() {
     let long = "<".repeat(100_000);
-    let changes = json!({ "why": long, "evidence": long, "by": { "person": long } });
+    let changes = json!({ "reason": long, "evidence": long, "by": { "person": long } });
     let notification = Notification::new(&raising(), event(changes));
     let text = slack_body(&notification, 3);
     assert!(text.len() < 10_000, "{}", text.len());
@@ -286,9 +286,9 @@ fn long_reasons_are_cut_in_messages() {
 #[test]
 fn a_message_names_the_approver() {
     let mut rollout = serde_json::to_value(raising()).unwrap();
-    rollout["plan"]["gates"]["managers"]["ask"]["approval"] = json!("<release managers>");
+    rollout["plan"]["gates"]["managers"]["kind"]["approval"] = json!("<release managers>");
     let rollout = serde_json::from_value(rollout).unwrap();
-    let asked = |gate: &str| event(json!({ "what": "gate_asked", "gate": gate, "why": "" }));
+    let asked = |gate: &str| event(json!({ "kind": "gate_asked", "gate": gate, "reason": "" }));
     let slack = slack_body(&Notification::new(&rollout, asked("managers")), 0);
     assert!(slack.contains(r"Waiting for: &lt;release managers&gt;"), "{slack}");
     let json: Value =
@@ -315,7 +315,7 @@ fn every_event_is_emitted_as_a_tracing_event() {
     let subscriber = tracing_subscriber::registry().with(seen.clone());
     tracing::subscriber::with_default(subscriber, || {
         audit(&notification(17));
-        let changes = json!({ "what": "resumed", "by": { "person": "anna" }, "evidence": "" });
+        let changes = json!({ "kind": "resumed", "by": { "person": "anna" }, "evidence": "" });
         audit(&Notification::new(&raising(), event(changes)));
     });
     let [rolled_back, resumed] = <[_; 2]>::try_from(seen.0.lock().unwrap().clone()).unwrap();
@@ -335,8 +335,8 @@ fn every_event_is_emitted_as_a_tracing_event() {
             ("at", "2026-11-24T09:00:00Z"),
             ("by", "judge"),
             ("who", "the judge"),
-            ("what", "rolled_back"),
-            ("why", "failures of the canary are above the margin"),
+            ("kind", "rolled_back"),
+            ("reason", "failures of the canary are above the margin"),
             ("verdict", "degraded"),
             ("evidence", "canary fails 5.1% of 1,204 calls, stable 0.1% of 119,310"),
             ("phase", "rolled back"),
@@ -344,7 +344,7 @@ fn every_event_is_emitted_as_a_tracing_event() {
             ("message", "checkout: the judge rolled back, weight 0%"),
         ],
     );
-    expect(&resumed, &[("level", "INFO"), ("by", "person"), ("who", "anna"), ("what", "resumed")]);
+    expect(&resumed, &[("level", "INFO"), ("by", "person"), ("who", "anna"), ("kind", "resumed")]);
 }
 
 /// The fields of all events with the target `canary::audit`.

@@ -9,7 +9,7 @@ use canary_controller::{
 };
 use canary_core::Verdict;
 use canary_rollout::{
-    Action, Actor, Command, Order, Outcome, Phase, Plan, Rollout, Tick, Timestamp,
+    Action, Actor, Command, Order, Phase, Plan, Rollout, Tick, Timestamp, Transition,
 };
 
 use crate::{
@@ -48,7 +48,7 @@ async fn a_rollout_runs_gates_and_notifications_until_a_failed_probe_rolls_it_ba
     let mut questions = Vec::new();
     while rollout.phase() != Phase::RolledBack {
         let mut tick = Tick::new(Verdict::Inconclusive, "");
-        for action in std::mem::take::<Outcome>(&mut outcome).actions {
+        for action in std::mem::take::<Transition>(&mut outcome).actions {
             match action {
                 Action::RunProbe(name) => {
                     let probe = &rollout.plan().probes()[&name];
@@ -82,7 +82,7 @@ async fn a_rollout_runs_gates_and_notifications_until_a_failed_probe_rolls_it_ba
     assert_eq!((questions[0].confirm, questions[0].phase), (Confirm::Start, Phase::Starting));
     let mut events = Vec::new();
     while events.last().is_none_or(|last| last != "rolled_back") {
-        events.push(receiver.next().await.json()["event"]["what"].as_str().unwrap().to_owned());
+        events.push(receiver.next().await.json()["event"]["kind"].as_str().unwrap().to_owned());
     }
     let expected =
         ["started", "gate_asked", "gate_opened", "step_begun", "probe_failed", "rolled_back"];

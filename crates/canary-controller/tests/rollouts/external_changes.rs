@@ -106,7 +106,7 @@ async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
     assert_eq!(status.rollout.phase(), Phase::Halted);
     assert_eq!(
         status.waits,
-        "halted by application: wrong totals: waits for a release of the halt"
+        "halted by application: wrong totals: waiting for the halt to be lifted"
     );
     shop.canary.lift_halt();
     tick(&shop).await;

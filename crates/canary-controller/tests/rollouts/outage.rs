@@ -214,7 +214,7 @@ async fn story(number: usize, more: usize, mood: Mood) -> usize {
         heard.push(event);
     }
     assert_eq!(heard, history, "{context}");
-    let names: Vec<_> = history.iter().map(|event| event.what.as_str()).collect();
+    let names: Vec<_> = history.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(names, ["started", "step_begun", "step_begun", "bake_begun", "promoted"]);
     store.changes()
 }

@@ -15,7 +15,7 @@ use canary_controller::{
     probe::{ProbeRunner, ProbeTarget},
 };
 use canary_core::{Channel, Weight};
-use canary_rollout::{Actor, Answer, Command, Order, Phase};
+use canary_rollout::{Actor, Command, GateAnswer, Order, Phase};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{Assignment, CanaryLayer, CanaryOptions, Rating};
 
@@ -146,7 +146,7 @@ async fn an_answer_for_one_step_does_not_open_the_gate_of_the_next() {
                         std::future::pending::<()>().await;
                     }
                     tokio::time::sleep(std::time::Duration::from_secs(8)).await;
-                    Answer::Open
+                    GateAnswer::Open
                 }
             }
         });
@@ -167,14 +167,14 @@ async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
         steps = [{ weight = "10%", min_calls = 1, gates = ["ci"] }, { weight = "20%", min_calls = 1, min_duration = "1h" }]
         gates.ci = { kind.function = "once", every = "10h", deadline = "50h" }
     "#;
-    let answers = Arc::new(Mutex::new(VecDeque::from([Answer::Open])));
+    let answers = Arc::new(Mutex::new(VecDeque::from([GateAnswer::Open])));
     let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
         .function("once", {
             let (answers, store) = (Arc::clone(&answers), store.clone());
             move |_| {
                 store.fail_at(store.changes(), 5, crate::support::test_store::Mood::Away);
                 let answer = answers.lock().unwrap().pop_front();
-                async move { answer.unwrap_or(Answer::NotYet("asked twice".into())) }
+                async move { answer.unwrap_or(GateAnswer::NotYet("asked twice".into())) }
             }
         });
     let controller = controller(store.clone());

@@ -38,7 +38,7 @@ async fn being_stored(
     store: &TestStore,
     rollout: &RolloutHandle,
     command: Command,
-) -> tokio::task::JoinHandle<Result<canary_rollout::Outcome, CommandError>> {
+) -> tokio::task::JoinHandle<Result<canary_rollout::Transition, CommandError>> {
     store.slow_down();
     let rollout = rollout.clone();
     let task = tokio::spawn(async move { rollout.command(order(command)).await });
@@ -83,7 +83,7 @@ async fn a_rollback_whose_future_is_dropped_is_done_and_stored() {
     let stored = store.stored().await.unwrap().0;
     assert_eq!(stored.phase(), Phase::RolledBack);
     let last = stored.history().last().unwrap().clone();
-    assert_eq!((last.by, last.why.as_str()), (Actor::person("ada"), "because"));
+    assert_eq!((last.by, last.reason.as_str()), (Actor::person("ada"), "because"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -121,7 +121,7 @@ async fn another_build_starts_anew_and_inherits_only_a_halt() {
         assert_eq!(process.rollout.status().rollout.phase(), expected, "after {phase}");
         assert_eq!(process.shop.canary.weight(), Weight::ZERO, "after {phase}");
         if phase == Phase::Halted {
-            process.command(Command::Release).await;
+            process.command(Command::LiftHalt).await;
         }
         let salt = process.shop.canary.salt();
         process.command(Command::Start).await;

@@ -101,7 +101,7 @@ async fn a_webhook_that_says_not_yet_and_then_yes_opens_and_all_that_happens_is_
         let number = event["number"].as_u64().unwrap();
         if number > last {
             // A receiver that answers 202 has got it.
-            events.push(event["what"].as_str().unwrap().to_owned());
+            events.push(event["kind"].as_str().unwrap().to_owned());
         }
         last = number;
     }

@@ -73,7 +73,7 @@ async fn row_1_a_halt_holds_after_a_restart_and_for_other_builds_until_it_is_rel
     for command in [Command::Start, Command::Resume, Command::PromoteFully] {
         process.rollout.command(order(command)).await.unwrap_err();
     }
-    process.command(Command::Release).await;
+    process.command(Command::LiftHalt).await;
     assert_eq!(process.weight(), Weight::ZERO, "a release starts nothing");
     process.command(Command::Start).await;
     assert_eq!(process.weight(), Weight::from_percent(10));
@@ -139,7 +139,7 @@ async fn row_4_the_stored_rollout_goes_on_with_its_step_time_evidence_and_caller
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(50)));
     assert_eq!(process.shop.canary.salt(), salt);
     let seen = |status: &canary_controller::Status| {
-        status.rollout.state().progress().unwrap().seen.as_secs()
+        status.rollout.state().progress().unwrap().ticked.as_secs()
     };
     // What was seen since the last save, ten seconds at most, is lost with a process that is killed.
     assert!(seen(&after) + 10 >= seen(&before), "{} {}", seen(&after), seen(&before));

@@ -16,13 +16,13 @@ use super::{
     step::{Bake, Step},
     watch::{Measure, Watch},
 };
-use crate::{event::What, span::Span};
+use crate::{event::EventKind, span::Span};
 
 /// A field, and what is wrong with it.
 pub(crate) type Fault = (String, String);
 
 /// More steps tell no more, and a plan has to fit into the document that is shared.
-pub(crate) const MOST_STEPS: usize = 32;
+pub(crate) const MAX_STEPS: usize = 32;
 
 impl TryFrom<Draft> for Plan {
     type Error = Vec<Fault>;
@@ -104,9 +104,9 @@ impl Check {
             Vec::new()
         };
         let field = said.first().copied().unwrap_or_default();
-        if self.0.is_empty() && !(1..=MOST_STEPS).contains(&drafts.len()) {
+        if self.0.is_empty() && !(1..=MAX_STEPS).contains(&drafts.len()) {
             let found = if drafts.is_empty() { "none" } else { "more" };
-            self.fault(field, format!("expected 1 to {MOST_STEPS} steps, found {found}"));
+            self.fault(field, format!("expected 1 to {MAX_STEPS} steps, found {found}"));
         }
         let mut steps: Vec<Step> = drafts.into_iter().map(|step| resolve(step, draft)).collect();
         if let Some(last) = steps.last_mut() {
@@ -292,8 +292,8 @@ impl Check {
             self.name(&field, name);
             self.webhook(&format!("{field}.webhook"), &notice.webhook);
             for (index, event) in notice.events.iter().enumerate() {
-                if !What::NAMES.contains(&event.as_str()) {
-                    let expected = What::NAMES.join(", ");
+                if !EventKind::NAMES.contains(&event.as_str()) {
+                    let expected = EventKind::NAMES.join(", ");
                     let message =
                         format!("there is no event {event:?}: expected one of {expected}");
                     self.fault(format!("{field}.events[{index}]"), message);
@@ -346,8 +346,8 @@ impl Check {
 
     fn size(&mut self, plan: &Plan) {
         let size = serde_json::to_string(plan).map_or(usize::MAX, |text| text.len());
-        if self.0.is_empty() && size > Plan::MOST_BYTES {
-            let most = Plan::MOST_BYTES;
+        if self.0.is_empty() && size > Plan::MAX_BYTES {
+            let most = Plan::MAX_BYTES;
             self.fault("", format!("the plan has {size} bytes as JSON, expected up to {most}"));
         }
     }

@@ -169,7 +169,7 @@ fn steps(
     while let Ok(weight) = Weight::try_from_ppm(ppm)
         && weight < Weight::FULL
         && weight <= to
-        && steps.len() <= super::check::MOST_STEPS
+        && steps.len() <= super::check::MAX_STEPS
     {
         steps.push((weight, every));
         ppm = next(ppm);

@@ -4,18 +4,18 @@ use canary_core::Weight;
 
 use super::Rollout;
 use crate::{
-    action::{Action, Outcome},
+    action::{Action, Transition},
     actor::Actor,
-    event::{Event, What},
+    event::{Event, EventKind},
     state::State,
     timestamp::Timestamp,
 };
 
-/// A rollout while it changes, and what is to be done about it.
+/// A rollout that is being changed, with the actions and events of the change.
 pub(super) struct Change<'a> {
     pub(super) rollout: &'a mut Rollout,
     pub(super) now: Timestamp,
-    /// The time since the tick before; zero for a command.
+    /// The time since the previous tick; zero for a command.
     pub(super) passed: Duration,
     lowering: Vec<Action>,
     raising: Vec<Action>,
@@ -40,13 +40,13 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Gives stable every call, by this action.
+    /// Sets the weight to zero by `action`, before the rollout is saved.
     pub(super) fn take_back(&mut self, action: Action) {
         self.rollout.weight = Weight::ZERO;
         self.lowering.push(action);
     }
 
-    /// For what raises the weight, or comes with that.
+    /// Adds an action for after the rollout is saved.
     pub(super) fn raise(&mut self, action: Action) {
         if action == Action::Promote {
             self.rollout.weight = Weight::FULL;
@@ -62,47 +62,52 @@ impl<'a> Change<'a> {
         self.rollout.state = state;
     }
 
-    /// Tells what happened, after it has.
-    pub(super) fn record(&mut self, by: Actor, what: What, why: impl Into<String>) {
-        self.push(by, what, why.into(), String::new());
+    /// Records an event. Call it after the state has changed: the event has the new state.
+    pub(super) fn record(&mut self, by: Actor, kind: EventKind, reason: impl Into<String>) {
+        self.push(by, kind, reason.into(), String::new());
     }
 
-    /// Tells what happened, with the evidence.
-    pub(super) fn record_proof(&mut self, by: Actor, what: What, why: impl Into<String>) {
+    /// Records an event with the evidence of the latest verdict.
+    pub(super) fn record_with_evidence(
+        &mut self,
+        by: Actor,
+        kind: EventKind,
+        reason: impl Into<String>,
+    ) {
         let evidence = self.rollout.evidence.clone();
-        self.push(by, what, why.into(), evidence);
+        self.push(by, kind, reason.into(), evidence);
     }
 
-    fn push(&mut self, by: Actor, what: What, why: String, evidence: String) {
+    fn push(&mut self, by: Actor, kind: EventKind, reason: String, evidence: String) {
         let Rollout { history, state, weight, verdict, .. } = &mut *self.rollout;
         history.count += 1;
         let (number, at) = (history.count, self.now);
         let (phase, weight, verdict) = (state.phase(), *weight, *verdict);
-        let event = Event { number, at, by, what, why, verdict, evidence, phase, weight };
+        let event = Event { number, at, by, kind, reason, verdict, evidence, phase, weight };
         history.push(event.clone());
         self.events.push(event);
     }
 
-    pub(super) fn finish(self) -> Outcome {
+    pub(super) fn finish(self) -> Transition {
         let Self { rollout, lowering, raising, asking, events, .. } = self;
         let mut actions = lowering;
         let is_changed = !(actions.is_empty() && raising.is_empty() && events.is_empty());
-        if is_changed || rollout.clock.unsaved >= Rollout::SAVE_EVERY {
+        if is_changed || rollout.clock.unsaved >= Rollout::SAVE_INTERVAL {
             rollout.clock.unsaved = Duration::ZERO;
             rollout.generation += 1;
-            rollout.fit();
+            rollout.drop_events_to_fit();
             actions.push(Action::Save);
         }
         actions.extend(raising);
         actions.extend(asking);
         for event in &events {
-            for (to, notice) in rollout.plan.plan.notify() {
-                let name = event.what.as_str();
-                if notice.events.is_empty() || notice.events.iter().any(|other| other == name) {
+            for (to, target) in rollout.plan.plan.notify() {
+                let name = event.kind.as_str();
+                if target.events.is_empty() || target.events.iter().any(|other| other == name) {
                     actions.push(Action::Notify { to: to.clone(), event: event.clone() });
                 }
             }
         }
-        Outcome { actions, events, note: None }
+        Transition { actions, events, note: None }
     }
 }

@@ -1,28 +1,64 @@
-//! Which command is allowed in which state. Every pair is decided here, and nowhere else.
+//! Decides which command is allowed in which state. Nothing else decides this.
+
+use std::fmt;
 
 use canary_core::Weight;
 
 use super::Rollout;
 use crate::{
     command::{Command, CommandName},
-    refusal::Refusal,
-    state::{GateState, Pause, Progress, Stage, State},
+    refusal::{Refusal, RefusalReason},
+    state::{GateState, PauseReason, Progress, Stage, State},
     text::grouped,
 };
 
-/// What comes of a command that is not refused.
+/// The effect of a command in the current state.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Decision {
-    /// It is done.
-    Obey,
-    /// Nothing, since this is so already.
-    Already(String),
+    Apply,
+    NoOp(NoOpReason),
+    Refuse(RefusalReason),
 }
 
-type Decided = Result<Decision, String>;
+/// The reason for which a command changes nothing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NoOpReason {
+    NotRunning,
+    AlreadyStarted,
+    AlreadyRunning,
+    NotPaused,
+    AlreadyPaused,
+    AlreadyBaking,
+    AlreadyPromoted,
+    AlreadyRolledBack,
+    AlreadyHalted,
+    RolledBackByHalt,
+    NotHalted,
+    GateOpen,
+}
+
+impl fmt::Display for NoOpReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotRunning => "no rollout is running, and stable serves every call",
+            Self::AlreadyStarted => "the rollout has already started",
+            Self::AlreadyRunning => "the rollout is already running",
+            Self::NotPaused => "the rollout is not paused",
+            Self::AlreadyPaused => "the rollout is already paused",
+            Self::AlreadyBaking => "the bake is running: promote-fully ends it",
+            Self::AlreadyPromoted => "the canary is already promoted",
+            Self::AlreadyRolledBack => "the rollout is already rolled back",
+            Self::AlreadyHalted => "the rollout is already halted",
+            Self::RolledBackByHalt => "the rollout is halted, and stable serves every call",
+            Self::NotHalted => "the rollout is not halted",
+            Self::GateOpen => "the gate is already open",
+        })
+    }
+}
 
 impl Rollout {
-    /// The commands that are allowed now and have an effect, for whoever shows buttons.
+    /// Returns the commands that are allowed now and have an effect. A user interface can enable
+    /// its buttons by it.
     ///
     /// ```
     /// use canary_rollout::{CommandName, Preset, Releases, Rollout};
@@ -37,44 +73,47 @@ impl Rollout {
     /// ```
     #[must_use]
     pub fn allowed(&self) -> Vec<CommandName> {
-        let gate = self.gates().next().cloned().unwrap_or_default();
+        let gate = self.waiting_gates().next().cloned().unwrap_or_default();
         let sample = |name: &CommandName| match name {
             CommandName::Start => Command::Start,
             CommandName::Pause => Command::Pause,
             CommandName::Resume => Command::Resume,
             CommandName::SkipStep => Command::SkipStep,
-            // No weight is more likely to be allowed than none.
+            // If any weight is allowed, zero is.
             CommandName::SetWeight => Command::SetWeight { weight: Weight::ZERO },
             CommandName::Promote => Command::Promote,
             CommandName::PromoteFully => Command::PromoteFully,
             CommandName::RollBack => Command::RollBack,
             CommandName::Halt => Command::Halt,
-            CommandName::Release => Command::Release,
+            CommandName::LiftHalt => Command::LiftHalt,
             CommandName::Restart => Command::Restart,
             CommandName::Approve => Command::Approve { gate: gate.clone() },
             CommandName::Reject => Command::Reject { gate: gate.clone() },
         };
-        let is_allowed = |name: &CommandName| self.decide(&sample(name)) == Ok(Decision::Obey);
+        let is_allowed = |name: &CommandName| self.decide(&sample(name)) == Decision::Apply;
         CommandName::ALL.into_iter().filter(is_allowed).collect()
     }
 
-    /// Why a command would be refused; none if it would not be.
+    /// Returns the refusal that the command would get now, or `None` if it is allowed.
     #[must_use]
     pub fn refusal(&self, command: &Command) -> Option<Refusal> {
-        self.decide(command).err().map(|why| self.refuse(command, why))
+        match self.decide(command) {
+            Decision::Refuse(reason) => Some(self.refuse(command, reason)),
+            Decision::Apply | Decision::NoOp(_) => None,
+        }
     }
 
-    pub(super) fn refuse(&self, command: &Command, why: String) -> Refusal {
+    pub(super) fn refuse(&self, command: &Command, reason: RefusalReason) -> Refusal {
         let (command, phase, allowed) = (command.name(), self.phase(), self.allowed());
-        Refusal { command, phase, why, allowed }
+        Refusal { command, phase, reason, allowed }
     }
 
-    pub(super) fn decide(&self, command: &Command) -> Decided {
+    pub(super) fn decide(&self, command: &Command) -> Decision {
         match &self.state {
             State::Idle => self.decide_idle(command),
             State::Starting { .. } => self.decide_starting(command),
             State::Running { step, .. } => self.decide_running(*step, command),
-            State::Paused { stage, why, .. } => self.decide_paused(stage, why, command),
+            State::Paused { stage, reason, .. } => self.decide_paused(stage, reason, command),
             State::RampingDown { .. } => decide_ramping_down(command),
             State::Baking { .. } => self.decide_baking(command),
             State::Promoted { .. } => decide_promoted(command),
@@ -83,12 +122,12 @@ impl Rollout {
         }
     }
 
-    fn decide_idle(&self, command: &Command) -> Decided {
+    fn decide_idle(&self, command: &Command) -> Decision {
         match command {
-            Command::Start | Command::Halt => Ok(Decision::Obey),
+            Command::Start | Command::Halt => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
-            Command::RollBack => already("nothing runs, and every call is stable's"),
-            Command::Release => already("nothing is halted"),
+            Command::RollBack => Decision::NoOp(NoOpReason::NotRunning),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
             Command::Pause
             | Command::Resume
             | Command::SkipStep
@@ -96,11 +135,11 @@ impl Rollout {
             | Command::PromoteFully
             | Command::Restart
             | Command::Approve { .. }
-            | Command::Reject { .. } => refuse("nothing runs yet: start it"),
+            | Command::Reject { .. } => Decision::Refuse(RefusalReason::NotStarted),
         }
     }
 
-    fn decide_starting(&self, command: &Command) -> Decided {
+    fn decide_starting(&self, command: &Command) -> Decision {
         match command {
             Command::Pause
             | Command::SkipStep
@@ -108,19 +147,19 @@ impl Rollout {
             | Command::PromoteFully
             | Command::RollBack
             | Command::Halt
-            | Command::Restart => Ok(Decision::Obey),
+            | Command::Restart => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
             Command::Approve { gate } | Command::Reject { gate } => self.decide_gate(gate, command),
-            Command::Start => already("it has started"),
-            Command::Resume => already("it is not paused"),
-            Command::Release => already("nothing is halted"),
+            Command::Start => Decision::NoOp(NoOpReason::AlreadyStarted),
+            Command::Resume => Decision::NoOp(NoOpReason::NotPaused),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
         }
     }
 
-    fn decide_running(&self, step: usize, command: &Command) -> Decided {
+    fn decide_running(&self, step: usize, command: &Command) -> Decision {
         match command {
             Command::SkipStep if step + 1 == self.plan().steps().len() => {
-                refuse("this step is the last: promote")
+                Decision::Refuse(RefusalReason::LastStep)
             }
             Command::Pause
             | Command::SkipStep
@@ -128,32 +167,28 @@ impl Rollout {
             | Command::PromoteFully
             | Command::RollBack
             | Command::Halt
-            | Command::Restart => Ok(Decision::Obey),
+            | Command::Restart => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
             Command::Approve { gate } | Command::Reject { gate } => self.decide_gate(gate, command),
-            Command::Start => already("it runs"),
-            Command::Resume => already("it is not paused"),
-            Command::Release => already("nothing is halted"),
+            Command::Start => Decision::NoOp(NoOpReason::AlreadyRunning),
+            Command::Resume => Decision::NoOp(NoOpReason::NotPaused),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
         }
     }
 
-    fn decide_paused(&self, stage: &Stage, why: &Pause, command: &Command) -> Decided {
-        let is_frozen = matches!(why, Pause::Degraded(_));
+    fn decide_paused(&self, stage: &Stage, reason: &PauseReason, command: &Command) -> Decision {
+        let is_frozen = matches!(reason, PauseReason::Degraded(_));
         match command {
-            Command::Resume if is_frozen => {
-                refuse("the canary is degraded: restart with new evidence, or go back")
+            Command::Resume if is_frozen => Decision::Refuse(RefusalReason::Frozen),
+            Command::Resume if *reason == PauseReason::Maximum => {
+                Decision::Refuse(RefusalReason::ManualPromotionOnly)
             }
-            Command::Resume if *why == Pause::Maximum => {
-                refuse("the steps are done, and the plan leaves the promotion to a person")
-            }
-            Command::Promote if is_frozen => {
-                refuse("a bake would find it degraded again: to promote all the same, fully")
-            }
+            Command::Promote if is_frozen => Decision::Refuse(RefusalReason::FrozenBeforeBake),
             Command::Promote if matches!(stage, Stage::Bake { .. }) => {
-                refuse("it bakes already: resume, or promote fully")
+                Decision::Refuse(RefusalReason::BakePaused)
             }
             Command::SetWeight { weight } if is_frozen && *weight > self.weight => {
-                refuse("the canary is degraded, and its weight can only be lowered")
+                Decision::Refuse(RefusalReason::FrozenWeight)
             }
             Command::SetWeight { weight } => self.decide_weight(*weight),
             Command::Resume
@@ -161,70 +196,68 @@ impl Rollout {
             | Command::PromoteFully
             | Command::RollBack
             | Command::Halt
-            | Command::Restart => Ok(Decision::Obey),
+            | Command::Restart => Decision::Apply,
             Command::Approve { gate } | Command::Reject { gate } => self.decide_gate(gate, command),
-            Command::SkipStep => refuse("the plan stands still: resume first"),
-            Command::Start => refuse("it is under way: resume, or restart"),
-            Command::Pause => already("it is paused"),
-            Command::Release => already("nothing is halted"),
+            Command::SkipStep => Decision::Refuse(RefusalReason::Paused),
+            Command::Start => Decision::Refuse(RefusalReason::AlreadyStarted),
+            Command::Pause => Decision::NoOp(NoOpReason::AlreadyPaused),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
         }
     }
 
-    fn decide_baking(&self, command: &Command) -> Decided {
+    fn decide_baking(&self, command: &Command) -> Decision {
         match command {
             Command::Pause
             | Command::PromoteFully
             | Command::RollBack
             | Command::Halt
-            | Command::Restart => Ok(Decision::Obey),
+            | Command::Restart => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
-            Command::SkipStep => refuse("all steps are done: promote fully, to end the bake"),
-            Command::Approve { .. } | Command::Reject { .. } => refuse("no gate waits in a bake"),
-            Command::Start => already("it runs"),
-            Command::Promote => already("it bakes: to end that, promote fully"),
-            Command::Resume => already("it is not paused"),
-            Command::Release => already("nothing is halted"),
+            Command::SkipStep => Decision::Refuse(RefusalReason::Baking),
+            Command::Approve { .. } | Command::Reject { .. } => {
+                Decision::Refuse(RefusalReason::NoGatesInBake)
+            }
+            Command::Start => Decision::NoOp(NoOpReason::AlreadyRunning),
+            Command::Promote => Decision::NoOp(NoOpReason::AlreadyBaking),
+            Command::Resume => Decision::NoOp(NoOpReason::NotPaused),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
         }
     }
 
-    fn decide_weight(&self, weight: Weight) -> Decided {
+    fn decide_weight(&self, weight: Weight) -> Decision {
         let maximum = self.plan().max_weight();
         if weight > maximum {
-            return Err(format!("{weight} is above the plan's maximum weight, {maximum}"));
+            Decision::Refuse(RefusalReason::AboveMaximum { weight, maximum })
+        } else if weight == Weight::FULL {
+            Decision::Refuse(RefusalReason::FullWeight)
+        } else {
+            Decision::Apply
         }
-        if weight == Weight::FULL {
-            return refuse("100% is a promotion: promote");
-        }
-        Ok(Decision::Obey)
     }
 
-    fn decide_gate(&self, gate: &str, command: &Command) -> Decided {
+    fn decide_gate(&self, gate: &str, command: &Command) -> Decision {
         let state = self.state.progress().and_then(|progress| progress.gates.get(gate));
         match state {
-            Some(GateState::Asked { .. }) => Ok(Decision::Obey),
+            Some(GateState::Asked { .. }) => Decision::Apply,
             Some(GateState::Open { .. }) if command.name() == CommandName::Approve => {
-                already("the gate is open")
+                Decision::NoOp(NoOpReason::GateOpen)
             }
-            Some(GateState::Open { .. }) => refuse("the gate is open: pause, or roll back"),
-            None => {
-                let asked: Vec<_> = self.gates().map(|name| format!("{name:?}")).collect();
-                Err(if asked.is_empty() {
-                    format!("gate {gate:?} does not wait, and no other gate does")
-                } else {
-                    format!("gate {gate:?} does not wait: waiting is {}", asked.join(" and "))
-                })
-            }
+            Some(GateState::Open { .. }) => Decision::Refuse(RefusalReason::GateOpen),
+            None => Decision::Refuse(RefusalReason::GateNotWaiting {
+                gate: gate.to_owned(),
+                waiting: self.waiting_gates().cloned().collect(),
+            }),
         }
     }
 
-    /// The gates that were asked and are not open.
-    fn gates(&self) -> impl Iterator<Item = &String> {
+    /// Returns the gates that were asked and are not open.
+    fn waiting_gates(&self) -> impl Iterator<Item = &String> {
         let gates = self.state.progress().map(|progress: &Progress| progress.gates.iter());
         let waits = |(_, state): &(&String, &GateState)| matches!(state, GateState::Asked { .. });
         gates.into_iter().flatten().filter(waits).map(|(name, _)| name)
     }
 
-    /// "step 2 of 5"
+    /// Formats a step's index as "step 2 of 5".
     pub(crate) fn step_of(&self, step: usize) -> String {
         let all = u64::try_from(self.plan().steps().len()).unwrap_or(u64::MAX);
         let step = u64::try_from(step).unwrap_or(u64::MAX).saturating_add(1);
@@ -232,10 +265,10 @@ impl Rollout {
     }
 }
 
-fn decide_ramping_down(command: &Command) -> Decided {
+fn decide_ramping_down(command: &Command) -> Decision {
     match command {
-        Command::RollBack | Command::Halt => Ok(Decision::Obey),
-        Command::Release => already("nothing is halted"),
+        Command::RollBack | Command::Halt => Decision::Apply,
+        Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
         Command::Start
         | Command::Pause
         | Command::Resume
@@ -245,34 +278,30 @@ fn decide_ramping_down(command: &Command) -> Decided {
         | Command::PromoteFully
         | Command::Restart
         | Command::Approve { .. }
-        | Command::Reject { .. } => {
-            refuse("the canary is degraded and on its way to zero: roll back to be there at once")
-        }
+        | Command::Reject { .. } => Decision::Refuse(RefusalReason::RampingDown),
     }
 }
 
-fn decide_promoted(command: &Command) -> Decided {
+fn decide_promoted(command: &Command) -> Decision {
     match command {
-        Command::RollBack | Command::Halt => Ok(Decision::Obey),
-        Command::Promote | Command::PromoteFully => already("it is promoted"),
-        Command::Release => already("nothing is halted"),
-        Command::Start | Command::Restart => {
-            refuse("the canary serves every call: roll back first, or bring the next release")
-        }
+        Command::RollBack | Command::Halt => Decision::Apply,
+        Command::Promote | Command::PromoteFully => Decision::NoOp(NoOpReason::AlreadyPromoted),
+        Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
+        Command::Start | Command::Restart => Decision::Refuse(RefusalReason::Promoted),
         Command::Pause
         | Command::Resume
         | Command::SkipStep
         | Command::SetWeight { .. }
         | Command::Approve { .. }
-        | Command::Reject { .. } => refuse("the plan is done"),
+        | Command::Reject { .. } => Decision::Refuse(RefusalReason::Finished),
     }
 }
 
-fn decide_rolled_back(command: &Command) -> Decided {
+fn decide_rolled_back(command: &Command) -> Decision {
     match command {
-        Command::Start | Command::Restart | Command::Halt => Ok(Decision::Obey),
-        Command::RollBack => already("it is rolled back"),
-        Command::Release => already("nothing is halted"),
+        Command::Start | Command::Restart | Command::Halt => Decision::Apply,
+        Command::RollBack => Decision::NoOp(NoOpReason::AlreadyRolledBack),
+        Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
         Command::Pause
         | Command::Resume
         | Command::SkipStep
@@ -280,15 +309,15 @@ fn decide_rolled_back(command: &Command) -> Decided {
         | Command::Promote
         | Command::PromoteFully
         | Command::Approve { .. }
-        | Command::Reject { .. } => refuse("only a new start raises the weight after a rollback"),
+        | Command::Reject { .. } => Decision::Refuse(RefusalReason::RolledBack),
     }
 }
 
-fn decide_halted(command: &Command) -> Decided {
+fn decide_halted(command: &Command) -> Decision {
     match command {
-        Command::Release => Ok(Decision::Obey),
-        Command::Halt => already("it is halted"),
-        Command::RollBack => already("it is halted, and every call is stable's"),
+        Command::LiftHalt => Decision::Apply,
+        Command::Halt => Decision::NoOp(NoOpReason::AlreadyHalted),
+        Command::RollBack => Decision::NoOp(NoOpReason::RolledBackByHalt),
         Command::Start
         | Command::Pause
         | Command::Resume
@@ -298,14 +327,6 @@ fn decide_halted(command: &Command) -> Decided {
         | Command::PromoteFully
         | Command::Restart
         | Command::Approve { .. }
-        | Command::Reject { .. } => refuse("release the halt, then start"),
+        | Command::Reject { .. } => Decision::Refuse(RefusalReason::Halted),
     }
-}
-
-fn already(text: &str) -> Decided {
-    Ok(Decision::Already(text.to_owned()))
-}
-
-fn refuse(why: &str) -> Decided {
-    Err(why.to_owned())
 }

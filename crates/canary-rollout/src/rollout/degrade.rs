@@ -5,57 +5,58 @@ use canary_core::Weight;
 use super::{Rollout, change::Change};
 use crate::{
     action::Action,
-    event::What,
+    event::EventKind,
     plan::{OnDegraded, RampDown},
-    state::{Cause, Pause, State},
+    state::{PauseReason, RollbackReason, State},
 };
 
 impl Change<'_> {
-    /// Does with a degraded canary what the plan says.
-    pub(super) fn degrade(&mut self, cause: Cause) {
-        let by = cause.actor();
+    /// Applies the plan's `on_degraded`.
+    pub(super) fn degrade(&mut self, cause: RollbackReason) {
+        let (by, event_reason) = (cause.actor(), without_evidence(&cause));
         match self.rollout.plan().on_degraded() {
             OnDegraded::Freeze => {
-                let text = why(&cause);
-                self.pause(Pause::Degraded(cause), by, What::Frozen, text);
+                self.pause(PauseReason::Degraded(cause), by, EventKind::Frozen, event_reason);
             }
             OnDegraded::RampDown(_) if self.rollout.weight > Weight::ZERO => {
                 let (from, since) = (self.rollout.weight, self.now);
-                let text = why(&cause);
-                self.enter(State::RampingDown { from, since, seen: Duration::ZERO, why: cause });
-                self.ramp();
-                self.record_proof(by, What::RampDownBegun, text);
+                let ticked = Duration::ZERO;
+                self.enter(State::RampingDown { from, since, ticked, reason: cause });
+                self.ramp_down();
+                self.record_with_evidence(by, EventKind::RampDownBegun, event_reason);
             }
             OnDegraded::RampDown(_) | OnDegraded::RollBack => self.roll_back(cause),
         }
     }
 
-    pub(super) fn roll_back(&mut self, cause: Cause) {
-        let (by, text) = (cause.actor(), why(&cause));
-        let is_found = matches!(cause, Cause::Degraded { .. });
+    pub(super) fn roll_back(&mut self, cause: RollbackReason) {
+        let (by, event_reason) = (cause.actor(), without_evidence(&cause));
+        let has_evidence = matches!(cause, RollbackReason::Degraded { .. });
         self.take_back(Action::RollBack);
-        self.enter(State::RolledBack { at: self.now, why: cause });
-        if is_found {
-            self.record_proof(by, What::RolledBack, text);
+        self.enter(State::RolledBack { at: self.now, reason: cause });
+        if has_evidence {
+            self.record_with_evidence(by, EventKind::RolledBack, event_reason);
         } else {
-            self.record(by, What::RolledBack, text);
+            self.record(by, EventKind::RolledBack, event_reason);
         }
     }
 
-    /// Brings the weight down to where the ramp is by now.
-    pub(super) fn ramp(&mut self) {
-        let State::RampingDown { from, since, seen, why } = &self.rollout.state else { return };
+    /// Lowers the weight to the value that the ramp has reached. Does nothing outside a ramp.
+    pub(super) fn ramp_down(&mut self) {
+        let State::RampingDown { from, since, ticked, reason } = &self.rollout.state else {
+            return;
+        };
         let over = match self.rollout.plan().on_degraded() {
             OnDegraded::RampDown(RampDown { over }) => over,
             OnDegraded::RollBack | OnDegraded::Freeze => Duration::ZERO,
         };
-        // Whichever is more: a clock that jumps ahead brings calls back to stable the sooner.
-        let passed = self.now.since(*since).max(*seen).as_millis();
+        // The longer of the two: a clock that jumps ahead may only lower the weight sooner.
+        let passed = self.now.since(*since).max(*ticked).as_millis();
         let stages = passed.saturating_mul(u128::from(STAGES)) / over.as_millis().max(1);
         let left = STAGES - 1 - u32::try_from(stages).unwrap_or(u32::MAX).min(STAGES - 1);
         if left == 0 {
-            let why = why.clone();
-            self.roll_back(why);
+            let reason = reason.clone();
+            self.roll_back(reason);
             return;
         }
         let ppm = from.ppm() / STAGES * left;
@@ -64,10 +65,10 @@ impl Change<'_> {
 }
 
 impl Rollout {
-    /// Whether the judge still has something to say.
-    pub(super) const fn is_watched(&self) -> bool {
+    /// Returns whether the judge's verdict can still change the state.
+    pub(super) const fn is_judged(&self) -> bool {
         match &self.state {
-            State::Paused { why, .. } => !matches!(why, Pause::Degraded(_)),
+            State::Paused { reason, .. } => !matches!(reason, PauseReason::Degraded(_)),
             State::Starting { .. } | State::Running { .. } | State::Baking { .. } => true,
             State::Idle
             | State::RampingDown { .. }
@@ -78,14 +79,14 @@ impl Rollout {
     }
 }
 
-/// The cause without the evidence, which an event has apart.
-fn why(cause: &Cause) -> String {
-    match cause {
-        Cause::Degraded { .. } => "the canary is degraded".to_owned(),
-        Cause::Word { reason, .. } => reason.clone(),
+/// Formats the reason for an event, which has the evidence in a field of its own.
+fn without_evidence(reason: &RollbackReason) -> String {
+    match reason {
+        RollbackReason::Degraded { .. } => "the canary is degraded".to_owned(),
+        RollbackReason::Manual { reason, .. } => reason.clone(),
         other => other.to_string(),
     }
 }
 
-/// The weight goes down by a tenth of what it was.
+/// A ramp lowers the weight in this many equal steps.
 const STAGES: u32 = 10;

@@ -4,112 +4,114 @@ use serde::{Deserialize, Serialize};
 
 use crate::actor::Actor;
 
-/// What a promotion rests on.
+/// The basis of a promotion.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Warrant {
+pub enum PromotionBasis {
     /// The judge's verdict: healthy.
     Proof {
         /// The evidence in one sentence.
         evidence: String,
     },
-    /// Somebody's word.
-    Word {
-        /// Whose.
+    /// An operator's command.
+    Manual {
+        /// The operator.
         by: Actor,
-        /// Why.
+        /// The operator's reason; it may be empty.
         reason: String,
     },
-    /// The plan says that it goes on at the deadline without proof.
+    /// The plan advances at the deadline without proof.
     Deadline,
 }
 
-impl fmt::Display for Warrant {
+impl fmt::Display for PromotionBasis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Proof { evidence } if evidence.is_empty() => f.write_str("proven healthy"),
             Self::Proof { evidence } => f.write_str(evidence),
-            Self::Word { by, reason } if reason.is_empty() => write!(f, "on the word of {by}"),
-            Self::Word { reason, .. } => f.write_str(reason),
-            Self::Deadline => f.write_str("nothing proven at the deadline, and the plan goes on"),
-        }
-    }
-}
-
-/// Why a rollout is paused.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Pause {
-    /// Somebody said so, or set a weight.
-    Word {
-        /// Who.
-        by: Actor,
-        /// Why.
-        reason: String,
-    },
-    /// The canary is degraded, and the plan says that a person decides: frozen.
-    Degraded(Cause),
-    /// A deadline was over with nothing proven.
-    Deadline(Deadline),
-    /// A gate said no, or nothing until its deadline.
-    Gate {
-        /// Its name.
-        gate: String,
-        /// What it said.
-        said: String,
-    },
-    /// The last step is done, and the plan's maximum weight leaves the promotion to a person.
-    Maximum,
-}
-
-impl fmt::Display for Pause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Word { by, reason } if reason.is_empty() => write!(f, "by {by}"),
-            Self::Word { by, reason } => write!(f, "by {by}: {reason}"),
-            Self::Degraded(cause) => write!(f, "frozen: {cause}"),
-            Self::Deadline(deadline) => write!(f, "{deadline}"),
-            Self::Gate { gate, said } => write!(f, "gate {gate:?}: {said}"),
-            Self::Maximum => {
-                f.write_str("the steps are done, and the plan leaves the promotion to a person")
+            Self::Manual { by, reason } if reason.is_empty() => write!(f, "by {by}"),
+            Self::Manual { reason, .. } => f.write_str(reason),
+            Self::Deadline => {
+                f.write_str("the deadline passed, and the plan advances without proof")
             }
         }
     }
 }
 
-/// Which deadline is over.
+/// The reason for which a rollout is paused.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PauseReason {
+    /// An operator paused it, or set a weight.
+    Manual {
+        /// The operator.
+        by: Actor,
+        /// The operator's reason; it may be empty.
+        reason: String,
+    },
+    /// The canary is degraded, and the plan freezes its weight.
+    Degraded(RollbackReason),
+    /// A deadline passed.
+    Deadline(Deadline),
+    /// A gate was rejected, or did not answer before its deadline.
+    Gate {
+        /// The gate's name in the plan.
+        gate: String,
+        /// The gate's reason.
+        message: String,
+    },
+    /// All steps are done, and the plan's maximum weight leaves the promotion to an operator.
+    Maximum,
+}
+
+impl fmt::Display for PauseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Manual { by, reason } if reason.is_empty() => write!(f, "by {by}"),
+            Self::Manual { by, reason } => write!(f, "by {by}: {reason}"),
+            Self::Degraded(cause) => write!(f, "frozen: {cause}"),
+            Self::Deadline(deadline) => write!(f, "{deadline}"),
+            Self::Gate { gate, message } => write!(f, "gate {gate:?}: {message}"),
+            Self::Maximum => {
+                f.write_str("all steps are done, and the plan leaves the promotion to an operator")
+            }
+        }
+    }
+}
+
+/// A deadline that has passed, and the missing condition.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Deadline {
-    /// That of a step or of the bake, with proof missing.
+    /// The deadline of a step or of the bake; the canary is not proven healthy.
     Proof,
-    /// That of a step or of the bake, with calls missing.
+    /// The deadline of a step or of the bake; the canary had too few calls.
     Calls,
-    /// That of a step or of the bake, with a probe that has not passed.
+    /// The deadline of a step or of the bake; a probe has not passed.
     Probes,
-    /// That of the whole rollout.
+    /// The deadline of the whole rollout.
     Rollout,
 }
 
 impl fmt::Display for Deadline {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Proof => "the deadline is over, and nothing is proven",
-            Self::Calls => "the deadline is over, and the canary had too few calls",
-            Self::Probes => "the deadline is over, and a probe has not passed",
-            Self::Rollout => "the deadline of the whole rollout is over",
+            Self::Proof => "the deadline passed without proof that the canary is healthy",
+            Self::Calls => "the deadline passed with too few canary calls",
+            Self::Probes => "the deadline passed before all probes passed",
+            Self::Rollout => "the deadline of the whole rollout passed",
         })
     }
 }
 
-/// Why a rollout went back.
+/// The reason for which a rollout was rolled back, ramped down or frozen.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Cause {
+pub enum RollbackReason {
     /// The judge found the canary degraded.
     Degraded {
         /// The evidence in one sentence.
@@ -117,60 +119,60 @@ pub enum Cause {
     },
     /// A probe failed too often.
     Probe {
-        /// Its name.
+        /// The probe's name in the plan.
         probe: String,
-        /// How it failed.
-        said: String,
+        /// The latest failure.
+        message: String,
     },
-    /// Somebody said so.
-    Word {
-        /// Who.
+    /// An operator's command.
+    Manual {
+        /// The operator.
         by: Actor,
-        /// Why.
+        /// The operator's reason; it may be empty.
         reason: String,
     },
-    /// A deadline was over, and the plan says that the canary is rolled back then.
+    /// A deadline passed, and the plan's `on_inconclusive` is `roll_back`.
     Deadline(Deadline),
-    /// A gate said no, or nothing until its deadline, and the plan says that the canary is rolled
-    /// back then.
+    /// A gate was rejected, or did not answer before its deadline, and its `on_rejected` is
+    /// `roll_back`.
     Gate {
-        /// Its name.
+        /// The gate's name in the plan.
         gate: String,
-        /// What it said.
-        said: String,
+        /// The gate's reason.
+        message: String,
     },
-    /// It was halted, and the halt has been released.
+    /// The rollout was halted, and the halt has been lifted.
     Halt {
-        /// Why it was halted.
-        why: String,
+        /// The reason for the halt; it may be empty.
+        reason: String,
     },
 }
 
-impl Cause {
-    /// Who brought it about.
+impl RollbackReason {
+    /// Returns the actor that caused the rollback.
     #[must_use]
     pub fn actor(&self) -> Actor {
         match self {
             Self::Degraded { .. } => Actor::Judge,
             Self::Probe { probe, .. } => Actor::Probe(probe.clone()),
-            Self::Word { by, .. } => by.clone(),
+            Self::Manual { by, .. } => by.clone(),
             Self::Deadline(_) | Self::Halt { .. } => Actor::Plan,
             Self::Gate { gate, .. } => Actor::Gate(gate.clone()),
         }
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for RollbackReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Degraded { evidence } if evidence.is_empty() => f.write_str("degraded"),
             Self::Degraded { evidence } => f.write_str(evidence),
-            Self::Probe { probe, said } => write!(f, "probe {probe:?} failed: {said}"),
-            Self::Word { by, reason } if reason.is_empty() => write!(f, "by {by}"),
-            Self::Word { by, reason } => write!(f, "by {by}: {reason}"),
+            Self::Probe { probe, message } => write!(f, "probe {probe:?} failed: {message}"),
+            Self::Manual { by, reason } if reason.is_empty() => write!(f, "by {by}"),
+            Self::Manual { by, reason } => write!(f, "by {by}: {reason}"),
             Self::Deadline(deadline) => write!(f, "{deadline}"),
-            Self::Gate { gate, said } => write!(f, "gate {gate:?}: {said}"),
-            Self::Halt { why } => write!(f, "halted: {why}"),
+            Self::Gate { gate, message } => write!(f, "gate {gate:?}: {message}"),
+            Self::Halt { reason } => write!(f, "halted: {reason}"),
         }
     }
 }

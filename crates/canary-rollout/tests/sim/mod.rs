@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Answer, Command, Order, Outcome, Phase, Plan, ProbeOutcome, Refusal, Releases,
-    Rollout, Tick, Timestamp,
+    Action, Actor, Command, GateAnswer, Order, Phase, Plan, ProbeOutcome, Refusal, Releases,
+    Rollout, Tick, Timestamp, Transition,
 };
 
 pub(crate) struct Sim {
@@ -61,11 +61,11 @@ impl Sim {
     }
 
     /// Lets anna give a command.
-    pub(crate) fn order(&mut self, command: Command) -> Outcome {
+    pub(crate) fn order(&mut self, command: Command) -> Transition {
         self.try_order(command).unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 
-    pub(crate) fn try_order(&mut self, command: Command) -> Result<Outcome, Refusal> {
+    pub(crate) fn try_order(&mut self, command: Command) -> Result<Transition, Refusal> {
         let order = Order::new(command, Actor::person("anna"), "she says so");
         let outcome = self.rollout.command(self.now, &order)?;
         self.carry_out(&outcome);
@@ -91,11 +91,11 @@ impl Sim {
         panic!("{phase} after an hour: {}", self.waits());
     }
 
-    pub(crate) fn tick(&mut self) -> Outcome {
+    pub(crate) fn tick(&mut self) -> Transition {
         self.tick_with(|tick| tick)
     }
 
-    pub(crate) fn tick_with(&mut self, with: impl FnOnce(Tick) -> Tick) -> Outcome {
+    pub(crate) fn tick_with(&mut self, with: impl FnOnce(Tick) -> Tick) -> Transition {
         let evidence = match self.verdict {
             Verdict::Healthy => "canary fails no more than stable",
             Verdict::Degraded => "canary fails every call",
@@ -107,7 +107,7 @@ impl Sim {
         outcome
     }
 
-    pub(crate) fn answer(&mut self, gate: &str, answer: Answer) {
+    pub(crate) fn answer(&mut self, gate: &str, answer: GateAnswer) {
         self.tick_with(|tick| tick.with_answer(gate, answer));
     }
 
@@ -126,7 +126,7 @@ impl Sim {
     }
 
     pub(crate) fn waits(&self) -> String {
-        self.rollout.waits(self.now).to_string()
+        self.rollout.pending(self.now).to_string()
     }
 
     pub(crate) fn take_log(&mut self) -> Vec<String> {
@@ -138,8 +138,8 @@ impl Sim {
         actions.iter().filter(|it| *it == action).count()
     }
 
-    fn carry_out(&mut self, outcome: &Outcome) {
-        self.log.extend(outcome.events.iter().map(|event| format!("{} {}", event.by, event.what)));
+    fn carry_out(&mut self, outcome: &Transition) {
+        self.log.extend(outcome.events.iter().map(|event| format!("{} {}", event.by, event.kind)));
         self.carry_out_actions(&outcome.actions);
     }
 
@@ -156,7 +156,7 @@ impl Sim {
                 }
                 Action::RollBack => self.weight = Weight::ZERO,
                 Action::Halt(_) => (self.weight, self.is_halted) = (Weight::ZERO, true),
-                Action::ReleaseHalt => self.is_halted = false,
+                Action::LiftHalt => self.is_halted = false,
                 _ => {}
             }
         }

@@ -48,14 +48,14 @@ async fn command(
         CommandName::PromoteFully => (Command::PromoteFully, body),
         CommandName::RollBack => (Command::RollBack, body),
         CommandName::Halt => (Command::Halt, body),
-        CommandName::Release => (Command::Release, body),
+        CommandName::LiftHalt => (Command::LiftHalt, body),
         CommandName::Restart => (Command::Restart, body),
         _ => return Err(Refused::NamesNoGate(name)),
     };
     order(&rollout, Order::new(command, who(&headers), reason)).await
 }
 
-/// Opens a gate that waits for a person, or says no. The body is the reason.
+/// Opens a gate that waits for an operator, or rejects it. The body is the reason.
 async fn answer_gate(
     State(rollout): State<RolloutHandle>,
     Path((name, gate)): Path<(String, String)>,

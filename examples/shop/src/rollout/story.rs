@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use canary_controller::{Event, Plan, Status, Timestamp, rollout::What};
+use canary_controller::{Event, Plan, Status, Timestamp, rollout::EventKind};
 use tokio::time::Instant;
 
 use super::Ending;
@@ -52,17 +52,17 @@ impl Story {
 
 /// Who did what, why, and on which evidence.
 fn lines(event: &Event, plan: &Plan) -> String {
-    let Event { at, by, what, why, evidence, weight, .. } = event;
+    let Event { at, by, kind, reason, evidence, weight, .. } = event;
     let at = at.to_string();
     let time = at.split_once('T').map_or(at.as_str(), |(_day, time)| time);
-    let of = match what {
-        What::StepBegun { .. } => format!(" of {}", plan.steps().len()),
+    let of = match kind {
+        EventKind::StepBegun { .. } => format!(" of {}", plan.steps().len()),
         _ => String::new(),
     };
-    let mut lines = format!("── {time} {by} {what}{of}, weight {weight}");
-    for (title, text) in [("why", why), ("evidence", evidence)] {
+    let mut lines = format!("── {time} {by} {kind}{of}, weight {weight}");
+    for (title, text) in [("why", reason), ("evidence", evidence)] {
         // The reason for a rollback by the judge is its evidence.
-        if !text.is_empty() && (title == "why" || text != why) {
+        if !text.is_empty() && (title == "why" || text != reason) {
             lines += &format!("\n{INDENT}{title}: {text}");
         }
     }

@@ -4,9 +4,9 @@ use canary_core::{Verdict, Weight};
 
 use super::{Clock, Releases, Rollout, change::Change};
 use crate::{
-    action::{Action, Outcome},
+    action::{Action, Transition},
     actor::Actor,
-    event::What,
+    event::EventKind,
     plan::Plan,
     state::{Phase, State},
     text::{REASON_BYTES, bounded},
@@ -37,12 +37,12 @@ impl Rollout {
     /// assert_eq!(rollout.phase(), Phase::Idle);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn set_releases(&mut self, now: Timestamp, releases: Releases) -> Outcome {
+    pub fn set_releases(&mut self, now: Timestamp, releases: Releases) -> Transition {
         if self.releases == releases {
-            return Outcome::default();
+            return Transition::default();
         }
         let of = |releases: &Releases| format!("{} against {}", releases.canary, releases.stable);
-        let why =
+        let reason =
             bounded(&format!("{}, before {}", of(&releases), of(&self.releases)), REASON_BYTES);
         self.releases = releases;
         self.verdict = Verdict::Inconclusive;
@@ -55,7 +55,7 @@ impl Rollout {
             }
             change.enter(State::Idle);
         }
-        change.record(Actor::Plan, What::ReleaseChanged, why);
+        change.record(Actor::Plan, EventKind::ReleaseChanged, reason);
         change.finish()
     }
 
@@ -71,10 +71,10 @@ impl Rollout {
         plan: Plan,
         by: &Actor,
         reason: &str,
-    ) -> Result<Outcome, PlanInUse> {
+    ) -> Result<Transition, PlanInUse> {
         if *self.plan() == plan {
             let note = Some("it has this plan already".to_owned());
-            return Ok(Outcome { note, ..Outcome::default() });
+            return Ok(Transition { note, ..Transition::default() });
         }
         let phase = self.phase();
         match phase {
@@ -87,7 +87,7 @@ impl Rollout {
         }
         self.plan = plan.into();
         let mut change = Change::new(self, now);
-        change.record(by.bounded(), What::PlanReplaced, bounded(reason, REASON_BYTES));
+        change.record(by.bounded(), EventKind::PlanReplaced, bounded(reason, REASON_BYTES));
         Ok(change.finish())
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 /// A rollout as it was stored, before anybody has looked whether its parts fit each other.
 #[derive(Deserialize)]
-pub(super) struct Unchecked {
+pub(super) struct StoredRollout {
     schema: Schema,
     #[serde(with = "serialize::name")]
     name: CanaryName,
@@ -35,12 +35,13 @@ pub(super) struct Unchecked {
     unknown: Map<String, Value>,
 }
 
-impl TryFrom<Unchecked> for Rollout {
+impl TryFrom<StoredRollout> for Rollout {
     type Error = String;
 
-    fn try_from(stored: Unchecked) -> Result<Self, String> {
-        let Unchecked { schema, name, releases, generation, attempt, state, weight, .. } = stored;
-        let Unchecked { clock, verdict, evidence, plan, history, unknown, .. } = stored;
+    fn try_from(stored: StoredRollout) -> Result<Self, String> {
+        let StoredRollout { schema, name, releases, generation, attempt, state, weight, .. } =
+            stored;
+        let StoredRollout { clock, verdict, evidence, plan, history, unknown, .. } = stored;
         let rollout = Self {
             schema,
             name,

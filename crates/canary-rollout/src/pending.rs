@@ -5,7 +5,10 @@ use serde::Serialize;
 
 use crate::{
     plan::GateKind,
-    rollout::Rollout,
+    rollout::{
+        Rollout,
+        needs::{CallsNeeded, TimeNeeded},
+    },
     serialize,
     span::{Span, rough},
     state::{GateState, Stage, State},
@@ -16,34 +19,33 @@ use crate::{
 /// What a rollout waits for, to be shown. It prints as one sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
-pub struct Waits {
+pub struct Pending {
     /// Where it is: "step 2 of 5, holding at 10%".
-    pub at: String,
+    pub status: String,
     /// All that it waits for; nothing, if it is done, or about to go on.
-    #[serde(rename = "for")]
-    pub things: Vec<Wait>,
+    pub waiting_for: Vec<PendingItem>,
 }
 
 /// One thing that a rollout waits for. It prints as a part of a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Wait {
+pub enum PendingItem {
     /// Calls of the canary.
     Calls {
         /// Those that ended at this weight.
-        seen: u64,
+        observed: u64,
         /// Those that must have.
-        needed: u64,
+        required: u64,
     },
     /// Time.
     Time {
         /// Since the weight came into force.
         #[serde(with = "serialize::span")]
-        seen: Duration,
+        elapsed: Duration,
         /// That must pass.
         #[serde(with = "serialize::span")]
-        needed: Duration,
+        required: Duration,
     },
     /// The judge's verdict: healthy.
     Proof,
@@ -52,7 +54,7 @@ pub enum Wait {
         /// Its name.
         probe: String,
         /// How it failed last; it may be empty.
-        said: String,
+        message: String,
     },
     /// A gate that is not open.
     Gate {
@@ -61,7 +63,7 @@ pub enum Wait {
         /// Who is asked, if it is a person.
         who: Option<String>,
         /// What it said last; it may be empty.
-        said: String,
+        message: String,
     },
     /// A moment at which the calendar allows to raise the weight.
     Calendar {
@@ -69,9 +71,9 @@ pub enum Wait {
         opens: Option<Timestamp>,
     },
     /// Somebody's decision.
-    Person {
+    Operator {
         /// Why it is needed.
-        why: String,
+        reason: String,
     },
 }
 
@@ -93,16 +95,16 @@ impl Rollout {
     ///     rollout.tick(now, &Tick::new(Verdict::Inconclusive, "").with_calls(26));
     /// }
     /// assert_eq!(
-    ///     rollout.waits(now).to_string(),
+    ///     rollout.pending(now).to_string(),
     ///     "step 1 of 1, holding at 10%: 312 of 1,000 needed canary calls; 2m of 5m; \
     ///      proof that the canary is healthy",
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn waits(&self, now: Timestamp) -> Waits {
+    pub fn pending(&self, now: Timestamp) -> Pending {
         let weight = self.weight();
-        let person = |why: String| vec![Wait::Person { why }];
+        let person = |reason: String| vec![PendingItem::Operator { reason }];
         let (at, things) = match self.state() {
             State::Idle => ("idle".to_owned(), person("a start".to_owned())),
             State::Starting { .. } => ("starting".to_owned(), self.stage_waits(now)),
@@ -110,60 +112,69 @@ impl Rollout {
                 let how = if progress.since.is_some() { "holding" } else { "still" };
                 (format!("{}, {how} at {weight}", self.step_of(*step)), self.stage_waits(now))
             }
-            State::Paused { why, .. } => {
-                (format!("paused at {weight}"), person(format!("a person ({why})")))
+            State::Paused { reason, .. } => {
+                (format!("paused at {weight}"), person(format!("an operator ({reason})")))
             }
-            State::RampingDown { from, why, .. } => {
-                (format!("ramping down from {from}, now at {weight} ({why})"), Vec::new())
+            State::RampingDown { from, reason, .. } => {
+                (format!("ramping down from {from}, now at {weight} ({reason})"), Vec::new())
             }
             State::Baking { progress, .. } => {
                 let how = if progress.since.is_some() { "baking" } else { "about to bake, still" };
                 (format!("{how} at {weight}"), self.stage_waits(now))
             }
-            State::Promoted { by, .. } => (format!("promoted ({by})"), Vec::new()),
-            State::RolledBack { why, .. } => (format!("rolled back ({why})"), Vec::new()),
-            State::Halted { by, why, .. } => {
-                let why = if why.is_empty() { String::new() } else { format!(": {why}") };
-                (format!("halted by {by}{why}"), person("a release of the halt".to_owned()))
+            State::Promoted { basis, .. } => (format!("promoted ({basis})"), Vec::new()),
+            State::RolledBack { reason, .. } => (format!("rolled back ({reason})"), Vec::new()),
+            State::Halted { by, reason, .. } => {
+                let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+                (format!("halted by {by}{reason}"), person("the halt to be lifted".to_owned()))
             }
         };
-        Waits { at, things }
+        Pending { status: at, waiting_for: things }
     }
 
-    fn stage_waits(&self, now: Timestamp) -> Vec<Wait> {
+    fn stage_waits(&self, now: Timestamp) -> Vec<PendingItem> {
         let (Some(stage), Some(progress)) = (self.state().stage(), self.state().progress()) else {
             return Vec::new();
         };
         let calendar = || {
             let calendar = self.plan().calendar();
-            vec![Wait::Calendar { opens: calendar.and_then(|it| it.next_opening(now)) }]
+            vec![PendingItem::Calendar { opens: calendar.and_then(|it| it.next_opening(now)) }]
         };
         if progress.since.is_none() {
             return calendar();
         }
         let needs = self.needs(now);
         let mut waits = Vec::new();
-        waits.extend(needs.calls.map(|(seen, needed)| Wait::Calls { seen, needed }));
-        waits.extend(needs.time.map(|(seen, needed)| Wait::Time { seen, needed }));
-        waits.extend(needs.lacks_proof.then_some(Wait::Proof));
+        waits.extend(
+            needs.calls.map(|CallsNeeded { observed, required }| PendingItem::Calls {
+                observed,
+                required,
+            }),
+        );
+        waits.extend(
+            needs
+                .time
+                .map(|TimeNeeded { elapsed, required }| PendingItem::Time { elapsed, required }),
+        );
+        waits.extend(needs.lacks_proof.then_some(PendingItem::Proof));
         waits.extend(needs.probes.into_iter().map(|probe| {
-            let said = progress.probes.get(&probe).map(|state| state.said.clone());
-            Wait::Probe { probe, said: said.unwrap_or_default() }
+            let message = progress.probes.get(&probe).map(|state| state.message.clone());
+            PendingItem::Probe { probe, message: message.unwrap_or_default() }
         }));
         if !waits.is_empty() {
             return waits;
         }
         for gate in self.gates_of(&stage) {
-            let said = match progress.gates.get(&gate) {
+            let message = match progress.gates.get(&gate) {
                 Some(GateState::Open { .. }) => continue,
-                Some(GateState::Asked { said, .. }) => said.clone(),
+                Some(GateState::Asked { message, .. }) => message.clone(),
                 None => String::new(),
             };
             let who = match self.plan().gates().get(&gate).map(|gate| &gate.kind) {
                 Some(GateKind::Approval(who)) => Some(who.clone()),
                 _ => None,
             };
-            waits.push(Wait::Gate { gate, who, said });
+            waits.push(PendingItem::Gate { gate, who, message });
         }
         let raises_next = !matches!(stage, Stage::Start) && self.weight() < Weight::FULL;
         if waits.is_empty() && raises_next && !self.is_raising_allowed(now) {
@@ -173,36 +184,40 @@ impl Rollout {
     }
 }
 
-impl fmt::Display for Waits {
+impl fmt::Display for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.at)?;
-        for (index, thing) in self.things.iter().enumerate() {
+        f.write_str(&self.status)?;
+        for (index, thing) in self.waiting_for.iter().enumerate() {
             write!(f, "{}{thing}", if index == 0 { ": " } else { "; " })?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Wait {
+impl fmt::Display for PendingItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let because = |said: &String| match said.as_str() {
+        let because = |message: &String| match message.as_str() {
             "" => String::new(),
-            said => format!(" ({said})"),
+            message => format!(" ({message})"),
         };
         match self {
-            Self::Calls { seen, needed } => {
-                write!(f, "{} of {} needed canary calls", grouped(*seen), grouped(*needed))
+            Self::Calls { observed, required } => {
+                write!(f, "{} of {} needed canary calls", grouped(*observed), grouped(*required))
             }
-            Self::Time { seen, needed } => write!(f, "{} of {}", rough(*seen), Span(*needed)),
+            Self::Time { elapsed, required } => {
+                write!(f, "{} of {}", rough(*elapsed), Span(*required))
+            }
             Self::Proof => f.write_str("proof that the canary is healthy"),
-            Self::Probe { probe, said } => write!(f, "probe {probe:?}{}", because(said)),
-            Self::Gate { gate, who: Some(who), said } => {
-                write!(f, "approval of {who} (gate {gate:?}){}", because(said))
+            Self::Probe { probe, message } => write!(f, "probe {probe:?}{}", because(message)),
+            Self::Gate { gate, who: Some(who), message } => {
+                write!(f, "approval of {who} (gate {gate:?}){}", because(message))
             }
-            Self::Gate { gate, who: None, said } => write!(f, "gate {gate:?}{}", because(said)),
+            Self::Gate { gate, who: None, message } => {
+                write!(f, "gate {gate:?}{}", because(message))
+            }
             Self::Calendar { opens: Some(at) } => write!(f, "the calendar, which opens at {at}"),
             Self::Calendar { opens: None } => f.write_str("the calendar, which stays closed"),
-            Self::Person { why } => write!(f, "waits for {why}"),
+            Self::Operator { reason } => write!(f, "waiting for {reason}"),
         }
     }
 }

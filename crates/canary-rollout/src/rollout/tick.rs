@@ -4,42 +4,42 @@ use canary_core::{Verdict, Weight};
 
 use super::{Rollout, change::Change};
 use crate::{
-    action::{Action, Outcome},
+    action::{Action, Transition},
     actor::Actor,
-    event::What,
+    event::EventKind,
     plan::OnInconclusive,
-    state::{Cause, Deadline, GateState, Pause, State},
+    state::{Deadline, GateState, PauseReason, RollbackReason, State},
     text::{EVIDENCE_BYTES, bounded},
-    tick::{Answer, ProbeOutcome, Tick},
+    tick::{GateAnswer, ProbeOutcome, Tick},
     timestamp::Timestamp,
 };
 
 impl Rollout {
-    /// Lets time pass, and takes in what was seen meanwhile.
+    /// Advances the time to `now`, and applies the observations since the previous tick.
     ///
-    /// Where the plan is to wait, the judge is heard all the same: a canary that is found degraded
-    /// goes back from a gate and from a pause as it does from a step. Whoever finds it so between two
-    /// ticks, as the judge's [`Guard`](canary_analysis::Guard) does, ticks at once.
+    /// A degraded verdict takes effect even while the plan waits at a gate or is paused. Between
+    /// regular ticks the driver may tick at once, for example when the judge's
+    /// [`Guard`](canary_analysis::Guard) trips.
     ///
-    /// At most one stage of the plan is left per tick.
-    pub fn tick(&mut self, now: Timestamp, tick: &Tick) -> Outcome {
+    /// A tick leaves at most one stage of the plan.
+    pub fn tick(&mut self, now: Timestamp, tick: &Tick) -> Transition {
         let passed = self.clock.latest.map_or(Duration::ZERO, |latest| now.since(latest));
-        let passed = passed.min(Self::LONGEST_TICK);
+        let passed = passed.min(Self::MAX_TICK);
         self.clock.latest = Some(now);
         self.verdict = tick.verdict;
         self.evidence = bounded(&tick.evidence, EVIDENCE_BYTES);
-        self.pass(now, passed, tick.calls);
+        self.pass_time(now, passed, tick.calls);
 
         let mut change = Change::new(self, now);
         change.passed = passed;
-        change.hear(tick);
+        change.apply_tick(tick);
         change.finish()
     }
 
-    fn pass(&mut self, now: Timestamp, passed: Duration, calls: u64) {
+    fn pass_time(&mut self, now: Timestamp, passed: Duration, calls: u64) {
         let is_paused = matches!(self.state, State::Paused { .. });
-        if let State::RampingDown { seen, .. } = &mut self.state {
-            *seen += passed;
+        if let State::RampingDown { ticked, .. } = &mut self.state {
+            *ticked += passed;
             self.clock.unsaved += passed;
         }
         let Some(progress) = self.state.progress_mut() else { return };
@@ -58,13 +58,13 @@ impl Rollout {
             }
         }
         match &mut progress.since {
-            // The clock went back behind the beginning: it begins now.
+            // The clock jumped back to before the stage began: restart the stage's time.
             Some(since) if now < *since => {
                 *since = now;
-                progress.seen = Duration::ZERO;
+                progress.ticked = Duration::ZERO;
             }
             Some(_) => {
-                progress.seen += passed;
+                progress.ticked += passed;
                 progress.calls = progress.calls.saturating_add(calls);
             }
             None => {}
@@ -73,28 +73,29 @@ impl Rollout {
 }
 
 impl Change<'_> {
-    fn hear(&mut self, tick: &Tick) {
-        if !self.rollout.is_watched() {
-            self.ramp();
+    fn apply_tick(&mut self, tick: &Tick) {
+        if !self.rollout.is_judged() {
+            self.ramp_down();
             return;
         }
         if tick.verdict == Verdict::Degraded {
-            self.degrade(Cause::Degraded { evidence: self.rollout.evidence.clone() });
+            let evidence = self.rollout.evidence.clone();
+            self.degrade(RollbackReason::Degraded { evidence });
             return;
         }
         for (probe, outcome) in &tick.probes {
-            self.hear_probe(probe, outcome);
-            if !self.rollout.is_watched() {
+            self.apply_probe_outcome(probe, outcome);
+            if !self.rollout.is_judged() {
                 return;
             }
         }
         for (gate, answer) in &tick.answers {
-            self.hear_gate(gate, answer);
-            if !self.rollout.is_watched() {
+            self.apply_gate_answer(gate, answer);
+            if !self.rollout.is_judged() {
                 return;
             }
         }
-        if self.is_overdue() {
+        if self.apply_rollout_deadline() {
             return;
         }
         if matches!(self.rollout.state, State::Paused { .. }) {
@@ -104,56 +105,58 @@ impl Change<'_> {
         }
     }
 
-    fn hear_probe(&mut self, name: &str, outcome: &ProbeOutcome) {
+    fn apply_probe_outcome(&mut self, name: &str, outcome: &ProbeOutcome) {
         let Some(probe) = self.rollout.plan().probes().get(name).cloned() else { return };
         let progress = self.rollout.state.progress_mut();
         let Some(state) = progress.and_then(|progress| progress.probes.get_mut(name)) else {
             return;
         };
-        let Some(said) = outcome.failure() else {
+        let Some(message) = outcome.failure() else {
             (state.passes, state.failures) = (state.passes.saturating_add(1), 0);
             return;
         };
         (state.passes, state.failures) = (0, state.failures.saturating_add(1));
-        state.said.clone_from(&said);
+        state.message.clone_from(&message);
         let failures = state.failures;
         if failures == 1 {
-            let probe = name.to_owned();
-            self.record(Actor::Probe(name.to_owned()), What::ProbeFailed { probe }, &*said);
+            let kind = EventKind::ProbeFailed { probe: name.to_owned() };
+            self.record(Actor::Probe(name.to_owned()), kind, &*message);
         }
         if failures >= probe.failure_threshold {
-            self.degrade(Cause::Probe { probe: name.to_owned(), said });
+            self.degrade(RollbackReason::Probe { probe: name.to_owned(), message });
         }
     }
 
-    fn hear_gate(&mut self, name: &str, answer: &Answer) {
+    fn apply_gate_answer(&mut self, name: &str, answer: &GateAnswer) {
         let progress = self.rollout.state.progress_mut();
         let state = progress.and_then(|progress| progress.gates.get_mut(name));
-        let Some(GateState::Asked { said, .. }) = state else { return };
+        let Some(GateState::Asked { message, .. }) = state else { return };
         match answer {
-            Answer::Open => self.open_gate(name, &Actor::Gate(name.to_owned()), ""),
-            Answer::NotYet(why) => *said = bounded(why, GATE_BYTES),
-            Answer::Refused(why) => {
-                let why = bounded(why, GATE_BYTES);
-                self.close_gate(name, Actor::Gate(name.to_owned()), &why);
+            GateAnswer::Open => self.open_gate(name, &Actor::Gate(name.to_owned()), ""),
+            GateAnswer::NotYet(reason) => *message = bounded(reason, GATE_MESSAGE_BYTES),
+            GateAnswer::Rejected(reason) => {
+                let reason = bounded(reason, GATE_MESSAGE_BYTES);
+                self.reject_gate(name, Actor::Gate(name.to_owned()), &reason);
             }
         }
     }
 
-    /// Whether the deadline of the whole rollout has ended it, or its progress.
-    fn is_overdue(&mut self) -> bool {
+    /// Rolls back or pauses if the whole rollout's deadline has passed, and returns whether it did.
+    fn apply_rollout_deadline(&mut self) -> bool {
         let rollout = &*self.rollout;
-        let is_over = rollout.plan().deadline().is_some_and(|it| rollout.clock.elapsed >= it);
+        if !rollout.is_past_rollout_deadline() {
+            return false;
+        }
         let is_paused = matches!(rollout.state, State::Paused { .. });
         match rollout.plan().on_inconclusive() {
-            OnInconclusive::RollBack if is_over && rollout.weight > Weight::ZERO => {
-                self.roll_back(Cause::Deadline(Deadline::Rollout));
+            OnInconclusive::RollBack if rollout.weight > Weight::ZERO => {
+                self.roll_back(RollbackReason::Deadline(Deadline::Rollout));
                 true
             }
-            OnInconclusive::Hold | OnInconclusive::RollBack if is_over && !is_paused => {
-                let (why, text) =
-                    (Pause::Deadline(Deadline::Rollout), Deadline::Rollout.to_string());
-                self.pause(why, Actor::Plan, What::Paused, text);
+            OnInconclusive::Hold | OnInconclusive::RollBack if !is_paused => {
+                let pause = PauseReason::Deadline(Deadline::Rollout);
+                let event_reason = pause.to_string();
+                self.pause(pause, Actor::Plan, EventKind::Paused, event_reason);
                 true
             }
             _ => false,
@@ -175,4 +178,4 @@ impl Change<'_> {
     }
 }
 
-const GATE_BYTES: usize = 128;
+const GATE_MESSAGE_BYTES: usize = 128;

@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use canary_core::{Verdict, Weight};
+
+use super::Rollout;
+use crate::{
+    plan::{AdvanceWhen, OnInconclusive},
+    state::{Progress, PromotionBasis, Stage},
+    timestamp::Timestamp,
+};
+
+/// Everything that a stage still needs before its gates are asked.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Needs {
+    pub(crate) time: Option<TimeNeeded>,
+    pub(crate) calls: Option<CallsNeeded>,
+    /// The verdict must become "healthy".
+    pub(crate) lacks_proof: bool,
+    /// The probes that have not passed.
+    pub(crate) probes: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct TimeNeeded {
+    pub(crate) elapsed: Duration,
+    pub(crate) required: Duration,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct CallsNeeded {
+    pub(crate) observed: u64,
+    pub(crate) required: u64,
+}
+
+impl Needs {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.time.is_none() && self.calls.is_none() && !self.lacks_proof && self.probes.is_empty()
+    }
+}
+
+impl Rollout {
+    pub(crate) fn needs(&self, now: Timestamp) -> Needs {
+        let (Some(stage), Some(progress)) = (self.state.stage(), self.state.progress()) else {
+            return Needs::default();
+        };
+        let (min_duration, min_calls, needs_proof) = self.requirements_of(&stage);
+        let elapsed = progress.time_at_weight(now);
+        let is_waived = self.is_past_deadline(&stage, progress)
+            && self.plan().on_inconclusive() == OnInconclusive::Advance;
+        let is_proven = self.verdict == Verdict::Healthy || is_waived;
+        let is_missing = |name: &String| {
+            let needed = self.plan().probes().get(name).map_or(1, |probe| probe.success_threshold);
+            progress.probes.get(name).is_none_or(|state| state.passes < needed)
+        };
+        Needs {
+            time: (elapsed < min_duration)
+                .then_some(TimeNeeded { elapsed, required: min_duration }),
+            calls: (progress.calls < min_calls)
+                .then_some(CallsNeeded { observed: progress.calls, required: min_calls }),
+            lacks_proof: needs_proof && !is_proven,
+            probes: self.probes_of(&stage).into_iter().filter(is_missing).collect(),
+        }
+    }
+
+    /// Returns the duration, the calls, and whether the stage needs proof.
+    fn requirements_of(&self, stage: &Stage) -> (Duration, u64, bool) {
+        match stage {
+            Stage::Start => (Duration::ZERO, 0, false),
+            Stage::Step { step } => {
+                let is_last = step + 1 == self.plan().steps().len();
+                let promotes = is_last && self.plan().max_weight() == Weight::FULL;
+                let step = &self.plan().steps()[*step];
+                let needs_proof = promotes || step.advance_when == AdvanceWhen::Healthy;
+                (step.min_duration, step.min_calls, needs_proof)
+            }
+            Stage::Bake { basis } => {
+                let duration = self.plan().bake().map_or(Duration::ZERO, |bake| bake.duration);
+                (duration, 1, matches!(basis, PromotionBasis::Proof { .. }))
+            }
+        }
+    }
+
+    pub(super) fn probes_of(&self, stage: &Stage) -> Vec<String> {
+        match stage {
+            Stage::Start => self.plan().start().probes.clone(),
+            Stage::Step { step } => self.plan().steps()[*step].probes.clone(),
+            Stage::Bake { .. } => {
+                self.plan().bake().map(|bake| bake.probes.clone()).unwrap_or_default()
+            }
+        }
+    }
+
+    pub(crate) fn gates_of(&self, stage: &Stage) -> Vec<String> {
+        match stage {
+            Stage::Start => self.plan().start().gates.clone(),
+            Stage::Step { step } => self.plan().steps()[*step].gates.clone(),
+            Stage::Bake { .. } => Vec::new(),
+        }
+    }
+
+    pub(super) fn deadline_of(&self, stage: &Stage) -> Duration {
+        match stage {
+            Stage::Start => self.plan().steps()[0].deadline,
+            Stage::Step { step } => self.plan().steps()[*step].deadline,
+            Stage::Bake { .. } => self.plan().bake().map_or(Duration::ZERO, |bake| bake.deadline),
+        }
+    }
+
+    fn is_past_deadline(&self, stage: &Stage, progress: &Progress) -> bool {
+        progress.waited >= self.deadline_of(stage) || self.is_past_rollout_deadline()
+    }
+
+    pub(super) fn is_past_rollout_deadline(&self) -> bool {
+        self.plan().deadline().is_some_and(|deadline| self.clock.elapsed >= deadline)
+    }
+
+    pub(super) fn weight_of(&self, stage: &Stage) -> Weight {
+        match stage {
+            Stage::Start => Weight::ZERO,
+            Stage::Step { step } => self.plan().steps()[*step].weight,
+            Stage::Bake { .. } => {
+                let holdback = self.plan().bake().map_or(0, |bake| bake.holdback.ppm());
+                Weight::from_ppm(Weight::FULL.ppm() - holdback)
+            }
+        }
+    }
+
+    pub(crate) fn is_raising_allowed(&self, now: Timestamp) -> bool {
+        self.plan().calendar().is_none_or(|calendar| calendar.is_open(now))
+    }
+}
