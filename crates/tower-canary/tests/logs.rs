@@ -1,4 +1,6 @@
-//! Each channel's log holds what was logged in its calls, and nothing else.
+//! `ChannelFilter`: the log of a channel has the events of its calls, and no others.
+//!
+//! A binary of its own, because it installs a global subscriber.
 #![cfg(feature = "tracing-subscriber")]
 #![allow(clippy::unwrap_used)]
 
@@ -22,7 +24,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// A file, in memory.
+/// A log file in memory.
 #[derive(Clone, Default)]
 struct File(Arc<Mutex<Vec<u8>>>);
 
@@ -36,8 +38,8 @@ impl io::Write for File {
     }
 }
 
-/// The logs of all tests: there is one subscriber, since one that comes while others log can miss what
-/// they do.
+/// The logs of all tests, which share one subscriber. A subscriber that is installed while other threads
+/// log can miss events.
 static LOGS: LazyLock<PerChannel<File>> = LazyLock::new(|| {
     let logs = PerChannel::from_fn(|_| File::default());
     tracing_subscriber::registry()
@@ -59,7 +61,7 @@ where
         .with_filter(ChannelFilter::only(channel).and(LevelFilter::INFO))
 }
 
-/// What this canary's calls wrote into the logs.
+/// Returns the lines of the calls of a canary.
 fn lines_of(canary: &str) -> PerChannel<Vec<String>> {
     let canary = format!(r#"canary="{canary}""#);
     PerChannel::from_fn(|channel| {
@@ -69,16 +71,16 @@ fn lines_of(canary: &str) -> PerChannel<Vec<String>> {
 }
 
 #[tokio::test]
-async fn what_a_call_logs_is_in_its_channels_log_on_whichever_thread() {
+async fn events_of_a_call_are_in_the_log_of_its_channel_on_any_thread() {
     LazyLock::force(&LOGS);
     let respond = service_fn(|_: Request<()>| async {
         tracing::info!("handler");
-        tracing::debug!("too much detail");
+        tracing::debug!("too detailed");
         let call = Span::current();
         let below = tracing::info_span!("below");
         let tasks = [
             tokio::spawn(async { tracing::info!("task") }.in_current_span()),
-            // In a span below the call's, which itself is nowhere entered.
+            // In a child of the call's span, which is not entered itself.
             tokio::spawn(async { tracing::info!("task below") }.instrument(below)),
             tokio::task::spawn_blocking(move || tracing::info!(parent: &call, "other thread")),
             tokio::spawn(async { tracing::info!("stray") }),
@@ -102,7 +104,7 @@ async fn what_a_call_logs_is_in_its_channels_log_on_whichever_thread() {
 
         let mut lines = lines_of(&name);
         let own = std::mem::take(&mut lines[channel]);
-        assert_eq!(lines, PerChannel::default(), "the other log has none of it");
+        assert_eq!(lines, PerChannel::default(), "the log of the other channel must have no lines");
         for message in ["handler", "task", "task below", "other thread", "body"] {
             let found = own.iter().filter(|line| line.ends_with(&format!(": {message}"))).count();
             assert_eq!(found, 1, "{message}: {own:#?}");
@@ -113,7 +115,7 @@ async fn what_a_call_logs_is_in_its_channels_log_on_whichever_thread() {
 }
 
 #[tokio::test]
-async fn a_call_that_spilled_is_stables_from_then_on() {
+async fn a_call_is_in_the_log_of_stable_after_it_spilled() {
     LazyLock::force(&LOGS);
     let stable = service_fn(|_: Request<()>| async {
         tracing::info!("handler");
@@ -132,7 +134,7 @@ async fn a_call_that_spilled_is_stables_from_then_on() {
 }
 
 #[tokio::test]
-async fn what_is_logged_around_a_call_is_in_neither_log_and_its_span_tells_what_it_was_about() {
+async fn events_around_a_call_are_in_no_log_and_their_span_is_shown_in_the_calls_events() {
     LazyLock::force(&LOGS);
     let respond = service_fn(|_: Request<()>| async {
         tracing::info!("handler");
@@ -156,7 +158,7 @@ async fn what_is_logged_around_a_call_is_in_neither_log_and_its_span_tells_what_
 }
 
 #[tokio::test]
-async fn what_an_outer_layer_logs_of_a_call_is_told_apart_by_its_own_fields() {
+async fn events_of_an_outer_layer_are_filtered_by_their_own_fields() {
     LazyLock::force(&LOGS);
     let respond =
         service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
@@ -167,8 +169,8 @@ async fn what_an_outer_layer_logs_of_a_call_is_told_apart_by_its_own_fields() {
         let (canary, channel) = (assignment.canary(), assignment.channel());
         tracing::info!(canary, channel = channel.as_str(), "as text");
         tracing::info!(canary, %channel, "by display");
-        tracing::info!(channel = channel.as_str(), "of what canary? canary=\"outer\"");
-        tracing::info!(canary, channel = "general", "no channel of ours");
+        tracing::info!(channel = channel.as_str(), "without a canary field canary=\"outer\"");
+        tracing::info!(canary, channel = "general", "not a channel of the canary");
         response
     });
     for weight in [Weight::ZERO, Weight::FULL] {

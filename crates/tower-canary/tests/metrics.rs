@@ -1,6 +1,8 @@
-//! The metrics, as Prometheus sees them.
-#![allow(clippy::unwrap_used)]
+//! The metrics, in the exposition format of Prometheus.
+//!
+//! A binary of its own, because metrics are published for all canaries of the process.
 #![cfg(feature = "metrics")]
+#![allow(clippy::unwrap_used)]
 
 use std::convert::Infallible;
 
@@ -19,7 +21,7 @@ fn recorder() -> PrometheusRecorder {
     PrometheusBuilder::new().set_buckets(&buckets()).unwrap().build_recorder()
 }
 
-/// What a scrape of a process with this recorder says.
+/// Publishes the metrics of a canary and returns a scrape of the recorder.
 fn scrape(recorder: &PrometheusRecorder, canary: &CanaryHandle) -> String {
     metrics::with_local_recorder(recorder, || canary.publish_metrics());
     let handle = recorder.handle();
@@ -59,7 +61,7 @@ fn canary(name: &str) -> (CanaryHandle, impl AsyncFnMut(u32)) {
 }
 
 #[tokio::test]
-async fn a_recorder_installed_first_sees_every_call() {
+async fn a_recorder_that_is_installed_before_the_canary_gets_every_call() {
     let recorder = recorder();
     let (handle, mut call) = metrics::with_local_recorder(&recorder, || canary("first"));
     call(3).await;
@@ -76,8 +78,8 @@ async fn a_recorder_installed_first_sees_every_call() {
         r#"canary_requests_in_flight{canary="first",channel="stable"} 0"#,
         r#"canary_weight_ratio{canary="first"} 1"#,
         r#"canary_share_ratio{canary="first"} 1"#,
-        r#"canary_mode{canary="first",phase="promoted"} 1"#,
-        r#"canary_mode{canary="first",phase="splitting"} 0"#,
+        r#"canary_mode{canary="first",mode="promoted"} 1"#,
+        r#"canary_mode{canary="first",mode="splitting"} 0"#,
         r#"canary_release_info{canary="first",channel="canary",release="v2"} 1"#,
     ] {
         assert_series(&scrape, series);
@@ -85,10 +87,10 @@ async fn a_recorder_installed_first_sees_every_call() {
 }
 
 #[tokio::test]
-async fn a_recorder_installed_last_sees_every_call_too_and_none_twice() {
+async fn a_recorder_that_is_installed_after_the_calls_gets_each_of_them_once() {
     let (handle, mut call) = canary("last");
     call(3).await;
-    handle.publish_metrics(); // There is no recorder yet.
+    handle.publish_metrics(); // No recorder is installed yet.
     handle.promote().unwrap();
     call(2).await;
 
@@ -107,7 +109,7 @@ async fn a_recorder_installed_last_sees_every_call_too_and_none_twice() {
 }
 
 #[test]
-fn all_series_of_the_closed_set_exist_before_the_first_call() {
+fn series_with_a_fixed_label_set_exist_before_the_first_call() {
     let recorder = recorder();
     let (handle, _) = canary("new");
     let scrape = scrape(&recorder, &handle);
@@ -135,7 +137,7 @@ fn rated(name: &str) -> CanaryHandle {
 }
 
 #[test]
-fn ratings_have_all_their_series_from_the_start_and_go_on_in_a_new_canary_of_the_name() {
+fn ratings_have_all_series_from_the_start_and_continue_in_a_new_canary_with_the_name() {
     let recorder = recorder();
     let first = rated("rated");
     let text = scrape(&recorder, &first);
@@ -149,21 +151,21 @@ fn ratings_have_all_their_series_from_the_start_and_go_on_in_a_new_canary_of_the
             assert_series(&text, &format!("canary_event_ratings_total{event}"));
         }
     }
-    let complain = |canary: &CanaryHandle| {
+    let rate_bad = |canary: &CanaryHandle| {
         canary.rate(Channel::Stable, Weight::ZERO, Rating::Bad).unwrap();
     };
-    complain(&first);
+    rate_bad(&first);
     scrape(&recorder, &first);
     drop(first);
 
     let second = rated("rated");
-    complain(&second);
+    rate_bad(&second);
     let series = r#"canary_ratings_total{canary="rated",channel="stable",rating="bad"} 2"#;
     assert_series(&scrape(&recorder, &second), series);
 }
 
 #[tokio::test]
-async fn two_canaries_of_a_process_are_told_apart() {
+async fn two_canaries_of_a_process_have_their_own_series() {
     let recorder = recorder();
     let (one, mut call_one) = canary("one");
     let (two, mut call_two) = canary("two");
@@ -182,7 +184,7 @@ async fn two_canaries_of_a_process_are_told_apart() {
 }
 
 #[tokio::test]
-async fn a_canary_that_takes_over_a_name_counts_on() {
+async fn counters_continue_in_a_new_canary_with_the_name() {
     let recorder = recorder();
     let (first, mut call) = canary("reloaded");
     call(5).await;
@@ -201,7 +203,7 @@ async fn a_canary_that_takes_over_a_name_counts_on() {
 }
 
 #[test]
-fn with_our_buckets_a_sample_is_below_the_edges_it_is_below() {
+fn no_sample_is_above_the_edge_of_its_bucket() {
     let edges = buckets();
     assert!(edges.is_sorted());
     let samples = tower_canary::LatencyBucket::all().map(|bucket| bucket.midpoint().as_secs_f64());
@@ -210,7 +212,7 @@ fn with_our_buckets_a_sample_is_below_the_edges_it_is_below() {
     }
 }
 
-/// Whoever decides may be gone: then nobody takes the age back.
+/// An age that keeps growing shows that no controller makes decisions any more.
 #[tokio::test]
 async fn the_age_of_the_last_decision_grows_until_the_next() {
     let recorder = recorder();
@@ -221,7 +223,7 @@ async fn the_age_of_the_last_decision_grows_until_the_next() {
         let line = scrape.lines().find_map(|line| line.strip_prefix(series));
         line.map(|age| age.parse::<f64>().unwrap())
     };
-    assert_eq!(age(), None, "nobody has decided");
+    assert_eq!(age(), None, "there is no decision yet");
 
     handle.note_decision();
     let (first, second) = (age().unwrap(), age().unwrap());
@@ -230,4 +232,19 @@ async fn the_age_of_the_last_decision_grows_until_the_next() {
     handle.note_decision();
     let third = age().unwrap();
     assert!(third <= between.elapsed().as_secs_f64(), "{third}");
+}
+
+#[tokio::test]
+async fn open_calls_of_a_dropped_canary_do_not_stay_in_the_gauge() {
+    let recorder = recorder();
+    let replaced = || CanaryLayer::new("replaced", respond(StatusCode::OK));
+    let scrape = metrics::with_local_recorder(&recorder, || {
+        let layer = replaced();
+        let call = layer.layer(respond(StatusCode::OK)).call(Request::new(()));
+        layer.handle().publish_metrics();
+        drop((call, layer));
+        replaced().handle().publish_metrics();
+        recorder.handle().render()
+    });
+    assert_series(&scrape, r#"canary_requests_in_flight{canary="replaced",channel="stable"} 0"#);
 }

@@ -1,4 +1,6 @@
-//! Spans and events carry the canary, the channel and the release.
+//! Spans and events have the canary, the channel and the release as fields.
+//!
+//! A binary of its own, because it installs a global subscriber.
 #![cfg(feature = "tracing")]
 #![allow(clippy::unwrap_used)]
 
@@ -22,16 +24,17 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry},
 };
 
-/// Writes down each event, with the spans it is in.
+/// Records each event together with the fields of its spans.
 struct Log;
 
-/// One log for all tests: subscribers that come and go while other threads log can miss events.
+/// All tests share one subscriber. A subscriber that is installed while other threads log can miss
+/// events.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static SUBSCRIBER: LazyLock<()> = LazyLock::new(|| {
     tracing::subscriber::set_global_default(Registry::default().with(Log)).unwrap();
 });
 
-/// What was logged of this canary.
+/// Returns the recorded events of a canary.
 fn lines_of(canary: &str) -> Vec<String> {
     let canary = format!(r#"canary="{canary}""#);
     LINES.lock().unwrap().iter().filter(|line| line.contains(&canary)).cloned().collect()
@@ -63,7 +66,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> tracing_subscriber::Layer<S> for Lo
 }
 
 #[tokio::test]
-async fn what_handlers_and_bodies_log_is_told_apart_by_channel_reason_and_release() {
+async fn events_of_handlers_and_bodies_have_the_channel_reason_and_release() {
     LazyLock::force(&SUBSCRIBER);
     let respond = service_fn(|_: Request<()>| async {
         tracing::info!("in the handler");
@@ -92,7 +95,7 @@ async fn what_handlers_and_bodies_log_is_told_apart_by_channel_reason_and_releas
 }
 
 #[tokio::test]
-async fn what_stable_logs_of_a_spilled_call_is_stables() {
+async fn events_of_stable_in_a_spilled_call_have_stable_as_channel() {
     LazyLock::force(&SUBSCRIBER);
     let respond = |text: &'static str| {
         service_fn(move |_: Request<()>| async move {
@@ -110,7 +113,7 @@ async fn what_stable_logs_of_a_spilled_call_is_stables() {
     assert!(served.contains(r#"channel="stable""#), "{served}");
 }
 
-fn changed(name: &str) -> CanaryHandle {
+fn canary(name: &str) -> CanaryHandle {
     LazyLock::force(&SUBSCRIBER);
     let respond =
         service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
@@ -118,8 +121,8 @@ fn changed(name: &str) -> CanaryHandle {
 }
 
 #[test]
-fn a_change_of_the_weight_is_an_event() {
-    let canary = changed("changed");
+fn a_change_of_the_weight_is_logged() {
+    let canary = canary("changed");
     canary.set_weight(Weight::from_percent(5)).unwrap();
     canary.halt("bad totals");
     let lines = lines_of("changed");
@@ -128,10 +131,10 @@ fn a_change_of_the_weight_is_an_event() {
 }
 
 #[test]
-fn a_change_that_the_halt_refuses_is_no_event() {
-    let canary = changed("refused");
+fn a_change_that_a_halt_refuses_is_not_logged() {
+    let canary = canary("refused");
     canary.halt("bad totals");
     canary.set_weight(Weight::from_percent(5)).unwrap_err();
     canary.promote().unwrap_err();
-    assert_eq!(lines_of("refused").len(), 1, "the halt's own");
+    assert_eq!(lines_of("refused").len(), 1, "only the halt itself is logged");
 }

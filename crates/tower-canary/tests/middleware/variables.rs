@@ -1,5 +1,4 @@
-//! Variables of a stage, those that the canary overrides, and what changes do to calls.
-#![allow(clippy::unwrap_used)]
+//! Variables of the stage, the overrides of the canary, and the effect of changes on calls.
 
 use std::{
     convert::Infallible,
@@ -17,7 +16,7 @@ use tower_canary::{
 
 type Service = BoxCloneSyncService<Request<()>, Response<String>, Infallible>;
 
-/// Answers with the variables that the handler sees.
+/// Responds with the variables that the handler sees.
 fn service() -> Service {
     Service::new(service_fn(|request: Request<()>| async move {
         let assignment = request.extensions().get::<Assignment>().unwrap();
@@ -39,25 +38,25 @@ fn layer(options: CanaryOptions) -> (CanaryLayer<Service>, CanaryHandle) {
     (layer, handle)
 }
 
-/// What a call that is assigned now sees.
-async fn seen(layer: &CanaryLayer<Service>) -> String {
+/// Makes a call and returns the variables that its handler sees.
+async fn visible(layer: &CanaryLayer<Service>) -> String {
     let body = layer.layer(service()).oneshot(Request::new(())).await.unwrap().into_body();
     String::from_utf8(body.collect().await.unwrap().to_bytes().into()).unwrap()
 }
 
-const OF_STABLE: &str = r#"{"backend":"one","limit":20}"#;
-const OF_CANARY: &str = r#"{"backend":"two","limit":20}"#;
+const STABLE: &str = r#"{"backend":"one","limit":20}"#;
+const CANARY: &str = r#"{"backend":"two","limit":20}"#;
 
 #[tokio::test]
 async fn the_canary_sees_its_overrides_and_stable_does_not() {
     let (layer, handle) = layer(CanaryOptions::new().variables(stage(), overrides()));
-    assert_eq!(seen(&layer).await, OF_STABLE);
+    assert_eq!(visible(&layer).await, STABLE);
     handle.set_weight(Weight::FULL).unwrap();
-    assert_eq!(seen(&layer).await, OF_CANARY);
+    assert_eq!(visible(&layer).await, CANARY);
 }
 
 #[tokio::test]
-async fn a_change_is_seen_by_the_next_call() {
+async fn the_next_call_sees_a_change() {
     let (layer, handle) = layer(CanaryOptions::new().variables(stage(), overrides()));
     handle
         .change_variables(|stage, overrides| {
@@ -66,48 +65,48 @@ async fn a_change_is_seen_by_the_next_call() {
             overrides.set("flag", true);
         })
         .unwrap();
-    assert_eq!(seen(&layer).await, r#"{"backend":"one","limit":30}"#);
+    assert_eq!(visible(&layer).await, r#"{"backend":"one","limit":30}"#);
     handle.set_weight(Weight::FULL).unwrap();
-    assert_eq!(seen(&layer).await, r#"{"backend":"one","flag":true,"limit":30}"#);
+    assert_eq!(visible(&layer).await, r#"{"backend":"one","flag":true,"limit":30}"#);
     assert_eq!(handle.overrides(), Variables::new().with("flag", true));
 }
 
 #[tokio::test]
-async fn a_promotion_makes_the_canarys_values_the_stages() {
+async fn a_promotion_applies_the_overrides_to_the_stage() {
     let (layer, handle) = layer(CanaryOptions::new().variables(stage(), overrides()));
     for _ in 0..2 {
         handle.promote().unwrap();
         assert_eq!(handle.stage_variables(), stage().with("backend", "two"));
         assert!(handle.overrides().is_empty());
-        assert_eq!(seen(&layer).await, OF_CANARY);
-        assert_eq!(serde_json::to_string(&handle.variables(Channel::Stable)).unwrap(), OF_CANARY);
+        assert_eq!(visible(&layer).await, CANARY);
+        assert_eq!(serde_json::to_string(&handle.variables(Channel::Stable)).unwrap(), CANARY);
     }
 }
 
 #[tokio::test]
-async fn taking_a_promotion_back_restores_the_variables() {
-    let take_back: [fn(&CanaryHandle); 3] = [
+async fn the_end_of_a_promotion_restores_the_variables() {
+    let ends: [fn(&CanaryHandle); 3] = [
         CanaryHandle::roll_back,
         |handle| handle.halt("wrong totals"),
         |handle| handle.set_weight(Weight::from_ppm(1)).unwrap(),
     ];
-    for take_back in take_back {
+    for end in ends {
         let (layer, handle) = layer(CanaryOptions::new().variables(stage(), overrides()));
         handle.promote().unwrap();
         handle.change_variables(|stage, _| stage.set("limit", 99)).unwrap();
-        take_back(&handle);
+        end(&handle);
         assert_ne!(handle.mode(), SplitMode::Promoted);
         assert_eq!((handle.stage_variables(), handle.overrides()), (stage(), overrides()));
-        assert_eq!(serde_json::to_string(&handle.variables(Channel::Canary)).unwrap(), OF_CANARY);
+        assert_eq!(serde_json::to_string(&handle.variables(Channel::Canary)).unwrap(), CANARY);
         handle.lift_halt();
         handle.set_weight(Weight::ZERO).unwrap();
-        assert_eq!(seen(&layer).await, OF_STABLE);
+        assert_eq!(visible(&layer).await, STABLE);
     }
 }
 
-/// A writer keeps two variables of both channels equal; no call may see them differ, nor change.
+/// Each change keeps two variables equal. No call may see them differ or change.
 #[test]
-fn no_call_sees_half_of_a_change() {
+fn changes_are_atomic() {
     let two = |n: u64| Variables::new().with("a", n).with("b", n);
     let service = Service::new(service_fn(|request: Request<()>| async move {
         let variables = request.extensions().get::<Assignment>().unwrap().variables();
@@ -121,13 +120,13 @@ fn no_call_sees_half_of_a_change() {
     let layer = CanaryLayer::with_options("shop", service.clone(), options);
     let handle = layer.handle();
     handle.set_weight(Weight::from_percent(50)).unwrap();
-    let is_over = AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         let callers: Vec<_> = (0..2)
             .map(|_| {
                 scope.spawn(|| {
                     let service = layer.layer(service.clone());
-                    while !is_over.load(Ordering::Relaxed) {
+                    while !stop.load(Ordering::Relaxed) {
                         tokio_test::block_on(service.clone().oneshot(Request::new(()))).unwrap();
                     }
                 })
@@ -141,7 +140,7 @@ fn no_call_sees_half_of_a_change() {
                 })
                 .unwrap();
         }
-        is_over.store(true, Ordering::Relaxed);
+        stop.store(true, Ordering::Relaxed);
         for caller in callers {
             caller.join().unwrap();
         }
@@ -159,7 +158,7 @@ struct Settings {
 }
 
 #[test]
-fn handlers_get_their_own_type() {
+fn handlers_get_the_variables_as_a_typed_value() {
     let options =
         CanaryOptions::new().variables(stage(), overrides()).typed_variables::<Settings>();
     let (_, handle) = layer(options);
@@ -176,7 +175,7 @@ fn handlers_get_their_own_type() {
 }
 
 #[test]
-fn a_change_to_what_is_not_of_the_type_is_refused_and_changes_nothing() {
+fn a_change_that_does_not_deserialize_is_refused_and_has_no_effect() {
     let options =
         CanaryOptions::new().variables(stage(), overrides()).typed_variables::<Settings>();
     let (_, handle) = layer(options);
@@ -208,12 +207,12 @@ fn a_change_to_what_is_not_of_the_type_is_refused_and_changes_nothing() {
 
 #[test]
 #[should_panic(expected = "invalid variables for stable: missing field `backend`")]
-fn a_layer_with_variables_that_are_not_of_the_type_is_not_made() {
+fn a_layer_panics_if_its_variables_do_not_deserialize() {
     let _ = layer(CanaryOptions::new().typed_variables::<Settings>());
 }
 
 #[test]
-fn single_variables_are_read_with_errors_that_name_them() {
+fn errors_of_single_variables_contain_their_names() {
     let variables = Variables::try_from_struct(&Settings { backend: "one".into(), limit: 20 });
     let variables = variables.unwrap();
     assert_eq!(variables, stage());
@@ -231,7 +230,7 @@ fn single_variables_are_read_with_errors_that_name_them() {
 }
 
 #[test]
-fn debug_shows_names_and_no_values() {
+fn debug_output_has_names_and_no_values() {
     let variables = Variables::new().with("password", "s3cret");
     assert_eq!(format!("{variables:?}"), r#"{"password"}"#);
 }

@@ -1,58 +1,44 @@
-//! How long the calls of a channel may take.
-#![cfg(feature = "tokio")]
-#![allow(clippy::unwrap_used)]
+//! Time limits of the channels.
 
 use std::{
     convert::Infallible,
-    future::{Future, Pending, pending, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready_ok, task};
-use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Counts, UnifyBody, Weight,
+    CanaryLayer, CanaryOptions, Channel, UnifyBody, Weight,
     select::{Incoming, Selection},
 };
 
-type Body = http_body_util::Empty<bytes::Bytes>;
-type Boxed = BoxCloneService<Request<()>, Response<Body>, Infallible>;
+use crate::support::{
+    OnPoll, Readiness, ScriptedBody, ScriptedService, channel_of, counts, grpc_request,
+};
 
 const LIMIT: Duration = Duration::from_secs(2);
 
-fn answers_after(time: Duration) -> Boxed {
+fn responds_after(
+    time: Duration,
+) -> BoxCloneService<Request<()>, Response<ScriptedBody>, BoxError> {
     BoxCloneService::new(service_fn(move |_: Request<()>| async move {
         sleep(time).await;
-        Ok(Response::new(Body::new()))
+        Ok(Response::new(ScriptedBody::empty()))
     }))
 }
 
-fn hangs() -> Boxed {
-    BoxCloneService::new(service_fn(|_: Request<()>| pending()))
+fn hangs() -> ScriptedService {
+    ScriptedService::new().future(OnPoll::Hang)
 }
 
-/// A service that is never ready.
-#[derive(Clone)]
-struct Stuck;
-
-impl Service<Request<()>> for Stuck {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pending<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Pending
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        unreachable!("it is never ready")
-    }
+fn never_ready() -> ScriptedService {
+    ScriptedService::new().readiness(Readiness::Pending)
 }
 
 fn limited(channel: Channel) -> CanaryOptions {
@@ -65,37 +51,27 @@ fn layer_at<C: 'static>(canary: C, options: CanaryOptions, weight: Weight) -> Ca
     layer
 }
 
-fn counts(handle: &CanaryHandle) -> Counts {
-    let counts = handle.counts().total();
-    for channel in Channel::ALL {
-        for counts in [&counts.evidence[channel], &counts.excluded[channel]] {
-            assert_eq!(counts.picked, counts.ended() + counts.in_flight());
-        }
-    }
-    counts
-}
-
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_hangs_fails_at_its_limit() {
+async fn a_call_that_hangs_fails_at_the_limit_of_its_channel() {
     for (channel, weight) in [(Channel::Stable, Weight::ZERO), (Channel::Canary, Weight::FULL)] {
         let layer = layer_at(hangs(), limited(channel), weight);
         let start = Instant::now();
         let response = layer.layer(hangs()).oneshot(Request::new(())).await.unwrap();
         assert_eq!(start.elapsed().as_secs(), LIMIT.as_secs());
         assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
-        assert_eq!(response.headers()["x-canary-channel"], channel.as_str());
+        assert_eq!(channel_of(&response), channel.as_str());
         let counts = counts(&layer.handle());
         let counts = &counts.evidence[channel];
         let [failure, timed_out] = [counts.failure, counts.timed_out];
         assert_eq!([failure, timed_out, counts.panicked, counts.in_flight()], [1, 1, 0, 0]);
-        assert_eq!(counts.head.total(), 0, "no head came");
+        assert_eq!(counts.head.total(), 0, "there was no head");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limit_of_one_channel_is_not_the_others() {
+async fn the_limit_of_one_channel_does_not_affect_the_other() {
     for (channel, weight) in [(Channel::Stable, Weight::FULL), (Channel::Canary, Weight::ZERO)] {
-        let slow = || answers_after(2 * LIMIT);
+        let slow = || responds_after(2 * LIMIT);
         let layer = layer_at(slow(), limited(channel), weight);
         let response = layer.layer(slow()).oneshot(Request::new(())).await.unwrap();
         assert_eq!(response.status(), StatusCode::OK);
@@ -103,11 +79,9 @@ async fn the_limit_of_one_channel_is_not_the_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grpc_call_is_told_in_grpc_and_in_its_head() {
+async fn a_grpc_call_gets_a_grpc_status_in_its_head() {
     let layer = layer_at(hangs(), limited(Channel::Canary), Weight::FULL);
-    let request =
-        Request::builder().header(header::CONTENT_TYPE, "application/grpc").body(()).unwrap();
-    let response = layer.layer(hangs()).oneshot(request).await.unwrap();
+    let response = layer.layer(hangs()).oneshot(grpc_request()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["grpc-status"], "4");
     assert_eq!(response.headers()["content-type"], "application/grpc");
@@ -115,7 +89,7 @@ async fn a_grpc_call_is_told_in_grpc_and_in_its_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_in_time_passes_and_its_stream_is_not_cut() {
+async fn the_limit_applies_to_the_head_and_not_to_the_body() {
     let streams = service_fn(|_: Request<()>| async {
         sleep(LIMIT / 2).await;
         let frame = async {
@@ -133,30 +107,30 @@ async fn an_answer_in_time_passes_and_its_stream_is_not_cut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_is_there_when_the_limit_is_over_is_given() {
-    let layer = layer_at(answers_after(LIMIT), limited(Channel::Canary), Weight::FULL);
+async fn a_response_that_is_ready_at_the_limit_is_returned() {
+    let layer = layer_at(responds_after(LIMIT), limited(Channel::Canary), Weight::FULL);
     let response = layer.layer(hangs()).oneshot(Request::new(())).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
-async fn waiting_for_a_channel_that_is_not_ready_counts() {
-    let layer = layer_at(Stuck, limited(Channel::Canary), Weight::FULL);
+async fn the_limit_includes_the_wait_for_readiness() {
+    let layer = layer_at(never_ready(), limited(Channel::Canary), Weight::FULL);
     let response = layer.layer(hangs()).oneshot(Request::new(())).await.unwrap();
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(counts(&layer.handle()).evidence.canary.timed_out, 1);
 
     let layer = layer_at(hangs(), limited(Channel::Stable), Weight::ZERO);
-    // Nobody asked whether it is ready, so the call itself does.
-    let response = layer.layer(Stuck).call(Request::new(())).await.unwrap();
+    // Without a `poll_ready`, the call itself waits for readiness.
+    let response = layer.layer(never_ready()).call(Request::new(())).await.unwrap();
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
     assert_eq!(counts(&layer.handle()).evidence.stable.timed_out, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_spills_has_the_whole_limit_of_stable() {
+async fn a_call_that_spills_gets_the_full_limit_of_stable() {
     let options = limited(Channel::Canary).time_limit(Channel::Stable, 3 * LIMIT);
-    let layer = layer_at(Stuck, options, Weight::FULL);
+    let layer = layer_at(never_ready(), options, Weight::FULL);
     let start = Instant::now();
     let mut call = task::spawn(layer.layer(hangs()).oneshot(Request::new(())));
     assert_pending!(call.poll());
@@ -170,10 +144,10 @@ async fn a_call_that_spills_has_the_whole_limit_of_stable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_future_of_a_call_whose_time_is_over_is_dropped_even_if_that_panics() {
-    struct PanicsInDrop(#[expect(dead_code, reason = "it is counted")] Arc<()>);
+async fn a_panic_in_the_drop_of_a_timed_out_future_is_caught() {
+    struct PanicsInDrop(#[expect(dead_code, reason = "only its strong count is used")] Arc<()>);
     impl Future for PanicsInDrop {
-        type Output = Result<Response<Body>, Infallible>;
+        type Output = Result<Response<ScriptedBody>, BoxError>;
 
         fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
             Poll::Pending
@@ -181,17 +155,17 @@ async fn the_future_of_a_call_whose_time_is_over_is_dropped_even_if_that_panics(
     }
     impl Drop for PanicsInDrop {
         fn drop(&mut self) {
-            panic!("as the test wants it to");
+            panic!("intentional test panic in drop");
         }
     }
     let alive = Arc::new(());
-    let sick = service_fn({
+    let canary = service_fn({
         let alive = Arc::clone(&alive);
         move |_: Request<()>| PanicsInDrop(Arc::clone(&alive))
     });
-    let layer = layer_at(sick, limited(Channel::Canary), Weight::FULL);
-    let answering = |_: Request<()>| ready(Ok::<_, Infallible>(Response::new(Body::new())));
-    let mut call = task::spawn(layer.layer(service_fn(answering)).oneshot(Request::new(())));
+    let layer = layer_at(canary, limited(Channel::Canary), Weight::FULL);
+    let service = layer.layer(ScriptedService::new());
+    let mut call = task::spawn(service.oneshot(Request::new(())));
     assert_pending!(call.poll());
     let before = Arc::strong_count(&alive);
     tokio::time::advance(LIMIT).await;
@@ -202,13 +176,10 @@ async fn the_future_of_a_call_whose_time_is_over_is_dropped_even_if_that_panics(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grpc_callers_own_shorter_deadline_ends_the_call_when_the_caller_does() {
+async fn a_shorter_grpc_deadline_of_the_caller_is_a_failure_but_no_timeout() {
     let layer = layer_at(hangs(), limited(Channel::Canary), Weight::FULL);
-    let request = Request::builder()
-        .header(header::CONTENT_TYPE, "application/grpc")
-        .header("grpc-timeout", "1n")
-        .body(())
-        .unwrap();
+    let mut request = grpc_request();
+    request.headers_mut().insert("grpc-timeout", "1n".parse().unwrap());
     let mut call = task::spawn(layer.layer(hangs()).oneshot(request));
     assert_pending!(call.poll());
     drop(call);
@@ -217,12 +188,12 @@ async fn a_grpc_callers_own_shorter_deadline_ends_the_call_when_the_caller_does(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_time_is_over_gives_its_place_back() {
+async fn a_call_that_timed_out_frees_its_permit() {
     let options = limited(Channel::Canary)
         .concurrency_limit(1)
         .select(|_: &Incoming<'_>| Some(Selection::forced(Channel::Canary)));
     let layer = layer_at(hangs(), options, Weight::ZERO);
-    let service = layer.layer(answers_after(Duration::ZERO));
+    let service = layer.layer(responds_after(Duration::ZERO));
     for _ in 0..3 {
         let response = service.clone().oneshot(Request::new(())).await.unwrap();
         assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
@@ -231,6 +202,6 @@ async fn a_call_whose_time_is_over_gives_its_place_back() {
 
 #[test]
 #[should_panic(expected = "time limit of canary is zero")]
-fn a_limit_without_time_is_refused() {
+fn a_limit_of_zero_is_refused() {
     let _ = CanaryOptions::new().time_limit(Channel::Canary, Duration::ZERO);
 }

@@ -1,9 +1,7 @@
-//! What a canary router sees of a request that stable's router has matched: the same as stable.
+//! A canary router sees the same request as stable's router, which has matched the route already.
 //!
-//! This guards the reliance on what axum keeps in private extensions. Each row is asked of stable and of
-//! the canary, which run the same code under every mount; a difference fails it.
-#![cfg(feature = "axum")]
-#![allow(clippy::unwrap_used)]
+//! This depends on private extensions of axum. The tests send each request to stable and to the
+//! canary, which run the same code, at every mount point, and compare the results.
 
 use axum::{
     Extension, Router,
@@ -16,15 +14,16 @@ use axum::{
 };
 use tower::{Layer, ServiceExt};
 use tower_canary::{
-    Assignment, CanaryLayer, CanaryOptions, Weight,
+    Assignment, Bypass, CanaryLayer, CanaryOptions, Weight,
     axum::{AxumBody, RouterExt},
+    select::Condition,
 };
 
-/// Everything that axum's extractors say about where a request was routed.
+/// What axum's extractors report about the route of a request.
 #[derive(Debug)]
-struct Seen(String);
+struct RouteInfo(String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Seen {
+impl<S: Send + Sync> FromRequestParts<S> for RouteInfo {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, StatusCode> {
@@ -48,22 +47,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Seen {
 }
 
 #[derive(Clone, Debug)]
-struct User(#[expect(dead_code, reason = "shown by Debug")] &'static str);
+struct User(#[expect(dead_code, reason = "only Debug reads it")] &'static str);
 
-async fn see(seen: Seen) -> String {
-    seen.0
+async fn show(info: RouteInfo) -> String {
+    info.0
 }
 
 /// A router with each kind of route.
 fn routes() -> Router {
     Router::new()
-        .route("/plain", get(see))
-        .route("/users/{id}", get(see))
-        .route("/pairs/{a}/{b}", get(see))
-        .route("/files/{*rest}", get(see))
-        .nest("/inner/{x}", Router::new().route("/deep/{y}", get(see)).route("/", get(see)))
-        .nest_service("/service/{v}", Router::new().route("/leaf/{w}", any(see)))
-        .fallback(see)
+        .route("/plain", get(show))
+        .route("/users/{id}", get(show))
+        .route("/pairs/{a}/{b}", get(show))
+        .route("/files/{*rest}", get(show))
+        .nest("/inner/{x}", Router::new().route("/deep/{y}", get(show)).route("/", get(show)))
+        .nest_service("/service/{v}", Router::new().route("/leaf/{w}", any(show)))
+        .fallback(show)
 }
 
 const PATHS: &[&str] = &[
@@ -80,7 +79,7 @@ const PATHS: &[&str] = &[
     "/users/1?query=2",
 ];
 
-/// An app made of stable and canary, at some mount.
+/// Combines stable and the layer into one app.
 type Mount = fn(Router, CanaryLayer<Router>) -> Router;
 
 fn mounts() -> Vec<(&'static str, &'static str, Mount)> {
@@ -116,7 +115,7 @@ async fn ask(app: &Router, path: &str) -> (StatusCode, String) {
 }
 
 #[tokio::test]
-async fn the_canary_sees_what_stable_sees_through_every_mount() {
+async fn the_canary_sees_the_same_request_as_stable_at_every_mount() {
     for (name, prefix, mount) in mounts() {
         let layer = CanaryLayer::new("matrix", routes());
         let handle = layer.handle();
@@ -128,7 +127,7 @@ async fn the_canary_sees_what_stable_sees_through_every_mount() {
             handle.set_weight(Weight::FULL).unwrap();
             let canary = ask(&app, &path).await;
             assert_eq!(canary, stable, "{name}: {path}");
-            // axum does not carry every fallback through every nest; what it answers is the same.
+            // axum does not pass every fallback through every nest. The response is the same.
             assert!(canary.0.is_success() || path.ends_with("nowhere"), "{name}: {path}");
         }
         let counts = handle.counts().total().evidence;
@@ -138,14 +137,14 @@ async fn the_canary_sees_what_stable_sees_through_every_mount() {
 }
 
 #[tokio::test]
-async fn a_wrapped_router_is_one_if_it_is_announced() {
+async fn a_wrapped_router_works_if_the_options_declare_it() {
     let wrapped = tower::util::MapRequest::new(routes(), |request: Request| request);
     let options = CanaryOptions::new().canary_is_router();
     let layer = CanaryLayer::with_options("wrapped", wrapped, options);
     layer.handle().set_weight(Weight::FULL).unwrap();
-    let (status, seen) = ask(&routes().layer(layer), "/users/1").await;
+    let (status, info) = ask(&routes().layer(layer), "/users/1").await;
     assert_eq!(status, StatusCode::OK);
-    assert!(seen.starts_with(r#"["id=1"]"#), "{seen}");
+    assert!(info.starts_with(r#"["id=1"]"#), "{info}");
 }
 
 #[tokio::test]
@@ -155,7 +154,7 @@ async fn a_method_router_keeps_the_parameters_of_its_route() {
     }
     let layer = CanaryLayer::new("method", get(v2));
     layer.handle().set_weight(Weight::FULL).unwrap();
-    let app = Router::new().route("/users/{id}", get(see).layer(layer));
+    let app = Router::new().route("/users/{id}", get(show).layer(layer));
     assert_eq!(ask(&app, "/users/7").await, (StatusCode::OK, "two 7".to_owned()));
 }
 
@@ -186,10 +185,10 @@ async fn the_assignment_is_an_extractor() {
         assert_eq!(assignment.channel(), same.channel());
         format!("{} {}", assignment.canary(), assignment.channel())
     }
-    async fn perhaps(assignment: Option<Assignment>) -> String {
+    async fn is_assigned(assignment: Option<Assignment>) -> String {
         format!("{}", assignment.is_some())
     }
-    let v1 = Router::new().route("/", get(who)).route("/healthz", get(perhaps));
+    let v1 = Router::new().route("/", get(who)).route("/healthz", get(is_assigned));
     let layer = CanaryLayer::new("shop", Router::new().route("/", get(who)));
     layer.handle().set_weight(Weight::FULL).unwrap();
     let app: Router = v1.layer(layer);
@@ -198,4 +197,34 @@ async fn the_assignment_is_an_extractor() {
     let (status, text) = ask(&Router::new().route("/", get(who)), "/").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(text.contains("no canary assigned this call"), "{text}");
+}
+
+fn with_parameter() -> Router {
+    let route = || get(|| async {});
+    Router::new().route("/ping", route()).route("/metrics", route()).route("/i/{id}", route())
+}
+
+async fn channel_tag(app: Router, path: &str) -> (StatusCode, Option<String>) {
+    let response = app.oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+    let tag = response.headers().get("x-canary-channel");
+    (response.status(), tag.map(|tag| tag.to_str().unwrap().to_owned()))
+}
+
+#[tokio::test]
+async fn a_bypass_matches_the_whole_path_of_a_nested_router() {
+    let options = CanaryOptions::new().bypass(Bypass::default().or(Condition::path("/api/ping")));
+    let layer = CanaryLayer::with_options("nested", with_parameter(), options);
+    layer.handle().promote().unwrap();
+    let app = Router::new().nest("/api", with_parameter().layer(layer));
+    assert_eq!(channel_tag(app.clone(), "/api/ping").await.1, None);
+    assert_eq!(channel_tag(app, "/api/metrics").await.1.as_deref(), Some("canary"));
+}
+
+#[tokio::test]
+async fn a_nest_with_axums_old_parameter_syntax_works() {
+    let layer = CanaryLayer::new("nested", with_parameter());
+    layer.handle().promote().unwrap();
+    let app = Router::new().without_v07_checks().nest("/:v1", with_parameter().layer(layer));
+    let (status, tag) = channel_tag(app, "/:v1/i/7").await;
+    assert_eq!((status.as_u16(), tag.as_deref()), (200, Some("canary")));
 }

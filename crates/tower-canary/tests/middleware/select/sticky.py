@@ -1,9 +1,9 @@
-"""Buckets of sticky keys, by a second implementation of the published formula.
+"""Computes the buckets of sticky keys, as a second implementation of the published formula.
 
-    sticky.py SALT < keys, one a line > buckets, one a line
+    sticky.py SALT < KEYS > BUCKETS
 
-xxh64 is written out here from its specification (seed 0), so that nothing has to be installed. The
-README shows the same with the package `xxhash`.
+Reads one key per line and writes one bucket per line. xxh64 is implemented here from its specification
+(seed 0), so that no package has to be installed. The README shows the same with the package `xxhash`.
 """
 
 import sys

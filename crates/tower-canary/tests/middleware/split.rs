@@ -1,84 +1,56 @@
-//! The share asked is the share served, on every thread and in every clone.
-#![allow(clippy::unwrap_used)]
+//! The observed share is the weight, on every thread and in every clone.
 
 use std::{
-    convert::Infallible,
-    future::{Ready, ready},
     pin::pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     task::{Context, Poll, Waker},
     thread,
 };
 
-use http::{Request, Response};
-use http_body_util::Empty;
+use http::Request;
 use proptest::prelude::*;
-use tower::{Layer, Service};
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryService, Channel, Snapshot, Weight};
+use tokio_test::{assert_ready_ok, task};
+use tower::{Layer, Service as _};
+use tower_canary::{
+    CanaryHandle, CanaryLayer, CanaryService, Channel, ChannelCounts, Snapshot, Weight,
+};
 
-type Body = Empty<bytes::Bytes>;
+use crate::support::{ScriptedService, channel_of, counts};
 
-/// Answers at once and counts on its own how often it was called.
-#[derive(Clone, Default)]
-struct Counting(Arc<AtomicU64>);
-
-impl Counting {
-    fn calls(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Service<Request<()>> for Counting {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        ready(Ok(Response::new(Body::new())))
-    }
-}
+type Service = CanaryService<ScriptedService, ScriptedService>;
 
 struct Split {
     handle: CanaryHandle,
-    service: CanaryService<Counting, Counting>,
-    stable: Counting,
-    canary: Counting,
+    service: Service,
+    stable: ScriptedService,
+    canary: ScriptedService,
 }
 
 fn split(weight: Weight) -> Split {
-    let (stable, canary) = (Counting::default(), Counting::default());
+    let (stable, canary) = (ScriptedService::new(), ScriptedService::new());
     let layer = CanaryLayer::new("split", canary.clone());
     layer.handle().set_weight(weight).unwrap();
     Split { handle: layer.handle(), service: layer.layer(stable.clone()), stable, canary }
 }
 
-/// Calls as servers do, each through a clone of its own, and says who served.
-fn call(service: &CanaryService<Counting, Counting>) -> Channel {
+/// Makes one call through a new clone, as servers do, and returns the channel that served it.
+fn call(service: &Service) -> Channel {
     let mut service = service.clone();
     let mut cx = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut cx).is_ready());
     match pin!(service.call(Request::new(()))).poll(&mut cx) {
-        Poll::Ready(Ok(response)) => match response.headers()["x-canary-channel"].as_bytes() {
-            b"stable" => Channel::Stable,
+        Poll::Ready(response) => match channel_of(&response.unwrap()) {
+            "stable" => Channel::Stable,
             _ => Channel::Canary,
         },
-        Poll::Ready(Err(never)) => match never {},
-        Poll::Pending => panic!("the services answer at once"),
+        Poll::Pending => panic!("the services respond at once"),
     }
 }
 
 const THREADS: u64 = 4;
 const CALLS: u64 = 1_000_000;
 
-fn call_from_many_threads(service: &CanaryService<Counting, Counting>) {
+fn call_from_many_threads(service: &Service) {
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| (0..CALLS / THREADS).for_each(|_| _ = call(service)));
@@ -87,7 +59,7 @@ fn call_from_many_threads(service: &CanaryService<Counting, Counting>) {
 }
 
 #[test]
-fn at_zero_no_call_reaches_the_canary_and_at_full_weight_none_reaches_stable() {
+fn at_weight_zero_all_calls_go_to_stable_and_at_full_weight_all_to_the_canary() {
     let Split { service, stable, canary, .. } = split(Weight::ZERO);
     call_from_many_threads(&service);
     assert_eq!([stable.calls(), canary.calls()], [CALLS, 0]);
@@ -98,27 +70,30 @@ fn at_zero_no_call_reaches_the_canary_and_at_full_weight_none_reaches_stable() {
 }
 
 #[test]
-fn the_share_is_within_what_chance_allows() {
+fn the_share_is_within_five_standard_deviations_of_the_weight() {
     for weight in ["0.1%", "12.5%", "99.9%"] {
         let weight: Weight = weight.parse().unwrap();
         let Split { handle, service, canary, .. } = split(weight);
         call_from_many_threads(&service);
         #[expect(clippy::cast_precision_loss, reason = "a million is exact")]
-        let (calls, seen) = (CALLS as f64, canary.calls() as f64);
+        let (calls, observed) = (CALLS as f64, canary.calls() as f64);
         let deviation = (calls * weight.ratio() * (1.0 - weight.ratio())).sqrt();
-        // Beyond five deviations by chance: once in 1.7 million runs.
+        // A correct split fails once in 1.7 million runs.
         let expected = calls * weight.ratio();
-        assert!((seen - expected).abs() < 5.0 * deviation, "{seen} of {expected} at {weight}");
+        assert!(
+            (observed - expected).abs() < 5.0 * deviation,
+            "{observed}, not {expected}, at {weight}"
+        );
         let counts = handle.counts().total();
-        assert!((counts.share().unwrap() - seen / calls).abs() < f64::EPSILON);
+        assert!((counts.share().unwrap() - observed / calls).abs() < f64::EPSILON);
         assert_eq!(counts.evidence.canary.success, canary.calls());
     }
 }
 
 #[test]
-fn no_call_that_starts_after_set_weight_returned_sees_the_old_weight() {
+fn a_call_after_set_weight_returned_uses_the_new_weight() {
     let Split { handle, service, .. } = split(Weight::ZERO);
-    // Even: the weight is settled, zero or full in turn. Odd: it is being changed.
+    // Even while the weight is fixed, at zero and full in turn. Odd while it changes.
     let version = AtomicU32::new(0);
     let stop = AtomicBool::new(false);
     let checked = thread::scope(|scope| {
@@ -149,11 +124,11 @@ fn no_call_that_starts_after_set_weight_returned_sees_the_old_weight() {
         stop.store(true, Ordering::Relaxed);
         callers.into_iter().map(|caller| caller.join().unwrap()).sum::<u32>()
     });
-    assert!(checked > 0, "no call fell between two changes");
+    assert!(checked > 0, "no call ran between two changes");
 }
 
 #[test]
-fn a_call_is_counted_at_the_weight_that_drew_it() {
+fn a_call_is_counted_in_the_epoch_in_which_it_was_assigned() {
     let Split { handle, service: mut open, .. } = split(Weight::FULL);
     let mut cx = Context::from_waker(Waker::noop());
     assert!(open.poll_ready(&mut cx).is_ready());
@@ -171,7 +146,7 @@ fn a_call_is_counted_at_the_weight_that_drew_it() {
 }
 
 #[test]
-fn what_is_kept_does_not_grow_with_the_changes_of_the_weight() {
+fn the_number_of_epochs_does_not_grow_with_the_weight_changes() {
     let Split { handle, service, .. } = split(Weight::ZERO);
     for change in 1..1_000 {
         handle.set_weight(Weight::from_ppm(change)).unwrap();
@@ -183,11 +158,26 @@ fn what_is_kept_does_not_grow_with_the_changes_of_the_weight() {
     assert_eq!(total.stable.picked + total.canary.picked, 999);
 }
 
-/// What a thread of the race does.
+#[test]
+fn all_services_of_a_layer_share_one_weight_and_one_count() {
+    let layer = CanaryLayer::new("shared", ScriptedService::new());
+    let handle = layer.handle();
+    for _ in 0..100 {
+        let mut service = layer.clone().layer(ScriptedService::new());
+        assert_ready_ok!(task::spawn(service.call(Request::new(()))).poll());
+    }
+    assert_eq!(counts(&handle).evidence.stable.success, 100);
+    handle.promote().unwrap();
+    let mut service = layer.layer(ScriptedService::new());
+    assert_ready_ok!(task::spawn(service.call(Request::new(()))).poll());
+    assert_eq!(counts(&handle).evidence.canary.success, 1);
+}
+
+/// One step of a thread in the race.
 #[derive(Clone, Copy, Debug)]
 enum Action {
     Call,
-    Leave,
+    Cancel,
     SetWeight(u32),
     RollBack,
     Drain,
@@ -196,14 +186,14 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         6 => Just(Action::Call),
-        3 => Just(Action::Leave),
+        3 => Just(Action::Cancel),
         1 => (0..=100_u32).prop_map(Action::SetWeight),
         1 => Just(Action::RollBack),
         1 => Just(Action::Drain),
     ]
 }
 
-fn assert_identity(snapshot: &Snapshot) {
+fn assert_counts_add_up(snapshot: &Snapshot) {
     for epoch in &snapshot.epochs {
         for channel in Channel::ALL {
             let counts = &epoch.counts.evidence[channel];
@@ -215,9 +205,9 @@ fn assert_identity(snapshot: &Snapshot) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// `picked = success + failure + cancelled + spilled + in flight`, at any time.
+    /// At any time, `picked = success + failure + cancelled + spilled + in flight`.
     #[test]
-    fn every_call_is_counted_once_whatever_races(
+    fn each_call_is_counted_once_in_a_race(
         scripts in proptest::collection::vec(proptest::collection::vec(action(), 1..60), 2..5)
     ) {
         let Split { handle, service, .. } = split(Weight::from_percent(50));
@@ -229,14 +219,14 @@ proptest! {
                     for action in script {
                         match action {
                             Action::Call => _ = call(service),
-                            Action::Leave => drop(service.clone().call(Request::new(()))),
+                            Action::Cancel => drop(service.clone().call(Request::new(()))),
                             Action::SetWeight(percent) => {
                                 handle.set_weight(Weight::from_percent(*percent)).unwrap();
                             }
                             Action::RollBack => handle.roll_back(),
                             Action::Drain => drop(handle.drain(Channel::Canary)),
                         }
-                        assert_identity(&handle.counts());
+                        assert_counts_add_up(&handle.counts());
                     }
                 });
             }
@@ -246,11 +236,11 @@ proptest! {
         };
         let end = handle.counts();
         let total = end.since(&start).unwrap().total().evidence;
-        let sum = |count: fn(&tower_canary::ChannelCounts) -> u64| {
+        let sum = |count: fn(&ChannelCounts) -> u64| {
             count(&total.stable) + count(&total.canary)
         };
         prop_assert_eq!(sum(|counts| counts.success), count(|action| matches!(action, Action::Call)));
-        prop_assert_eq!(sum(|counts| counts.cancelled), count(|action| matches!(action, Action::Leave)));
-        prop_assert_eq!(sum(tower_canary::ChannelCounts::in_flight), 0);
+        prop_assert_eq!(sum(|counts| counts.cancelled), count(|action| matches!(action, Action::Cancel)));
+        prop_assert_eq!(sum(ChannelCounts::in_flight), 0);
     }
 }
