@@ -2,9 +2,9 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use canary_rollout::Timestamp;
 
-/// What a controller takes for the time of day.
+/// A [`Controller`](crate::Controller)'s source of the time of day.
 ///
-/// The system's clock, unless a test or a simulation has one of its own:
+/// The default is the system clock. Tests and simulations can use their own:
 ///
 /// ```
 /// use canary_controller::{Clock, Timestamp};
@@ -16,12 +16,12 @@ use canary_rollout::Timestamp;
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 impl Clock {
-    /// The clock that the function reads.
+    /// Returns a clock that calls `now`.
     pub fn from_fn(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self(Arc::new(now))
     }
 
-    /// What it shows.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         (self.0)()

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use canary_rollout::Plan;
 
-use crate::{Unmet, gate::GateRunner, notify::Notifier, probe::ProbeRunner};
+use crate::{gate::GateRunner, notify::Notifier, probe::ProbeRunner, requirements::Unmet};
 
-/// What a plan can set off in the world outside.
+/// The runners of a plan's probes and gates, and the notifier.
 pub(crate) struct Effects {
     pub(crate) probes: ProbeRunner,
     pub(crate) gates: GateRunner,
@@ -12,7 +12,7 @@ pub(crate) struct Effects {
 }
 
 impl Effects {
-    /// Checks that all that the plan names is there.
+    /// Checks that everything the plan refers to is registered.
     pub(crate) fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         Unmet::all([
             self.probes.check_plan(plan),

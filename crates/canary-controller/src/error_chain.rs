@@ -1,15 +1,16 @@
 use std::{error::Error, fmt::Write};
 
-/// The error and its causes in one line, without those that say what the one before has said.
+/// Formats an error and its sources on one line. Skips a source that its parent's message already
+/// contains.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.ends_with(&said) {
-            let _ = write!(text, ": {said}");
+    let mut source = error.source();
+    while let Some(error) = source {
+        let message = error.to_string();
+        if !text.ends_with(&message) {
+            let _ = write!(text, ": {message}");
         }
-        cause = error.source();
+        source = error.source();
     }
     text
 }

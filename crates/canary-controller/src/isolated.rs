@@ -8,38 +8,38 @@ use std::{
 use canary_rollout::bounded;
 use tokio::{task::JoinSet, time::timeout};
 
-/// Work of others that did not come to its end.
+/// The reason why a task of the application did not complete.
 #[derive(Debug, Eq, PartialEq)]
-pub(crate) enum Broken {
+pub(crate) enum TaskFailure {
     Panicked(String),
-    TookLongerThan(Duration),
-    /// The runtime is being shut down.
+    TimedOut(Duration),
+    /// The runtime is shutting down.
     Cancelled,
 }
 
-/// Runs work of others, with a time limit, where its panic does no harm.
+/// Runs code of the application in a task, with a time limit, and catches its panics.
 ///
-/// It is a task of its own, so that the time limit holds for work that blocks its thread, too, if the
-/// runtime has another one. It is aborted when this future is dropped.
+/// In a task of its own, `work` can block its thread without delaying the time limit, provided that the
+/// runtime has another thread. The task is aborted when this future is dropped.
 pub(crate) async fn isolated<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
-) -> Result<T, Broken> {
+) -> Result<T, TaskFailure> {
     let mut tasks = JoinSet::new();
     tasks.spawn(work);
     match timeout(limit, tasks.join_next()).await {
-        Err(_) => Err(Broken::TookLongerThan(limit)),
+        Err(_) => Err(TaskFailure::TimedOut(limit)),
         Ok(Some(Ok(done))) => Ok(done),
         Ok(Some(Err(error))) => Err(match error.try_into_panic() {
-            Ok(payload) => Broken::Panicked(panic_text(payload)),
-            Err(_) => Broken::Cancelled,
+            Ok(payload) => TaskFailure::Panicked(panic_message(payload)),
+            Err(_) => TaskFailure::Cancelled,
         }),
-        Ok(None) => Err(Broken::Cancelled),
+        Ok(None) => Err(TaskFailure::Cancelled),
     }
 }
 
-/// What a panic says.
-pub(crate) fn panic_text(payload: Box<dyn Any + Send>) -> String {
+/// Returns the start of a panic's message, and drops the payload.
+pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
     let text = (payload.downcast_ref::<&str>().copied())
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
         .unwrap_or_default();
@@ -48,20 +48,20 @@ pub(crate) fn panic_text(payload: Box<dyn Any + Send>) -> String {
     text
 }
 
-/// Drops a panic's payload, whose destructor may panic as well.
-#[expect(clippy::mem_forget, reason = "a payload that is dropped could panic once more")]
+/// Drops a panic's payload. If the drop panics too, leaks what is left.
+#[expect(clippy::mem_forget, reason = "dropping the second payload could panic again")]
 fn discard(payload: Box<dyn Any + Send>) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         mem::forget(payload);
     }
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for TaskFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Panicked(text) if text.is_empty() => f.write_str("panicked"),
             Self::Panicked(text) => write!(f, "panicked: {text}"),
-            Self::TookLongerThan(limit) => write!(f, "took longer than {limit:?}"),
+            Self::TimedOut(limit) => write!(f, "took longer than {limit:?}"),
             Self::Cancelled => f.write_str("was cancelled"),
         }
     }

@@ -124,7 +124,7 @@ pub use self::{
     controller::{AddError, Controller},
     handle::{CommandError, RolloutHandle},
     managed::Managed,
-    requirements::{Need, Unmet},
+    requirements::{Requirement, Unmet},
     status::Status,
 };
 

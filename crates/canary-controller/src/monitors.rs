@@ -4,13 +4,13 @@ use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
     driver::kind,
-    requirements::{Need, Unmet},
+    requirements::{Requirement, Unmet},
 };
 
 /// Checks that the data plane counts what the plan's monitors ask for. A monitor of something that
 /// nobody counts would stay inconclusive, and hold the plan for ever.
 pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet> {
-    let mut needs = Vec::new();
+    let mut requirements = Vec::new();
     for (index, monitor) in plan.judge_monitors().iter().enumerate() {
         let class = monitor
             .class()
@@ -27,7 +27,7 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
                 ),
                 some => format!("no class {class:?} is counted, only {some}"),
             };
-            needs.push(Need::new(format!("monitors[{index}].class"), message));
+            requirements.push(Requirement::new(format!("monitors[{index}].class"), message));
         }
         if monitor.unit() == Unit::Keys {
             let field = format!("monitors[{index}].count_by");
@@ -37,13 +37,13 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
                     "{:?} is not counted per key, only failures, cancelled calls and the share are",
                     monitor.name(),
                 );
-                needs.push(Need::new(field, message));
+                requirements.push(Requirement::new(field, message));
             } else if !canary.has_policy() {
                 let message = "no call has a key without a policy: give a sticky one to \
                                `CanaryOptions::select`";
-                needs.push(Need::new(field, message));
+                requirements.push(Requirement::new(field, message));
             }
         }
     }
-    Unmet::check(needs)
+    Unmet::check(requirements)
 }

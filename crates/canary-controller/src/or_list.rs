@@ -1,7 +1,5 @@
-//! Texts for people.
-
-/// "a", "a or b", "a, b or c".
-pub(crate) fn any_of(choices: &[String]) -> String {
+/// Formats choices as "a", "a or b", or "a, b or c".
+pub(crate) fn or_list(choices: &[String]) -> String {
     match choices {
         [] => String::new(),
         [only] => only.clone(),
@@ -14,10 +12,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn choices_are_listed_as_people_do() {
-        let listed =
-            |choices: &[&str]| any_of(&choices.iter().map(|&it| it.into()).collect::<Vec<_>>());
-        assert_eq!(listed(&["200"]), "200");
-        assert_eq!(listed(&["200", "204", "304"]), "200, 204 or 304");
+    fn the_last_choice_follows_an_or() {
+        let list =
+            |choices: &[&str]| or_list(&choices.iter().map(|&it| it.into()).collect::<Vec<_>>());
+        assert_eq!(list(&["200"]), "200");
+        assert_eq!(list(&["200", "204", "304"]), "200, 204 or 304");
     }
 }

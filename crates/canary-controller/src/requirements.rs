@@ -1,10 +1,10 @@
 use std::{error, fmt};
 
-/// What a plan needs and this process has not: a function, a secret, the canary to probe, a
-/// class of routes that is counted.
+/// The requirements of a plan that this process does not meet, such as a function that is not registered
+/// or a secret that is not set.
 ///
-/// It is found when a canary is registered, and not at the step that needs it. It prints one line for
-/// each [need](Self::needs), so that all of them can be met at once.
+/// They are checked when a canary is added to a controller, before the step that needs them. The error
+/// prints one line per [requirement](Self::requirements).
 ///
 /// ```
 /// use canary_controller::{Plan, probe::ProbeRunner};
@@ -24,13 +24,13 @@ use std::{error, fmt};
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Unmet {
-    needs: Vec<Need>,
+    requirements: Vec<Requirement>,
 }
 
-/// One thing that a plan needs.
+/// One requirement of a plan that is not met.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Need {
+pub struct Requirement {
     /// The field of the plan, such as `gates.managers.kind.function`.
     pub field: String,
     /// What is missing.
@@ -38,32 +38,34 @@ pub struct Need {
 }
 
 impl Unmet {
-    /// All that several parts of the process lack.
+    /// Combines the results of several checks.
     ///
     /// # Errors
     ///
-    /// If one of them lacks something.
-    pub fn all(parts: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
-        Self::check(parts.into_iter().filter_map(Result::err).flat_map(|it| it.needs).collect())
+    /// Returns the requirements of all checks that failed, if any.
+    pub fn all(checks: impl IntoIterator<Item = Result<(), Self>>) -> Result<(), Self> {
+        let unmet = checks.into_iter().filter_map(Result::err);
+        Self::check(unmet.flat_map(|it| it.requirements).collect())
     }
 
-    /// What is missing. There is one thing at least.
+    /// Returns the requirements that are not met. There is at least one.
     #[must_use]
-    pub fn needs(&self) -> &[Need] {
-        &self.needs
+    pub fn requirements(&self) -> &[Requirement] {
+        &self.requirements
     }
 
-    pub(crate) fn check(needs: Vec<Need>) -> Result<(), Self> {
-        if needs.is_empty() { Ok(()) } else { Err(Self { needs }) }
+    /// Returns an error unless `requirements` is empty.
+    pub(crate) fn check(requirements: Vec<Requirement>) -> Result<(), Self> {
+        if requirements.is_empty() { Ok(()) } else { Err(Self { requirements }) }
     }
 }
 
-impl Need {
+impl Requirement {
     pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
         Self { field: field.into(), message: message.into() }
     }
 
-    /// A function that the plan names and that is not among those registered.
+    /// The requirement for a function that is not among those registered.
     pub(crate) fn function<'a>(
         field: String,
         name: &str,
@@ -80,14 +82,14 @@ impl Need {
 
 impl fmt::Display for Unmet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, need) in self.needs.iter().enumerate() {
-            write!(f, "{}{need}", if index == 0 { "" } else { "\n" })?;
+        for (index, requirement) in self.requirements.iter().enumerate() {
+            write!(f, "{}{requirement}", if index == 0 { "" } else { "\n" })?;
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Need {
+impl fmt::Display for Requirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.message)
     }

@@ -3,129 +3,127 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tower_canary::CanaryHandle;
 
-/// What stands between the data plane and whoever would raise its weight.
+/// Serializes weight increases with rollbacks.
 ///
-/// The judge's guard finds a sick canary on the thread of a call, and a person's rollback must not queue
-/// behind a store that hangs. Both take the canary back through here, at once. The driver raises the
-/// weight through here as well, and finds out if it comes too late.
+/// The judge's guard and the [`RolloutHandle`](crate::RolloutHandle) roll the canary back without waiting
+/// for the driver, which may be blocked on the store. Until the driver has processed such a rollback, it
+/// must not raise the weight. Both rollbacks and increases therefore go through this lock.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
-    state: Mutex<State>,
-    rung: Notify,
+pub(crate) struct WeightLock {
+    state: Mutex<LockState>,
+    trip_signal: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    response: Response,
-    /// The attempt that is under way. A guard that speaks for another is not heard.
+struct LockState {
+    on_trip: OnTrip,
+    /// The current attempt. Trips of other attempts are ignored.
     attempt: u64,
-    /// Why the canary was found degraded, until the driver has heard of it.
-    found: Option<String>,
-    /// Whether the guard took the canary back, and the rollout does not know yet.
-    is_tripped: bool,
-    /// How many others took it back, and the rollout does not know yet.
-    taken_back: usize,
+    /// The finding of a trip, until the driver takes it.
+    trip: Option<String>,
+    /// Whether a trip has rolled the canary back, and the driver has not acknowledged it.
+    is_unacknowledged: bool,
+    /// The number of [`RollbackHold`]s.
+    holds: usize,
 }
 
-/// What is done when the guard finds the canary degraded.
+/// The reaction to a trip of the guard, which has found the canary degraded.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Response {
-    /// Nothing: no rollout is under way.
+pub(crate) enum OnTrip {
+    /// No attempt is in progress, so there is nothing to do.
     #[default]
-    None,
-    /// The driver is told, and does what the plan says.
-    Tell,
-    /// The canary is rolled back, and the driver is told.
+    Ignore,
+    /// Notify the driver, which follows the plan.
+    Notify,
+    /// Roll back, and notify the driver.
     RollBack,
 }
 
-/// As long as this is there, nothing raises the weight: somebody has taken the canary back, and the
-/// rollout does not know yet.
+/// Blocks weight increases until it is dropped.
 #[derive(Debug)]
-pub(crate) struct TakenBack(Arc<Alarm>);
+pub(crate) struct RollbackHold(Arc<WeightLock>);
 
-impl Alarm {
-    /// The guard of an attempt has found the canary degraded.
-    pub(crate) fn ring(&self, canary: &CanaryHandle, attempt: u64, found: String) {
+impl WeightLock {
+    /// Reports that the guard of `attempt` has found the canary degraded.
+    pub(crate) fn trip(&self, canary: &CanaryHandle, attempt: u64, finding: String) {
         let mut state = self.lock();
         if attempt != state.attempt {
             return;
         }
-        match state.response {
-            Response::None => return,
-            Response::Tell => {}
-            Response::RollBack => {
+        match state.on_trip {
+            OnTrip::Ignore => return,
+            OnTrip::Notify => {}
+            OnTrip::RollBack => {
                 canary.roll_back();
-                state.is_tripped = true;
+                state.is_unacknowledged = true;
             }
         }
-        state.found = Some(found);
+        state.trip = Some(finding);
         drop(state);
-        self.rung.notify_one();
+        self.trip_signal.notify_one();
     }
 
-    /// Takes the canary back before the driver hears of it.
-    pub(crate) fn take_back(self: &Arc<Self>, take_back: impl FnOnce()) -> TakenBack {
+    /// Waits for a trip.
+    pub(crate) async fn tripped(&self) {
+        self.trip_signal.notified().await;
+    }
+
+    /// Returns the finding of the latest trip, once.
+    pub(crate) fn take_trip(&self) -> Option<String> {
+        self.lock().trip.take()
+    }
+
+    pub(crate) fn has_trip(&self) -> bool {
+        self.lock().trip.is_some()
+    }
+
+    /// Marks the rollback by the guard as recorded in the rollout.
+    pub(crate) fn acknowledge(&self) {
+        self.lock().is_unacknowledged = false;
+    }
+
+    /// Sets the reaction to trips of this attempt. A trip of another attempt is discarded.
+    pub(crate) fn set_on_trip(&self, on_trip: OnTrip, attempt: u64) {
         let mut state = self.lock();
-        take_back();
-        state.taken_back += 1;
-        TakenBack(Arc::clone(self))
+        if state.attempt != attempt {
+            (state.trip, state.is_unacknowledged) = (None, false);
+        }
+        (state.on_trip, state.attempt) = (on_trip, attempt);
     }
 
-    /// Waits for the guard.
-    pub(crate) async fn rung(&self) {
-        self.rung.notified().await;
+    /// Runs `lower`, and blocks increases until the hold is dropped.
+    pub(crate) fn lower_and_hold(self: &Arc<Self>, lower: impl FnOnce()) -> RollbackHold {
+        let mut state = self.lock();
+        lower();
+        state.holds += 1;
+        RollbackHold(Arc::clone(self))
     }
 
-    /// Why the guard found the canary degraded, if the driver has not been told yet.
-    pub(crate) fn hear(&self) -> Option<String> {
-        self.lock().found.take()
-    }
-
-    /// Does what raises the canary's weight, unless it was taken back meanwhile.
-    pub(crate) fn unless_taken_back(&self, raise: impl FnOnce()) {
+    /// Runs `raise`, unless increases are blocked.
+    pub(crate) fn raise_unless_blocked(&self, raise: impl FnOnce()) {
         let state = self.lock();
-        if !state.is_taken_back() {
+        if !state.is_blocked() {
             raise();
         }
     }
 
-    pub(crate) fn is_taken_back(&self) -> bool {
-        self.lock().is_taken_back()
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.lock().is_blocked()
     }
 
-    /// Whether the guard has found something that the driver has not heard.
-    pub(crate) fn is_rung(&self) -> bool {
-        self.lock().found.is_some()
-    }
-
-    /// The rollout knows that the guard took the canary back.
-    pub(crate) fn is_known(&self) {
-        self.lock().is_tripped = false;
-    }
-
-    /// What is to be done from now on. What was found in another attempt says nothing of this one.
-    pub(crate) fn respond_by(&self, response: Response, attempt: u64) {
-        let mut state = self.lock();
-        if state.attempt != attempt {
-            (state.found, state.is_tripped) = (None, false);
-        }
-        (state.response, state.attempt) = (response, attempt);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LockState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
-    const fn is_taken_back(&self) -> bool {
-        self.is_tripped || self.taken_back > 0
+impl LockState {
+    const fn is_blocked(&self) -> bool {
+        self.is_unacknowledged || self.holds > 0
     }
 }
 
-impl Drop for TakenBack {
+impl Drop for RollbackHold {
     fn drop(&mut self) {
-        self.0.lock().taken_back -= 1;
+        self.0.lock().holds -= 1;
     }
 }

@@ -29,7 +29,7 @@ use crate::{
         save::{Carried, Pending},
     },
     effects::Effects,
-    isolated::panic_text,
+    isolated::panic_message,
     store::StateStore,
     weight_lock::{Alarm, TakenBack},
 };
@@ -168,7 +168,7 @@ impl Driver {
     pub(crate) async fn run(self, lines: Lines) {
         let name = self.canary.name().clone();
         if let Err(panic) = AssertUnwindSafe(self.drive(lines)).catch_unwind().await {
-            let said = panic_text(panic);
+            let said = panic_message(panic);
             tracing::error!(
                 target: TARGET, canary = %name,
                 "the controller panicked and is gone, the weight stays: {said}",

@@ -5,7 +5,7 @@ use canary_rollout::{Gate, GateAnswer, GateKind, Plan};
 use super::{question::GateQuestion, reply};
 use crate::{
     isolated::isolated,
-    requirements::{Need, Unmet},
+    requirements::{Requirement, Unmet},
     webhook::WebhookClient,
 };
 
@@ -66,15 +66,18 @@ impl GateRunner {
             match &gate.kind {
                 GateKind::Approval(_) => Vec::new(),
                 GateKind::Webhook(webhook) => {
-                    self.client.needs(&format!("{field}.webhook"), webhook)
+                    self.client.unmet_requirements(&format!("{field}.webhook"), webhook)
                 }
                 GateKind::Function(function) if self.functions.contains_key(function) => Vec::new(),
                 GateKind::Function(function) => {
                     let registered = self.functions.keys();
-                    vec![Need::function(format!("{field}.function"), function, registered)]
+                    vec![Requirement::function(format!("{field}.function"), function, registered)]
                 }
                 other => {
-                    vec![Need::new(field, format!("{other:?} is not supported by this version"))]
+                    vec![Requirement::new(
+                        field,
+                        format!("{other:?} is not supported by this version"),
+                    )]
                 }
             }
         };

@@ -58,7 +58,7 @@ impl Notifier {
     /// missing.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let needs = |(name, notice): (&String, &Notice)| {
-            self.client.needs(&format!("notify.{name}.webhook"), &notice.webhook)
+            self.client.unmet_requirements(&format!("notify.{name}.webhook"), &notice.webhook)
         };
         Unmet::check(plan.notify().iter().flat_map(needs).collect())
     }

@@ -6,7 +6,7 @@ use crate::{
     USER_AGENT,
     body::{MAX_BODY_BYTES, first_bytes},
     error_chain,
-    or_list::any_of,
+    or_list::or_list,
 };
 
 /// Runs an HTTP probe. The error is the reason of the failure.
@@ -27,7 +27,7 @@ pub(super) async fn probe(target: ProbeTarget, http: HttpProbe) -> Result<(), St
     let status = response.status();
     if !http.status.contains(&status.as_u16()) {
         let expected: Vec<String> = http.status.iter().map(u16::to_string).collect();
-        let expected = any_of(&expected);
+        let expected = or_list(&expected);
         return Err(format!("{name} answered {}, expected {expected}", status.as_u16()));
     }
     // A body that fails is a failure. The rest of a body longer than the limit is not read.

@@ -4,8 +4,8 @@ use canary_rollout::{Plan, Probe, ProbeKind, ProbeOutcome, bounded};
 
 use super::{http, target::ProbeTarget};
 use crate::{
-    isolated::{Broken, isolated},
-    requirements::{Need, Unmet},
+    isolated::{TaskFailure, isolated},
+    requirements::{Requirement, Unmet},
 };
 
 /// Runs the probes of plans.
@@ -66,19 +66,22 @@ impl ProbeRunner {
                 ProbeKind::Function(function) if self.functions.contains_key(function) => None,
                 ProbeKind::Function(function) => {
                     let registered = self.functions.keys();
-                    Some(Need::function(format!("{field}.function"), function, registered))
+                    Some(Requirement::function(format!("{field}.function"), function, registered))
                 }
-                ProbeKind::Http(_) => self.lacks_target().then(|| Need::new(field, NO_TARGET)),
+                ProbeKind::Http(_) => {
+                    self.lacks_target().then(|| Requirement::new(field, NO_TARGET))
+                }
                 ProbeKind::GrpcHealth(_) if cfg!(not(feature = "tonic")) => {
                     let message = "needs the feature `tonic` of canary-controller";
-                    Some(Need::new(field, message))
+                    Some(Requirement::new(field, message))
                 }
                 ProbeKind::GrpcHealth(_) => {
-                    self.lacks_target().then(|| Need::new(field, NO_TARGET))
+                    self.lacks_target().then(|| Requirement::new(field, NO_TARGET))
                 }
-                other => {
-                    Some(Need::new(field, format!("{other:?} is not supported by this version")))
-                }
+                other => Some(Requirement::new(
+                    field,
+                    format!("{other:?} is not supported by this version"),
+                )),
             }
         };
         Unmet::check(plan.probes().iter().filter_map(need).collect())
@@ -147,7 +150,7 @@ async fn limited(
 ) -> Result<(), String> {
     match isolated(limit, work).await {
         Ok(result) => result,
-        Err(Broken::Panicked(text)) if text.is_empty() => Err(format!("{name} panicked")),
+        Err(TaskFailure::Panicked(text)) if text.is_empty() => Err(format!("{name} panicked")),
         Err(broken) => Err(format!("{name} {broken}")),
     }
 }

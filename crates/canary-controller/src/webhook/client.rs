@@ -18,8 +18,8 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    BoxError, USER_AGENT, body::MAX_BODY_BYTES, error_chain, isolated::panic_text,
-    requirements::Need,
+    BoxError, USER_AGENT, body::MAX_BODY_BYTES, error_chain, isolated::panic_message,
+    requirements::Requirement,
 };
 
 /// Posts JSON to the webhooks of plans.
@@ -171,23 +171,23 @@ impl WebhookClient {
     }
 
     /// Returns what is missing to post to the webhook in this field of a plan.
-    pub(crate) fn needs(&self, field: &str, webhook: &Webhook) -> Vec<Need> {
-        let mut needs = Vec::new();
+    pub(crate) fn unmet_requirements(&self, field: &str, webhook: &Webhook) -> Vec<Requirement> {
+        let mut requirements = Vec::new();
         if self.transport.is_none() {
-            needs.push(Need::new(field, NO_TRANSPORT));
+            requirements.push(Requirement::new(field, NO_TRANSPORT));
         }
         if let Err(message) = uri_of(&webhook.url) {
-            needs.push(Need::new(format!("{field}.url"), message));
+            requirements.push(Requirement::new(format!("{field}.url"), message));
         }
         if webhook.retries > Self::MAX_RETRIES {
             let (retries, max) = (webhook.retries, Self::MAX_RETRIES);
             let message = format!("{retries} retries, expected at most {max}");
-            needs.push(Need::new(format!("{field}.retries"), message));
+            requirements.push(Requirement::new(format!("{field}.retries"), message));
         }
         if let Err(message) = self.secret(webhook) {
-            needs.push(Need::new(format!("{field}.secret_env"), message));
+            requirements.push(Requirement::new(format!("{field}.secret_env"), message));
         }
-        needs
+        requirements
     }
 
     fn secret(&self, webhook: &Webhook) -> Result<Option<String>, String> {
@@ -241,7 +241,7 @@ impl WebhookClient {
             Ok(Ok(Ok(response))) => RequestOutcome::Response(response),
             Ok(Ok(Err(error))) => RequestOutcome::Failed(error),
             Ok(Err(payload)) => {
-                RequestOutcome::Failed(format!("panicked: {}", panic_text(payload)).into())
+                RequestOutcome::Failed(format!("panicked: {}", panic_message(payload)).into())
             }
             Err(_) => RequestOutcome::TimedOut,
         };

@@ -206,6 +206,6 @@ fn a_plan_with_webhooks_needs_a_transport() {
     let gates = GateRunner::new(WebhookClient::without_transport())
         .function("is-migrated", async |_| GateAnswer::Open);
     let error = gates.check_plan(&plan).unwrap_err();
-    assert_eq!(error.needs().len(), 1);
-    assert_eq!(error.needs()[0].field, "gates.deploys.kind.webhook");
+    assert_eq!(error.requirements().len(), 1);
+    assert_eq!(error.requirements()[0].field, "gates.deploys.kind.webhook");
 }

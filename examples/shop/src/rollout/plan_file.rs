@@ -26,7 +26,11 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
 
 /// A plan that needs what the shop has not.
 pub(super) fn unmet(file: &Path, unmet: &Unmet) -> anyhow::Error {
-    listed(file, "is no plan for this shop", unmet.needs().iter().map(|need| format!(": {need}")))
+    listed(
+        file,
+        "is no plan for this shop",
+        unmet.requirements().iter().map(|requirement| format!(": {requirement}")),
+    )
 }
 
 fn listed(file: &Path, what: &str, faults: impl Iterator<Item = impl Display>) -> anyhow::Error {
