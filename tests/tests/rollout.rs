@@ -52,7 +52,7 @@ async fn manage(store: FileStore, canary: &CanaryHandle) -> (Controller, Rollout
 async fn until(rollout: &RolloutHandle, phase: Phase, call: impl AsyncFn()) {
     let began = Instant::now();
     while rollout.status().rollout.phase() != phase {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", rollout.status().waits);
+        assert!(began.elapsed() < Duration::from_secs(60), "{}", rollout.status().summary);
         call().await;
     }
 }

@@ -6,95 +6,103 @@ use std::{
 };
 
 use canary_core::{CanaryName, Channel};
+use canary_rollout::Rollout;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
 
 use crate::{
-    Clock, Managed, RolloutHandle, Unmet,
-    driver::{Driver, Keys, Lines, Settings},
+    clock::Clock,
+    driver::{DocumentKeys, Driver, DriverInputs, Settings},
     effects::Effects,
     gate::GateRunner,
+    handle::RolloutHandle,
+    managed::Managed,
     monitors,
     notify::Notifier,
+    requirements::Unmet,
     store::{InvalidPrefix, StateStore, StoreKey},
     webhook::WebhookClient,
-    weight_lock::Alarm,
+    weight_lock::WeightLock,
 };
 
-/// Runs the rollouts of any number of canaries, each in a task of its own.
+/// Runs the rollouts of any number of canaries, each in its own task.
 ///
-/// For each it reads the counts once a second, asks the judge, lets the plan go on, stores what came of
-/// that, and sets the weight. It needs a Tokio runtime, and stops when it is dropped: the weights stay as
-/// they are then, and the guards still roll failing canaries back.
+/// Once per [interval](Self::interval), each task reads the counts, asks the judge, advances the plan,
+/// stores the result and sets the weight. A controller needs a Tokio runtime. It stops when it is
+/// dropped: the weights then stay as they are, and the guards still roll back failing canaries.
 ///
-/// See the [crate's documentation](crate) for an example.
+/// See the [crate documentation](crate) for an example.
 pub struct Controller {
     store: Arc<dyn StateStore>,
     prefix: String,
     clock: Clock,
-    every: Duration,
+    interval: Duration,
     webhooks: WebhookClient,
     notifier: Arc<Notifier>,
-    running: Mutex<BTreeMap<CanaryName, Running>>,
+    running: Mutex<BTreeMap<CanaryName, RunningRollout>>,
 }
 
-struct Running {
+struct RunningRollout {
     handle: RolloutHandle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Controller {
-    /// A controller that keeps its state in this store.
+    /// Creates a controller that keeps the state of its rollouts in `store`.
     pub fn new(store: impl StateStore) -> Self {
         Self {
             store: Arc::new(store),
             prefix: "default".to_owned(),
             clock: Clock::default(),
-            every: Duration::from_secs(1),
+            interval: Duration::from_secs(1),
             webhooks: WebhookClient::without_transport(),
             notifier: Arc::new(Notifier::new(WebhookClient::without_transport())),
             running: Mutex::default(),
         }
     }
 
-    /// Keeps the state under another prefix than `default`, for a store that environments share.
+    /// Sets the prefix of the keys in the store. Environments that share a store need different
+    /// prefixes. The default is `default`.
     ///
     /// # Errors
     ///
-    /// If it is no [prefix](StoreKey::try_new), or longer than 54 characters.
+    /// Returns an error if `prefix` is not a valid [prefix](StoreKey::try_new), or is longer than 54
+    /// characters.
     pub fn prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
         StoreKey::check_prefix(&evidence_prefix(prefix))?;
         prefix.clone_into(&mut self.prefix);
         Ok(self)
     }
 
-    /// Takes the time from another clock than the system's.
+    /// Sets the clock. The default is the system clock.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Looks at each canary that often, instead of once a second.
+    /// Sets the time between two ticks of a rollout. The default is one second.
     ///
     /// # Panics
     ///
-    /// If it is zero, or longer than ten seconds, which is the most that the plan counts at once.
+    /// Panics if `interval` is zero or longer than ten seconds. A plan counts at most ten seconds per
+    /// tick.
     #[must_use]
-    pub fn interval(mut self, every: Duration) -> Self {
-        let longest = canary_rollout::Rollout::MAX_TICK;
+    pub fn interval(mut self, interval: Duration) -> Self {
+        let longest = Rollout::MAX_TICK;
         assert!(
-            !every.is_zero() && every <= longest,
-            "a controller ticks at least every {longest:?}, and not every {every:?}"
+            !interval.is_zero() && interval <= longest,
+            "expected an interval above zero and up to {longest:?}, got {interval:?}"
         );
-        self.every = every;
+        self.interval = interval;
         self
     }
 
-    /// Sends the webhooks of plans by this client. Without one, plans with webhooks are refused.
+    /// Sets the client for the webhooks of plans. Without a client, [`add`](Self::add) refuses plans
+    /// with webhooks.
     #[must_use]
     pub fn webhooks(mut self, client: WebhookClient) -> Self {
         self.notifier = Arc::new(Notifier::new(client.clone()));
@@ -102,18 +110,20 @@ impl Controller {
         self
     }
 
-    /// Runs the rollout of a canary, from where it was when it was last stored.
+    /// Runs the rollout of a canary. A stored rollout continues where it stopped.
     ///
-    /// The canary's weight stays zero until the store has answered.
+    /// The weight is zero until the store has answered. From now on, only the rollout can promote the
+    /// canary: [`CanaryHandle::promote`](tower_canary::CanaryHandle::promote) returns an error until the
+    /// controller stops.
     ///
     /// # Errors
     ///
-    /// If a canary of the name runs already, its releases are not known, or the plan names what is not
-    /// there.
+    /// Returns an error if the controller already runs a canary of this name, if the release of a channel
+    /// is unknown, or if the plan has unmet requirements.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// Panics outside of a Tokio runtime.
     pub fn add(&self, managed: Managed) -> Result<RolloutHandle, AddError> {
         let name = managed.canary.name().clone();
         let mut running = self.running();
@@ -125,25 +135,26 @@ impl Controller {
         let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
         let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
-        let settings = Settings { plan, releases, auto_start, every: self.every };
-        let alarm = Arc::new(Alarm::default());
+        let settings = Settings { plan, releases, auto_start, interval: self.interval };
+        let weight_lock = Arc::new(WeightLock::default());
         let driver = Driver::new(
             canary.clone(),
             settings,
-            (Arc::clone(&self.store), self.keys(&name)),
+            (Arc::clone(&self.store), self.document_keys(&name)),
             self.clock.clone(),
             Arc::new(effects),
-            Arc::clone(&alarm),
+            Arc::clone(&weight_lock),
         );
-        let (send, requests) = mpsc::unbounded_channel();
+        let (sender, requests) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
-        let handle = RolloutHandle::new(canary, alarm, send, driver.status(), driver.events());
-        let task = tokio::spawn(driver.run(Lines { requests, stop: stopped }));
-        running.insert(name, Running { handle: handle.clone(), stop, task });
+        let handle =
+            RolloutHandle::new(canary, weight_lock, sender, driver.status(), driver.events());
+        let task = tokio::spawn(driver.run(DriverInputs { requests, stop: stopped }));
+        running.insert(name, RunningRollout { handle: handle.clone(), stop, task });
         Ok(handle)
     }
 
-    /// The rollout of the canary of this name.
+    /// Returns the rollout of the canary with this name.
     #[must_use]
     pub fn rollout(&self, name: &str) -> Option<RolloutHandle> {
         let running = self.running();
@@ -151,19 +162,19 @@ impl Controller {
         Some(found.1.handle.clone())
     }
 
-    /// All rollouts, by the names of their canaries.
+    /// Returns all rollouts, sorted by the names of their canaries.
     #[must_use]
     pub fn rollouts(&self) -> Vec<RolloutHandle> {
         self.running().values().map(|running| running.handle.clone()).collect()
     }
 
-    /// Stops, once everything is stored and receivers were told, which takes some seconds at most. The
-    /// weights stay as they are.
+    /// Stops all rollouts, after storing their state and sending queued notifications. This takes a few
+    /// seconds at most. The weights stay as they are.
     pub async fn stop(self) {
         let running = std::mem::take(&mut *self.running());
         let tasks: Vec<_> = running
             .into_values()
-            .map(|Running { stop, task, .. }| {
+            .map(|RunningRollout { stop, task, .. }| {
                 drop(stop);
                 task
             })
@@ -176,17 +187,19 @@ impl Controller {
         self.notifier.shutdown(SHUTDOWN_GRACE).await;
     }
 
-    fn keys(&self, name: &CanaryName) -> Keys {
+    fn document_keys(&self, name: &CanaryName) -> DocumentKeys {
         let key = |prefix: &str| StoreKey::try_new(prefix, name).expect("the prefix was checked");
-        Keys { rollout: key(&self.prefix), evidence: key(&evidence_prefix(&self.prefix)) }
+        let evidence = key(&evidence_prefix(&self.prefix));
+        DocumentKeys { rollout: key(&self.prefix), evidence }
     }
 
-    fn running(&self) -> MutexGuard<'_, BTreeMap<CanaryName, Running>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<CanaryName, RunningRollout>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Evidence is of one driver, while rollouts are shared: watches of rollouts must not see it.
+/// Returns the prefix of evidence. It differs from the prefix of rollouts, so that watches of rollouts
+/// do not see evidence.
 fn evidence_prefix(prefix: &str) -> String {
     format!("{prefix}/evidence")
 }
@@ -210,20 +223,20 @@ impl fmt::Debug for Controller {
     }
 }
 
-/// A canary that a controller cannot run.
+/// The error of [`Controller::add`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddError {
-    /// The controller runs a canary of this name already.
-    #[error("a rollout of canary {0} runs already")]
+    /// The controller already runs a canary of this name.
+    #[error("the controller already runs a rollout of canary {0}")]
     NameIsTaken(CanaryName),
-    /// The layer was not told which release a channel runs.
-    #[error("the release of {0} is not known: give it to `CanaryOptions::{0}_release`")]
+    /// The layer was built without the release of a channel.
+    #[error("the release of {0} is unknown: set it with `CanaryOptions::{0}_release`")]
     ReleaseIsMissing(Channel),
-    /// The plan names something that is not there.
-    #[error("the plan cannot be run: {0}")]
+    /// The plan has requirements that this process does not meet.
+    #[error("the plan has unmet requirements: {0}")]
     Plan(#[from] Unmet),
 }
 
-/// How long receivers may take to be told the last events.
+/// The time limit for sending queued notifications when the controller stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use canary_rollout::{Actor, Command, Event, Order, Refusal, Releases, Transition
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::CanaryHandle;
 
-use crate::{driver::Request, status::Status, weight_lock::Alarm};
+use crate::{driver::CommandRequest, status::Status, weight_lock::WeightLock};
 
 /// Controls and observes one rollout, from anywhere in the process.
 ///
@@ -21,8 +21,8 @@ use crate::{driver::Request, status::Status, weight_lock::Alarm};
 #[derive(Clone)]
 pub struct RolloutHandle {
     canary: CanaryHandle,
-    alarm: Arc<Alarm>,
-    requests: mpsc::UnboundedSender<Request>,
+    weight_lock: Arc<WeightLock>,
+    requests: mpsc::UnboundedSender<CommandRequest>,
     status: watch::Receiver<Arc<Status>>,
     events: broadcast::Sender<Event>,
 }
@@ -30,12 +30,12 @@ pub struct RolloutHandle {
 impl RolloutHandle {
     pub(crate) const fn new(
         canary: CanaryHandle,
-        alarm: Arc<Alarm>,
-        requests: mpsc::UnboundedSender<Request>,
+        weight_lock: Arc<WeightLock>,
+        requests: mpsc::UnboundedSender<CommandRequest>,
         status: watch::Receiver<Arc<Status>>,
         events: broadcast::Sender<Event>,
     ) -> Self {
-        Self { canary, alarm, requests, status, events }
+        Self { canary, weight_lock, requests, status, events }
     }
 
     /// Starts the plan at its first step.
@@ -258,17 +258,20 @@ impl RolloutHandle {
         order: Order,
         generation: Option<u64>,
     ) -> Result<Transition, CommandError> {
-        let taken_back = match &order.command {
-            Command::RollBack => Some(self.alarm.take_back(|| self.canary.roll_back())),
-            Command::Halt => Some(self.alarm.take_back(|| self.canary.halt(order.reason.clone()))),
+        let hold = match &order.command {
+            Command::RollBack => Some(self.weight_lock.lower_and_hold(|| self.canary.roll_back())),
+            Command::Halt => {
+                let reason = order.reason.clone();
+                Some(self.weight_lock.lower_and_hold(|| self.canary.halt(reason)))
+            }
             _ => None,
         };
-        let (answer, answered) = oneshot::channel();
-        let request = Request { order, generation, answer, taken_back };
+        let (response, result) = oneshot::channel();
+        let request = CommandRequest { order, generation, response, hold };
         // There is no await before this line, so a rollback reaches the driver even if the future is
         // dropped after its first poll.
         self.requests.send(request).map_err(|_| CommandError::Stopped)?;
-        answered.await.map_err(|_| CommandError::Stopped)?
+        result.await.map_err(|_| CommandError::Stopped)?
     }
 }
 
@@ -276,7 +279,7 @@ impl fmt::Debug for RolloutHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RolloutHandle")
             .field("name", self.name())
-            .field("waits", &self.status().waits)
+            .field("status", &self.status().summary)
             .finish_non_exhaustive()
     }
 }
@@ -289,20 +292,20 @@ pub enum CommandError {
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// The rollout has changed since the generation that the command names.
-    #[error("expected generation {seen} of the rollout, but it is at generation {generation}")]
+    #[error("expected generation {expected} of the rollout, but it is at generation {current}")]
     #[non_exhaustive]
     Changed {
         /// The generation that the command names.
-        seen: u64,
+        expected: u64,
         /// The current generation.
-        generation: u64,
+        current: u64,
     },
     /// The stored rollout has not been loaded yet.
     #[error("the stored rollout is not loaded yet: {0}")]
-    Unloaded(String),
+    NotLoaded(String),
     /// The command could not be stored. The rollout is unchanged.
     #[error("the command could not be stored, and nothing has changed: {0}")]
-    Unsaved(String),
+    NotStored(String),
     /// The store did not report whether it stored the command. The rollout is unchanged until the store
     /// answers, and then follows it.
     #[error(

@@ -35,7 +35,7 @@
 //! assert_eq!(layer.handle().weight(), "0.1%".parse()?);
 //!
 //! rollout.roll_back(Actor::person("ada"), "wrong totals").await?;
-//! assert_eq!(rollout.status().waits, "rolled back (by ada: wrong totals)");
+//! assert_eq!(rollout.status().summary, "rolled back (by ada: wrong totals)");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # })?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())

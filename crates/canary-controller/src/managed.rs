@@ -1,54 +1,58 @@
 use std::fmt;
 
-use canary_core::{Channel, PerChannel};
+use canary_core::{Channel, PerChannel, ReleaseId};
 use canary_rollout::{Plan, Releases};
 use tower_canary::CanaryHandle;
 
 use crate::{gate::GateRunner, probe::ProbeRunner};
 
-/// A canary that a [`Controller`](crate::Controller) is to run, and what it needs to know for that.
+/// A canary for a [`Controller`](crate::Controller), with its plan and the runners of the plan's probes
+/// and gates.
 #[must_use]
 pub struct Managed {
     pub(crate) canary: CanaryHandle,
     pub(crate) plan: Plan,
-    pub(crate) releases: PerChannel<Option<canary_core::ReleaseId>>,
+    pub(crate) releases: PerChannel<Option<ReleaseId>>,
     pub(crate) auto_start: bool,
     pub(crate) probes: ProbeRunner,
-    /// None for one without functions.
+    /// `None` for a runner without functions.
     pub(crate) gates: Option<GateRunner>,
 }
 
 impl Managed {
-    /// A canary and its plan.
+    /// Combines a canary and its plan.
     ///
-    /// The [releases](tower_canary::CanaryOptions::canary_release) of both channels must be known to the
-    /// layer: by them a restart of the same build is told from another build.
+    /// The layer must know the [releases](tower_canary::CanaryOptions::canary_release) of both channels:
+    /// they distinguish a restart of the same build from another build.
     pub fn new(canary: CanaryHandle, plan: Plan) -> Self {
         let releases = PerChannel::from_fn(|channel| canary.release(channel).cloned());
         let (probes, gates) = (ProbeRunner::default(), None);
         Self { canary, plan, releases, auto_start: false, probes, gates }
     }
 
-    /// Starts the plan when these releases are there for the first time. After a rollback or a halt it
-    /// does not: that is for a person, or another release.
+    /// Starts the plan as soon as these releases run for the first time.
+    ///
+    /// After a rollback or halt, the same releases do not start again without a command.
     pub const fn auto_start(mut self) -> Self {
         self.auto_start = true;
         self
     }
 
-    /// Runs the plan's probes by this runner, which knows the canary and the functions that the plan names.
+    /// Sets the runner of the plan's probes. It provides the canary to probe and the functions that the
+    /// plan refers to.
     pub fn probes(mut self, probes: ProbeRunner) -> Self {
         self.probes = probes;
         self
     }
 
-    /// Asks the plan's gates by this runner, which knows the functions that the plan names. Approvals and
-    /// webhooks need none.
+    /// Sets the runner of the plan's gates. It provides the functions that the plan refers to. Approvals
+    /// and webhooks work without it.
     pub fn gates(mut self, gates: GateRunner) -> Self {
         self.gates = Some(gates);
         self
     }
 
+    /// Returns the releases of both channels, or the channel whose release is unknown.
     pub(crate) fn releases(&self) -> Result<Releases, Channel> {
         let of = |channel: Channel| self.releases[channel].clone().ok_or(channel);
         Ok(Releases { stable: of(Channel::Stable)?, canary: of(Channel::Canary)? })

@@ -3,12 +3,12 @@ use canary_rollout::Plan;
 use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
-    driver::kind,
+    driver::key_event_kind,
     requirements::{Requirement, Unmet},
 };
 
-/// Checks that the data plane counts what the plan's monitors ask for. A monitor of something that
-/// nobody counts would stay inconclusive, and hold the plan for ever.
+/// Checks that the data plane counts the events of the plan's monitors. A monitor without counts would
+/// stay inconclusive and hold the plan forever.
 pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet> {
     let mut requirements = Vec::new();
     for (index, monitor) in plan.judge_monitors().iter().enumerate() {
@@ -31,8 +31,9 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
         }
         if monitor.unit() == Unit::Keys {
             let field = format!("monitors[{index}].count_by");
-            let is_noted = kind(monitor).is_some() || *monitor.measure() == Measure::Share;
-            if !is_noted {
+            let is_counted =
+                key_event_kind(monitor).is_some() || *monitor.measure() == Measure::Share;
+            if !is_counted {
                 let message = format!(
                     "{:?} is not counted per key, only failures, cancelled calls and the share are",
                     monitor.name(),

@@ -5,31 +5,33 @@ use canary_core::{Snapshot, Weight};
 use canary_rollout::{CommandName, Rollout, Timestamp};
 use tower_canary::CanaryHandle;
 
-/// All that a controller knows of one canary, at one moment.
+/// The status of a rollout at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
-    /// When that was.
+    /// The time of the status.
     pub at: Timestamp,
-    /// The rollout: its plan, its state, the releases, the latest events.
+    /// The rollout: its plan, its state, the releases, and the latest events.
     pub rollout: Rollout,
-    /// What it waits for, in one sentence.
-    pub waits: String,
+    /// A sentence about the state of the rollout and the conditions that it waits for.
+    pub summary: String,
     /// The commands that are allowed now and have an effect.
     pub allowed: Vec<CommandName>,
-    /// What the judge says, monitor by monitor.
+    /// The verdict and the findings of all monitors.
     pub judgment: Judgment,
-    /// The weight that the data plane has. After a rollback by the guard it is zero before the rollout
-    /// knows.
+    /// The weight of the data plane. A rollback by the guard sets it to zero before it appears in
+    /// `rollout`.
     pub weight: Weight,
-    /// What was counted.
+    /// The counts of this process.
     pub counts: Snapshot,
-    /// How the latest run of each probe ended, by its name in the plan.
+    /// The result of the latest run of each probe, by its name in the plan.
     pub probes: BTreeMap<String, String>,
-    /// Why nothing is known of the stored rollout yet; none once it is loaded. Until then the weight stays.
-    pub unloaded: Option<String>,
-    /// For how long nothing could be stored; none while the store answers. Nothing is raised meanwhile.
-    pub unsaved: Option<Duration>,
+    /// The reason why the stored rollout is not loaded yet, or `None` once it is. Until then, `rollout`
+    /// is a placeholder and the weight does not change.
+    pub load_error: Option<String>,
+    /// The time since which every save has failed, or `None` if the latest save succeeded. The weight is
+    /// not raised meanwhile.
+    pub unsaved_for: Option<Duration>,
 }
 
 impl Status {
@@ -41,15 +43,15 @@ impl Status {
     ) -> Self {
         Self {
             at,
-            waits: rollout.pending(at).to_string(),
+            summary: rollout.pending(at).to_string(),
             allowed: rollout.allowed(),
             rollout: rollout.clone(),
             judgment: judgment.clone(),
             weight: canary.weight(),
             counts: canary.counts(),
             probes: BTreeMap::new(),
-            unloaded: None,
-            unsaved: None,
+            load_error: None,
+            unsaved_for: None,
         }
     }
 }

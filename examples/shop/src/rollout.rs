@@ -60,7 +60,7 @@ impl Rollout {
             let status = changes.borrow_and_update().clone();
             self.story.tell(&status);
             // An end that is not stored would be forgotten by the next process.
-            if Ending::of(&status) != Ending::Open && status.unsaved.is_none() {
+            if Ending::of(&status) != Ending::Open && status.unsaved_for.is_none() {
                 return Ok(());
             }
         }
@@ -78,7 +78,7 @@ impl Rollout {
         self.controller.stop().await;
         let status = self.handle.status();
         let ending = Ending::of(&status);
-        println!("\n{}", ending.sentence(&status.waits, &self.handle.canary().counts()));
+        println!("\n{}", ending.sentence(&status.summary, &self.handle.canary().counts()));
         ending
     }
 }

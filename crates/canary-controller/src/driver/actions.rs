@@ -1,46 +1,47 @@
-//! Carrying out what a rollout asks for.
-
-use std::sync::Arc;
+//! Executes the actions of a rollout.
 
 use canary_core::Weight;
-use canary_rollout::{Action, GateKind, OnDegraded, PauseReason, Plan, Rollout, State};
+use canary_rollout::{Action, OnDegraded, PauseReason, Phase, Plan, Rollout, State};
 use tower_canary::{CanaryHandle, Halted, SplitMode, control::ControlExt};
 
 use crate::{
     driver::{
-        attempt_judge::Evidence,
-        run::{Driver, Heard, Report, TARGET, is_watched},
+        attempt_judge::AttemptJudge,
+        run::{Driver, TARGET},
     },
-    gate::GateQuestion,
     notify::Notification,
-    weight_lock::Response,
+    weight_lock::OnTrip,
 };
 
 impl Driver {
-    /// Takes a rollout for ours, whose weight is in force or about to be.
-    pub(super) fn adopt(&mut self, rollout: Rollout) {
+    /// Makes `rollout` the rollout in force. Its actions set the weight, before or after this.
+    pub(super) fn set_rollout(&mut self, rollout: Rollout) {
         if *self.rollout.plan() != *rollout.plan() {
-            self.register(rollout.plan());
+            self.register_receivers(rollout.plan());
         }
         let (before, after) = (&self.rollout, &rollout);
         if before.attempt() != after.attempt() || before.state().stage() != after.state().stage() {
-            self.forget_errands();
+            self.tasks.cancel();
         }
         self.rollout = rollout;
-        self.alarm.respond_by(response(&self.rollout), self.rollout.attempt());
+        self.weight_lock.set_on_trip(on_trip(&self.rollout), self.rollout.attempt());
         if self.rollout.weight() == Weight::ZERO {
-            self.alarm.is_known();
+            self.weight_lock.acknowledge();
         }
     }
 
-    /// Lets the receivers of a plan be told.
-    pub(super) fn register(&self, plan: &Plan) {
+    /// Registers the notification receivers of a plan.
+    pub(super) fn register_receivers(&self, plan: &Plan) {
         let name = self.canary.name();
         if let Err(unmet) = self.effects.notifier.register(name, plan) {
-            tracing::error!(target: TARGET, canary = %name, "not all are told: {unmet}");
+            tracing::error!(
+                target: TARGET, canary = %name,
+                "some receivers will get no notifications: {unmet}",
+            );
         }
     }
 
+    /// Executes actions in order.
     pub(super) fn perform(&mut self, actions: &[Action]) {
         for action in actions {
             self.perform_one(action);
@@ -59,13 +60,13 @@ impl Driver {
                 if canary.weight() != Weight::ZERO {
                     canary.roll_back();
                 }
-                self.put = Weight::ZERO;
+                self.applied_weight = Weight::ZERO;
             }
-            Action::Halt(why) => {
-                if !matches!(canary.mode(), SplitMode::Halted { reason } if reason == *why) {
-                    canary.halt(why);
+            Action::Halt(new) => {
+                if !matches!(canary.mode(), SplitMode::Halted { reason } if reason == *new) {
+                    canary.halt(new);
                 }
-                self.put = Weight::ZERO;
+                self.applied_weight = Weight::ZERO;
             }
             Action::LiftHalt => {
                 if matches!(canary.mode(), SplitMode::Halted { .. }) {
@@ -77,18 +78,21 @@ impl Driver {
             }
             Action::BeginEvidence { salt } => {
                 canary.set_salt(salt);
-                let attempt = self.rollout.attempt();
-                self.evidence = Evidence::begin(attempt, self.rollout.plan(), &canary, &self.alarm);
-                self.probes.clear();
+                let (attempt, plan) = (self.rollout.attempt(), self.rollout.plan());
+                self.judge = AttemptJudge::new(attempt, plan, &canary, &self.weight_lock);
+                self.tasks.probe_results.clear();
             }
-            Action::BeginStep => self.evidence.begin_step(),
-            Action::RunProbe(name) => self.run_probe(name.clone()),
-            Action::AskGate(name) => self.ask_gate(name.clone()),
+            Action::BeginStep => self.judge.begin_step(),
+            Action::RunProbe(name) => self.tasks.run_probe(&self.rollout, name.clone()),
+            Action::AskGate(name) => {
+                self.tasks.ask_gate(&self.rollout, name.clone(), self.clock.now());
+            }
             Action::Notify { to, event } => {
                 self.effects.notifier.notify(to, Notification::new(&self.rollout, event.clone()));
             }
             other => {
-                tracing::error!(target: TARGET, canary = %canary.name(), "cannot do {other:?}");
+                let name = canary.name();
+                tracing::error!(target: TARGET, canary = %name, "unsupported action {other:?}");
             }
         }
     }
@@ -101,77 +105,46 @@ impl Driver {
         if weight > self.canary.weight() {
             self.raise(weight, |driver| set(&driver.canary));
         } else {
-            self.put = weight;
-            self.warn_if_refused(set(&self.canary));
+            self.applied_weight = weight;
+            self.warn_if_halted(set(&self.canary));
         }
     }
 
-    /// Does what raises the weight, unless somebody has taken the canary back, or the application's code
-    /// has lowered its weight: the rollout will follow.
+    /// Runs `raise`, which raises the weight, unless the canary has been rolled back or its weight has
+    /// been lowered directly. The next tick records that in the rollout.
     fn raise(&mut self, weight: Weight, raise: impl FnOnce(&Self) -> Result<(), Halted>) {
-        if self.canary.weight() < self.put {
+        if self.canary.weight() < self.applied_weight {
             return;
         }
-        let mut raised = None;
-        self.alarm.unless_taken_back(|| raised = Some(raise(self)));
-        match raised {
-            Some(Ok(())) => self.put = weight,
-            Some(refused) => self.warn_if_refused(refused),
+        let mut result = None;
+        self.weight_lock.raise_unless_blocked(|| result = Some(raise(self)));
+        match result {
+            Some(Ok(())) => self.applied_weight = weight,
+            Some(refused) => self.warn_if_halted(refused),
             None => {}
         }
     }
 
-    fn warn_if_refused(&self, result: Result<(), Halted>) {
+    fn warn_if_halted(&self, result: Result<(), Halted>) {
         if let Err(halted) = result {
             tracing::warn!(target: TARGET, canary = %self.canary.name(), "{halted}");
         }
     }
-
-    fn run_probe(&mut self, name: String) {
-        let Some(probe) = self.rollout.plan().probes().get(&name).cloned() else { return };
-        let (effects, report) = (Arc::clone(&self.effects), self.report.clone());
-        self.errands.spawn(async move {
-            let outcome = effects.probes.run(&probe).await;
-            // Nobody hears it once the driver has stopped.
-            let _ = report.send(Report::Probe(name, outcome));
-        });
-    }
-
-    fn ask_gate(&mut self, name: String) {
-        let Some(gate) = self.rollout.plan().gates().get(&name).cloned() else { return };
-        let question = GateQuestion::for_gate(&self.rollout, &name, self.clock.now());
-        let (Some(question), false) = (question, matches!(gate.kind, GateKind::Approval(_))) else {
-            // People answer by a command.
-            return;
-        };
-        if !self.asked.insert(name.clone()) {
-            // With its repetitions a question can outlast the time to the next.
-            return;
-        }
-        let (effects, report) = (Arc::clone(&self.effects), self.report.clone());
-        self.errands.spawn(async move {
-            let answer = effects.gates.ask(&gate, &question).await;
-            let _ = report.send(Report::Gate(name, answer));
-        });
-    }
-
-    /// What was asked for another stage, or another attempt, is not for this one.
-    fn forget_errands(&mut self) {
-        self.errands.abort_all();
-        while self.reports.try_recv().is_ok() {}
-        self.heard = Heard::default();
-        self.asked.clear();
-    }
 }
 
-/// What the guard does if it finds the canary degraded now.
-fn response(rollout: &Rollout) -> Response {
-    if !is_watched(rollout.phase()) || is_frozen(rollout.state()) {
-        return Response::None;
+/// Returns whether verdicts have consequences in this phase.
+pub(super) const fn is_judged(phase: Phase) -> bool {
+    matches!(phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Baking)
+}
+
+/// Returns the reaction of a rollout to a trip of the guard.
+fn on_trip(rollout: &Rollout) -> OnTrip {
+    if !is_judged(rollout.phase()) || is_frozen(rollout.state()) {
+        return OnTrip::Ignore;
     }
     match rollout.plan().on_degraded() {
-        OnDegraded::RollBack => Response::RollBack,
-        _ => Response::Tell,
+        OnDegraded::RollBack => OnTrip::RollBack,
+        _ => OnTrip::Notify,
     }
 }
 

@@ -3,99 +3,100 @@ use std::{collections::BTreeSet, sync::Arc};
 use canary_analysis::{
     AdverseCounts, Guard, Judge, JudgeState, Judgment, Monitor, Observation, ResumeError,
 };
-use canary_core::{PerChannel, RatingsByWeight, Snapshot, Weight};
+use canary_core::{PerChannel, RatingCounts, RatingsByWeight, Snapshot, Weight};
 use canary_rollout::Plan;
 use serde::{Deserialize, Serialize};
 use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
-    driver::key_ledgers::{Books, Ledgers},
-    weight_lock::Alarm,
+    driver::key_ledgers::{KeyLedgers, WatchedKeys},
+    weight_lock::WeightLock,
 };
 
-/// The judge of an attempt, and how far it has read the data plane's counts.
-pub(crate) struct Evidence {
+/// The judge of one attempt, with its evidence.
+pub(crate) struct AttemptJudge {
     attempt: u64,
     judge: Judge,
-    read: Snapshot,
-    /// None without monitors per key.
-    ledgers: Option<Ledgers>,
+    /// The counts that the judge has observed.
+    observed: Snapshot,
+    /// `None` without monitors per key.
+    keys: Option<WatchedKeys>,
     guard: Option<Arc<LiveGuard>>,
 }
 
 type LiveGuard = Guard<Box<dyn Fn() -> Snapshot + Send + Sync>>;
 
-/// Evidence as it is stored.
+/// The stored form of the evidence.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct StoredEvidence {
-    /// The attempt in which it was collected.
     attempt: u64,
     judge: JudgeState,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    books: Option<Books>,
+    key_ledgers: Option<KeyLedgers>,
 }
 
-impl Evidence {
-    /// None yet, about calls that start from now on.
-    pub(crate) fn begin(
+impl AttemptJudge {
+    /// Creates a judge without evidence, for calls from now on.
+    pub(crate) fn new(
         attempt: u64,
         plan: &Plan,
         canary: &CanaryHandle,
-        alarm: &Arc<Alarm>,
+        weight_lock: &Arc<WeightLock>,
     ) -> Self {
-        Self::new(attempt, plan.judge(), None, canary, alarm)
+        Self::from_parts(attempt, plan.judge(), None, canary, weight_lock)
     }
 
-    /// What was stored, if it is that of this attempt.
+    /// Creates a judge with stored evidence of the current attempt.
     ///
     /// # Errors
     ///
-    /// If it is not the plan's.
+    /// Returns an error if the evidence does not belong to the monitors of the plan.
     pub(crate) fn resume(
         stored: &StoredEvidence,
         plan: &Plan,
         canary: &CanaryHandle,
-        alarm: &Arc<Alarm>,
+        weight_lock: &Arc<WeightLock>,
     ) -> Result<Self, NotResumed> {
         let judge = Judge::try_resume(plan.levels(), plan.judge_monitors(), &stored.judge)?;
-        if !Books::are_of(stored.books.as_ref(), &judge) {
+        if !KeyLedgers::match_monitors(stored.key_ledgers.as_ref(), &judge) {
             return Err(NotResumed::Keys);
         }
-        let books = stored.books.clone();
-        Ok(Self::new(stored.attempt, judge, books, canary, alarm))
+        let ledgers = stored.key_ledgers.clone();
+        Ok(Self::from_parts(stored.attempt, judge, ledgers, canary, weight_lock))
     }
 
-    fn new(
+    fn from_parts(
         attempt: u64,
         judge: Judge,
-        books: Option<Books>,
+        key_ledgers: Option<KeyLedgers>,
         canary: &CanaryHandle,
-        alarm: &Arc<Alarm>,
+        weight_lock: &Arc<WeightLock>,
     ) -> Self {
-        let ledgers = Ledgers::new(&judge, canary, books);
-        let read = canary.counts();
+        let keys = WatchedKeys::new(&judge, canary, key_ledgers);
+        let observed = canary.counts();
         let live: Box<dyn Fn() -> Snapshot + Send + Sync> = {
             let canary = canary.downgrade();
             Box::new(move || canary.upgrade().map(|canary| canary.counts()).unwrap_or_default())
         };
-        let guard = judge.guard(read.clone(), live).map(Arc::new);
+        let guard = judge.guard(observed.clone(), live).map(Arc::new);
         canary.on_canary_failure({
-            let (guard, alarm) = (guard.clone(), Arc::clone(alarm));
+            let (guard, weight_lock) = (guard.clone(), Arc::clone(weight_lock));
             move |canary, weight| {
                 if let Some(trip) = guard.as_ref().and_then(|guard| guard.canary_failed(weight)) {
-                    alarm.ring(canary, attempt, trip.to_string());
+                    weight_lock.trip(canary, attempt, trip.to_string());
                 }
             }
         });
-        Self { attempt, judge, read, ledgers, guard }
+        Self { attempt, judge, observed, keys, guard }
     }
 
-    /// Reads the counts, and returns how many calls of the canary's ended at `weight`.
+    /// Gives the judge the counts since the last observation. Returns the number of canary calls among
+    /// them that were assigned at `weight` and have ended.
     pub(crate) fn observe(&mut self, canary: &CanaryHandle, weight: Weight) -> u64 {
         let now = canary.counts();
-        let Ok(difference) = now.since(&self.read) else {
-            // Not ours: nothing was observed, and the next look starts from here.
-            self.read = now;
+        let Ok(difference) = now.since(&self.observed) else {
+            // The counts have shrunk, so they belong to another canary. Start again from here.
+            self.observed = now;
             return 0;
         };
         let at_weight = difference.epochs.iter().filter(|epoch| epoch.weight == weight);
@@ -103,14 +104,14 @@ impl Evidence {
             .map(|epoch| &epoch.counts.evidence.canary)
             .map(|canary| canary.success.saturating_add(canary.failure))
             .fold(0, u64::saturating_add);
-        let mut observation = observation(difference, &self.judge);
-        if let Some(ledgers) = &mut self.ledgers {
-            observation = ledgers.observe(&self.judge, observation);
+        let mut observation = to_observation(difference, &self.judge);
+        if let Some(keys) = &mut self.keys {
+            observation = keys.observe(&self.judge, observation);
         }
         self.judge.observe(&observation);
-        self.read = now;
+        self.observed = now;
         if let Some(guard) = &self.guard {
-            guard.follow(&self.judge, self.read.clone());
+            guard.follow(&self.judge, self.observed.clone());
         }
         calls
     }
@@ -124,20 +125,22 @@ impl Evidence {
     }
 
     pub(crate) fn to_stored(&self) -> StoredEvidence {
-        let books = self.ledgers.as_ref().map(|ledgers| ledgers.books().clone());
-        StoredEvidence { attempt: self.attempt, judge: self.judge.state(), books }
+        let key_ledgers = self.keys.as_ref().map(|keys| keys.ledgers().clone());
+        StoredEvidence { attempt: self.attempt, judge: self.judge.state(), key_ledgers }
     }
 }
 
-/// What was counted since the last look, and what users and the application said of it.
-fn observation(mut difference: Snapshot, judge: &Judge) -> Observation {
+/// Converts the difference of two snapshots to an observation: calls, route classes, feedback and
+/// events.
+fn to_observation(mut difference: Snapshot, judge: &Judge) -> Observation {
     let ratings = std::mem::take(&mut difference.ratings);
     let classes: BTreeSet<&str> = judge.monitors().filter_map(Monitor::class).collect();
     let of_class: Vec<_> =
         classes.into_iter().map(|class| (class, difference.of_class(class))).collect();
-    let mut observation = Observation::of(difference).with_feedback(ticks(&ratings.feedback));
-    for (event, rated) in ratings.events() {
-        observation = observation.with_event(event.as_str(), ticks(rated));
+    let mut observation =
+        Observation::of(difference).with_feedback(adverse_counts(&ratings.feedback));
+    for (event, ratings) in ratings.events() {
+        observation = observation.with_event(event.as_str(), adverse_counts(ratings));
     }
     for (class, calls) in of_class {
         observation = observation.with_class(class, calls);
@@ -145,11 +148,11 @@ fn observation(mut difference: Snapshot, judge: &Judge) -> Observation {
     observation
 }
 
-fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = AdverseCounts> {
-    rated.evidence().iter().filter_map(|(weight, occasions)| {
-        let of = |count: fn(&canary_core::RatingCounts) -> u64| PerChannel {
-            stable: count(&occasions.stable),
-            canary: count(&occasions.canary),
+fn adverse_counts(ratings: &RatingsByWeight) -> impl Iterator<Item = AdverseCounts> {
+    ratings.evidence().iter().filter_map(|(weight, counts)| {
+        let of = |count: fn(&RatingCounts) -> u64| PerChannel {
+            stable: count(&counts.stable),
+            canary: count(&counts.canary),
         };
         AdverseCounts::try_new(*weight, of(|it| it.total), of(|it| it.adverse)).ok()
     })
@@ -160,20 +163,20 @@ impl StoredEvidence {
         self.attempt
     }
 
-    /// The same with half of the keys, for a store in which it does not fit; none if there are none left.
+    /// Returns the evidence with half of the keys, or `None` if no keys are left.
     pub(crate) fn with_fewer_keys(&self) -> Option<Self> {
-        let books = Some(self.books.as_ref()?.halved()?);
-        Some(Self { books, ..self.clone() })
+        let key_ledgers = Some(self.key_ledgers.as_ref()?.halved()?);
+        Some(Self { key_ledgers, ..self.clone() })
     }
 }
 
-/// Stored evidence that is begun anew.
+/// The reason why stored evidence cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum NotResumed {
     #[error(transparent)]
     Judge(#[from] ResumeError),
-    /// Keys that were counted would count once more.
-    #[error("the stored keys are of other monitors")]
+    /// Keys that have been counted would be counted again.
+    #[error("the stored keys belong to other monitors")]
     Keys,
 }
 
@@ -186,8 +189,9 @@ mod tests {
 
     use super::*;
 
-    /// Ninety good checkouts of stable's, those of the canary's as told, and a hundred times as many reads.
-    fn judged(monitor: Monitor, checkout: impl Fn(&mut ChannelCounts)) -> Verdict {
+    /// Judges 90 successful checkouts of stable, the given checkouts of the canary, and a hundred times
+    /// as many successful calls of no class.
+    fn judged(monitor: Monitor, canary_checkouts: impl Fn(&mut ChannelCounts)) -> Verdict {
         let calls = |picked: u64| {
             let mut calls = ChannelCounts::default();
             calls.picked = picked;
@@ -198,7 +202,7 @@ mod tests {
             calls
         };
         let mut canary = ChannelCounts::default();
-        checkout(&mut canary);
+        canary_checkouts(&mut canary);
         let classed = PerChannel { stable: calls(90), canary };
         let mut counts = Counts::default();
         counts.evidence = PerChannel { stable: calls(9_000), canary: calls(990) };
@@ -207,13 +211,13 @@ mod tests {
         counts.classes.insert("checkout".parse().unwrap(), classed);
         let epoch = EpochCounts::new(0, Weight::from_percent(10), counts);
         let mut judge = Judge::try_new(Levels::default(), [monitor]).unwrap();
-        judge.observe(&observation(Snapshot::new(Counts::default(), vec![epoch]), &judge));
+        judge.observe(&to_observation(Snapshot::new(Counts::default(), vec![epoch]), &judge));
         assert!(judge.judgment().unused.is_empty());
         judge.verdict()
     }
 
     #[test]
-    fn what_goes_badly_in_a_class_is_judged_there() {
+    fn a_monitor_of_a_class_judges_the_calls_of_that_class() {
         let fail = |calls: &mut ChannelCounts| (calls.picked, calls.failure) = (10, 10);
         let cancel = |calls: &mut ChannelCounts| (calls.picked, calls.cancelled) = (10, 10);
         let slow = |calls: &mut ChannelCounts| {

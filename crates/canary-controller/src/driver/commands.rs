@@ -1,94 +1,104 @@
-//! Commands, of people and of programs.
-
 use canary_rollout::{Order, Transition};
 
 use crate::{
-    CommandError,
     driver::{
-        run::{ATTEMPTS, Driver, Request, TARGET, goes_back},
-        save::Carried,
+        run::{CommandRequest, Driver, MAX_ATTEMPTS, TARGET, is_immediate},
+        save::ApplyResult,
     },
-    weight_lock::TakenBack,
+    handle::CommandError,
+    weight_lock::RollbackHold,
 };
 
 impl Driver {
-    pub(super) async fn serve(&mut self, request: Request) {
-        let Request { order, generation, answer, taken_back } = request;
-        if answer.is_closed() && !goes_back(&order.command) {
+    /// Executes a command and sends the result to its caller. Skips a command whose caller has gone,
+    /// unless it is a rollback or halt.
+    pub(super) async fn handle_request(&mut self, request: CommandRequest) {
+        let CommandRequest { order, generation, response, hold } = request;
+        if response.is_closed() && !is_immediate(&order.command) {
             return;
         }
-        let answered = self.obey(&order, generation, taken_back).await;
-        self.show();
-        // Whoever asked may have gone away.
-        let _ = answer.send(answered);
+        let result = self.execute(&order, generation, hold).await;
+        self.publish_status();
+        // Fails if the caller has gone.
+        let _ = response.send(result);
     }
 
-    pub(super) async fn obey(
+    /// Executes a command, which the rollout must have `generation` for, if that is given.
+    ///
+    /// A rollback or halt that cannot be executed now is queued.
+    async fn execute(
         &mut self,
         order: &Order,
-        seen: Option<u64>,
-        taken_back: Option<TakenBack>,
+        generation: Option<u64>,
+        hold: Option<RollbackHold>,
     ) -> Result<Transition, CommandError> {
-        if self.unloaded.is_some() {
+        if self.load_error.is_some() {
             self.load().await;
         }
-        if let Some(why) = self.unloaded.clone() {
-            return self.later(order, taken_back, &why).ok_or(CommandError::Unloaded(why));
+        if let Some(reason) = self.load_error.clone() {
+            let queued = self.queue_if_immediate(order, hold, &reason);
+            return queued.ok_or(CommandError::NotLoaded(reason));
         }
-        for _ in 0..ATTEMPTS {
-            let generation = self.rollout.generation();
-            if !goes_back(&order.command) {
-                if let Some(seen) = seen.filter(|seen| *seen != generation) {
-                    return Err(CommandError::Changed { seen, generation });
+        for _ in 0..MAX_ATTEMPTS {
+            let current = self.rollout.generation();
+            if !is_immediate(&order.command) {
+                if let Some(expected) = generation.filter(|expected| *expected != current) {
+                    return Err(CommandError::Changed { expected, current });
                 }
-                if !self.is_ours() {
+                if !self.owns_releases() {
                     return Err(CommandError::OtherReleases(self.rollout.releases().clone()));
                 }
             }
             let mut after = self.rollout.clone();
-            let mut outcome = after.command(self.clock.now(), order)?;
-            if outcome.actions.is_empty() {
-                return Ok(outcome);
+            let mut transition = after.command(self.clock.now(), order)?;
+            if transition.actions.is_empty() {
+                return Ok(transition);
             }
-            match self.carry_out(after, &outcome).await {
-                Carried::Done => return Ok(outcome),
-                Carried::Unsaved(error) => {
-                    outcome.note = Some(format!("in force, but not stored yet: {error}"));
-                    return Ok(outcome);
+            match self.apply(after, &transition).await {
+                ApplyResult::Applied => return Ok(transition),
+                ApplyResult::NotStoredYet(error) => {
+                    transition.note = Some(format!("in force, but not stored yet: {error}"));
+                    return Ok(transition);
                 }
-                Carried::Undone(error) => return Err(CommandError::Unsaved(error)),
-                Carried::Unknown(error) => return Err(CommandError::Unknown(error)),
-                Carried::Overtaken => {}
+                ApplyResult::NotSaved(error) => return Err(CommandError::NotStored(error)),
+                ApplyResult::Unknown(error) => return Err(CommandError::Unknown(error)),
+                ApplyResult::Superseded => {}
             }
         }
-        let why = CommandError::Contended.to_string();
-        self.later(order, taken_back, &why).ok_or(CommandError::Contended)
+        let reason = CommandError::Contended.to_string();
+        self.queue_if_immediate(order, hold, &reason).ok_or(CommandError::Contended)
     }
 
-    /// Notes a command that is in force already, to be done as soon as that is possible. None if it is
-    /// not such a command.
-    fn later(&mut self, order: &Order, by: Option<TakenBack>, why: &str) -> Option<Transition> {
-        let mut outcome = Transition::default();
-        outcome.note = Some(format!("in force, but not stored yet: {why}"));
-        goes_back(&order.command).then(|| {
-            self.owed.push_back((order.clone(), by));
-            outcome
+    /// Queues a rollback or halt, which the data plane has already carried out. Returns `None` for other
+    /// commands.
+    fn queue_if_immediate(
+        &mut self,
+        order: &Order,
+        hold: Option<RollbackHold>,
+        reason: &str,
+    ) -> Option<Transition> {
+        let mut transition = Transition::default();
+        transition.note = Some(format!("in force, but not stored yet: {reason}"));
+        is_immediate(&order.command).then(|| {
+            self.queued_orders.push_back((order.clone(), hold));
+            transition
         })
     }
 
-    /// Notes a command that nobody waits for, to be done next.
-    pub(super) fn owe(&mut self, order: Order) {
-        self.owed.push_back((order, None));
+    /// Queues a command of the driver itself.
+    pub(super) fn enqueue(&mut self, order: Order) {
+        self.queued_orders.push_back((order, None));
     }
 
-    /// Does what is owed by now. The state may have come to refuse it.
-    pub(super) async fn do_owed(&mut self) {
-        for _ in 0..self.owed.len() {
-            if self.unloaded.is_some() {
+    /// Executes the commands that are queued now. The rollout may refuse a command that was allowed when
+    /// it was queued.
+    pub(super) async fn run_queued(&mut self) {
+        for _ in 0..self.queued_orders.len() {
+            if self.load_error.is_some() {
                 return;
             }
-            let Some((order, taken_back)) = self.owed.pop_front() else { return };
-            if let Err(error) = self.obey(&order, None, taken_back).await {
+            let Some((order, hold)) = self.queued_orders.pop_front() else { return };
+            if let Err(error) = self.execute(&order, None, hold).await {
                 tracing::warn!(target: TARGET, canary = %self.canary.name(), "{error}");
             }
         }

@@ -4,70 +4,72 @@ use canary_rollout::{Event, Rollout};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 
-use crate::driver::attempt_judge::StoredEvidence;
-use crate::store::{
-    CALL_DEADLINE, Document, DocumentWatch, EventRecord, Retry, Revision, Settled, StateStore,
-    StoreError, StoreKey, Swap, Versioned, settle,
+use crate::{
+    driver::attempt_judge::StoredEvidence,
+    store::{
+        CALL_DEADLINE, Document, DocumentWatch, EventRecord, Retry, Revision, Settled, StateStore,
+        StoreError, StoreKey, Swap, Versioned, settle,
+    },
 };
 
-/// The documents of one canary in the store: the rollout, which replicas share, and the evidence, which
-/// its driver keeps for itself.
+/// The documents of one canary in the store: the rollout, which all replicas share, and the evidence
+/// of this driver.
 pub(crate) struct Documents {
     store: Arc<dyn StateStore>,
-    keys: Keys,
-    /// The stored form that ours is based on; none if there is none.
+    keys: DocumentKeys,
+    /// The revision of the rollout that was last loaded or saved.
     revision: Option<Revision>,
-    /// The generation of that.
+    /// The generation of that rollout.
     generation: u64,
     evidence_revision: Option<Revision>,
-    /// The number of the latest event in the store's history; none if that must be looked up.
-    kept: Option<u64>,
+    /// The number of the latest event in the store's history, or `None` if it is unknown.
+    appended: Option<u64>,
 }
 
-/// Under which keys a canary's documents are.
-pub(crate) struct Keys {
+/// The keys of a canary's documents.
+pub(crate) struct DocumentKeys {
     pub(crate) rollout: StoreKey,
     pub(crate) evidence: StoreKey,
 }
 
 /// A stored rollout.
-pub(crate) struct Found {
+pub(crate) struct StoredRollout {
     pub(crate) rollout: Box<Rollout>,
-    /// Whether the store has had a later one.
-    pub(crate) went_back: bool,
+    /// Whether it has a lower generation than the one that was loaded or saved before.
+    pub(crate) is_older: bool,
 }
 
-/// What came of saving a rollout.
-pub(crate) enum Saved {
-    Done,
-    /// It was stored, and somebody else has stored this one since.
-    Overtaken(Found),
-    /// It was not: somebody else has stored this one, or removed ours.
-    Conflict(Option<Found>),
+/// The result of a save.
+pub(crate) enum SaveResult {
+    Saved,
+    /// The rollout was saved, and another replica has since replaced it by this one.
+    SavedAndReplaced(StoredRollout),
+    /// The rollout was not saved: another replica has stored this one, or the document was removed.
+    Conflict(Option<StoredRollout>),
 }
 
 impl Documents {
-    pub(crate) fn new(store: Arc<dyn StateStore>, keys: Keys) -> Self {
-        let (revision, evidence_revision, kept) = (None, None, None);
-        Self { store, keys, revision, generation: 0, evidence_revision, kept }
+    pub(crate) fn new(store: Arc<dyn StateStore>, keys: DocumentKeys) -> Self {
+        let (revision, evidence_revision, appended) = (None, None, None);
+        Self { store, keys, revision, generation: 0, evidence_revision, appended }
     }
 
     pub(crate) fn watch(&self) -> DocumentWatch {
         self.store.watch(&self.keys.rollout)
     }
 
-    /// The stored rollout. The next save replaces it, and none but it.
-    pub(crate) async fn load(&mut self) -> Result<Option<Found>, DocumentError> {
+    /// Loads the rollout. The next save replaces exactly this revision.
+    pub(crate) async fn load(&mut self) -> Result<Option<StoredRollout>, DocumentError> {
         let key = &self.keys.rollout;
-        let found = in_time(format!("load {key}"), self.store.load(key)).await?;
-        self.find(found)
+        let found = with_timeout(format!("load {key}"), self.store.load(key)).await?;
+        self.set_base(found)
     }
 
-    /// The stored evidence. That which cannot be read is as good as none: it is collected anew.
+    /// Loads the evidence. Returns `None` if it cannot be read.
     pub(crate) async fn load_evidence(&mut self) -> Result<Option<StoredEvidence>, StoreError> {
         let key = &self.keys.evidence;
-        let found = match in_time(format!("load {key}"), self.store.load(key)).await {
-            // What is there stays there for a person to look at.
+        let found = match with_timeout(format!("load {key}"), self.store.load(key)).await {
+            // The corrupt document is kept for inspection: without its revision it is not replaced.
             Err(StoreError::Corrupt { .. }) => return Ok(None),
             other => other?,
         };
@@ -79,56 +81,57 @@ impl Documents {
         self.revision.as_ref()
     }
 
-    /// Whether the store is thought to have this, or anything if it is none.
-    pub(crate) fn has(&self, revision: Option<&Revision>) -> bool {
+    /// Returns whether the last known revision is `revision`, or whether there is one, for `None`.
+    pub(crate) fn is_based_on(&self, revision: Option<&Revision>) -> bool {
         self.revision.is_some() && (revision.is_none() || self.revision.as_ref() == revision)
     }
 
-    /// Saves a rollout, whose latest event tells it from those that others save.
+    /// Saves a rollout. Its latest event identifies it if the result of the swap is unknown.
     pub(crate) async fn save(
         &mut self,
         rollout: &Rollout,
-        event: Option<&Event>,
-    ) -> Result<Saved, DocumentError> {
+        latest_event: Option<&Event>,
+    ) -> Result<SaveResult, DocumentError> {
         let document = write(rollout)?;
         let is_applied = |found: &Document| {
             let found = serde_json::from_str::<Rollout>(found.as_str());
-            event.is_some_and(|event| found.is_ok_and(|it| it.history().any(|it| it == event)))
+            latest_event
+                .is_some_and(|event| found.is_ok_and(|it| it.history().any(|it| it == event)))
         };
         let (key, expected) = (&self.keys.rollout, self.revision.as_ref());
         let settled = settle(&*self.store, key, expected, &document, is_applied);
-        let asked = format!("swap {key}");
-        let settled = timeout(2 * PATIENCE, settled)
+        let operation = format!("swap {key}");
+        let settled = timeout(2 * CALL_TIMEOUT, settled)
             .await
-            .unwrap_or_else(|late| Err(StoreError::unknown(asked, late)))?;
+            .unwrap_or_else(|elapsed| Err(StoreError::unknown(operation, elapsed)))?;
         match settled {
             Settled::Done(revision) => {
                 (self.revision, self.generation) = (Some(revision), rollout.generation());
-                Ok(Saved::Done)
+                Ok(SaveResult::Saved)
             }
             Settled::Overtaken(found) => {
                 let rollout = self.read(&found.document)?;
-                Ok(Saved::Overtaken(self.base_on(rollout, found.revision)))
+                Ok(SaveResult::SavedAndReplaced(self.base_on(rollout, found.revision)))
             }
-            Settled::Conflict(found) => Ok(Saved::Conflict(self.find(found)?)),
+            Settled::Conflict(found) => Ok(SaveResult::Conflict(self.set_base(found)?)),
         }
     }
 
-    /// Saves evidence, over whatever is there.
+    /// Saves the evidence, and overwrites the stored one.
     pub(crate) async fn save_evidence(
         &mut self,
         evidence: &StoredEvidence,
     ) -> Result<(), DocumentError> {
         let document = write_evidence(evidence)?;
-        let asked = format!("swap {}", self.keys.evidence);
-        let saved = timeout(PATIENCE, self.overwrite_evidence(&document)).await;
-        Ok(saved.unwrap_or_else(|late| Err(StoreError::unavailable(asked, late)))?)
+        let operation = format!("swap {}", self.keys.evidence);
+        let saved = timeout(CALL_TIMEOUT, self.overwrite_evidence(&document)).await;
+        Ok(saved.unwrap_or_else(|elapsed| Err(StoreError::unavailable(operation, elapsed)))?)
     }
 
     async fn overwrite_evidence(&mut self, document: &Document) -> Result<(), StoreError> {
         let key = &self.keys.evidence;
         let mut failed = None;
-        // Again, if what is there is of the process before, or of a call without an answer.
+        // A conflict is possible with the previous process, or with a swap of unknown result.
         for _ in 0..3 {
             let expected = self.evidence_revision.as_ref();
             match self.store.compare_and_swap(key, expected, document).await {
@@ -146,97 +149,103 @@ impl Documents {
         failed.map_or(Ok(()), |error| Err(StoreError::unavailable(format!("swap {key}"), error)))
     }
 
-    /// Whether events of a stored rollout are not in the store's history yet.
+    /// Returns whether events of the stored rollout may be missing in the store's history.
     pub(crate) fn lacks_events(&self, rollout: &Rollout) -> bool {
-        self.kept != Some(latest(rollout))
+        self.appended != Some(latest(rollout))
     }
 
-    /// Adds those to it, in order.
-    pub(crate) async fn keep_events(&mut self, rollout: &Rollout) -> Result<(), DocumentError> {
+    /// Appends the missing events to the store's history, in order.
+    pub(crate) async fn append_events(&mut self, rollout: &Rollout) -> Result<(), DocumentError> {
         let key = &self.keys.rollout;
-        let kept = match self.kept {
-            Some(kept) => kept,
+        let appended = match self.appended {
+            Some(appended) => appended,
             None => {
-                let events = in_time(format!("list {key}"), self.store.events(key, MOST)).await?;
-                let is_there = |event: &Event| {
+                let events = self.store.events(key, MAX_EVENTS);
+                let events = with_timeout(format!("list {key}"), events).await?;
+                let is_stored = |event: &Event| {
                     events
                         .iter()
                         .any(|it| serde_json::from_str(it.as_str()).ok().as_ref() == Some(event))
                 };
-                rollout.history().rev().find(|event| is_there(event)).map_or(0, |it| it.number)
+                rollout.history().rev().find(|event| is_stored(event)).map_or(0, |it| it.number)
             }
         };
-        self.kept = Some(kept);
-        for event in rollout.history().filter(|event| event.number > kept) {
+        self.appended = Some(appended);
+        for event in rollout.history().filter(|event| event.number > appended) {
             let document = EventRecord::try_new(to_json(event)).map_err(DocumentError::unfit)?;
             let append = self.store.append_event(key, &document);
-            let appended = timeout(PATIENCE, append).await;
-            match appended {
-                Ok(Ok(())) => self.kept = Some(event.number),
+            match timeout(CALL_TIMEOUT, append).await {
+                Ok(Ok(())) => self.appended = Some(event.number),
                 Ok(Err(error)) => {
                     if error.retry() == Retry::AfterLoad {
-                        self.kept = None;
+                        self.appended = None;
                     }
                     return Err(error.into());
                 }
-                Err(late) => {
-                    self.kept = None;
-                    let asked = format!("append an event to {key}");
-                    return Err(StoreError::unknown(asked, late).into());
+                Err(elapsed) => {
+                    self.appended = None;
+                    let operation = format!("append an event to {key}");
+                    return Err(StoreError::unknown(operation, elapsed).into());
                 }
             }
         }
-        self.kept = Some(latest(rollout));
+        self.appended = Some(latest(rollout));
         Ok(())
     }
 
-    /// Somebody else has stored a rollout after ours, and adds the events that we did not have.
-    pub(crate) fn leave_events(&mut self, ours: &Rollout, theirs: &Rollout) {
-        self.kept = (self.kept == Some(latest(ours))).then(|| latest(theirs));
+    /// Skips the new events of a rollout that another replica has stored: that replica appends them.
+    pub(crate) fn skip_events(&mut self, ours: &Rollout, theirs: &Rollout) {
+        self.appended = (self.appended == Some(latest(ours))).then(|| latest(theirs));
     }
 
-    fn find(&mut self, found: Option<Versioned>) -> Result<Option<Found>, DocumentError> {
+    /// Makes a loaded document the one that the next save replaces.
+    fn set_base(
+        &mut self,
+        found: Option<Versioned>,
+    ) -> Result<Option<StoredRollout>, DocumentError> {
         let Some(found) = found else {
             self.revision = None;
             return Ok(None);
         };
-        // What cannot be read is not replaced.
+        // An unreadable document is not replaced.
         let rollout = self.read(&found.document)?;
         Ok(Some(self.base_on(rollout, found.revision)))
     }
 
-    fn base_on(&mut self, rollout: Rollout, revision: Revision) -> Found {
-        let went_back = rollout.generation() < self.generation;
+    fn base_on(&mut self, rollout: Rollout, revision: Revision) -> StoredRollout {
+        let is_older = rollout.generation() < self.generation;
         (self.revision, self.generation) = (Some(revision), rollout.generation());
-        Found { rollout: Box::new(rollout), went_back }
+        StoredRollout { rollout: Box::new(rollout), is_older }
     }
 
     fn read<T: DeserializeOwned>(&self, document: &Document) -> Result<T, DocumentError> {
         serde_json::from_str(document.as_str()).map_err(|error| DocumentError::Unreadable {
             key: self.keys.rollout.to_string(),
-            why: error.to_string(),
+            reason: error.to_string(),
         })
     }
 }
 
-/// The number of a rollout's latest event.
+/// Returns the number of a rollout's latest event.
 fn latest(rollout: &Rollout) -> u64 {
     rollout.history().last().map_or(0, |event| event.number)
 }
 
-/// Stores promise to answer in time. One that does not must not keep the driver.
-async fn in_time<T>(
-    asked: String,
+/// Limits the time of a call, so that a store that breaks its contract cannot block the driver.
+async fn with_timeout<T>(
+    operation: String,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    timeout(PATIENCE, call).await.unwrap_or_else(|late| Err(StoreError::unavailable(asked, late)))
+    timeout(CALL_TIMEOUT, call)
+        .await
+        .unwrap_or_else(|elapsed| Err(StoreError::unavailable(operation, elapsed)))
 }
 
 fn write(document: &impl Serialize) -> Result<Document, DocumentError> {
     Document::try_new(to_json(document)).map_err(DocumentError::unfit)
 }
 
-/// As many of the keys as there is room for.
+/// Serializes evidence. Leaves out keys until it fits into a document.
 fn write_evidence(evidence: &StoredEvidence) -> Result<Document, DocumentError> {
     write(evidence).or_else(|error| match evidence.with_fewer_keys() {
         Some(fewer) => write_evidence(&fewer),
@@ -245,30 +254,31 @@ fn write_evidence(evidence: &StoredEvidence) -> Result<Document, DocumentError> 
 }
 
 fn to_json(document: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(document).expect("all keys are texts, and what is written is in memory")
+    serde_json::to_vec(document)
+        .expect("the keys of all maps are strings, and writing to memory cannot fail")
 }
 
-/// A document that cannot be had, or stored.
+/// The error of loading or saving a document.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DocumentError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("what is stored as {key} is no rollout: {why}")]
-    Unreadable { key: String, why: String },
-    #[error("it does not fit the store: {0}")]
+    #[error("the document {key} is not a rollout: {reason}")]
+    Unreadable { key: String, reason: String },
+    #[error("the document does not fit the store: {0}")]
     Unfit(String),
-    #[error("others keep changing it")]
+    #[error("other replicas keep changing the rollout")]
     Contended,
 }
 
 impl DocumentError {
-    /// Whether it may be stored all the same.
+    /// Returns whether the document may have been stored.
     pub(crate) fn is_unknown(&self) -> bool {
         matches!(self, Self::Store(error) if error.retry() == Retry::AfterLoad)
     }
 
-    /// Whether it will be no better the next time.
-    pub(crate) fn is_lasting(&self) -> bool {
+    /// Returns whether a retry would fail in the same way.
+    pub(crate) fn is_permanent(&self) -> bool {
         match self {
             Self::Store(error) => error.retry() == Retry::Never,
             Self::Unreadable { .. } | Self::Unfit(_) => true,
@@ -281,7 +291,7 @@ impl DocumentError {
     }
 }
 
-/// A little more than a store may take.
-const PATIENCE: Duration = CALL_DEADLINE.saturating_add(Duration::from_millis(500));
-/// As many events as a rollout can have.
-const MOST: usize = 64;
+/// A little more than the time that a store has for a call.
+const CALL_TIMEOUT: Duration = CALL_DEADLINE.saturating_add(Duration::from_millis(500));
+/// The number of events in the history of a rollout.
+const MAX_EVENTS: usize = 64;

@@ -6,57 +6,62 @@ use tower_canary::{
     control::{ControlExt, KeyEvent, KeyEventKind, KeyEvents, KeyWatch},
 };
 
-/// The users that monitors per key have counted, and the data plane's notes of them.
-pub(super) struct Ledgers {
+/// The keys that monitors per key have counted, and the watch that reports new ones.
+pub(super) struct WatchedKeys {
     watch: KeyWatch,
-    books: Books,
+    ledgers: KeyLedgers,
 }
 
-/// What the ledgers know: as it is stored, with the evidence that was made of it.
+/// The ledgers of counted keys. They are stored with the evidence.
 ///
-/// All are of one sample, so that who was hit is among those who were seen.
+/// All ledgers have the same sample, so that each adverse key is among the seen keys.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(super) struct Books {
-    /// By the names of the monitors. The share has none.
+pub(super) struct KeyLedgers {
+    /// Keys with adverse events, by the name of the monitor. The share monitor has no ledger.
     adverse: Vec<(String, KeyLedger)>,
-    /// By classes; none is the whole.
+    /// Keys with calls, by route class. `None` stands for all routes.
     seen: Vec<(Option<String>, KeyLedger)>,
 }
 
-impl Ledgers {
-    /// Ledgers for the judge's monitors per key; none if there are none.
+impl WatchedKeys {
+    /// Watches the keys for the judge's monitors per key. Returns `None` if there are none.
     ///
-    /// What was stored must be [of the judge's monitors](Books::are_of).
-    pub(super) fn new(judge: &Judge, canary: &CanaryHandle, stored: Option<Books>) -> Option<Self> {
-        let Some(begun) = Books::of(judge) else {
+    /// `stored` must [match the monitors](KeyLedgers::match_monitors).
+    pub(super) fn new(
+        judge: &Judge,
+        canary: &CanaryHandle,
+        stored: Option<KeyLedgers>,
+    ) -> Option<Self> {
+        let Some(empty) = KeyLedgers::empty(judge) else {
             canary.unwatch_keys();
             return None;
         };
-        let books = stored.unwrap_or(begun);
-        let watch = canary.watch_keys(books.sample());
-        Some(Self { watch, books })
+        let ledgers = stored.unwrap_or(empty);
+        let watch = canary.watch_keys(ledgers.sample());
+        Some(Self { watch, ledgers })
     }
 
-    /// Adds what the data plane has noted since the last look.
+    /// Adds the keys since the last call to an observation.
     pub(super) fn observe(&mut self, judge: &Judge, observation: Observation) -> Observation {
         let KeyEvents { sample, events, .. } = self.watch.take();
-        self.books.narrow(sample);
-        events.iter().for_each(|event| self.books.record(judge, event));
-        while self.books.most_known() > KEYS {
-            let sample = self.books.sample().halved();
-            self.books.narrow(sample);
+        self.ledgers.narrow(sample);
+        events.iter().for_each(|event| self.ledgers.record(judge, event));
+        while self.ledgers.max_known() > MAX_KEYS {
+            let sample = self.ledgers.sample().halved();
+            self.ledgers.narrow(sample);
             self.watch.narrow(sample);
         }
-        self.books.take(judge, observation)
+        self.ledgers.take(judge, observation)
     }
 
-    pub(super) const fn books(&self) -> &Books {
-        &self.books
+    pub(super) const fn ledgers(&self) -> &KeyLedgers {
+        &self.ledgers
     }
 }
 
-impl Books {
-    fn of(judge: &Judge) -> Option<Self> {
+impl KeyLedgers {
+    /// Returns empty ledgers for the judge's monitors per key, or `None` if there are none.
+    fn empty(judge: &Judge) -> Option<Self> {
         let (mut adverse, mut seen) = (Vec::new(), Vec::new());
         for monitor in per_key(judge) {
             if *monitor.measure() != Measure::Share {
@@ -70,21 +75,23 @@ impl Books {
         (!seen.is_empty()).then_some(Self { adverse, seen })
     }
 
-    /// Whether `books` are those of the judge's monitors: it may have none per key.
-    pub(super) fn are_of(books: Option<&Self>, judge: &Judge) -> bool {
-        let pages = |books: &Self| {
-            let adverse = books.adverse.iter().map(|(name, _)| name.clone());
-            let seen = books.seen.iter().map(|(class, _)| class.clone());
+    /// Returns whether the ledgers belong to the judge's monitors per key. A judge without such monitors
+    /// has no ledgers.
+    pub(super) fn match_monitors(ledgers: Option<&Self>, judge: &Judge) -> bool {
+        let names = |ledgers: &Self| {
+            let adverse = ledgers.adverse.iter().map(|(name, _)| name.clone());
+            let seen = ledgers.seen.iter().map(|(class, _)| class.clone());
             (adverse.collect::<Vec<_>>(), seen.collect::<Vec<_>>())
         };
-        books.map(pages) == Self::of(judge).as_ref().map(pages)
+        ledgers.map(names) == Self::empty(judge).as_ref().map(names)
     }
 
-    /// The same of half of the keys; none if there are none. What is left out is never counted again.
+    /// Returns the ledgers with half of the sample, or `None` if they are empty. Keys outside of the
+    /// sample are never counted again.
     pub(super) fn halved(&self) -> Option<Self> {
         let mut halved = self.clone();
         halved.narrow(self.sample().halved());
-        (self.most_known() > 0).then_some(halved)
+        (self.max_known() > 0).then_some(halved)
     }
 
     fn sample(&self) -> KeySample {
@@ -92,7 +99,7 @@ impl Books {
         samples.fold(KeySample::ALL, KeySample::and)
     }
 
-    fn most_known(&self) -> usize {
+    fn max_known(&self) -> usize {
         self.ledgers().map(KeyLedger::key_count).max().unwrap_or_default()
     }
 
@@ -116,7 +123,9 @@ impl Books {
             }
             return;
         }
-        let asks = |monitor: &Monitor| is_of(monitor.class()) && kind(monitor) == Some(event.kind);
+        let asks = |monitor: &Monitor| {
+            is_of(monitor.class()) && key_event_kind(monitor) == Some(event.kind)
+        };
         for monitor in per_key(judge).filter(|monitor| asks(monitor)) {
             let ledgers = self.adverse.iter_mut();
             for (_, ledger) in ledgers.filter(|(name, _)| name == monitor.name()) {
@@ -125,7 +134,7 @@ impl Books {
         }
     }
 
-    /// Tells what was counted, for each monitor by its name.
+    /// Adds the counts since the last call to the observation.
     fn take(&mut self, judge: &Judge, mut observation: Observation) -> Observation {
         for (name, ledger) in &mut self.adverse {
             observation = observation.with_adverse_keys(name.as_str(), &ledger.take());
@@ -144,8 +153,8 @@ fn per_key(judge: &Judge) -> impl Iterator<Item = &Monitor> {
     judge.monitors().filter(|monitor| monitor.unit() == Unit::Keys)
 }
 
-/// What is adverse to a monitor per key, if the data plane takes note of it.
-pub(crate) const fn kind(monitor: &Monitor) -> Option<KeyEventKind> {
+/// Returns the adverse key event of a monitor per key, if the data plane records it.
+pub(crate) const fn key_event_kind(monitor: &Monitor) -> Option<KeyEventKind> {
     match monitor.measure() {
         Measure::Failures => Some(KeyEventKind::Failed),
         Measure::Cancelled => Some(KeyEventKind::Cancelled),
@@ -153,7 +162,7 @@ pub(crate) const fn kind(monitor: &Monitor) -> Option<KeyEventKind> {
     }
 }
 
-/// So many users of a class are kept in mind: beyond, every other one is forgotten.
-const KEYS: usize = 4_096;
-/// No ledger is ever full: at most this many users can come to it between two looks.
-const CAPACITY: usize = KEYS + 8_192;
+/// The number of keys in a ledger above which the sample is halved.
+const MAX_KEYS: usize = 4_096;
+/// A ledger cannot become full: the data plane reports at most 8,192 keys between two ticks.
+const CAPACITY: usize = MAX_KEYS + 8_192;

@@ -1,19 +1,10 @@
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use canary_core::{Verdict, Weight};
-use canary_rollout::{
-    Actor, Command, Event, GateAnswer, OnDegraded, Order, Phase, Plan, ProbeOutcome, Releases,
-    Rollout, Tick, Transition,
-};
+use canary_core::Weight;
+use canary_rollout::{Command, Event, Order, Plan, Releases, Rollout, Transition};
 use futures_util::FutureExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
-    task::JoinSet,
     time::{Instant, MissedTickBehavior},
 };
 use tower_canary::{
@@ -22,137 +13,124 @@ use tower_canary::{
 };
 
 use crate::{
-    Clock, CommandError, Status,
+    clock::Clock,
     driver::{
-        attempt_judge::Evidence,
-        documents::{Documents, Keys},
-        save::{Carried, Pending},
+        attempt_judge::AttemptJudge,
+        documents::{DocumentKeys, Documents},
+        plan_tasks::PlanTasks,
+        save::UnconfirmedSave,
     },
     effects::Effects,
+    handle::CommandError,
     isolated::panic_message,
+    status::Status,
     store::StateStore,
-    weight_lock::{Alarm, TakenBack},
+    weight_lock::{RollbackHold, WeightLock},
 };
 
-/// Runs the rollout of one canary, until it is stopped.
+/// Runs the rollout of one canary until it is stopped.
 pub(crate) struct Driver {
-    pub(super) canary: CanaryHandle,
-    /// Only the driver can promote the canary while this exists.
-    pub(super) owner: Owner,
-    pub(super) clock: Clock,
     pub(super) settings: Settings,
-    pub(super) documents: Documents,
-    /// What is in force; nothing that was stored is known while `unloaded` says why.
-    pub(super) rollout: Rollout,
-    /// Why the stored rollout is not known yet; none once it is.
-    pub(super) unloaded: Option<String>,
-    pub(super) evidence: Evidence,
+    pub(super) clock: Clock,
     pub(super) effects: Arc<Effects>,
-    pub(super) alarm: Arc<Alarm>,
-    /// Since when what is in force could not be stored.
-    pub(super) unsaved: Option<Instant>,
-    /// Since when nothing could be stored.
-    pub(super) failing: Option<Instant>,
-    /// What may have been stored, and is not in force.
-    pub(super) pending: Option<Pending>,
-    /// Whether the store is said to have another rollout than ours.
+
+    // The data plane.
+    pub(super) canary: CanaryHandle,
+    /// The claim on the canary. Only the driver can promote it.
+    pub(super) owner: Owner,
+    pub(super) weight_lock: Arc<WeightLock>,
+    /// The weight that the driver has last set on the data plane.
+    pub(super) applied_weight: Weight,
+
+    // The rollout.
+    /// The rollout in force. It is a placeholder while `load_error` is set.
+    pub(super) rollout: Rollout,
+    pub(super) judge: AttemptJudge,
+    /// Canary calls that the judge has observed in ticks whose transition was not applied.
+    pub(super) uncounted_calls: u64,
+    pub(super) tasks: PlanTasks,
+    /// Commands to execute next, which have no caller that waits for a response.
+    pub(super) queued_orders: VecDeque<(Order, Option<RollbackHold>)>,
+
+    // The store.
+    pub(super) documents: Documents,
+    /// The reason why the stored rollout is not loaded yet.
+    pub(super) load_error: Option<String>,
+    /// The time since which the rollout in force is not stored.
+    pub(super) unsaved_since: Option<Instant>,
+    /// The time since which every save has failed.
+    pub(super) failing_since: Option<Instant>,
+    /// A save with an unknown result. Its rollout is not in force.
+    pub(super) unconfirmed: Option<UnconfirmedSave>,
+    /// Whether a watch has reported a stored rollout that is not loaded yet.
     pub(super) is_behind: bool,
-    /// The weight that was last put into force here.
-    pub(super) put: Weight,
-    /// Commands that nobody waits for, to be done next.
-    pub(super) owed: VecDeque<(Order, Option<TakenBack>)>,
-    /// The canary's calls that no tick has counted, as it could not be carried out.
-    pub(super) uncounted: u64,
-    pub(super) heard: Heard,
-    pub(super) reports: mpsc::UnboundedReceiver<Report>,
-    pub(super) report: mpsc::UnboundedSender<Report>,
-    pub(super) errands: JoinSet<()>,
-    /// Gates that have not said yet what they were asked.
-    pub(super) asked: BTreeSet<String>,
-    pub(super) probes: BTreeMap<String, String>,
+
+    // Outputs.
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) events: broadcast::Sender<Event>,
 }
 
-/// What a driver is told when it is made.
+/// The configuration of a driver.
 pub(crate) struct Settings {
     pub(crate) plan: Plan,
     pub(crate) releases: Releases,
     pub(crate) auto_start: bool,
-    pub(crate) every: Duration,
+    pub(crate) interval: Duration,
 }
 
-/// The other ends of what a driver speaks and listens to.
-pub(crate) struct Lines {
-    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
+/// The receiving ends of a driver's channels.
+pub(crate) struct DriverInputs {
+    pub(crate) requests: mpsc::UnboundedReceiver<CommandRequest>,
     pub(crate) stop: oneshot::Receiver<()>,
 }
 
-/// A command, and where the answer goes.
-pub(crate) struct Request {
+/// A command and the sender for its result.
+pub(crate) struct CommandRequest {
     pub(crate) order: Order,
-    /// The generation that whoever gives it has seen; any will do, if none.
+    /// The generation that the rollout must have, if any.
     pub(crate) generation: Option<u64>,
-    pub(crate) answer: oneshot::Sender<Result<Transition, CommandError>>,
-    /// There if the canary was taken back already, until the rollout knows.
-    pub(crate) taken_back: Option<TakenBack>,
-}
-
-/// What somebody who was asked has said.
-pub(crate) enum Report {
-    Probe(String, ProbeOutcome),
-    Gate(String, GateAnswer),
-}
-
-/// What was said since the last tick.
-#[derive(Default)]
-pub(super) struct Heard {
-    pub(super) probes: Vec<(String, ProbeOutcome)>,
-    pub(super) gates: Vec<(String, GateAnswer)>,
+    pub(crate) response: oneshot::Sender<Result<Transition, CommandError>>,
+    /// Blocks weight increases until the command is executed. Present if the handle has already rolled
+    /// the canary back.
+    pub(crate) hold: Option<RollbackHold>,
 }
 
 impl Driver {
     pub(crate) fn new(
         canary: CanaryHandle,
         settings: Settings,
-        (store, keys): (Arc<dyn StateStore>, Keys),
+        (store, keys): (Arc<dyn StateStore>, DocumentKeys),
         clock: Clock,
         effects: Arc<Effects>,
-        alarm: Arc<Alarm>,
+        weight_lock: Arc<WeightLock>,
     ) -> Self {
         let Settings { plan, releases, .. } = &settings;
         let rollout = Rollout::new(canary.name().clone(), releases.clone(), plan.clone());
-        let evidence = Evidence::begin(rollout.attempt(), plan, &canary, &alarm);
-        let (report, reports) = mpsc::unbounded_channel();
-        let unloaded = Some("it has not been loaded yet".to_owned());
-        let mut status = Status::of(&rollout, clock.now(), &evidence.judgment(), &canary);
-        status.unloaded.clone_from(&unloaded);
+        let judge = AttemptJudge::new(rollout.attempt(), plan, &canary, &weight_lock);
+        let load_error = Some("it has not been loaded yet".to_owned());
+        let mut status = Status::of(&rollout, clock.now(), &judge.judgment(), &canary);
+        status.load_error.clone_from(&load_error);
         Self {
-            documents: Documents::new(store, keys),
-            rollout,
-            unloaded,
-            evidence,
+            settings,
+            clock,
+            tasks: PlanTasks::new(Arc::clone(&effects)),
             effects,
-            alarm,
-            unsaved: None,
-            failing: None,
-            pending: None,
-            is_behind: false,
-            put: Weight::ZERO,
-            owed: VecDeque::new(),
-            uncounted: 0,
-            heard: Heard::default(),
-            reports,
-            report,
-            errands: JoinSet::new(),
-            asked: BTreeSet::new(),
-            probes: BTreeMap::new(),
-            status: watch::Sender::new(Arc::new(status)),
-            events: broadcast::Sender::new(EVENTS_KEPT),
             owner: canary.claim("use `RolloutHandle::promote`"),
             canary,
-            clock,
-            settings,
+            weight_lock,
+            applied_weight: Weight::ZERO,
+            rollout,
+            judge,
+            uncounted_calls: 0,
+            queued_orders: VecDeque::new(),
+            documents: Documents::new(store, keys),
+            load_error,
+            unsaved_since: None,
+            failing_since: None,
+            unconfirmed: None,
+            is_behind: false,
+            status: watch::Sender::new(Arc::new(status)),
+            events: broadcast::Sender::new(EVENT_CAPACITY),
         }
     }
 
@@ -164,189 +142,109 @@ impl Driver {
         self.events.clone()
     }
 
-    /// Runs until it is told to stop. If it panics, the split keeps its weight.
-    pub(crate) async fn run(self, lines: Lines) {
+    /// Runs until `inputs.stop` is closed. If the driver panics, the weight stays as it is.
+    pub(crate) async fn run(self, inputs: DriverInputs) {
         let name = self.canary.name().clone();
-        if let Err(panic) = AssertUnwindSafe(self.drive(lines)).catch_unwind().await {
-            let said = panic_message(panic);
+        if let Err(panic) = AssertUnwindSafe(self.drive(inputs)).catch_unwind().await {
+            let message = panic_message(panic);
             tracing::error!(
                 target: TARGET, canary = %name,
-                "the controller panicked and is gone, the weight stays: {said}",
+                "the controller of this canary has panicked and stopped, the weight stays: {message}",
             );
         }
     }
 
-    async fn drive(mut self, lines: Lines) {
-        let Lines { mut requests, mut stop } = lines;
-        let mut interval = tokio::time::interval(self.settings.every);
+    async fn drive(mut self, inputs: DriverInputs) {
+        let DriverInputs { mut requests, mut stop } = inputs;
+        let mut interval = tokio::time::interval(self.settings.interval);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = self.documents.watch();
         loop {
-            // A tick is due before commands are, lest whoever gives many keeps the judge from looking.
+            // Ticks take priority, so that a flood of commands cannot starve the judge.
             tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                () = self.alarm.rung() => self.tick().await,
+                () = self.weight_lock.tripped() => self.tick().await,
                 _ = interval.tick() => {
                     self.tick().await;
-                    // A tick that took long is not followed by another at once: commands wait.
+                    // After a slow tick, commands get a turn before the next tick.
                     interval.reset();
                 }
-                Some(request) = requests.recv() => self.serve(request).await,
-                Some(report) = self.reports.recv() => {
-                    self.hear(report);
-                    while let Ok(report) = self.reports.try_recv() {
-                        self.hear(report);
-                    }
+                Some(request) = requests.recv() => self.handle_request(request).await,
+                Some(report) = self.tasks.receiver.recv() => {
+                    self.tasks.record(report);
+                    self.tasks.record_received();
                     self.tick().await;
                 }
                 change = changes.next() => {
-                    self.follow(&change);
-                    self.catch_up().await;
+                    self.note_change(&change);
+                    self.reload_if_behind().await;
                 }
-                Some(errand) = self.errands.join_next() => {
-                    if let Err(error) = errand {
-                        tracing::error!(target: TARGET, canary = %self.canary.name(), "{error}");
+                Some(result) = self.tasks.running.join_next() => {
+                    if let Err(error) = result {
+                        let name = self.canary.name();
+                        tracing::error!(target: TARGET, canary = %name, "{error}");
                     }
                 }
             }
-            self.do_owed().await;
+            self.run_queued().await;
         }
-        self.end(requests).await;
+        self.finish(requests).await;
     }
 
-    /// Stores what the next process must know.
-    async fn end(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+    /// Executes the remaining rollbacks and halts, and stores the rollout for the next process.
+    async fn finish(&mut self, mut requests: mpsc::UnboundedReceiver<CommandRequest>) {
         requests.close();
         while let Ok(request) = requests.try_recv() {
-            if goes_back(&request.order.command) {
-                self.serve(request).await;
+            if is_immediate(&request.order.command) {
+                self.handle_request(request).await;
             }
         }
-        if self.unloaded.is_none() {
-            self.heed_code();
-            self.do_owed().await;
-            if self.alarm.is_rung() {
+        if self.load_error.is_none() {
+            self.reconcile_handle();
+            self.run_queued().await;
+            if self.weight_lock.has_trip() {
                 self.decide().await;
-                self.do_owed().await;
+                self.run_queued().await;
             }
         }
-        self.save_progress().await;
-        self.show();
+        self.save_current().await;
+        self.publish_status();
     }
 
-    /// Looks at the canary, and lets the plan go on.
+    /// Follows the store and the application, and lets the state machine decide.
     async fn tick(&mut self) {
-        if self.unloaded.is_some() {
+        if self.load_error.is_some() {
             self.load().await;
         } else {
-            self.catch_up().await;
-            self.save_again().await;
-            self.heed_code();
-            self.do_owed().await;
+            self.reload_if_behind().await;
+            self.retry_save().await;
+            self.reconcile_handle();
+            self.run_queued().await;
             self.decide().await;
         }
         self.start_if_idle();
         self.canary.note_decision();
-        self.show();
+        self.publish_status();
     }
 
-    async fn decide(&mut self) {
-        if !self.is_ours() {
-            return;
-        }
-        let found = self.alarm.hear();
-        let calls = self.evidence.observe(&self.canary, self.rollout.weight());
-        let calls = std::mem::take(&mut self.uncounted).saturating_add(calls);
-        let judgment = self.evidence.judgment();
-        let mut tick = match &found {
-            // What the guard found holds, whatever came after it.
-            Some(found) => Tick::new(Verdict::Degraded, found),
-            None => Tick::new(judgment.verdict, judgment.to_string()),
-        }
-        .with_calls(calls);
-        let Heard { probes, gates } = std::mem::take(&mut self.heard);
-        (tick.probes, tick.answers) = (probes, gates);
-        for _ in 0..ATTEMPTS {
-            let (attempt, stage) = (self.rollout.attempt(), self.rollout.state().stage());
-            if found.as_ref().is_some_and(|found| self.is_found_too_late(found)) {
-                return;
-            }
-            let mut after = self.rollout.clone();
-            let outcome = after.tick(self.clock.now(), &tick);
-            match self.carry_out(after, &outcome).await {
-                Carried::Done | Carried::Unsaved(_) => return,
-                Carried::Undone(_) | Carried::Unknown(_) => break,
-                Carried::Overtaken if self.rollout.attempt() != attempt => return,
-                Carried::Overtaken if self.rollout.state().stage() != stage => {
-                    tick.probes.clear();
-                    tick.answers.clear();
-                }
-                Carried::Overtaken => {}
-            }
-        }
-        // For the next tick.
-        self.uncounted = calls;
-        self.heard = Heard { probes: tick.probes, gates: tick.answers };
-        if let Some(found) = found {
-            self.owe(Order::new(Command::RollBack, Actor::Judge, found));
-        }
-    }
-
-    /// Whether the rollout has gone on while the guard spoke, to where no verdict is heard. A promotion
-    /// is taken back, then.
-    fn is_found_too_late(&mut self, found: &str) -> bool {
-        if is_watched(self.rollout.phase()) {
-            return false;
-        }
-        self.alarm.is_known();
-        if self.rollout.phase() == Phase::Promoted
-            && self.rollout.plan().on_degraded() != OnDegraded::Freeze
-        {
-            self.owe(Order::new(Command::RollBack, Actor::Judge, found));
-        }
-        true
-    }
-
-    fn hear(&mut self, report: Report) {
-        match report {
-            Report::Probe(name, outcome) => {
-                let said = match &outcome {
-                    ProbeOutcome::Failed(how) => how.clone(),
-                    _ => "passed".to_owned(),
-                };
-                self.probes.insert(name.clone(), said);
-                self.heard.probes.push((name, outcome));
-            }
-            Report::Gate(name, answer) => {
-                self.asked.remove(&name);
-                self.heard.gates.push((name, answer));
-            }
-        }
-    }
-
-    pub(super) fn show(&self) {
-        let judgment = self.evidence.judgment();
+    pub(super) fn publish_status(&self) {
+        let judgment = self.judge.judgment();
         let mut status = Status::of(&self.rollout, self.clock.now(), &judgment, &self.canary);
-        status.unsaved = self.failing.map(|since| since.elapsed());
-        status.unloaded.clone_from(&self.unloaded);
-        status.probes.clone_from(&self.probes);
+        status.unsaved_for = self.failing_since.map(|since| since.elapsed());
+        status.load_error.clone_from(&self.load_error);
+        status.probes.clone_from(&self.tasks.probe_results);
         self.status.send_replace(Arc::new(status));
     }
 }
 
-/// Whether a command holds whatever has happened meanwhile.
-pub(crate) const fn goes_back(command: &Command) -> bool {
+/// Returns whether a command takes effect before it is stored, and whatever the generation.
+pub(super) const fn is_immediate(command: &Command) -> bool {
     matches!(command, Command::RollBack | Command::Halt)
 }
 
-/// Whether the canary is watched, so that a verdict has consequences.
-pub(super) const fn is_watched(phase: Phase) -> bool {
-    matches!(phase, Phase::Starting | Phase::Running | Phase::Paused | Phase::Baking)
-}
-
-/// Events that a slow subscriber can miss without being told that it missed some.
-const EVENTS_KEPT: usize = 256;
-/// How often a command is tried anew on what others have stored meanwhile.
-pub(super) const ATTEMPTS: usize = 5;
+/// The events that a slow subscriber may lag behind before it misses some.
+const EVENT_CAPACITY: usize = 256;
+/// How often a transition is computed again because another replica has stored the rollout meanwhile.
+pub(super) const MAX_ATTEMPTS: usize = 5;
 pub(super) const TARGET: &str = "canary_controller";

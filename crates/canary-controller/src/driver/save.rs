@@ -1,221 +1,230 @@
-//! Bringing into force what came of a tick or a command, and keeping it.
+//! Applies transitions: actions that lower the weight come before the save, the others after it.
 
 use canary_core::Weight;
 use canary_rollout::{Action, Event, Phase, Rollout, Transition};
 use tokio::time::Instant;
 use tower_canary::control::ControlExt;
 
-use crate::driver::{
-    documents::{DocumentError, Found, Saved},
-    run::{Driver, TARGET},
+use crate::{
+    driver::{
+        documents::{DocumentError, SaveResult, StoredRollout},
+        run::{Driver, TARGET},
+    },
+    notify::{Notification, audit},
 };
-use crate::notify::{Notification, audit};
 
-/// How an outcome was carried out.
-pub(super) enum Carried {
-    Done,
+/// The result of applying a transition.
+pub(super) enum ApplyResult {
+    Applied,
     /// It is in force, but could not be stored.
-    Unsaved(String),
-    /// It could not be stored, and nothing is changed.
-    Undone(String),
-    /// It is unknown whether it was stored. Nothing is changed until that is known.
+    NotStoredYet(String),
+    /// It could not be stored, and nothing has changed.
+    NotSaved(String),
+    /// The store did not report whether it is stored. Nothing changes until the result is known.
     Unknown(String),
-    /// Somebody else has stored another rollout, which is in force now.
-    Overtaken,
+    /// Another replica has stored another rollout, which is in force now.
+    Superseded,
 }
 
-/// What may be stored, or may be stored yet.
-pub(super) struct Pending {
+/// A transition whose save has an unknown result.
+pub(super) struct UnconfirmedSave {
     pub(super) after: Rollout,
-    pub(super) outcome: Transition,
+    pub(super) transition: Transition,
 }
 
 impl Driver {
-    /// Brings `after` into force: what lowers the weight at once, then the store, then the rest.
-    pub(super) async fn carry_out(&mut self, after: Rollout, outcome: &Transition) -> Carried {
-        let actions = &outcome.actions;
+    /// Puts `after` into force: executes the actions that lower the weight, saves, and executes the
+    /// rest.
+    pub(super) async fn apply(&mut self, after: Rollout, transition: &Transition) -> ApplyResult {
+        let actions = &transition.actions;
         let Some(save) = actions.iter().position(|action| *action == Action::Save) else {
             self.rollout = after;
             self.perform(actions);
-            return Carried::Done;
+            return ApplyResult::Applied;
         };
         let (before_save, after_save) = (&actions[..save], &actions[save + 1..]);
-        // What others have stored must not raise what this lowers.
         let is_lowered = !before_save.is_empty();
-        let taken_back = is_lowered.then(|| self.alarm.take_back(|| ()));
+        // A rollout stored by another replica must not raise the weight that this transition lowers.
+        let hold = is_lowered.then(|| self.weight_lock.lower_and_hold(|| ()));
         self.perform(before_save);
-        let saved = self.save(&after, outcome.events.last(), is_lowered).await;
-        if !matches!(saved, Ok(Saved::Overtaken(_) | Saved::Conflict(_))) {
-            drop(taken_back);
+        let saved = self.save(&after, transition.events.last(), is_lowered).await;
+        if !matches!(saved, Ok(SaveResult::SavedAndReplaced(_) | SaveResult::Conflict(_))) {
+            drop(hold);
         }
         match saved {
-            Ok(Saved::Done) => {
-                let was_pending = self.pending.take().is_some();
-                self.adopt(after);
+            Ok(SaveResult::Saved) => {
+                let was_unconfirmed = self.unconfirmed.take().is_some();
+                self.set_rollout(after);
                 self.perform(after_save);
-                if was_pending {
-                    self.bring_into_force();
+                if was_unconfirmed {
+                    self.enforce_rollout();
                 }
-                self.tell(&outcome.events);
-                self.keep_events().await;
-                Carried::Done
+                self.publish_events(&transition.events);
+                self.append_events().await;
+                ApplyResult::Applied
             }
-            Ok(Saved::Overtaken(theirs)) => {
-                self.complete(after, outcome);
-                self.take_over(Some(theirs));
-                Carried::Done
+            Ok(SaveResult::SavedAndReplaced(theirs)) => {
+                self.finish_replaced(after, transition);
+                self.apply_stored(Some(theirs));
+                ApplyResult::Applied
             }
-            Ok(Saved::Conflict(theirs)) => {
-                self.take_over(theirs);
-                Carried::Overtaken
+            Ok(SaveResult::Conflict(theirs)) => {
+                self.apply_stored(theirs);
+                ApplyResult::Superseded
             }
-            Err(error) if after_save.iter().any(raises) => {
+            Err(error) if after_save.iter().any(raises_weight) => {
                 if error.is_unknown() {
-                    self.pending = Some(Pending { after, outcome: outcome.clone() });
-                    return Carried::Unknown(error.to_string());
+                    let transition = transition.clone();
+                    self.unconfirmed = Some(UnconfirmedSave { after, transition });
+                    return ApplyResult::Unknown(error.to_string());
                 }
-                self.bring_into_force();
-                Carried::Undone(error.to_string())
+                self.enforce_rollout();
+                ApplyResult::NotSaved(error.to_string())
             }
             Err(error) => {
-                self.note_unsaved(&error);
-                self.adopt(after);
+                self.mark_unsaved(&error);
+                self.set_rollout(after);
                 self.perform(after_save);
-                self.tell(&outcome.events);
-                Carried::Unsaved(error.to_string())
+                self.publish_events(&transition.events);
+                ApplyResult::NotStoredYet(error.to_string())
             }
         }
     }
 
-    /// Does what follows from an outcome that was stored, but what raises the weight: others have
-    /// stored more since, and that will say.
-    pub(super) fn complete(&mut self, after: Rollout, outcome: &Transition) {
-        let saved = outcome.actions.iter().skip_while(|action| **action != Action::Save).skip(1);
-        let is_weight = |action: &Action| {
+    /// Executes the post-save actions of a transition that was stored and then replaced by another
+    /// replica. Skips those that change the weight: the newer rollout decides it.
+    pub(super) fn finish_replaced(&mut self, after: Rollout, transition: &Transition) {
+        let after_save = transition.actions.iter().skip_while(|it| **it != Action::Save).skip(1);
+        let changes_weight = |action: &Action| {
             matches!(action, Action::SetWeight(_) | Action::Promote | Action::LiftHalt)
         };
-        let actions: Vec<_> = saved.filter(|action| !is_weight(action)).cloned().collect();
-        self.adopt(after);
+        let actions: Vec<_> = after_save.filter(|it| !changes_weight(it)).cloned().collect();
+        self.set_rollout(after);
         self.perform(&actions);
-        self.tell(&outcome.events);
+        self.publish_events(&transition.events);
     }
 
-    /// Saves the evidence first: what it is ahead of the rollout does no harm. But what takes the
-    /// canary back waits for nothing.
+    /// Saves the evidence, and then the rollout: evidence that is newer than the rollout does no harm.
+    /// If the transition lowers the weight, saves the rollout first.
     async fn save(
         &mut self,
         rollout: &Rollout,
-        event: Option<&Event>,
+        latest_event: Option<&Event>,
         is_lowered: bool,
-    ) -> Result<Saved, DocumentError> {
+    ) -> Result<SaveResult, DocumentError> {
         let evidence = if is_lowered { Ok(()) } else { self.save_evidence().await };
         let saved = match evidence {
-            Ok(()) => self.documents.save(rollout, event).await,
+            Ok(()) => self.documents.save(rollout, latest_event).await,
             Err(error) => Err(error),
         };
         if saved.is_ok() {
-            self.failing = None;
+            self.failing_since = None;
         } else {
-            self.failing.get_or_insert_with(Instant::now);
+            self.failing_since.get_or_insert_with(Instant::now);
         }
         let saved = saved?;
-        if matches!(saved, Saved::Done) {
-            self.unsaved = None;
+        if matches!(saved, SaveResult::Saved) {
+            self.unsaved_since = None;
             if is_lowered {
-                // If it fails, the next save will bring it.
+                // If this fails, the next save stores the evidence.
                 let _ = self.save_evidence().await;
             }
         }
         Ok(saved)
     }
 
-    /// Evidence that cannot be stored costs a restart what was seen so far, and is no reason to stop.
+    /// Saves the evidence. Returns `Ok` if it can never be stored: a restart then loses the evidence,
+    /// but the rollout can continue.
     async fn save_evidence(&mut self) -> Result<(), DocumentError> {
-        match self.documents.save_evidence(&self.evidence.to_stored()).await {
-            Err(error) if error.is_lasting() => {
+        match self.documents.save_evidence(&self.judge.to_stored()).await {
+            Err(error) if error.is_permanent() => {
                 let name = self.canary.name();
-                tracing::warn!(target: TARGET, canary = %name, "evidence is not stored: {error}");
+                tracing::warn!(target: TARGET, canary = %name, "the evidence is not stored: {error}");
                 Ok(())
             }
             other => other,
         }
     }
 
-    /// Saves what is in force, if that has failed before.
-    pub(super) async fn save_again(&mut self) {
-        if self.unsaved.is_some() {
-            self.save_progress().await;
-        } else if self.unloaded.is_none() && self.documents.lacks_events(&self.rollout) {
-            self.keep_events().await;
+    /// Saves the rollout and its events if an earlier save has failed.
+    pub(super) async fn retry_save(&mut self) {
+        if self.unsaved_since.is_some() {
+            self.save_current().await;
+        } else if self.load_error.is_none() && self.documents.lacks_events(&self.rollout) {
+            self.append_events().await;
         }
     }
 
-    /// Saves what is in force as it is.
-    pub(super) async fn save_progress(&mut self) {
-        if self.unloaded.is_some() || !self.is_ours() {
+    /// Saves the rollout in force.
+    pub(super) async fn save_current(&mut self) {
+        if self.load_error.is_some() || !self.owns_releases() {
             return;
         }
         let is_lowered = self.rollout.weight() == Weight::ZERO;
-        let event = self.rollout.history().last().cloned();
-        let mut saved = self.save(&self.rollout.clone(), event.as_ref(), is_lowered).await;
-        if let Ok(Saved::Conflict(Some(theirs))) = &saved
-            && !theirs.went_back
-            && self.unsaved.is_some()
-            && self.knows(theirs)
+        let latest_event = self.rollout.history().last().cloned();
+        let mut saved = self.save(&self.rollout.clone(), latest_event.as_ref(), is_lowered).await;
+        if let Ok(SaveResult::Conflict(Some(theirs))) = &saved
+            && !theirs.is_older
+            && self.unsaved_since.is_some()
+            && self.descends_from(theirs)
         {
-            // An answer was lost, or others have noted the time: nothing in it is news.
-            saved = self.save(&self.rollout.clone(), event.as_ref(), is_lowered).await;
+            // A response was lost, or another replica has saved the elapsed time. There is no event that
+            // this replica does not know, so it can replace the document.
+            saved = self.save(&self.rollout.clone(), latest_event.as_ref(), is_lowered).await;
         }
         match saved {
-            Ok(Saved::Done) => {
-                if self.pending.take().is_some() {
-                    self.bring_into_force();
+            Ok(SaveResult::Saved) => {
+                if self.unconfirmed.take().is_some() {
+                    self.enforce_rollout();
                 }
-                self.keep_events().await;
+                self.append_events().await;
             }
-            Ok(Saved::Conflict(theirs)) => self.take_over(theirs),
-            Ok(Saved::Overtaken(theirs)) => self.take_over(Some(theirs)),
-            Err(error) => self.note_unsaved(&error),
+            Ok(SaveResult::Conflict(theirs)) => self.apply_stored(theirs),
+            Ok(SaveResult::SavedAndReplaced(theirs)) => self.apply_stored(Some(theirs)),
+            Err(error) => self.mark_unsaved(&error),
         }
     }
 
-    /// Whether ours comes of theirs.
-    fn knows(&self, theirs: &Found) -> bool {
+    /// Returns whether the history of the rollout in force contains the latest event of `theirs`.
+    fn descends_from(&self, theirs: &StoredRollout) -> bool {
         theirs.rollout.releases() == self.rollout.releases()
             && (theirs.rollout.history().next_back())
                 .is_none_or(|last| self.rollout.history().any(|event| event == last))
     }
 
-    fn note_unsaved(&mut self, error: &DocumentError) {
-        self.unsaved.get_or_insert_with(Instant::now);
-        tracing::warn!(target: TARGET, canary = %self.canary.name(), "not stored: {error}");
+    fn mark_unsaved(&mut self, error: &DocumentError) {
+        self.unsaved_since.get_or_insert_with(Instant::now);
+        let name = self.canary.name();
+        tracing::warn!(target: TARGET, canary = %name, "the rollout is not stored: {error}");
     }
 
-    /// Tells what happened to those who listen, and to the log.
-    fn tell(&self, events: &[Event]) {
+    /// Logs the events and sends them to subscribers.
+    fn publish_events(&self, events: &[Event]) {
         for event in events {
             audit(&Notification::new(&self.rollout, event.clone()));
-            // Nobody may be listening.
+            // Fails without subscribers.
             let _ = self.events.send(event.clone());
         }
     }
 
-    /// Adds what happened to the store's history, once it is stored.
-    async fn keep_events(&mut self) {
-        if let Err(error) = self.documents.keep_events(&self.rollout).await {
-            tracing::warn!(target: TARGET, canary = %self.canary.name(), "not kept: {error}");
+    /// Appends the events of the stored rollout to the history in the store.
+    async fn append_events(&mut self) {
+        if let Err(error) = self.documents.append_events(&self.rollout).await {
+            let name = self.canary.name();
+            tracing::warn!(target: TARGET, canary = %name, "the events are not stored: {error}");
         }
     }
 
-    /// Whether the rollout is about the releases of this process.
-    pub(super) fn is_ours(&self) -> bool {
+    /// Returns whether the rollout is for the releases of this process.
+    pub(super) fn owns_releases(&self) -> bool {
         *self.rollout.releases() == self.settings.releases
     }
 
-    /// Tells the data plane what our rollout says.
-    pub(super) fn bring_into_force(&mut self) {
+    /// Sets the data plane to the state of the rollout, or to weight zero if the rollout is for other
+    /// releases. A halt applies to all releases.
+    pub(super) fn enforce_rollout(&mut self) {
         self.canary.set_salt(&self.rollout.salt());
-        if self.is_ours() || self.rollout.phase() == Phase::Halted {
+        if self.owns_releases() || self.rollout.phase() == Phase::Halted {
             self.perform(&self.rollout.in_force());
         } else {
             self.perform(&[Action::RollBack]);
@@ -223,7 +232,7 @@ impl Driver {
     }
 }
 
-pub(super) const fn raises(action: &Action) -> bool {
+const fn raises_weight(action: &Action) -> bool {
     matches!(
         action,
         Action::SetWeight(_) | Action::Promote | Action::LiftHalt | Action::BeginEvidence { .. }

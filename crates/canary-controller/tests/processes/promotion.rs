@@ -27,7 +27,7 @@ async fn begin(directory: PathBuf) -> (Controller, CanaryHandle, RolloutHandle) 
     let (controller, canary) = (Controller::new(store), layer());
     let plan = Plan::from_toml(PLAN).unwrap();
     let rollout = controller.add(Managed::new(canary.clone(), plan)).unwrap();
-    rollout.watch().wait_for(|status| status.unloaded.is_none()).await.unwrap();
+    rollout.watch().wait_for(|status| status.load_error.is_none()).await.unwrap();
     (controller, canary, rollout)
 }
 

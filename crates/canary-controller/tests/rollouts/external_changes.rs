@@ -44,7 +44,7 @@ async fn the_guard_does_not_wait_for_a_tick() {
 
     until(&shop, &rollout, Phase::RolledBack, 0).await;
     let status = rollout.status();
-    assert!(status.waits.contains("tripped the guard"), "{}", status.waits);
+    assert!(status.summary.contains("tripped the guard"), "{}", status.summary);
     assert!(status.rollout.history().last().unwrap().at >= ticked);
 }
 
@@ -105,7 +105,7 @@ async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
     let status = rollout.status();
     assert_eq!(status.rollout.phase(), Phase::Halted);
     assert_eq!(
-        status.waits,
+        status.summary,
         "halted by application: wrong totals: waiting for the halt to be lifted"
     );
     shop.canary.lift_halt();
@@ -227,7 +227,7 @@ async fn one_controller_runs_many_canaries_each_by_its_own_plan() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the release of stable is not known: give it to `CanaryOptions::stable_release`"
+        "the release of stable is unknown: set it with `CanaryOptions::stable_release`"
     );
     assert_eq!(controller.rollouts().len(), 1);
     assert!(controller.rollout("shop").is_some());

@@ -58,8 +58,8 @@ async fn a_cold_start_without_a_store_is_at_zero_and_takes_only_what_goes_back()
         let second = controller(store.clone());
         let rollout = second.add(managed(&shop, PLAN)).unwrap();
         let error = rollout.command(order(Command::Pause)).await.unwrap_err();
-        assert!(matches!(error, CommandError::Unloaded(_)), "{error}");
-        assert!(rollout.status().unloaded.is_some());
+        assert!(matches!(error, CommandError::NotLoaded(_)), "{error}");
+        assert!(rollout.status().load_error.is_some());
         let outcome = rollout.command(order(command)).await.unwrap();
         assert!(outcome.note.unwrap().starts_with("in force, but not stored yet"));
         watched(&shop, &store, 20, 10).await;
@@ -118,13 +118,13 @@ async fn in_a_step_without_a_store_nothing_is_raised_and_a_rollback_is_stored_la
         watched(&shop, &store, 2, 10).await;
         store.be(mood);
         let error = rollout.command(order(Command::SkipStep)).await.unwrap_err();
-        let is_undone = matches!(error, CommandError::Unsaved(_) | CommandError::Unknown(_));
+        let is_undone = matches!(error, CommandError::NotStored(_) | CommandError::Unknown(_));
         assert!(is_undone, "{mood:?}: {error}");
         for _ in 0..60 {
             second(&shop, 10).await;
             assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{mood:?}");
         }
-        assert!(rollout.status().unsaved.unwrap() > Duration::from_secs(30));
+        assert!(rollout.status().unsaved_for.unwrap() > Duration::from_secs(30));
 
         let rolling_back = rollout.command(order(Command::RollBack));
         tokio::pin!(rolling_back);
@@ -142,7 +142,7 @@ async fn in_a_step_without_a_store_nothing_is_raised_and_a_rollback_is_stored_la
             second(&shop, 1).await;
         }
         assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack, "{mood:?}");
-        assert_eq!(rollout.status().unsaved, None, "{mood:?}");
+        assert_eq!(rollout.status().unsaved_for, None, "{mood:?}");
         let last = store.events().await.pop().unwrap();
         assert_eq!((last.by, last.phase), (Actor::person("ada"), Phase::RolledBack));
     }
@@ -201,7 +201,7 @@ async fn story(number: usize, more: usize, mood: Mood) -> usize {
         watched(&shop, &store, 1, 15).await;
     }
     let status = rollout.status();
-    assert_eq!(status.rollout.phase(), Phase::Promoted, "{context}: {}", status.waits);
+    assert_eq!(status.rollout.phase(), Phase::Promoted, "{context}: {}", status.summary);
     watched(&shop, &store, 20, 10).await;
 
     let stored = store.stored().await.unwrap().0;

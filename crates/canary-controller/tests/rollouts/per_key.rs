@@ -37,7 +37,7 @@ fn shop() -> Shop {
 async fn start(shop: &Shop, store: &MemoryStore, toml: &str) -> (Controller, RolloutHandle) {
     let controller = controller(store.clone());
     let rollout = controller.add(managed(shop, toml)).unwrap();
-    assert!(rollout.watch().wait_for(|status| status.unloaded.is_none()).await.is_ok());
+    assert!(rollout.watch().wait_for(|status| status.load_error.is_none()).await.is_ok());
     if rollout.status().rollout.phase() == Phase::Idle {
         rollout.start(Actor::person("ada"), "").await.unwrap();
     }
@@ -171,7 +171,7 @@ async fn a_restart_counts_no_user_once_more_however_many_there_were() {
         };
         let key = StoreKey::try_new("default/evidence", &"shop".parse().unwrap()).unwrap();
         let stored = store.load(&key).await.unwrap().unwrap().document;
-        assert!(stored.as_str().contains("\"books\""));
+        assert!(stored.as_str().contains("\"key_ledgers\""));
 
         let shop = shop();
         let (_controller, rollout) = start(&shop, &store, PER_KEY).await;
@@ -228,12 +228,12 @@ async fn a_plan_per_key_needs_keys_and_what_is_noted_of_them() {
             &Shop::new("v2"),
             r#"{ measure = "failures" }, { measure = "share", count_by = "keys" }"#
         ),
-        "the plan cannot be run: monitors[1].per: no call has a key without a policy: give a sticky one \
+        "the plan has unmet requirements: monitors[1].per: no call has a key without a policy: give a sticky one \
          to `CanaryOptions::select`",
     );
     assert_eq!(
         refused(&shop(), r#"{ measure = "feedback", count_by = "keys" }"#),
-        "the plan cannot be run: monitors[0].count_by: \"feedback\" is not counted per key, only failures, \
+        "the plan has unmet requirements: monitors[0].count_by: \"feedback\" is not counted per key, only failures, \
          cancelled calls and the share are",
     );
 }

@@ -119,8 +119,8 @@ async fn a_gate_that_never_answers_has_a_deadline() {
         assert_eq!(rollout.status().rollout.phase(), Phase::Running);
         seconds(&shop, 30, 20).await;
         let status = rollout.status();
-        assert_eq!(status.rollout.phase(), phase, "{}", status.waits);
-        assert!(status.waits.contains("no answer within 2m"), "{}", status.waits);
+        assert_eq!(status.rollout.phase(), phase, "{}", status.summary);
+        assert!(status.summary.contains("no answer within 2m"), "{}", status.summary);
     }
 }
 
@@ -181,7 +181,7 @@ async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
     let rollout = controller.add(managed(&shop, toml).gates(gates)).unwrap();
     start(&rollout).await;
     seconds(&shop, 30, 20).await;
-    assert_eq!(shop.canary.weight(), Weight::from_percent(20), "{}", rollout.status().waits);
+    assert_eq!(shop.canary.weight(), Weight::from_percent(20), "{}", rollout.status().summary);
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,7 +199,7 @@ async fn a_probe_that_fails_before_the_first_call_keeps_the_weight_at_zero() {
     until(&shop, &rollout, Phase::RolledBack, 10).await;
     assert!(shop.canary.counts().epochs.iter().all(|epoch| epoch.weight == Weight::ZERO));
     let status = rollout.status();
-    assert!(status.waits.contains(r#"probe "books" failed: unbalanced"#), "{}", status.waits);
+    assert!(status.summary.contains(r#"probe "books" failed: unbalanced"#), "{}", status.summary);
     assert!(status.probes["books"].contains("unbalanced"));
 }
 
@@ -291,7 +291,7 @@ async fn a_step_without_proof_holds_rolls_back_or_advances_at_its_deadline() {
         seconds(&shop, 50, 2).await;
         assert_eq!(rollout.status().rollout.phase(), Phase::Running);
         seconds(&shop, 20, 2).await;
-        assert_eq!(rollout.status().rollout.phase(), phase, "{}", rollout.status().waits);
+        assert_eq!(rollout.status().rollout.phase(), phase, "{}", rollout.status().summary);
     }
 }
 
@@ -307,7 +307,7 @@ async fn the_calendar_holds_raises_and_no_rollback() {
     let rollout = controller.add(managed(&shop, toml)).unwrap();
     start(&rollout).await;
     seconds(&shop, 9 * 60, 1).await;
-    assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{}", rollout.status().waits);
+    assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{}", rollout.status().summary);
     seconds(&shop, 70, 20).await;
     assert_eq!(shop.canary.weight(), Weight::from_percent(20));
     seconds(&shop, 15 * 60, 1).await;
@@ -370,6 +370,6 @@ async fn users_who_complain_roll_the_canary_back() {
         }
     }
     let status = rollout.status();
-    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.waits);
-    assert!(status.waits.contains("feedback"), "{}", status.waits);
+    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.summary);
+    assert!(status.summary.contains("feedback"), "{}", status.summary);
 }

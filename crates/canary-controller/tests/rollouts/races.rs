@@ -113,7 +113,7 @@ async fn the_guard_takes_back_what_is_promoted_while_it_speaks() {
     assert_eq!(shop.canary.weight(), Weight::ZERO);
     sleep(Duration::from_secs(3)).await;
     let status = rollout.status();
-    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.waits);
+    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.summary);
     assert_eq!(status.rollout.history().last().unwrap().by, Actor::Judge);
     assert_eq!(shop.canary.weight(), Weight::ZERO);
 }
@@ -226,7 +226,7 @@ async fn a_panic_leaves_the_weight_the_guard_and_an_error() {
     assert!(!rollout.is_running());
     let said = errors.lock().unwrap().join("\n");
     assert!(
-        said.contains("the controller panicked and is gone, the weight stays: the clock is broken")
+        said.contains("the controller of this canary has panicked and stopped, the weight stays: the clock is broken")
     );
     assert_eq!(shop.canary.weight(), Weight::from_percent(10));
     let error = rollout.command(order(Command::RollBack)).await.unwrap_err();

@@ -30,7 +30,7 @@ impl Process {
         let shop = Shop::new(release);
         let controller = controller(store.clone());
         let rollout = controller.add(managed(&shop, PLAN)).unwrap();
-        let loaded = rollout.watch().wait_for(|status| status.unloaded.is_none()).await.is_ok();
+        let loaded = rollout.watch().wait_for(|status| status.load_error.is_none()).await.is_ok();
         assert!(loaded);
         Self { shop, controller, rollout }
     }

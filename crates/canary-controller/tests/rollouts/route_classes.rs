@@ -80,7 +80,7 @@ async fn a_restart_goes_on_with_the_evidence_of_a_class() {
     let shop = shop();
     let controller = controller(store);
     let rollout = controller.add(managed(&shop, OF_CHECKOUT)).unwrap();
-    assert!(rollout.watch().wait_for(|status| status.unloaded.is_none()).await.is_ok());
+    assert!(rollout.watch().wait_for(|status| status.load_error.is_none()).await.is_ok());
     let after = rollout.status();
     let of_checkout = &after.judgment.findings[2];
     assert_eq!(of_checkout.calls, before.judgment.findings[2].calls);
@@ -97,7 +97,7 @@ async fn a_plan_with_a_class_that_is_not_counted_is_refused() {
     let error = controller(MemoryStore::new()).add(managed(&shop(), &toml)).unwrap_err();
     assert_eq!(
         error.to_string(),
-        r#"the plan cannot be run: monitors[2].class: no class "chekout" is counted, only "checkout", "search""#,
+        r#"the plan has unmet requirements: monitors[2].class: no class "chekout" is counted, only "checkout", "search""#,
     );
     let nothing = Shop::new("v2");
     let error = controller(MemoryStore::new()).add(managed(&nothing, OF_CHECKOUT)).unwrap_err();

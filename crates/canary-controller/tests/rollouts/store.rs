@@ -87,9 +87,9 @@ async fn a_store_that_went_back_raises_nothing_and_waits_for_a_person() {
         second(&shop, 10).await;
     }
     let status = rollout.status();
-    assert_eq!(shop.canary.weight(), Weight::from_percent(3), "{}", status.waits);
+    assert_eq!(shop.canary.weight(), Weight::from_percent(3), "{}", status.summary);
     assert_eq!(status.rollout.phase(), Phase::Paused);
-    assert!(status.waits.contains("went back"), "{}", status.waits);
+    assert!(status.summary.contains("went back"), "{}", status.summary);
     let counts = shop.canary.counts();
     assert!(counts.epochs.iter().skip(epochs).all(|it| it.weight <= Weight::from_percent(3)));
 }
@@ -202,7 +202,7 @@ async fn what_is_no_rollout_is_left_alone() {
         second(&shop, 10).await;
     }
     rollout.command(order(Command::RollBack)).await.unwrap();
-    let why = rollout.status().unloaded.clone().unwrap();
+    let why = rollout.status().load_error.clone().unwrap();
     assert!(why.contains("schema 2, expected 1"), "{why}");
     assert_eq!(store.inner().load(&key).await.unwrap().unwrap().document, document);
     assert_eq!(shop.canary.weight(), Weight::ZERO);
@@ -238,6 +238,6 @@ async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
     let key = StoreKey::try_new("default/evidence", &"shop".parse().unwrap()).unwrap();
     let stored = store.inner().load(&key).await.unwrap().unwrap().document.as_bytes().len();
     println!("evidence of {stored} bytes");
-    assert!(shop.canary.weight() >= Weight::from_percent(50), "{}", rollout.status().waits);
+    assert!(shop.canary.weight() >= Weight::from_percent(50), "{}", rollout.status().summary);
     assert!(stored < Document::MAX_LEN / 2, "{stored} bytes");
 }

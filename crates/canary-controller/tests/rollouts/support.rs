@@ -108,7 +108,7 @@ pub(crate) async fn until(shop: &Shop, rollout: &RolloutHandle, phase: Phase, ca
         }
         second(shop, calls).await;
     }
-    panic!("it is {} after two hours, and not {phase}", rollout.status().waits);
+    panic!("it is {} after two hours, and not {phase}", rollout.status().summary);
 }
 
 /// Lets the controller look once more.

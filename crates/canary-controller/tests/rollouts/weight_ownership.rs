@@ -30,7 +30,7 @@ impl Process {
         let shop = Shop::new(release);
         let controller = controller(store.clone());
         let rollout = controller.add(managed(&shop, toml)).unwrap();
-        rollout.watch().wait_for(|status| status.unloaded.is_none()).await.unwrap();
+        rollout.watch().wait_for(|status| status.load_error.is_none()).await.unwrap();
         Self { shop, controller, rollout }
     }
 
@@ -192,7 +192,7 @@ async fn row_7_code_that_raises_the_weight_is_undone_by_the_next_tick_with_a_war
     process.shop.canary.promote().unwrap_err();
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(10)));
     let said = warnings.lock().unwrap().join("\n");
-    assert!(said.contains("70% was set past the rollout"), "{said}");
+    assert!(said.contains("the application set the weight to 70%, which is undone"), "{said}");
 }
 
 #[test]

@@ -41,7 +41,7 @@ async fn a_canary_that_fails_is_rolled_back() {
     rollout.start(Actor::person("ada"), "v2 is built").await.unwrap();
     until(&shop, &rollout, Phase::RolledBack, 100).await;
     assert_eq!(shop.canary.weight(), Weight::ZERO);
-    println!("{}", rollout.status().waits);
+    println!("{}", rollout.status().summary);
 }
 
 #[tokio::test(start_paused = true)]
@@ -55,5 +55,5 @@ async fn a_canary_that_begins_to_fail_during_the_bake_is_rolled_back() {
     shop.fail_canary(300);
     until(&shop, &rollout, Phase::RolledBack, 100).await;
     assert_eq!(shop.canary.weight(), Weight::ZERO);
-    println!("{}", rollout.status().waits);
+    println!("{}", rollout.status().summary);
 }

@@ -16,7 +16,7 @@ pub(crate) enum Ending {
 impl Ending {
     pub(super) fn of(status: &Status) -> Self {
         match status.rollout.phase() {
-            _ if status.unloaded.is_some() => Self::Open,
+            _ if status.load_error.is_some() => Self::Open,
             Phase::Promoted => Self::Promoted,
             Phase::RolledBack | Phase::Halted => Self::TakenBack,
             _ => Self::Open,

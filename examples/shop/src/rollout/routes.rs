@@ -106,13 +106,13 @@ impl Shown {
         Self {
             note,
             phase: status.rollout.phase(),
-            waits: status.waits.clone(),
+            waits: status.summary.clone(),
             weight: status.weight.to_string(),
             verdict: status.judgment.to_string(),
             allowed: status.allowed.iter().map(|name| name.as_str()).collect(),
             probes: status.probes.clone(),
-            unloaded: status.unloaded.clone(),
-            is_stored: status.unloaded.is_none() && status.unsaved.is_none(),
+            unloaded: status.load_error.clone(),
+            is_stored: status.load_error.is_none() && status.unsaved_for.is_none(),
             events: status.rollout.history().rev().map(ToString::to_string).collect(),
         }
     }

@@ -21,7 +21,7 @@ impl Story {
     }
 
     pub(super) fn tell(&mut self, status: &Status) {
-        if status.unloaded.is_some() {
+        if status.load_error.is_some() {
             return;
         }
         let told = self.told.unwrap_or_else(|| self.recall(status));
@@ -35,7 +35,7 @@ impl Story {
         let is_open = Ending::of(status) == Ending::Open;
         if is_open && (last > told || self.last_line.elapsed() >= QUIET) {
             self.last_line = Instant::now();
-            println!("{INDENT}now: {}", status.waits);
+            println!("{INDENT}now: {}", status.summary);
         }
     }
 
@@ -45,7 +45,7 @@ impl Story {
         let Some(last) = old.next_back() else { return 0 };
         println!("── going on from what is stored; the last event was");
         println!("{}", lines(last, status.rollout.plan()));
-        println!("{INDENT}now: {}", status.waits);
+        println!("{INDENT}now: {}", status.summary);
         last.number
     }
 }
