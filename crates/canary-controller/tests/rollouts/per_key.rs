@@ -228,7 +228,7 @@ async fn a_plan_per_key_needs_keys_and_what_is_noted_of_them() {
             &Shop::new("v2"),
             r#"{ measure = "failures" }, { measure = "share", count_by = "keys" }"#
         ),
-        "the plan has unmet requirements: monitors[1].per: no call has a key without a policy: give a sticky one \
+        "the plan has unmet requirements: monitors[1].count_by: no call has a key without a policy: give a sticky one \
          to `CanaryOptions::select`",
     );
     assert_eq!(

@@ -78,25 +78,25 @@ async fn the_judge_rolls_back_while_a_gate_an_approval_or_a_pause_waits() {
     let toml = r#"
         steps = [{ weight = "10%", min_calls = 1, gates = ["wait"] }, { weight = "20%", min_calls = 1 }]
         monitors = [{ measure = "failures" }]
-        gates.wait = { ask.GATE, deadline = "10h" }
+        gates.wait = { kind.GATE, deadline = "10h" }
     "#;
-    for ask in ["function = \"never\"", "approval = \"anyone\"", "pause"] {
+    for kind in ["function = \"never\"", "approval = \"anyone\"", "pause"] {
         let shop = Shop::new("v2");
         let toml =
-            toml.replace("GATE", ask.strip_prefix("pause").map_or(ask, |_| "approval = \"x\""));
+            toml.replace("GATE", kind.strip_prefix("pause").map_or(kind, |_| "approval = \"x\""));
         let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
             .function("never", |_| std::future::pending());
         let controller = controller(TestStore::new());
         let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
         start(&rollout).await;
-        if ask == "pause" {
+        if kind == "pause" {
             rollout.command(order(Command::Pause)).await.unwrap();
         }
         seconds(&shop, 30, 20).await;
         assert_eq!(shop.canary.weight(), Weight::from_percent(10));
         shop.fail_canary(500);
         until(&shop, &rollout, Phase::RolledBack, 50).await;
-        assert_eq!(shop.canary.weight(), Weight::ZERO, "{ask}");
+        assert_eq!(shop.canary.weight(), Weight::ZERO, "{kind}");
     }
 }
 
