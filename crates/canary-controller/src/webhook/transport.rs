@@ -17,7 +17,7 @@ pub type SendFuture<'a> =
 pub trait Transport: Send + Sync + 'static {
     /// Sends the request, whose URI is absolute, and reads at most `max_bytes` of the response body.
     ///
-    /// Must not follow redirects: a signed body is meant only for the URL in the plan. Requirement not
+    /// Must not follow redirects: a signed body is meant only for the URL in the plan. Need not
     /// enforce a time limit: the caller drops the future.
     fn send(&self, request: Request<Bytes>, max_bytes: usize) -> SendFuture<'_>;
 }
