@@ -14,7 +14,7 @@ pub(crate) mod router;
 #[cfg(feature = "feedback")]
 pub use self::feedback::{feedback, feedback_inside};
 pub use self::{
-    body::{AxumBody, AxumBodyFuture},
+    body::{AxumBody, ToAxumBody},
     router::RouterExt,
 };
 pub(crate) use self::{rematch::Rematch, router::prepare};

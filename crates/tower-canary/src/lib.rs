@@ -176,11 +176,12 @@ pub use self::{
         canary_service::CanaryService,
         fallback::Fallback,
         layer::CanaryLayer,
+        map_body::{BodyMapping, MapBody, MapBodyFuture},
         protocol::Protocol,
         replay::ReplayBody,
         response_body::ResponseBody,
         response_future::ResponseFuture,
-        unify_body::{UnifiedBody, UnifyBody, UnifyFuture},
+        unify_body::{ToUnifiedBody, UnifiedBody, UnifyBody},
     },
     variables::{InvalidVariables, TypedVariables, Variables},
 };

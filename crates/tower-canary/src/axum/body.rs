@@ -1,21 +1,11 @@
-use std::{
-    fmt,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use axum::response::{IntoResponse, Response};
 
-use axum::{
-    body::Body,
-    response::{IntoResponse, Response},
-};
-use http::Request;
-use pin_project_lite::pin_project;
-use tower_service::Service;
+use crate::service::map_body::{BodyMapping, MapBody};
 
-/// Gives a service's responses axum's own body type.
+/// Converts the responses of a service to axum's response type.
 ///
-/// `axum::serve` takes no other, so a [`CanaryService`](crate::CanaryService) around whole routers, the
-/// mount that costs least, is served like this:
+/// `axum::serve` requires this type. It is needed to serve a [`CanaryService`](crate::CanaryService) around
+/// whole routers, which is the cheapest mount:
 ///
 /// ```
 /// use axum::{Router, ServiceExt, extract::Request, routing::get};
@@ -29,58 +19,17 @@ use tower_service::Service;
 /// // axum::serve(listener, make_service).await?;
 /// # let _ = make_service;
 /// ```
+pub type AxumBody<S> = MapBody<S, ToAxumBody>;
+
+/// The [`BodyMapping`] of [`AxumBody`].
 #[derive(Clone, Copy, Debug)]
-pub struct AxumBody<S> {
-    inner: S,
-}
+#[non_exhaustive]
+pub struct ToAxumBody;
 
-impl<S> AxumBody<S> {
-    /// Wraps a service.
-    pub const fn new(inner: S) -> Self {
-        Self { inner }
-    }
-}
-
-impl<S> Service<Request<Body>> for AxumBody<S>
-where
-    S: Service<Request<Body>, Response: IntoResponse>,
-{
+impl<R: IntoResponse> BodyMapping<R> for ToAxumBody {
     type Response = Response;
-    type Error = S::Error;
-    type Future = AxumBodyFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        AxumBodyFuture { inner: self.inner.call(request) }
-    }
-}
-
-pin_project! {
-    /// Future of [`AxumBody`].
-    pub struct AxumBodyFuture<F> {
-        #[pin]
-        inner: F,
-    }
-}
-
-impl<F, R, E> Future for AxumBodyFuture<F>
-where
-    F: Future<Output = Result<R, E>>,
-    R: IntoResponse,
-{
-    type Output = Result<Response, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = ready!(self.project().inner.poll(cx));
-        Poll::Ready(result.map(IntoResponse::into_response))
-    }
-}
-
-impl<F> fmt::Debug for AxumBodyFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AxumBodyFuture").finish_non_exhaustive()
+    fn map(response: R) -> Response {
+        response.into_response()
     }
 }

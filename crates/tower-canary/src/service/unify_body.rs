@@ -1,21 +1,23 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use bytes::Buf;
+use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use pin_project_lite::pin_project;
-use tower_service::Service;
 
-use crate::service::response_body::BoxError;
+use crate::service::{
+    map_body::{BodyMapping, MapBody},
+    response_body::BoxError,
+};
 
-/// Gives a service's responses a body type that does not depend on the service.
+/// Boxes the response bodies of a service, so that their type does not depend on the service.
 ///
-/// The two channels of a canary must have one response type. Two routers have; two stacks of middleware,
-/// of which one compresses, have not. Wrap both:
+/// Both channels of a canary must have the same response type. Two routers have the same one, but two
+/// stacks of middleware often differ, for example if only one of them compresses. Wrap both:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -35,68 +37,29 @@ use crate::service::response_body::BoxError;
 /// # let _ = service;
 /// ```
 ///
-/// It costs an allocation per response. For axum there is `axum::AxumBody`, whose body is axum's own.
+/// This allocates once per response. For axum use `axum::AxumBody`, which produces axum's own body type.
+pub type UnifyBody<S> = MapBody<S, ToUnifiedBody>;
+
+/// The [`BodyMapping`] of [`UnifyBody`].
 #[derive(Clone, Copy, Debug)]
-pub struct UnifyBody<S> {
-    inner: S,
-}
+#[non_exhaustive]
+pub struct ToUnifiedBody;
 
-impl<S> UnifyBody<S> {
-    /// Wraps a service.
-    pub const fn new(inner: S) -> Self {
-        Self { inner }
-    }
-}
-
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for UnifyBody<S>
+impl<B> BodyMapping<Response<B>> for ToUnifiedBody
 where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ResBody: Body<Error: Into<BoxError>> + Send + 'static,
-{
-    type Response = Response<UnifiedBody<ResBody::Data>>;
-    type Error = S::Error;
-    type Future = UnifyFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        UnifyFuture { inner: self.inner.call(request) }
-    }
-}
-
-pin_project! {
-    /// Future of [`UnifyBody`].
-    pub struct UnifyFuture<F> {
-        #[pin]
-        inner: F,
-    }
-}
-
-impl<F, B, E> Future for UnifyFuture<F>
-where
-    F: Future<Output = Result<Response<B>, E>>,
     B: Body<Error: Into<BoxError>> + Send + 'static,
 {
-    type Output = Result<Response<UnifiedBody<B::Data>>, E>;
+    type Response = Response<UnifiedBody<B::Data>>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let result = ready!(self.project().inner.poll(cx));
-        Poll::Ready(result.map(|response| response.map(UnifiedBody::new)))
+    fn map(response: Response<B>) -> Self::Response {
+        response.map(UnifiedBody::new)
     }
 }
 
-impl<F> fmt::Debug for UnifyFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("UnifyFuture").finish_non_exhaustive()
-    }
-}
-
-/// A response body of any type; see [`UnifyBody`].
+/// A boxed response body; see [`UnifyBody`].
 pub struct UnifiedBody<D>(UnsyncBoxBody<D, BoxError>);
 
-impl<D: bytes::Buf> UnifiedBody<D> {
+impl<D: Buf> UnifiedBody<D> {
     /// Boxes `body`.
     #[must_use]
     pub fn new<B>(body: B) -> Self
@@ -107,7 +70,7 @@ impl<D: bytes::Buf> UnifiedBody<D> {
     }
 }
 
-impl<D: bytes::Buf> Body for UnifiedBody<D> {
+impl<D: Buf> Body for UnifiedBody<D> {
     type Data = D;
     type Error = BoxError;
 
