@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use tower_canary::{
     AssignmentReason,
-    metrics::{Kind, Metric},
+    metrics::{Metric, MetricKind},
 };
 
 #[test]
@@ -69,7 +69,8 @@ fn every_query_is_about_the_chosen_canary_of_the_chosen_data_source() {
 fn counters_and_histograms_are_shown_by_their_rates_and_gauges_as_they_are() {
     for target in targets() {
         for selector in selectors(&target.expr) {
-            let grows = matches!(selector.metric().kind, Kind::Counter | Kind::Histogram);
+            let grows =
+                matches!(selector.metric().kind, MetricKind::Counter | MetricKind::Histogram);
             assert_eq!(selector.is_range, grows, "{} in {}", selector.name, target.expr);
         }
     }
@@ -122,8 +123,8 @@ impl Selector<'_> {
     fn metric(&self) -> &'static Metric {
         let named = |name: &str| metrics().find(|metric| metric.name == name);
         let metric = match self.name.strip_suffix("_bucket").and_then(named) {
-            Some(histogram) if histogram.kind == Kind::Histogram => Some(histogram),
-            _ => named(self.name).filter(|metric| metric.kind != Kind::Histogram),
+            Some(histogram) if histogram.kind == MetricKind::Histogram => Some(histogram),
+            _ => named(self.name).filter(|metric| metric.kind != MetricKind::Histogram),
         };
         metric.unwrap_or_else(|| panic!("there is no {}", self.name))
     }

@@ -10,7 +10,7 @@ use canary_core::{CanaryName, Channel, Latencies, PerChannel};
 
 use tower_canary::{
     internal::{Writer, published_to},
-    metrics::{Kind, Metric},
+    metrics::{Metric, MetricKind},
 };
 
 use crate::{DropReason, MirrorCounts, state::Mirror};
@@ -100,35 +100,35 @@ struct Series {
 
 const MIRRORED: Metric = Metric {
     name: "canary_mirrored_total",
-    kind: Kind::Counter,
+    kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "result"],
     help: "Calls of stable that were copied to the canary, by what came of the copy",
 };
 const MIRROR_DROPPED: Metric = Metric {
     name: "canary_mirror_dropped_total",
-    kind: Kind::Counter,
+    kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "reason"],
     help: "Copies that came to nothing, by the reason",
 };
 const MIRROR_IN_FLIGHT: Metric = Metric {
     name: "canary_mirror_in_flight",
-    kind: Kind::Gauge,
+    kind: MetricKind::Gauge,
     unit: "calls",
     labels: &["canary"],
     help: "Copies that are being made, wait, or are at the canary",
 };
 const MIRROR_SHARE: Metric = Metric {
     name: "canary_mirror_share_ratio",
-    kind: Kind::Gauge,
+    kind: MetricKind::Gauge,
     unit: "ratio",
     labels: &["canary"],
     help: "Share of calls that is to be copied, of those that may be",
 };
 const MIRROR_HEAD: Metric = Metric {
     name: "canary_mirror_head_seconds",
-    kind: Kind::Histogram,
+    kind: MetricKind::Histogram,
     unit: "seconds",
     labels: &["canary", "channel"],
     help: "Time to the head of the answer, of copied calls that both channels answered",

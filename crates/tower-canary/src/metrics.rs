@@ -56,11 +56,11 @@ mod table;
 
 use canary_core::LatencyBucket;
 
-pub(crate) use self::publish::{Extent, publish};
+pub(crate) use self::publish::{MetricsSubset, publish};
 pub use self::{
     publish::publish_all,
     publisher::Publisher,
-    table::{Kind, Metric, TABLE},
+    table::{Metric, MetricKind, TABLE},
 };
 
 /// The upper edges, in seconds, of the buckets in which latencies are counted.

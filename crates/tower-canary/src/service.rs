@@ -7,6 +7,7 @@ pub(crate) mod fallback;
 pub(crate) mod framing;
 pub(crate) mod layer;
 pub(crate) mod layer_response;
+pub(crate) mod map_body;
 pub(crate) mod panic;
 pub(crate) mod protocol;
 mod ratings;

@@ -206,13 +206,13 @@ impl CanaryHandle {
     /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
-        crate::metrics::publish(&self.control, crate::metrics::Extent::All);
+        crate::metrics::publish(&self.control, crate::metrics::MetricsSubset::All);
     }
 
     /// Publishes the metrics that do not depend on calls.
     pub(crate) fn announce(&self) {
         #[cfg(feature = "metrics")]
-        crate::metrics::publish(&self.control, crate::metrics::Extent::WithoutSamples);
+        crate::metrics::publish(&self.control, crate::metrics::MetricsSubset::WithoutLatencies);
     }
 
     fn try_change<E>(

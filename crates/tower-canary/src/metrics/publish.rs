@@ -11,8 +11,8 @@ use canary_core::{
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
 use super::table::{
-    ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, Kind, MODE,
-    Metric, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
+    ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, MODE, Metric,
+    MetricKind, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
 };
 use crate::{
     config::canary_config::CanaryConfig,
@@ -23,7 +23,7 @@ use crate::{
 pub fn publish_all() {
     let owners: Vec<_> = series().values().filter_map(|series| series.owner.upgrade()).collect();
     for control in owners {
-        publish(&control, Extent::All);
+        publish(&control, MetricsSubset::All);
     }
     let publishers = publishers().clone();
     publishers.into_iter().for_each(|publish| publish());
@@ -41,14 +41,14 @@ fn publishers() -> MutexGuard<'static, Vec<fn()>> {
 
 /// How much is published.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Extent {
+pub(crate) enum MetricsSubset {
     All,
     /// No samples of latency, of which there can be many: who rolls back must not wait for them.
-    WithoutSamples,
+    WithoutLatencies,
 }
 
 /// Copies the counts of a canary to the recorder in force.
-pub(crate) fn publish(control: &Arc<ControlState>, extent: Extent) {
+pub(crate) fn publish(control: &Arc<ControlState>, subset: MetricsSubset) {
     let mut all = series();
     let series = all.entry(control.config().name.clone()).or_default();
     if !series.is_owned_by(control) {
@@ -76,7 +76,7 @@ pub(crate) fn publish(control: &Arc<ControlState>, extent: Extent) {
         }
         writer.write_ratings(&ratings);
         writer.write_in_flight(&series.counted);
-        if extent == Extent::All {
+        if subset == MetricsSubset::All {
             writer.write_samples(&sum, published);
         }
     });
@@ -168,9 +168,9 @@ impl Writer<'_> {
             };
             let (name, help) = ((*name).into(), (*help).into());
             match kind {
-                Kind::Counter => self.recorder.describe_counter(name, unit, help),
-                Kind::Gauge => self.recorder.describe_gauge(name, unit, help),
-                Kind::Histogram => self.recorder.describe_histogram(name, unit, help),
+                MetricKind::Counter => self.recorder.describe_counter(name, unit, help),
+                MetricKind::Gauge => self.recorder.describe_gauge(name, unit, help),
+                MetricKind::Histogram => self.recorder.describe_histogram(name, unit, help),
             }
         }
     }
