@@ -4,10 +4,10 @@ use canary_core::Channel;
 
 use crate::{control::epoch::Epoch, counting::sync::Arc};
 
-/// The open calls of a channel that were asked to end, made by
-/// [`CanaryHandle::drain`](crate::CanaryHandle::drain).
+/// The open calls of a channel that were asked to end.
 ///
-/// Dropping it changes nothing: the calls stay asked.
+/// [`CanaryHandle::drain`](crate::CanaryHandle::drain) returns it. Dropping it does not withdraw the
+/// request to end.
 pub struct Drain {
     epochs: Vec<Arc<Epoch>>,
     channel: Channel,
@@ -18,19 +18,19 @@ impl Drain {
         Self { epochs, channel }
     }
 
-    /// How many of the calls have not ended.
+    /// Returns the number of these calls that have not ended.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.epochs.iter().map(|epoch| epoch.in_flight(self.channel)).sum()
     }
 
-    /// Waits until all of the calls have ended.
+    /// Waits until all of these calls have ended.
     ///
-    /// The future can be dropped and made again at any time.
+    /// This is cancel safe: the future can be dropped and created again at any time.
     pub async fn ended(&self) {
         for epoch in &self.epochs {
             loop {
-                let ended = epoch.stage(self.channel).ended();
+                let ended = epoch.drain_state(self.channel).ended();
                 if epoch.in_flight(self.channel) == 0 {
                     break;
                 }
@@ -39,11 +39,11 @@ impl Drain {
         }
     }
 
-    /// Closes the calls whose response is under way: response bodies fail (in gRPC they end with
-    /// `UNAVAILABLE`), and what is [attached](crate::Assignment::attach) is dropped.
+    /// Closes these calls. They count as cancelled.
     ///
-    /// They count as cancelled. A handler that has not answered yet is left to its work; its answer,
-    /// when it comes, is closed in the same way.
+    /// Response bodies fail; in gRPC they end with `UNAVAILABLE`. [Attached](crate::Assignment::attach)
+    /// futures are dropped. A handler that has not responded yet keeps running, and its response is closed
+    /// when it arrives.
     pub fn close(&self) {
         for epoch in &self.epochs {
             epoch.close(self.channel);

@@ -9,21 +9,22 @@ use std::{
 
 use event_listener::{Event, EventListener};
 
-/// Tells the open calls of one epoch and channel that they should end, or must.
+/// Notifies the open calls of one epoch and channel that they are draining or closed.
 ///
-/// The stage is one for the epoch; listeners gather per shard, so that two threads that open streams do
-/// not meet on one lock.
+/// The state is shared by all shards of the epoch. The listeners are per shard, so that two threads that
+/// open streams do not contend for one lock.
 pub(crate) struct DrainSignal {
-    stage: Arc<DrainState>,
-    /// Notified when the stage changes.
+    state: Arc<DrainState>,
+    /// Notified when the state changes.
     changed: Event,
 }
 
-/// How far the open calls of an epoch are on their way out, and who waits for the last one.
+/// Whether the calls of an epoch and channel are open, draining or closed.
 #[derive(Default)]
 pub(crate) struct DrainState {
-    value: AtomicU8,
-    /// Notified when a call ends while the stage is past open.
+    /// Zero, [`DRAINING`] or [`CLOSED`]. It only grows.
+    level: AtomicU8,
+    /// Notified when a call ends while the state is draining or closed.
     ended: Event,
 }
 
@@ -32,14 +33,14 @@ impl DrainState {
         self.ended.listen()
     }
 
-    fn has_reached(&self, value: u8) -> bool {
-        self.value.load(Ordering::SeqCst) >= value
+    fn has_reached(&self, level: u8) -> bool {
+        self.level.load(Ordering::SeqCst) >= level
     }
 
-    fn raise_to(&self, value: u8) {
-        self.value.fetch_max(value, Ordering::SeqCst);
-        // Pairs with the fence in `DrainSignal::listen`: either that thread sees the stage, or we see it
-        // among the listeners.
+    fn raise_to(&self, level: u8) {
+        self.level.fetch_max(level, Ordering::SeqCst);
+        // Pairs with the fence in `DrainSignal::listen`: either the listening thread sees the new level, or
+        // the notification that follows reaches its listener.
         fence(Ordering::SeqCst);
     }
 
@@ -53,8 +54,8 @@ impl DrainState {
 }
 
 impl DrainSignal {
-    pub(crate) fn new(stage: Arc<DrainState>) -> Self {
-        Self { stage, changed: Event::new() }
+    pub(crate) fn new(state: Arc<DrainState>) -> Self {
+        Self { state, changed: Event::new() }
     }
 
     pub(crate) fn notify(&self) {
@@ -62,47 +63,51 @@ impl DrainSignal {
     }
 
     pub(crate) fn is_draining(&self) -> bool {
-        self.stage.has_reached(DRAINING)
+        self.state.has_reached(DRAINING)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.stage.has_reached(CLOSED)
+        self.state.has_reached(CLOSED)
     }
 
-    /// Says that a call has ended, to whoever waits for the last one.
+    /// Wakes the tasks that wait for the calls to end.
     pub(crate) fn call_ended(&self) {
         if self.is_draining() {
-            self.stage.ended.notify(usize::MAX);
+            self.state.ended.notify(usize::MAX);
         }
     }
 
     pub(crate) fn poll_draining(
         &self,
-        watch: &mut DrainListener,
+        waiting: &mut DrainListener,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        self.poll_state(DRAINING, watch, cx)
+        self.poll_state(DRAINING, waiting, cx)
     }
 
-    pub(crate) fn poll_closed(&self, watch: &mut DrainListener, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll_state(CLOSED, watch, cx)
+    pub(crate) fn poll_closed(
+        &self,
+        waiting: &mut DrainListener,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        self.poll_state(CLOSED, waiting, cx)
     }
 
-    fn poll_state(&self, value: u8, watch: &mut DrainListener, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_state(&self, level: u8, waiting: &mut DrainListener, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.stage.has_reached(value) {
-                *watch = DrainListener::default();
+            if self.state.has_reached(level) {
+                *waiting = DrainListener::default();
                 return Poll::Ready(());
             }
-            let Some(listener) = &mut watch.0 else {
-                watch.0 = Some(self.listen());
+            let Some(listener) = &mut waiting.0 else {
+                waiting.0 = Some(self.listen());
                 continue;
             };
             if Pin::new(listener).poll(cx).is_pending() {
                 return Poll::Pending;
             }
-            // Notified; the listener is spent.
-            *watch = DrainListener::default();
+            // A listener can be used only once.
+            *waiting = DrainListener::default();
         }
     }
 
@@ -113,7 +118,7 @@ impl DrainSignal {
     }
 }
 
-/// A waiting call's place among the listeners of its [`DrainSignal`]; empty until it has to wait.
+/// The registration of a call with its [`DrainSignal`]. Empty until the call has to wait.
 #[derive(Debug, Default)]
 pub(crate) struct DrainListener(Option<EventListener>);
 

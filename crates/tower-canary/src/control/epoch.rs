@@ -15,13 +15,13 @@ use crate::{
     },
 };
 
-/// The time during which the same terms are in force, with the counts of the calls assigned in it.
+/// The time during which one set of settings is in force, with the counters of the calls assigned in it.
 pub(crate) struct Epoch {
     number: u64,
     settings: StdArc<EpochSettings>,
     config: StdArc<CanaryConfig>,
-    stages: PerChannel<StdArc<DrainState>>,
-    /// One per shard, made when a thread first counts there.
+    drain_states: PerChannel<StdArc<DrainState>>,
+    /// One per shard, allocated by the first call of a thread of that shard.
     counters: Box<[OnceLock<SharedCounters>]>,
 }
 
@@ -36,7 +36,7 @@ impl Epoch {
             number,
             settings: StdArc::new(settings),
             config,
-            stages: PerChannel::from_fn(|_| StdArc::default()),
+            drain_states: PerChannel::from_fn(|_| StdArc::default()),
             counters: (0..shards).map(|_| OnceLock::new()).collect(),
         }
     }
@@ -49,34 +49,37 @@ impl Epoch {
         &self.settings
     }
 
-    pub(crate) fn stage(&self, channel: Channel) -> &DrainState {
-        &self.stages[channel]
+    pub(crate) fn drain_state(&self, channel: Channel) -> &DrainState {
+        &self.drain_states[channel]
     }
 
-    /// The tally of the calling thread's shard.
+    /// Returns the counters of the current thread's shard.
     pub(crate) fn counters(&self) -> SharedCounters {
         // The number of shards is a power of two.
         let shard = shard() & (self.counters.len() - 1);
         let counters = self.counters[shard].get_or_init(|| {
             let drain_signals = PerChannel::from_fn(|channel| {
-                DrainSignal::new(StdArc::clone(&self.stages[channel]))
+                DrainSignal::new(StdArc::clone(&self.drain_states[channel]))
             });
             let (config, settings) = (StdArc::clone(&self.config), StdArc::clone(&self.settings));
             SharedCounters::new(ShardCounters::new(config, settings, drain_signals))
         });
-        #[cfg_attr(not(canary_loom), expect(clippy::needless_borrow, reason = "loom's is boxed"))]
+        #[cfg_attr(
+            not(canary_loom),
+            expect(clippy::needless_borrow, reason = "loom's `OnceLock` returns a box")
+        )]
         SharedCounters::clone(&counters)
     }
 
     /// Asks the open calls of `channel` to end.
     pub(crate) fn drain(&self, channel: Channel) {
-        self.stages[channel].drain();
+        self.drain_states[channel].drain();
         self.notify(channel);
     }
 
-    /// Makes the open calls of `channel` end.
+    /// Closes the open calls of `channel`.
     pub(crate) fn close(&self, channel: Channel) {
-        self.stages[channel].close();
+        self.drain_states[channel].close();
         self.notify(channel);
     }
 
@@ -104,8 +107,8 @@ impl Epoch {
     }
 }
 
-/// Twice the number of cores, since the threads of a runtime are not the only ones that call, and
-/// numbers are taken by whoever calls first.
+/// Returns the default number of shards: twice the number of cores. Threads outside the runtime make calls
+/// too, and shards are numbered in the order of the threads' first calls.
 pub(crate) fn default_shards() -> usize {
     let cores = std::thread::available_parallelism().map_or(8, usize::from);
     (2 * cores).next_power_of_two().min(MAX_SHARDS)

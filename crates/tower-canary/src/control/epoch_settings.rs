@@ -4,15 +4,15 @@ use canary_core::{PerChannel, Weight};
 
 use crate::{counting::key_watch::KeyWatch, select::salt::Salt, variables::Variables};
 
-/// What is in force during an epoch, and what a call therefore never sees change.
+/// The settings of an epoch. They do not change during a call.
 #[derive(Clone, PartialEq)]
 pub(crate) struct EpochSettings {
     pub(crate) weight: Weight,
-    /// Whether nobody may be served by the canary, testers included.
+    /// Whether the canary is halted, and serves not even testers.
     pub(crate) is_halted: bool,
     pub(crate) salt: StdArc<Salt>,
-    /// None, if nobody counts keys.
+    /// `None` if keys are not watched.
     pub(crate) keys: Option<KeyWatch>,
-    /// What the handlers of each channel see.
+    /// The variables that handlers of each channel see.
     pub(crate) variables: StdArc<PerChannel<Variables>>,
 }

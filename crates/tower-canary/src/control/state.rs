@@ -22,34 +22,34 @@ use crate::{
     variables::sets::VariableSets,
 };
 
-/// The terms in force, which calls read, and the epochs so far, which only its holder looks at.
+/// The shared state of a canary: the current epoch, which calls read, and the history of epochs.
 ///
-/// Reading takes no lock and writes nothing that other threads read. All changes take the lock of the
-/// history, so that they come one after another.
+/// A call reads the current epoch without a lock and writes nothing that other threads read. Changes take
+/// the lock of the history, which serializes them.
 ///
-/// The alignment keeps the count of references, which servers write for each call when they clone the
-/// service, off the cache line that every call reads.
+/// The alignment keeps the reference count, which servers write for each call when they clone the service,
+/// off the cache line that every call reads.
 #[repr(align(128))]
 pub(crate) struct ControlState {
     current: Current<Epoch>,
-    /// Whether the weight in force is full, for those who need to know no more.
+    /// Whether the current weight is full. Cheaper to read than the epoch.
     is_full: AtomicBool,
     config: StdArc<CanaryConfig>,
     shards: usize,
     history: Mutex<EpochHistory>,
 }
 
-/// What the switch is for at the moment.
+/// How a canary uses its weight at the moment.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SplitMode {
     /// Calls are split by the weight.
     Splitting,
-    /// The canary is the new stable: it serves everything, and is the one waited for.
+    /// The canary is the new stable and serves every call.
     Promoted,
-    /// The weight is zero, and stays so until the halt is released.
+    /// The weight is zero until the halt is [lifted](crate::CanaryHandle::lift_halt).
     Halted {
-        /// Why, in the words of who halted it.
+        /// The reason given for the halt.
         reason: String,
     },
 }
@@ -58,33 +58,33 @@ pub(crate) struct EpochHistory {
     pub(crate) mode: SplitMode,
     pub(crate) variables: VariableSets,
     pub(crate) before_promotion: Option<BeforePromotion>,
-    /// When whoever decides has last looked at the canary.
+    /// The time of the controller's last decision.
     pub(crate) last_decision: Option<Instant>,
     /// The advice of the controller that owns the canary, if any.
     pub(crate) owner: Option<Weak<str>>,
-    /// Epochs that may have calls in flight, oldest first. The last one is in force.
+    /// Epochs that may have calls in flight, oldest first. The last one is the current one.
     open: Vec<Arc<Epoch>>,
-    /// Epochs without a call in flight, in the order in which their last call ended: what a reader has
-    /// not seen yet is at the end.
+    /// Epochs without calls in flight, in the order in which their last calls ended, so that the ones that
+    /// a reader has not seen yet are at the end.
     closed: Vec<EpochCounts>,
-    /// The sum over all epochs before.
+    /// The sum of all earlier epochs.
     retired: Counts,
 }
 
 impl ControlState {
     pub(crate) fn new(config: StdArc<CanaryConfig>, shards: usize) -> Self {
-        // Takes a while the first time, which no call is to wait for.
+        // The first use of the clock calibrates it. No call should have to wait for that.
         clock::recalibrate();
         let salt = StdArc::new(Salt::of_release(&config.name, config.releases.canary.as_ref()));
         let variables = config.variables.clone();
-        let seen =
+        let merged =
             variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));
         let settings = EpochSettings {
             weight: Weight::ZERO,
             is_halted: false,
             salt,
             keys: None,
-            variables: StdArc::new(seen),
+            variables: StdArc::new(merged),
         };
         config.feedback.begin(&settings.salt, settings.weight);
         let epoch = Arc::new(Epoch::new(0, settings, StdArc::clone(&config), shards));
@@ -115,9 +115,9 @@ impl ControlState {
         self.current.load().settings().weight
     }
 
-    /// Whether the canary serves everything, and stable may be gone.
+    /// Returns whether the weight is full, so that the canary serves every call and stable may be gone.
     pub(crate) fn is_full(&self) -> bool {
-        // As new as the caller can know it to be; nothing else is read by it.
+        // Relaxed is enough: no other memory is read depending on this flag.
         self.is_full.load(Ordering::Relaxed)
     }
 
@@ -125,7 +125,7 @@ impl ControlState {
         self.current.load().settings().clone()
     }
 
-    /// Picks the channel for a call, and counts the pick.
+    /// Assigns a call to a channel and counts the assignment.
     pub(crate) fn assign(
         &self,
         select: impl FnOnce(&EpochSettings) -> (Selection, Option<RouteIndex>),
@@ -134,12 +134,12 @@ impl ControlState {
         let (Selection { way, cookie }, route) = select(epoch.settings());
         let (channel, reason, key) = way.resolve(epoch.settings());
         let counters = epoch.counters();
-        // Counted while the epoch is held: an epoch that nobody holds gets no more calls.
+        // Counted while the epoch is referenced: an epoch without references gets no more calls.
         counters.pick(channel, reason, key, route);
         Assigned { counters, channel, reason, key, route, cookie }
     }
 
-    /// Looks at the history, or changes the weight.
+    /// Reads or changes the history under its lock.
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut EpochHistory, &Self) -> T) -> T {
         #[cfg(not(canary_loom))]
         let mut history = self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -151,7 +151,7 @@ impl ControlState {
     pub(crate) fn snapshot(&self) -> Snapshot {
         clock::recalibrate();
         self.with(|history, _| {
-            history.tidy();
+            history.close_ended();
             let open = history.open.iter().map(|epoch| epoch.counts());
             let mut epochs: Vec<_> = history.closed.iter().cloned().chain(open).collect();
             epochs.sort_by_key(|epoch| epoch.epoch);
@@ -161,14 +161,14 @@ impl ControlState {
     }
 }
 
-/// A call that was just given to a channel, and counted there.
+/// A call that was just assigned to a channel and counted.
 pub(crate) struct Assigned {
     pub(crate) counters: SharedCounters,
     pub(crate) channel: Channel,
     pub(crate) reason: AssignmentReason,
     pub(crate) key: Option<StickyKey>,
     pub(crate) route: Option<RouteIndex>,
-    /// To be set with the response.
+    /// The cookie to set in the response.
     pub(crate) cookie: Option<Box<HeaderValue>>,
 }
 
@@ -196,7 +196,7 @@ impl AssignmentRule {
 }
 
 impl EpochHistory {
-    /// Puts terms in force. Calls that start after this returns see them.
+    /// Begins an epoch with new settings. Calls that start after this returns use them.
     pub(crate) fn begin(&mut self, control: &ControlState, settings: EpochSettings) {
         let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
         control.config.feedback.begin(&settings.salt, settings.weight);
@@ -205,15 +205,15 @@ impl EpochHistory {
         let epoch = Arc::new(Epoch::new(number, settings, config, control.shards));
         self.open.push(Arc::clone(&epoch));
         control.current.store(epoch);
-        self.tidy();
+        self.close_ended();
     }
 
-    /// The epoch to which calls are assigned now.
+    /// Returns the current epoch.
     pub(crate) fn in_force(&self) -> Option<&Arc<Epoch>> {
         self.open.last()
     }
 
-    /// The epochs before the one in force that may have calls in flight.
+    /// Returns the epochs before the current one that may have calls in flight.
     pub(crate) fn superseded(&self) -> &[Arc<Epoch>] {
         self.open.split_last().map_or(&[], |(_, superseded)| superseded)
     }
@@ -222,15 +222,16 @@ impl EpochHistory {
         self.open.iter().map(|epoch| epoch.in_flight(channel)).sum()
     }
 
-    /// Gives up the counters of epochs that will count no more.
-    fn tidy(&mut self) {
+    /// Frees the counters of epochs whose calls have all ended, and keeps their counts.
+    fn close_ended(&mut self) {
         let current = self.open.pop();
         self.open = std::mem::take(&mut self.open)
             .into_iter()
             .filter_map(|epoch| {
-                // A thread that still holds the epoch may be about to count a call in it.
+                // A thread that still references the epoch may be about to count a call in it.
                 Arc::try_unwrap(epoch).map_or_else(Some, |epoch| {
-                    // A call that spills is stable's before it is no longer the canary's.
+                    // The canary is checked first: a call that spills is counted as in flight for stable
+                    // before it is counted as ended for the canary.
                     if epoch.in_flight(Channel::Canary) > 0 || epoch.in_flight(Channel::Stable) > 0
                     {
                         return Some(Arc::new(epoch));
@@ -248,7 +249,7 @@ impl EpochHistory {
     }
 }
 
-/// A reader sees every count with its weight if it looks at least once while eight epochs close.
+/// A reader gets every count with its weight if it takes a snapshot at least once per eight closed epochs.
 const CLOSED_EPOCHS: usize = 8;
 
 #[cfg(all(test, canary_loom))]
@@ -277,7 +278,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_no_count_is_lost_over_a_change_of_the_weight() {
+    fn loom_a_weight_change_loses_no_count() {
         loom::model(|| {
             let control = control();
             let caller = thread::spawn({
@@ -293,12 +294,12 @@ mod loom_tests {
             let epoch = if channel == Channel::Canary { 1 } else { 0 };
             let counted = after.epochs.iter().find(|counts| counts.epoch == epoch).unwrap();
             assert_eq!(counted.counts.evidence[channel].picked, 1);
-            after.since(&before).expect("counts only grow");
+            after.since(&before).expect("counts never decrease");
         });
     }
 
     #[test]
-    fn loom_a_call_that_starts_after_the_change_sees_the_new_weight() {
+    fn loom_a_call_that_starts_after_a_weight_change_sees_the_new_weight() {
         loom::model(|| {
             let control = control();
             let done = Arc::new(crate::counting::sync::atomic::AtomicU64::new(0));
@@ -317,7 +318,7 @@ mod loom_tests {
     }
 
     #[test]
-    fn loom_a_snapshot_never_sees_more_ended_than_picked() {
+    fn loom_a_snapshot_never_has_more_ended_than_assigned_calls() {
         loom::model(|| {
             let control = control();
             let caller = thread::spawn({

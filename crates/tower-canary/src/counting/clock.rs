@@ -1,11 +1,13 @@
-//! The clock by which calls are timed.
+//! The clock that measures the latencies of calls.
 //!
-//! A call reads it twice, which by [`Instant`] is a third of what the call takes. So it reads the
-//! processor's counter instead, as long as Linux itself tells the time by that counter, since it has
-//! found it steady and the same on all cores; elsewhere it is [`Instant`] after all.
+//! A call reads the clock twice. Two readings of [`Instant`] take 150 instructions and 29 ns more per call
+//! than two readings of the processor's counter (a reading takes 22.5 ns instead of 9.5), which is a
+//! quarter of the 104 ns that the layer adds to a call; see `benches/PERFORMANCE.md`. So this clock reads
+//! the counter while Linux uses the same counter as its clock source, which means that the kernel found it
+//! steady and equal on all cores. Otherwise it reads `Instant`.
 //!
-//! What calls take during which the machine sleeps, is moved, or the kernel gives the counter up, is
-//! measured wrong. The calls after it are right, or are within a few looks at the counts.
+//! Latencies are wrong for calls during which the machine sleeps, is migrated to another host, or changes
+//! its clock source. The clock corrects itself within a few snapshots.
 
 use std::{
     fs,
@@ -16,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A moment in the life of the process.
+/// A point in time, in ticks of the clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TickInstant(u64);
 
@@ -26,7 +28,8 @@ impl TickInstant {
         Self(CLOCK.ticks())
     }
 
-    /// The nanoseconds since. Moments of two threads can be out of order by a few; that makes none.
+    /// Returns the nanoseconds since this instant, or zero if it is in the future. The counters of two
+    /// cores can differ by a few ticks.
     #[inline]
     pub(crate) fn elapsed_nanos(self) -> u64 {
         let clock = &*CLOCK;
@@ -34,9 +37,9 @@ impl TickInstant {
     }
 }
 
-/// Looks whether the counter still has the scale that it had, if that was not done a moment ago.
+/// Checks the length of a tick, at most once per second.
 ///
-/// A virtual machine that is moved to another host may count at another scale from then on.
+/// It changes when a virtual machine is migrated to a host whose counter has another frequency.
 pub(crate) fn recalibrate() {
     CLOCK.recalibrate(Duration::from_secs(1), is_trusted);
 }
@@ -44,24 +47,24 @@ pub(crate) fn recalibrate() {
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
 
 struct Clock {
-    /// None, if the processor's counter is not to be trusted.
+    /// `None` if the processor's counter is not trusted.
     counter: Option<quanta::Clock>,
-    /// Whether the counter is to be trusted no more.
+    /// Whether the counter has lost its trust and `Instant` is read instead.
     is_abandoned: AtomicBool,
     start: Instant,
-    /// Nanoseconds in 2^32 ticks.
+    /// The nanoseconds in 2^32 ticks.
     scale: AtomicU64,
     last: Mutex<Calibration>,
 }
 
-/// The last time that somebody looked for the scale.
+/// The last measurement of the scale.
 struct Calibration {
     at: Reading,
-    /// What the scale was then, if it was not the one in use.
+    /// The measured scale, if it differed from the one in use.
     unconfirmed: Option<u64>,
 }
 
-/// Both clocks at one moment.
+/// Both clocks at the same point in time.
 #[derive(Clone, Copy)]
 struct Reading {
     instant: Instant,
@@ -70,11 +73,11 @@ struct Reading {
 
 impl Clock {
     fn new() -> Self {
-        Self::of(is_trusted().then(quanta::Clock::new))
+        Self::with_counter(is_trusted().then(quanta::Clock::new))
     }
 
-    fn of(counter: Option<quanta::Clock>) -> Self {
-        // What it was calibrated to, for which quanta takes a fifth of a second at most.
+    fn with_counter(counter: Option<quanta::Clock>) -> Self {
+        // quanta has calibrated the counter by now, which takes up to 200 ms.
         let scale = counter.as_ref().map_or(ONE, |counter| counter.delta_as_nanos(0, ONE));
         let start = Instant::now();
         let clock = Self {
@@ -100,7 +103,7 @@ impl Clock {
     }
 
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "more than five hundred years")]
+    #[expect(clippy::cast_possible_truncation, reason = "a u64 holds 584 years in nanoseconds")]
     fn nanos(&self, ticks: u64) -> u64 {
         let scale = self.scale.load(Ordering::Relaxed);
         ((u128::from(ticks) * u128::from(scale)) >> ONE.trailing_zeros()) as u64
@@ -110,7 +113,7 @@ impl Clock {
         if self.counter.is_none() || self.is_abandoned.load(Ordering::Relaxed) {
             return;
         }
-        // Whoever comes while another does it has nothing to do.
+        // Another thread that holds the lock is calibrating.
         let Ok(mut last) = self.last.try_lock() else { return };
         if last.at.instant.elapsed() < interval {
             return;
@@ -125,17 +128,19 @@ impl Clock {
         let nanos = nanos_of(now.instant - before.instant);
         let ticks = now.ticks.saturating_sub(before.ticks);
         let Some(scale) = scale_of(nanos, ticks) else { return };
-        // While the machine sleeps, one clock may go on and the other not, which looks like another scale.
-        // A true scale is the same the next time.
+        // While the machine sleeps, one of the clocks may stop and the other not, which yields a wrong
+        // scale. A right scale is measured again the next time.
         let known = [Some(self.scale.load(Ordering::Relaxed)), last.unconfirmed];
-        let is_known = known.into_iter().flatten().any(|one| scale.abs_diff(one) <= one / 100);
+        let is_known =
+            known.into_iter().flatten().any(|known| scale.abs_diff(known) <= known / 100);
         last.unconfirmed = (!is_known).then_some(scale);
         if is_known {
             self.scale.store(scale, Ordering::Relaxed);
         }
     }
 
-    /// The tightest of a few readings: the thread may lose the core between the two clocks.
+    /// Reads both clocks. Takes the closest of four readings, because the thread may be preempted between
+    /// the two clocks.
     fn reading(&self) -> Reading {
         let read = |_| {
             let before = self.ticks();
@@ -143,8 +148,8 @@ impl Clock {
             let width = self.ticks().saturating_sub(before);
             (width, Reading { instant, ticks: before + width / 2 })
         };
-        let tightest = [(); 4].map(read).into_iter().min_by_key(|(width, _)| *width);
-        tightest.expect("there are four").1
+        let closest = [(); 4].map(read).into_iter().min_by_key(|(width, _)| *width);
+        closest.expect("the array is not empty").1
     }
 }
 
@@ -157,20 +162,21 @@ pub(crate) fn nanos_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Whether the processor's counter is the clock of the kernel, which knows better than we can find out.
+/// Returns whether the kernel uses the processor's counter as its clock source. The kernel checks the
+/// counter more thoroughly than this crate could.
 fn is_trusted() -> bool {
     const CURRENT: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     fs::read_to_string(CURRENT).is_ok_and(|name| matches!(name.trim(), "tsc" | "arch_sys_counter"))
 }
 
-/// A scale at which a tick is a nanosecond.
+/// The scale at which a tick is one nanosecond.
 const ONE: u64 = 1 << 32;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Runs until the clock of the standard library has gone on by so much.
+    /// Busy-waits for `duration`.
     fn spin(duration: Duration) {
         let start = Instant::now();
         while start.elapsed() < duration {
@@ -178,8 +184,8 @@ mod tests {
         }
     }
 
-    /// Asserts that the clock measures what the one of the standard library does, to a part in a hundred.
-    fn assert_right(clock: &Clock) {
+    /// Asserts that the clock and `Instant` agree within 1%.
+    fn assert_agrees_with_instant(clock: &Clock) {
         let outer = Instant::now();
         let start = clock.ticks();
         let inner = Instant::now();
@@ -192,64 +198,64 @@ mod tests {
     }
 
     #[test]
-    fn a_nanosecond_is_a_nanosecond() {
-        assert_right(&Clock::new());
-        assert_right(&Clock::of(None));
+    fn the_clock_agrees_with_instant() {
+        assert_agrees_with_instant(&Clock::new());
+        assert_agrees_with_instant(&Clock::with_counter(None));
     }
 
-    fn look(clock: &Clock) {
+    fn recalibrate(clock: &Clock) {
         spin(Duration::from_millis(10));
         clock.recalibrate(Duration::ZERO, || true);
     }
 
     #[test]
-    fn a_pace_that_changed_is_found_anew() {
+    fn a_changed_scale_is_adopted_after_two_measurements() {
         let clock = Clock::new();
         if clock.counter.is_some() {
             let scale = clock.scale.load(Ordering::Relaxed);
             clock.scale.store(scale / 2, Ordering::Relaxed);
-            look(&clock);
-            assert_eq!(clock.scale.load(Ordering::Relaxed), scale / 2, "once may be a mistake");
-            look(&clock);
+            recalibrate(&clock);
+            assert_eq!(clock.scale.load(Ordering::Relaxed), scale / 2, "once may be an error");
+            recalibrate(&clock);
         }
-        assert_right(&clock);
+        assert_agrees_with_instant(&clock);
     }
 
     #[test]
-    fn a_counter_that_goes_on_while_the_machine_sleeps_has_the_same_pace() {
+    fn a_counter_that_runs_while_the_machine_sleeps_keeps_its_scale() {
         let clock = Clock::new();
         for asleep in [1, 3, 9, 0, 1].map(|times| times * (ONE >> 8)) {
             let mut last = clock.last.lock().unwrap();
             last.at.ticks = last.at.ticks.saturating_sub(asleep);
             drop(last);
-            look(&clock);
-            assert_right(&clock);
+            recalibrate(&clock);
+            assert_agrees_with_instant(&clock);
         }
     }
 
     #[test]
-    fn a_counter_that_the_kernel_gave_up_is_not_read_any_more() {
+    fn a_counter_that_the_kernel_abandons_is_not_read_again() {
         let clock = Clock::new();
         clock.recalibrate(Duration::ZERO, || false);
         assert!(clock.counter.is_none() || clock.is_abandoned.load(Ordering::Relaxed));
-        assert_right(&clock);
-        look(&clock);
-        assert_right(&clock);
+        assert_agrees_with_instant(&clock);
+        recalibrate(&clock);
+        assert_agrees_with_instant(&clock);
     }
 
     #[test]
-    fn the_pace_is_not_looked_for_all_the_time() {
+    fn the_scale_is_measured_at_most_once_per_interval() {
         let clock = Clock::new();
-        clock.recalibrate(Duration::from_secs(3600), || panic!("it was just looked at"));
+        clock.recalibrate(Duration::from_secs(3600), || panic!("measured too early"));
     }
 
     #[test]
-    fn a_moment_to_come_is_none_ago() {
+    fn no_time_has_elapsed_since_an_instant_in_the_future() {
         assert_eq!(TickInstant(u64::MAX).elapsed_nanos(), 0);
     }
 
     #[test]
-    fn no_reading_is_a_pace_if_no_tick_went_by() {
+    fn a_scale_needs_at_least_one_tick() {
         assert_eq!(scale_of(5, 0), None);
         assert_eq!(scale_of(5, 5), Some(ONE));
         assert_eq!(scale_of(u64::MAX, 1), None);

@@ -7,11 +7,12 @@ use crate::{
     select::{Condition, RequestHead},
 };
 
-/// Classes of routes whose calls are counted by themselves, beside the whole.
+/// Classes of routes whose calls are also counted separately.
 ///
-/// A checkout that the canary breaks hides among healthy reads, unless a monitor watches it alone. The
-/// first class whose condition a request meets is its class, and requests that meet none are in the
-/// whole only. Counts of a class are [evidence](crate::Counts::classes).
+/// A broken checkout can go unnoticed among many healthy reads, unless a monitor observes it separately. A
+/// request belongs to the first class whose condition it meets, if any. Its call counts both for the class
+/// and for the canary as a whole. The counts of classes contain only
+/// [evidence](crate::Counts::classes).
 ///
 /// ```
 /// use http::Method;
@@ -24,8 +25,8 @@ use crate::{
 /// # let _ = options;
 /// ```
 ///
-/// Conditions are asked for each call, before the policy is, and must not panic. Each class takes some
-/// 10 KiB per thread and weight, from its first call on.
+/// The conditions are checked for each call, before the policy, and must not panic. A class takes about
+/// 10 KiB per thread and epoch, allocated by its first call.
 #[derive(Default)]
 #[must_use]
 pub struct RouteClasses {
@@ -33,34 +34,34 @@ pub struct RouteClasses {
     conditions: Vec<Condition>,
 }
 
-/// Which of a layer's classes a call is in.
+/// The index of a call's class among the classes of the layer.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub(crate) struct RouteIndex(u8);
 
 impl RouteClasses {
-    /// The most classes that there may be: monitors share `alpha`, and each class takes memory.
-    pub const MOST: usize = 16;
+    /// The maximum number of classes. More would divide `alpha` among too many monitors, and take memory.
+    pub const MAX: usize = 16;
 
-    /// No classes.
+    /// Creates an empty set of classes.
     pub const fn new() -> Self {
         Self { names: Vec::new(), conditions: Vec::new() }
     }
 
-    /// Adds the class of the requests that meet `condition` and are in no earlier class.
+    /// Adds a class for requests that meet `condition` and belong to no earlier class.
     ///
     /// # Panics
     ///
-    /// If `name` is a text that is no [`RouteClass`], there is a class of this name, or there are
-    /// [`MOST`](Self::MOST) already.
+    /// Panics if `name` is not a valid [`RouteClass`], if there is already a class of this name, or if
+    /// there are already [`MAX`](Self::MAX) classes.
     pub fn class(
         mut self,
         name: impl TryInto<RouteClass, Error: fmt::Display>,
         condition: Condition,
     ) -> Self {
         let name = valid(name);
-        assert!(!self.names.contains(&name), "two classes of routes are named {name}");
-        let most = Self::MOST;
-        assert!(self.names.len() < most, "{name} is one class more than the {most} there may be");
+        assert!(!self.names.contains(&name), "two route classes are named {name}");
+        let max = Self::MAX;
+        assert!(self.names.len() < max, "route class {name}: there are already {max} classes");
         self.names.push(name);
         self.conditions.push(condition);
         self
@@ -93,15 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "two classes of routes are named checkout")]
-    fn a_class_has_one_condition() {
+    #[should_panic(expected = "two route classes are named checkout")]
+    fn a_second_class_of_the_same_name_is_refused() {
         let classes = RouteClasses::new().class("checkout", Condition::any());
         let _ = classes.class("checkout", Condition::any());
     }
 
     #[test]
-    #[should_panic(expected = "c16 is one class more than the 16 there may be")]
-    fn classes_are_bounded() {
+    #[should_panic(expected = "route class c16: there are already 16 classes")]
+    fn a_seventeenth_class_is_refused() {
         let _ = (0..=16).fold(RouteClasses::new(), |classes, number| {
             classes.class(format!("c{number}"), Condition::any())
         });
@@ -109,7 +110,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "class of routes \"/checkout\": expected 1 to 63 characters")]
-    fn a_path_is_no_name() {
+    fn an_invalid_class_name_is_refused() {
         let _ = RouteClasses::new().class("/checkout", Condition::any());
     }
 }

@@ -1,6 +1,6 @@
 //! Assigns each thread a shard, so that calls on two threads write different counters.
 
-/// The shard of the thread that asks: threads take numbers in the order of their first call.
+/// Returns the shard of the current thread. Threads are numbered in the order of their first call.
 #[cfg(not(canary_loom))]
 pub(crate) fn shard() -> usize {
     use std::{
@@ -10,8 +10,8 @@ pub(crate) fn shard() -> usize {
 
     const NONE: usize = usize::MAX;
     static THREADS: AtomicUsize = AtomicUsize::new(0);
-    // Made at compile time and never dropped, so that it is there from a thread's first instruction to
-    // its last, and reading it is one.
+    // `const`-initialized and without a destructor: usable during thread start and exit, and read with
+    // one instruction.
     thread_local! {
         static SHARD: Cell<usize> = const { Cell::new(NONE) };
     }

@@ -20,11 +20,11 @@ use crate::{
     select::StickyKey,
 };
 
-/// The counters into which the threads of one shard count the calls of one epoch.
+/// The counters of one epoch for the threads of one shard.
 ///
-/// A call holds its tally from assignment to end, so that it counts where it began, whatever the weight
-/// has become since, and so that all it needs lies behind one pointer. The alignment keeps two shards
-/// off one cache line (and off the adjacent one, which x86 fetches with it).
+/// A call holds its counters from assignment to end. So it is counted in the epoch of its assignment,
+/// whatever the weight has become since, and everything it needs is behind one pointer. The alignment
+/// keeps two shards off the same cache line, and off the adjacent one, which x86 prefetches.
 #[repr(align(128))]
 pub(crate) struct ShardCounters {
     pub(crate) config: StdArc<CanaryConfig>,
@@ -32,7 +32,7 @@ pub(crate) struct ShardCounters {
     pub(crate) drain_signals: PerChannel<DrainSignal>,
     evidence: PerChannel<ChannelCounters>,
     excluded: PerChannel<ChannelCounters>,
-    /// The evidence of each class of routes, made with its first call.
+    /// The evidence of each route class, allocated by its first call.
     classes: Box<[OnceLock<Box<PerChannel<ChannelCounters>>>]>,
 }
 
@@ -58,7 +58,7 @@ impl ShardCounters {
         self.settings.weight
     }
 
-    /// Counts a call that is given to `channel`.
+    /// Counts the assignment of a call to `channel`.
     pub(crate) fn pick(
         &self,
         channel: Channel,
@@ -68,13 +68,13 @@ impl ShardCounters {
     ) {
         let counter = CounterKey::new(channel, reason, route);
         if let Some(key) = key {
-            self.note(key, counter, KeyEventKind::Picked);
+            self.record_key(key, counter, KeyEventKind::Picked);
         }
         self.count(counter, |counters| counters.pick(reason));
     }
 
-    /// Counts in the class, if there is one, and then in the whole: an epoch in which no call of the
-    /// whole is in flight is given up.
+    /// Counts for the route class of the call, if it has one, and then for the channel. The order matters
+    /// because an epoch is closed once its channels have no call in flight.
     pub(crate) fn count(&self, counter: CounterKey, count: impl Fn(&ChannelCounters)) {
         if let (Scope::Evidence, Some(route)) = (counter.scope, counter.route) {
             let class = self.classes[route.index()]
@@ -84,16 +84,16 @@ impl ShardCounters {
         count(self.channel(counter.scope, counter.channel));
     }
 
-    /// Takes note of what happened to the key of a call, if somebody counts keys. It is done before the
-    /// call is counted, so that whoever sees the count finds the note.
-    pub(crate) fn note(
+    /// Records an event of a key, if keys are watched. Do this before counting the call, so that a reader
+    /// of the counts also finds the event.
+    pub(crate) fn record_key(
         &self,
         key: StickyKey,
         CounterKey { scope, channel, route }: CounterKey,
         kind: KeyEventKind,
     ) {
         if let (Scope::Evidence, Some(keys)) = (scope, &self.settings.keys) {
-            keys.note(KeyRecord { key, weight: self.weight(), channel, route, kind });
+            keys.record(KeyRecord { key, weight: self.weight(), channel, route, kind });
         }
     }
 
@@ -122,14 +122,14 @@ impl ShardCounters {
     }
 }
 
-/// One channel's counters.
+/// The counters of one channel.
 ///
-/// A reader that adds up counters while calls come and go must never see more calls ended than picked. So
-/// every end is counted with `Release` after its pick, and read with `Acquire` before the picks are. Both
-/// are `SeqCst`, as the stage of a [`DrainSignal`] is, so that a call that ends and somebody who waits for
-/// the last call to end cannot miss each other.
+/// A reader that adds up the counters must never see more ended than picked calls. So a call's end is
+/// counted with `Release` or stronger after its assignment, and a reader loads the ends with `Acquire` or
+/// stronger before the assignments. Ends are counted with `SeqCst`, like the state of a [`DrainSignal`], so
+/// that the end of the last call cannot be missed by a task that starts waiting for it.
 pub(crate) struct ChannelCounters {
-    /// By reason.
+    /// Assigned calls, by reason.
     picked: [AtomicU64; AssignmentReason::ALL.len()],
     success: AtomicU64,
     failure: AtomicU64,
@@ -192,7 +192,7 @@ impl ChannelCounters {
         let counter = match outcome {
             Outcome::Success => &self.success,
             Outcome::Failure => &self.failure,
-            // How long a caller was willing to wait says nothing of how long the call takes.
+            // No latency: it would measure the patience of the caller, not the channel.
             Outcome::Cancelled => {
                 self.cancelled.fetch_add(1, Ordering::SeqCst);
                 return;
@@ -231,7 +231,7 @@ impl ChannelCounters {
     }
 }
 
-/// Loom explores every order of every load; it has enough to do without the histograms.
+/// The histograms are left out of the loom models, which explore every order of every load.
 #[cfg(canary_loom)]
 struct Histogram;
 

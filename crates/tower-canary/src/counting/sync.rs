@@ -1,9 +1,9 @@
-//! The primitives that the shared state is built on, exchangeable for loom's.
+//! Synchronization primitives, replaced by those of loom in model tests.
 //!
 //! `RUSTFLAGS="--cfg canary_loom" cargo test -p tower-canary --release --lib loom` explores every
-//! interleaving of the models in [`switch`](crate::switch). The two primitives that loom does not know,
-//! `ArcSwap` and `OnceLock`, are replaced by stand-ins that keep their contract: a load sees the last
-//! store, and all callers of `get_or_init` see one value.
+//! interleaving of the models in [`control::state`](crate::control::state). Loom has no `ArcSwap` and no
+//! `OnceLock`. Substitutes keep their contracts: a load sees the last store, and all callers of
+//! `get_or_init` see the same value.
 
 #[cfg(not(canary_loom))]
 pub(crate) use {
@@ -23,7 +23,7 @@ mod std_impl {
 
     use arc_swap::ArcSwap;
 
-    /// A pointer that many threads read without a lock or a shared write while one replaces it.
+    /// A pointer that can be replaced. Reading it takes no lock and writes nothing that threads share.
     pub(crate) struct Current<T>(ArcSwap<T>);
 
     impl<T> Current<T> {
@@ -35,7 +35,7 @@ mod std_impl {
             self.0.load()
         }
 
-        /// After this returns, every load that starts sees `value`.
+        /// Replaces the pointer. Loads that start after this returns see `value`.
         pub(crate) fn store(&self, value: Arc<T>) {
             self.0.store(value);
         }
@@ -64,7 +64,7 @@ mod loom_impl {
         }
     }
 
-    /// Only for values that are `Arc`s, which is all we keep in one.
+    /// For values that are cheap to clone, such as `Arc`s.
     pub(crate) struct OnceLock<T>(Mutex<Option<T>>);
 
     impl<T: Clone> OnceLock<T> {

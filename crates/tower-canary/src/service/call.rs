@@ -353,7 +353,7 @@ impl Call {
 
     fn note_key(&self, kind: KeyEventKind) {
         if let Some(key) = self.key {
-            self.counters.note(key, self.counter_key(), kind);
+            self.counters.record_key(key, self.counter_key(), kind);
         }
     }
 
