@@ -27,7 +27,7 @@ fn readme() -> String {
 }
 
 fn render(table: &[Metric]) -> String {
-    let head = "| metric | kind | unit | labels | what it says |\n|---|---|---|---|---|\n";
+    let head = "| metric | kind | unit | labels | description |\n|---|---|---|---|---|\n";
     head.to_owned() + &table.iter().map(row).collect::<String>()
 }
 

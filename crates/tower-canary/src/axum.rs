@@ -1,4 +1,4 @@
-//! Canaries in axum: where to apply the layer, and what each place costs.
+//! Canaries in axum: where to apply the layer, and the cost of each mount.
 //!
 #![doc = include_str!("../docs/axum-mounts.md")]
 

@@ -1,9 +1,8 @@
-//! Logs apart: what is logged while the canary serves a call, in a file of its own.
+//! Separate logs: writes the log events of canary calls to their own file.
 //!
-//! With the feature `tracing` each call has a span, `call`, with the fields `canary`, `channel`, `reason`
-//! and `release`. Whatever handlers, bodies and instrumented tasks log in it belongs to the call, and a
-//! [`ChannelFilter`] lets through what belongs to the calls of one channel. So a layer that writes a file
-//! takes one line each:
+//! With the feature `tracing`, each call has a span `call` with the fields `canary`, `channel`, `reason` and
+//! `release`. Events that handlers, bodies and instrumented tasks emit in this span belong to the call. A
+//! [`ChannelFilter`] passes the events of the calls of one channel, so each log file needs one line:
 //!
 //! ```
 //! use std::{io, sync::Arc};
@@ -22,31 +21,30 @@
 //! # Ok::<(), io::Error>(())
 //! ```
 //!
-//! The example `separate-logs` does it with tracing-appender, for an access log and as JSON.
+//! The example `separate-logs` writes an access log and JSON with tracing-appender.
 //!
-//! # What belongs to a call
+//! # Which events belong to a call
 //!
-//! - An event in the span of the call, or in any span below it, on whichever thread. A spawned task is in
-//!   no span unless it is instrumented: `tokio::spawn(task.in_current_span())`.
-//! - An event outside of all calls that names itself by two fields, `canary` and `channel`: an access log
-//!   in a layer further out has the values from the response's [`Assignment`](crate::Assignment).
-//! - A mirror's copy, too: its span, `mirrored call`, has `mirrored=true` in place of a reason.
-//! - A call that spilled is the canary's while the canary was asked, and stable's from then on: in stable's
-//!   span its `reason` is `spilled`.
+//! - Events in the span of the call or in a span below it, on any thread. A spawned task is in no span unless
+//!   it is instrumented: `tokio::spawn(task.in_current_span())`.
+//! - Events outside all calls that have the fields `canary` and `channel`. An access log in an outer layer
+//!   gets the values from the [`Assignment`](crate::Assignment) in the response.
+//! - Events of a mirrored copy. Its span is `mirrored call`, with `mirrored=true` instead of a reason.
 //!
-//! A call through two canary layers, one inside the other, belongs to a channel of each.
+//! A call that spills belongs to the canary until it spills, and then to stable, whose span has the reason
+//! `spilled`. A call through two nested canary layers belongs to a channel of each.
 //!
-//! # What to beware of
+//! # Pitfalls
 //!
-//! A filter for the whole subscriber that turns off the target `tower_canary` turns off the spans: let
-//! `tower_canary::call=info` and `tower_canary::mirror=info` through. And tracing-subscriber does not see
-//! through a span that one layer's own filter turned off while another layer has it: if a task is
-//! instrumented with a `debug` span only, what it logs is missing from a file whose filter ends at `info`.
-//! The span events of `fmt`, such as `FmtSpan::CLOSE`, are told apart for the spans of calls and copies only:
-//! those of all other spans are in both files.
-//!
-//! Put the layers of files before one that colors a terminal: layers of `fmt` share the text of a span's
-//! fields, and whichever comes first writes it.
+//! - A filter of the whole subscriber that disables the target `tower_canary` also disables the spans. Enable
+//!   `tower_canary::call=info` and `tower_canary::mirror=info`.
+//! - tracing-subscriber cannot find a parent span through a span that the filter of one layer disables and
+//!   another layer enables. If a task has only a `debug` span, its events are missing from a file whose filter
+//!   ends at `info`.
+//! - The span events of `fmt`, such as `FmtSpan::CLOSE`, are separated by channel only for the spans of calls
+//!   and copies. Those of all other spans are in both files.
+//! - Add the layers that write files before a layer that colors a terminal. The layers of `fmt` share the text
+//!   of a span's fields, and the first layer writes it.
 
 use std::fmt;
 
@@ -63,23 +61,24 @@ use tracing_subscriber::{
 
 use crate::service::span::{CALL, MIRRORED};
 
-/// Lets through what is logged in the calls of one channel, as a filter of a layer of tracing-subscriber's.
+/// A per-layer filter for tracing-subscriber that passes the events of the calls of one channel.
 ///
-/// It filters by channel only. Combine it, with `and` of `tracing_subscriber::filter::FilterExt`, with a
-/// filter by level. See the [module's documentation](self).
+/// Combine it with a filter by level using `tracing_subscriber::filter::FilterExt::and`. See the
+/// [module documentation](self).
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelFilter {
     channel: Channel,
 }
 
 impl ChannelFilter {
-    /// Only the calls of this channel, and nothing that is logged outside of calls.
+    /// Passes the events of the calls of `channel`, and no events outside calls.
     #[must_use]
     pub const fn only(channel: Channel) -> Self {
         Self { channel }
     }
 
-    /// All but the spans of the other channel's calls. What an event belongs to is not known yet.
+    /// Returns whether to enable a call site. Only the spans of the other channel's calls are disabled: the
+    /// channel of an event is not known before it is emitted.
     fn is_wanted(self, metadata: &Metadata<'_>) -> bool {
         let is_call_of = |channel| metadata.is_span() && is_span_of(channel, metadata.target());
         is_call_of(self.channel) || !Channel::ALL.into_iter().any(is_call_of)
@@ -95,7 +94,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for ChannelFilter {
         match self.is_wanted(metadata) {
             false => Interest::never(),
             true if metadata.is_span() => Interest::always(),
-            // Else `event_enabled` would have no say.
+            // `Interest::always` would skip `event_enabled`.
             true => Interest::sometimes(),
         }
     }
@@ -107,33 +106,33 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for ChannelFilter {
     }
 }
 
-/// Whether the target is that of spans of this channel's calls, or of a mirror's copies to it.
+/// Returns whether `target` is that of the spans of calls of `channel`, or of mirrored copies to it.
 fn is_span_of(channel: Channel, target: &str) -> bool {
     target == CALL[channel] || target == MIRRORED[channel]
 }
 
-/// The channel that an event itself says it belongs to.
+/// Returns the channel named by the fields of an event.
 fn named_channel(event: &Event<'_>) -> Option<Channel> {
     let fields = event.metadata().fields();
     fields.field("canary")?;
-    let mut named = Named { field: fields.field("channel")?, channel: None };
-    event.record(&mut named);
-    named.channel
+    let mut visitor = ChannelVisitor { field: fields.field("channel")?, channel: None };
+    event.record(&mut visitor);
+    visitor.channel
 }
 
-struct Named {
+struct ChannelVisitor {
     field: Field,
     channel: Option<Channel>,
 }
 
-impl Visit for Named {
+impl Visit for ChannelVisitor {
     fn record_str(&mut self, field: &Field, value: &str) {
         if *field == self.field {
             self.channel = Channel::ALL.into_iter().find(|channel| channel.as_str() == value);
         }
     }
 
-    /// Values by `Display`, as in `channel = %assignment.channel()`, come here too.
+    /// Also receives `Display` values, as in `channel = %assignment.channel()`.
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if *field == self.field {
             self.record_str(field, &format!("{value:?}"));

@@ -1,19 +1,19 @@
 //! Publishes the counts through the [`metrics`](https://docs.rs/metrics) facade.
 //!
-//! The counters of a canary are its own; the facade gets copies of them. So nothing is lost when a recorder
-//! is installed after the layer was built, or forgets what was idle for long, and a call costs the same
-//! with metrics as without. What has to be said is *when* to copy:
+//! A canary has its own counters and copies them to the facade. So a call costs the same with metrics as
+//! without, and nothing is lost if a recorder is installed after the layer was built, or if it drops idle
+//! series. The application determines *when* the counts are copied:
 //!
-//! - before a scrape is answered: [`CanaryHandle::publish_metrics`](crate::CanaryHandle::publish_metrics)
-//!   in the handler of `/metrics`, before the recorder renders, or [`publish_all`] if there are
-//!   several canaries or a mirror;
-//! - from time to time, for recorders that push or have a listener of their own: [`Publisher`].
+//! - Before each scrape: call [`CanaryHandle::publish_metrics`](crate::CanaryHandle::publish_metrics) in the
+//!   handler of `/metrics`, before the recorder renders. With several canaries or a mirror, call
+//!   [`publish_all`].
+//! - At an interval, for recorders that push or have their own listener: start a [`Publisher`].
 //!
-//! Each change of the weight or mode publishes too, all but the latencies.
+//! Each change of the weight or the mode also publishes, except for latencies.
 //!
-//! A recorder that comes late gets the latencies from the start, some 100,000 of a bucket with each
-//! publication, since exporters keep them one by one until their next upkeep. Recorders are told apart by
-//! their address: one that takes the place of another in memory, as in tests, gets what is new.
+//! A new recorder gets all latencies since the start. Each publication adds at most 100,000 samples per
+//! bucket, because exporters keep samples individually until their next upkeep. Recorders are identified by
+//! their address: a recorder at the address of an earlier one, as in tests, gets only new samples.
 //!
 //! ```
 //! use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
@@ -38,17 +38,18 @@
 //! # }
 //! ```
 //!
-//! # Two traps of Prometheus
+//! # Notes on Prometheus
 //!
-//! Without buckets the exporter renders a histogram as a summary, whose quantiles cannot be added up over
-//! replicas: set [`buckets`], as above. And somebody must call the exporter's `run_upkeep`, or samples
-//! stay in memory until the next scrape.
+//! - Without buckets the exporter renders a histogram as a summary, whose quantiles cannot be aggregated
+//!   over replicas. Set [`buckets`], as above.
+//! - The application must call the exporter's `run_upkeep`. Otherwise samples stay in memory until the next
+//!   scrape.
 //!
-//! # Names are unique
+//! # Canaries of the same name
 //!
-//! A series belongs to a canary's name. When a canary is dropped and another of the same name made (a
-//! reload), counters go on from where they were. While two of the same name are alive, only the older is
-//! published.
+//! Series are identified by the name of the canary. If a canary is dropped and another one with the same
+//! name is created, for example in a reload, counters continue from their last values. While two canaries
+//! of the same name exist, only the older one is published.
 
 pub(crate) mod publish;
 mod publisher;
@@ -63,10 +64,10 @@ pub use self::{
     table::{Metric, MetricKind, TABLE},
 };
 
-/// The upper edges, in seconds, of the buckets in which latencies are counted.
+/// Returns the upper edges, in seconds, of the buckets in which latencies are counted.
 ///
-/// With these as buckets of a histogram its counts are exact; with any others, samples fall to one side
-/// of an edge by the middle of the bucket they were counted in.
+/// A histogram with these buckets is exact. In other buckets, a sample counts as the midpoint of its bucket
+/// here.
 #[must_use]
 pub fn buckets() -> Vec<f64> {
     LatencyBucket::all()

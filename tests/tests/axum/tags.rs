@@ -68,7 +68,7 @@ async fn without_a_canary_there_is_no_assignment() {
     assert_eq!(client.get("/perhaps").await.body, "nobody");
     let answer = client.get("/").await;
     assert_eq!(answer.status, 500);
-    assert!(answer.body.contains("no canary assigned this call"), "{}", answer.body);
+    assert!(answer.body.contains("the call has no assignment"), "{}", answer.body);
 }
 
 #[tokio::test]

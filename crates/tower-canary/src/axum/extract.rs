@@ -8,15 +8,15 @@ use crate::{
     variables::{TypedVariables, Variables},
 };
 
-/// Extracts how the call was assigned.
+/// Extracts the assignment of the call.
 ///
-/// Extract `Option<Assignment>` in handlers that also serve calls which no canary assigned.
+/// Extract `Option<Assignment>` in handlers that also serve calls without an assignment.
 ///
 /// # Rejection
 ///
-/// 500, with a text that says why, if there is none: no [`CanaryLayer`](crate::CanaryLayer) is applied to
-/// the route, the path is [bypassed](crate::Bypass), or the
-/// [tag](crate::Tags::request_extension) is off.
+/// Responds with status 500 and the reason if the call has no assignment, because no
+/// [`CanaryLayer`](crate::CanaryLayer) is applied to the route, the path is [bypassed](crate::Bypass), or
+/// the [tag](crate::Tags::request_extension) is off.
 impl<S: Sync> FromRequestParts<S> for Assignment {
     type Rejection = (StatusCode, &'static str);
 
@@ -33,11 +33,11 @@ impl<S: Sync> OptionalFromRequestParts<S> for Assignment {
     }
 }
 
-/// Extracts the variables of the call's channel, as an [`Assignment`] does.
+/// Extracts the variables of the call's channel.
 ///
 /// # Rejection
 ///
-/// As for [`Assignment`].
+/// Rejects like the extractor of [`Assignment`].
 impl<S: Sync> FromRequestParts<S> for Variables {
     type Rejection = (StatusCode, &'static str);
 
@@ -48,21 +48,22 @@ impl<S: Sync> FromRequestParts<S> for Variables {
     }
 }
 
-/// Extracts the variables of the call's channel as the service's own type.
+/// Extracts the variables of the call's channel as a type of the application.
 ///
 /// # Rejection
 ///
-/// As for [`Assignment`], and if the options name another type or none.
+/// Rejects like the extractor of [`Assignment`], and with status 500 if the options name another type or
+/// none.
 impl<T: 'static, S: Sync> FromRequestParts<S> for TypedVariables<T> {
     type Rejection = (StatusCode, &'static str);
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let variables = Variables::from_request_parts(parts, state).await?;
-        Self::of(&variables).ok_or((StatusCode::INTERNAL_SERVER_ERROR, OF_ANOTHER_TYPE))
+        Self::of(&variables).ok_or((StatusCode::INTERNAL_SERVER_ERROR, WRONG_TYPE))
     }
 }
 
-const OF_ANOTHER_TYPE: &str = "the variables are not of this type: do the options of the `CanaryLayer` \
-     name it by `typed_variables`?";
-pub(super) const MISSING: &str = "no canary assigned this call: is a `CanaryLayer` applied to the route, \
-     its path not bypassed, and the tag `request_extension` on?";
+const WRONG_TYPE: &str = "the variables do not have this type: name it with \
+     `CanaryOptions::typed_variables`";
+pub(super) const MISSING: &str = "the call has no assignment: apply a `CanaryLayer` to the route, do not \
+     bypass its path, and leave the tag `request_extension` on";

@@ -11,18 +11,18 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::LengthLimitError;
 use serde::Deserialize;
 
-use super::problem::Problem;
 use crate::{
+    axum::{extract, problem::Problem},
     config::canary_config::CanaryConfig,
     control::handle::CanaryHandle,
     feedback::{Receipt, ReceiptError, store::RatingSeries},
     service::assignment::Assignment,
 };
 
-/// Takes users' feedback: `POST` with `{"rating": "good" | "bad", "receipt": ".."}`.
+/// A route for users' feedback: `POST` with `{"rating": "good" | "bad", "receipt": ".."}`.
 ///
-/// The [receipt](crate::Assignment::receipt) says which call is rated, and so which channel is credited. A
-/// good place for the route is outside of the layer, where calls to it are not the canary's:
+/// The [receipt](crate::Assignment::receipt) identifies the rated call and its channel. Add the route
+/// outside the layer, so that calls to it are not assigned to a channel:
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -38,35 +38,36 @@ use crate::{
 ///
 /// # Without a receipt
 ///
-/// Behind the layer, feedback that has no receipt is taken for the channel and the weight of its own call,
-/// if that is [sticky](Reason::Sticky): the user who complains is served by the channel that served them
-/// before. *This is wrong once the weight was changed in between*, for those whom the change moved: then
-/// stable's bug is the canary's. And it counts each time, not once. So it is only for canaries without a
-/// secret; one that [signs](crate::feedback::FeedbackOptions::signed) its receipts asks for them.
+/// Inside the layer, feedback without a receipt counts for the channel and the weight of the feedback call
+/// itself, if that call is [sticky](AssignmentReason::Sticky): the user is served by the same channel as
+/// before. *This is wrong for users whose channel has changed since*, because the weight was changed: a bug
+/// of stable then counts against the canary. Such feedback also counts every time, not once. It is only
+/// accepted without a secret; if receipts are [signed](crate::feedback::FeedbackOptions::signed), a receipt
+/// is required.
 ///
-/// # Answers
+/// # Responses
 ///
-/// | status | why |
+/// | status | reason |
 /// |---|---|
-/// | 204 | it counts |
-/// | 400 | the body is not such an object, or the receipt none |
-/// | 403 | the receipt is not signed by one of the canary's secrets |
-/// | 409 | the receipt has counted |
-/// | 410 | the receipt is too old, or of an earlier attempt or release |
+/// | 204 | the rating was counted |
+/// | 400 | the body or the receipt has an invalid format |
+/// | 403 | the signature of the receipt is invalid |
+/// | 409 | the receipt was already used |
+/// | 410 | the receipt is too old, or from an earlier attempt or release |
 /// | 413 | the body has more than 1 KiB |
-/// | 415 | the content is not `application/json`, which other sites cannot send in a user's name unasked |
-/// | 422 | no receipt, and it is needed; the receipt of another canary, or at a weight that never was |
+/// | 415 | the content type is not `application/json`; this also prevents cross-site request forgery |
+/// | 422 | a receipt is required; or it belongs to another canary, is from the future, or has an unknown weight |
 ///
-/// Errors are `application/problem+json`, and repeat nothing of the request.
+/// Errors are `application/problem+json` and do not repeat anything from the request.
 pub fn feedback<S: Clone + Send + Sync + 'static>(canary: CanaryHandle) -> MethodRouter<S> {
-    post(move |request: Request| async move { answer(canary.control().config(), request).await })
+    post(move |request: Request| async move { respond(canary.control().config(), request).await })
 }
 
-/// As [`feedback`], for a route of both versions behind the layer: it is about the canary that
-/// [assigned](crate::Assignment) its own call.
+/// Like [`feedback`], for a route inside the layer: ratings count for the canary that
+/// [assigned](crate::Assignment) the call.
 ///
-/// So it can be a route of the canary, which is built before there is a handle. It answers 500 to a call
-/// that no canary assigned, or whose [tag](crate::Tags::request_extension) is off.
+/// It needs no handle, so it can be a route of the canary itself. It responds with status 500 if the call
+/// has no assignment, for example because the [tag](crate::Tags::request_extension) is off.
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -80,16 +81,15 @@ pub fn feedback<S: Clone + Send + Sync + 'static>(canary: CanaryHandle) -> Metho
 pub fn feedback_inside<S: Clone + Send + Sync + 'static>() -> MethodRouter<S> {
     post(async |request: Request| {
         let Some(assignment) = request.extensions().get::<Assignment>().cloned() else {
-            return problem(StatusCode::INTERNAL_SERVER_ERROR, super::extract::MISSING)
-                .into_response();
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, extract::MISSING).into_response();
         };
-        answer(&assignment.counters().config, request).await
+        respond(&assignment.counters().config, request).await
     })
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Form {
+struct FeedbackForm {
     rating: RatingForm,
     receipt: Option<String>,
 }
@@ -101,7 +101,7 @@ enum RatingForm {
     Bad,
 }
 
-async fn answer(config: &CanaryConfig, request: Request) -> Response {
+async fn respond(config: &CanaryConfig, request: Request) -> Response {
     match rate(config, request).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(problem) => problem.into_response(),
@@ -113,26 +113,27 @@ async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
         return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
     }
     let (head, body) = request.into_parts();
-    let Form { rating, receipt } = read(body).await?;
+    let FeedbackForm { rating, receipt } = read(body).await?;
     let rating = match rating {
         RatingForm::Good => Rating::Good,
         RatingForm::Bad => Rating::Bad,
     };
     if let Some(receipt) = receipt {
-        let receipt: Receipt =
-            receipt.parse().map_err(|_| problem(StatusCode::BAD_REQUEST, "the receipt is none"))?;
+        let receipt: Receipt = receipt
+            .parse()
+            .map_err(|_| problem(StatusCode::BAD_REQUEST, "the receipt has an invalid format"))?;
         return config
             .feedback
             .redeem(RatingSeries::Feedback, &receipt, rating)
             .map_err(Problem::from);
     }
     if config.feedback.signs() {
-        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "a receipt is needed"));
+        return Err(problem(StatusCode::UNPROCESSABLE_ENTITY, "a receipt is required"));
     }
-    let own = head.extensions.get::<Assignment>().filter(|own| own.canary_name() == &config.name);
-    match own {
-        Some(own) if own.reason() == AssignmentReason::Sticky => {
-            own.rate(rating);
+    let assignment = head.extensions.get::<Assignment>();
+    match assignment.filter(|assignment| assignment.canary_name() == &config.name) {
+        Some(assignment) if assignment.reason() == AssignmentReason::Sticky => {
+            assignment.rate(rating);
             Ok(())
         }
         Some(_) => Err(problem(StatusCode::UNPROCESSABLE_ENTITY, NOT_STICKY)),
@@ -140,15 +141,15 @@ async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
     }
 }
 
-async fn read(body: Body) -> Result<Form, Problem> {
+async fn read(body: Body) -> Result<FeedbackForm, Problem> {
     let bytes = to_bytes(body, MAX_BODY).await.map_err(|error| {
         if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             problem(StatusCode::PAYLOAD_TOO_LARGE, "the body has more than 1024 bytes")
         } else {
-            problem(StatusCode::BAD_REQUEST, "the body broke off")
+            problem(StatusCode::BAD_REQUEST, "the body is incomplete")
         }
     })?;
-    serde_json::from_slice(&bytes).map_err(|_| problem(StatusCode::BAD_REQUEST, NOT_THE_FORM))
+    serde_json::from_slice(&bytes).map_err(|_| problem(StatusCode::BAD_REQUEST, INVALID_FORM))
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -164,34 +165,34 @@ const fn problem(status: StatusCode, detail: &'static str) -> Problem {
 impl From<ReceiptError> for Problem {
     fn from(error: ReceiptError) -> Self {
         let (status, detail) = match error {
-            ReceiptError::Signature => (StatusCode::FORBIDDEN, "the receipt's signature is wrong"),
-            ReceiptError::Used => (StatusCode::CONFLICT, "the receipt has counted already"),
+            ReceiptError::Signature => {
+                (StatusCode::FORBIDDEN, "the signature of the receipt is invalid")
+            }
+            ReceiptError::Used => (StatusCode::CONFLICT, "the receipt was already used"),
             ReceiptError::Expired { .. } | ReceiptError::Forgotten => {
                 (StatusCode::GONE, "the receipt is too old")
             }
             ReceiptError::OtherSalt => {
-                (StatusCode::GONE, "the receipt is of an earlier attempt or release")
+                (StatusCode::GONE, "the receipt is from an earlier attempt or release")
             }
             ReceiptError::OtherCanary => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "the receipt is another canary's")
+                (StatusCode::UNPROCESSABLE_ENTITY, "the receipt belongs to another canary")
             }
             ReceiptError::FromTheFuture => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "the receipt is from the future")
             }
             ReceiptError::UnknownWeight(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "the receipt names a weight that never was")
+                (StatusCode::UNPROCESSABLE_ENTITY, "the receipt has an unknown weight")
             }
-            ReceiptError::UnknownEvent(_) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "the canary has no such event")
-            }
+            ReceiptError::UnknownEvent(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unknown event"),
         };
         problem(status, detail)
     }
 }
 
 const MAX_BODY: usize = 1024;
-const NOT_THE_FORM: &str =
+const INVALID_FORM: &str =
     r#"expected {"rating": "good", "receipt": ".."}, with a rating of "good" or "bad""#;
 const NOT_STICKY: &str =
-    "a receipt is needed: the call is not sticky, so nobody knows which channel served the user";
-const NOT_ASSIGNED: &str = "a receipt is needed: no canary assigned this call";
+    "a receipt is required: the call is not sticky, so the channel that served the user is unknown";
+const NOT_ASSIGNED: &str = "a receipt is required: the call has no assignment";

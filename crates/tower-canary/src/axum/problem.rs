@@ -4,9 +4,9 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 
-/// An error as a program reads it: `application/problem+json`, of RFC 9457.
+/// An error response of type `application/problem+json` (RFC 9457).
 ///
-/// The detail is a text of ours: what the client sent is not repeated.
+/// The detail is a fixed text, so it cannot repeat anything that the client sent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Problem {
     pub(super) status: StatusCode,

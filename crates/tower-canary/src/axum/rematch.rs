@@ -17,33 +17,33 @@ use axum::{
 use http::{Extensions, Uri};
 use tower_service::Service;
 
-/// Makes a request that one router has matched look to the canary's router as if none had.
+/// Removes the traces of stable's router from a request, so that the canary's router can match it.
 ///
-/// `Router::layer` wraps each route, so that a canary in the layer is called *after* stable's router
-/// matched. Stable's path parameters are then in the request, in a private extension to which the canary's
-/// router would append its own, and the canary's `Path` extractors would find too many.
+/// `Router::layer` wraps each route, so a canary in the layer is called *after* stable's router matched the
+/// request. By then the request has stable's path parameters in a private extension. The canary's router
+/// would append its own parameters, and the canary's `Path` extractors would find too many.
 ///
-/// A private extension cannot be removed, but `Extensions::extend` overwrites it with another of its
-/// type. So we let axum itself make one: a router that leads to a probe service, which hands out the
-/// extensions of the request it gets. Only what routing puts there is overwritten; the rest
-/// (`ConnectInfo`, upgrades, whatever outer layers inserted) stays.
+/// A private extension cannot be removed, but `Extensions::extend` can overwrite it with a value of the same
+/// type. To get such a value, a request is routed by axum to a probe service, which returns the extensions
+/// that it received. Only the extensions inserted by routing are overwritten. Others, such as `ConnectInfo`,
+/// upgrades and the extensions of outer layers, stay.
 ///
-/// Under `nest` the parameters of the prefix belong to the canary as well. They come from a probe that
-/// is nested under the same prefix and gets the same URI.
+/// Under `nest`, the parameters of the prefix are for the canary too. They come from a probe that is nested
+/// under the same prefix and receives the same URI.
 #[derive(Debug, Default)]
 pub struct Rematch {
-    /// A probe for each prefix that the canary was found nested under. Prefixes are patterns of the
-    /// program's own routes: they are few, and no client can add one.
+    /// A probe for each prefix under which the canary is nested. Prefixes are patterns of the application's
+    /// routes: there are few, and clients cannot add any.
     probes: ArcSwap<HashMap<Arc<str>, ProbeRouter>>,
 }
 
 impl Rematch {
-    /// Removes what a router has added to `request`.
+    /// Removes the extensions that a router has added to `request`.
     pub fn prepare<B>(&self, request: &mut http::Request<B>) {
         let path = request.uri().path().to_owned();
         let extensions = request.extensions_mut();
         let Some(OriginalUri(original)) = extensions.get::<OriginalUri>().cloned() else {
-            return; // No router has seen the request.
+            return; // The request has not passed a router.
         };
         extensions.remove::<MatchedPath>();
         let nested = extensions.remove::<NestedPath>();
@@ -60,7 +60,7 @@ impl Rematch {
             return probe.clone();
         }
         let probe = ProbeRouter(
-            // The prefix has passed the checks of the router it comes from, if they were on.
+            // The application's router has already checked the prefix, unless its checks are off.
             Router::new().without_v07_checks().nest_service(prefix, Probe).with_state(()),
         );
         self.probes.rcu(|probes| {
@@ -72,11 +72,11 @@ impl Rematch {
     }
 }
 
-/// The extensions of a request that no route has matched: no parameters, no matched path.
+/// The extensions of a request that has matched no route: no parameters and no matched path.
 static UNMATCHED: LazyLock<Extensions> = LazyLock::new(|| {
-    // Under this private name axum does not note the matched path, but does the path that is nested:
-    // the whole. Should the name change, the fallback's extensions serve, in which only the
-    // `MatchedPath` of a route that is nested in stable and in the canary comes out longer.
+    // For a parameter of this private name axum does not set `MatchedPath`, and sets the nested path to the
+    // whole path. If a later version changes the name, the extensions of the fallback are used instead.
+    // Their only flaw is a too long `MatchedPath` for routes that are nested in both stable and canary.
     let whole = Router::new().route_service("/{*__private__axum_nest_tail_param}", Probe);
     let fallback = Router::new().fallback_service(Probe);
     [whole, fallback]
@@ -91,13 +91,13 @@ static UNMATCHED: LazyLock<Extensions> = LazyLock::new(|| {
 struct ProbeRouter(Router);
 
 impl ProbeRouter {
-    /// What routing puts into the extensions of a request for `uri`, if the part of the path that it
-    /// leaves is `rest`.
+    /// Returns the extensions that routing adds to a request for `uri`, or `None` if the remaining path is
+    /// not `rest`.
     fn extensions_for(mut self, uri: Uri, rest: &str) -> Option<Extensions> {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = uri;
         let response = pin!(Service::<Request>::call(&mut self.0, request));
-        // The probe is ready at once, and so is the router around it.
+        // The router and the probe respond without waiting.
         let Poll::Ready(Ok(response)) = response.poll(&mut Context::from_waker(Waker::noop()))
         else {
             return None;
@@ -108,7 +108,7 @@ impl ProbeRouter {
     }
 }
 
-/// A service that answers with the extensions of the request.
+/// A service whose response contains the extensions of the request.
 #[derive(Clone)]
 struct Probe;
 

@@ -7,15 +7,15 @@ use tower_service::Service;
 
 use crate::service::layer::CanaryLayer;
 
-/// Puts a canary beside a whole router.
+/// Adds a canary beside a whole router.
 pub trait RouterExt: Sized {
-    /// Sends each call to this router or to the layer's canary, before either looks for a route.
+    /// Assigns each call to this router or to the canary of `layer`, before routes are matched.
     ///
-    /// Against `self.layer(layer)`, which wraps each route after it matched, methods and paths that only
-    /// the canary has are answered as the canary does, and a canary's call costs less; one of stable's
-    /// costs more. Layers that are added outside see no `MatchedPath`, and the result cannot be merged
-    /// with another router that has a fallback. The [module's documentation](crate::axum) compares the
-    /// mounts.
+    /// In contrast, `self.layer(layer)` wraps each route of this router after it matched. With `canary`,
+    /// methods and paths that only the canary has are served by the canary, and canary calls are cheaper.
+    /// On the other hand stable calls cost more, layers added outside see no `MatchedPath`, and the
+    /// result cannot be merged with another router that has a fallback. The
+    /// [module documentation](crate::axum) compares the mounts.
     ///
     /// ```
     /// use axum::{Router, routing::get};
@@ -56,15 +56,15 @@ impl RouterExt for Router {
     }
 }
 
-/// Makes a canary that is a `Router` ready to be called as it is, and says whether it is one.
+/// Prepares a canary that is a `Router`, and returns whether it is one.
 #[expect(clippy::missing_panics_doc, reason = "the option is `Some` unless it held a router")]
 pub fn prepare<C: 'static>(canary: C) -> (C, bool) {
     let mut canary = Some(canary);
     let slot: &mut dyn Any = &mut canary;
     let Some(router) = slot.downcast_mut::<Option<Router>>() else {
-        return (canary.expect("nothing took it"), false);
+        return (canary.expect("the option is not taken"), false);
     };
-    // Else the router would prepare itself anew for every call.
+    // Without this the router would rebuild itself for every call.
     *router = router.take().map(|router| router.with_state(()));
-    (canary.expect("nothing took it"), true)
+    (canary.expect("the option is not taken"), true)
 }

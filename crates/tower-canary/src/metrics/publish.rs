@@ -10,16 +10,17 @@ use canary_core::{
 };
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
-use super::table::{
-    ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, MODE, Metric,
-    MetricKind, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT, WEIGHT,
-};
 use crate::{
     config::canary_config::CanaryConfig,
     control::state::{ControlState, SplitMode},
+    metrics::table::{
+        ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, MODE, Metric,
+        MetricKind, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT,
+        WEIGHT,
+    },
 };
 
-/// Brings the metrics of all canaries of this process up to date.
+/// Publishes the metrics of all canaries and mirrors of this process.
 pub fn publish_all() {
     let owners: Vec<_> = series().values().filter_map(|series| series.owner.upgrade()).collect();
     for control in owners {
@@ -39,15 +40,15 @@ fn publishers() -> MutexGuard<'static, Vec<fn()>> {
     PUBLISHERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How much is published.
+/// The metrics to publish.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum MetricsSubset {
     All,
-    /// No samples of latency, of which there can be many: who rolls back must not wait for them.
+    /// Without latencies. There can be many samples, and a rollback must not wait for them.
     WithoutLatencies,
 }
 
-/// Copies the counts of a canary to the recorder in force.
+/// Copies the counts of a canary to the current recorder.
 pub(crate) fn publish(control: &Arc<ControlState>, subset: MetricsSubset) {
     let mut all = series();
     let series = all.entry(control.config().name.clone()).or_default();
@@ -82,31 +83,31 @@ pub(crate) fn publish(control: &Arc<ControlState>, subset: MetricsSubset) {
     });
 }
 
-/// The series of all canaries that were ever published, by name.
+/// Returns the published state of all canaries, by name.
 fn series() -> MutexGuard<'static, BTreeMap<CanaryName, Series>> {
     static SERIES: Mutex<BTreeMap<CanaryName, Series>> = Mutex::new(BTreeMap::new());
     SERIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What has been published under one name.
+/// The state of the series with one canary name.
 #[derive(Default)]
 struct Series {
     owner: Weak<ControlState>,
-    /// What earlier owners of the name counted.
+    /// The counts of earlier canaries of this name.
     before: Counts,
-    /// What the owner had counted when it was last published.
+    /// The counts of the owner when it was last published.
     counted: Counts,
-    /// The ratings of earlier owners' calls.
+    /// The ratings of earlier canaries of this name.
     rated_before: Ratings,
-    /// The ratings of the owner's calls when it was last published.
+    /// The ratings of the owner when it was last published.
     rated: Ratings,
-    /// What each recorder has got, by the recorder's address. There is one, or a few in tests.
-    recorders: Vec<(usize, PerChannel<Samples>)>,
+    /// The latencies that each recorder has received, by the recorder's address. There is usually one.
+    recorders: Vec<(usize, PerChannel<RecordedLatencies>)>,
 }
 
-/// Latencies that a recorder has got.
+/// The latencies that a recorder has received.
 #[derive(Default)]
-struct Samples {
+struct RecordedLatencies {
     head: Latencies,
     end: Latencies,
 }
@@ -125,10 +126,10 @@ impl Series {
     }
 }
 
-/// What this recorder has got so far; nothing, if it is new.
+/// Returns the state for this recorder, after calling `new` if the recorder is new.
 ///
-/// Counters are set to a total, so that it does not matter what a recorder knows of them. Histograms can
-/// only be added to, and a recorder that comes late must get the samples from the start.
+/// Counters are set to their totals, whatever the recorder had before. Histograms can only be added to, so
+/// the samples that each recorder has received are remembered. A new recorder gets all samples.
 pub fn published_to<'a, T: Default>(
     recorders: &'a mut Vec<(usize, T)>,
     recorder: &dyn Recorder,
@@ -197,8 +198,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes every series, those at zero among them: Prometheus takes no notice of the first increment
-    /// of a series that it did not know.
+    /// Writes every series, including those at zero: `rate` in Prometheus ignores the first value of a new
+    /// series.
     fn write_counts(&self, counts: &Counts) {
         let canary = counts.total(Channel::Canary);
         self.count(&SPILLED, &[], canary.spilled);
@@ -236,10 +237,10 @@ impl Writer<'_> {
         }
     }
 
-    fn write_samples(&self, counts: &Counts, published: &mut PerChannel<Samples>) {
+    fn write_samples(&self, counts: &Counts, published: &mut PerChannel<RecordedLatencies>) {
         for channel in Channel::ALL {
             let (label, total) = (channel.as_str(), counts.total(channel));
-            let Samples { head, end } = &mut published[channel];
+            let RecordedLatencies { head, end } = &mut published[channel];
             self.sample(&DURATION, &[label], &total.end, end);
             self.sample(&HEAD, &[label], &total.head, head);
         }
@@ -247,7 +248,10 @@ impl Writer<'_> {
 
     fn write_in_flight(&self, counts: &Counts) {
         for channel in Channel::ALL {
-            #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 calls in flight")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "there are less than 2^53 calls in flight"
+            )]
             let in_flight = counts.total(channel).in_flight() as f64;
             self.set(&IN_FLIGHT, &[channel.as_str()], in_flight);
         }
@@ -263,7 +267,7 @@ impl Writer<'_> {
         self.recorder.register_gauge(&self.key(metric, labels), &METADATA).set(value);
     }
 
-    /// Adds the samples that the recorder has not got, or a good part of them.
+    /// Adds samples that the recorder has not received, up to a limit per bucket.
     pub fn sample(&self, metric: &Metric, labels: &[&str], now: &Latencies, sent: &mut Latencies) {
         let histogram = self.recorder.register_histogram(&self.key(metric, labels), &METADATA);
         for bucket in LatencyBucket::all() {
@@ -275,7 +279,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The key of a series: the name, and a value for each of the metric's other labels.
+    /// Returns the key of a series: the metric with a value for each label, the canary's name first.
     fn key(&self, metric: &Metric, values: &[&str]) -> Key {
         let values = std::iter::once(self.name).chain(values.iter().copied());
         let labels = metric.labels.iter().zip(values);
@@ -287,8 +291,8 @@ impl Writer<'_> {
 
 static METADATA: Metadata<'static> =
     Metadata::new("tower_canary", Level::INFO, Some("tower_canary"));
-/// Exporters keep samples one by one until the next upkeep. What a recorder that comes after millions of
-/// calls has not got yet, it gets with the next publications.
+/// The maximum number of samples per bucket and publication, because exporters keep samples individually
+/// until their next upkeep. The rest follows with the next publications.
 const MAX_SAMPLES: u64 = 100_000;
-/// Far above what a process has, so that no recorder gets a sample twice.
+/// More recorders than a process uses. A recorder that is dropped from the list would get samples twice.
 const MAX_RECORDERS: usize = 16;

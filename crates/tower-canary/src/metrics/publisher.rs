@@ -5,34 +5,34 @@ use std::{
     time::Duration,
 };
 
-use super::publish_all;
+use crate::metrics::publish_all;
 
 /// A thread that publishes the metrics of all canaries of the process at an interval.
 ///
-/// For recorders that push, or answer scrapes by a listener of their own. It publishes once more, and
-/// stops, when it is dropped.
+/// Use it for recorders that push, or that serve scrapes with their own listener. When it is dropped, it
+/// publishes once more and stops.
 ///
 /// ```
 /// use std::time::Duration;
 /// use tower_canary::metrics::Publisher;
 ///
 /// let publisher = Publisher::spawn(Duration::from_secs(1))?;
-/// // .. serve ..
+/// // Serve here.
 /// drop(publisher);
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[must_use = "it stops when it is dropped"]
+#[must_use = "dropping the publisher stops it"]
 pub struct Publisher {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Publisher {
-    /// Starts a publisher. An interval below ten milliseconds is taken for ten.
+    /// Starts a publisher. The interval is at least 10 ms; shorter ones are raised to that.
     ///
     /// # Errors
     ///
-    /// If the system refuses a thread.
+    /// Returns an error if the operating system fails to create the thread.
     pub fn spawn(interval: Duration) -> io::Result<Self> {
         let interval = interval.max(MIN_INTERVAL);
         let (stop, stopped) = mpsc::channel();
@@ -51,7 +51,7 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
-            // A recorder that panicked has been reported by the panic hook.
+            // A panic of the recorder was already reported by the panic hook.
             let _ = thread.join();
         }
     }
@@ -63,5 +63,5 @@ impl fmt::Debug for Publisher {
     }
 }
 
-/// An interval of zero would keep a core busy.
+/// Prevents a busy loop for an interval of zero.
 const MIN_INTERVAL: Duration = Duration::from_millis(10);

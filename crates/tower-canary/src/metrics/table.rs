@@ -1,16 +1,16 @@
-/// One of the metrics that a canary publishes.
+/// A metric that is published.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "crates with metrics of their own construct it")]
 pub struct Metric {
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What it is.
+    /// The kind.
     pub kind: MetricKind,
-    /// What it is counted in.
+    /// The unit, such as `calls` or `seconds`.
     pub unit: &'static str,
-    /// The names of its labels. Their values are a closed set: nothing that a client sends is one.
+    /// The names of the labels. Their values come from code, never from clients.
     pub labels: &'static [&'static str],
-    /// What it says.
+    /// The description.
     pub help: &'static str,
 }
 
@@ -18,11 +18,11 @@ pub struct Metric {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum MetricKind {
-    /// It only grows.
+    /// A total that only grows.
     Counter,
-    /// It goes up and down.
+    /// A value that goes up and down.
     Gauge,
-    /// Samples, by size.
+    /// A distribution of samples.
     Histogram,
 }
 
@@ -52,63 +52,63 @@ pub(super) const REQUESTS: Metric = Metric {
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "channel", "outcome"],
-    help: "Calls that ended, by the channel that served them and by success, failure or cancelled",
+    help: "Ended calls, by channel and outcome: success, failure or cancelled",
 };
 pub(super) const ASSIGNED: Metric = Metric {
     name: "canary_assigned_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "channel", "reason"],
-    help: "Calls given to a channel, by why: random, sticky, rule, forced, propagated, spilled or fell_back",
+    help: "Assigned calls, by channel and reason: random, sticky, rule, forced, propagated, spilled or fell_back",
 };
 pub(super) const SPILLED: Metric = Metric {
     name: "canary_spilled_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary"],
-    help: "Calls assigned to the canary that stable served, because the canary was not ready",
+    help: "Calls that were assigned to the canary and served by stable, because the canary was not ready",
 };
 pub(super) const SHED: Metric = Metric {
     name: "canary_shed_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary"],
-    help: "Spilled calls for which the canary was not asked, because it was busy up to its limit",
+    help: "Spilled calls for which the canary was at its concurrency limit",
 };
 pub(super) const FELL_BACK: Metric = Metric {
     name: "canary_fallbacks_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary"],
-    help: "Calls that the canary failed and stable repeated; they are among the failures",
+    help: "Calls that failed on the canary and were repeated by stable; also counted as failures",
 };
 pub(super) const TIMED_OUT: Metric = Metric {
     name: "canary_timeouts_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "channel"],
-    help: "Calls not answered within the layer's time limit; they are among the failures",
+    help: "Calls that exceeded the layer's time limit; also counted as failures",
 };
 pub(super) const RATINGS: Metric = Metric {
     name: "canary_ratings_total",
     kind: MetricKind::Counter,
     unit: "ratings",
     labels: &["canary", "channel", "rating"],
-    help: "Calls that users rated, by the channel that served them and by good or bad",
+    help: "Ratings by users, by the channel that served the call and by good or bad",
 };
 pub(super) const EVENT_RATINGS: Metric = Metric {
     name: "canary_event_ratings_total",
     kind: MetricKind::Counter,
     unit: "ratings",
     labels: &["canary", "channel", "event", "rating"],
-    help: "Occasions for an event of the application's own, by the channel that served the call and by good or bad",
+    help: "Ratings by events of the application, by the channel that served the call and by good or bad",
 };
 pub(super) const PANICS: Metric = Metric {
     name: "canary_panics_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "channel"],
-    help: "Calls in which the service panicked; they are among the failures",
+    help: "Calls in which the service panicked; also counted as failures",
 };
 pub(super) const IN_FLIGHT: Metric = Metric {
     name: "canary_requests_in_flight",
@@ -122,28 +122,28 @@ pub(super) const DURATION: Metric = Metric {
     kind: MetricKind::Histogram,
     unit: "seconds",
     labels: &["canary", "channel"],
-    help: "Time from the call to the end of its response, of calls that were not cancelled",
+    help: "Time from the start of a call to the end of its response, without cancelled calls",
 };
 pub(super) const HEAD: Metric = Metric {
     name: "canary_response_head_seconds",
     kind: MetricKind::Histogram,
     unit: "seconds",
     labels: &["canary", "channel"],
-    help: "Time from the call to the head of its response",
+    help: "Time from the start of a call to its response head",
 };
 pub(super) const WEIGHT: Metric = Metric {
     name: "canary_weight_ratio",
     kind: MetricKind::Gauge,
     unit: "ratio",
     labels: &["canary"],
-    help: "Share of calls that is asked of the canary",
+    help: "The weight: the share of calls requested for the canary",
 };
 pub(super) const SHARE: Metric = Metric {
     name: "canary_share_ratio",
     kind: MetricKind::Gauge,
     unit: "ratio",
     labels: &["canary"],
-    help: "Share of calls that the canary was assigned since the last change of the weight or drain",
+    help: "The share of calls assigned to the canary since the last change of the weight or drain",
 };
 pub(super) const MODE: Metric = Metric {
     name: "canary_mode",
@@ -157,7 +157,7 @@ pub(super) const DECISION_AGE: Metric = Metric {
     kind: MetricKind::Gauge,
     unit: "seconds",
     labels: &["canary"],
-    help: "Time since whoever decides has last looked at the canary; there is none before the first look",
+    help: "Time since the controller's last decision; absent before the first decision",
 };
 pub(super) const RELEASE: Metric = Metric {
     name: "canary_release_info",

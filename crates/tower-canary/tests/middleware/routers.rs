@@ -196,7 +196,7 @@ async fn the_assignment_is_an_extractor() {
     assert_eq!(ask(&app, "/healthz").await.1, "false", "the path is bypassed");
     let (status, text) = ask(&Router::new().route("/", get(who)), "/").await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(text.contains("no canary assigned this call"), "{text}");
+    assert!(text.contains("the call has no assignment"), "{text}");
 }
 
 fn with_parameter() -> Router {
