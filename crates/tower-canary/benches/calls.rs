@@ -1,9 +1,9 @@
-//! How long a call takes, and the parts of it that can be had alone, each against the run before.
+//! The time of a call and of its parts, compared with the previous run.
 //!
 //! `cargo bench -p tower-canary --features metrics --bench calls [-- NAME]`
 //!
-//! What a canary adds is better told by `peers`, whose cases take turns. A recorder of metrics is
-//! installed. Of two parts whose names differ by a word, the second does what the first does and more.
+//! For the time that a canary adds, `peers` is more precise, because its cases alternate. A metrics
+//! recorder is installed. Of two parts with similar names, the second contains the first.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -31,7 +31,7 @@ criterion_main!(benches);
 
 criterion_group! {
     name = benches;
-    // All in a minute and a half.
+    // The whole run takes a minute and a half.
     config = Criterion::default()
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(3));
@@ -55,7 +55,7 @@ fn calls(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// What `src` does, said again here: it is not public.
+/// Repeats code of `src` that is not public.
 fn parts(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("parts");
 
@@ -66,21 +66,21 @@ fn parts(criterion: &mut Criterion) {
         bencher.iter(|| DRAWS.with_borrow_mut(SmallRng::next_u32));
     });
 
-    group.bench_function("clock, std's", |bencher| {
+    group.bench_function("clock, `Instant`", |bencher| {
         bencher.iter(|| black_box(Instant::now()).elapsed());
     });
     let counter = quanta::Clock::new();
-    group.bench_function("clock, the counter", |bencher| {
+    group.bench_function("clock, cycle counter", |bencher| {
         bencher.iter(|| {
             let start = black_box(counter.raw());
             counter.delta_as_nanos(start, counter.raw())
         });
     });
 
-    group.bench_function("headers", |bencher| bencher.iter(|| black_box(answered()).len()));
+    group.bench_function("headers", |bencher| bencher.iter(|| black_box(response_headers()).len()));
     group.bench_function("headers, tagged", |bencher| {
         bencher.iter(|| {
-            let mut headers = answered();
+            let mut headers = response_headers();
             headers.insert(black_box(&TAG), const { HeaderValue::from_static("stable") });
             black_box(headers).len()
         });
@@ -103,8 +103,8 @@ fn parts(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The headers of an answer as the service of the cases makes them.
-fn answered() -> HeaderMap {
+/// Returns the headers of a response of the bare service.
+fn response_headers() -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, const { HeaderValue::from_static("text/plain") });
     headers

@@ -1,8 +1,8 @@
-//! How many instructions a call takes, as callgrind counts them: the same on a busy machine as on an idle
-//! one. Fails if a case takes more than 5 % more than `instructions.txt` has it.
+//! The instructions of a call, counted by callgrind. The counts do not depend on the load of the
+//! machine. The benchmark fails if a case takes over 5% more than its entry in `instructions.txt`.
 //!
-//! It needs Valgrind, Debian's package `valgrind`, and Gungraun's runner, in the version that `Cargo.lock`
-//! has; `.ci/run instructions` sees to both, and puts the runner into `target/tools/bin`.
+//! It needs Valgrind (Debian package `valgrind`) and Gungraun's runner in the version of
+//! `Cargo.lock`. `.ci/run instructions` installs both, the runner in `target/tools/bin`.
 //!
 //! ```sh
 //! export PATH=$PWD/target/tools/bin:$PATH
@@ -10,15 +10,15 @@
 //! crates/tower-canary/benches/save-instructions                        # write instructions.txt
 //! ```
 //!
-//! What is shown are the instructions of a thousand calls. Where those of a case go, function by function:
+//! The output shows the instructions of a thousand calls. To list them by function for one case:
 //!
 //! ```sh
 //! callgrind_annotate --show=Ir \
 //!     target/gungraun/tower-canary/instructions/calls/case.stable/callgrind.case.stable.out
 //! ```
 //!
-//! `instructions.txt` is of x86-64, where the kernel's clock is the processor's counter: with another clock
-//! a call takes some 150 more, and is not measured by `.ci/run`.
+//! `instructions.txt` is valid for x86-64 with the processor's counter as the kernel's clock. With
+//! another clock, a call takes about 150 instructions more, and `.ci/run` does not measure it.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use gungraun::{Callgrind, EventKind, LibraryBenchmarkConfig, main, prelude::*};
@@ -37,11 +37,11 @@ macro_rules! one_for_each_case {
         $(#[bench::$id(args = (warm($name)), config = limit($name))])+
         fn case(mut serve: Serve) -> Serve {
             serve(CALLS);
-            // Dropped where nothing is counted.
+            // The benchmark drops the returned value outside the measurement.
             serve
         }
 
-        const _: () = assert!([$($name),+].len() == CASES.len(), "a case has no bench");
+        const _: () = assert!([$($name),+].len() == CASES.len(), "each case needs a benchmark");
     };
 }
 
@@ -70,7 +70,7 @@ fn warm(name: &str) -> Serve {
     serve
 }
 
-/// What the calls of a case may take: nothing, as long as `instructions.txt` has no such case.
+/// Returns the limit for the calls of a case. It is zero if `instructions.txt` has no such case.
 fn limit(name: &str) -> LibraryBenchmarkConfig {
     let saved = include_str!("instructions.txt")
         .lines()
@@ -78,14 +78,14 @@ fn limit(name: &str) -> LibraryBenchmarkConfig {
         .find_map(|(case, count)| (case == name).then(|| count.parse::<u64>().unwrap()))
         .unwrap_or(0);
     let limit = saved * u64::from(CALLS) * (100 + TOLERANCE) / 100;
-    // Slowed down by simulated caches, calls would leave the first bucket of latencies, which takes
-    // fewer instructions to find than others.
+    // Simulated caches slow calls down so much that they leave the first latency bucket, which takes
+    // fewer instructions to find than the others.
     let mut callgrind = Callgrind::with_args(["--cache-sim=no"]);
     callgrind.hard_limits([(EventKind::Ir, limit)]);
     LibraryBenchmarkConfig::default().tool(callgrind).clone()
 }
 
-/// `save-instructions` reads it here.
+/// `save-instructions` parses this line.
 const CALLS: u32 = 1000;
-/// Percent. Versions of the compiler differ by less.
+/// In percent. Compiler versions differ by less.
 const TOLERANCE: u64 = 5;

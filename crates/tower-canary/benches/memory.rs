@@ -1,4 +1,4 @@
-//! What memory a canary takes, which is the same after ten million calls, whatever clients send.
+//! The memory of a canary, which does not grow in ten million calls with different users and paths.
 //!
 //! `cargo bench -p tower-canary --features metrics --bench memory`
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -23,7 +23,7 @@ fn main() {
     let mut canary = None;
     let mut held = allocation_counter::measure(|| canary = Some(canary_for_users())).bytes_current;
     let (mut service, _handle) = canary.unwrap();
-    println!("{held:>8} bytes when made");
+    println!("{held:>8} bytes before the first call");
     let mut served = 0;
     let mut after_first = None;
     for calls in [1, 1_000, 100_000, 10_000_000] {
@@ -32,10 +32,10 @@ fn main() {
         })
         .bytes_current;
         served = calls;
-        println!("{held:>8} bytes after {calls} calls of as many users, on one thread");
-        assert_eq!(held, *after_first.get_or_insert(held), "it grows with the calls");
+        println!("{held:>8} bytes after {calls} calls by as many users, on one thread");
+        assert_eq!(held, *after_first.get_or_insert(held), "the memory grows with the calls");
     }
-    assert!(held < LIMIT, "{held} bytes are more than {LIMIT}");
+    assert!(held < LIMIT, "{held} bytes exceed {LIMIT}");
 }
 
 fn canary_for_users() -> (impl CloneService, CanaryHandle) {
@@ -46,14 +46,14 @@ fn canary_for_users() -> (impl CloneService, CanaryHandle) {
     (layer.layer(Inner::WITH_BODY), layer.handle())
 }
 
-/// Serves a call of a user that never called before, for a path of its own.
+/// Serves a call with a new user and a new path.
 fn serve(service: &mut impl CloneService, user: u64) {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(service.poll_ready(&mut cx).is_ready());
     let name = HeaderValue::from_str(&user.to_string()).unwrap();
     let request = Request::get(format!("/items/{user}")).header(USER, name).body(()).unwrap();
     let Poll::Ready(Ok(response)) = pin!(service.call(request)).poll(&mut cx) else {
-        panic!("the service answers at once");
+        panic!("the service responds at once");
     };
     let mut body = pin!(response.into_body());
     while !body.is_end_stream() {

@@ -1,4 +1,4 @@
-//! What each mount of a canary adds to a call of an axum router: nanoseconds and allocations.
+//! The nanoseconds and allocations that a canary adds to a call of an axum router, by mount point.
 //!
 //! `cargo bench -p tower-canary --features axum --bench mounts`
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -37,7 +37,7 @@ fn layer<C: 'static>(canary: C, weight: Weight) -> CanaryLayer<C> {
     layer
 }
 
-/// Serves one call to the end of its body, through a clone, as servers do.
+/// Serves one call through a clone, as servers do, and reads the body to its end.
 fn serve<S>(service: &S)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone,
@@ -47,7 +47,7 @@ where
     assert!(service.poll_ready(&mut cx).is_ready());
     let request = Request::get("/r3/7").body(Body::empty()).unwrap();
     let Poll::Ready(Ok(response)) = pin!(service.call(black_box(request))).poll(&mut cx) else {
-        panic!("the handlers answer at once");
+        panic!("the handlers respond at once");
     };
     assert!(response.status().is_success());
     let mut body = pin!(response.into_body());
@@ -81,7 +81,7 @@ fn main() {
         let around = AxumBody::new(layer(version(), weight).layer(ready(version())));
         cases.push(case(&name("layer.layer(v1)"), around));
     }
-    // The cases take turns, so that a slow moment of the machine is nobody's disadvantage.
+    // The cases alternate, so that a slow period of the machine affects all of them.
     for _ in 0..ROUNDS {
         for case in &mut cases {
             let start = Instant::now();

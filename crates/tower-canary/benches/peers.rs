@@ -1,10 +1,9 @@
-//! How long a call takes beside what others make of it, on one thread and on two.
+//! The time of a call, compared with other splits, on one thread and on two.
 //!
 //! `cargo bench -p tower-canary --features metrics --bench peers`
 //!
-//! The cases take turns within one run, so that a slow moment of the machine is nobody's disadvantage, and
-//! each is compared, turn by turn, with the bare service of the same turn. A recorder of metrics is
-//! installed.
+//! The cases alternate, so that a slow period of the machine affects all of them. Each turn of a case
+//! is compared with the bare service in the same round. A metrics recorder is installed.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -32,7 +31,7 @@ fn one_thread() {
     let mut nanos = vec![Vec::new(); CASES.len()];
     for round in 0..=ROUNDS {
         for turn in 0..CASES.len() {
-            // Not in one order, so that nobody always comes after the same one, or after itself.
+            // The order varies, so that a case does not always follow the same one or itself.
             let turn = if round % 2 == 0 { turn } else { CASES.len() - 1 - turn };
             let turn = (round + turn) % CASES.len();
             let start = Instant::now();
@@ -64,10 +63,10 @@ fn one_thread() {
     }
 }
 
-/// How much more two threads serve than one. It is less than twice as much on cores that share one
-/// physical core, or that others use as well, whatever is served.
+/// Measures how much more two threads serve than one. The gain is less than two, for any service, if
+/// the cores are hyper-threads of one physical core or are used by other processes.
 fn two_threads() {
-    // One canary, whose counts both threads write, drawing from both channels.
+    // Both threads write the counts of one canary and draw both channels.
     let canary = header_tag(Weight::from_percent(5), Inner::EMPTY);
     let (mut alone, mut split) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS_OF_THREADS {
@@ -111,7 +110,7 @@ fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
 }
 
 const ROUNDS: usize = 2001;
-/// A tenth of a millisecond, in which nobody else gets the core, as a rule.
+/// About 0.1 ms per turn, which is rarely interrupted by another process.
 const CALLS: u32 = 500;
 const CALLS_OF_A_THREAD: u32 = 5_000;
 const ROUNDS_OF_THREADS: usize = 501;

@@ -1,6 +1,6 @@
 //! Allocations per call: none, with few exceptions.
 //!
-//! A binary of its own, because it counts the allocations of the process.
+//! These tests are a separate binary because they count the allocations of the process.
 #![allow(clippy::unwrap_used)]
 
 use std::{

@@ -1,6 +1,6 @@
 //! `ChannelFilter`: the log of a channel has the events of its calls, and no others.
 //!
-//! A binary of its own, because it installs a global subscriber.
+//! These tests are a separate binary because they install a global subscriber.
 #![cfg(feature = "tracing-subscriber")]
 #![allow(clippy::unwrap_used)]
 
@@ -38,8 +38,8 @@ impl io::Write for File {
     }
 }
 
-/// The logs of all tests, which share one subscriber. A subscriber that is installed while other threads
-/// log can miss events.
+/// The logs of all tests, which share one subscriber. A subscriber that is installed while other
+/// threads log can miss events.
 static LOGS: LazyLock<PerChannel<File>> = LazyLock::new(|| {
     let logs = PerChannel::from_fn(|_| File::default());
     tracing_subscriber::registry()

@@ -1,6 +1,6 @@
 //! The metrics, in the exposition format of Prometheus.
 //!
-//! A binary of its own, because metrics are published for all canaries of the process.
+//! These tests are a separate binary because metrics are published for all canaries of the process.
 #![cfg(feature = "metrics")]
 #![allow(clippy::unwrap_used)]
 

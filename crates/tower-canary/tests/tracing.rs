@@ -1,6 +1,6 @@
 //! Spans and events have the canary, the channel and the release as fields.
 //!
-//! A binary of its own, because it installs a global subscriber.
+//! These tests are a separate binary because they install a global subscriber.
 #![cfg(feature = "tracing")]
 #![allow(clippy::unwrap_used)]
 

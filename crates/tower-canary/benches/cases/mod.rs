@@ -1,6 +1,6 @@
-//! The calls that the benches measure: a service that is ready and answers at once, alone and behind what
-//! splits it.
-#![allow(dead_code, reason = "each bench uses a part")]
+//! The cases of the benchmarks: a service that is ready and responds at once, alone and behind
+//! different splits.
+#![allow(dead_code, reason = "each benchmark uses a part of this module")]
 
 use std::{
     convert::Infallible,
@@ -18,8 +18,8 @@ use tower::{Layer, Service};
 use tower_canary::{CanaryLayer, CanaryOptions, Channel, Tags, Weight, select::Sticky};
 use tower_resilience_router::WeightedRouter;
 
-/// Answers with a header, as all servers do, and a body: an empty one is over with the head, one of a few
-/// bytes is read to its end.
+/// The bare service. It responds with a header, as all servers do, and a body. An empty body ends
+/// with the head, and one of a few bytes is read to its end.
 #[derive(Clone)]
 pub(crate) struct Inner {
     body: &'static [u8],
@@ -39,7 +39,7 @@ impl Service<Request<()>> for Inner {
         Poll::Ready(Ok(()))
     }
 
-    // As a service that does something would be.
+    // A real service would be too large to be inlined.
     #[inline(never)]
     fn call(&mut self, _: Request<()>) -> Self::Future {
         let mut response = Response::new(Full::new(Bytes::from_static(self.body)));
@@ -52,13 +52,13 @@ impl Service<Request<()>> for Inner {
 /// One way to serve calls.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// Makes ready what serves so many calls, one after another, on the calling thread.
+    /// Returns a function that serves a number of calls in sequence on the calling thread.
     pub(crate) prepare: fn() -> Serve,
 }
 
 pub(crate) type Serve = Box<dyn FnMut(u32)>;
 
-/// The first is the bare service.
+/// All cases. The first one is the bare service.
 pub(crate) const CASES: &[Case] = &[
     case("bare", || serve(Inner::EMPTY, plain())),
     case("tower::steer, at random", || serve(steer(), plain())),
@@ -80,7 +80,7 @@ const fn case(name: &'static str, prepare: fn() -> Serve) -> Case {
     Case { name, prepare }
 }
 
-/// The case of the bare service that another is to be compared with.
+/// Returns the bare case with which a case is compared.
 pub(crate) fn bare_of(case: &Case) -> &'static str {
     match case.name {
         "sticky by header" | "bare, user in a header" => "bare, user in a header",
@@ -101,7 +101,7 @@ where
             assert!(service.poll_ready(&mut cx).is_ready());
             let future = pin!(service.call(black_box(request.clone())));
             let Poll::Ready(Ok(response)) = future.poll(&mut cx) else {
-                panic!("the service answers at once");
+                panic!("the service responds at once");
             };
             let mut body = pin!(response.into_body());
             while !body.is_end_stream() {
@@ -111,7 +111,7 @@ where
     })
 }
 
-/// A canary with the channel's header as its tag, which allocates nothing.
+/// A canary with header tags only, which allocate nothing.
 pub(crate) fn header_tag(weight: Weight, inner: Inner) -> impl CloneService {
     let options = CanaryOptions::new().tags(Tags::header_only());
     service(weight, options, inner)
@@ -154,7 +154,7 @@ fn probe() -> Request<()> {
     Request::get("/readyz").body(()).expect("a valid request")
 }
 
-/// A service of the layer's, to be cloned for each thread.
+/// A service that is cloned for each thread.
 pub(crate) trait CloneService:
     Service<Request<()>, Response = Response<Self::Body>, Error = Infallible> + Clone + Send
 {
@@ -169,20 +169,20 @@ where
     type Body = B;
 }
 
-/// All calls are drawn, and are stable's, nearly.
+/// Draws each call at random. Nearly all go to stable.
 pub(crate) const ONE_IN_A_MILLION: Weight = Weight::from_ppm(1);
-/// All calls are drawn, and are the canary's, nearly.
+/// Draws each call at random. Nearly all go to the canary.
 const ALL_BUT_ONE: Weight = Weight::from_ppm(999_999);
 const USER: HeaderName = HeaderName::from_static("x-user-id");
 
-/// The channel's header is there: what is measured is what is promised.
+/// Asserts that the measured services tag their responses.
 pub(crate) fn check() {
     for (weight, channel) in [(Weight::ZERO, Channel::Stable), (Weight::FULL, Channel::Canary)] {
         let mut service = header_tag(weight, Inner::EMPTY);
         let mut cx = Context::from_waker(Waker::noop());
         assert!(service.poll_ready(&mut cx).is_ready());
         let Poll::Ready(Ok(response)) = pin!(service.call(plain())).poll(&mut cx) else {
-            panic!("the service answers at once");
+            panic!("the service responds at once");
         };
         assert_eq!(response.headers()[Tags::CHANNEL_HEADER], channel.as_str());
     }

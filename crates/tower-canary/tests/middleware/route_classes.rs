@@ -1,4 +1,4 @@
-//! Route classes, which have counts of their own.
+//! Route classes, whose calls are counted separately.
 
 use http::{HeaderName, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;

@@ -19,7 +19,7 @@ use tower_canary::{
     select::Condition,
 };
 
-/// What axum's extractors report about the route of a request.
+/// The output of axum's extractors for the route of a request.
 #[derive(Debug)]
 struct RouteInfo(String);
 

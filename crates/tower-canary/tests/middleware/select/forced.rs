@@ -81,7 +81,7 @@ async fn a_forced_call_that_fails_does_not_run_the_failure_hook() {
     assert_eq!(layer.handle().counts().total().excluded.canary.failure, 1);
 }
 
-/// Each layer removes the header of its own policy, before the inner layer sees the request.
+/// Each layer removes the header of its policy before the inner layer sees the request.
 #[tokio::test]
 async fn of_two_canaries_the_outer_one_takes_the_testers_header_and_tags_the_response() {
     let service = service_fn(|request: Request<()>| {

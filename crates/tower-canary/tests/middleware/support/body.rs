@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::service::note_thread;
 
-/// What one poll of a [`ScriptedBody`] does.
+/// The effect of one poll of a [`ScriptedBody`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Step {
     Data(&'static str),

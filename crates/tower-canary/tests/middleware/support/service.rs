@@ -17,7 +17,7 @@ use tower_canary::{Assignment, Channel};
 
 use super::ScriptedBody;
 
-/// What `poll_ready` returns.
+/// The effect of `poll_ready`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Readiness {
     Ready,
@@ -28,14 +28,14 @@ pub(crate) enum Readiness {
     Panics,
 }
 
-/// What `call` does.
+/// The effect of `call`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum OnCall {
     ReturnFuture,
     Panic,
 }
 
-/// What the response future does when it is polled. As an extension of a request, it takes
+/// The effect of a poll of the response future. As an extension of a request, it takes
 /// precedence in a service that is built with [`ScriptedService::obey_requests`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum OnPoll {
