@@ -7,7 +7,7 @@
 //!
 //! ```
 //! use canary_controller::{gate::{GateQuestion, GateRunner}, webhook::WebhookClient};
-//! use canary_rollout::{GateAnswer, Plan, Releases, Rollout, Timestamp};
+//! use canary_rollout::{Plan, Releases, Rollout, Timestamp, tick::GateAnswer};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

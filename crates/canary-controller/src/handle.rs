@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, Weight};
-use canary_rollout::{Actor, Command, Event, Order, Refusal, Releases, Transition};
+use canary_rollout::{Actor, Command, Order, Releases, Transition, command::Refusal, event::Event};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::CanaryHandle;
 

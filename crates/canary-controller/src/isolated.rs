@@ -5,8 +5,9 @@ use std::{
     time::Duration,
 };
 
-use canary_rollout::bounded;
 use tokio::{task::JoinSet, time::timeout};
+
+use crate::bounded_text::bounded;
 
 /// The reason why a task of the application did not complete.
 #[derive(Debug, Eq, PartialEq)]

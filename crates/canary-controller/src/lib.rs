@@ -93,6 +93,7 @@
 //! follow each other's commands, but each judges by the counts of its own process.
 
 mod body;
+mod bounded_text;
 mod clock;
 mod controller;
 mod driver;
@@ -115,8 +116,11 @@ mod weight_lock;
 pub use canary_analysis::{self as analysis, Judgment};
 pub use canary_core::Verdict;
 pub use canary_rollout::{
-    self as rollout, Actor, Command, CommandName, Event, Order, Phase, Plan, PlanError, Refusal,
-    Releases, Rollout, State, Timestamp, Transition,
+    self as rollout, Actor, Command, Order, Phase, Plan, Releases, Rollout, State, Timestamp,
+    Transition,
+    command::{CommandName, Refusal},
+    event::Event,
+    plan::PlanError,
 };
 
 pub use self::{

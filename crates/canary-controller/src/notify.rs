@@ -6,7 +6,7 @@
 //! ```
 //! use std::time::Duration;
 //! use canary_controller::{notify::{Notification, Notifier, audit}, webhook::WebhookClient};
-//! use canary_rollout::{Action, Transition, Preset, Releases, Rollout};
+//! use canary_rollout::{Action, Releases, Rollout, Transition, plan::Preset};
 //!
 //! /// Reports the outcome of a tick or a command.
 //! fn report(notifier: &Notifier, rollout: &Rollout, outcome: &Outcome) {

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use canary_controller::probe::{ProbeRunner, ProbeTarget};
-//! use canary_rollout::{Plan, ProbeOutcome};
+//! use canary_rollout::{Plan, tick::ProbeOutcome};
 //! use http::Response;
 //!
 //! # #[tokio::main(flavor = "current_thread")]

@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use canary_analysis::Judgment;
 use canary_core::{Snapshot, Weight};
-use canary_rollout::{CommandName, Rollout, Timestamp};
+use canary_rollout::{Rollout, Timestamp, command::CommandName};
 use tower_canary::CanaryHandle;
 
 /// The status of a rollout at one moment.

@@ -1,3 +1,5 @@
+//! Forecasts how long a plan takes at best.
+
 use std::{error, fmt, time::Duration};
 
 use canary_analysis::{Forecast, Measure, Monitor, Role};
@@ -5,7 +7,7 @@ use canary_core::Weight;
 use serde::Serialize;
 
 use crate::{
-    plan::{AdvanceWhen, Plan},
+    plan::{AdvanceWhen, definition::Plan},
     serialize,
     span::rough,
 };
@@ -79,7 +81,7 @@ impl Plan {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use canary_rollout::{Bound, Plan};
+    /// use canary_rollout::{Plan, dry_run::Bound};
     ///
     /// let plan = Plan::from_toml(
     ///     "steps = [{ weight = '1%', min_duration = '5m' }, { weight = '50%', min_duration = '10m' }]",

@@ -1,9 +1,11 @@
+//! Events: what happened to a rollout, who caused it, when, and why.
+
 use std::fmt;
 
 use canary_core::{Verdict, Weight};
 use serde::{Deserialize, Serialize};
 
-use crate::{actor::Actor, serialize, state::Phase, timestamp::Timestamp};
+use crate::{actor::Actor, serialize, state::phase::Phase, timestamp::Timestamp};
 
 /// What happened to a rollout: who did it, when, why, and on which evidence.
 ///

@@ -15,9 +15,7 @@
 //! use std::time::Duration;
 //!
 //! use canary_core::{Verdict, Weight};
-//! use canary_rollout::{
-//!     Action, Actor, Command, Order, Phase, Plan, Releases, Rollout, Tick, Timestamp,
-//! };
+//! use canary_rollout::{Action, Actor, Command, Order, Phase, Plan, Releases, Rollout, Tick, Timestamp};
 //!
 //! let plan = Plan::from_toml(
 //!     r#"
@@ -122,21 +120,18 @@
 
 mod action;
 mod actor;
-mod command;
-mod dry_run;
-mod event;
+pub mod command;
+pub mod dry_run;
+pub mod event;
 mod history;
-mod pending;
-mod plan;
-mod refusal;
+pub mod pending;
+pub mod plan;
 mod rollout;
-#[cfg(test)]
-mod schema;
 mod serialize;
 mod span;
-mod state;
+pub mod state;
 mod text;
-mod tick;
+pub mod tick;
 mod timestamp;
 
 #[doc = include_str!("../docs/plans.md")]
@@ -148,23 +143,10 @@ pub mod states {}
 pub use self::{
     action::{Action, Transition},
     actor::Actor,
-    command::{Command, CommandName, Order, UnknownCommand},
-    dry_run::{Bound, DryRun, DryRunError, DryStep},
-    event::{Event, EventKind},
-    pending::{Pending, PendingItem},
-    plan::{
-        AdvanceWhen, Bake, Calendar, CountBy, Format, Gate, GateKind, GrpcHealthProbe, HttpProbe,
-        LatencyKind, Measure, Notice, OnDegraded, OnInconclusive, OnRejected, Plan, PlanError,
-        PlanFault, Preset, Probe, ProbeKind, RampDown, SlowerThan, SlowerThanStable, Start, Step,
-        UnknownPreset, Watch, WatchMargin, WatchMargins, WatchRole, Webhook,
-    },
-    refusal::{Refusal, RefusalReason},
-    rollout::{PlanInUse, Releases, Rollout},
-    state::{
-        Deadline, GateState, PauseReason, Phase, ProbeState, Progress, PromotionBasis,
-        RollbackReason, Stage, State,
-    },
-    text::bounded,
-    tick::{GateAnswer, ProbeOutcome, Tick},
+    command::order::{Command, Order},
+    plan::definition::Plan,
+    rollout::{Releases, Rollout},
+    state::phase::{Phase, State},
+    tick::input::Tick,
     timestamp::{ParseTimestampError, Timestamp},
 };

@@ -1,3 +1,5 @@
+//! The conditions that a rollout waits for.
+
 use std::{fmt, time::Duration};
 
 use canary_core::Weight;
@@ -11,7 +13,7 @@ use crate::{
     },
     serialize,
     span::{Span, rough},
-    state::{GateState, Stage, State},
+    state::{GateState, Stage, phase::State},
     text::grouped,
     timestamp::Timestamp,
 };

@@ -8,9 +8,9 @@ use crate::{
     action::Action,
     event::Event,
     history::History,
-    plan::{Plan, stored::StoredPlan},
+    plan::{definition::Plan, stored::StoredPlan},
     serialize,
-    state::State,
+    state::phase::{Phase, State},
     timestamp::Timestamp,
 };
 
@@ -25,7 +25,6 @@ mod releases;
 mod stored;
 mod tick;
 
-pub use self::releases::PlanInUse;
 use self::stored::StoredRollout;
 
 /// A plan under way: the state machine, and the one document that is stored and shared.
@@ -39,7 +38,7 @@ use self::stored::StoredRollout;
 /// ```
 /// use std::time::Duration;
 /// use canary_core::Verdict;
-/// use canary_rollout::{Action, Actor, Command, Order, Phase, Preset, Releases, Rollout, Tick, Timestamp};
+/// use canary_rollout::{Action, Actor, Command, Order, Phase, Releases, Rollout, Tick, Timestamp, plan::Preset};
 ///
 /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
 /// let plan = Preset::all()[0].plan();
@@ -195,7 +194,7 @@ impl Rollout {
 
     /// Where it is, without the data.
     #[must_use]
-    pub const fn phase(&self) -> crate::Phase {
+    pub const fn phase(&self) -> Phase {
         self.state.phase()
     }
 

@@ -1,29 +1,20 @@
-//! Texts of others, made fit for a document of bounded size and for people's screens.
+//! Limits external text so that it fits into a stored document and onto one line of a log.
 
-/// A text of others without control characters and blanks at its ends, cut after so many bytes.
-///
-/// So reasons and names cannot forge a line of a log or fill a store. Texts that are kept in a rollout
-/// are bounded already; this is for those that are shown or sent besides.
-///
-/// ```
-/// assert_eq!(canary_rollout::bounded(" wrong\ntotals ", 80), "wrong totals");
-/// assert_eq!(canary_rollout::bounded("wrong totals", 8), "wrong\u{2026}");
-/// ```
-#[must_use]
-pub fn bounded(text: &str, most_bytes: usize) -> String {
+/// Replaces control characters by spaces, trims the text, and cuts it after `max_bytes`.
+pub(crate) fn bounded(text: &str, max_bytes: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.trim().chars().map(clean).collect();
-    if text.len() <= most_bytes {
+    if text.len() <= max_bytes {
         return text;
     }
-    let mut end = most_bytes.saturating_sub(ELLIPSIS.len());
+    let mut end = max_bytes.saturating_sub(ELLIPSIS.len());
     while !text.is_char_boundary(end) {
         end -= 1;
     }
     format!("{}{ELLIPSIS}", &text[..end])
 }
 
-/// "1,000" for 1000.
+/// Formats 1000 as "1,000".
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
@@ -55,7 +46,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_grouped() {
+    fn digits_are_grouped_in_threes() {
         let numbers = [0, 999, 1_000, 1_234_567].map(grouped);
         assert_eq!(numbers, ["0", "999", "1,000", "1,234,567"]);
     }

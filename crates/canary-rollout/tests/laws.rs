@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Bake, Command, GateAnswer, OnInconclusive, Order, Phase, Plan, ProbeOutcome,
-    PromotionBasis, Refusal, Rollout, Stage, State, Tick, Timestamp, Transition,
+    Action, Actor, Command, Order, Phase, Plan, Rollout, State, Tick, Timestamp, Transition,
+    command::Refusal,
+    plan::{Bake, OnInconclusive},
+    state::{PromotionBasis, Stage},
+    tick::{GateAnswer, ProbeOutcome},
 };
 use proptest::prelude::*;
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use canary_core::Weight;
-use canary_rollout::{Gate, OnDegraded, Plan, Preset, Timestamp};
+use canary_rollout::{
+    Plan, Timestamp,
+    plan::{Gate, OnDegraded, Preset},
+};
 
 const STEP: &str = "steps = [{ weight = '1%' }]\n";
 

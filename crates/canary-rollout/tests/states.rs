@@ -7,7 +7,7 @@ mod sim;
 use std::{env, fmt::Write, fs, path::Path};
 
 use canary_core::Verdict;
-use canary_rollout::{Actor, Command, CommandName, Order, Phase};
+use canary_rollout::{Actor, Command, Order, Phase, command::CommandName};
 
 use self::sim::{Sim, percent};
 

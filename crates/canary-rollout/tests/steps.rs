@@ -5,7 +5,11 @@ mod sim;
 use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
-use canary_rollout::{Action, Command, GateAnswer, Phase, ProbeOutcome, RefusalReason, State};
+use canary_rollout::{
+    Action, Command, Phase, State,
+    command::RefusalReason,
+    tick::{GateAnswer, ProbeOutcome},
+};
 
 use self::sim::{Sim, percent, releases};
 

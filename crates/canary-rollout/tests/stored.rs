@@ -8,8 +8,10 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Command, Event, EventKind, Order, Pending, Phase, Plan, Refusal, Rollout, State,
-    Transition,
+    Action, Actor, Command, Order, Phase, Plan, Rollout, State, Transition,
+    command::Refusal,
+    event::{Event, EventKind},
+    pending::Pending,
 };
 use serde_json::{Value, json};
 
@@ -140,10 +142,10 @@ fn the_longest_texts_leave_the_document_short() {
         sim.now = sim.now + Duration::from_secs(5);
         let mut tick = canary_rollout::Tick::new(Verdict::Inconclusive, &long).with_calls(1_000);
         for name in &names {
-            let failed = canary_rollout::ProbeOutcome::Failed(long.clone());
-            let passed = canary_rollout::ProbeOutcome::Passed;
+            let failed = canary_rollout::tick::ProbeOutcome::Failed(long.clone());
+            let passed = canary_rollout::tick::ProbeOutcome::Passed;
             tick = tick.with_probe(name, if round < 60 { passed } else { failed });
-            tick = tick.with_answer(name, canary_rollout::GateAnswer::NotYet(long.clone()));
+            tick = tick.with_answer(name, canary_rollout::tick::GateAnswer::NotYet(long.clone()));
         }
         if round < 50 {
             tick.verdict = Verdict::Healthy;
@@ -207,7 +209,7 @@ fn replicas_whose_clocks_differ_do_not_shorten_a_step() {
     // Two of them tick in turn, and one is eight seconds ahead.
     let skew = Duration::from_secs(8);
     let mut second = 0;
-    while sim.rollout.state().stage() == Some(canary_rollout::Stage::Step { step: 0 }) {
+    while sim.rollout.state().stage() == Some(canary_rollout::state::Stage::Step { step: 0 }) {
         second += 1;
         let now = begun + Duration::from_secs(second);
         sim.now = if second.is_multiple_of(2) { now } else { now + skew };
@@ -247,7 +249,7 @@ fn a_plan_under_way_is_not_replaced() {
     let other: Plan = sim::plan("preset = 'AllAtOnce'");
     let mut sim = Sim::started(PLAN);
     let error = sim.rollout.replace_plan(sim.now, other.clone(), &Actor::person("bob"), "");
-    let message = "the plan is in use, since the rollout is running: roll back first";
+    let message = "the rollout is running and uses its plan: roll back first";
     assert_eq!(error.unwrap_err().to_string(), message);
     sim.order(Command::RollBack);
     let outcome = sim.rollout.replace_plan(sim.now, other.clone(), &Actor::person("bob"), "");

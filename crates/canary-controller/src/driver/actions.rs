@@ -1,7 +1,7 @@
 //! Executes the actions of a rollout.
 
 use canary_core::Weight;
-use canary_rollout::{Action, OnDegraded, PauseReason, Phase, Plan, Rollout, State};
+use canary_rollout::{Action, Phase, Plan, Rollout, State, plan::OnDegraded, state::PauseReason};
 use tower_canary::{CanaryHandle, Halted, SplitMode, control::ControlExt};
 
 use crate::{

@@ -1,5 +1,5 @@
 use canary_core::Verdict;
-use canary_rollout::{Actor, Command, OnDegraded, Order, Phase, Tick};
+use canary_rollout::{Actor, Command, Order, Phase, Tick, plan::OnDegraded};
 
 use crate::driver::{
     actions::is_judged,

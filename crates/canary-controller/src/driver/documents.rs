@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use canary_rollout::{Event, Rollout};
+use canary_rollout::{Rollout, event::Event};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 

@@ -3,7 +3,11 @@ use std::{
     sync::Arc,
 };
 
-use canary_rollout::{GateAnswer, GateKind, ProbeOutcome, Rollout, Timestamp};
+use canary_rollout::{
+    Rollout, Timestamp,
+    plan::GateKind,
+    tick::{GateAnswer, ProbeOutcome},
+};
 use tokio::{sync::mpsc, task::JoinSet};
 
 use crate::{effects::Effects, gate::GateQuestion};

@@ -2,7 +2,10 @@
 //! uses the `CanaryHandle` directly.
 
 use canary_core::Weight;
-use canary_rollout::{Actor, Command, Order, PauseReason, Phase, RollbackReason, Rollout, State};
+use canary_rollout::{
+    Actor, Command, Order, Phase, Rollout, State,
+    state::{PauseReason, RollbackReason},
+};
 use tokio::time::Instant;
 use tower_canary::{SplitMode, control::ControlExt};
 

@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use canary_core::Weight;
-use canary_rollout::{Command, Event, Order, Plan, Releases, Rollout, Transition};
+use canary_rollout::{Command, Order, Plan, Releases, Rollout, Transition, event::Event};
 use futures_util::FutureExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},

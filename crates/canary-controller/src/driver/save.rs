@@ -1,7 +1,7 @@
 //! Applies transitions: actions that lower the weight come before the save, the others after it.
 
 use canary_core::Weight;
-use canary_rollout::{Action, Event, Phase, Rollout, Transition};
+use canary_rollout::{Action, Phase, Rollout, Transition, event::Event};
 use tokio::time::Instant;
 use tower_canary::control::ControlExt;
 

@@ -1,7 +1,10 @@
 use std::fmt::Display;
 
 use canary_core::{CanaryName, Verdict, Weight};
-use canary_rollout::{GateState, Phase, Releases, Rollout, Stage, Timestamp};
+use canary_rollout::{
+    Phase, Releases, Rollout, Timestamp,
+    state::{GateState, Stage},
+};
 use serde::{Serialize, Serializer};
 
 /// The question to a gate: may the rollout continue?

@@ -1,4 +1,4 @@
-use canary_rollout::GateAnswer;
+use canary_rollout::tick::GateAnswer;
 use http::StatusCode;
 
 use crate::{

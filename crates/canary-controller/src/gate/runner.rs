@@ -1,6 +1,10 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use canary_rollout::{Gate, GateAnswer, GateKind, Plan};
+use canary_rollout::{
+    Plan,
+    plan::{Gate, GateKind},
+    tick::GateAnswer,
+};
 
 use super::{question::GateQuestion, reply};
 use crate::{
@@ -88,7 +92,7 @@ impl GateRunner {
     ///
     /// An approval is a command, so for an approval nothing is sent, and the answer is "not yet" without
     /// a reason. Receivers learn of the request from the event
-    /// [`GateAsked`](canary_rollout::EventKind::GateAsked).
+    /// [`GateAsked`](canary_rollout::event::EventKind::GateAsked).
     ///
     /// A function that panics or exceeds its time limit answers "not yet", and so does an unreachable
     /// webhook; the gate's deadline still applies. Dropping the future cancels the function or the

@@ -1,4 +1,7 @@
-use canary_rollout::{Actor, Event, EventKind};
+use canary_rollout::{
+    Actor,
+    event::{Event, EventKind},
+};
 use tracing::Level;
 
 use super::notification::Notification;

@@ -1,5 +1,9 @@
 use canary_core::CanaryName;
-use canary_rollout::{Event, EventKind, GateKind, Releases, Rollout};
+use canary_rollout::{
+    Releases, Rollout,
+    event::{Event, EventKind},
+    plan::GateKind,
+};
 use serde::Serialize;
 
 /// An event of a canary's rollout, as sent to receivers.

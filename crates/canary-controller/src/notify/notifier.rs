@@ -6,7 +6,7 @@ use std::{
 };
 
 use canary_core::CanaryName;
-use canary_rollout::{Notice, Plan};
+use canary_rollout::{Plan, plan::NotifyTarget};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
@@ -39,7 +39,7 @@ struct NotifierState {
 }
 
 struct Receiver {
-    notice: Arc<Notice>,
+    notice: Arc<NotifyTarget>,
     queue: Arc<NotificationQueue>,
 }
 
@@ -57,7 +57,7 @@ impl Notifier {
     /// Returns an error if a webhook of the plan cannot be used, for example because its secret is
     /// missing.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
-        let needs = |(name, notice): (&String, &Notice)| {
+        let needs = |(name, notice): (&String, &NotifyTarget)| {
             self.client.unmet_requirements(&format!("notify.{name}.webhook"), &notice.webhook)
         };
         Unmet::check(plan.notify().iter().flat_map(needs).collect())

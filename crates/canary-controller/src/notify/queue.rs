@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use canary_rollout::Notice;
+use canary_rollout::plan::NotifyTarget;
 use tokio::sync::Notify;
 
 use super::notification::Notification;
@@ -49,7 +49,7 @@ struct QueueState {
 /// An event and its receiver as configured when the event was queued. The plan may change later.
 #[derive(Clone, Debug)]
 pub(super) struct QueuedNotification {
-    pub(super) notice: Arc<Notice>,
+    pub(super) notice: Arc<NotifyTarget>,
     pub(super) notification: Notification,
 }
 

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use canary_rollout::Format;
+use canary_rollout::plan::NotifyFormat;
 
 use super::{
     queue::{NotificationQueue, QueuedNotification},
@@ -34,7 +34,7 @@ async fn send(
 ) -> Result<(), String> {
     let QueuedNotification { notice, notification } = queued;
     let body = match notice.format {
-        Format::Slack => slack_body(notification, lost),
+        NotifyFormat::Slack => slack_body(notification, lost),
         _ => notification.to_json(lost),
     };
     let reply = client.post(&notice.webhook, &notification.id(), body).await;

@@ -1,9 +1,11 @@
 use std::fmt::Write;
 
-use canary_rollout::{EventKind, bounded};
+use canary_rollout::event::EventKind;
 use serde_json::json;
 
 use super::notification::Notification;
+
+use crate::bounded_text::bounded;
 
 /// Returns the body of a webhook in the format `slack`.
 ///

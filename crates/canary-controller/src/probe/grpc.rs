@@ -1,6 +1,6 @@
 use std::task::{Context, Poll};
 
-use canary_rollout::GrpcHealthProbe;
+use canary_rollout::plan::GrpcHealthProbe;
 use http::{Response, Uri};
 use tonic::{
     Code, Status,

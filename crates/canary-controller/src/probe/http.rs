@@ -1,4 +1,4 @@
-use canary_rollout::HttpProbe;
+use canary_rollout::plan::HttpProbe;
 use http::{Request, header};
 
 use super::{PROBE_HEADER, body::ProbeBody, target::ProbeTarget};

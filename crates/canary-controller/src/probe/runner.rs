@@ -1,9 +1,14 @@
 use std::{collections::BTreeMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use canary_rollout::{Plan, Probe, ProbeKind, ProbeOutcome, bounded};
+use canary_rollout::{
+    Plan,
+    plan::{Probe, ProbeKind},
+    tick::ProbeOutcome,
+};
 
 use super::{http, target::ProbeTarget};
 use crate::{
+    bounded_text::bounded,
     isolated::{TaskFailure, isolated},
     requirements::{Requirement, Unmet},
 };

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use canary_rollout::{Webhook, bounded};
+use canary_rollout::plan::Webhook;
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{sleep, timeout};
@@ -18,8 +18,8 @@ use super::{
     transport::Transport,
 };
 use crate::{
-    BoxError, USER_AGENT, body::MAX_BODY_BYTES, error_chain, isolated::panic_message,
-    requirements::Requirement,
+    BoxError, USER_AGENT, body::MAX_BODY_BYTES, bounded_text::bounded, error_chain,
+    isolated::panic_message, requirements::Requirement,
 };
 
 /// Posts JSON to the webhooks of plans.

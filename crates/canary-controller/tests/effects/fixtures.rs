@@ -1,7 +1,7 @@
 //! Example rollouts and events.
 
 use canary_controller::notify::Notification;
-use canary_rollout::{Event, Plan, Releases, Rollout};
+use canary_rollout::{Plan, Releases, Rollout, event::Event};
 use serde_json::{Value, json};
 
 pub(crate) const PLAN: &str = r#"

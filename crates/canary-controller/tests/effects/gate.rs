@@ -4,7 +4,7 @@ use canary_controller::{
     gate::{Confirm, GateQuestion, GateRunner},
     webhook::{SendFuture, WebhookClient},
 };
-use canary_rollout::{Gate, GateAnswer, Plan, Timestamp};
+use canary_rollout::{Plan, Timestamp, plan::Gate, tick::GateAnswer};
 use http::{HeaderMap, Request};
 use serde_json::json;
 

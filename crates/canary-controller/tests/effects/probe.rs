@@ -12,7 +12,7 @@ use canary_controller::{
     probe::{ProbeRunner, ProbeTarget},
     webhook::HttpTransport,
 };
-use canary_rollout::{Plan, Probe, ProbeOutcome};
+use canary_rollout::{Plan, plan::Probe, tick::ProbeOutcome};
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::mpsc, time::Instant};

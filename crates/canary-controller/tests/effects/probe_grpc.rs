@@ -2,7 +2,7 @@ use canary_controller::{
     probe::{ProbeRunner, ProbeTarget},
     webhook::HttpTransport,
 };
-use canary_rollout::ProbeOutcome;
+use canary_rollout::tick::ProbeOutcome;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status, service::Routes};

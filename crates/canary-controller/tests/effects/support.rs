@@ -3,7 +3,7 @@
 use std::{future::pending, time::Duration};
 
 use canary_controller::webhook::{Backoff, HttpTransport, WebhookClient};
-use canary_rollout::Webhook;
+use canary_rollout::plan::Webhook;
 use serde_json::{Value, json};
 use tokio::{task::JoinSet, time::timeout};
 

@@ -4,7 +4,7 @@ use canary_controller::{
     probe::{ProbeRunner, ProbeTarget},
     webhook::{HttpTransport, PostError, WebhookClient},
 };
-use canary_rollout::ProbeOutcome;
+use canary_rollout::tick::ProbeOutcome;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

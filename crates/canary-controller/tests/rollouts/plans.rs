@@ -15,7 +15,7 @@ use canary_controller::{
     probe::{ProbeRunner, ProbeTarget},
 };
 use canary_core::{Channel, Weight};
-use canary_rollout::{Actor, Command, GateAnswer, Order, Phase};
+use canary_rollout::{Actor, Command, Order, Phase, tick::GateAnswer};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{Assignment, CanaryLayer, CanaryOptions, Rating};
 

@@ -6,15 +6,15 @@ use canary_analysis::{Judge, Levels};
 use canary_core::Weight;
 
 use super::{
-    Plan,
     calendar::Calendar,
+    definition::Plan,
     draft::{Draft, StepDraft},
-    gate::{Gate, GateKind, Notice, Webhook},
+    gate::{Gate, GateKind, NotifyTarget, Webhook},
+    monitor::{MeasureSpec, MonitorSpec},
     policy::{OnDegraded, RampDown},
     preset::Preset,
     probe::{HttpProbe, Probe, ProbeKind},
     step::{Bake, Step},
-    watch::{Measure, Watch},
 };
 use crate::{event::EventKind, span::Span};
 
@@ -40,7 +40,9 @@ impl TryFrom<Draft> for Plan {
             alpha: draft.alpha.unwrap_or_else(|| Levels::default().alpha()),
             beta: draft.beta.unwrap_or_else(|| Levels::default().beta()),
             monitors: draft.monitors.unwrap_or_else(|| {
-                [Measure::Failures, Measure::Cancelled, Measure::Share].map(Watch::of).to_vec()
+                [MeasureSpec::Failures, MeasureSpec::Cancelled, MeasureSpec::Share]
+                    .map(MonitorSpec::of)
+                    .to_vec()
             }),
             calendar: draft.calendar.and_then(|it| check.calendar(Calendar::try_new(it))),
             gates: draft.gates,
@@ -285,7 +287,7 @@ impl Check {
         }
     }
 
-    fn notices(&mut self, notices: &BTreeMap<String, Notice>) {
+    fn notices(&mut self, notices: &BTreeMap<String, NotifyTarget>) {
         self.few("notify", notices.len());
         for (name, notice) in notices {
             let field = format!("notify.{name}");

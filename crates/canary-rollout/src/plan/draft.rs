@@ -5,12 +5,12 @@ use serde::Deserialize;
 
 use super::{
     calendar::WrittenCalendar,
-    gate::{Gate, Notice},
+    gate::{Gate, NotifyTarget},
+    monitor::MonitorSpec,
     policy::{OnDegraded, OnInconclusive},
     preset::{Exponential, Linear},
     probe::Probe,
     step::{AdvanceWhen, Bake, Start},
-    watch::Watch,
 };
 use crate::serialize;
 
@@ -18,7 +18,7 @@ use crate::serialize;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(title = "Plan of a canary rollout", rename = "Plan"))]
-#[cfg_attr(test, schemars(extend("oneOf" = crate::schema::shapes())))]
+#[cfg_attr(test, schemars(extend("oneOf" = crate::plan::schema::shapes())))]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Draft {
     /// Where this schema is, for editors. It means nothing else.
@@ -37,7 +37,7 @@ pub(crate) struct Draft {
     pub(crate) min_calls: Option<u64>,
     /// The deadline of a step that does not say it: a day unless told otherwise.
     #[serde(with = "serialize::maybe_span")]
-    #[cfg_attr(test, schemars(with = "Option<crate::schema::Span>"))]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) step_deadline: Option<Duration>,
     /// Whether a step waits for proof that does not say it.
     pub(crate) advance_when: Option<AdvanceWhen>,
@@ -50,11 +50,11 @@ pub(crate) struct Draft {
     /// No weight above this is ever asked for, neither by the plan nor by hand. If it is below 100%,
     /// only a person can promote.
     #[serde(deserialize_with = "maybe_weight::deserialize")]
-    #[cfg_attr(test, schemars(with = "Option<crate::schema::Percent>"))]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Percent>"))]
     pub(crate) max_weight: Option<Weight>,
     /// The deadline of the whole rollout, pauses included.
     #[serde(with = "serialize::maybe_span")]
-    #[cfg_attr(test, schemars(with = "Option<crate::schema::Span>"))]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) deadline: Option<Duration>,
     /// What is done with a canary that is degraded.
     pub(crate) on_degraded: OnDegraded,
@@ -66,7 +66,7 @@ pub(crate) struct Draft {
     /// The probability of a false promotion, above 0 and up to 0.5: 0.05 unless told otherwise.
     pub(crate) beta: Option<f64>,
     /// What the judge watches: failures, cancelled calls and the share, unless told otherwise.
-    pub(crate) monitors: Option<Vec<Watch>>,
+    pub(crate) monitors: Option<Vec<MonitorSpec>>,
     /// The gates, by the names by which steps ask for them.
     pub(crate) gates: BTreeMap<String, Gate>,
     /// The probes, by the names by which steps ask for them.
@@ -74,7 +74,7 @@ pub(crate) struct Draft {
     /// When the plan may raise the weight: always, unless told otherwise.
     pub(crate) calendar: Option<WrittenCalendar>,
     /// Who is told what happens, by a name for each.
-    pub(crate) notify: BTreeMap<String, Notice>,
+    pub(crate) notify: BTreeMap<String, NotifyTarget>,
 }
 
 /// A step, in which the plan's defaults may be left out.
@@ -85,18 +85,18 @@ pub(crate) struct Draft {
 pub(crate) struct StepDraft {
     /// The share of calls that is asked of the canary: above that of the step before, and below 100%.
     #[serde(with = "serialize::weight")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Percent"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) weight: Weight,
     /// The weight is kept for at least this long.
     #[serde(with = "serialize::span", default)]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub(crate) min_duration: Duration,
     /// The weight is kept until the canary has ended at least so many calls at it.
     #[serde(default)]
     pub(crate) min_calls: Option<u64>,
     /// The step may wait this long for all of that.
     #[serde(default, with = "serialize::maybe_span")]
-    #[cfg_attr(test, schemars(with = "Option<crate::schema::Span>"))]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) deadline: Option<Duration>,
     /// Whether the step waits for proof.
     #[serde(default)]

@@ -16,12 +16,12 @@ pub struct Gate {
     pub kind: GateKind,
     /// How long an answer may take: a day unless told otherwise.
     #[serde(with = "serialize::span", default = "default_deadline")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub deadline: Duration,
     /// How often it is asked again while it says "not yet": every 30 seconds unless told otherwise.
     /// A person is asked once.
     #[serde(with = "serialize::span", default = "default_every")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub every: Duration,
     /// What is done when the deadline is over.
     #[serde(default)]
@@ -65,7 +65,7 @@ pub struct Webhook {
     pub url: String,
     /// How long one request may take: 10 seconds unless told otherwise.
     #[serde(with = "serialize::span", default = "default_timeout")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub timeout: Duration,
     /// How often a request that failed is repeated, with growing pauses: 3 times unless told
     /// otherwise.
@@ -82,23 +82,23 @@ pub struct Webhook {
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Notice {
+pub struct NotifyTarget {
     /// Where.
     pub webhook: Webhook,
     /// How the body looks.
     #[serde(default)]
-    pub format: Format,
+    pub format: NotifyFormat,
     /// Which events are told, by name, such as "rolled_back": all of them, if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
 }
 
-/// The form of a [`Notice`].
+/// The form of a [`NotifyTarget`].
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Format {
+pub enum NotifyFormat {
     /// The event as JSON.
     #[default]
     Json,

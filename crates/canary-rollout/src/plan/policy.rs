@@ -29,7 +29,7 @@ pub enum OnDegraded {
 pub struct RampDown {
     /// The time from the decision to weight zero.
     #[serde(with = "serialize::span")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub over: Duration,
 }
 

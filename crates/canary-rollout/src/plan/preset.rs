@@ -27,12 +27,12 @@ use crate::serialize;
 /// `Linear10PercentEvery1Minute`.
 ///
 /// ```
-/// use canary_rollout::Preset;
+/// use canary_rollout::plan::Preset;
 ///
 /// let preset: Preset = "CodeDeployDefault.LambdaCanary10Percent5Minutes".parse()?;
 /// assert_eq!(preset.to_string(), "Canary10Percent5Minutes");
 /// assert_eq!(preset.plan().steps().len(), 1);
-/// # Ok::<(), canary_rollout::UnknownPreset>(())
+/// # Ok::<(), canary_rollout::plan::UnknownPreset>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Preset {
@@ -54,15 +54,15 @@ enum Shape {
 pub(crate) struct Linear {
     /// The weight of the first step, and by how much each one is above that before.
     #[serde(with = "serialize::weight")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Percent"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) by: Weight,
     /// How long each step lasts at least.
     #[serde(with = "serialize::span")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub(crate) every: Duration,
     /// No step is above this weight.
     #[serde(with = "serialize::weight", default = "all")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Percent"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) to: Weight,
 }
 
@@ -73,18 +73,18 @@ pub(crate) struct Linear {
 pub(crate) struct Exponential {
     /// The weight of the first step.
     #[serde(with = "serialize::weight")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Percent"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) from: Weight,
     /// By how much the weight is multiplied with each step: 2 unless told otherwise.
     #[serde(default = "two")]
     pub(crate) factor: u32,
     /// How long each step lasts at least.
     #[serde(with = "serialize::span")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub(crate) every: Duration,
     /// No step is above this weight.
     #[serde(with = "serialize::weight", default = "all")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Percent"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) to: Weight,
 }
 
@@ -103,8 +103,8 @@ impl Preset {
 
     /// The preset as a plan, with the defaults of a plan in all else.
     #[must_use]
-    pub fn plan(&self) -> crate::Plan {
-        crate::Plan::from_preset(*self)
+    pub fn plan(&self) -> super::definition::Plan {
+        super::definition::Plan::from_preset(*self)
     }
 
     pub(crate) const fn bake(&self) -> Option<Duration> {

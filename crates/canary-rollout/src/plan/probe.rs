@@ -17,12 +17,12 @@ pub struct Probe {
     pub kind: ProbeKind,
     /// How often: every 30 seconds unless told otherwise.
     #[serde(with = "serialize::span", default = "default_every")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub every: Duration,
     /// How long one run may take: 5 seconds unless told otherwise. A run that takes longer has
     /// failed.
     #[serde(with = "serialize::span", default = "default_timeout")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub timeout: Duration,
     /// So many runs must fail in a row before the canary is degraded: 3 unless told otherwise.
     #[serde(default = "default_failures")]

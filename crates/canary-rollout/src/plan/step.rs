@@ -73,17 +73,17 @@ impl Start {
 pub struct Bake {
     /// How long.
     #[serde(with = "serialize::span")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub duration: Duration,
     /// The share of calls that stable keeps, so that there is something to compare with; 1% unless
     /// told otherwise.
     #[serde(with = "serialize::weight", default = "default_holdback")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Percent"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub holdback: Weight,
     /// How long the bake may wait for the time, and for the proof at its end: a day unless told
     /// otherwise.
     #[serde(with = "serialize::span", default = "default_deadline")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub deadline: Duration,
     /// The probes that run meanwhile, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

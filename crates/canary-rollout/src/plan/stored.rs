@@ -1,7 +1,7 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::{Plan, draft_of};
+use super::definition::{Plan, draft_of};
 
 /// A plan within a stored rollout.
 ///

@@ -6,11 +6,14 @@ use super::{Rollout, change::Change, decide::Decision, proceed::CalendarGate};
 use crate::{
     action::{Action, Transition},
     actor::Actor,
-    command::{Command, Order},
+    command::{
+        Refusal,
+        order::{Command, Order},
+    },
     event::EventKind,
-    refusal::Refusal,
     state::{
-        Deadline, GateState, PauseReason, Progress, PromotionBasis, RollbackReason, Stage, State,
+        Deadline, GateState, PauseReason, Progress, PromotionBasis, RollbackReason, Stage,
+        phase::State,
     },
     text::{REASON_BYTES, bounded},
     timestamp::Timestamp,

@@ -7,7 +7,7 @@ use crate::{
     action::{Action, Transition},
     actor::Actor,
     event::{Event, EventKind},
-    state::State,
+    state::phase::State,
     timestamp::Timestamp,
 };
 

@@ -6,9 +6,8 @@ use canary_core::Weight;
 
 use super::Rollout;
 use crate::{
-    command::{Command, CommandName},
-    refusal::{Refusal, RefusalReason},
-    state::{GateState, PauseReason, Progress, Stage, State},
+    command::{CommandName, Refusal, RefusalReason, order::Command},
+    state::{GateState, PauseReason, Progress, Stage, phase::State},
     text::grouped,
 };
 
@@ -61,7 +60,7 @@ impl Rollout {
     /// its buttons by it.
     ///
     /// ```
-    /// use canary_rollout::{CommandName, Preset, Releases, Rollout};
+    /// use canary_rollout::{Releases, Rollout, command::CommandName, plan::Preset};
     ///
     /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
     /// let rollout = Rollout::new("checkout".parse()?, releases, Preset::all()[0].plan());

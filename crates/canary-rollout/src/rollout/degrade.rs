@@ -7,7 +7,7 @@ use crate::{
     action::Action,
     event::EventKind,
     plan::{OnDegraded, RampDown},
-    state::{PauseReason, RollbackReason, State},
+    state::{PauseReason, RollbackReason, phase::State},
 };
 
 impl Change<'_> {

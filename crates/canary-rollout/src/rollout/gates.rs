@@ -7,7 +7,7 @@ use crate::{
     event::EventKind,
     plan::{GateKind, OnRejected},
     span::Span,
-    state::{GateState, PauseReason, RollbackReason, State},
+    state::{GateState, PauseReason, RollbackReason, phase::State},
 };
 
 impl Change<'_> {

@@ -7,7 +7,7 @@ use crate::{
     event::EventKind,
     plan::OnInconclusive,
     span::rough,
-    state::{Deadline, PauseReason, Progress, PromotionBasis, RollbackReason, Stage, State},
+    state::{Deadline, PauseReason, Progress, PromotionBasis, RollbackReason, Stage, phase::State},
     text::grouped,
 };
 

@@ -1,4 +1,4 @@
-use std::{error, fmt, time::Duration};
+use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 
@@ -6,9 +6,10 @@ use super::{Clock, Releases, Rollout, change::Change};
 use crate::{
     action::{Action, Transition},
     actor::Actor,
+    command::PlanInUse,
     event::EventKind,
-    plan::Plan,
-    state::{Phase, State},
+    plan::definition::Plan,
+    state::phase::{Phase, State},
     text::{REASON_BYTES, bounded},
     timestamp::Timestamp,
 };
@@ -21,7 +22,7 @@ impl Rollout {
     /// canary says nothing of the fixed one. A halt outlives the releases.
     ///
     /// ```
-    /// use canary_rollout::{Actor, Command, Order, Phase, Preset, Releases, Rollout, Timestamp};
+    /// use canary_rollout::{Actor, Command, Order, Phase, Releases, Rollout, Timestamp, plan::Preset};
     ///
     /// let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
     /// let broken = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
@@ -91,15 +92,3 @@ impl Rollout {
         Ok(change.finish())
     }
 }
-
-/// The plan of a rollout that is under way cannot be replaced. The message says where it is.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct PlanInUse(Phase);
-
-impl fmt::Display for PlanInUse {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the plan is in use, since the rollout is {}: roll back first", self.0)
-    }
-}
-
-impl error::Error for PlanInUse {}

@@ -7,7 +7,7 @@ use crate::{
     history::History,
     plan::stored::StoredPlan,
     serialize,
-    state::{Stage, State},
+    state::{Stage, phase::State},
 };
 
 /// A rollout as it was stored, before anybody has looked whether its parts fit each other.

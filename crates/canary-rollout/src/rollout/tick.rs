@@ -8,9 +8,9 @@ use crate::{
     actor::Actor,
     event::EventKind,
     plan::OnInconclusive,
-    state::{Deadline, GateState, PauseReason, RollbackReason, State},
+    state::{Deadline, GateState, PauseReason, RollbackReason, phase::State},
     text::{EVIDENCE_BYTES, bounded},
-    tick::{GateAnswer, ProbeOutcome, Tick},
+    tick::{GateAnswer, ProbeOutcome, input::Tick},
     timestamp::Timestamp,
 };
 

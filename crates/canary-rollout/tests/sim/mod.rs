@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Command, GateAnswer, Order, Phase, Plan, ProbeOutcome, Refusal, Releases,
-    Rollout, Tick, Timestamp, Transition,
+    Action, Actor, Command, Order, Phase, Plan, Releases, Rollout, Tick, Timestamp, Transition,
+    command::Refusal,
+    tick::{GateAnswer, ProbeOutcome},
 };
 
 pub(crate) struct Sim {

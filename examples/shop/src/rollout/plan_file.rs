@@ -3,7 +3,7 @@
 use std::{fmt::Display, fs, path::Path};
 
 use anyhow::{Context as _, anyhow};
-use canary_controller::{Plan, Unmet, rollout::PlanFault};
+use canary_controller::{Plan, Unmet, rollout::plan::PlanFault};
 
 /// Reads JSON and YAML from files that are called so, and else TOML.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {

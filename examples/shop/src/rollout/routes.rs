@@ -13,7 +13,7 @@ use axum::{
 };
 use canary_controller::{
     Actor, Command, CommandError, CommandName, Order, Phase, RolloutHandle, Status,
-    rollout::UnknownCommand,
+    rollout::command::UnknownCommand,
 };
 use serde::Serialize;
 use tower_canary::ParseWeightError;

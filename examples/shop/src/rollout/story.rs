@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use canary_controller::{Event, Plan, Status, Timestamp, rollout::EventKind};
+use canary_controller::{Event, Plan, Status, Timestamp, rollout::event::EventKind};
 use tokio::time::Instant;
 
 use super::Ending;

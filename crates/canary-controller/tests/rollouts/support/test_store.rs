@@ -107,7 +107,7 @@ impl TestStore {
     }
 
     /// The kept events, by their numbers and names.
-    pub(crate) async fn events(&self) -> Vec<canary_rollout::Event> {
+    pub(crate) async fn events(&self) -> Vec<canary_rollout::event::Event> {
         let events = self.inner.events(&Self::key(), usize::MAX).await.unwrap();
         events.iter().map(|event| serde_json::from_str(event.as_str()).unwrap()).collect()
     }

@@ -3,7 +3,8 @@ use std::{error, fmt};
 use canary_core::Weight;
 use serde::{Serialize, Serializer};
 
-use crate::{command::CommandName, state::Phase};
+use super::CommandName;
+use crate::state::phase::Phase;
 
 /// A command that the rollout's state does not allow. The rollout is unchanged.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -132,3 +133,15 @@ impl Serialize for RefusalReason {
         serializer.collect_str(self)
     }
 }
+
+/// An error from [`Rollout::replace_plan`](crate::Rollout::replace_plan): the current plan is in use.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct PlanInUse(pub(crate) Phase);
+
+impl fmt::Display for PlanInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the rollout is {} and uses its plan: roll back first", self.0)
+    }
+}
+
+impl error::Error for PlanInUse {}

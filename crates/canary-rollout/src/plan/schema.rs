@@ -52,7 +52,7 @@ mod tests {
 
     use serde_json::Value;
 
-    use crate::plan::{Plan, draft::Draft, read};
+    use crate::plan::{Preset, definition::Plan, draft::Draft, source};
 
     /// To write the schema anew: `UPDATE_DOCS=1 cargo test -p canary-rollout --lib schema`.
     #[test]
@@ -81,10 +81,11 @@ mod tests {
             let path = entry.unwrap().path();
             let text = fs::read_to_string(&path).unwrap();
             let value = match path.extension().and_then(|it| it.to_str()) {
-                Some("toml") => read::toml(&text),
-                Some("json") => read::json(&text),
-                _ => read::yaml(&text),
+                Some("toml") => source::read_toml(&text),
+                Some("json") => source::read_json(&text),
+                _ => source::read_yaml(&text),
             };
+            let value = value.unwrap().to_value();
             let errors: Vec<_> =
                 schema.iter_errors(&value).map(|error| error.to_string()).collect();
             assert!(errors.is_empty(), "{}: {errors:?}", path.display());
@@ -95,7 +96,7 @@ mod tests {
 
     #[test]
     fn stored_plans_are_valid_by_the_schema() {
-        let stored = serde_json::to_value(crate::Preset::all()[4].plan()).unwrap();
+        let stored = serde_json::to_value(Preset::all()[4].plan()).unwrap();
         assert!(validator().is_valid(&stored), "{stored}");
     }
 

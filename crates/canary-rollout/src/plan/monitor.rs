@@ -12,9 +12,9 @@ use crate::serialize;
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct Watch {
+pub struct MonitorSpec {
     /// What is watched.
-    pub measure: Measure,
+    pub measure: MeasureSpec,
     /// Only the calls of this class of routes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
@@ -32,12 +32,12 @@ pub struct Watch {
     pub margins: Option<WatchMargins>,
 }
 
-/// What a [`Watch`] watches.
+/// What a [`MonitorSpec`] watches.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum Measure {
+pub enum MeasureSpec {
     /// Calls that failed, or for which the canary was not ready.
     Failures,
     /// Calls whose caller went away.
@@ -62,7 +62,7 @@ pub enum Measure {
 pub struct SlowerThan {
     /// The time, up to 68 s.
     #[serde(with = "serialize::span")]
-    #[cfg_attr(test, schemars(with = "crate::schema::Span"))]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub limit: Duration,
     /// What is timed.
     #[serde(default)]
@@ -95,7 +95,7 @@ pub enum LatencyKind {
     End,
 }
 
-/// Whether a [`Watch`] has a say.
+/// Whether a [`MonitorSpec`] has a say.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -108,7 +108,7 @@ pub enum WatchRole {
     Watches,
 }
 
-/// What a [`Watch`] counts.
+/// What a [`MonitorSpec`] counts.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -145,8 +145,8 @@ pub struct WatchMargin {
     pub rate: f64,
 }
 
-impl Watch {
-    pub(crate) const fn of(measure: Measure) -> Self {
+impl MonitorSpec {
+    pub(crate) const fn of(measure: MeasureSpec) -> Self {
         let (role, count_by) = (WatchRole::Decides, CountBy::Calls);
         Self { measure, class: None, name: None, role, count_by, margins: None }
     }
@@ -155,19 +155,19 @@ impl Watch {
     pub(crate) fn monitor(&self) -> Result<Monitor, (&'static str, String)> {
         let wrong = |error: &dyn std::fmt::Display| ("measure", error.to_string());
         let mut monitor = match &self.measure {
-            Measure::Failures => Monitor::failures(),
-            Measure::Cancelled => Monitor::cancelled(),
-            Measure::SlowerThan(SlowerThan { limit, until }) => {
+            MeasureSpec::Failures => Monitor::failures(),
+            MeasureSpec::Cancelled => Monitor::cancelled(),
+            MeasureSpec::SlowerThan(SlowerThan { limit, until }) => {
                 let limit = SlowLimit::fixed(*limit).map_err(|error| wrong(&error))?;
                 Monitor::slow(until.to_until(), limit)
             }
-            Measure::SlowerThanStable(SlowerThanStable { quantile, until }) => {
+            MeasureSpec::SlowerThanStable(SlowerThanStable { quantile, until }) => {
                 let limit = SlowLimit::stable_quantile(*quantile).map_err(|error| wrong(&error))?;
                 Monitor::slow(until.to_until(), limit)
             }
-            Measure::Feedback => Monitor::feedback(),
-            Measure::Event(name) => Monitor::event(name),
-            Measure::Share => Monitor::share(),
+            MeasureSpec::Feedback => Monitor::feedback(),
+            MeasureSpec::Event(name) => Monitor::event(name),
+            MeasureSpec::Share => Monitor::share(),
         };
         if let Some(class) = &self.class {
             monitor = monitor.of_class(class);

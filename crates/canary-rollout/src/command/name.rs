@@ -1,0 +1,91 @@
+use std::{error, fmt, str};
+
+use serde::{Deserialize, Serialize};
+
+/// A [`Command`](crate::Command) without its data, to be shown.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each is the command of the same name")]
+pub enum CommandName {
+    Start,
+    Pause,
+    Resume,
+    SkipStep,
+    SetWeight,
+    Promote,
+    PromoteFully,
+    RollBack,
+    Halt,
+    LiftHalt,
+    Restart,
+    Approve,
+    Reject,
+}
+
+impl CommandName {
+    /// All of them.
+    pub const ALL: [Self; 13] = [
+        Self::Start,
+        Self::Pause,
+        Self::Resume,
+        Self::SkipStep,
+        Self::SetWeight,
+        Self::Promote,
+        Self::PromoteFully,
+        Self::RollBack,
+        Self::Halt,
+        Self::LiftHalt,
+        Self::Restart,
+        Self::Approve,
+        Self::Reject,
+    ];
+
+    /// The name as it is typed: "roll-back".
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::SkipStep => "skip-step",
+            Self::SetWeight => "set-weight",
+            Self::Promote => "promote",
+            Self::PromoteFully => "promote-fully",
+            Self::RollBack => "roll-back",
+            Self::Halt => "halt",
+            Self::LiftHalt => "lift-halt",
+            Self::Restart => "restart",
+            Self::Approve => "approve",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+impl fmt::Display for CommandName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl str::FromStr for CommandName {
+    type Err = UnknownCommand;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCommand> {
+        let found = Self::ALL.into_iter().find(|name| name.as_str() == text);
+        found.ok_or_else(|| UnknownCommand(text.to_owned()))
+    }
+}
+
+/// A text that names no command. The message lists those that there are.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UnknownCommand(String);
+
+impl fmt::Display for UnknownCommand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = CommandName::ALL.map(CommandName::as_str).join(", ");
+        write!(f, "command {:?} is unknown: expected one of {names}", self.0)
+    }
+}
+
+impl error::Error for UnknownCommand {}

@@ -1,0 +1,258 @@
+use std::{collections::BTreeMap, error::Error as _, time::Duration};
+
+use canary_analysis::{Judge, Levels, Monitor};
+use canary_core::Weight;
+use serde::{Deserialize, Serialize, de};
+
+use super::{
+    Bake, Calendar, Gate, MonitorSpec, NotifyTarget, OnDegraded, OnInconclusive, PlanError,
+    PlanFault, Preset, Probe, Start, Step,
+    check::Fault,
+    draft::Draft,
+    source::{Node, Unreadable, read_json, read_toml, read_yaml},
+};
+use crate::serialize;
+
+/// How a canary comes from its first call to its promotion, and what is done if it is sick.
+///
+/// A plan that exists is valid. It is read from TOML, JSON or YAML, and each of them has the same
+/// fields; [`Plan::SCHEMA`] describes them to editors. The [guide](crate::guide) explains them.
+///
+/// ```
+/// use canary_rollout::{Plan, plan::OnDegraded};
+///
+/// let plan = Plan::from_toml(
+///     r#"
+///     on_degraded = "roll_back"
+///
+///     [[steps]]
+///     weight = "0.1%"
+///     min_duration = "5m"
+///     min_calls = 200
+///
+///     [[steps]]
+///     weight = "10%"
+///     min_duration = "10m"
+///     gates = ["managers"]
+///
+///     [gates.managers]
+///     kind = { approval = "release managers" }
+///     deadline = "4h"
+///
+///     [bake]
+///     duration = "30m"
+///     "#,
+/// )?;
+/// assert_eq!(plan.steps()[1].weight, "10%".parse()?);
+/// assert_eq!(plan.on_degraded(), OnDegraded::RollBack);
+///
+/// // What is stored is JSON.
+/// let stored = serde_json::to_string(&plan)?;
+/// assert_eq!(Plan::from_json(&stored)?, plan);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    #[serde(skip_serializing_if = "Start::is_empty")]
+    pub(super) start: Start,
+    pub(super) steps: Vec<Step>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bake: Option<Bake>,
+    #[serde(with = "serialize::weight")]
+    pub(super) max_weight: Weight,
+    #[serde(with = "serialize::maybe_span", skip_serializing_if = "Option::is_none")]
+    pub(super) deadline: Option<Duration>,
+    pub(super) on_degraded: OnDegraded,
+    pub(super) on_inconclusive: OnInconclusive,
+    pub(super) alpha: f64,
+    pub(super) beta: f64,
+    pub(super) monitors: Vec<MonitorSpec>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) gates: BTreeMap<String, Gate>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) probes: BTreeMap<String, Probe>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) calendar: Option<Calendar>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) notify: BTreeMap<String, NotifyTarget>,
+}
+
+impl Plan {
+    /// A JSON Schema of plans, for editors: the file `schema/plan.schema.json`.
+    pub const SCHEMA: &str = include_str!("../../schema/plan.schema.json");
+
+    /// A plan that is longer as JSON is refused: the document in which replicas share a rollout has
+    /// 16 KiB.
+    pub const MAX_BYTES: usize = 5 * 1024;
+
+    /// Reads a plan from TOML.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no TOML, has a field that plans have not, or one whose value is no good.
+    pub fn from_toml(text: &str) -> Result<Self, PlanError> {
+        Self::from_node(read_toml(text))
+    }
+
+    /// Reads a plan from JSON.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no JSON, has a field that plans have not, or one whose value is no good.
+    pub fn from_json(text: &str) -> Result<Self, PlanError> {
+        Self::from_node(read_json(text))
+    }
+
+    /// Reads a plan from YAML.
+    ///
+    /// # Errors
+    ///
+    /// If the text is no YAML, has a field that plans have not, or one whose value is no good.
+    pub fn from_yaml(text: &str) -> Result<Self, PlanError> {
+        Self::from_node(read_yaml(text))
+    }
+
+    fn from_node(node: Result<Node, Unreadable>) -> Result<Self, PlanError> {
+        let node = node.map_err(|Unreadable { at, message }| PlanError {
+            faults: vec![PlanFault { line: at.line, column: at.column, field: "".into(), message }],
+        })?;
+        let fault = |(field, message): Fault| {
+            let at = node.place(&field);
+            PlanFault { line: at.line, column: at.column, field, message }
+        };
+        let draft = draft_of(node.to_value());
+        let plan = draft.map_err(|fault| vec![fault]).and_then(Self::try_from);
+        plan.map_err(|faults| {
+            let mut faults: Vec<PlanFault> = faults.into_iter().map(fault).collect();
+            faults.sort_by_key(|fault| (fault.line, fault.column));
+            PlanError { faults }
+        })
+    }
+
+    pub(crate) fn from_preset(preset: Preset) -> Self {
+        let draft = Draft { preset: Some(preset.as_str().to_owned()), ..Draft::default() };
+        Self::try_from(draft).expect("a test makes a plan of each preset")
+    }
+
+    /// What must be well before the first call.
+    #[must_use]
+    pub const fn start(&self) -> &Start {
+        &self.start
+    }
+
+    /// The steps, one at least, their weights rising.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// What follows the last step; none if the canary is promoted at once.
+    #[must_use]
+    pub const fn bake(&self) -> Option<&Bake> {
+        self.bake.as_ref()
+    }
+
+    /// The weight above which nothing is ever asked for, but by a promotion.
+    #[must_use]
+    pub const fn max_weight(&self) -> Weight {
+        self.max_weight
+    }
+
+    /// The deadline of the whole rollout.
+    #[must_use]
+    pub const fn deadline(&self) -> Option<Duration> {
+        self.deadline
+    }
+
+    /// What is done with a canary that is degraded.
+    #[must_use]
+    pub const fn on_degraded(&self) -> OnDegraded {
+        self.on_degraded
+    }
+
+    /// What is done at a deadline.
+    #[must_use]
+    pub const fn on_inconclusive(&self) -> OnInconclusive {
+        self.on_inconclusive
+    }
+
+    /// The gates by name.
+    #[must_use]
+    pub const fn gates(&self) -> &BTreeMap<String, Gate> {
+        &self.gates
+    }
+
+    /// The probes by name.
+    #[must_use]
+    pub const fn probes(&self) -> &BTreeMap<String, Probe> {
+        &self.probes
+    }
+
+    /// When the plan may raise the weight; none for always.
+    #[must_use]
+    pub const fn calendar(&self) -> Option<&Calendar> {
+        self.calendar.as_ref()
+    }
+
+    /// Who is told what happens, by name.
+    #[must_use]
+    pub const fn notify(&self) -> &BTreeMap<String, NotifyTarget> {
+        &self.notify
+    }
+
+    /// The monitors as they are written.
+    #[must_use]
+    pub fn monitors(&self) -> &[MonitorSpec] {
+        &self.monitors
+    }
+
+    /// How often the judge may be wrong.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
+    pub fn levels(&self) -> Levels {
+        Levels::try_new(self.alpha, self.beta).expect("the levels were checked")
+    }
+
+    /// A judge without evidence, with the plan's monitors and levels.
+    ///
+    /// ```
+    /// let plan = canary_rollout::plan::Preset::all()[0].plan();
+    /// let names: Vec<_> = plan.judge().monitors().map(|it| it.name().to_owned()).collect();
+    /// assert_eq!(names, ["failures", "cancelled", "share"]);
+    /// ```
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
+    pub fn judge(&self) -> Judge {
+        let judge = Judge::try_new(self.levels(), self.judge_monitors());
+        judge.expect("the monitors were checked").with_restarts()
+    }
+
+    /// The plan's monitors as the judge takes them.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
+    pub fn judge_monitors(&self) -> Vec<Monitor> {
+        let monitor = |watch: &MonitorSpec| watch.monitor().expect("the monitors were checked");
+        self.monitors.iter().map(monitor).collect()
+    }
+}
+
+impl<'de> Deserialize<'de> for Plan {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let faults_to_text = |faults: Vec<Fault>| {
+            let fault = |(field, message): &Fault| format!("{field}: {message}");
+            de::Error::custom(faults.iter().map(fault).collect::<Vec<_>>().join("; "))
+        };
+        Self::try_from(Draft::deserialize(deserializer)?).map_err(faults_to_text)
+    }
+}
+
+/// The draft, or the field that is wrong and why.
+pub(super) fn draft_of(value: serde_json::Value) -> Result<Draft, Fault> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
+        let message = error.inner().to_string();
+        let cause = error.inner().source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        let path = error.path().to_string();
+        let path = if path == "." { String::new() } else { path };
+        (path, message + &cause)
+    })
+}
