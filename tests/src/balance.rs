@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tower_canary::{AssignmentReason, CanaryHandle, Channel, ChannelCounts, Counts};
+use tower_canary::{
+    AssignmentReason, CanaryHandle, Channel,
+    counts::{ChannelCounts, Counts},
+};
 
 /// Waits until no call is open, checks that the counts add up, and returns them.
 ///

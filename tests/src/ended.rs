@@ -1,6 +1,6 @@
 //! How calls have ended, in a form that tests can compare.
 
-use tower_canary::{CanaryHandle, Channel, Counts};
+use tower_canary::{CanaryHandle, Channel, counts::Counts};
 
 use crate::patience::soon;
 

@@ -8,8 +8,11 @@ use canary_tests::{Client, Server};
 use http::{Request, header};
 use serde_json::json;
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, PerChannel, Rating,
-    RatingsByWeight, Snapshot, Weight, axum::feedback, feedback::FeedbackOptions, select::Secret,
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, PerChannel, Rating, Weight,
+    axum::feedback,
+    counts::{RatingsByWeight, Snapshot},
+    feedback::FeedbackOptions,
+    select::Secret,
 };
 
 /// What the judge is told of ratings.

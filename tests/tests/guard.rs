@@ -7,7 +7,7 @@ use axum::{Router, body::Body, extract::Request, http::StatusCode, routing::get}
 use canary_analysis::{Judge, Levels, Monitor};
 use tower::ServiceExt;
 use tower_canary::{
-    CanaryLayer, Snapshot, SplitMode, Weight, axum::RouterExt, control::ControlExt,
+    CanaryLayer, SplitMode, Weight, axum::RouterExt, control::ControlExt, counts::Snapshot,
 };
 
 #[tokio::test]

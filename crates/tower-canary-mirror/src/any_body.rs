@@ -2,7 +2,7 @@ use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
-use tower_canary::{ResponseBody, UnifiedBody};
+use tower_canary::body::{ResponseBody, UnifiedBody};
 
 /// The error type of boxed bodies.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;

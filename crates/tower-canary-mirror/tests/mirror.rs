@@ -19,7 +19,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
-use tower_canary::{CanaryLayer, UnifyBody, Weight};
+use tower_canary::{CanaryLayer, Weight, body::UnifyBody};
 use tower_canary_mirror::{
     Answer, AnyBody, BoxFuture, ByField, Comparison, Difference, DropReason, FieldCounts,
     FieldDifference, FieldPath, MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions,

@@ -4,7 +4,7 @@
 //! A response with status 200 can still be wrong. The outcomes of calls do not show it, but complaints
 //! and orders that are not completed do. This module counts such ratings by channel and by the weight at
 //! which the call was assigned, so that a judge can compare the channels. They are in
-//! [`Snapshot::ratings`](crate::Snapshot::ratings) of
+//! [`Snapshot::ratings`](crate::counts::Snapshot::ratings) of
 //! [`CanaryHandle::counts`](crate::CanaryHandle::counts).
 //!
 //! # Rating a call while it runs
@@ -110,7 +110,7 @@
 //!
 //! Memory stays bounded. Events are named in code, not by clients; the number of remembered receipts is
 //! [limited](FeedbackOptions::remember), and so is the number of
-//! [weights](crate::RatingsByWeight::MAX_WEIGHTS) that are counted separately.
+//! [weights](crate::counts::RatingsByWeight::MAX_WEIGHTS) that are counted separately.
 //!
 //! # Security
 //!

@@ -1,10 +1,9 @@
-//! Canary releases inside the process: a [Tower](tower_layer) middleware for axum and tonic.
+//! In-process canary releases: a [Tower](tower_layer) middleware for axum and tonic.
 //!
-//! You have version 2 of a router or a gRPC service, and want 0.1 % of the calls to try it: watch it,
-//! raise it, and either promote it or take it back at once, without a mesh, a gateway or a second
-//! deployment. A [`CanaryLayer`] puts the new service, the *canary*, beside the one it is applied to,
-//! *stable*, and sends each call to one of them by a weight; its [`CanaryHandle`] changes the weight
-//! while calls come in, and tells how both are doing.
+//! A [`CanaryLayer`] adds a new version of a service, the *canary*, to the version it is applied
+//! to, *stable*. It sends each call to one of them by a weight, and counts the outcomes of both.
+//! The [`CanaryHandle`] changes the weight at run time, from 0.0001 % up, promotes the canary or
+//! rolls it back. No service mesh, gateway or second deployment is needed.
 //!
 //! # axum
 //!
@@ -17,14 +16,14 @@
 //! let v1 = Router::new().route("/products/{id}", get(|| async { "one" }));
 //! let v2 = Router::new().route("/products/{id}", get(|| async { "two" }));
 //!
-//! let layer = CanaryLayer::new("shop", v2); // at weight zero
-//! let canary = layer.handle(); // keep it where you decide
+//! let layer = CanaryLayer::new("shop", v2); // The weight is zero: no call reaches v2.
+//! let canary = layer.handle(); // Clone it to where you control the weight.
 //! let app: Router = v1.layer(layer);
 //! // axum::serve(listener, app.into_make_service()).await?;
 //!
-//! canary.set_weight("0.1%".parse()?)?; // the very next call on every thread sees it
-//! canary.promote()?;
-//! canary.roll_back();
+//! canary.set_weight("0.1%".parse()?)?; // Applies to the next call, on every thread.
+//! canary.promote()?; // v2 serves every call.
+//! canary.roll_back(); // v1 serves every call.
 //! # let _ = app;
 //! # Ok(())
 //! # }
@@ -32,12 +31,12 @@
 //! # fn main() {}
 //! ```
 //!
-//! Other ways to mount it, and what each costs, are in the module `axum`, behind the feature of that
-//! name. Health checks and metrics [bypass](Bypass) the canary, however it is mounted.
+//! The module `axum` compares other places for the layer. Health checks and metrics
+//! [bypass](Bypass) the canary.
 //!
 //! # tonic
 //!
-//! The layer goes on the server, and the canary is a second set of services:
+//! The layer goes on the server. The canary is a second set of services:
 //!
 //! ```ignore
 //! let v1 = Routes::new(ShopServer::new(ShopV1)).prepare();
@@ -48,86 +47,89 @@
 //! Server::builder().layer(layer).add_routes(v1).serve(address).await?;
 //! ```
 //!
-//! A gRPC call is judged by its status, wherever that is: a failure is a failure although HTTP says 200.
-//! Layers of tonic-web go outside.
+//! The outcome of a gRPC call is its `grpc-status`, in the head or in the trailers. Layers of
+//! tonic-web go outside of the canary.
 //!
-//! # Anything else
+//! # Other services
 //!
-//! The two services need not be routers: any two `Service<Request<B>>` that can be cloned and answer with
-//! the same type `Response<B2>` will do, such as two clients of a proxy. If their body types differ, see
-//! [`UnifyBody`]. The layer never changes the error type of a service; errors of bodies are boxed.
+//! The layer takes any two `Service<Request<B>>` that implement `Clone` and have the same response
+//! type `Response<B2>`, such as two clients of a proxy. [`UnifyBody`](body::UnifyBody) gives two
+//! services the same body type. The layer does not change the error type of a service; errors of
+//! response bodies are boxed.
 //!
-//! # Who gets the canary, and with what
+//! # Options
 //!
-//! Each call is drawn, unless [policies](select) say otherwise: each user on one channel, testers at weight
-//! zero, some paths never. [`Variables`] give the canary a database or a backend of its own. The crate
-//! `tower-canary-mirror` sends copies of calls to the canary before it serves any caller.
+//! [`CanaryOptions`] lists all options and their defaults. [Policies](select) assign calls by their
+//! content: each user stays on one channel, testers get the canary at weight zero, some paths never
+//! get it. [`Variables`] configure the channels differently. The crate `tower-canary-mirror` sends
+//! copies of calls to the canary before it serves any caller.
 //!
 //! # The life of a request
 //!
 #![doc = include_str!("../docs/life-of-a-request.md")]
 //!
-//! # What the canary can do to stable
+//! # Failures of the canary
 //!
 //! | the canary | the caller gets | counted as | with an option |
 //! |---|---|---|---|
-//! | answers with an error | that answer | failure | [`fallback`](CanaryOptions::fallback): stable's answer |
-//! | panics, in `call`, in its future or its body | 500, or gRPC `INTERNAL`; the connection lives | failure, panicked | `fallback`, up to the head |
-//! | is not ready, or fails readiness | stable's answer | spilled | |
-//! | hangs | nothing, until it gives up; others notice nothing | cancelled; failure if it was a gRPC deadline | `time_limit`: 504, or gRPC `DEADLINE_EXCEEDED`; failure, timed out; or `fallback` |
-//! | has more calls than it can serve | what it does with them | | [`concurrency_limit`](CanaryOptions::concurrency_limit): stable's answer; spilled, shed |
-//! | blocks a thread | what one process gets | | `runtime::OnRuntime`: stable's threads are others |
-//! | aborts, exhausts memory | what one process gets | see below | none |
+//! | responds with an error | that response | failure | [`fallback`](CanaryOptions::fallback): the response of stable |
+//! | panics in `call`, in its future or its body | 500, or gRPC `INTERNAL`; the connection stays open | failure, panicked | `fallback`, before the response head |
+//! | is not ready, or fails in `poll_ready` | the response of stable | spilled | |
+//! | hangs | nothing until the caller gives up | cancelled; failure if a gRPC deadline passed | `time_limit`: 504, or gRPC `DEADLINE_EXCEEDED`, or `fallback`; failure, timed out |
+//! | is overloaded | a late response | its outcome | [`concurrency_limit`](CanaryOptions::concurrency_limit): the response of stable; spilled, shed |
+//! | blocks a thread | nothing until the thread is free | cancelled | `runtime::OnRuntime`: stable keeps its own threads |
+//! | aborts or exhausts memory | a broken connection: the process ends for both channels | | none |
 //!
-//! A canary that hangs is told from callers who lose patience only where the layer knows the time limit:
-//! its own, and a gRPC call's own `grpc-timeout` (a call left in the last tenth of it counts as a
-//! failure). A limit that is set *outside* the layer, `Server::timeout` of tonic among them, drops calls
-//! as callers do. The options `time_limit` and `OnRuntime` need the feature `tokio`.
+//! The layer can only recognize a hanging canary by a deadline that it knows: the `time_limit`, and
+//! the `grpc-timeout` of a call. (A gRPC caller that leaves in the last tenth of its timeout counts
+//! as a failure.) A timeout outside of the layer, such as `Server::timeout` of tonic, cancels the
+//! call like a caller who leaves. `time_limit` and `OnRuntime` need the feature `tokio`.
 //!
-//! Both channels share a process, and with it the fate of the process: `panic = "abort"`, a deadlock on
-//! what both use, or memory that runs out hurt stable as well, whatever the options, and a rollback
-//! cannot free a thread that is blocked. What must not be able to do that belongs into a process of its
-//! own, as the upstream of a proxy with the canary in it. The guide
-//! `docs/what-one-process-cannot-isolate.md` has each fault with its options and what none of them cures.
+//! Both channels share one process. `panic = "abort"`, a deadlock on a shared resource, and
+//! exhausted memory affect stable too, with any options, and a rollback cannot free a blocked
+//! thread. Run a canary that must not do this in its own process, behind a proxy that has the
+//! layer. The guide `docs/what-one-process-cannot-isolate.md` lists each fault, the option for it,
+//! and its limits.
 //!
-//! # What a call costs
+//! # Cost of a call
 //!
-//! No lock, no cache line that all threads write, and no allocation, but for:
+//! A call takes no lock, writes no cache line that threads share, and allocates nothing, except
+//! for:
 //!
-//! - the counts of references of a service that is cloned for each call;
+//! - the reference counts of a service that is cloned for each call;
 //! - the [`Assignment`] in the request ([`Tags`]), and the growth of a header map;
-//! - the first call of a thread after a change of the weight, which makes its counters (6 kB);
-//! - a call that waits for a service: for a canary at full weight that is not ready, or for stable where
-//!   `poll_ready` did not ask it, as for health checks at full weight;
-//! - a response body that has to wait, which registers once, under a lock of its thread's own, so that it
+//! - the first call of a thread after a change of the weight, which allocates its counters (6 kB);
+//! - a call that waits for a service to be ready: for a canary at full weight, or for stable if
+//!   `poll_ready` did not poll it, as for health checks at full weight;
+//! - a response body that has to wait, which registers once, with a lock of its thread, so that it
 //!   can be closed.
 //!
-//! The options against a sick canary cost where they are set: a timer for each call of a channel with a
-//! time limit, one number that all threads write with a limit of concurrent calls, and with a fallback a
-//! copy of the request for each call of the canary that may be repeated. With
-//! [classes of routes](RouteClasses) each thread has counters for each of them too, from their first call
-//! on. While keys are [watched](control::ControlExt::watch_keys), a sticky call takes a lock for a moment, and
-//! once more if it fails.
+//! Options add to that only where they are set: a time limit needs a timer for each call of its
+//! channel, a concurrency limit needs a counter that all threads write, and a fallback copies the
+//! requests that may be repeated. [Route classes](RouteClasses) need counters per thread and class.
+//! While keys are [watched](control::ControlExt::watch_keys), a sticky call takes a lock, and a
+//! second one if it fails.
 //!
 //! # Features
 //!
-//! | feature | adds | pulls in |
+//! | feature | adds | dependencies |
 //! |---|---|---|
-//! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its defaults |
-//! | `cookie` | [`select`] can issue cookies, signed if you like | cookie, with its cryptography |
-//! | `feedback` | receipts, by which calls are rated later ([`feedback`]) | hmac, sha2, base64, as `cookie` |
-//! | `metrics` | the module `metrics`, through the facade of that name | metrics |
-//! | `tokio` | `CanaryOptions::time_limit`, the module `runtime` | tokio: its timers, tasks and channels |
-//! | `tonic` | `NamedService` for [`CanaryService`], `tonic::TonicBody` | tonic, and tokio with it |
-//! | `tracing` | a span for every call (target `tower_canary::call::stable` or `::canary`), an event for every change (`tower_canary::control`) | tracing |
-//! | `tracing-subscriber` | the module `logs`: a filter by channel, for a log of the canary's own | `tracing`, tracing-subscriber |
+//! | `axum` | correct `Router::layer`, `axum::RouterExt`, extractors | axum without its default features |
+//! | `cookie` | cookies that [`select`] issues, optionally signed | cookie, with its cryptography |
+//! | `feedback` | receipts for ratings after the response ([`feedback`]) | hmac, sha2, base64 |
+//! | `metrics` | the module `metrics`, for the `metrics` facade | metrics |
+//! | `tokio` | `CanaryOptions::time_limit`, the module `runtime` | tokio: timers, tasks and channels |
+//! | `tonic` | `NamedService` for [`CanaryService`], `tonic::TonicBody` | tonic, which needs tokio |
+//! | `tracing` | a span for each call (target `tower_canary::call::stable` or `::canary`), an event for each change (`tower_canary::control`) | tracing |
+//! | `tracing-subscriber` | the module `logs`: a filter by channel, for a separate log of the canary | `tracing`, tracing-subscriber |
 //!
 //! Without `tokio` and `tonic`, this crate depends on no async runtime.
 //!
 //! # What it does not do
 //!
-//! It decides nothing: whether the canary is good, and when to raise its weight, is for whoever holds the
-//! handle. It does not balance load, and retries nothing on the channel that failed.
+//! It makes no decisions. The holder of the handle decides whether the canary is good, and when to
+//! change its weight; the crate `canary-controller` can do so by a plan. It does not balance load,
+//! and it does not retry on the channel that failed.
 
 mod config;
 pub mod control;
@@ -151,18 +153,12 @@ pub mod runtime;
 pub mod tonic;
 
 pub use canary_core::{
-    AssignmentReason, Bucket, CanaryName, Channel, ChannelCounts, Counts, EpochCounts, EventName,
-    InvalidName, Latencies, LatencyBucket, Outcome, ParseWeightError, PerChannel, PerReason,
-    Rating, RatingCounts, Ratings, RatingsByWeight, ReleaseId, RouteClass, Snapshot, Weight,
+    AssignmentReason, Bucket, CanaryName, Channel, EventName, InvalidName, ParseWeightError,
+    PerChannel, Rating, ReleaseId, RouteClass, Weight,
 };
 
 pub use self::{
-    config::{
-        bypass::Bypass,
-        classify::{Classification, Classify, HeadClassification, ServerErrors},
-        options::CanaryOptions,
-        tags::Tags,
-    },
+    config::{bypass::Bypass, options::CanaryOptions, tags::Tags},
     control::{
         drain::Drain,
         handle::{CanaryHandle, Halted, WeakCanaryHandle},
@@ -172,16 +168,47 @@ pub use self::{
     counting::route_classes::RouteClasses,
     select::propagate::{Propagate, PropagateLayer},
     service::{
-        assignment::{Assignment, Attached, Draining},
-        canary_service::CanaryService,
-        fallback::Fallback,
+        assignment::Assignment, canary_service::CanaryService, fallback::Fallback,
         layer::CanaryLayer,
-        map_body::{BodyMapping, MapBody, MapBodyFuture},
-        protocol::Protocol,
-        replay::ReplayBody,
-        response_body::ResponseBody,
-        response_future::ResponseFuture,
-        unify_body::{ToUnifiedBody, UnifiedBody, UnifyBody},
     },
     variables::{InvalidVariables, TypedVariables, Variables},
 };
+
+pub mod body {
+    //! Response and request bodies, and services that map them.
+
+    pub use crate::service::{
+        map_body::{BodyMapping, MapBody},
+        replay::ReplayBody,
+        response_body::ResponseBody,
+        unify_body::{ToUnifiedBody, UnifiedBody, UnifyBody},
+    };
+}
+
+pub mod classify {
+    //! Classification of responses as successes and failures.
+
+    pub use crate::{
+        config::classify::{Classification, Classify, HeadClassification, ServerErrors},
+        service::protocol::Protocol,
+    };
+}
+
+pub mod counts {
+    //! The counts that [`CanaryHandle::counts`](crate::CanaryHandle::counts) returns.
+
+    pub use canary_core::{
+        ChannelCounts, Counts, EpochCounts, Latencies, LatencyBucket, Outcome, PerReason,
+        RatingCounts, Ratings, RatingsByWeight, Snapshot,
+    };
+}
+
+pub mod future {
+    //! Named futures.
+
+    pub use crate::service::{
+        assignment::{Attached, Draining},
+        map_body::MapBodyFuture,
+        response_future::ResponseFuture,
+    };
+}

@@ -44,7 +44,7 @@
 //!
 //! The responses have the body type [`RuntimeBody`]. Both channels of a canary must have the same body type,
 //! so wrap the canary once more: in `axum::AxumBody` for axum, in `tonic::TonicBody` for tonic, and
-//! otherwise in [`UnifyBody`](crate::UnifyBody), together with stable. If the layer is applied with
+//! otherwise in [`UnifyBody`](crate::body::UnifyBody), together with stable. If the layer is applied with
 //! `Router::layer` and the canary contains a router, set `CanaryOptions::canary_is_router`.
 //!
 //! # Cost

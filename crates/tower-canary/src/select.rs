@@ -1,8 +1,9 @@
-//! Who gets the canary: the policies by which calls are assigned.
+//! Policies that assign calls to a channel.
 //!
-//! Without a policy each call is drawn at random. A [policy](Select) looks at the request and says how
-//! it is to be assigned, or has nothing to say and leaves it to the next one; after the last, the draw
-//! decides. Policies are small and combine with [`or`](Select::or), the first match wins:
+//! Without a policy, each call is assigned at random by the weight. A [policy](Select) examines the
+//! request and returns a [`Selection`], or `None` to leave the call to the next policy. Policies
+//! are combined with [`or`](Select::or), and the first match wins. A call that no policy matches is
+//! assigned at random.
 //!
 //! ```
 //! use http::HeaderName;
@@ -16,9 +17,9 @@
 //!     HeaderName::from_static("x-canary-force"),
 //!     Secret::try_new("0b2f7c65a41d4f1e9c3d")?,
 //! );
-//! // Writes stay with stable for now, at whatever weight.
+//! // Writes stay on stable at any weight.
 //! let reads_only = Condition::safe_methods().not().never();
-//! // Everybody else stays on one channel, as long as their user id or their session lives.
+//! // Other callers keep their channel, by user id or else by session.
 //! let users = Sticky::by_header(HeaderName::from_static("x-user-id")).or_cookie("session");
 //!
 //! let options = CanaryOptions::new().select(testers.or(reads_only).or(users));
@@ -26,7 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A closure is a policy too. The type of its argument has to be written out:
+//! A closure is a policy too. Its argument needs a type annotation:
 //!
 //! ```
 //! use tower_canary::{Channel, CanaryOptions, select::{Incoming, Selection}};
@@ -36,52 +37,56 @@
 //! }
 //!
 //! let options = CanaryOptions::new().select(|request: &Incoming<'_>| {
-//!     // What a layer further out found out and put into the request's extensions.
+//!     // An outer layer sets this extension.
 //!     let tenant = request.extensions().get::<Tenant>()?;
 //!     tenant.is_pilot.then(|| Selection::always(Channel::Canary))
 //! });
 //! # let _ = options;
 //! ```
 //!
-//! # Which to take
+//! # Choosing a policy
 //!
-//! | who should get it | policy |
+//! | calls that get the canary | policy |
 //! |---|---|
-//! | the team first, while nobody else does | [`Forced`], with a secret |
-//! | each user all of the time, or not at all | [`Sticky`], by the user's id or a cookie of yours |
-//! | so should visitors of whom nothing is known | [`Sticky`] with a cookie that the layer issues, an `IssuedCookie` (feature `cookie`) |
-//! | one office, one tenant, one kind of client | [`Condition`]`..always()` |
-//! | everything but payments | [`Condition`]`..never()` |
-//! | whole call chains, through several services | [`Propagated`] there, and a [`PropagateLayer`](crate::PropagateLayer) around the clients here |
-//! | whoever your code says | a closure |
+//! | those of the team, before anyone else | [`Forced`], with a secret |
+//! | all calls of a user, or none | [`Sticky`], by the user id or by one of your cookies |
+//! | the same for unknown visitors | [`Sticky`] with a cookie that the layer issues, an `IssuedCookie` (feature `cookie`) |
+//! | those of one office, tenant or kind of client | [`Condition`]`..always()` |
+//! | everything except payments | [`Condition`]`..never()` |
+//! | whole call chains through several services | [`Propagated`] in the called services, and a [`PropagateLayer`](crate::PropagateLayer) around the clients in this one |
+//! | any others | a closure |
 //!
-//! The example `who-gets-it` has most of them, to be tried with curl.
+//! The example `who-gets-it` shows most of these policies, with curl commands to try them.
 //!
-//! # What the weight, a rollback and a halt mean for each
+//! # Effects of the weight, a rollback and a halt
 //!
-//! | the policy says | weight 0, rolled back | weight in between | weight 100 %, promoted | halted |
+//! | selection | weight 0, rolled back | weight in between | weight 100 %, promoted | halted |
 //! |---|---|---|---|---|
-//! | nothing, or [at the weight](Selection::at_weight) | stable | by a draw | canary | stable |
-//! | [a key](Selection::sticky) | stable | by the key's hash | canary | stable |
+//! | none, or [at the weight](Selection::at_weight) | stable | at random | canary | stable |
+//! | [sticky](Selection::sticky) | stable | by the hash of the key | canary | stable |
 //! | [always the canary](Selection::always) | stable | canary | canary | stable |
 //! | [always stable](Selection::always) | stable | stable | stable | stable |
 //! | [forced to the canary](Selection::forced) | canary | canary | canary | stable |
 //! | [forced to stable](Selection::forced) | stable | stable | stable | stable |
-//! | [propagated](Selection::propagated) | stable | as the caller decided | as the caller decided | stable |
+//! | [propagated](Selection::propagated) | stable | as decided upstream | as decided upstream | stable |
 //!
-//! So a rollback takes the canary from everybody but testers, and a halt from them too; streams that are open
-//! are asked to end by either, testers' as well. Why a call went
-//! where it went is its [`AssignmentReason`](crate::AssignmentReason): handlers find it in the
-//! [`Assignment`](crate::Assignment), logs in the span, and the counts keep calls apart by it. Only calls
-//! that chance assigned are evidence by which the channels may be compared.
+//! After a rollback, only testers reach the canary. After a halt, no call does. Both ask all open
+//! streams of the canary to end, those of testers included.
+//!
+//! The [`AssignmentReason`](crate::AssignmentReason) of a call is in the
+//! [`Assignment`](crate::Assignment) that handlers receive, in the span of the call, and in the
+//! counts. Only calls that were assigned at random or by a key are evidence for comparing the
+//! channels.
 //!
 //! # Sticky assignment
 //!
-//! A key's bucket is `(xxh64(salt ++ 0x00 ++ key, seed 0) * 1_000_000) >> 64`, of 128 bits; the call is
-//! the canary's if the bucket is below the weight in parts per million. Nothing is stored: every replica,
-//! and every other language with an xxh64, comes to the same answer. Raising the weight only adds keys,
-//! lowering it only removes some, and who gets the next canary has nothing to do with who got this one,
-//! because the [salt](crate::CanaryHandle::set_salt) begins with its name and contains its release.
+//! The bucket of a key is `(xxh64(salt ++ 0x00 ++ key, seed 0) * 1_000_000) >> 64`, calculated with
+//! 128 bits. The call goes to the canary if the bucket is below the weight in parts per million.
+//!
+//! Nothing is stored: every replica, and every other language with an xxh64, calculates the same
+//! bucket. Raising the weight only adds keys, and lowering it only removes keys. The default
+//! [salt](crate::control::ControlExt::set_salt) contains the name and the release of the canary, so
+//! that each release is tried on other keys first.
 #![doc = include_str!("../docs/sticky-in-other-languages.md")]
 
 mod baggage;
@@ -117,21 +122,23 @@ pub use self::{
 };
 pub(crate) use self::{baggage::add as add_to_baggage, selection::AssignmentRule};
 
-/// A policy by which calls are assigned to a channel.
+/// A policy that assigns calls to a channel; see the [module documentation](self).
 ///
-/// See the [module's documentation](self). It is asked for each call and should be quick. It must not
-/// panic: a panic in it unwinds into the connection, as one in a layer does.
+/// It runs for each call and should be fast. It must not panic: like the panic of any layer, it
+/// would unwind into the connection.
 pub trait Select: Send + Sync + 'static {
-    /// How this request is to be assigned; `None` leaves it to the next policy.
+    /// Returns how to assign the request, or `None` to leave it to the next policy.
     fn select(&self, request: &Incoming<'_>) -> Option<Selection>;
 
-    /// Removes from the headers what only this policy was meant to see, so that no handler does, such as
-    /// a tester's secret. It is done for every request, whoever assigned it.
+    /// Removes headers that only this policy may see, such as the secret of a tester.
+    ///
+    /// It is called for every request, before a handler sees it, whichever policy assigned the
+    /// call. The default removes nothing.
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         let _ = (headers, canary);
     }
 
-    /// Asks `next` about requests of which this policy has nothing to say.
+    /// Uses `next` for requests for which this policy returns `None`.
     fn or<P: Select>(self, next: P) -> Or<Self, P>
     where
         Self: Sized,
@@ -149,15 +156,15 @@ where
     }
 }
 
-/// For policies that are put together at run time.
+/// Allows policies that are assembled at run time.
 ///
 /// ```
 /// use http::HeaderName;
 /// use tower_canary::select::{Forced, Secret, Select, Sticky};
 ///
-/// # let secret_in_configuration: Option<&str> = None;
+/// # let configured_secret: Option<&str> = None;
 /// let mut policy: Box<dyn Select> = Box::new(Sticky::by_cookie("session"));
-/// if let Some(secret) = secret_in_configuration {
+/// if let Some(secret) = configured_secret {
 ///     let name = HeaderName::from_static("x-canary-force");
 ///     policy = Box::new(Forced::by_header(name, Secret::try_new(secret)?).or(policy));
 /// }
@@ -173,7 +180,7 @@ impl Select for Box<dyn Select> {
     }
 }
 
-/// Two policies of which the first match wins, made by [`Select::or`].
+/// A policy that tries one policy and then another, made with [`Select::or`].
 #[derive(Clone, Debug)]
 pub struct Or<A, B> {
     first: A,

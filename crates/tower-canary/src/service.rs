@@ -3,6 +3,7 @@
 pub(crate) mod assignment;
 pub(crate) mod call;
 pub(crate) mod canary_service;
+pub(crate) mod deadline;
 pub(crate) mod fallback;
 pub(crate) mod framing;
 pub(crate) mod layer;

@@ -206,7 +206,8 @@ async fn counters_continue_in_a_new_canary_with_the_name() {
 fn no_sample_is_above_the_edge_of_its_bucket() {
     let edges = buckets();
     assert!(edges.is_sorted());
-    let samples = tower_canary::LatencyBucket::all().map(|bucket| bucket.midpoint().as_secs_f64());
+    let samples =
+        tower_canary::counts::LatencyBucket::all().map(|bucket| bucket.midpoint().as_secs_f64());
     for (edge, sample) in edges.iter().zip(samples) {
         assert!(sample <= *edge);
     }

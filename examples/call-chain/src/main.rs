@@ -17,20 +17,20 @@ use tower::{Layer as _, ServiceExt as _};
 use tower_canary::{
     Assignment, CanaryLayer, CanaryOptions, Propagate, PropagateLayer, Weight,
     axum::RouterExt as _,
-    select::{Propagated, Select, Sticky},
+    select::{Condition, Propagated, Select, Sticky},
 };
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     // Only the shop can reach the stock here. For real, check who calls, by a certificate or a network.
-    let inside = Propagated::from_callers(|_| true);
+    let inside = Propagated::from_callers(Condition::any());
     let stock_listener = TcpListener::bind("127.0.0.1:0").await?;
     let url: Uri = format!("http://{}/", stock_listener.local_addr()?).parse()?;
     let stock = with_canary(&stock(), inside)?;
     tokio::spawn(async move { axum::serve(stock_listener, stock.into_make_service()).await });
 
     // At the edge nobody is believed. Each user stays on one channel.
-    let edge = Propagated::from_nobody()
+    let edge = Propagated::at_edge()
         .or(Sticky::by_header(HeaderName::from_static("x-user-id")).or_cookie("session"));
     let client = PropagateLayer.layer(Client::builder(TokioExecutor::new()).build_http());
     let shop = with_canary(&shop(Stock { client, url }), edge)?;

@@ -11,8 +11,8 @@ use axum::{
 };
 use serde::Serialize;
 use tower_canary::{
-    CanaryHandle, Channel, ChannelCounts, Halted, ParseWeightError, PromoteError, ReleaseId,
-    SplitMode, Weight,
+    CanaryHandle, Channel, Halted, ParseWeightError, PromoteError, ReleaseId, SplitMode, Weight,
+    counts::ChannelCounts,
 };
 
 pub(crate) fn router(canary: CanaryHandle) -> Router {

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tower_canary::{CanaryHandle, ChannelCounts, Counts, Snapshot};
+use tower_canary::{
+    CanaryHandle,
+    counts::{ChannelCounts, Counts, Snapshot},
+};
 
 pub(crate) struct Report {
     canary: CanaryHandle,

@@ -13,9 +13,10 @@ use canary_tests::{Answer, Client, Server};
 use http::{HeaderName, Request, StatusCode, header};
 use serde_json::{Value, json};
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Rating, RatingCounts, Weight,
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Rating, Weight,
     axum::{RouterExt as _, feedback, feedback_inside},
     control::ControlExt,
+    counts::RatingCounts,
     feedback::FeedbackOptions,
     select::{Forced, Secret, Select as _, Sticky},
 };

@@ -3,7 +3,7 @@ use canary_tests::{
     echo::proto::{Ask, End},
 };
 use tower_canary::{
-    CanaryOptions, Channel, Rating, RatingCounts, Weight, feedback::FeedbackOptions,
+    CanaryOptions, Channel, Rating, Weight, counts::RatingCounts, feedback::FeedbackOptions,
 };
 
 const EVENT: &str = "answered";

@@ -10,8 +10,8 @@ use http::{HeaderMap, Response};
 use http_body_util::Full;
 use tonic::{Code, body::Body, service::Routes};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Channel, Classification, Classify, HeadClassification, Protocol,
-    ServerErrors,
+    CanaryLayer, CanaryOptions, Channel,
+    classify::{Classification, Classify, HeadClassification, Protocol, ServerErrors},
 };
 
 #[tokio::test]
@@ -112,8 +112,8 @@ async fn a_response_that_ends_without_a_status_is_a_failure() {
 #[tokio::test]
 async fn more_or_fewer_codes_can_be_failures() {
     let classify = ServerErrors::default()
-        .with_grpc_code(Code::ResourceExhausted as u8)
-        .without_grpc_code(Code::Unimplemented as u8);
+        .grpc_failure(Code::ResourceExhausted as u8)
+        .grpc_success(Code::Unimplemented as u8);
     let deployment = Mount::Server.start_with(CanaryOptions::new().classify(classify)).await;
     deployment.send_all_to(Channel::Canary);
     let mut client = deployment.client().await;

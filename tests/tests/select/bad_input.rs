@@ -13,7 +13,7 @@ use tokio::{
 use tower_canary::{
     AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, Channel,
     axum::RouterExt as _,
-    select::{Forced, Propagated, Select, Sticky},
+    select::{Condition, Forced, Propagated, Select, Sticky},
 };
 
 use crate::shop::{BAGGAGE, FORCE, HALF, SECRET, Shop, USER, secret, signed_cookie, told};
@@ -22,7 +22,7 @@ use crate::shop::{BAGGAGE, FORCE, HALF, SECRET, Shop, USER, secret, signed_cooki
 fn policy() -> impl Select {
     Forced::by_header(FORCE, secret())
         .or(Forced::by_cookie("force", secret()))
-        .or(Propagated::from_callers(|_| true))
+        .or(Propagated::from_callers(Condition::any()))
         .or(Sticky::by_header(USER).or_cookie("session").or_issue(signed_cookie()))
 }
 

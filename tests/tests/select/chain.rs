@@ -26,7 +26,7 @@ use tower_canary::{
     Assignment, AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Propagate,
     PropagateLayer, Weight,
     axum::RouterExt as _,
-    select::{Propagated, Select, Sticky},
+    select::{Condition, Propagated, Select, Sticky},
 };
 
 use crate::shop::{BAGGAGE, HALF, USER, channel_of_key, get_with, told};
@@ -43,7 +43,7 @@ struct Chain {
 
 impl Chain {
     async fn start() -> Self {
-        let from_inside = || Propagated::from_callers(|_| true);
+        let from_inside = || Propagated::from_callers(Condition::any());
 
         let (last_layer, last) = layer(last(Channel::Canary), from_inside());
         let last_server = Server::of_router(self::last(Channel::Stable).canary(last_layer));
@@ -61,7 +61,7 @@ impl Chain {
 
         let endpoint = Endpoint::from_shared(second_server.url("")).unwrap();
         let client = EchoClient::new(PropagateLayer.layer(endpoint.connect_lazy()));
-        let policy = Propagated::from_nobody().or(Sticky::by_header(USER));
+        let policy = Propagated::at_edge().or(Sticky::by_header(USER));
         let (edge_layer, edge) = layer(edge(Channel::Canary, client.clone()), policy);
         let edge_server = Server::of_router(self::edge(Channel::Stable, client).canary(edge_layer));
 
@@ -242,9 +242,9 @@ async fn a_service_that_took_its_canary_back_leads_the_rest_of_the_chain_to_stab
 #[tokio::test]
 async fn a_service_that_trusts_some_callers_believes_no_others() {
     const TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
-    let policy = Propagated::from_callers(|request| {
+    let policy = Propagated::from_callers(Condition::when(|request| {
         request.header(&TOKEN).is_some_and(|token| token == b"known to services only")
-    });
+    }));
     let (layer, handle) = layer(crate::shop::version(), policy);
     handle.set_weight(Weight::from_ppm(1)).unwrap();
     let server = Server::of_router(crate::shop::version().canary(layer));
@@ -281,7 +281,8 @@ async fn a_call_that_spilled_leads_the_chain_to_stable() {
         }
     }
 
-    let (behind_layer, behind) = layer(last(Channel::Canary), Propagated::from_callers(|_| true));
+    let (behind_layer, behind) =
+        layer(last(Channel::Canary), Propagated::from_callers(Condition::any()));
     let behind_server = Server::of_router(last(Channel::Stable).canary(behind_layer));
     let client = Client::http1(&behind_server);
     let canary = NeverReady(third(Channel::Canary, &client));

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
 
 use super::{ABSENT, Answer, Compare, Comparison, FieldDifference, FieldPath, grpc, json};
 use crate::{field_name::truncate, valid::valid};
-use tower_canary::Protocol;
+use tower_canary::classify::Protocol;
 
 /// Compares status, chosen headers and bodies; JSON by its fields.
 ///

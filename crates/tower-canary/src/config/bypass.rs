@@ -33,8 +33,9 @@ use crate::select::{
 /// assert!(!bypasses("/metrics/other"));
 /// ```
 ///
-/// Every call is tested. The test of a call that no path condition matches takes a few instructions,
-/// however many path conditions there are. Any other condition is evaluated for every call.
+/// Every call is tested. The test of a call that no path condition matches takes a few
+/// instructions, however many path conditions there are. Any other condition is evaluated for every
+/// call.
 #[derive(Debug)]
 #[must_use]
 pub struct Bypass {

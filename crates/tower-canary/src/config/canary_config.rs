@@ -13,23 +13,22 @@ use crate::{
     variables::{sets::VariableSets, typed::ParseVariables},
 };
 
-/// What a canary was built with. It never changes, but for the hook and the ratings.
+/// The configuration of a canary. It is immutable, except for the failure hook and the ratings.
 pub(crate) struct CanaryConfig {
     pub(crate) name: CanaryName,
     pub(crate) releases: PerChannel<Option<ReleaseId>>,
     pub(crate) tags: Tags,
     pub(crate) classify: Classifier,
     pub(crate) bypass: Bypass,
-    /// None, if every call is drawn.
+    /// `None` if every call is assigned at random.
     pub(crate) select: Option<Box<dyn Select>>,
     pub(crate) variables: VariableSets,
     pub(crate) route_classes: RouteClasses,
-    /// None, if the service did not name a type of its own.
+    /// `None` if variables have no type.
     pub(crate) parse_variables: Option<ParseVariables>,
     pub(crate) feedback: RatingStore,
     #[cfg(feature = "tokio")]
     pub(crate) time_limits: PerChannel<Option<std::time::Duration>>,
-    /// None, if the canary's concurrent calls are not limited.
     pub(crate) concurrency_limit: Option<ConcurrencyLimit>,
     pub(crate) fallback: Option<Fallback>,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
@@ -40,15 +39,15 @@ pub(crate) struct CanaryConfig {
 pub(crate) type FailureHook = Box<dyn Fn(Weight) + Send + Sync>;
 
 impl CanaryConfig {
-    /// Tells of a canary call that failed or spilled. Only such calls get here.
+    /// Runs the failure hook, after a call of the canary failed or spilled.
     pub(crate) fn canary_failed(&self, weight: Weight) {
         if let Some(hook) = self.failure_hook.load_full() {
-            // Whoever watches the calls must not break them.
+            // A panic of the hook must not reach the caller.
             discard(|| hook(weight));
         }
     }
 
-    /// Removes what only the policy was meant to see.
+    /// Removes the headers that only the policy may see.
     pub(crate) fn strip(&self, headers: &mut HeaderMap) {
         if let Some(policy) = &self.select {
             policy.strip(headers, &self.name);

@@ -1,21 +1,23 @@
 use std::{any::Any, mem};
 
+use canary_core::Outcome;
 use http::{HeaderMap, Response, StatusCode};
 
 use crate::service::protocol::{GRPC_STATUS, Protocol};
 
 /// Decides which responses count as failures.
 ///
-/// A call is classified by the head of its response or, if that does not tell, by its trailers. Some
-/// failures are not asked about, since no response says otherwise: an error of the service or of the
-/// body, a panic, a missed deadline. A classifier must not panic.
+/// A call is classified by the head of its response or, if the head does not decide, by its
+/// trailers. Errors of the service or of the body, panics and missed deadlines are always failures,
+/// and the classifier is not called for them. A classifier must not panic.
 ///
-/// [`ServerErrors`] is the default. A closure decides by the head; of gRPC calls in whose head it finds no
-/// failure, whose status is in the trailers as a rule, `ServerErrors` decides:
+/// The default is [`ServerErrors`]. A closure classifies by the head. If it returns
+/// [`Classification::Success`] for a gRPC call, whose status usually is in the trailers,
+/// `ServerErrors` decides:
 ///
 /// ```
 /// use http::{Response, StatusCode};
-/// use tower_canary::{CanaryOptions, Classification};
+/// use tower_canary::{CanaryOptions, classify::Classification};
 ///
 /// let options = CanaryOptions::new().classify(|head: &Response<()>| match head.status() {
 ///     StatusCode::TOO_MANY_REQUESTS => Classification::Failure,
@@ -25,12 +27,12 @@ use crate::service::protocol::{GRPC_STATUS, Protocol};
 /// # let _ = options;
 /// ```
 pub trait Classify: Send + Sync + 'static {
-    /// Classifies a response by its head, or says that its trailers will tell.
+    /// Classifies a response by its head, or defers to the trailers.
     fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClassification;
 
-    /// Classifies a response by its trailers, which it may have ended without.
+    /// Classifies a response by its trailers, or by their absence.
     ///
-    /// Called only after [`head`](Self::head) said [`HeadClassification::AtEnd`].
+    /// It is called if [`head`](Self::head) returned [`HeadClassification::AtEnd`].
     fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification;
 }
 
@@ -52,54 +54,55 @@ where
     }
 }
 
-/// What a response says of the service that made it.
+/// The classification of a response.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "a response counts as one or the other")]
+#[expect(clippy::exhaustive_enums, reason = "there is no third outcome of a response")]
 pub enum Classification {
-    /// The service did its work, be it to refuse a bad request.
+    /// The service worked, even if it rejected a bad request.
     Success,
     /// The service failed.
     Failure,
 }
 
-/// What the head of a response says.
+/// The result of [`Classify::head`].
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "the head tells, or the end does")]
+#[expect(clippy::exhaustive_enums, reason = "the head decides, or the end does")]
 pub enum HeadClassification {
-    /// The head tells.
+    /// The head decides.
     Final(Classification),
-    /// The trailers will tell.
+    /// The trailers decide.
     AtEnd,
 }
 
-/// Server errors are failures; errors of the caller are not.
+/// Classifies server errors as failures, and errors of the caller as successes.
 ///
-/// In HTTP these are the statuses from 500 up. In gRPC they are the codes that OpenTelemetry's semantic
-/// conventions name as server errors: `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`, `INTERNAL`,
-/// `UNAVAILABLE` and `DATA_LOSS`. A gRPC response that ends without any status is a failure, too.
+/// HTTP statuses from 500 up are failures. So are the gRPC codes that OpenTelemetry's semantic
+/// conventions define as server errors: `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`,
+/// `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS`. A gRPC response that ends without a status is a
+/// failure too.
 ///
 /// ```
-/// use tower_canary::{CanaryOptions, ServerErrors};
+/// use tower_canary::{CanaryOptions, classify::ServerErrors};
 ///
 /// const RESOURCE_EXHAUSTED: u8 = 8;
 /// let options = CanaryOptions::new()
-///     .classify(ServerErrors::default().with_grpc_code(RESOURCE_EXHAUSTED));
+///     .classify(ServerErrors::default().grpc_failure(RESOURCE_EXHAUSTED));
 /// # let _ = options;
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ServerErrors {
-    /// A bit for each gRPC code that is a failure.
+    /// The gRPC codes that are failures, as a bitmap.
     grpc_codes: u32,
 }
 
 impl ServerErrors {
-    /// Counts this gRPC status code as a failure too.
+    /// Counts this gRPC status code as a failure.
     ///
     /// # Panics
     ///
-    /// If `code` is above 16: gRPC has no such code.
+    /// Panics if `code` is above 16, the highest code of gRPC.
     #[must_use]
-    pub const fn with_grpc_code(mut self, code: u8) -> Self {
+    pub const fn grpc_failure(mut self, code: u8) -> Self {
         self.grpc_codes |= bit(code);
         self
     }
@@ -108,9 +111,9 @@ impl ServerErrors {
     ///
     /// # Panics
     ///
-    /// If `code` is above 16: gRPC has no such code.
+    /// Panics if `code` is above 16, the highest code of gRPC.
     #[must_use]
-    pub const fn without_grpc_code(mut self, code: u8) -> Self {
+    pub const fn grpc_success(mut self, code: u8) -> Self {
         self.grpc_codes &= !bit(code);
         self
     }
@@ -140,7 +143,7 @@ impl ServerErrors {
             Some(code @ 0..=MAX_GRPC_CODE) if self.grpc_codes & bit(code) == 0 => {
                 Classification::Success
             }
-            // A code that gRPC does not know is to be read as `UNKNOWN`.
+            // The specification maps unknown codes to `UNKNOWN`.
             _ => Classification::Failure,
         })
     }
@@ -171,17 +174,18 @@ impl Classify for ServerErrors {
     }
 }
 
-/// The classifier of a canary: the usual one is asked without a detour.
+/// The classifier of a canary. The default is stored inline, which avoids a dynamic call and the
+/// exchange of heads.
 pub(crate) enum Classifier {
-    Usual(ServerErrors),
-    Other(Box<dyn Classify>),
+    ServerErrors(ServerErrors),
+    Custom(Box<dyn Classify>),
 }
 
 impl Classifier {
     pub(crate) fn new(classify: impl Classify) -> Self {
         match (&classify as &dyn Any).downcast_ref() {
-            Some(usual) => Self::Usual(*usual),
-            None => Self::Other(Box::new(classify)),
+            Some(server_errors) => Self::ServerErrors(*server_errors),
+            None => Self::Custom(Box::new(classify)),
         }
     }
 
@@ -192,31 +196,46 @@ impl Classifier {
         response: &mut Response<R>,
     ) -> HeadClassification {
         match self {
-            Self::Usual(usual) => usual.of_head(protocol, response.status(), response.headers()),
-            Self::Other(other) => {
+            Self::ServerErrors(server_errors) => {
+                server_errors.of_head(protocol, response.status(), response.headers())
+            }
+            Self::Custom(classify) => {
                 let mut head = Response::new(());
-                exchange_heads(&mut head, response);
-                let class = other.head(protocol, &head);
-                exchange_heads(&mut head, response);
+                swap_heads(&mut head, response);
+                let class = classify.head(protocol, &head);
+                swap_heads(&mut head, response);
                 class
             }
         }
     }
 
-    pub(crate) fn trailers(
+    /// Returns the outcome of a call whose response ended.
+    pub(crate) fn outcome(
         &self,
         protocol: Protocol,
+        head: Option<HeadClassification>,
         trailers: Option<&HeaderMap>,
-    ) -> Classification {
+    ) -> Outcome {
+        let class = match head {
+            Some(HeadClassification::Final(class)) => class,
+            Some(HeadClassification::AtEnd) | None => self.trailers(protocol, trailers),
+        };
+        match class {
+            Classification::Success => Outcome::Success,
+            Classification::Failure => Outcome::Failure,
+        }
+    }
+
+    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification {
         match self {
-            Self::Usual(usual) => usual.trailers(protocol, trailers),
-            Self::Other(other) => other.trailers(protocol, trailers),
+            Self::ServerErrors(server_errors) => server_errors.trailers(protocol, trailers),
+            Self::Custom(classify) => classify.trailers(protocol, trailers),
         }
     }
 }
 
-/// Exchanges all but the bodies.
-fn exchange_heads<A, B>(a: &mut Response<A>, b: &mut Response<B>) {
+/// Swaps everything except the bodies. A clone of the head would allocate.
+fn swap_heads<A, B>(a: &mut Response<A>, b: &mut Response<B>) {
     mem::swap(a.status_mut(), b.status_mut());
     mem::swap(a.version_mut(), b.version_mut());
     mem::swap(a.headers_mut(), b.headers_mut());
@@ -224,7 +243,7 @@ fn exchange_heads<A, B>(a: &mut Response<A>, b: &mut Response<B>) {
 }
 
 const fn bit(code: u8) -> u32 {
-    assert!(code <= MAX_GRPC_CODE, "gRPC status codes are 0 to 16");
+    assert!(code <= MAX_GRPC_CODE, "gRPC status code above 16");
     1 << code
 }
 
@@ -246,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn server_errors_fail_and_client_errors_do_not() {
+    fn http_server_errors_are_failures_and_client_errors_are_not() {
         for status in [200, 204, 302, 400, 404, 429, 499] {
             assert_eq!(
                 http(status),
@@ -264,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_codes_of_the_server_fail() {
+    fn grpc_server_errors_are_failures_and_client_errors_are_not() {
         for code in ["2", "4", "12", "13", "14", "15", "17", "-1", "abc", ""] {
             let class = ServerErrors::default().trailers(Protocol::Grpc, Some(&trailers(code)));
             assert_eq!(class, Classification::Failure, "{code:?}");
@@ -276,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_grpc_response_without_a_status_fails() {
+    fn a_grpc_response_without_a_status_is_a_failure() {
         let classify = ServerErrors::default();
         let head = Response::new(());
         assert_eq!(classify.head(Protocol::Grpc, &head), HeadClassification::AtEnd);
@@ -288,8 +307,8 @@ mod tests {
     }
 
     #[test]
-    fn the_set_of_grpc_codes_can_be_chosen() {
-        let classify = ServerErrors::default().with_grpc_code(8).without_grpc_code(12);
+    fn the_set_of_failing_grpc_codes_can_be_changed() {
+        let classify = ServerErrors::default().grpc_failure(8).grpc_success(12);
         assert_eq!(
             classify.trailers(Protocol::Grpc, Some(&trailers("8"))),
             Classification::Failure

@@ -4,7 +4,6 @@ use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId};
 use serde::de::DeserializeOwned;
 
-use crate::config::valid::valid;
 use crate::{
     config::{
         bypass::Bypass,
@@ -12,6 +11,7 @@ use crate::{
         classify::{Classifier, Classify, ServerErrors},
         concurrency_limit::ConcurrencyLimit,
         tags::Tags,
+        valid::valid,
     },
     counting::route_classes::RouteClasses,
     feedback::{FeedbackOptions, store::RatingStore},
@@ -24,7 +24,23 @@ use crate::{
     },
 };
 
-/// What a [`CanaryLayer`](crate::CanaryLayer) can be told beyond its name and its canary.
+/// The options of a [`CanaryLayer`](crate::CanaryLayer).
+///
+/// | option | default |
+/// |---|---|
+/// | [`stable_release`](Self::stable_release), [`canary_release`](Self::canary_release) | none |
+/// | [`tags`](Self::tags) | the response header `x-canary-channel`, and the [`Assignment`](crate::Assignment) in the request |
+/// | [`classify`](Self::classify) | [`ServerErrors`]: HTTP statuses from 500 up, and gRPC codes of server errors |
+/// | [`bypass`](Self::bypass) | [health checks, gRPC reflection and metrics](Bypass) |
+/// | [`select`](Self::select) | every call at random, by the weight |
+/// | [`route_classes`](Self::route_classes) | none |
+/// | [`variables`](Self::variables) | none, for both channels |
+/// | [`typed_variables`](Self::typed_variables) | variables are not deserialized |
+/// | [`feedback`](Self::feedback) | [`FeedbackOptions::new`] |
+/// | `time_limit` (feature `tokio`) | none, for both channels |
+/// | [`concurrency_limit`](Self::concurrency_limit) | none |
+/// | [`fallback`](Self::fallback) | none: callers get the failures of the canary |
+/// | `canary_is_router` (feature `axum`) | on if the canary is a `Router`, else off |
 ///
 /// ```
 /// use tower_canary::{Bypass, CanaryLayer, CanaryOptions, Tags, select::Condition};
@@ -60,7 +76,7 @@ pub struct CanaryOptions {
 }
 
 impl CanaryOptions {
-    /// The defaults.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self {
             releases: PerChannel::default(),
@@ -81,33 +97,35 @@ impl CanaryOptions {
         }
     }
 
-    /// The release that the stable channel runs.
+    /// Sets the release that the stable channel runs.
     ///
     /// # Panics
     ///
-    /// If it is a text that is no [`ReleaseId`]. Parse one that is not a literal beforehand.
+    /// Panics if `release` is a string that is not a valid [`ReleaseId`]. Parse strings from
+    /// outside the program first.
     pub fn stable_release(mut self, release: impl TryInto<ReleaseId, Error: fmt::Display>) -> Self {
         self.releases.stable = Some(valid(release));
         self
     }
 
-    /// The release that the canary channel runs.
+    /// Sets the release that the canary channel runs.
     ///
     /// # Panics
     ///
-    /// If it is a text that is no [`ReleaseId`]. Parse one that is not a literal beforehand.
+    /// Panics if `release` is a string that is not a valid [`ReleaseId`]. Parse strings from
+    /// outside the program first.
     pub fn canary_release(mut self, release: impl TryInto<ReleaseId, Error: fmt::Display>) -> Self {
         self.releases.canary = Some(valid(release));
         self
     }
 
-    /// How calls are marked with the channel that served them.
+    /// Sets the marks that show which channel served a call.
     pub fn tags(mut self, tags: Tags) -> Self {
         self.tags = tags;
         self
     }
 
-    /// Which responses are failures. The default is [`ServerErrors`].
+    /// Sets which responses count as failures.
     pub fn classify(mut self, classify: impl Classify) -> Self {
         self.classify = Classifier::new(classify);
         self
@@ -122,35 +140,35 @@ impl CanaryOptions {
         self
     }
 
-    /// How calls are assigned to a channel; see [`select`](crate::select). Without a policy each is drawn
-    /// at the weight.
+    /// Sets the policy that assigns calls to a channel; see [`select`](crate::select).
     pub fn select(mut self, policy: impl Select) -> Self {
         self.select = Some(Box::new(policy));
         self
     }
 
-    /// Which classes of routes are counted by themselves as well; none without. A rollout's plan can bind
-    /// monitors to them.
+    /// Sets the classes of routes that are also counted separately.
+    ///
+    /// The monitors of a rollout's plan can refer to them.
     pub fn route_classes(mut self, classes: RouteClasses) -> Self {
         self.route_classes = classes;
         self
     }
 
-    /// The variables of the stage, and those that the canary overrides; see [`Variables`].
+    /// Sets the variables of the stage, and those that the canary overrides; see [`Variables`].
     pub fn variables(mut self, stage: Variables, overrides: Variables) -> Self {
         self.variables = VariableSets { stage, overrides };
         self
     }
 
-    /// Deserializes the variables of both channels into a `T`, when the layer is built and after every
-    /// change. Handlers read it with [`TypedVariables`](crate::TypedVariables).
+    /// Deserializes the variables of both channels into a `T`, when the layer is built and after
+    /// every change. Handlers read it with [`TypedVariables`](crate::TypedVariables).
     ///
-    /// A change whose variables do not deserialize into a `T` is refused.
+    /// A change whose variables do not deserialize into a `T` is rejected.
     ///
     /// # Panics
     ///
-    /// [`CanaryLayer::with_options`](crate::CanaryLayer::with_options) panics if the initial variables of a
-    /// channel do not deserialize into a `T`.
+    /// [`CanaryLayer::with_options`](crate::CanaryLayer::with_options) panics if the initial
+    /// variables of a channel do not deserialize into a `T`.
     pub fn typed_variables<T>(mut self) -> Self
     where
         T: DeserializeOwned + Send + Sync + 'static,
@@ -159,23 +177,25 @@ impl CanaryOptions {
         self
     }
 
-    /// Which ratings of users and of the application are counted; see [`feedback`](crate::feedback).
+    /// Sets which ratings by users and by the application are counted; see
+    /// [`feedback`](crate::feedback).
     pub fn feedback(mut self, feedback: FeedbackOptions) -> Self {
         self.feedback = feedback;
         self
     }
 
-    /// How long a call of `channel` may take, from the moment it is given to the channel to the head of
-    /// its response. Streams are not cut.
+    /// Sets how long a call of `channel` may take until the head of its response.
     ///
-    /// A call whose time is over fails and counts as [timed out](crate::ChannelCounts::timed_out); its
-    /// future is dropped, and it is answered 504, in gRPC `DEADLINE_EXCEEDED`, or
-    /// [falls back](Self::fallback). Waiting for a channel that is not ready counts. A call that goes on
-    /// to stable has stable's whole limit from there.
+    /// The time starts when the channel gets the call, and includes waiting until the channel is
+    /// ready. A call that spills or falls back to stable has the whole time limit of stable from
+    /// then on. Response bodies are not limited.
     ///
-    /// A gRPC caller's own `grpc-timeout` that is shorter ends the call when the caller says so. Set the
-    /// canary's limit below that of whatever is outside the layer, so that a canary that hangs is not
-    /// taken for callers who leave.
+    /// After the time limit, the future of the call is dropped. The call counts as a failure and as
+    /// [timed out](crate::counts::ChannelCounts::timed_out). It [falls back](Self::fallback), or
+    /// the caller gets 504, in gRPC `DEADLINE_EXCEEDED`.
+    ///
+    /// Set the time limit of the canary below all timeouts outside the layer. Otherwise, calls of a
+    /// canary that hangs are cancelled, which does not count as failure.
     ///
     /// ```
     /// use std::time::Duration;
@@ -188,25 +208,24 @@ impl CanaryOptions {
     ///
     /// # Panics
     ///
-    /// If `limit` is zero. A [`CanaryService`](crate::CanaryService) with a time limit panics if it is
-    /// called outside of a tokio runtime, or in one that keeps no time.
+    /// Panics if `limit` is zero. A [`CanaryService`](crate::CanaryService) with a time limit
+    /// panics if it is called outside of a tokio runtime, or in a runtime without a time driver.
     #[cfg(feature = "tokio")]
     pub fn time_limit(mut self, channel: canary_core::Channel, limit: std::time::Duration) -> Self {
-        assert!(!limit.is_zero(), "time limit of {channel} is zero: expected a time to answer in");
+        assert!(!limit.is_zero(), "time limit of {channel} is zero: expected a positive duration");
         self.time_limits[channel] = Some(limit);
         self
     }
 
-    /// How many calls the canary may have in flight: over all threads and services of the layer, each up
-    /// to the end of its response's body.
+    /// Sets how many calls the canary may have in flight, in all threads and services of the layer.
     ///
-    /// Calls beyond it are *shed*: they go to stable without asking the canary, and count as
-    /// [spilled](crate::ChannelCounts::spilled) and as [shed](crate::ChannelCounts::shed). So do calls
-    /// that a rule or a tester sent to the canary. At full weight, where stable may be gone, nothing is
-    /// shed, though calls are counted against the limit, for when the weight is lowered again.
+    /// A call is in flight until the end of its response body. Calls beyond the limit are *shed*:
+    /// they go to stable, and count as [spilled](crate::counts::ChannelCounts::spilled) and as
+    /// [shed](crate::counts::ChannelCounts::shed). This includes calls that a rule or a tester sent
+    /// to the canary. At full weight no call is shed, because stable may have been shut down.
     ///
-    /// It bounds what a canary that hangs or floods can hold: its callers' connections, its memory. All
-    /// threads then write one counter with each call of the canary.
+    /// The limit bounds the connections and the memory that a slow or overloaded canary can hold.
+    /// Each call of the canary then writes a counter that all threads share.
     ///
     /// ```
     /// use tower_canary::CanaryOptions;
@@ -217,7 +236,7 @@ impl CanaryOptions {
     ///
     /// # Panics
     ///
-    /// If `calls` is zero.
+    /// Panics if `calls` is zero.
     pub const fn concurrency_limit(mut self, calls: usize) -> Self {
         self.concurrency_limit = NonZeroUsize::new(calls);
         assert!(
@@ -227,7 +246,7 @@ impl CanaryOptions {
         self
     }
 
-    /// Lets stable repeat calls that the canary failed.
+    /// Lets stable repeat failed calls of the canary.
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {
@@ -242,12 +261,12 @@ impl CanaryOptions {
         self
     }
 
-    /// Says that the canary contains an axum `Router`, behind middleware of its own.
+    /// Declares that the canary is an axum `Router` inside middleware, such as `Timeout<Router>`.
     ///
-    /// A canary that *is* a `Router` is known as one. A wrapped one, such as `Timeout<Router>`, has to be
-    /// announced if the layer is applied with `Router::layer`: it then forgets the route that stable's
-    /// router matched before the canary's looks for its own. For a canary that does not match routes
-    /// (a `MethodRouter`, a handler) this would be wrong.
+    /// The layer detects a canary that is a `Router` itself. A wrapped one needs this option if the
+    /// layer is applied with `Router::layer`: the layer then removes the route that stable's router
+    /// matched, before the canary's router matches its own. Do not use it for a canary that does
+    /// not match routes, such as a `MethodRouter` or a handler.
     #[cfg(feature = "axum")]
     pub fn canary_is_router(mut self) -> Self {
         self.rematch = Some(Default::default());

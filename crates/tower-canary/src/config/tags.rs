@@ -4,18 +4,18 @@ use http::{
     header::{self, Entry},
 };
 
-/// How the layer marks which channel served a call.
+/// The marks that show which channel served a call.
 ///
-/// | tag | default | what it costs per call |
+/// | tag | default | cost per call |
 /// |---|---|---|
-/// | response header `x-canary-channel: stable` or `canary` (in gRPC: metadata) | on | no allocation, beyond the growth of the header map |
-/// | response header `x-canary-release`, where a [release](crate::CanaryOptions::canary_release) is known | off | the same |
-/// | [`Assignment`](crate::Assignment) in the request's extensions, for handlers | on | one allocation; an empty map takes two more |
-/// | [`Assignment`](crate::Assignment) in the response's extensions, for outer layers | off | the same |
-/// | `cache-control: private` on canary responses | off | a few allocations per canary call |
+/// | response header `x-canary-channel: stable` or `canary` (in gRPC: metadata) | on | no allocation, except if the header map has to grow |
+/// | response header `x-canary-release`, if the [release](crate::CanaryOptions::canary_release) is set | off | the same |
+/// | [`Assignment`](crate::Assignment) in the extensions of the request, for handlers | on | one allocation, or three if the extensions were empty |
+/// | [`Assignment`](crate::Assignment) in the extensions of the response, for outer layers | off | the same |
+/// | `cache-control: private` on responses of the canary | off | a few allocations per canary call |
 ///
-/// Without the request's extension handlers cannot know of a rollback, and an upgraded connection counts as
-/// ended with its head.
+/// Without the request extension, handlers cannot learn of a rollback, and the call of an upgraded
+/// connection ends with its response head.
 ///
 /// ```
 /// use http::HeaderName;
@@ -38,12 +38,12 @@ pub struct Tags {
 }
 
 impl Tags {
-    /// The name of the header that carries the channel, unless another is chosen.
+    /// The default name of the channel header.
     pub const CHANNEL_HEADER: HeaderName = HeaderName::from_static("x-canary-channel");
-    /// The name of the header that carries the release id.
+    /// The name of the release header.
     pub const RELEASE_HEADER: HeaderName = HeaderName::from_static("x-canary-release");
 
-    /// No tag at all.
+    /// Disables all tags.
     #[must_use]
     pub const fn none() -> Self {
         Self {
@@ -56,46 +56,45 @@ impl Tags {
         }
     }
 
-    /// Only the channel's response header: the choice that allocates nothing.
+    /// Enables only the channel header, which does not allocate.
     #[must_use]
     pub fn header_only() -> Self {
         Self::none().channel_header(Self::CHANNEL_HEADER)
     }
 
-    /// Puts the channel into this response header.
+    /// Enables the channel header, with this name.
     #[must_use]
     pub fn channel_header(mut self, name: HeaderName) -> Self {
         self.channel_header = Some(name);
         self
     }
 
-    /// Puts the release id into the response header `x-canary-release`.
+    /// Enables the release header.
     #[must_use]
     pub fn release_header(mut self) -> Self {
         self.release_header = Some(Self::RELEASE_HEADER);
         self
     }
 
-    /// Puts the [`Assignment`](crate::Assignment) into the extensions of the request.
+    /// Enables the [`Assignment`](crate::Assignment) in the extensions of the request.
     #[must_use]
     pub const fn request_extension(mut self) -> Self {
         self.request_extension = true;
         self
     }
 
-    /// Puts the [`Assignment`](crate::Assignment) into the extensions of the response.
+    /// Enables the [`Assignment`](crate::Assignment) in the extensions of the response.
     #[must_use]
     pub const fn response_extension(mut self) -> Self {
         self.response_extension = true;
         self
     }
 
-    /// Keeps the canary's responses out of shared caches, so that a cache in front does not serve to
-    /// everybody what the canary said to one.
+    /// Keeps responses of the canary out of shared caches, which would serve them to other callers.
     ///
-    /// Canary responses get `cache-control: private`; what permits shared caching (`public`, `s-maxage`,
-    /// `cdn-cache-control`, `surrogate-control`) is removed, and other directives stay. Stable's
-    /// responses stay as they are: they are what a shared cache is for.
+    /// These responses get `cache-control: private`. Directives and headers that permit shared
+    /// caching (`public`, `s-maxage`, `cdn-cache-control`, `surrogate-control`) are removed; other
+    /// directives stay. Responses of stable do not change.
     #[must_use]
     pub const fn private_canary(mut self) -> Self {
         self.private_canary = true;
@@ -117,7 +116,7 @@ impl Tags {
         headers: &mut HeaderMap,
     ) {
         if let Some(name) = &self.channel_header {
-            // Constants: a value that is made in the course of a call is checked byte by byte.
+            // Constants, because `from_static` checks each byte when it runs.
             let value = match channel {
                 Channel::Stable => const { HeaderValue::from_static(Channel::Stable.as_str()) },
                 Channel::Canary => const { HeaderValue::from_static(Channel::Canary.as_str()) },
@@ -125,16 +124,11 @@ impl Tags {
             headers.insert(name, value);
         }
         if self.release_header.is_some() || self.private_canary || cookie.is_some() {
-            self.apply_others(channel, cookie, headers);
+            self.apply_rare(channel, cookie, headers);
         }
     }
 
-    fn apply_others(
-        &self,
-        channel: Channel,
-        cookie: Option<&HeaderValue>,
-        headers: &mut HeaderMap,
-    ) {
+    fn apply_rare(&self, channel: Channel, cookie: Option<&HeaderValue>, headers: &mut HeaderMap) {
         if let (Some(name), Some(value)) = (&self.release_header, &self.release_values[channel]) {
             headers.insert(name.clone(), value.clone());
         }
@@ -153,7 +147,7 @@ impl Default for Tags {
     }
 }
 
-/// Forbids shared caches to keep the response, whatever it permitted before.
+/// Forbids shared caches to store the response.
 fn make_private(headers: &mut HeaderMap) {
     for targeted in ["cdn-cache-control", "surrogate-control"] {
         headers.remove(targeted);
@@ -168,7 +162,7 @@ fn make_private(headers: &mut HeaderMap) {
     let values: Vec<HeaderValue> = values.collect();
     let mut directives = vec!["private"];
     for value in &values {
-        // A value that is no text permits nothing.
+        // A value that is not ASCII is dropped.
         let mut is_quoted = false;
         let ends_directive = |char| {
             is_quoted ^= char == '"';
@@ -192,7 +186,7 @@ fn make_private(headers: &mut HeaderMap) {
 mod tests {
     use super::*;
 
-    fn privately(values: &[&'static str]) -> String {
+    fn cache_control_of(values: &[&'static str]) -> String {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(header::CACHE_CONTROL, HeaderValue::from_static(value));
@@ -205,18 +199,18 @@ mod tests {
     }
 
     #[test]
-    fn a_private_canary_permits_no_shared_cache() {
-        assert_eq!(privately(&[]), "private");
-        assert_eq!(privately(&["public, max-age=60, s-maxage=600"]), "private, max-age=60");
-        assert_eq!(privately(&["Public", "no-store"]), "private, no-store");
+    fn responses_of_a_private_canary_permit_no_shared_cache() {
+        assert_eq!(cache_control_of(&[]), "private");
+        assert_eq!(cache_control_of(&["public, max-age=60, s-maxage=600"]), "private, max-age=60");
+        assert_eq!(cache_control_of(&["Public", "no-store"]), "private, no-store");
         assert_eq!(
-            privately(&[r#"private="x-a, x-b", S-MaxAge =1, max-age=5"#]),
+            cache_control_of(&[r#"private="x-a, x-b", S-MaxAge =1, max-age=5"#]),
             "private, max-age=5"
         );
     }
 
     #[test]
-    fn stable_responses_stay_cacheable() {
+    fn responses_of_stable_stay_cacheable() {
         let mut headers = HeaderMap::new();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("public"));
         Tags::default().private_canary().apply(Channel::Stable, None, &mut headers);

@@ -1,10 +1,10 @@
 use std::fmt;
 
-/// Takes a value or a valid text for one.
+/// Converts a value, such as a string, into a `T`.
 ///
 /// # Panics
 ///
-/// With the message of the error, if the text is not valid.
+/// Panics with the error message if the value is invalid.
 pub(crate) fn valid<T>(value: impl TryInto<T, Error: fmt::Display>) -> T {
     value.try_into().unwrap_or_else(|error| panic!("{error}"))
 }

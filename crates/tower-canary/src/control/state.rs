@@ -131,8 +131,8 @@ impl ControlState {
         select: impl FnOnce(&EpochSettings) -> (Selection, Option<RouteIndex>),
     ) -> Assigned {
         let epoch = self.current.load();
-        let (Selection { way, cookie }, route) = select(epoch.settings());
-        let (channel, reason, key) = way.resolve(epoch.settings());
+        let (Selection { rule, cookie }, route) = select(epoch.settings());
+        let (channel, reason, key) = rule.resolve(epoch.settings());
         let counters = epoch.counters();
         // Counted while the epoch is referenced: an epoch without references gets no more calls.
         counters.pick(channel, reason, key, route);

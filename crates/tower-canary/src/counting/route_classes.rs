@@ -12,7 +12,7 @@ use crate::{
 /// A broken checkout can go unnoticed among many healthy reads, unless a monitor observes it separately. A
 /// request belongs to the first class whose condition it meets, if any. Its call counts both for the class
 /// and for the canary as a whole. The counts of classes contain only
-/// [evidence](crate::Counts::classes).
+/// [evidence](crate::counts::Counts::classes).
 ///
 /// ```
 /// use http::Method;

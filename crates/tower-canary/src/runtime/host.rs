@@ -68,7 +68,7 @@ impl RuntimeHost {
                 *waiting = None;
                 resume_unwind(Box::new(SHUT_DOWN));
             }
-            if self.state.concurrency_limit.try_take() {
+            if self.state.concurrency_limit.try_acquire() {
                 *waiting = None;
                 return Poll::Ready(CallPermit(Arc::clone(&self.state)));
             }
@@ -96,7 +96,7 @@ pub(crate) struct CallPermit(Arc<HostState>);
 
 impl Drop for CallPermit {
     fn drop(&mut self) {
-        self.0.concurrency_limit.give_back();
+        self.0.concurrency_limit.release();
         self.0.changed.notify(1);
     }
 }

@@ -1,80 +1,78 @@
-use std::fmt;
-
 use canary_core::{CanaryName, Channel};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::select::{Incoming, Select, Selection};
+use crate::select::{Condition, Incoming, Select, Selection};
 
-/// Honors what an earlier service of the call chain decided, so that one user's calls stay on one channel
-/// through all services.
+/// Assigns a call to the channel that an earlier service of the call chain chose.
 ///
-/// The decision travels in the W3C `baggage` header, as the member `canary.<name>`, where the name is
-/// the canary's: give the canaries of services that are released together the same name. The calling
-/// service adds it with a [`PropagateLayer`](crate::PropagateLayer) around its client.
+/// The calls of one user then stay on one channel through all services.
 ///
-/// Whoever sends a request can write that header. So only the callers that your check admits are
-/// believed; the member is removed from everybody's requests, and the layer of this service's own client
-/// adds it anew. Propagated calls are no evidence: it was not this canary's weight that assigned them.
+/// The decision travels in the W3C `baggage` header, as the member `canary.<name>`, where `<name>`
+/// is the name of the canary. Use the same name for the canaries of services that are released
+/// together. The calling service adds the member with a [`PropagateLayer`](crate::PropagateLayer)
+/// around its client.
+///
+/// Any client can send that header, so the policy trusts only the callers that meet a condition. It
+/// removes the member from every request before the handler sees it; the `PropagateLayer` of this
+/// service adds it again. Propagated calls are not evidence, because another canary's weight
+/// assigned them.
 ///
 /// ```
-/// use tower_canary::{CanaryOptions, select::Propagated};
+/// use tower_canary::{
+///     CanaryOptions,
+///     select::{Condition, Propagated},
+/// };
 ///
 /// #[derive(Clone)]
-/// struct PeerIsInternal; // put into the request's extensions by the layer that checks certificates
+/// struct PeerIsInternal; // set in the extensions by the layer that checks certificates
 ///
-/// let policy = Propagated::from_callers(|request| {
-///     request.extensions().get::<PeerIsInternal>().is_some()
-/// });
-/// let options = CanaryOptions::new().select(policy);
+/// let internal =
+///     Condition::when(|request| request.extensions().get::<PeerIsInternal>().is_some());
+/// let options = CanaryOptions::new().select(Propagated::from_callers(internal));
 /// # let _ = options;
 /// ```
+#[derive(Debug)]
 #[must_use]
 pub struct Propagated {
-    trusts: Option<Box<Trusts>>,
+    /// `None` if no caller is trusted.
+    trusted: Option<Condition>,
 }
 
-type Trusts = dyn Fn(&Incoming<'_>) -> bool + Send + Sync;
-
 impl Propagated {
-    /// Believes the callers that the check admits.
+    /// Trusts the requests that meet `condition`.
     ///
-    /// Members of other canaries stay: this service may be between two that share one.
-    pub fn from_callers(trusts: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static) -> Self {
-        Self { trusts: Some(Box::new(trusts)) }
+    /// Members of other canaries stay in the header, for services further along the chain.
+    pub const fn from_callers(condition: Condition) -> Self {
+        Self { trusted: Some(condition) }
     }
 
-    /// Believes nobody: the policy of a service at the edge.
+    /// Trusts no caller: the policy of a service at the edge.
     ///
-    /// The members of all canaries are removed, because services further on may have others, and believe
-    /// this service, which may pass on what baggage it got.
-    pub const fn from_nobody() -> Self {
-        Self { trusts: None }
+    /// It removes the members of all canaries. The services behind this one trust it, and it may
+    /// pass on the baggage that it received.
+    pub const fn at_edge() -> Self {
+        Self { trusted: None }
     }
 }
 
 impl Select for Propagated {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
-        let trusts = self.trusts.as_ref()?;
+        let trusted = self.trusted.as_ref()?;
         let channel = find(request.headers(), request.canary())?;
-        trusts(request).then(|| Selection::propagated(channel))
+        trusted.matches(request).then(|| Selection::propagated(channel))
     }
 
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
-        match self.trusts {
+        match self.trusted {
             Some(_) => remove(headers, |member| value_of(member, canary).is_some()),
             None => remove(headers, |member| member.starts_with(PREFIX.as_bytes())),
         }
     }
 }
 
-impl fmt::Debug for Propagated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Propagated").finish_non_exhaustive()
-    }
-}
-
-/// Adds the decision to what a request already carries. It goes first, since a receiver may stop reading
-/// after 64 members.
+/// Replaces the member of `canary`.
+///
+/// The new member goes first, since a receiver may ignore all but the first 64.
 pub(crate) fn add(headers: &mut HeaderMap, canary: &CanaryName, channel: Channel) {
     remove(headers, |member| value_of(member, canary).is_some());
     let Ok(member) = HeaderValue::try_from(format!("{PREFIX}{canary}={channel}")) else {
@@ -87,32 +85,33 @@ pub(crate) fn add(headers: &mut HeaderMap, canary: &CanaryName, channel: Channel
     }
 }
 
-/// The channel of the first member of this canary. One that names no channel says nothing.
+/// Returns the channel in the first member of this canary, if it is valid.
 fn find(headers: &HeaderMap, canary: &CanaryName) -> Option<Channel> {
     let member = members(headers).find_map(|member| value_of(member, canary))?;
     Channel::ALL.into_iter().find(|channel| channel.as_str().as_bytes() == member)
 }
 
-fn remove(headers: &mut HeaderMap, is_ours: impl Fn(&[u8]) -> bool) {
-    let has_ours = |value: &HeaderValue| split(value).any(&is_ours);
-    if !headers.get_all(&BAGGAGE).iter().any(has_ours) {
+/// Removes the members for which `is_removed` returns true.
+fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&[u8]) -> bool) {
+    let has_removed = |value: &HeaderValue| split(value).any(&is_removed);
+    if !headers.get_all(&BAGGAGE).iter().any(has_removed) {
         return;
     }
     let values: Vec<HeaderValue> = headers.get_all(&BAGGAGE).iter().cloned().collect();
     headers.remove(&BAGGAGE);
     for value in values {
-        let kept: Vec<&[u8]> = split(&value).filter(|member| !is_ours(member)).collect();
+        let kept: Vec<&[u8]> = split(&value).filter(|member| !is_removed(member)).collect();
         match HeaderValue::from_bytes(&kept.join(&b","[..])) {
             Ok(value) if !kept.is_empty() => {
                 headers.append(BAGGAGE, value);
             }
-            // What was a header's value is one without a part of it, too.
+            // No member is left. The bytes are valid, as a part of a valid value.
             _ => {}
         }
     }
 }
 
-/// The members, as far as the specification asks anybody to read.
+/// Returns the members within the limits of the specification.
 fn members(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let mut bytes = 0;
     let within = move |value: &&HeaderValue| {
@@ -126,7 +125,7 @@ fn split(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// The value, without the properties that may follow, if the member is this canary's.
+/// Returns the value of a member of this canary, without properties.
 fn value_of<'a>(member: &'a [u8], canary: &CanaryName) -> Option<&'a [u8]> {
     let value = member
         .strip_prefix(PREFIX.as_bytes())?
@@ -138,7 +137,7 @@ fn value_of<'a>(member: &'a [u8], canary: &CanaryName) -> Option<&'a [u8]> {
 
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const PREFIX: &str = "canary.";
-/// The limits of the W3C's Baggage specification.
+// The limits of the W3C Baggage specification.
 const MAX_MEMBERS: usize = 64;
 const MAX_BYTES: usize = 8192;
 
@@ -169,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_reads_beyond_the_limits_of_the_specification() {
+    fn members_beyond_the_limits_of_the_specification_are_ignored() {
         let mut many = vec!["a=b"; MAX_MEMBERS];
         many.push("canary.shop=canary");
         assert_eq!(find(&headers(&many), &shop()), None);
@@ -178,25 +177,25 @@ mod tests {
     }
 
     #[test]
-    fn what_others_wrote_stays_when_the_decision_is_added_or_removed() {
+    fn other_members_stay_when_the_decision_is_added_or_removed() {
         let mut headers = headers(&["a=b,canary.shop=stable;p=q,c=d", "canary.shop=stable"]);
         add(&mut headers, &shop(), Channel::Canary);
         let values: Vec<_> = headers.get_all(BAGGAGE).iter().cloned().collect();
         assert_eq!(values, ["canary.shop=canary", "a=b,c=d"]);
-        Propagated::from_callers(|_| true).strip(&mut headers, &shop());
+        Propagated::from_callers(Condition::any()).strip(&mut headers, &shop());
         assert_eq!(headers[BAGGAGE], "a=b,c=d");
     }
 
     #[test]
-    fn at_the_edge_nobody_can_write_the_members_of_canaries_further_on() {
+    fn a_service_at_the_edge_removes_the_members_of_all_canaries() {
         let sent = ["a=b,canary.shop=canary,canary.stock=canary", "canary.stock=stable"];
         let mut inside = headers(&sent);
-        Propagated::from_callers(|_| true).strip(&mut inside, &shop());
+        Propagated::from_callers(Condition::any()).strip(&mut inside, &shop());
         let values: Vec<_> = inside.get_all(BAGGAGE).iter().collect();
         assert_eq!(values, ["a=b,canary.stock=canary", "canary.stock=stable"]);
 
         let mut edge = headers(&sent);
-        Propagated::from_nobody().strip(&mut edge, &shop());
+        Propagated::at_edge().strip(&mut edge, &shop());
         let values: Vec<_> = edge.get_all(BAGGAGE).iter().collect();
         assert_eq!(values, ["a=b"]);
     }

@@ -71,8 +71,8 @@ impl Condition {
         })
     }
 
-    /// Requests with a method whose effect is the same if it is repeated: GET, HEAD, OPTIONS, TRACE,
-    /// PUT and DELETE.
+    /// Requests with a method whose effect is the same if it is repeated: GET, HEAD, OPTIONS,
+    /// TRACE, PUT and DELETE.
     pub fn idempotent_methods() -> Self {
         Self::when(|request| request.method().is_idempotent())
     }
@@ -141,7 +141,7 @@ impl Condition {
         self.then(|_: &Incoming<'_>| Some(Selection::always(Channel::Stable)))
     }
 
-    /// Assigns these requests at random by the weight. Later policies are not asked.
+    /// Assigns these requests at random by the weight. Later policies do not run.
     pub fn at_weight(self) -> Rule {
         self.then(|_: &Incoming<'_>| Some(Selection::at_weight()))
     }

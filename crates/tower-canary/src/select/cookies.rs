@@ -1,8 +1,10 @@
-//! Reading cookies off a request, without copying any.
+//! Reads and removes cookies of a request.
 
 use http::{HeaderMap, HeaderValue, header};
 
-/// The first cookie of this name, over all `cookie` headers: HTTP/2 clients send one for each.
+/// Returns the value of the first cookie of this name.
+///
+/// HTTP/2 clients may send each cookie in a `cookie` header of its own.
 pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let values = headers.get_all(header::COOKIE).iter();
     values.flat_map(|value| pairs(value.as_bytes())).find_map(|pair| value_of(pair, name))
@@ -22,7 +24,7 @@ pub(crate) fn remove(headers: &mut HeaderMap, name: &str) {
             Ok(value) if !kept.is_empty() => {
                 headers.append(header::COOKIE, value);
             }
-            // What was a header's value is one without a part of it, too.
+            // No cookie is left. The bytes are valid, as a part of a valid value.
             _ => {}
         }
     }
@@ -35,7 +37,7 @@ fn pairs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 fn value_of<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let value = pair.strip_prefix(name.as_bytes())?.trim_ascii_start().strip_prefix(b"=")?;
     let value = value.trim_ascii_start();
-    // Quotes are a way to write the value, and no part of it.
+    // Quotes around the value are not part of it.
     Some(value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value))
 }
 
@@ -49,14 +51,14 @@ mod tests {
     }
 
     #[test]
-    fn the_first_cookie_of_a_name_counts_over_all_headers() {
+    fn the_first_cookie_of_a_name_in_any_header_is_found() {
         let headers = headers(&["a=1; idx=2", "id=3; id=4"]);
         assert_eq!(find(&headers, "id"), Some(&b"3"[..]));
         assert_eq!(find(&headers, "i"), None);
     }
 
     #[test]
-    fn what_is_no_cookie_is_passed_over() {
+    fn malformed_cookies_are_ignored() {
         for value in ["", ";", "id", ";;=;=id", "ID=1", "xid=1", "id 1"] {
             assert_eq!(find(&headers(&[value]), "id"), None, "{value:?}");
         }

@@ -4,21 +4,23 @@ use canary_core::{CanaryName, Channel};
 use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq};
 
-use crate::select::{Incoming, Select, Selection, cookies};
+use crate::select::{Condition, Incoming, Select, Selection, cookies};
 
-/// Lets testers choose their channel, by a header or a cookie.
+/// Lets testers choose their channel with a header or a cookie.
 ///
-/// This is how a team looks at its canary first: a forced call reaches the canary at weight zero, too,
-/// and only a halt keeps it away. Forced calls are counted apart and are no evidence.
+/// A forced call reaches the canary even at weight zero, so that a team can try its canary before
+/// other callers get it. Only a halt prevents it. Forced calls are counted separately and are not
+/// evidence.
 ///
-/// Where a secret is asked for, the value is `canary:` or `stable:` and the secret; where a check of your
-/// own decides, it is `canary` or `stable`. Any other value, and a header that is repeated, is as if there
-/// were none. The header or cookie is removed before any service sees it, whether it was right or wrong: of
-/// canaries one inside the other, each needs a name of its own.
+/// With a secret, the value is `canary:` or `stable:` followed by the secret. With a condition, the
+/// value is `canary` or `stable`. Any other value, and a repeated header, is ignored.
 ///
-/// A [rollback](crate::CanaryHandle::roll_back) asks the streams of testers to end, too, and
-/// [limits](crate::CanaryOptions::concurrency_limit) hold for their calls. At full weight `stable:` is stable,
-/// which may be gone.
+/// The header or cookie is removed before a service sees it, whether it was valid or not. Nested
+/// canaries therefore need different names for it.
+///
+/// A [rollback](crate::CanaryHandle::roll_back) asks the streams of testers to end as well, and a
+/// [concurrency limit](crate::CanaryOptions::concurrency_limit) applies to their calls. At full
+/// weight, `stable:` still chooses stable, even if stable has been shut down.
 ///
 /// ```
 /// use http::HeaderName;
@@ -34,6 +36,7 @@ use crate::select::{Incoming, Select, Selection, cookies};
 /// # let _ = options;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[derive(Debug)]
 #[must_use]
 pub struct Forced {
     source: TokenSource,
@@ -46,18 +49,19 @@ enum TokenSource {
     Cookie(Cow<'static, str>),
 }
 
+#[derive(Debug)]
 enum Admission {
     Secrets(Vec<Secret>),
-    Check(Box<dyn Fn(&Incoming<'_>) -> bool + Send + Sync>),
+    Condition(Condition),
 }
 
 impl Forced {
-    /// By a header with a secret.
+    /// Reads the channel and the secret from a header.
     pub fn by_header(name: HeaderName, secret: Secret) -> Self {
         Self { source: TokenSource::Header(name), admission: Admission::Secrets(vec![secret]) }
     }
 
-    /// By a cookie with a secret.
+    /// Reads the channel and the secret from a cookie.
     pub fn by_cookie(name: impl Into<Cow<'static, str>>, secret: Secret) -> Self {
         Self {
             source: TokenSource::Cookie(name.into()),
@@ -65,35 +69,33 @@ impl Forced {
         }
     }
 
-    /// By a header, from callers that the check admits: by an address, a client certificate, or the user
-    /// that an outer layer found out.
-    pub fn by_header_if(
-        name: HeaderName,
-        admits: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static,
-    ) -> Self {
-        Self { source: TokenSource::Header(name), admission: Admission::Check(Box::new(admits)) }
+    /// Reads the channel from a header of requests that meet `condition`.
+    ///
+    /// The condition can examine an address, a client certificate, or the user that an outer layer
+    /// authenticated.
+    pub const fn by_header_if(name: HeaderName, condition: Condition) -> Self {
+        Self { source: TokenSource::Header(name), admission: Admission::Condition(condition) }
     }
 
-    /// By a cookie, from callers that the check admits.
-    pub fn by_cookie_if(
-        name: impl Into<Cow<'static, str>>,
-        admits: impl Fn(&Incoming<'_>) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    /// Reads the channel from a cookie of requests that meet `condition`.
+    pub fn by_cookie_if(name: impl Into<Cow<'static, str>>, condition: Condition) -> Self {
         Self {
             source: TokenSource::Cookie(name.into()),
-            admission: Admission::Check(Box::new(admits)),
+            admission: Admission::Condition(condition),
         }
     }
 
-    /// Admits another secret too, so that secrets can be changed without locking anybody out.
+    /// Accepts another secret too, so that a secret can be replaced without locking testers out.
     ///
     /// # Panics
     ///
-    /// If a check decides, and no secret.
+    /// Panics if this was made with a condition.
     pub fn or_secret(mut self, secret: Secret) -> Self {
         match &mut self.admission {
             Admission::Secrets(secrets) => secrets.push(secret),
-            Admission::Check(_) => panic!("a check decides who is admitted here, and no secret"),
+            Admission::Condition(_) => {
+                panic!("cannot add a secret: a condition admits these requests")
+            }
         }
         self
     }
@@ -111,7 +113,7 @@ impl Select for Forced {
             })?;
         let is_admitted = match &self.admission {
             Admission::Secrets(secrets) => is_one_of(rest.strip_prefix(b":")?, secrets),
-            Admission::Check(admits) => rest.is_empty() && admits(request),
+            Admission::Condition(condition) => rest.is_empty() && condition.matches(request),
         };
         is_admitted.then(|| Selection::forced(channel))
     }
@@ -126,41 +128,35 @@ impl Select for Forced {
     }
 }
 
-/// How long this takes depends on the lengths of the secrets, not on what is right about `given`.
+/// Compares in constant time: the duration depends on the lengths of the secrets only.
 fn is_one_of(given: &[u8], secrets: &[Secret]) -> bool {
     let matches = secrets.iter().map(|secret| secret.as_bytes().ct_eq(given));
     matches.fold(Choice::from(0), |any, one| any | one).into()
 }
 
-impl fmt::Debug for Forced {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Forced").field("place", &self.source).finish_non_exhaustive()
-    }
-}
-
-/// A text that only those know who may: it does not show in `Debug`.
+/// A shared secret. Its `Debug` output is redacted.
 #[derive(Clone)]
 pub struct Secret(Box<str>);
 
 impl Secret {
-    /// The least bytes that a secret must have.
+    /// The minimum length of a secret in bytes.
     pub const MIN_LENGTH: usize = 16;
 
-    /// Takes a text for a secret.
+    /// Creates a secret.
     ///
     /// # Errors
     ///
-    /// If it has less than [`MIN_LENGTH`](Self::MIN_LENGTH) bytes, which can be guessed, or a character
-    /// that does not fit into a header and a cookie: all visible ASCII does, but for `"`, `,`, `;`
-    /// and `\`.
+    /// Returns an error if the secret is shorter than [`MIN_LENGTH`](Self::MIN_LENGTH) bytes, or
+    /// has a character that is not allowed in a header and a cookie. Visible ASCII characters are
+    /// allowed, except `"`, `,`, `;` and `\`.
     pub fn try_new(secret: impl Into<Box<str>>) -> Result<Self, InvalidSecret> {
         let secret = secret.into();
         if secret.len() < Self::MIN_LENGTH {
-            return Err(InvalidSecret { fault: Fault::TooShort { length: secret.len() } });
+            return Err(InvalidSecret { cause: SecretError::TooShort { length: secret.len() } });
         }
         let fits = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
         match secret.bytes().position(|byte| !fits(byte)) {
-            Some(at) => Err(InvalidSecret { fault: Fault::Character { at } }),
+            Some(index) => Err(InvalidSecret { cause: SecretError::InvalidByte { index } }),
             None => Ok(Self(secret)),
         }
     }
@@ -176,30 +172,27 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A text that cannot be a [`Secret`]. The message does not contain it.
+/// The error of [`Secret::try_new`]. Its message does not contain the secret.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvalidSecret {
-    fault: Fault,
+    cause: SecretError,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Fault {
+enum SecretError {
     TooShort { length: usize },
-    Character { at: usize },
+    InvalidByte { index: usize },
 }
 
 impl fmt::Display for InvalidSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.fault {
-            Fault::TooShort { length } => {
-                write!(
-                    f,
-                    "a secret has at least {} bytes, but this has {length}",
-                    Secret::MIN_LENGTH
-                )
+        match self.cause {
+            SecretError::TooShort { length } => {
+                let min = Secret::MIN_LENGTH;
+                write!(f, "secret of {length} bytes: expected at least {min}")
             }
-            Fault::Character { at } => {
-                write!(f, "byte {at} of the secret is not visible ASCII, or one of \" , ; \\")
+            SecretError::InvalidByte { index } => {
+                write!(f, "byte {index} of the secret: expected visible ASCII except \" , ; \\")
             }
         }
     }
@@ -212,16 +205,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_that_is_no_good_is_refused_without_being_shown() {
+    fn errors_and_debug_output_do_not_reveal_a_secret() {
         for (secret, message) in [
-            ("short", "a secret has at least 16 bytes, but this has 5"),
+            ("short", "secret of 5 bytes: expected at least 16"),
             (
                 "a secret with spaces",
-                "byte 1 of the secret is not visible ASCII, or one of \" , ; \\",
+                "byte 1 of the secret: expected visible ASCII except \" , ; \\",
             ),
             (
                 "semicolon;semicolon",
-                "byte 9 of the secret is not visible ASCII, or one of \" , ; \\",
+                "byte 9 of the secret: expected visible ASCII except \" , ; \\",
             ),
         ] {
             assert_eq!(Secret::try_new(secret).unwrap_err().to_string(), message);

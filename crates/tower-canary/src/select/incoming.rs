@@ -39,7 +39,8 @@ impl<'a> Incoming<'a> {
         self.settings.weight
     }
 
-    /// Hashes a key with the canary's salt, for [`Selection::sticky`](crate::select::Selection::sticky).
+    /// Hashes a key with the canary's salt, for
+    /// [`Selection::sticky`](crate::select::Selection::sticky).
     ///
     /// Returns `None` if the key is empty or longer than [`StickyKey::MAX_LENGTH`] bytes. The bytes
     /// need not be UTF-8.

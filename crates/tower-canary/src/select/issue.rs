@@ -5,18 +5,20 @@ use http::HeaderValue;
 
 use crate::select::{Incoming, Secret, Selection};
 
-/// A cookie that the layer sets for callers who come without an identity, so that they keep their channel.
+/// A cookie that the layer sets for callers without an identity, so that they keep their channel.
 ///
-/// Its value is an identity, 128 random bits, and no decision: the canary's weight decides about it as
-/// about any key, now and later, and who changes the value only draws another lot. It is `HttpOnly`,
-/// `SameSite=Lax`, valid for the whole site and for thirty days, unless you say otherwise.
+/// Its value is an identity of 128 random bits, not a decision. The weight decides about it as
+/// about any other key, at every call. A caller who changes the value gets another random bucket.
 ///
-/// A response that sets it is kept out of shared caches (`cache-control: private`). Callers that keep no
-/// cookies, most gRPC clients among them, get a new identity with each call. Calls that a client makes at
-/// once, before it has the cookie, get one each, and the client keeps the last.
+/// By default, the cookie is `HttpOnly`, `SameSite=Lax`, valid for the whole site and for 30 days.
 ///
-/// It is set at weight zero, too, and under a halt. Where shared caches serve those without a cookie, issue
-/// none while the canary gets nothing:
+/// A response that sets the cookie is kept out of shared caches (`cache-control: private`). Clients
+/// that do not store cookies, such as most gRPC clients, get a new identity with each call.
+/// Concurrent calls of a client that does not have the cookie yet get one each, and the client
+/// keeps the last.
+///
+/// The cookie is also set at weight zero and under a halt. If shared caches serve callers without
+/// cookies, do not issue it while the canary gets no calls:
 ///
 /// ```
 /// use tower_canary::{
@@ -55,18 +57,20 @@ pub struct IssuedCookie {
 }
 
 impl IssuedCookie {
-    /// A cookie of this name. One that begins with `__Host-` or `__Secure-` is [secure](Self::secure), since
-    /// browsers refuse it otherwise.
+    /// Creates a cookie with this name.
+    ///
+    /// A name with the prefix `__Host-` or `__Secure-` makes it [secure](Self::secure), which
+    /// browsers require.
     ///
     /// # Panics
     ///
-    /// If the name is empty or has a character that a cookie's name must not have.
+    /// Panics if the name is empty, or has a character that cookie names must not have.
     pub fn new(name: &'static str) -> Self {
         let is_token =
             |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         assert!(
             !name.is_empty() && name.bytes().all(is_token),
-            "the name of a cookie is letters, digits and !#$%&'*+-.^_`|~, but here it is {name:?}"
+            "cookie name {name:?}: expected letters, digits and !#$%&'*+-.^_`|~"
         );
         let lower = name.to_ascii_lowercase();
         let is_secure = lower.starts_with("__host-") || lower.starts_with("__secure-");
@@ -80,58 +84,57 @@ impl IssuedCookie {
         Self { template, key: None }
     }
 
-    /// Sends it over HTTPS only.
+    /// Makes browsers send the cookie over HTTPS only.
     pub fn secure(mut self) -> Self {
         self.template.set_secure(true);
         self
     }
 
-    /// Never sends it with requests that come from other sites, not even when somebody follows a link.
+    /// Stops browsers from sending the cookie with requests from other sites, links included.
     pub fn same_site_strict(mut self) -> Self {
         self.template.set_same_site(SameSite::Strict);
         self
     }
 
-    /// Sends it with requests from other sites too, which browsers accept of a secure cookie only.
+    /// Makes browsers send the cookie with requests from other sites too.
+    ///
+    /// It also makes the cookie [secure](Self::secure), which browsers require.
     pub fn same_site_none(mut self) -> Self {
         self.template.set_same_site(SameSite::None);
         self.secure()
     }
 
-    /// How long browsers keep it: from a second up to a year.
+    /// Sets how long browsers keep the cookie; the default is 30 days.
     ///
     /// # Panics
     ///
-    /// If it is shorter than a second, which deletes a cookie, or longer than a year, which browsers do
-    /// not grant.
+    /// Panics if `max_age` is less than a second, which would delete the cookie, or more than 365
+    /// days, which browsers do not grant.
     pub fn max_age(mut self, max_age: Duration) -> Self {
         assert!(
             max_age >= Duration::from_secs(1),
-            "browsers keep no cookie for {max_age:?}: the shortest life is a second"
+            "max age {max_age:?} of a cookie: expected at least a second"
         );
         assert!(
             max_age <= Duration::from_secs(365 * 24 * 60 * 60),
-            "browsers keep no cookie for {max_age:?}: the longest life is a year"
+            "max age {max_age:?} of a cookie: expected at most 365 days"
         );
-        let seconds = i64::try_from(max_age.as_secs()).expect("a year is some 10^7 seconds");
+        let seconds = i64::try_from(max_age.as_secs()).expect("a year has 3 * 10^7 seconds");
         self.template.set_max_age(time::Duration::seconds(seconds));
         self
     }
 
-    /// Signs the value (HMAC-SHA256), and takes one that we did not sign for none.
+    /// Signs the value with HMAC-SHA256, and ignores cookies without a valid signature.
     ///
-    /// So nobody can draw lots until they like their channel, other than by coming without a cookie.
+    /// Callers then cannot try out values until they get the channel they want. They can still drop
+    /// the cookie to get another.
     ///
     /// # Panics
     ///
-    /// If the secret has less than 32 bytes.
+    /// Panics if the key is shorter than 32 bytes.
     pub fn signed(mut self, key: &Secret) -> Self {
         let key = key.as_bytes();
-        assert!(
-            key.len() >= 32,
-            "a key for signing has at least 32 bytes, but this has {}",
-            key.len()
-        );
+        assert!(key.len() >= 32, "signing key of {} bytes: expected at least 32", key.len());
         self.key = Some(Key::derive_from(key));
         self
     }
@@ -141,9 +144,8 @@ impl IssuedCookie {
             return Selection::sticky(key);
         }
         let id = format!("{:032x}", rand::random::<u128>());
-        let key = request.sticky_key(&id).expect("it has 32 bytes");
-        let cookie =
-            HeaderValue::try_from(self.issue(id)).expect("all its parts are visible ASCII");
+        let key = request.sticky_key(&id).expect("the id has 32 bytes");
+        let cookie = HeaderValue::try_from(self.issue(id)).expect("a cookie is visible ASCII");
         Selection::sticky(key).set_cookie(cookie)
     }
 

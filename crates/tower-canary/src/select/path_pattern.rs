@@ -4,7 +4,8 @@ pub(crate) enum PathPattern {
     Exact(String),
     /// A path without a trailing slash, and the paths below it.
     Below(String),
-    /// Every path that begins with this text, as `/package.` does for the services of a gRPC package.
+    /// Every path that begins with this text, as `/package.` does for the services of a gRPC
+    /// package.
     Prefix(String),
 }
 

@@ -9,15 +9,15 @@ use tower_service::Service;
 
 use crate::{select::add_to_baggage, service::assignment::Assignment};
 
-/// Lets a client tell the services it calls which channel the call it serves is on.
+/// A layer for clients that propagates the channel of a call to the services it calls.
 ///
-/// It goes around the client: one of hyper's, a channel of tonic's, anything that takes
-/// `http::Request`s. The services called honor the decision by the policy
+/// It wraps a client that is a service of `http::Request`, such as one of hyper or a channel of
+/// tonic. The called services follow the decision with the policy
 /// [`Propagated`](crate::select::Propagated).
 ///
-/// The decision is the [`Assignment`] in the extensions of the outgoing request, where the handler has to
-/// put it. A request without one is passed on as it is, and the service called decides for itself. A
-/// proxy that passes on the request it got, extensions and all, has nothing to do.
+/// The layer reads the [`Assignment`] in the extensions of the outgoing request, where the handler
+/// has to put it. It passes on a request without one unchanged, and the called service decides for
+/// itself. A proxy that forwards the request with its extensions needs no extra code.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -26,7 +26,7 @@ use crate::{select::add_to_baggage, service::assignment::Assignment};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
-/// // Stands for a client and the service that it calls, which answers with the headers it saw.
+/// // Stands for a client and a service that responds with the headers it received.
 /// let client = PropagateLayer.layer(service_fn(|request: Request<()>| async move {
 ///     let mut response = Response::new(String::new());
 ///     *response.headers_mut() = request.headers().clone();
@@ -45,14 +45,14 @@ use crate::{select::add_to_baggage, service::assignment::Assignment};
 ///
 /// let layer = CanaryLayer::new("shop", handler.clone());
 /// layer.handle().promote()?;
-/// let answer = layer.layer(handler).oneshot(Request::new(())).await?;
-/// assert_eq!(answer.headers()["baggage"], "canary.shop=canary");
+/// let response = layer.layer(handler).oneshot(Request::new(())).await?;
+/// assert_eq!(response.headers()["baggage"], "canary.shop=canary");
 /// # Ok(())
 /// # }
 /// ```
 ///
-/// With tonic it is the same: handlers find the [`Assignment`] in the extensions of the `tonic::Request`,
-/// and a generated client passes on those of the request that it is given.
+/// With tonic, the [`Assignment`] is in the extensions of the `tonic::Request`. A generated client
+/// passes on the extensions of the request that it is called with.
 ///
 /// ```
 /// # #[cfg(feature = "tonic")]
@@ -72,13 +72,12 @@ use crate::{select::add_to_baggage, service::assignment::Assignment};
 /// # }
 /// ```
 ///
-/// A service at the edge believes nobody's baggage, and lets none of it through, by
-/// [`Propagated::from_nobody`](crate::select::Propagated::from_nobody).
+/// A service at the edge should remove the baggage of its callers with
+/// [`Propagated::at_edge`](crate::select::Propagated::at_edge).
 ///
-/// For clients that are no services of `http::Request`, such as reqwest's, there is
-/// [`Assignment::propagate`].
+/// For other clients, such as those of reqwest, use [`Assignment::propagate`].
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "it has nothing to configure")]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct without options")]
 pub struct PropagateLayer;
 
 impl<S> Layer<S> for PropagateLayer {
@@ -89,7 +88,7 @@ impl<S> Layer<S> for PropagateLayer {
     }
 }
 
-/// A client that tells on which channel the call is; see [`PropagateLayer`].
+/// The service of [`PropagateLayer`].
 #[derive(Clone)]
 pub struct Propagate<S> {
     client: S,
@@ -122,8 +121,9 @@ impl<S> fmt::Debug for Propagate<S> {
 }
 
 impl Assignment {
-    /// Tells the service that is called with these headers which channel this call is on, by the member
-    /// `canary.<name>` of `baggage`. What else the baggage holds stays.
+    /// Sets the member `canary.<name>` of the `baggage` header to the channel of this call.
+    ///
+    /// Other members stay.
     ///
     /// ```
     /// use http::HeaderMap;

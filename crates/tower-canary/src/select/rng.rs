@@ -5,8 +5,8 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 /// Draws a bucket from the uniform distribution.
 ///
-/// Fairness and speed matter here, unpredictability does not. Each thread has a small generator, which is
-/// seeded once by the cryptographic generator of `rand`.
+/// It needs uniformity and speed, but not unpredictability. Each thread has a small generator,
+/// which is seeded once by the cryptographic generator of `rand`.
 #[must_use]
 pub fn draw() -> Bucket {
     thread_local! {

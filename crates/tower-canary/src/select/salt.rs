@@ -5,10 +5,10 @@ use xxhash_rust::xxh64::Xxh64;
 
 use crate::select::StickyKey;
 
-/// What the keys of sticky calls are hashed with.
+/// The salt of the hash of sticky keys.
 pub(crate) struct Salt {
     text: Box<str>,
-    /// The hash of the salt and the zero byte after it, to be continued with a key.
+    /// The state of the hash after the salt and a zero byte.
     state: Xxh64,
 }
 
@@ -20,7 +20,7 @@ impl Salt {
         Self { text: salt.into(), state }
     }
 
-    /// The salt of a canary that nobody gave one: its name, a colon, and the release.
+    /// Returns the default salt: the name of the canary, a colon, and the release.
     pub(crate) fn of_release(canary: &CanaryName, release: Option<&ReleaseId>) -> Self {
         let release = release.map_or("", ReleaseId::as_str);
         Self::new(&format!("{canary}:{release}"))

@@ -3,13 +3,13 @@ use http::HeaderValue;
 
 use crate::select::StickyKey;
 
-/// How a policy wants a call to be assigned.
+/// A policy's decision on how to assign a call.
 ///
-/// What it comes to at which weight is in the [module's documentation](crate::select).
+/// The [module documentation](crate::select) has a table of its effect at each weight.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Selection {
-    pub(crate) way: AssignmentRule,
+    pub(crate) rule: AssignmentRule,
     pub(crate) cookie: Option<Box<HeaderValue>>,
 }
 
@@ -23,37 +23,37 @@ pub(crate) enum AssignmentRule {
 }
 
 impl Selection {
-    /// By a draw, anew for each call.
+    /// Assigns the call at random by the weight.
     pub const fn at_weight() -> Self {
         Self::new(AssignmentRule::AtWeight)
     }
 
-    /// By a key: calls with the same key go to the same channel, while the weight is the same.
+    /// Assigns the call by a key: at one weight, all calls with the key go to the same channel.
     pub const fn sticky(key: StickyKey) -> Self {
         Self::new(AssignmentRule::Sticky(key))
     }
 
-    /// To this channel, whatever the weight; but at weight zero everything is stable's.
+    /// Assigns the call to `channel` at any weight except zero, where stable gets it.
     pub const fn always(channel: Channel) -> Self {
         Self::new(AssignmentRule::Always(channel))
     }
 
-    /// To this channel, at weight zero too, for a caller who may ask for it.
+    /// Assigns the call to `channel` at any weight, zero included.
     pub const fn forced(channel: Channel) -> Self {
         Self::new(AssignmentRule::Forced(channel))
     }
 
-    /// To the channel for which an earlier service of the call chain decided; but at weight zero
-    /// everything is stable's.
+    /// Assigns the call to the channel that an earlier service chose. At weight zero, stable gets
+    /// it.
     pub const fn propagated(channel: Channel) -> Self {
         Self::new(AssignmentRule::Propagated(channel))
     }
 
-    const fn new(way: AssignmentRule) -> Self {
-        Self { way, cookie: None }
+    const fn new(rule: AssignmentRule) -> Self {
+        Self { rule, cookie: None }
     }
 
-    /// Sets a cookie with the response, which then is kept out of shared caches.
+    /// Sets a cookie with the response, and keeps the response out of shared caches.
     pub fn set_cookie(mut self, cookie: HeaderValue) -> Self {
         self.cookie = Some(Box::new(cookie));
         self

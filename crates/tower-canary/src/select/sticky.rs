@@ -9,18 +9,18 @@ use crate::select::{Incoming, Select, Selection, StickyKey};
 
 /// Keeps each caller on one channel, by a key that identifies the caller.
 ///
-/// The key is looked for in the places named, in their order; the first that has one counts. Who has none
-/// is left to the next policy, in the end to the draw, unless [`or_stable`](Self::or_stable) or
-/// [`or_issue`](Self::or_issue) says otherwise.
+/// The sources are tried in order, and the first one with a key decides. A call without a key is
+/// left to the next policy, unless [`or_stable`](Self::or_stable) or `or_issue` handles it. If no
+/// policy matches, the call is assigned at random.
 ///
-/// A key that is empty, longer than [256 bytes](StickyKey::MAX_LENGTH), or in a header that occurs more
-/// than once counts as absent; of cookies with the same name the first counts. Keys need not be UTF-8.
+/// A key counts as absent if it is empty, longer than [256 bytes](StickyKey::MAX_LENGTH), or in a
+/// repeated header. Of several cookies with one name, the first counts. Keys need not be UTF-8.
 ///
-/// # Identity that changes
+/// # Identities that change
 ///
-/// A user who logs in has another key than the visitor had, and may change the channel once, at that
-/// moment. Name the more lasting identity first: with `by_header(user_id).or_cookie("visitor")` a user
-/// is on one channel on all devices, and a visitor until the login.
+/// After a login, a user has another key than the visitor had, and may change the channel once.
+/// Name the more lasting identity first: with `by_header(user_id).or_cookie("visitor")`, a user has
+/// one channel on all devices, and a visitor keeps the channel until the login.
 ///
 /// # Example
 ///
@@ -29,7 +29,7 @@ use crate::select::{Incoming, Select, Selection, StickyKey};
 /// use tower_canary::{CanaryOptions, select::Sticky};
 ///
 /// #[derive(Clone)]
-/// struct UserId(String); // put into the request's extensions by the layer that authenticates
+/// struct UserId(String); // set in the extensions by the layer that authenticates
 ///
 /// let policy = Sticky::by(|request| request.sticky_key(&request.extensions().get::<UserId>()?.0))
 ///     .or_header(HeaderName::from_static("x-device-id"))
@@ -54,38 +54,38 @@ enum Source {
 type KeyFunction = dyn Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync;
 
 impl Sticky {
-    /// By a request header.
+    /// Reads the key from a request header.
     pub fn by_header(name: HeaderName) -> Self {
         Self { sources: vec![Source::Header(name)] }
     }
 
-    /// By a cookie that the application sets.
+    /// Reads the key from a cookie that the application sets.
     pub fn by_cookie(name: impl Into<Cow<'static, str>>) -> Self {
         Self { sources: vec![Source::Cookie(name.into())] }
     }
 
-    /// By what the function makes of the request with [`Incoming::sticky_key`].
+    /// Reads the key with a function that calls [`Incoming::sticky_key`].
     pub fn by(key: impl Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync + 'static) -> Self {
         Self { sources: vec![Source::Function(Box::new(key))] }
     }
 
-    /// By a cookie that the layer sets for callers without one.
+    /// Reads the key from a cookie that the layer issues to callers without one.
     #[cfg(feature = "cookie")]
     pub fn by_issued(cookie: IssuedCookie) -> Self {
         Self { sources: vec![Source::Issued(cookie)] }
     }
 
-    /// Else by a request header.
+    /// Then tries a request header.
     pub fn or_header(self, name: HeaderName) -> Self {
         self.or_source(Source::Header(name))
     }
 
-    /// Else by a cookie that the application sets.
+    /// Then tries a cookie that the application sets.
     pub fn or_cookie(self, name: impl Into<Cow<'static, str>>) -> Self {
         self.or_source(Source::Cookie(name.into()))
     }
 
-    /// Else by what the function makes of the request with [`Incoming::sticky_key`].
+    /// Then tries a function that calls [`Incoming::sticky_key`].
     pub fn or_by(
         self,
         key: impl Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync + 'static,
@@ -93,14 +93,14 @@ impl Sticky {
         self.or_source(Source::Function(Box::new(key)))
     }
 
-    /// Else by a cookie that the layer sets for callers without one. Nobody is left after that.
+    /// Then reads a cookie that the layer issues to callers without one. Every call has a key then.
     #[cfg(feature = "cookie")]
     pub fn or_issue(self, cookie: IssuedCookie) -> Self {
         self.or_source(Source::Issued(cookie))
     }
 
-    /// Else stable: who has no key never gets the canary. Such calls are no evidence, and their reason
-    /// is [`Rule`](crate::AssignmentReason::Rule).
+    /// Assigns calls without a key to stable. They are not evidence, and their reason is
+    /// [`Rule`](crate::AssignmentReason::Rule).
     pub fn or_stable(self) -> Self {
         self.or_source(Source::Stable)
     }

@@ -20,7 +20,8 @@ impl StickyKey {
     /// The caller controls the key, and hashing takes time in proportion to its length.
     pub const MAX_LENGTH: usize = 256;
 
-    /// Hashes `key` for a canary with this salt: xxh64, seed 0, of the salt, a zero byte and the key.
+    /// Hashes `key` for a canary with this salt: xxh64, seed 0, of the salt, a zero byte and the
+    /// key.
     #[must_use]
     pub fn new(salt: &str, key: impl AsRef<[u8]>) -> Self {
         Salt::new(salt).hash(key.as_ref())

@@ -2,7 +2,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use canary_core::{AssignmentReason, CanaryName, Channel, ReleaseId, Weight};
@@ -15,26 +15,26 @@ use crate::{
     variables::Variables,
 };
 
-/// How a call was assigned: to which channel, of which canary, at which weight.
+/// The assignment of a call: the channel, the reason, the canary and the weight.
 ///
-/// The layer puts one into the extensions of each request (see [`Tags`](crate::Tags)). Handlers find it
-/// there: `request.extensions().get::<Assignment>()` anywhere, and as an extractor in axum.
+/// The layer sets one in the extensions of each request (see [`Tags`](crate::Tags)). Handlers read
+/// it with `request.extensions().get::<Assignment>()`, and with axum as an extractor.
 ///
-/// Of canaries one inside the other, they find that of the innermost one that the call passed; the channel in
-/// the response's header is the outermost one's, unless they have different
+/// With nested canaries, a handler gets the assignment of the innermost one. The response header
+/// has the channel of the outermost one, unless the canaries use different
 /// [headers](crate::Tags::channel_header).
 ///
-/// By [`rate`](Self::rate) they say how the call went, if its outcome does not show it; see
+/// Handlers can [rate](Self::rate) a call whose outcome does not show its quality; see
 /// [`feedback`](crate::feedback).
 ///
 /// # Long-lived responses
 ///
-/// A rollback sends no new calls to the canary, but it does not end those that are open. A handler that
-/// serves a stream learns of it by [`draining`](Self::draining) and can say good-bye.
+/// A rollback does not end the open calls of the canary. A handler that serves a stream can wait
+/// for [`draining`](Self::draining) and then end it.
 ///
-/// After a connection is upgraded (a WebSocket), no response is left by which the layer could see when
-/// the call ends. Keep the `Assignment` where the socket lives: the call is in flight until its last
-/// clone is dropped. [`attach`](Self::attach) does so for a future:
+/// After an upgrade of the connection (a WebSocket), there is no response body whose end is the end
+/// of the call. The call is in flight until the last clone of its `Assignment` is dropped, so keep
+/// one as long as the socket. [`attach`](Self::attach) does so for a future:
 ///
 /// ```ignore
 /// async fn chat(upgrade: WebSocketUpgrade, assignment: Assignment) -> Response {
@@ -49,7 +49,7 @@ pub struct Assignment {
     channel: Channel,
     reason: AssignmentReason,
     upgrade: Option<Arc<UpgradedCall>>,
-    /// Whether nobody gets the answer.
+    /// Whether the request is a copy, whose response is discarded.
     is_copy: bool,
 }
 
@@ -71,19 +71,19 @@ impl Assignment {
         Self { is_copy: true, ..Self::new(self.counters.clone(), channel, self.reason, None) }
     }
 
-    /// The channel that serves the call.
+    /// Returns the channel that serves the call.
     #[must_use]
     pub const fn channel(&self) -> Channel {
         self.channel
     }
 
-    /// Why the call went to that channel.
+    /// Returns the reason why that channel serves the call.
     #[must_use]
     pub const fn reason(&self) -> AssignmentReason {
         self.reason
     }
 
-    /// The name of the canary that assigned the call.
+    /// Returns the name of the canary that assigned the call.
     #[must_use]
     pub fn canary(&self) -> &str {
         self.canary_name().as_str()
@@ -101,52 +101,52 @@ impl Assignment {
         &self.counters.config.name
     }
 
-    /// The release that the channel runs, if the layer was told.
+    /// Returns the release that the channel runs, if it was set in the options.
     #[must_use]
     pub fn release(&self) -> Option<&ReleaseId> {
         self.counters.config.releases[self.channel].as_ref()
     }
 
-    /// The weight at which the call was assigned.
+    /// Returns the weight at the time of the assignment.
     #[must_use]
     pub fn weight(&self) -> Weight {
         self.counters.weight()
     }
 
-    /// The variables of the call's channel. They do not change while the call lasts.
+    /// Returns the variables of the channel. They do not change during the call.
     #[must_use]
     pub fn variables(&self) -> &Variables {
         &self.counters.settings.variables[self.channel]
     }
 
-    /// Whether the call should come to an end, because its channel was rolled back or asked to drain
-    /// after the call was assigned.
+    /// Returns whether the call should end, because its channel was rolled back or drained after
+    /// the assignment.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.counters.drain_signals[self.channel].is_draining()
     }
 
-    /// Waits until the call should come to an end; see [`is_draining`](Self::is_draining).
+    /// Waits until the call should end; see [`is_draining`](Self::is_draining).
     ///
-    /// The future can be dropped and made again at any time, as `select!` does.
+    /// The future is cancel safe, so it can be used in a `select!` loop.
     #[must_use]
     pub fn draining(&self) -> Draining {
         Draining {
             counters: self.counters.clone(),
             channel: self.channel,
-            watch: DrainListener::default(),
+            listener: DrainListener::default(),
         }
     }
 
-    /// Makes `future` a part of the call: an upgraded connection's call is in flight until it ends.
+    /// Keeps the call of an upgraded connection in flight until `future` ends.
     ///
-    /// The future is dropped, and the result is `None`, if the open calls of the channel are
-    /// [closed](crate::Drain::close). If it panics, the call counts as a failure.
+    /// If the open calls of the channel are [closed](crate::Drain::close), the future is dropped
+    /// and the result is `None`. If it panics, the call counts as a failure.
     #[must_use]
     pub const fn attach<F: Future>(self, future: F) -> Attached<F> {
         Attached {
             future: Some(future),
-            watch: None,
+            listener: None,
             guard: Some(AttachGuard { assignment: self, polling: false }),
         }
     }
@@ -164,19 +164,19 @@ impl fmt::Debug for Assignment {
     }
 }
 
-/// Future of [`Assignment::draining`].
+/// The future of [`Assignment::draining`].
 pub struct Draining {
     counters: SharedCounters,
     channel: Channel,
-    watch: DrainListener,
+    listener: DrainListener,
 }
 
 impl Future for Draining {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { counters, channel, watch } = &mut *self;
-        counters.drain_signals[*channel].poll_draining(watch, cx)
+        let Self { counters, channel, listener } = &mut *self;
+        counters.drain_signals[*channel].poll_draining(listener, cx)
     }
 }
 
@@ -187,13 +187,12 @@ impl fmt::Debug for Draining {
 }
 
 pin_project! {
-    /// Future of [`Assignment::attach`].
+    /// The future of [`Assignment::attach`].
     pub struct Attached<F> {
-        // None once it ended.
+        // `None` after it ended.
         #[pin]
         future: Option<F>,
-        watch: Option<DrainListener>,
-        // None once it ended.
+        listener: Option<DrainListener>,
         guard: Option<AttachGuard>,
     }
 }
@@ -216,8 +215,8 @@ impl<F: Future> Future for Attached<F> {
             return Poll::Ready(Some(output));
         }
         let Assignment { counters, channel, upgrade, .. } = &guard.assignment;
-        let watch = this.watch.get_or_insert_default();
-        std::task::ready!(counters.drain_signals[*channel].poll_closed(watch, cx));
+        let listener = this.listener.get_or_insert_default();
+        ready!(counters.drain_signals[*channel].poll_closed(listener, cx));
         this.future.set(None);
         if let Some(upgrade) = upgrade {
             upgrade.end(Call::cancel);
@@ -229,11 +228,11 @@ impl<F: Future> Future for Attached<F> {
 
 impl<F> fmt::Debug for Attached<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attached").field("is_over", &self.guard.is_none()).finish_non_exhaustive()
+        f.debug_struct("Attached").field("has_ended", &self.guard.is_none()).finish_non_exhaustive()
     }
 }
 
-/// Counts a panic of the attached future.
+/// Counts a panic of the attached future when it unwinds.
 struct AttachGuard {
     assignment: Assignment,
     polling: bool,

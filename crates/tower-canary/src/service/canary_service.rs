@@ -6,6 +6,7 @@ use std::{
 
 use canary_core::Weight;
 use http::{Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
         layer::Position,
         panic::discard,
         readiness::{CanaryReadiness, check_readiness},
+        response_body::ResponseBody,
         response_future::ResponseFuture,
         response_state::{ResponseState, call_canary, set_polling},
         span::CallSpan,
@@ -23,19 +25,22 @@ use crate::{
     },
 };
 
-/// Serves each call by one of two services, stable or canary.
+/// Serves each call with one of two services, stable or the canary.
 ///
-/// Made by [`CanaryLayer`](crate::CanaryLayer); see the [crate's documentation](crate).
+/// [`CanaryLayer`](crate::CanaryLayer) makes it; see the [crate documentation](crate).
 ///
-/// `poll_ready` waits for stable only, so that a canary that never becomes ready holds up nobody: it is
-/// readiness in `call`, once, and calls for which it is not ready [spill](crate::ChannelCounts::spilled) to
-/// stable. At full weight stable need not be ready, and `poll_ready` waits for nobody: each call waits for
-/// the canary itself, and spills only if the canary is rolled back meanwhile.
+/// # Readiness
 ///
-/// As any service may, each of the two begins with a call when it is given to it, before the future is
-/// polled. A canary that heeds tokio's cooperative budget, as a tower `Buffer` does, is readiness outside of
-/// it with the feature `tokio`; without, it may seem not to be ready to a task that makes many calls at
-/// once.
+/// `poll_ready` waits for stable only, so that a canary that never becomes ready cannot block
+/// stable. `call` polls the canary once, and a call that finds it not ready
+/// [spills](crate::counts::ChannelCounts::spilled) to stable.
+///
+/// At full weight, stable may have been shut down, so `poll_ready` returns at once. Each call then
+/// waits for the canary, and spills only if the canary is rolled back in the meantime.
+///
+/// With the feature `tokio`, the canary is polled outside of tokio's cooperative budget. Without
+/// it, a task that makes many calls can exhaust its budget, and a canary that uses the budget, such
+/// as a tower `Buffer`, then seems not to be ready.
 pub struct CanaryService<S, C> {
     stable: S,
     canary: C,
@@ -44,16 +49,16 @@ pub struct CanaryService<S, C> {
     readiness: Readiness,
 }
 
-/// What the last `poll_ready` came to, to be used by the next `call`.
+/// The result of the last `poll_ready`, for the next `call`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Readiness {
-    /// Nobody readiness, or the answer was used.
+    /// `poll_ready` was not called, or `call` used its result.
     Unknown,
-    /// Stable was readiness, and may hold a place in a queue.
+    /// Stable was polled, and may have a place in a queue.
     StablePending,
     /// Stable is ready, and may hold a permit.
     StableReady,
-    /// We said ready without asking stable.
+    /// `poll_ready` returned ready without polling stable.
     ReadyWithoutStable,
 }
 
@@ -73,22 +78,22 @@ where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     C: Service<Request<ReqBody>, Response = Response<ResBody>, Error: Into<S::Error>> + Clone,
     ReqBody: 'static,
-    ResBody: http_body::Body,
+    ResBody: Body,
 {
-    type Response = Response<crate::service::response_body::ResponseBody<ResBody>>;
+    type Response = Response<ResponseBody<ResBody>>;
     type Error = S::Error;
     type Future = ResponseFuture<S, C, ReqBody>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         match self.readiness {
-            // Ready is ready until `call`, which copes with a weight that changed.
+            // Readiness stays valid until `call`; `call` handles a weight that changed in between.
             Readiness::StableReady | Readiness::ReadyWithoutStable => return Poll::Ready(Ok(())),
             Readiness::Unknown | Readiness::StablePending => {}
         }
         if self.control.is_full() {
-            // Stable may be gone for good. The canary is waited for by the call itself, so that who is
-            // rolled back, or bypasses the canary, need not wait for it.
-            self.give_back();
+            // The call itself waits for the canary, so that a call that bypasses the canary, or
+            // comes after a rollback, need not wait for it.
+            self.release_reservation();
             self.readiness = Readiness::ReadyWithoutStable;
             return Poll::Ready(Ok(()));
         }
@@ -119,7 +124,7 @@ where
         }
         if self.readiness == Readiness::StableReady {
             self.readiness = Readiness::Unknown;
-            // Request and future are large: they are written where they are to be.
+            // Request and future are large: this order lets the compiler construct them in place.
             set_polling(&mut call, true);
             let state = ResponseState::Stable { future: self.stable.call(request) };
             drop(entered);
@@ -128,15 +133,16 @@ where
             return future;
         }
         drop(entered);
-        // Rolled back between `poll_ready` and `call`, or nobody readiness whether we are ready.
-        self.give_back();
+        // The canary was rolled back between `poll_ready` and `call`, or `poll_ready` was not
+        // called.
+        self.release_reservation();
         let state = ResponseState::wait_for_stable(self.stable.clone(), request);
         ResponseFuture { state, call, span, timer }
     }
 }
 
 impl<S: Clone, C: Clone> CanaryService<S, C> {
-    /// Picks the channel of a call; none, if its path is bypassed.
+    /// Assigns a call to a channel. Returns `None` if the call bypasses the canary.
     #[inline]
     fn assign<B: 'static>(&self, request: &mut Request<B>) -> Option<Call> {
         let config = self.control.config();
@@ -163,8 +169,8 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         Some(call)
     }
 
-    /// Asks the canary whether it is ready for a call of its own. If it is not, the call becomes stable's,
-    /// but not at full weight, where stable may be gone.
+    /// Checks whether the canary is ready. If it is not, the call spills to stable, except at full
+    /// weight.
     fn check_canary<B>(
         &self,
         call: &mut Call,
@@ -214,13 +220,12 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
             CanaryReadiness::Error(error) => ResponseState::Failed { error: Some(error.into()) },
             CanaryReadiness::Panicked => ResponseState::panicked(call, None),
         };
-        // What stable reserved is free again once the canary has the call.
-        self.give_back();
+        self.release_reservation();
         state
     }
 
-    /// Gives back a permit, or a place in a queue, that no call will use.
-    fn give_back(&mut self) {
+    /// Releases a permit of stable, or a place in its queue, that no call will use.
+    fn release_reservation(&mut self) {
         match mem::replace(&mut self.readiness, Readiness::Unknown) {
             Readiness::Unknown | Readiness::ReadyWithoutStable => {}
             Readiness::StablePending | Readiness::StableReady => drop(take(&mut self.stable)),
@@ -228,7 +233,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
     }
 }
 
-/// A clone starts unready: readiness is a reservation, and belongs to the one who made it.
+/// A clone does not inherit readiness, which is a reservation of the original.
 impl<S: Clone, C: Clone> Clone for CanaryService<S, C> {
     fn clone(&self) -> Self {
         Self::new(
@@ -251,7 +256,7 @@ impl<S, C> fmt::Debug for CanaryService<S, C> {
     }
 }
 
-/// Takes a service together with what it reserved, and leaves an unready clone.
+/// Takes a service with its reservation, and leaves a clone without one.
 fn take<S: Clone>(service: &mut S) -> S {
     let clone = service.clone();
     mem::replace(service, clone)

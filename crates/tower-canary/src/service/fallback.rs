@@ -10,39 +10,40 @@ use http_body::Body;
 use crate::{
     select::{Condition, RequestHead},
     service::{
-        replay::{Keeper, ReplayBody},
+        replay::{ReplayBody, ReplayHandle},
         response_body::BoxError,
     },
 };
 
-/// Lets stable repeat calls that the canary failed, so that their callers do not notice.
+/// Lets stable repeat failed calls of the canary, so that callers do not see the failure.
 ///
-/// A call falls back if the canary panicked, returned an error or ran into its
-/// time limit (`CanaryOptions::time_limit`) before it answered, or if the head of its answer alone
-/// says that it failed: a status from 500 up, a gRPC status without a body, or what the
-/// [classifier](crate::Classify) says. Once the head of an answer is on its way, nothing is repeated.
+/// A call falls back if the canary panics, returns an error, or exceeds its `time_limit` before its
+/// response, or if the head of its response alone shows a failure: an HTTP status from 500 up, a
+/// gRPC status without a body, or a head that the [classifier](crate::classify::Classify) rejects.
+/// After the head was sent, nothing is repeated.
 ///
-/// The call counts as a failure of the canary, and as [fallen back](crate::ChannelCounts::fell_back). It
-/// counts a second time as a call of stable's, aside of the comparison
+/// The call counts as a failure of the canary, and as
+/// [fallen back](crate::counts::ChannelCounts::fell_back). It also counts as a call of stable,
+/// which is excluded from the comparison
 /// ([`AssignmentReason::FellBack`](crate::AssignmentReason::FellBack)).
 ///
-/// # Which calls
+/// # Repeatable calls
 ///
-/// Those whose method is idempotent (GET, HEAD, OPTIONS, TRACE, PUT and DELETE), or those that a
-/// [condition](Self::only) names: it is needed for gRPC, where every call is a POST. The canary may
-/// have done half of its work, or all of it, when it fails: a call that must not be done twice must not
-/// be repeated.
+/// By default, calls with an [idempotent method](Condition::idempotent_methods) are repeated. Every
+/// gRPC call is a POST, so gRPC needs a [condition](Self::only). A failed canary may have done part
+/// of its work, or all of it: do not repeat a call that must not be executed twice.
 ///
-/// Upgrades and CONNECT are never repeated, nor is anything at full weight, where stable may be gone.
+/// Upgrades and CONNECT are never repeated. At full weight nothing is repeated, because stable may
+/// have been shut down.
 ///
-/// # The request's body
+/// # Request bodies
 ///
-/// What the canary reads of it is copied, up to a [bound](Self::max_body). A body that is longer goes on
-/// to the canary as it is, uncopied from there on, and the call does not fall back any more. The head of
-/// the request, its extensions included, is cloned.
+/// The layer copies the body while the canary reads it, up to a [limit](Self::max_body). A longer
+/// body is passed on without a copy, and the call does not fall back any more. The head of the
+/// request, including its extensions, is cloned.
 ///
-/// The type of the request's body is known to the server, not to this option, which therefore is made
-/// for one type:
+/// A fallback is made for one type of request body, because the options do not know the type that
+/// the server uses:
 ///
 /// ```
 /// use bytes::Bytes;
@@ -51,9 +52,9 @@ use crate::{
 ///
 /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
-/// // A body that can be boxed. For axum and tonic: `Fallback::axum()`, `Fallback::tonic()`.
+/// // A type that can box any body. For axum and tonic: `Fallback::axum()`, `Fallback::tonic()`.
 /// let fallback = Fallback::new::<UnsyncBoxBody<Bytes, BoxError>>(|body| body.boxed_unsync());
-/// // A body that can be cloned.
+/// // A type that implements `Clone`.
 /// let fallback = Fallback::of_clones::<Full<Bytes>>();
 ///
 /// let reads = Condition::path("/shop.Catalog/Get").or(Condition::path("/shop.Catalog/List"));
@@ -63,22 +64,22 @@ use crate::{
 ///
 /// # Panics
 ///
-/// A [`CanaryService`](crate::CanaryService) that is called with another type of body panics at its first
-/// call, whichever channel it is for, and says which types they are.
+/// A [`CanaryService`](crate::CanaryService) panics at its first call, of either channel, if the
+/// type of the request body is another one. The message names both types.
 #[must_use]
 pub struct Fallback {
-    /// A `Keep<B>`.
+    /// A `Keep<B>`. The type of the body is erased, because `CanaryOptions` does not have it.
     keep: Box<dyn Any + Send + Sync>,
     body: &'static str,
     max_body: usize,
-    /// If absent, methods that are idempotent are repeated.
+    /// `None` stands for idempotent methods.
     only: Option<Condition>,
 }
 
 impl Fallback {
-    /// For requests with a body of type `B`, which `wrap` makes of the body that can be read twice.
+    /// Creates a fallback for request bodies of type `B`.
     ///
-    /// That is for bodies that can hold any other, as boxed ones do.
+    /// `wrap` converts the body that can be read twice into a `B`, usually by boxing it.
     pub fn new<B>(wrap: fn(ReplayBody<B>) -> B) -> Self
     where
         B: Body<Error: Into<BoxError>> + 'static,
@@ -86,18 +87,18 @@ impl Fallback {
         Self::of(Keep::<B>::Copy { wrap, copy })
     }
 
-    /// For requests with a body that can be cloned, which then is, whatever its size.
+    /// Creates a fallback that clones request bodies, whatever their size.
     pub fn of_clones<B: Clone + 'static>() -> Self {
         Self::of(Keep::<B>::Clone(B::clone))
     }
 
-    /// For axum.
+    /// Creates a fallback for the request bodies of axum.
     #[cfg(feature = "axum")]
     pub fn axum() -> Self {
         Self::new(axum::body::Body::new)
     }
 
-    /// For tonic.
+    /// Creates a fallback for the request bodies of tonic.
     #[cfg(feature = "tonic")]
     pub fn tonic() -> Self {
         Self::new(tonic::body::Body::new)
@@ -112,8 +113,10 @@ impl Fallback {
         }
     }
 
-    /// The most bytes of a request's body that are kept for a repetition, trailers included; 64 KiB
-    /// unless told. This is the memory that a call of the canary may take beyond its own.
+    /// Sets how many bytes of a request body, including trailers, are copied at most; the default
+    /// is 64 KiB.
+    ///
+    /// A call of the canary can take this much additional memory.
     pub const fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self
@@ -132,7 +135,7 @@ impl Fallback {
         }
     }
 
-    /// Panics if this is not for requests with a body of type `B`.
+    /// Panics if the fallback is for another type of request body.
     pub(crate) fn check<B: 'static>(&self, canary: &CanaryName) {
         assert!(
             self.keep.is::<Keep<B>>(),
@@ -143,7 +146,7 @@ impl Fallback {
         );
     }
 
-    /// Splits a request for the canary from what is kept of it.
+    /// Splits a request into the one for the canary and the call that stable can repeat, if any.
     pub(crate) fn keep<S, B: 'static>(
         &self,
         stable: &S,
@@ -152,13 +155,13 @@ impl Fallback {
     where
         S: Clone,
     {
-        let keep = self.keep.downcast_ref::<Keep<B>>().expect("checked when the call came");
+        let keep = self.keep.downcast_ref::<Keep<B>>().expect("`check` compared the types");
         let (head, body) = request.into_parts();
         let (body, kept) = keep.keep(body, self.max_body);
-        let repeat = kept.map(|body| {
+        let fallback_call = kept.map(|body| {
             Box::new(FallbackCall { stable: stable.clone(), head: head.clone(), body })
         });
-        (Request::from_parts(head, body), repeat)
+        (Request::from_parts(head, body), fallback_call)
     }
 }
 
@@ -171,20 +174,21 @@ impl fmt::Debug for Fallback {
     }
 }
 
-/// What it takes to repeat a call: stable, unready, and the request.
+/// A call that stable can repeat.
 pub(crate) struct FallbackCall<S, B> {
+    /// A clone, which is not ready.
     stable: S,
     head: Parts,
     body: Kept<B>,
 }
 
 impl<S, B> FallbackCall<S, B> {
-    /// The request, to be called anew, if all of it is still there.
+    /// Returns stable and the whole request, or `None` if a part of the body was not copied.
     pub(crate) fn take(self) -> Option<(S, Request<B>)> {
         let body = match self.body {
             Kept::Whole(body) => body,
             Kept::Empty(wrap) => wrap(ReplayBody::empty()),
-            Kept::Copied(keeper, wrap) => wrap(keeper.take()?),
+            Kept::Copied(handle, wrap) => wrap(handle.take()?),
         };
         Some((self.stable, Request::from_parts(self.head, body)))
     }
@@ -193,22 +197,22 @@ impl<S, B> FallbackCall<S, B> {
 enum Kept<B> {
     Whole(B),
     Empty(Wrap<B>),
-    Copied(Keeper<B>, Wrap<B>),
+    Copied(ReplayHandle<B>, Wrap<B>),
 }
 
-/// How bodies of type `B` are kept.
+/// The way to keep bodies of type `B`.
 enum Keep<B> {
     Clone(fn(&B) -> B),
     Copy {
         wrap: Wrap<B>,
-        // `copy::<B>`: its bounds are not known where it is called.
+        // `copy::<B>`, as a pointer because the caller lacks the bounds on `B`.
         copy: fn(B, Wrap<B>, usize) -> Split<B>,
     },
 }
 
 type Wrap<B> = fn(ReplayBody<B>) -> B;
 
-/// What the canary reads, and what is kept of it, if anything.
+/// The body for the canary, and the kept one, if any.
 type Split<B> = (B, Option<Kept<B>>);
 
 impl<B> Keep<B> {
@@ -227,8 +231,8 @@ fn copy<B: Body>(body: B, wrap: Wrap<B>, max: usize) -> Split<B> {
     if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > max) {
         return (body, None);
     }
-    let (body, keeper) = ReplayBody::new(body, max);
-    (wrap(body), Some(Kept::Copied(keeper, wrap)))
+    let (body, handle) = ReplayBody::new(body, max);
+    (wrap(body), Some(Kept::Copied(handle, wrap)))
 }
 
 const DEFAULT_MAX_BODY: usize = 64 * 1024;

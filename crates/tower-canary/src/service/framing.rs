@@ -3,13 +3,13 @@ use http_body::Body;
 
 use crate::service::protocol::asks_for_upgrade;
 
-/// What a request's method says about the body of its response.
+/// The effect of the request method on the response body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Framing {
     Usual,
-    /// HEAD: there is none.
+    /// HEAD: the response has no body.
     Never,
-    /// CONNECT: a success has none and turns the connection into a tunnel.
+    /// CONNECT: a successful response has no body, and the connection becomes a tunnel.
     Tunnel,
 }
 
@@ -22,17 +22,17 @@ impl Framing {
         }
     }
 
-    /// Whether the call's connection may become something else than HTTP.
+    /// Returns whether the connection may switch to another protocol.
     pub(crate) fn may_upgrade<B>(self, request: &Request<B>) -> bool {
         self == Self::Tunnel || asks_for_upgrade(request.headers())
     }
 
-    /// Whether a response of this status makes it something else.
+    /// Returns whether a response with this status switches the protocol.
     pub(crate) fn upgrades(self, status: StatusCode) -> bool {
         status == StatusCode::SWITCHING_PROTOCOLS || (self == Self::Tunnel && status.is_success())
     }
 
-    /// Whether the server sends nothing after the head of a response, whatever body it carries.
+    /// Returns whether the server sends no body after a head with this status.
     pub(crate) fn has_no_body(self, status: StatusCode) -> bool {
         self == Self::Never
             || matches!(status.as_u16(), 100..200 | 204 | 304)
@@ -40,11 +40,11 @@ impl Framing {
     }
 }
 
-/// Returns the length of the body that HTTP/1 announces in the head, if it is known.
+/// Returns the body length in the head of an HTTP/1 response, if it is known.
 pub(crate) fn content_length<B: Body>(response: &Response<B>) -> Option<u64> {
     match response.headers().get(header::CONTENT_LENGTH) {
         Some(length) => length.to_str().ok()?.parse().ok(),
-        // Without the header, hyper announces the exact size of the body.
+        // Without the header, hyper adds one with the exact size of the body.
         None => response.body().size_hint().exact(),
     }
 }

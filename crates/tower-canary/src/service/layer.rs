@@ -9,11 +9,11 @@ use crate::{
     service::canary_service::CanaryService,
 };
 
-/// Puts a canary beside the service it is applied to.
+/// Adds a canary to the service it is applied to.
 ///
-/// See the [crate's documentation](crate) for examples. The layer begins at weight zero; its
-/// [`handle`](Self::handle) changes it. However many services it is applied to, in whichever router,
-/// they share one weight and one set of counts.
+/// The layer starts at weight zero; use its [`handle`](Self::handle) to change the weight. All
+/// services that the layer is applied to share one weight and one set of counts. The
+/// [crate documentation](crate) has examples.
 #[derive(Clone)]
 pub struct CanaryLayer<C> {
     canary: C,
@@ -21,32 +21,33 @@ pub struct CanaryLayer<C> {
     position: Position,
 }
 
-/// Where a service of the layer stands among axum's routers.
+/// The position of a service among axum's routers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Position {
-    /// Anywhere: stable's router may have matched a route already.
+    /// Stable's router may have matched a route already.
     Anywhere,
-    /// Around a whole router: stable's router and the canary's have the same before them.
+    /// Around the router of stable, which has not matched a route yet.
     #[cfg(feature = "axum")]
     AroundRouter,
 }
 
 impl<C: 'static> CanaryLayer<C> {
-    /// A canary of this name, which `canary` serves.
+    /// Creates a layer for a canary with the [default options](CanaryOptions).
     ///
     /// # Panics
     ///
-    /// If `name` is a text that is no [`CanaryName`]. Parse one that is not a literal beforehand.
+    /// Panics if `name` is a string that is not a valid [`CanaryName`]. Parse strings from outside
+    /// the program first.
     pub fn new(name: impl TryInto<CanaryName, Error: fmt::Display>, canary: C) -> Self {
         Self::with_options(name, canary, CanaryOptions::new())
     }
 
-    /// As [`new`](Self::new), with options.
+    /// Creates a layer for a canary.
     ///
     /// # Panics
     ///
-    /// If `name` is a text that is no [`CanaryName`]: parse one that is not a literal beforehand. If the
-    /// variables are not of the [type](CanaryOptions::typed_variables) that the options name.
+    /// Panics if `name` is a string that is not a valid [`CanaryName`], or if the variables do not
+    /// deserialize into the [type](CanaryOptions::typed_variables) in the options.
     pub fn with_options(
         name: impl TryInto<CanaryName, Error: fmt::Display>,
         canary: C,
@@ -64,7 +65,7 @@ impl<C: 'static> CanaryLayer<C> {
         layer
     }
 
-    /// The handle by which the canary is controlled and observed.
+    /// Returns a handle that controls and observes the canary.
     #[must_use]
     pub fn handle(&self) -> CanaryHandle {
         CanaryHandle::new(Arc::clone(&self.control))

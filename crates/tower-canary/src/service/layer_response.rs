@@ -2,7 +2,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::service::protocol::{GRPC_STATUS, Protocol};
 
-/// Why the layer itself answers a call, in the service's place.
+/// A response that the layer makes in place of the service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum LayerResponse {
     Panic,
@@ -36,7 +36,7 @@ impl LayerResponse {
     const fn grpc_status(self) -> (&'static str, &'static str) {
         match self {
             Self::Panic => ("13", "the handler panicked"),
-            Self::Timeout => ("4", "the time limit is over"),
+            Self::Timeout => ("4", "the time limit was exceeded"),
         }
     }
 }

@@ -11,10 +11,10 @@ use crate::{
 impl Assignment {
     /// Counts the user's rating of this call for the channel that serves it.
     ///
-    /// Every invocation counts, except in a mirrored copy of a call, whose response no user sees. The
-    /// rating is evidence if the call was [assigned at random](crate::AssignmentReason::is_evidence), and
-    /// excluded otherwise. If the user answers with a later request, use a
-    /// [receipt](crate::feedback#rating-a-call-later).
+    /// Every invocation counts, except in a mirrored copy of a call, whose response no user sees.
+    /// The rating is evidence if the call was
+    /// [assigned at random](crate::AssignmentReason::is_evidence), and excluded otherwise. If the
+    /// user answers with a later request, use a [receipt](crate::feedback#rating-a-call-later).
     ///
     /// ```
     /// use tower_canary::{Assignment, Rating};

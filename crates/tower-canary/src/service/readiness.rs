@@ -4,17 +4,18 @@ use tower_service::Service;
 
 use crate::service::panic::{Panicked, catch, discard};
 
-/// What came of asking a canary whether it is ready.
+/// The readiness of the canary for one call.
 pub(crate) enum CanaryReadiness<C, E> {
     Ready(C),
-    /// It keeps its place in a queue, if it took one.
+    /// The canary may have a place in a queue, so it is kept.
     NotReady(C),
     Error(E),
     Panicked,
 }
 
-/// Asks a clone of the canary, since what has panicked must not be used again, without waiting for it:
-/// nobody is woken.
+/// Polls a clone of the canary once, without registering a waker.
+///
+/// It is a clone because a service that panicked must not be used again.
 #[inline]
 pub(crate) fn check_readiness<C, R>(canary: &C) -> CanaryReadiness<C, C::Error>
 where
@@ -35,8 +36,10 @@ where
     }
 }
 
-/// The task that makes the call may have spent tokio's budget, as one does that makes many. What heeds it
-/// would say that it is not ready when it is.
+/// Polls the service outside of tokio's cooperative budget.
+///
+/// A task that makes many calls can exhaust the budget; budget-aware services would then return
+/// `Pending` although they are ready.
 #[cfg(feature = "tokio")]
 fn poll_ready<C: Service<R>, R>(canary: &mut C) -> Poll<Result<(), C::Error>> {
     let ready = std::pin::pin!(tokio::task::unconstrained(std::future::poll_fn(|cx| {

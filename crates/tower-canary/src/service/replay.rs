@@ -11,23 +11,20 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::service::response_body::BoxError;
 
-/// A request body that can be read twice, as far as it fits into a bound; see
-/// [`Fallback`](crate::Fallback).
+/// A request body that can be read twice, up to a limit; see [`Fallback`](crate::Fallback).
 ///
-/// The canary reads it first, while the layer keeps a copy of what it reads. If stable has to repeat the
-/// call, it reads the copy, and then what is left of the original. Trailers are repeated as well.
+/// The canary reads it first, while the layer copies it. If stable repeats the call, stable reads
+/// the copy and then the rest of the original. Trailers are repeated as well.
 pub struct ReplayBody<B>(Reader<B>);
 
 enum Reader<B> {
-    /// Reads the original, and leaves a copy of what it reads.
+    /// Reads the original, and copies it.
     First(Arc<Mutex<Source<B>>>),
-    Again {
-        copy: Bytes,
-        rest: Rest<B>,
-    },
+    /// Reads the copy, and then the rest of the original.
+    Again { copy: Bytes, rest: Rest<B> },
 }
 
-/// What follows the copy.
+/// The part of a body after the copy.
 enum Rest<B> {
     Body(Pin<Box<B>>),
     Trailers(HeaderMap),
@@ -35,20 +32,20 @@ enum Rest<B> {
 }
 
 impl<B> ReplayBody<B> {
-    /// The repetition of a body that had nothing in it.
+    /// Creates the repetition of an empty body.
     pub(crate) const fn empty() -> Self {
         Self(Reader::Again { copy: Bytes::new(), rest: Rest::Nothing })
     }
 
-    /// Makes a body that is read first, and what keeps the copy of it.
-    pub(crate) fn new(body: B, limit: usize) -> (Self, Keeper<B>) {
+    /// Creates the body for the first reader, and the handle that takes it back.
+    pub(crate) fn new(body: B, limit: usize) -> (Self, ReplayHandle<B>) {
         let source = Arc::new(Mutex::new(Source {
             body: Some(Box::pin(body)),
-            copy: Some(Copy::new(limit)),
+            copy: Some(CopiedPart::new(limit)),
             is_at_end: false,
             reader: None,
         }));
-        (Self(Reader::First(Arc::clone(&source))), Keeper(source))
+        (Self(Reader::First(Arc::clone(&source))), ReplayHandle(source))
     }
 }
 
@@ -129,12 +126,13 @@ impl<B> fmt::Debug for ReplayBody<B> {
     }
 }
 
-/// The layer's end of a body that the canary reads. Once it is dropped, nothing is copied any more.
-pub(crate) struct Keeper<B>(Arc<Mutex<Source<B>>>);
+/// The layer's handle to a body that the canary reads. Copying stops when it is dropped.
+pub(crate) struct ReplayHandle<B>(Arc<Mutex<Source<B>>>);
 
-impl<B> Keeper<B> {
-    /// Takes the body away from the canary, to be read from the start. `None`, if too much was read, or
-    /// the body failed.
+impl<B> ReplayHandle<B> {
+    /// Takes the body away from the canary, to be read from the start.
+    ///
+    /// Returns `None` if the canary read more than the limit, or the body failed.
     pub(crate) fn take(&self) -> Option<ReplayBody<B>> {
         let mut source = lock(&self.0);
         let copy = source.copy.take()?;
@@ -146,23 +144,23 @@ impl<B> Keeper<B> {
             None => Rest::Body(body),
         };
         drop(source);
-        // A task that the canary left behind must not wait for ever.
+        // Wakes a task of the canary that still reads the body. It gets an error.
         reader.into_iter().for_each(Waker::wake);
         Some(ReplayBody(Reader::Again { copy: copy.bytes.into(), rest }))
     }
 }
 
-impl<B> Drop for Keeper<B> {
+impl<B> Drop for ReplayHandle<B> {
     fn drop(&mut self) {
         lock(&self.0).copy = None;
     }
 }
 
 struct Source<B> {
-    /// None once stable took it.
+    /// `None` after stable took it.
     body: Option<Pin<Box<B>>>,
-    /// None once it is of no use.
-    copy: Option<Copy>,
+    /// `None` if the body cannot be repeated, or need not be any more.
+    copy: Option<CopiedPart>,
     is_at_end: bool,
     reader: Option<Waker>,
 }
@@ -173,7 +171,7 @@ where
 {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(body) = &mut self.body else {
-            return Poll::Ready(Some(Err("stable took the call over from the canary".into())));
+            return Poll::Ready(Some(Err("stable took over the call from the canary".into())));
         };
         let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
             match &mut self.reader {
@@ -200,20 +198,22 @@ where
     }
 }
 
-/// What was read so far. The bytes are copied, since a slice of the server's buffer would keep the whole
-/// of it, however short it is: the client decides how its bytes are cut, the bound must hold.
-struct Copy {
+/// A copy of the part that the canary has read.
+///
+/// The bytes are copied because even a short slice would keep the whole buffer of the server alive.
+/// The client controls the length of the slices, so the limit would not hold.
+struct CopiedPart {
     bytes: Vec<u8>,
     trailers: Option<HeaderMap>,
     limit: usize,
 }
 
-impl Copy {
+impl CopiedPart {
     const fn new(limit: usize) -> Self {
         Self { bytes: Vec::new(), trailers: None, limit }
     }
 
-    /// Adds a frame, if it fits.
+    /// Adds a frame, or returns `None` if it exceeds the limit.
     fn with(mut self, frame: &Frame<Bytes>) -> Option<Self> {
         if let Some(data) = frame.data_ref() {
             let length = self.bytes.len().checked_add(data.len())?;
@@ -221,7 +221,7 @@ impl Copy {
                 return None;
             }
             if length > self.bytes.capacity() {
-                // As a `Vec` grows, but not beyond the bound.
+                // Grows as a `Vec` does, but not beyond the limit.
                 let capacity = (2 * self.bytes.capacity()).clamp(length, self.limit);
                 self.bytes.reserve_exact(capacity - self.bytes.len());
             }
@@ -243,7 +243,7 @@ fn into_bytes(mut data: impl Buf) -> Bytes {
 }
 
 fn lock<B>(source: &Mutex<Source<B>>) -> MutexGuard<'_, Source<B>> {
-    // A body that panicked is not polled again; what was copied before is whole.
+    // The copy of a body that panicked is still consistent.
     source.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -255,10 +255,10 @@ mod tests {
 
     use super::*;
 
-    /// A long body that comes byte by byte, each a slice of a large buffer.
-    struct Drops(Bytes, usize);
+    /// A body of single bytes, each a slice of a large buffer.
+    struct SingleBytes(Bytes, usize);
 
-    impl Body for Drops {
+    impl Body for SingleBytes {
         type Data = Bytes;
         type Error = BoxError;
 
@@ -276,30 +276,30 @@ mod tests {
         assert!(matches!(polled, Poll::Ready(Some(Ok(_)))));
     }
 
-    fn kept<B>(keeper: &Keeper<B>) -> Option<usize> {
-        lock(&keeper.0).copy.as_ref().map(|copy| copy.bytes.capacity())
+    fn copied_bytes<B>(handle: &ReplayHandle<B>) -> Option<usize> {
+        lock(&handle.0).copy.as_ref().map(|copy| copy.bytes.capacity())
     }
 
     #[test]
-    fn the_copy_never_takes_more_than_the_bound() {
+    fn the_copy_never_exceeds_the_limit() {
         let buffer = Bytes::from(vec![7; 1 << 20]);
-        let (mut body, keeper) = ReplayBody::new(Drops(buffer.clone(), 2000), 1000);
+        let (mut body, handle) = ReplayBody::new(SingleBytes(buffer.clone(), 2000), 1000);
         for _ in 0..1000 {
             read(&mut body);
-            assert!(kept(&keeper).is_some_and(|bytes| bytes <= 1000));
+            assert!(copied_bytes(&handle).is_some_and(|bytes| bytes <= 1000));
         }
         read(&mut body);
-        assert_eq!(kept(&keeper), None);
-        drop((body, keeper));
-        assert!(buffer.is_unique(), "nothing refers to the buffer");
+        assert_eq!(copied_bytes(&handle), None);
+        drop((body, handle));
+        assert!(buffer.is_unique(), "the copy must not refer to the buffer");
     }
 
     #[test]
-    fn nothing_is_copied_once_nobody_keeps_it() {
-        let (mut body, keeper) = ReplayBody::new(Full::new(Bytes::from("text")), 1000);
-        let Reader::First(source) = &body.0 else { panic!("it is read first") };
+    fn copying_stops_when_the_handle_is_dropped() {
+        let (mut body, handle) = ReplayBody::new(Full::new(Bytes::from("text")), 1000);
+        let Reader::First(source) = &body.0 else { panic!("expected the first reader") };
         let source = Arc::clone(source);
-        drop(keeper);
+        drop(handle);
         read(&mut body);
         assert!(lock(&source).copy.is_none());
     }

@@ -21,28 +21,28 @@ use crate::{
 };
 
 pin_project! {
-    /// A response body that ends its call when it ends.
+    /// The response body of [`CanaryService`](crate::CanaryService). The call ends when it ends.
     ///
-    /// It passes on frames, trailers, size hint and end of stream as they are. The call ends at the first
-    /// of: the trailers, the end, an error, or a drop. It need not be polled to its end: that its
-    /// `is_end_stream` says so at the head or after a frame, or that all bytes of its known length came,
-    /// is an end as well.
+    /// Frames, trailers, size hint and end of stream pass through unchanged. The call ends at the
+    /// first of: trailers, the end of the body, an error, or a drop. A body that is not polled to
+    /// its end still counts as complete if its `is_end_stream` returns true after a frame, or if
+    /// all bytes of its `content-length` were sent.
     pub struct ResponseBody<B> {
-        // None for an empty body of our own, and for one that panicked or was closed.
+        // `None` for a response of the layer, and after the body panicked or was closed.
         #[pin]
         inner: Option<B>,
-        // None for a call that does not count, and once it ended.
+        // `None` for a call that is not counted, and after the call ended.
         tracked: Option<TrackedCall>,
     }
 }
 
-/// A call that is in flight because of its body.
+/// A call whose response head was sent.
 struct TrackedCall {
     call: Call,
     span: CallSpan,
-    watch: DrainListener,
-    /// Bytes of the `content-length` that are still to come.
-    missing: Option<u64>,
+    drain_listener: DrainListener,
+    /// The bytes of the `content-length` that were not sent yet.
+    remaining: Option<u64>,
 }
 
 impl<B> ResponseBody<B> {
@@ -56,18 +56,19 @@ impl<B> ResponseBody<B> {
         Self { inner: Some(body), tracked: None }
     }
 
-    /// A body that ends the call, of which so many bytes are to come.
-    pub(crate) const fn tracked(body: B, call: Call, span: CallSpan, to_come: Option<u64>) -> Self {
-        let tracked = TrackedCall { call, span, watch: DrainListener::new(), missing: to_come };
+    /// Creates a body that ends the call. `length` is the `content-length`, if it is known.
+    pub(crate) const fn tracked(body: B, call: Call, span: CallSpan, length: Option<u64>) -> Self {
+        let tracked =
+            TrackedCall { call, span, drain_listener: DrainListener::new(), remaining: length };
         Self { inner: Some(body), tracked: Some(tracked) }
     }
 
-    /// Asks the body something; nothing, if it is the canary's and panics, as it will when it is polled.
-    fn inspect<T>(&self, question: impl FnOnce(&B) -> T) -> Option<T> {
+    /// Calls `read` with the body. Returns `None` if the body is of the canary and panics.
+    fn inspect<T>(&self, read: impl FnOnce(&B) -> T) -> Option<T> {
         let inner = self.inner.as_ref()?;
         match &self.tracked {
-            Some(tracked) if tracked.call.is_canary() => catch(|| question(inner)).ok(),
-            _ => Some(question(inner)),
+            Some(tracked) if tracked.call.is_canary() => catch(|| read(inner)).ok(),
+            _ => Some(read(inner)),
         }
     }
 }
@@ -144,7 +145,7 @@ impl<B> fmt::Debug for ResponseBody<B> {
     }
 }
 
-/// What polling a tracked body came to.
+/// The result of polling a tracked body.
 enum BodyPoll<D, E> {
     Frame(Frame<D>),
     Error(E),
@@ -179,14 +180,18 @@ impl TrackedCall {
             Ok(Poll::Ready(Some(Ok(frame)))) => BodyPoll::Frame(frame),
             Ok(Poll::Ready(Some(Err(error)))) => BodyPoll::Error(error),
             Ok(Poll::Ready(None)) => BodyPoll::End,
-            Ok(Poll::Pending) => match self.call.drain_signal().poll_closed(&mut self.watch, cx) {
-                Poll::Ready(()) => BodyPoll::Closed,
-                Poll::Pending => BodyPoll::Pending,
-            },
+            Ok(Poll::Pending) => {
+                match self.call.drain_signal().poll_closed(&mut self.drain_listener, cx) {
+                    Poll::Ready(()) => BodyPoll::Closed,
+                    Poll::Pending => BodyPoll::Pending,
+                }
+            }
         }
     }
 
-    /// Takes note of a frame, and says whether it was the last.
+    /// Counts the bytes of a frame, and ends the call if the frame is the last one.
+    ///
+    /// Returns whether it is the last one.
     fn record_frame<B: Body>(
         &mut self,
         frame: &Frame<B::Data>,
@@ -196,8 +201,8 @@ impl TrackedCall {
             self.call.end_of_body(Some(trailers));
             return Ok(true);
         }
-        if let (Some(missing), Some(data)) = (&mut self.missing, frame.data_ref()) {
-            *missing = missing.saturating_sub(data.remaining() as u64);
+        if let (Some(remaining), Some(data)) = (&mut self.remaining, frame.data_ref()) {
+            *remaining = remaining.saturating_sub(data.remaining() as u64);
         }
         let is_last = match self.call.channel() {
             Channel::Stable => {
@@ -217,14 +222,14 @@ impl TrackedCall {
 
 impl Drop for TrackedCall {
     fn drop(&mut self) {
-        // HTTP/1 stops polling a body whose `content-length` it has sent.
-        if self.missing == Some(0) && !self.call.is_polling() {
+        // hyper stops polling an HTTP/1 body after it sent `content-length` bytes.
+        if self.remaining == Some(0) && !self.call.is_polling() {
             self.call.end_of_body(None);
         }
     }
 }
 
-/// Why the layer itself ends a body.
+/// The reason why the layer ends a body early.
 #[derive(Clone, Copy, Debug)]
 enum EarlyEnd {
     Panicked,
@@ -232,15 +237,17 @@ enum EarlyEnd {
 }
 
 impl EarlyEnd {
-    /// What the caller gets last. An error in HTTP, so that nobody takes half a body for a whole one;
-    /// in gRPC a status.
+    /// Returns the last frame of the body.
+    ///
+    /// In HTTP it is an error, so that the client does not mistake the partial body for a complete
+    /// one. In gRPC it is a status.
     fn last_frame<D>(self, protocol: Protocol) -> Result<Frame<D>, BoxError> {
         match protocol {
             Protocol::Http => Err(Box::new(self)),
             Protocol::Grpc => {
                 let (status, message) = match self {
                     Self::Panicked => ("13", "the handler panicked"),
-                    Self::Closed => ("14", "the release was taken back"),
+                    Self::Closed => ("14", "the release was rolled back"),
                 };
                 let mut trailers = HeaderMap::with_capacity(2);
                 trailers.insert(&GRPC_STATUS, HeaderValue::from_static(status));
@@ -255,7 +262,7 @@ impl fmt::Display for EarlyEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Panicked => "the response body panicked",
-            Self::Closed => "the response was closed after its release was taken back",
+            Self::Closed => "the response was closed after its release was rolled back",
         })
     }
 }

@@ -15,13 +15,13 @@ use crate::service::{
     layer_response::LayerResponse,
     panic::{catch, discard},
     response_body::ResponseBody,
-    response_state::{COUNTED, ResponseState, Transition},
+    response_state::{IS_COUNTED, ResponseState, Transition},
     span::CallSpan,
     timer::Timer,
 };
 
 pin_project! {
-    /// Future of [`CanaryService`](crate::CanaryService), for requests with a body of type `B`.
+    /// The future of [`CanaryService`](crate::CanaryService), for request bodies of type `B`.
     #[project = Projected]
     pub struct ResponseFuture<S, C, B>
     where
@@ -30,7 +30,7 @@ pin_project! {
     {
         #[pin]
         pub(crate) state: ResponseState<S, C, B>,
-        // None if the path is bypassed, or the call goes on in the body.
+        // `None` if the call bypasses the canary, or after it moved into the response body.
         pub(crate) call: Option<Call>,
         pub(crate) span: CallSpan,
         pub(crate) timer: Timer,
@@ -62,21 +62,21 @@ where
                     let (stable, request) = *spilled;
                     this.spill(stable, request);
                 }
-                Poll::Ready(Transition::Answer(result, fallback)) => {
-                    if let Some(answer) = this.answer(result, fallback) {
-                        return Poll::Ready(answer);
+                Poll::Ready(Transition::Respond(result, fallback)) => {
+                    if let Some(response) = this.finish_canary(result, fallback) {
+                        return Poll::Ready(response);
                     }
                 }
                 Poll::Ready(Transition::Panic(fallback)) => {
-                    if let Some(answer) = this.respond_instead(LayerResponse::Panic, fallback) {
-                        return Poll::Ready(Ok(answer));
+                    if let Some(response) = this.respond_instead(LayerResponse::Panic, fallback) {
+                        return Poll::Ready(Ok(response));
                     }
                 }
                 Poll::Pending => {
-                    ready!(this.timer.poll_over(cx));
+                    ready!(this.timer.poll_elapsed(cx));
                     let fallback = this.state.as_mut().take_fallback();
-                    if let Some(answer) = this.respond_instead(LayerResponse::Timeout, fallback) {
-                        return Poll::Ready(Ok(answer));
+                    if let Some(response) = this.respond_instead(LayerResponse::Timeout, fallback) {
+                        return Poll::Ready(Ok(response));
                     }
                 }
             }
@@ -90,12 +90,12 @@ where
     C: Service<Request<B>>,
 {
     fn go(&mut self, next: ResponseState<S, C, B>) {
-        // What panicked may panic once more when it is dropped.
+        // A state that panicked may panic again when it is dropped.
         self.state.as_mut().leave();
         self.state.set(next);
     }
 
-    /// Goes on with stable, since the canary was rolled back before it was ready.
+    /// Continues with stable, after the canary was rolled back before it was ready.
     fn spill(&mut self, stable: S, mut request: Request<B>) {
         if let Some(call) = self.call {
             call.spill();
@@ -104,9 +104,10 @@ where
         self.go(ResponseState::wait_for_stable(stable, request));
     }
 
-    /// Goes on with stable, since the canary failed, if it may be and the request is still whole.
+    /// Continues with stable, after the canary failed. Returns false if the call must not be
+    /// repeated or its request was not copied completely.
     ///
-    /// The request's body is taken away from the canary, whether it lets go of it or not.
+    /// Takes the request body away from the canary.
     fn fall_back(
         &mut self,
         failure: CanaryFailure,
@@ -123,7 +124,7 @@ where
         true
     }
 
-    /// Tells whoever has to know that the call is stable's now.
+    /// Updates the tag of the request, the span and the timer for stable.
     fn retag_for_stable(&mut self, request: &mut Request<B>) {
         if let Some(call) = self.call {
             call.tag_request(request.extensions_mut());
@@ -132,7 +133,7 @@ where
         }
     }
 
-    /// Answers in place of the service, unless stable can repeat the call.
+    /// Responds in place of the service, unless stable can repeat the call.
     fn respond_instead<R>(
         &mut self,
         response: LayerResponse,
@@ -142,15 +143,17 @@ where
         if self.fall_back(CanaryFailure::LayerResponse(response), fallback) {
             return None;
         }
-        let mut call =
-            self.call.take().expect("only counted calls reach the canary or have a limit");
+        let mut call = self
+            .call
+            .take()
+            .expect("calls that bypass the canary neither reach it nor have a time limit");
         let mut head = response.into_response(call.protocol());
         call.tag_response(&mut head);
         call.fail_as(response);
         Some(head.map(|()| ResponseBody::empty()))
     }
 
-    /// Passes stable's answer on.
+    /// Passes on the response of stable.
     #[inline(always)]
     fn finish_stable<R: Body>(
         &mut self,
@@ -161,13 +164,14 @@ where
         };
         let mut response = result.inspect_err(|_| call.fail())?;
         let latency = call.classify_head(&mut response);
-        let to_come = call.send_head(&mut response, latency);
-        Ok(self.respond(response, to_come))
+        let length = call.send_head(&mut response, latency);
+        Ok(self.respond(response, length))
     }
 
-    /// Passes the canary's answer on, unless it is a failure and stable can repeat the call; or stable's
-    /// error.
-    fn answer<R: Body>(
+    /// Passes on a response of the canary, or an error of either service.
+    ///
+    /// Returns `None` if the response is a failure that stable repeats.
+    fn finish_canary<R: Body>(
         &mut self,
         result: Result<Response<R>, S::Error>,
         fallback: Option<Box<FallbackCall<S, B>>>,
@@ -180,7 +184,7 @@ where
                 return Some(Err(error));
             }
         };
-        let call = self.call.as_mut().expect(COUNTED);
+        let call = self.call.as_mut().expect(IS_COUNTED);
         let Ok(latency) = catch(|| call.classify_head(&mut response)) else {
             discard(|| drop(response));
             return self.respond_instead(LayerResponse::Panic, fallback).map(Ok);
@@ -189,26 +193,26 @@ where
             discard(|| drop(response));
             return None;
         }
-        let call = self.call.as_mut().expect(COUNTED);
-        let Ok(to_come) = catch(|| call.send_head(&mut response, latency)) else {
+        let call = self.call.as_mut().expect(IS_COUNTED);
+        let Ok(length) = catch(|| call.send_head(&mut response, latency)) else {
             discard(|| drop(response));
             return self.respond_instead(LayerResponse::Panic, None).map(Ok);
         };
-        Some(Ok(self.respond(response, to_come)))
+        Some(Ok(self.respond(response, length)))
     }
 
-    /// Lets a call that has not ended go on in the body, of which so many bytes are to come.
-    // Inlined, as who calls it: a response is large, and is written where it is to be.
+    /// Moves an unfinished call into the response body. `length` is its `content-length`, if known.
+    // Inlined, as its callers are, so that the compiler constructs the large response in place.
     #[inline(always)]
     fn respond<R: Body>(
         &mut self,
         response: Response<R>,
-        to_come: Option<u64>,
+        length: Option<u64>,
     ) -> Response<ResponseBody<R>> {
         match self.call.take_if(|call| !call.has_ended()) {
             Some(call) => {
                 let span = self.span.take();
-                response.map(|body| ResponseBody::tracked(body, call, span, to_come))
+                response.map(|body| ResponseBody::tracked(body, call, span, length))
             }
             None => response.map(ResponseBody::untracked),
         }

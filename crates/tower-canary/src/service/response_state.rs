@@ -17,10 +17,10 @@ use crate::{
 };
 
 pin_project! {
-    /// Where a call is on its way to the head of its response.
+    /// The state of a call before its response head.
     ///
-    /// Futures are moved before they are polled, each time with room for their largest state: so those
-    /// that few calls come to are boxed.
+    /// Rare states are boxed, because each move of the future copies as many bytes as its largest
+    /// state has.
     #[project = ResponseStateProj]
     pub(crate) enum ResponseState<S, C, B>
     where
@@ -29,7 +29,7 @@ pin_project! {
     {
         Stable { #[pin] future: S::Future },
         Canary { #[pin] future: C::Future, fallback: Option<Box<FallbackCall<S, B>>> },
-        // The canary did not get so far as to have a future.
+        // The canary panicked before it returned a future.
         Panicked { fallback: Option<Box<FallbackCall<S, B>>> },
         Failed { error: Option<S::Error> },
         Wait { wait: Box<PendingService<S, C, B>> },
@@ -37,13 +37,13 @@ pin_project! {
     }
 }
 
-/// Waits for a service that is not ready.
+/// A service that is not ready, and the request for it.
 pub(crate) enum PendingService<S, C, B> {
     Stable {
         service: S,
         request: Option<Request<B>>,
     },
-    /// At full weight, where stable may be gone: until the canary is rolled back.
+    /// The canary at full weight. Stable gets the call if the canary is rolled back.
     Canary {
         service: C,
         stable: Option<S>,
@@ -52,17 +52,17 @@ pub(crate) enum PendingService<S, C, B> {
     },
 }
 
-/// What a state leads to.
+/// The result of polling a state.
 pub(crate) enum Transition<S, C, B>
 where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
     To(ResponseState<S, C, B>),
-    /// The canary was rolled back while it was waited for.
+    /// The canary was rolled back before it was ready.
     Spill(Box<(S, Request<B>)>),
-    Answer(Result<S::Response, S::Error>, Option<Box<FallbackCall<S, B>>>),
-    /// The canary panicked, wherever it was.
+    Respond(Result<S::Response, S::Error>, Option<Box<FallbackCall<S, B>>>),
+    /// The canary panicked.
     Panic(Option<Box<FallbackCall<S, B>>>),
 }
 
@@ -72,8 +72,8 @@ where
     C: Service<Request<B>, Response = Response<R>, Error: Into<S::Error>>,
     B: 'static,
 {
-    /// Goes on as far as it can without waiting. [`Stable`](Self::Stable) is left to
-    /// [`poll_stable`](Self::poll_stable).
+    /// Polls the state, except [`Stable`](Self::Stable), which [`poll_stable`](Self::poll_stable)
+    /// polls.
     pub(crate) fn poll_transition(
         self: Pin<&mut Self>,
         call: &mut Option<Call>,
@@ -84,7 +84,7 @@ where
             ResponseStateProj::Canary { future, fallback } => {
                 Poll::Ready(match catch(|| future.poll(cx)) {
                     Ok(polled) => {
-                        Transition::Answer(ready!(polled).map_err(Into::into), fallback.take())
+                        Transition::Respond(ready!(polled).map_err(Into::into), fallback.take())
                     }
                     Err(Panicked) => Transition::Panic(fallback.take()),
                 })
@@ -93,10 +93,10 @@ where
                 Poll::Ready(Transition::Panic(fallback.take()))
             }
             ResponseStateProj::Failed { error } => {
-                Poll::Ready(Transition::Answer(Err(take(error)), None))
+                Poll::Ready(Transition::Respond(Err(take(error)), None))
             }
             ResponseStateProj::Wait { wait } => wait.poll_transition(call, cx),
-            ResponseStateProj::Done => unreachable!("the future is not polled after it is done"),
+            ResponseStateProj::Done => unreachable!("the future was polled after completion"),
         }
     }
 }
@@ -106,18 +106,18 @@ where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
-    /// The call panicked, be the future polled or not.
+    /// Creates the state of a call whose canary panicked, and marks the call.
     pub(crate) fn panicked(call: &mut Call, fallback: Option<Box<FallbackCall<S, B>>>) -> Self {
         call.set_polling(true);
         Self::Panicked { fallback }
     }
 
-    /// Waits for stable, then gives it the call.
+    /// Waits for stable and then calls it.
     pub(crate) fn wait_for_stable(service: S, request: Request<B>) -> Self {
         Self::Wait { wait: Box::new(PendingService::Stable { service, request: Some(request) }) }
     }
 
-    /// Waits for the canary, then gives it the call, unless it is rolled back meanwhile.
+    /// Waits for the canary and then calls it, or moves to stable after a rollback.
     pub(crate) fn wait_for_canary(service: C, stable: S, request: Request<B>) -> Self {
         let (stable, rolled_back, request) =
             (Some(stable), DrainListener::default(), Some(request));
@@ -126,8 +126,10 @@ where
         }
     }
 
-    /// Asks stable for its answer, if it has the call: the way of most calls, kept apart from the others
-    /// and short. A panic unwinds through us; the call finds it when dropped.
+    /// Polls stable, if it has the call.
+    ///
+    /// Most calls take this path, so it is separate and short. A panic of stable unwinds through
+    /// it, and the call detects it when it is dropped.
     pub(crate) fn poll_stable(
         self: Pin<&mut Self>,
         call: &mut Option<Call>,
@@ -140,7 +142,7 @@ where
         polled
     }
 
-    /// What it takes to fallback the call elsewhere, if it may be.
+    /// Takes the fallback of a call that the canary has, if there is one.
     pub(crate) fn take_fallback(self: Pin<&mut Self>) -> Option<Box<FallbackCall<S, B>>> {
         match self.project() {
             ResponseStateProj::Canary { fallback, .. } => fallback.take(),
@@ -148,7 +150,7 @@ where
         }
     }
 
-    /// Leaves this state, whose destructor may panic if the canary did.
+    /// Drops this state, and catches a panic of its destructor.
     pub(crate) fn leave(mut self: Pin<&mut Self>) {
         discard(|| self.set(Self::Done));
     }
@@ -176,19 +178,19 @@ where
                         set_polling(call, false);
                         Transition::To(ResponseState::Stable { future })
                     }
-                    Err(error) => Transition::Answer(Err(error), None),
+                    Err(error) => Transition::Respond(Err(error), None),
                 }
             }
             Self::Canary { service, stable, rolled_back, request } => {
                 match catch(|| service.poll_ready(cx)) {
                     Ok(Poll::Ready(Ok(()))) => {
-                        let call = call.as_mut().expect(COUNTED);
+                        let call = call.as_mut().expect(IS_COUNTED);
                         Transition::To(call_canary(service, take(request), None, call))
                     }
-                    Ok(Poll::Ready(Err(error))) => Transition::Answer(Err(error.into()), None),
+                    Ok(Poll::Ready(Err(error))) => Transition::Respond(Err(error.into()), None),
                     Err(Panicked) => Transition::Panic(None),
                     Ok(Poll::Pending) => {
-                        let call = call.as_ref().expect(COUNTED);
+                        let call = call.as_ref().expect(IS_COUNTED);
                         ready!(call.drain_signal().poll_draining(rolled_back, cx));
                         Transition::Spill(Box::new((take(stable), take(request))))
                     }
@@ -198,7 +200,7 @@ where
     }
 }
 
-/// Calls the canary, which is ready for it.
+/// Calls the canary, which must be ready.
 pub(crate) fn call_canary<S, C, B>(
     canary: &mut C,
     mut request: Request<B>,
@@ -222,15 +224,15 @@ where
 }
 
 fn take<T>(slot: &mut Option<T>) -> T {
-    slot.take().expect("a state is left once")
+    slot.take().expect("a state is left only once")
 }
 
-/// Says that stable is running, or is no more: the call finds a panic by it, which unwinds through us, when
-/// it is dropped.
+/// Marks whether stable is running. A call that is dropped while this is set counts as a panic of
+/// stable.
 pub(crate) fn set_polling(call: &mut Option<Call>, polling: bool) {
     if let Some(call) = call {
         call.set_polling(polling);
     }
 }
 
-pub(crate) const COUNTED: &str = "only counted calls reach the canary";
+pub(crate) const IS_COUNTED: &str = "only counted calls reach the canary";

@@ -1,4 +1,4 @@
-//! Spans and events, if the feature `tracing` is on; nothing otherwise.
+//! Spans and events with the feature `tracing`, and no-ops without it.
 
 #[cfg(feature = "tracing-subscriber")]
 pub(crate) use self::imp::CALL;
@@ -13,19 +13,19 @@ mod imp {
 
     use crate::{config::canary_config::CanaryConfig, control::state::ControlState};
 
-    /// The targets of calls' spans. Filters know by it which channel's log a span belongs into, before
-    /// it has fields.
+    /// The targets of the spans of calls.
+    ///
+    /// Filters see the target of a span before its fields, so each channel has its own.
     pub(crate) const CALL: PerChannel<&str> =
         PerChannel { stable: "tower_canary::call::stable", canary: "tower_canary::call::canary" };
 
-    /// The targets of the spans that `tower-canary-mirror` creates. They are here so that
-    /// `ChannelFilter` knows them.
+    /// The targets of the spans of `tower-canary-mirror`. `ChannelFilter` needs them here.
     pub const MIRRORED: PerChannel<&str> = PerChannel {
         stable: "tower_canary::mirror::stable",
         canary: "tower_canary::mirror::canary",
     };
 
-    /// The span of one call: what its handler and its body log carries the channel.
+    /// The span of one call. It covers the handler and the response body.
     pub(crate) struct CallSpan(Span);
 
     impl CallSpan {
@@ -40,7 +40,7 @@ mod imp {
         ) -> Self {
             let release = Some(config.release(channel));
             let release = release.filter(|release| !release.is_empty());
-            // A target is a part of the code, so there are two spans.
+            // Targets must be constant.
             macro_rules! span_of {
                 ($channel:ident) => {
                     tracing::info_span!(
@@ -87,7 +87,7 @@ mod imp {
 
     pub(crate) struct CallSpan;
 
-    /// As `tracing`'s guard, so that both can be dropped.
+    /// Stands for the guard of `tracing`, which callers drop explicitly.
     pub(crate) struct Entered;
 
     impl Drop for Entered {
@@ -103,12 +103,12 @@ mod imp {
             Self
         }
 
-        #[expect(clippy::unused_self, reason = "as with the feature")]
+        #[expect(clippy::unused_self, reason = "same signature as with the feature")]
         pub(crate) const fn enter(&self) -> Entered {
             Entered
         }
 
-        #[expect(clippy::unused_self, reason = "as with the feature")]
+        #[expect(clippy::unused_self, reason = "same signature as with the feature")]
         pub(crate) const fn take(&mut self) -> Self {
             Self
         }

@@ -1,4 +1,4 @@
-//! The time limit of a call, if the feature `tokio` is on; no limit otherwise.
+//! The time limit of a call with the feature `tokio`, and a no-op without it.
 
 pub(crate) use self::imp::Timer;
 
@@ -14,8 +14,9 @@ mod imp {
 
     use crate::config::canary_config::CanaryConfig;
 
-    /// Runs from the moment a channel is given the call; boxed, so that calls without limit, which are
-    /// most, stay small.
+    /// A timer that starts when a channel gets the call.
+    ///
+    /// It is boxed, so that calls without a time limit stay small.
     pub(crate) struct Timer(Option<Pin<Box<Sleep>>>);
 
     impl Timer {
@@ -28,7 +29,7 @@ mod imp {
             Self(limit.map(|limit| Box::pin(sleep(limit))))
         }
 
-        pub(crate) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
             self.0.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
         }
     }
@@ -53,8 +54,8 @@ mod imp {
             Self
         }
 
-        #[expect(clippy::unused_self, reason = "as with the feature")]
-        pub(crate) const fn poll_over(&self, _: &mut Context<'_>) -> Poll<()> {
+        #[expect(clippy::unused_self, reason = "same signature as with the feature")]
+        pub(crate) const fn poll_elapsed(&self, _: &mut Context<'_>) -> Poll<()> {
             Poll::Pending
         }
     }

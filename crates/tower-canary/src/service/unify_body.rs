@@ -25,7 +25,7 @@ use crate::service::{
 /// use http::{Request, Response};
 /// use http_body_util::{Empty, Full};
 /// use tower::{Layer, service_fn};
-/// use tower_canary::{CanaryLayer, UnifyBody};
+/// use tower_canary::{CanaryLayer, body::UnifyBody};
 ///
 /// let v1 = service_fn(|_: Request<()>| async {
 ///     Ok::<_, Infallible>(Response::new(Full::new(bytes::Bytes::from("v1"))))

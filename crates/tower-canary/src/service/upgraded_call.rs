@@ -2,7 +2,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::service::call::Call;
 
-/// A call whose connection was upgraded: it ends when the last [`Assignment`](crate::Assignment) of it is dropped.
+/// A call whose connection was upgraded.
+///
+/// It ends when the last [`Assignment`](crate::Assignment) that shares it is dropped.
 #[derive(Default)]
 pub(crate) struct UpgradedCall(Mutex<Option<Call>>);
 

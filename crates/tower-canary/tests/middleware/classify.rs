@@ -1,7 +1,7 @@
 //! Closures as classifiers.
 
 use http::Response;
-use tower_canary::{Classification, Classify, HeadClassification, Protocol};
+use tower_canary::classify::{Classification, Classify, HeadClassification, Protocol};
 
 #[test]
 fn a_closure_leaves_grpc_trailers_to_the_default_classifier() {

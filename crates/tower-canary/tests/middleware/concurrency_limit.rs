@@ -17,8 +17,9 @@ use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimit, service_fn};
 use tower_canary::{
     Assignment, AssignmentReason, CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel,
-    Counts, Weight,
+    Weight,
     control::ControlExt as _,
+    counts::Counts,
     select::{Incoming, Selection},
 };
 

@@ -12,7 +12,7 @@ use http_body_util::Full;
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_canary::{
-    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, ResponseBody, Weight,
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Weight, body::ResponseBody,
 };
 
 use crate::{

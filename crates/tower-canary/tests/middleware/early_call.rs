@@ -12,8 +12,8 @@ use http::{Request, StatusCode};
 use tokio_test::{assert_pending, assert_ready, assert_ready_err, task};
 use tower::{Layer, Service, limit::ConcurrencyLimit};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, ChannelCounts, Weight,
-    control::ControlExt as _,
+    CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Weight, control::ControlExt as _,
+    counts::ChannelCounts,
 };
 
 use crate::support::{ALMOST_ALL, OnCall, Readiness, ScriptedService, channel_of};

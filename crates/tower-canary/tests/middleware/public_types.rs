@@ -3,11 +3,14 @@
 use std::fmt::Debug;
 
 use tower_canary::{
-    Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService,
-    Counts, Drain, Draining, EventName, Halted, InvalidName, ParseWeightError, Propagate,
-    PropagateLayer, Ratings, ReleaseId, ResponseBody, ServerErrors, Snapshot, SplitMode, Tags,
-    UnifyBody, Weight,
+    Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService, Drain,
+    EventName, Halted, InvalidName, ParseWeightError, Propagate, PropagateLayer, ReleaseId,
+    SplitMode, Tags, Weight,
+    body::{ResponseBody, UnifyBody},
+    classify::ServerErrors,
+    counts::{Counts, Ratings, Snapshot},
     feedback::{FeedbackOptions, UnknownEvent, UnknownWeight},
+    future::Draining,
     select::{Condition, Forced, Or, Propagated, Rule, Secret, Selection, Sticky, StickyKey},
 };
 

@@ -17,8 +17,11 @@ use http_body_util::{BodyExt, Empty, Full};
 use tokio_test::{assert_ready, task};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel, ChannelCounts,
-    Classification, ResponseBody, Tags, UnifyBody, Weight, control::ControlExt as _,
+    CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel, Tags, Weight,
+    body::{ResponseBody, UnifyBody},
+    classify::Classification,
+    control::ControlExt as _,
+    counts::ChannelCounts,
 };
 
 use crate::support::{

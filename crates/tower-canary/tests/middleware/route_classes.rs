@@ -5,7 +5,8 @@ use http_body_util::BodyExt as _;
 use proptest::prelude::*;
 use tower::{BoxError, Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryOptions, Channel, ChannelCounts, Counts, RouteClasses, Weight,
+    CanaryHandle, CanaryLayer, CanaryOptions, Channel, RouteClasses, Weight,
+    counts::{ChannelCounts, Counts},
     select::{Condition, Select},
 };
 

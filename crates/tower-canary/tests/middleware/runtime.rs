@@ -20,7 +20,9 @@ use tokio::{
 };
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Channel, UnifiedBody, UnifyBody, runtime::OnRuntime,
+    CanaryLayer, CanaryOptions, Channel,
+    body::{UnifiedBody, UnifyBody},
+    runtime::OnRuntime,
 };
 
 use crate::support::{

@@ -12,7 +12,8 @@ use proptest::prelude::*;
 use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service as _};
 use tower_canary::{
-    CanaryHandle, CanaryLayer, CanaryService, Channel, ChannelCounts, Snapshot, Weight,
+    CanaryHandle, CanaryLayer, CanaryService, Channel, Weight,
+    counts::{ChannelCounts, Snapshot},
 };
 
 use crate::support::{ScriptedService, channel_of, counts};

@@ -5,7 +5,8 @@ mod service;
 
 use http::{Request, Response, header};
 use tower_canary::{
-    AssignmentReason, CanaryHandle, Channel, Counts, Weight,
+    AssignmentReason, CanaryHandle, Channel, Weight,
+    counts::Counts,
     select::{Incoming, Selection},
 };
 

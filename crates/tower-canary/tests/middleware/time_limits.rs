@@ -14,7 +14,8 @@ use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Channel, UnifyBody, Weight,
+    CanaryLayer, CanaryOptions, Channel, Weight,
+    body::UnifyBody,
     select::{Incoming, Selection},
 };
 

@@ -1,7 +1,10 @@
 use std::process::ExitCode;
 
 use canary_controller::{Phase, Status};
-use tower_canary::{Channel, ChannelCounts, Snapshot};
+use tower_canary::{
+    Channel,
+    counts::{ChannelCounts, Snapshot},
+};
 
 /// How a rollout has ended, for whoever has started the shop.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

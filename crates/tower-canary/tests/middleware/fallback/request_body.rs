@@ -152,7 +152,7 @@ async fn a_task_of_the_canary_loses_the_body_when_stable_takes_over() {
     let orphan = tasks.recv().await.unwrap();
     // It gets an error, and reads no frame that stable needs.
     let error = orphan.await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "stable took the call over from the canary");
+    assert_eq!(error.to_string(), "stable took over the call from the canary");
     frame_sender.send("two").unwrap();
     drop(frame_sender);
     assert_eq!(channel_of(&call.await.unwrap().unwrap()), "stable");

@@ -7,7 +7,7 @@ use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{
     Assignment, AssignmentReason, CanaryLayer, CanaryOptions, Channel, SplitMode, Weight,
     control::ControlExt as _,
-    select::{Forced, Secret, Select},
+    select::{Condition, Forced, Secret, Select},
 };
 
 use super::{Echo, FORCE, PolicyFixture, SECRET, echo, forced_request, get, secret, testers};
@@ -50,8 +50,10 @@ async fn only_callers_with_the_secret_choose_their_channel() {
 async fn a_closure_can_decide_who_is_a_tester() {
     #[derive(Clone)]
     struct Employee;
-    let policy =
-        Forced::by_header_if(FORCE, |request| request.extensions().get::<Employee>().is_some());
+    let policy = Forced::by_header_if(
+        FORCE,
+        Condition::when(|request| request.extensions().get::<Employee>().is_some()),
+    );
     let fixture = PolicyFixture::new(policy, Weight::FULL);
     assert_eq!(fixture.assign(get("/", &[(FORCE, "stable")])).await.1, AssignmentReason::Random);
     let mut employee = get("/", &[(FORCE, "stable")]);

@@ -74,7 +74,7 @@ async fn a_cookie_with_an_invalid_signature_is_replaced() {
 }
 
 #[test]
-#[should_panic(expected = "the name of a cookie is letters")]
+#[should_panic(expected = "expected letters, digits and")]
 fn an_invalid_cookie_name_is_refused() {
     let _ = IssuedCookie::new("my id");
 }
@@ -89,13 +89,13 @@ async fn a_name_with_a_secure_prefix_makes_a_secure_cookie() {
 }
 
 #[test]
-#[should_panic(expected = "the shortest life is a second")]
+#[should_panic(expected = "expected at least a second")]
 fn a_max_age_below_a_second_is_refused() {
     let _ = IssuedCookie::new("id").max_age(Duration::from_millis(999));
 }
 
 #[test]
-#[should_panic(expected = "the longest life is a year")]
+#[should_panic(expected = "expected at most 365 days")]
 fn a_max_age_above_a_year_is_refused() {
     let _ = IssuedCookie::new("id").max_age(Duration::from_secs(400 * 24 * 60 * 60));
 }

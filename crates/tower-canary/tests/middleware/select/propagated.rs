@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, Request};
 use proptest::prelude::*;
 use tower_canary::{
     AssignmentReason, Channel, Weight,
-    select::{Incoming, Propagated, Selection},
+    select::{Condition, Incoming, Propagated, Selection},
 };
 
 use super::{BAGGAGE, PolicyFixture, get, untrusted_headers::header_bytes};
@@ -14,8 +14,9 @@ use crate::support::HALF;
 async fn only_the_baggage_of_trusted_callers_decides() {
     #[derive(Clone)]
     struct Trusted;
-    let policy =
-        Propagated::from_callers(|request| request.extensions().get::<Trusted>().is_some());
+    let policy = Propagated::from_callers(Condition::when(|request| {
+        request.extensions().get::<Trusted>().is_some()
+    }));
     let fixture = PolicyFixture::new(policy, Weight::from_ppm(1));
     let request = || get("/", &[(BAGGAGE, "a=b,canary.shop=canary")]);
     let outsider = fixture.call(request()).await;
@@ -64,7 +65,7 @@ proptest! {
         let others = members(request.headers());
         sent.propagate(request.headers_mut());
 
-        let there = PolicyFixture::new(Propagated::from_callers(|_| true), HALF);
+        let there = PolicyFixture::new(Propagated::from_callers(Condition::any()), HALF);
         let answer = tokio_test::block_on(there.call(request));
         let assignment = answer.assignment.unwrap();
         prop_assert_eq!((assignment.channel(), assignment.reason()), (channel, AssignmentReason::Propagated));

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tower_canary::select::IssuedCookie;
 use tower_canary::{
     AssignmentReason,
-    select::{Forced, Propagated, Select, Sticky},
+    select::{Condition, Forced, Propagated, Select, Sticky},
 };
 
 #[cfg(feature = "cookie")]
@@ -25,7 +25,7 @@ proptest! {
     ) {
         let policy = Forced::by_header(FORCE, secret())
             .or(Forced::by_cookie("force", secret()))
-            .or(Propagated::from_callers(|_| true))
+            .or(Propagated::from_callers(Condition::any()))
             .or(Sticky::by_header(USER).or_cookie("session"));
         #[cfg(feature = "cookie")]
         let policy = policy.or(Sticky::by_issued(IssuedCookie::new("id").signed(&long_secret())));

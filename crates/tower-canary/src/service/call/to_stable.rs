@@ -1,0 +1,96 @@
+//! Moves a call of the canary to stable: it is shed, it spills, or it falls back.
+
+use std::mem;
+
+use canary_core::{AssignmentReason, Channel, LatencyBucket, Outcome, Weight};
+use http::Request;
+
+use crate::{
+    counting::{key_watch::KeyEventKind, shard_counters::ChannelCounters},
+    select::RequestHead,
+    service::{call::Call, fallback::Fallback, layer_response::LayerResponse},
+};
+
+/// The failure of a canary call that stable repeats.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum CanaryFailure {
+    Error,
+    /// The response head, which took this long, was a failure.
+    Head(LatencyBucket),
+    LayerResponse(LayerResponse),
+}
+
+impl Call {
+    /// Acquires a permit of the canary's concurrency limit, or returns false if there is none left.
+    ///
+    /// At full weight it always succeeds, because stable may have been shut down.
+    pub(crate) fn acquire_permit(&mut self) -> bool {
+        let Some(limit) = &self.config().concurrency_limit else { return true };
+        self.has_permit = match self.counters.weight() {
+            Weight::FULL => {
+                limit.force_acquire();
+                true
+            }
+            _ => limit.try_acquire(),
+        };
+        self.has_permit
+    }
+
+    pub(super) fn release_permit(&mut self) {
+        if mem::take(&mut self.has_permit)
+            && let Some(limit) = &self.config().concurrency_limit
+        {
+            limit.release();
+        }
+    }
+
+    /// Moves the call to stable, because the canary's concurrency limit is reached.
+    pub(crate) fn shed(&mut self) {
+        self.count(ChannelCounters::shed);
+        self.spill();
+    }
+
+    /// Moves the call to stable, because the canary is not ready.
+    pub(crate) fn spill(&mut self) {
+        // Stable's pick comes first: an epoch without calls in flight is discarded.
+        self.counters.pick(Channel::Stable, AssignmentReason::Spilled, self.key, self.route);
+        self.release_permit();
+        self.note_key(KeyEventKind::Failed);
+        self.count(ChannelCounters::spill);
+        self.drain_signal().call_ended();
+        self.run_failure_hook();
+        self.move_to_stable(AssignmentReason::Spilled);
+    }
+
+    /// Returns the fallback to use if the canary fails, or `None` if the call must not be repeated.
+    pub(crate) fn fallback_for<B>(&self, request: &Request<B>) -> Option<&Fallback> {
+        let fallback = self.config().fallback.as_ref()?;
+        // At full weight, stable may have been shut down.
+        let may_be_repeated = !self.framing.may_upgrade(request)
+            && self.counters.weight() != Weight::FULL
+            && fallback.may_repeat(&RequestHead::new(request));
+        may_be_repeated.then_some(fallback)
+    }
+
+    /// Moves the call to stable, because the canary failed it.
+    ///
+    /// It counts as a failure of the canary and as another call of stable.
+    pub(crate) fn fall_back(&mut self, failure: CanaryFailure) {
+        self.counters.pick(Channel::Stable, AssignmentReason::FellBack, self.key, self.route);
+        self.count(ChannelCounters::fall_back);
+        match failure {
+            CanaryFailure::Error => self.fail(),
+            CanaryFailure::Head(latency) => self.end_with_head(latency, Outcome::Failure),
+            CanaryFailure::LayerResponse(response) => self.fail_as(response),
+        }
+        self.class = None;
+        self.polling = false;
+        self.ended = false;
+        self.move_to_stable(AssignmentReason::FellBack);
+    }
+
+    const fn move_to_stable(&mut self, reason: AssignmentReason) {
+        self.channel = Channel::Stable;
+        self.reason = reason;
+    }
+}

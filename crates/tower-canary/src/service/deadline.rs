@@ -1,0 +1,96 @@
+use std::{num::NonZeroU64, time::Duration};
+
+use http::{HeaderMap, HeaderName};
+
+use crate::{counting::clock::nanos_of, service::protocol::Protocol};
+
+/// The deadline that the caller of a gRPC method set with `grpc-timeout`, if any.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    /// Nanoseconds from the start of the call.
+    nanos: Option<NonZeroU64>,
+}
+
+impl Deadline {
+    pub(crate) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {
+        let timeout = match protocol {
+            Protocol::Grpc => grpc_timeout(headers),
+            Protocol::Http => None,
+        };
+        // A timeout of zero is over from the start. It becomes 1, because the type excludes 0.
+        Self { nanos: timeout.and_then(|timeout| NonZeroU64::new(nanos_of(timeout).max(1))) }
+    }
+
+    /// Returns whether a caller who left after `elapsed` nanoseconds probably ran into the
+    /// deadline.
+    ///
+    /// The caller's clock started earlier. A caller who leaves in the last tenth of the timeout
+    /// counts as one whose deadline passed.
+    pub(crate) fn is_missed_after(self, elapsed: impl FnOnce() -> u64) -> bool {
+        self.nanos.is_some_and(|nanos| elapsed() >= nanos.get() / 10 * 9)
+    }
+}
+
+fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    // The protocol allows at most eight digits.
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 60 * 60),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+// A static: a lookup by string would normalize the name for each call.
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn timeouts_parse_in_every_unit_and_malformed_ones_are_ignored() {
+        for (value, timeout) in [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("100m", Some(Duration::from_millis(100))),
+            ("99999999u", Some(Duration::from_micros(99_999_999))),
+            ("5n", Some(Duration::from_nanos(5))),
+            ("", None),
+            ("m", None),
+            ("5", None),
+            ("-5m", None),
+            ("123456789m", None),
+            ("5x", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("grpc-timeout", HeaderValue::from_static(value));
+            assert_eq!(grpc_timeout(&headers), timeout, "{value:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", HeaderValue::from_bytes(b"5\xff").unwrap());
+        assert_eq!(grpc_timeout(&headers), None);
+    }
+
+    #[test]
+    fn a_deadline_is_missed_from_the_last_tenth_on() {
+        let mut headers = HeaderMap::new();
+        headers.insert("grpc-timeout", HeaderValue::from_static("100n"));
+        let deadline = Deadline::of(Protocol::Grpc, &headers);
+        assert!(!deadline.is_missed_after(|| 89));
+        assert!(deadline.is_missed_after(|| 90));
+        assert!(!Deadline::of(Protocol::Http, &headers).is_missed_after(|| u64::MAX));
+    }
+}
