@@ -1,10 +1,10 @@
-//! The latency of stable, over sockets, beside a mirrored service that is sick.
+//! Measures the latency of stable over sockets beside a faulty canary that gets mirrored requests.
 //!
 //! `cargo bench -p canary-tests --bench mirror`
 //!
-//! Each case has a server of its own and takes turns with the others, some hundred calls at a time, so that
-//! a slow moment of the machine is nobody's disadvantage. What counts is the last column: the difference to
-//! stable alone within the same round, and the range of it in the middle half of the rounds.
+//! Each case has its own server. The cases take turns of some hundred calls, so that a slow moment of the
+//! machine affects all of them. The last column is the result: the difference from stable alone in the same
+//! round, and its range in the middle half of the rounds.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::{Duration, Instant};
@@ -14,10 +14,11 @@ use axum::{Router, extract::Request};
 use canary_tests::{Server, connect_http1};
 use http_body_util::BodyExt;
 use hyper::client::conn::http1::SendRequest;
+use tokio::runtime::Handle;
 use tower_canary::Weight;
-use tower_canary_mirror::{MirrorHandle, MirrorLayer, MirrorOptions, Tokio};
+use tower_canary_mirror::{MirrorHandle, MirrorLayer, MirrorOptions};
 
-/// Does about as much as a small handler does.
+/// Does about as much work as a small handler.
 async fn stable() -> String {
     tokio::task::yield_now().await;
     (0..200_u64).map(|n| n.to_string()).collect()
@@ -41,9 +42,12 @@ impl Case {
         Self { name, server, mirror: None, p50: Vec::new(), p99: Vec::new() }
     }
 
-    fn mirrored(name: &'static str, share: Weight, runtime: Tokio, canary: Router) -> Self {
-        let options = MirrorOptions::new().share(share).time_limit(Duration::from_secs(1));
-        let layer = MirrorLayer::with_runtime("bench", canary, options, runtime);
+    fn mirrored(name: &'static str, share: Weight, runtime: &Handle, canary: Router) -> Self {
+        let options = MirrorOptions::new()
+            .share(share)
+            .time_limit(Duration::from_secs(1))
+            .runtime(runtime.clone());
+        let layer = MirrorLayer::with_options("bench", canary, options);
         let mirror = Some(layer.handle());
         let server = Server::of_router(version().layer(layer));
         Self { name, server, mirror, p50: Vec::new(), p99: Vec::new() }
@@ -66,7 +70,7 @@ impl Case {
     }
 }
 
-/// Makes calls one after the other; the latencies are in microseconds.
+/// Makes sequential calls and returns their latencies in microseconds.
 async fn calls(mut sender: SendRequest<axum::body::Body>) -> Vec<f64> {
     let mut latencies = Vec::with_capacity(CALLS);
     for _ in 0..CALLS {
@@ -92,7 +96,8 @@ async fn main() {
     let hanging =
         || Router::new().route("/", get(async || -> String { std::future::pending().await }));
     let panicking = || {
-        let handler = async || -> String { std::panic::resume_unwind(Box::new("sick")) };
+        let handler =
+            async || -> String { std::panic::resume_unwind(Box::new("a panic of the canary")) };
         Router::new().route("/", get(handler))
     };
     let blocking = || {
@@ -104,19 +109,19 @@ async fn main() {
     };
     let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let other = other.unwrap();
-    let (same, own) = (Tokio::default, || Tokio::on(other.handle().clone()));
+    let (same, own) = (&Handle::current(), other.handle());
     let one = Weight::from_percent(1);
     let mut cases = [
         Case::alone("stable alone"),
         Case::alone("stable alone, again"),
-        Case::mirrored("at 0%", Weight::ZERO, same(), version()),
-        Case::mirrored("healthy at 1%", one, same(), version()),
-        Case::mirrored("slow at 1%", one, same(), slow()),
-        Case::mirrored("healthy at 100%", Weight::FULL, same(), version()),
-        Case::mirrored("slow at 100%", Weight::FULL, same(), slow()),
-        Case::mirrored("hangs at 100%", Weight::FULL, same(), hanging()),
-        Case::mirrored("panics at 100%", Weight::FULL, same(), panicking()),
-        Case::mirrored("blocks its own threads", Weight::FULL, own(), blocking()),
+        Case::mirrored("at 0%", Weight::ZERO, same, version()),
+        Case::mirrored("healthy at 1%", one, same, version()),
+        Case::mirrored("slow at 1%", one, same, slow()),
+        Case::mirrored("healthy at 100%", Weight::FULL, same, version()),
+        Case::mirrored("slow at 100%", Weight::FULL, same, slow()),
+        Case::mirrored("hangs at 100%", Weight::FULL, same, hanging()),
+        Case::mirrored("panics at 100%", Weight::FULL, same, panicking()),
+        Case::mirrored("blocks its own threads", Weight::FULL, own, blocking()),
     ];
     for _ in 0..ROUNDS {
         for case in &mut cases {
@@ -134,9 +139,9 @@ async fn main() {
         });
         let (low, high) = (added[ROUNDS / 4], added[ROUNDS * 3 / 4]);
         let (name, counts) = (case.name, case.mirror.as_ref().map(MirrorHandle::counts));
-        let copied = counts.map_or(0, |counts| counts.copied - counts.dropped.total());
+        let mirrored = counts.map_or(0, |counts| counts.mirrored - counts.dropped.total());
         println!(
-            "{name:<24} {p50:>8.0} {p99:>8.0}   {middle:>+5.0} ({low:>+5.0} to {high:>+5.0}), {copied} sent"
+            "{name:<24} {p50:>8.0} {p99:>8.0}   {middle:>+5.0} ({low:>+5.0} to {high:>+5.0}), {mirrored} sent"
         );
     }
     other.shutdown_background();

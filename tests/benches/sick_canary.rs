@@ -31,7 +31,7 @@ use tower_canary::{
     runtime::OnRuntime,
     select::{Condition, Select},
 };
-use tower_canary_mirror::{MirrorLayer, MirrorOptions, Tokio};
+use tower_canary_mirror::{MirrorLayer, MirrorOptions};
 
 struct Case {
     name: &'static str,
@@ -70,7 +70,7 @@ where
     Case { name, server: Server::of_router(version().canary(layer)), rounds: Vec::new() }
 }
 
-/// A slow canary that gets a copy of each call, and whose answers nobody waits for.
+/// A slow canary that gets every request as a mirrored request.
 fn mirrored(name: &'static str) -> Case {
     let slow = || {
         get(async || {
@@ -80,7 +80,7 @@ fn mirrored(name: &'static str) -> Case {
     };
     let canary = Router::new().route("/", slow()).route("/others", slow());
     let options = MirrorOptions::new().share(Weight::FULL).time_limit(Duration::from_secs(1));
-    let layer = MirrorLayer::with_runtime("sick", canary, options, Tokio::default());
+    let layer = MirrorLayer::with_options("sick", canary, options);
     Case { name, server: Server::of_router(version().layer(layer)), rounds: Vec::new() }
 }
 

@@ -1,5 +1,5 @@
-//! What a mirror adds to a call of stable, in an axum router: nanoseconds and allocations, on the path of
-//! the caller; and beside it the work that the copies are, in tasks of their own.
+//! Measures what a mirror adds to a call of stable in an axum router: time and allocations in the call, and
+//! the time of the tasks that send the mirrored requests.
 //!
 //! `cargo bench -p tower-canary-mirror --features axum`
 #![allow(clippy::unwrap_used, missing_docs)]
@@ -8,7 +8,6 @@ use std::{
     convert::Infallible,
     hint::black_box,
     pin::pin,
-    sync::{Arc, Mutex},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -21,9 +20,10 @@ use axum::{
     routing::get,
 };
 use http_body::Body as _;
+use tokio::runtime::{Builder, Runtime};
 use tower::{Layer, Service};
 use tower_canary::Weight;
-use tower_canary_mirror::{BoxFuture, MirrorHandle, MirrorLayer, MirrorOptions, Runtime};
+use tower_canary_mirror::{MirrorHandle, MirrorLayer, MirrorOptions};
 
 fn version() -> Router {
     let route = || get(|Path(id): Path<u32>| async move { id.to_string() });
@@ -32,31 +32,7 @@ fn version() -> Router {
     routes.with_state(())
 }
 
-/// Keeps the tasks of the copies, so that they are not measured with the calls.
-#[derive(Clone, Default)]
-struct Later(Arc<Mutex<Vec<BoxFuture>>>);
-
-impl Later {
-    fn run(&self) {
-        let mut cx = Context::from_waker(Waker::noop());
-        let mut tasks = std::mem::take(&mut *self.0.lock().unwrap());
-        while !tasks.is_empty() {
-            tasks.retain_mut(|task| task.as_mut().poll(&mut cx).is_pending());
-        }
-    }
-}
-
-impl Runtime for Later {
-    fn spawn(&self, task: BoxFuture) {
-        self.0.lock().unwrap().push(task);
-    }
-
-    fn sleep(&self, _: Duration) -> BoxFuture {
-        Box::pin(std::future::pending())
-    }
-}
-
-/// Serves one call to the end of its body, through a clone, as servers do.
+/// Serves one call, including its response body, with a clone of the service, as servers do.
 fn serve<S>(service: &S)
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone,
@@ -66,7 +42,7 @@ where
     assert!(service.poll_ready(&mut cx).is_ready());
     let request = Request::get("/r3/7").header("host", "localhost").body(Body::empty()).unwrap();
     let Poll::Ready(Ok(response)) = pin!(service.call(black_box(request))).poll(&mut cx) else {
-        panic!("the handlers answer at once");
+        panic!("expected a handler that responds immediately");
     };
     assert!(response.status().is_success());
     let mut body = pin!(response.into_body());
@@ -78,38 +54,49 @@ where
 struct Case {
     name: String,
     serve: Box<dyn Fn()>,
-    later: Later,
     mirror: Option<MirrorHandle>,
     nanos: Vec<f64>,
     work: Vec<f64>,
 }
 
-fn case<S>(name: String, service: S, later: Later, mirror: Option<MirrorHandle>) -> Case
+impl Case {
+    /// Runs all tasks of the mirror to their end.
+    fn run_tasks(&self, runtime: &Runtime) {
+        let in_flight = || self.mirror.as_ref().map_or(0, |mirror| mirror.counts().in_flight());
+        runtime.block_on(async {
+            while in_flight() > 0 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}
+
+fn case<S>(name: String, service: S, mirror: Option<MirrorHandle>) -> Case
 where
     S: Service<Request, Response = Response, Error = Infallible> + Clone + 'static,
 {
     let serve = Box::new(move || serve(&service));
-    Case { name, serve, later, mirror, nanos: Vec::new(), work: Vec::new() }
+    Case { name, serve, mirror, nanos: Vec::new(), work: Vec::new() }
 }
 
 fn main() {
-    let mut cases = vec![case("plain router".to_owned(), version(), Later::default(), None)];
+    // Runs the tasks only while it blocks, so that they are not measured with the calls.
+    let runtime = Builder::new_current_thread().enable_time().build().unwrap();
+    let mut cases = vec![case("plain router".to_owned(), version(), None)];
     for share in [Weight::ZERO, Weight::from_percent(1), Weight::FULL] {
-        let later = Later::default();
-        let options = MirrorOptions::new().share(share).queue(BATCH as usize).concurrency(1);
-        let layer = MirrorLayer::with_runtime("bench", version(), options, later.clone());
+        let options = MirrorOptions::new()
+            .share(share)
+            .queue_limit(BATCH as usize)
+            .concurrency_limit(1)
+            .runtime(runtime.handle().clone());
+        let layer = MirrorLayer::with_options("bench", version(), options);
         let mirror = Some(layer.handle());
         let around = layer.layer(version());
-        cases.push(case(
-            format!("mirror.layer(v1), {share}"),
-            around,
-            later.clone(),
-            mirror.clone(),
-        ));
+        cases.push(case(format!("mirror.layer(v1), {share}"), around, mirror.clone()));
         let inside = version().layer(layer).with_state::<()>(());
-        cases.push(case(format!("v1.layer(mirror), {share}"), inside, later, mirror));
+        cases.push(case(format!("v1.layer(mirror), {share}"), inside, mirror));
     }
-    // The cases take turns, so that a slow moment of the machine is nobody's disadvantage.
+    // The cases take turns, so that a slow moment of the machine affects all of them.
     for _ in 0..ROUNDS {
         for case in &mut cases {
             let (mut calls, mut work) = (Duration::ZERO, Duration::ZERO);
@@ -117,7 +104,7 @@ fn main() {
                 let start = Instant::now();
                 (0..BATCH).for_each(|_| (case.serve)());
                 let served = Instant::now();
-                case.later.run();
+                case.run_tasks(&runtime);
                 calls += served - start;
                 work += served.elapsed();
             }
@@ -129,11 +116,11 @@ fn main() {
     let mut bare = None;
     println!(
         "{:<26} {:>7} {:>7} {:>7} {:>7} {:>12}",
-        "", "ns", "added", "allocs", "added", "ns of copies"
+        "", "ns", "added", "allocs", "added", "ns of tasks"
     );
     for case in &mut cases {
         let allocations = allocation_counter::measure(|| (case.serve)()).count_total;
-        case.later.run();
+        case.run_tasks(&runtime);
         let median = |nanos: &mut Vec<f64>| {
             nanos.sort_by(f64::total_cmp);
             nanos[ROUNDS / 2]
@@ -148,12 +135,12 @@ fn main() {
         );
         if let Some(mirror) = &case.mirror {
             let counts = mirror.counts();
-            assert_eq!(counts.copied, counts.matched, "{counts:?}");
+            assert_eq!(counts.mirrored, counts.matched, "{counts:?}");
         }
     }
 }
 
 const ROUNDS: usize = 9;
 const BATCHES: u32 = 500;
-/// Copies of one batch wait together.
+/// The mirrored requests of one batch are queued together.
 const BATCH: u32 = 100;

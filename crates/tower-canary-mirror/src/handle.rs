@@ -2,11 +2,14 @@ use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, Weight};
 
-use crate::{counts::MirrorCounts, fields::Difference, noise::FieldCounts, state::Mirror};
+use crate::{
+    findings::{counts::MirrorCounts, difference::Difference, field_counts::FieldCounts},
+    mirror::Mirror,
+};
 
-/// Controls a mirror and reads what it found, from anywhere in the process.
+/// Controls and observes a mirror.
 ///
-/// Handles are cheap to clone.
+/// Handles are cheap to clone and can be used on any thread.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +21,7 @@ use crate::{counts::MirrorCounts, fields::Difference, noise::FieldCounts, state:
 /// mirror.set_share("1%".parse()?);
 /// // .. serve ..
 /// let counts = mirror.counts();
-/// println!("{} of {} answers differ", counts.mismatched, counts.copied);
+/// println!("{} of {} responses differ", counts.mismatched, counts.mirrored);
 /// for difference in mirror.differences() {
 ///     println!("{} {}: {}", difference.method, difference.path, difference.field);
 /// }
@@ -32,70 +35,75 @@ pub struct MirrorHandle {
 }
 
 impl MirrorHandle {
-    pub(super) const fn new(mirror: Arc<Mirror>) -> Self {
+    pub(crate) const fn new(mirror: Arc<Mirror>) -> Self {
         Self { mirror }
     }
 
-    /// The name that the mirror was given.
+    /// Sets the share of the eligible requests that are mirrored.
+    ///
+    /// It applies to new requests. Requests that are already mirrored continue.
+    pub fn set_share(&self, share: Weight) {
+        self.mirror.share.set(share);
+    }
+
+    /// Sets the share of the mirrored requests that are also sent to stable again, to measure noise.
+    ///
+    /// It applies to new requests.
+    pub fn set_noise_share(&self, share: Weight) {
+        self.mirror.noise_share.set(share);
+    }
+
+    /// Returns the name of the mirror.
     #[must_use]
     pub fn name(&self) -> &CanaryName {
         &self.mirror.name
     }
 
-    /// The share of the calls that are copied, of those that may be.
+    /// Returns the share of the eligible requests that are mirrored.
     #[must_use]
     pub fn share(&self) -> Weight {
         self.mirror.share.get()
     }
 
-    /// Copies this share of the calls that start from now on. Copies that were made go on.
-    pub fn set_share(&self, share: Weight) {
-        self.mirror.share.set(share);
-    }
-
-    /// The share of the copied calls that stable is sent a second time.
+    /// Returns the share of the mirrored requests that are also sent to stable again.
     #[must_use]
     pub fn noise_share(&self) -> Weight {
         self.mirror.noise_share.get()
     }
 
-    /// Sends stable a second copy of this share of the copied calls that start from now on.
-    pub fn set_noise_share(&self, share: Weight) {
-        self.mirror.noise_share.set(share);
-    }
-
-    /// What became of the copies.
+    /// Returns the counts of mirrored requests by result.
     #[must_use]
     pub fn counts(&self) -> MirrorCounts {
         self.mirror.counts()
     }
 
-    /// Differences to look at, the latest first: up to three of each field, of up to 256 fields.
+    /// Returns recent differences, latest first: up to three for each field, for up to 256 fields.
     #[must_use]
     pub fn differences(&self) -> Vec<Difference> {
-        self.mirror.findings().fields.sample()
+        self.mirror.findings().fields.differences()
     }
 
-    /// How often each field differed, and whether it is noise.
+    /// Returns the counts of differences and noise for each field that has differed, up to 256 fields.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldCounts> {
         self.mirror.findings().fields.counts()
     }
 
-    /// Calls with a difference in a field that was not told apart, since 256 fields had differed before.
-    /// They are mismatches.
+    /// Returns the number of comparisons with a difference in a field beyond the limit of 256 fields.
+    ///
+    /// These count as mismatched.
     #[must_use]
-    pub fn beyond_fields(&self) -> u64 {
-        self.mirror.findings().fields.beyond()
+    pub fn untracked_differences(&self) -> u64 {
+        self.mirror.findings().fields.untracked()
     }
 
-    /// Copies the counts to the recorder of the `metrics` crate; see [`tower_canary::metrics`].
+    /// Copies the counts to the recorder of the `metrics` crate; see [`metrics`](crate::metrics).
     #[cfg(feature = "metrics")]
     pub fn publish_metrics(&self) {
         crate::metrics::publish(&self.mirror);
     }
 
-    /// The bytes that all copies hold now.
+    /// Returns the memory held by all mirrored requests, in bytes.
     #[must_use]
     pub fn memory_used(&self) -> usize {
         self.mirror.memory_used()

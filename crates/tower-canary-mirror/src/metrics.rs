@@ -1,4 +1,32 @@
 //! The metrics of mirrors.
+//!
+//! [`tower_canary::metrics::publish_all`] and [`Publisher`](tower_canary::metrics::Publisher) publish every
+//! mirror of the process together with its canaries.
+//! [`MirrorHandle::publish_metrics`](crate::MirrorHandle::publish_metrics) publishes one mirror. The module
+//! [`tower_canary::metrics`] describes recorders, histogram buckets and the uniqueness of names.
+//!
+//! ```
+//! use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};
+//! use tower_canary::metrics::{buckets, publish_all};
+//! use tower_canary_mirror::MirrorLayer;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let prometheus = PrometheusBuilder::new()
+//!     .set_buckets_for_metric(Matcher::Prefix("canary_".to_owned()), &buckets())?
+//!     .install_recorder()?;
+//!
+//! # let v2 = ();
+//! let layer = MirrorLayer::new("shop", v2);
+//! let metrics = move || {
+//!     publish_all();
+//!     prometheus.run_upkeep();
+//!     prometheus.render()
+//! };
+//! assert!(metrics().contains(r#"canary_mirror_share_ratio{canary="shop"} 0"#));
+//! # drop(layer);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{
     collections::BTreeMap,
@@ -7,22 +35,24 @@ use std::{
 };
 
 use canary_core::{CanaryName, Channel, Latencies, PerChannel};
-
 use tower_canary::{
-    internal::{Writer, published_to},
+    internal::{Writer, add_publisher, published_to},
     metrics::{Metric, MetricKind},
 };
 
-use crate::{DropReason, MirrorCounts, state::Mirror};
+use crate::{
+    findings::counts::{DropReason, MirrorCounts},
+    mirror::Mirror,
+};
 
 /// All metrics that a mirror publishes.
 pub const TABLE: &[Metric] =
     &[MIRRORED, MIRROR_DROPPED, MIRROR_IN_FLIGHT, MIRROR_SHARE, MIRROR_HEAD];
 
-/// Publishes a new mirror, and lets `tower_canary::metrics::publish_all` publish it from now on.
+/// Publishes a new mirror and makes `publish_all` of `tower-canary` publish it as well.
 pub(crate) fn register(mirror: &Arc<Mirror>) {
     static REGISTERED: Once = Once::new();
-    REGISTERED.call_once(|| tower_canary::internal::add_publisher(publish_all));
+    REGISTERED.call_once(|| add_publisher(publish_all));
     publish(mirror);
 }
 
@@ -33,7 +63,7 @@ fn publish_all() {
     }
 }
 
-/// Copies the counts of a mirror to the recorder in force.
+/// Copies the counts of a mirror to the current recorder.
 pub(crate) fn publish(mirror: &Arc<Mirror>) {
     let mut all = series();
     let series = all.entry(mirror.name.clone()).or_default();
@@ -52,7 +82,10 @@ pub(crate) fn publish(mirror: &Arc<Mirror>) {
         let writer = Writer { recorder, name: mirror.name.as_str() };
         let published = published_to(&mut series.recorders, recorder, || writer.describe(TABLE));
         writer.set(&MIRROR_SHARE, &[], mirror.share.get().ratio());
-        #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 calls in flight")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the number of requests in flight stays far below 2^53"
+        )]
         writer.set(&MIRROR_IN_FLIGHT, &[], series.counted.in_flight() as f64);
         write_counts(&writer, &sum);
         for channel in Channel::ALL {
@@ -62,11 +95,11 @@ pub(crate) fn publish(mirror: &Arc<Mirror>) {
     });
 }
 
-/// Writes every series, those at zero among them.
+/// Writes all series, including those at zero.
 fn write_counts(writer: &Writer<'_>, counts: &MirrorCounts) {
     for (result, total) in [
-        ("matched", counts.matched - counts.matched_but_noise),
-        ("noise", counts.matched_but_noise),
+        ("matched", counts.matched - counts.matched_with_noise),
+        ("noise", counts.matched_with_noise),
         ("mismatched", counts.mismatched),
         ("not_compared", counts.not_compared),
         ("failed", counts.failed),
@@ -80,21 +113,21 @@ fn write_counts(writer: &Writer<'_>, counts: &MirrorCounts) {
     }
 }
 
-/// The series of all mirrors that were ever published, by name.
+/// The series of all mirrors that have been published, by name.
 fn series() -> MutexGuard<'static, BTreeMap<CanaryName, Series>> {
     static SERIES: Mutex<BTreeMap<CanaryName, Series>> = Mutex::new(BTreeMap::new());
     SERIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What has been published under one name.
+/// The series that have been published under one name.
 #[derive(Default)]
 struct Series {
     owner: Weak<Mirror>,
-    /// What earlier owners of the name counted.
+    /// The counts of earlier mirrors with the name.
     before: MirrorCounts,
-    /// What the owner had counted when it was last published.
+    /// The counts of the owner at the last publication.
     counted: MirrorCounts,
-    /// The latencies that each recorder has got, by the recorder's address.
+    /// The latencies that each recorder has, by the address of the recorder.
     recorders: Vec<(usize, PerChannel<Latencies>)>,
 }
 
@@ -103,33 +136,33 @@ const MIRRORED: Metric = Metric {
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "result"],
-    help: "Calls of stable that were copied to the canary, by what came of the copy",
+    help: "Mirrored requests, by result",
 };
 const MIRROR_DROPPED: Metric = Metric {
     name: "canary_mirror_dropped_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "reason"],
-    help: "Copies that came to nothing, by the reason",
+    help: "Mirrored requests without a result of the canary, by reason",
 };
 const MIRROR_IN_FLIGHT: Metric = Metric {
     name: "canary_mirror_in_flight",
     kind: MetricKind::Gauge,
     unit: "calls",
     labels: &["canary"],
-    help: "Copies that are being made, wait, or are at the canary",
+    help: "Mirrored requests that have no result yet",
 };
 const MIRROR_SHARE: Metric = Metric {
     name: "canary_mirror_share_ratio",
     kind: MetricKind::Gauge,
     unit: "ratio",
     labels: &["canary"],
-    help: "Share of calls that is to be copied, of those that may be",
+    help: "Share of the eligible requests to mirror",
 };
 const MIRROR_HEAD: Metric = Metric {
     name: "canary_mirror_head_seconds",
     kind: MetricKind::Histogram,
     unit: "seconds",
     labels: &["canary", "channel"],
-    help: "Time to the head of the answer, of copied calls that both channels answered",
+    help: "Time to the response head, of mirrored requests that both channels answered",
 };

@@ -1,35 +1,40 @@
 use canary_core::Channel;
 use http::{HeaderName, HeaderValue, request::Parts};
-
 use tower_canary::Assignment;
 
-/// Marks a request as a copy, whose answer nobody gets.
+/// Marks a request as mirrored.
 ///
-/// It is in the extensions of each copied request, so that a handler can leave out what must not happen
-/// twice: `request.extensions().get::<Mirrored>()`, or `Option<Extension<Mirrored>>` in axum. Nobody can
-/// forge it. The header [`Mirrored::HEADER`], which is for services that are called next, anyone can send.
+/// Each mirrored request has this value in its extensions. A handler can use it to skip side effects:
+/// `request.extensions().get::<Mirrored>()`, or `Option<Extension<Mirrored>>` in axum. Clients cannot
+/// forge it.
 ///
-/// The copy for the canary has the [`Assignment`] of the original, if there is one, but for the channel: it
-/// says the canary's, and has the canary's [variables](Assignment::variables). What a handler says of a copy by
-/// [`Assignment::rate`] does not count.
+/// Each mirrored request also has the header [`Mirrored::HEADER`], for services further down the call
+/// chain. Any client can send that header.
+///
+/// If the original request has an [`Assignment`], the mirrored request has a copy of it, with the channel
+/// and the [variables](Assignment::variables) of the channel that receives the mirrored request. Ratings
+/// given through the copy do not count.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub struct Mirrored {
     channel: Channel,
 }
 
 impl Mirrored {
-    /// The header of a copied request, `x-canary-mirror: 1`. Requests that come with it are not copied, so
-    /// that mirrors behind one another do not multiply calls.
+    /// The header of mirrored requests, `x-canary-mirror: 1`.
+    ///
+    /// A mirror does not mirror requests with this header, so that consecutive mirrors do not multiply
+    /// requests.
     pub const HEADER: HeaderName = HeaderName::from_static("x-canary-mirror");
 
-    /// The channel that the copy was sent to: the canary, or stable for a second time, to learn what
-    /// differs between two answers of stable.
+    /// Returns the channel that receives the mirrored request: the canary, or stable if the request
+    /// measures noise.
     #[must_use]
     pub const fn channel(self) -> Channel {
         self.channel
     }
 
-    pub(super) fn mark(channel: Channel, head: &mut Parts) {
+    /// Marks the request with this head.
+    pub(crate) fn mark(channel: Channel, head: &mut Parts) {
         head.headers.insert(Self::HEADER, HeaderValue::from_static("1"));
         if let Some(original) = head.extensions.get::<Assignment>() {
             let copy = original.for_copy(channel);

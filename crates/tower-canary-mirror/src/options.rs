@@ -1,15 +1,27 @@
 use std::{fmt, time::Duration};
 
 use canary_core::Weight;
+use tokio::runtime::Handle;
+use tower_canary::{Bypass, select::Condition};
 
 use crate::{
-    compare::{ByField, Compare},
-    fields::Difference,
-    select::{SafeMethods, Select},
+    compare::{by_field::ByField, comparison::Compare},
+    findings::difference::Difference,
 };
-use tower_canary::Bypass;
 
-/// What a [`MirrorLayer`](crate::MirrorLayer) can be told beyond its name and its canary.
+/// Options of a [`MirrorLayer`](crate::MirrorLayer).
+///
+/// | option | default |
+/// |---|---|
+/// | [`share`](Self::share), [`noise_share`](Self::noise_share) | zero |
+/// | [`only`](Self::only) | [`Condition::safe_methods`] |
+/// | [`bypass`](Self::bypass) | [`Bypass::default`]: health checks, reflection and metrics |
+/// | [`compare`](Self::compare) | [`ByField::new`] |
+/// | [`request_limit`](Self::request_limit), [`response_limit`](Self::response_limit) | 64 KiB, 256 KiB |
+/// | [`memory_limit`](Self::memory_limit) | 32 MiB |
+/// | [`concurrency_limit`](Self::concurrency_limit), [`queue_limit`](Self::queue_limit) | 8, 128 |
+/// | [`time_limit`](Self::time_limit) | 10 s |
+/// | [`runtime`](Self::runtime) | the runtime that serves the call |
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,7 +31,7 @@ use tower_canary::Bypass;
 /// let options = MirrorOptions::new()
 ///     .share(Weight::from_percent(1))
 ///     .noise_share(Weight::from_percent(10))
-///     .concurrency(4)
+///     .concurrency_limit(4)
 ///     .time_limit(Duration::from_secs(2))
 ///     .compare(ByField::new().ignore("/generated_at"))
 ///     .redact(|difference| {
@@ -32,24 +44,27 @@ use tower_canary::Bypass;
 /// ```
 #[must_use]
 pub struct MirrorOptions {
-    pub(super) share: Weight,
-    pub(super) noise_share: Weight,
-    pub(super) request_limit: usize,
-    pub(super) response_limit: usize,
-    pub(super) memory_limit: usize,
-    pub(super) queue: usize,
-    pub(super) concurrency: usize,
-    pub(super) time_limit: Duration,
-    pub(super) bypass: Bypass,
-    pub(super) select: Box<dyn Select>,
-    pub(super) compare: Box<dyn Compare>,
-    pub(super) redact: Box<dyn Redact>,
+    pub(crate) share: Weight,
+    pub(crate) noise_share: Weight,
+    pub(crate) request_limit: usize,
+    pub(crate) response_limit: usize,
+    pub(crate) memory_limit: usize,
+    pub(crate) queue_limit: usize,
+    pub(crate) concurrency_limit: usize,
+    pub(crate) time_limit: Duration,
+    pub(crate) bypass: Bypass,
+    pub(crate) only: Condition,
+    pub(crate) compare: Box<dyn Compare>,
+    pub(crate) redact: Box<Redact>,
+    pub(crate) runtime: Option<Handle>,
     #[cfg(feature = "axum")]
-    pub(super) canary_is_router: bool,
+    pub(crate) canary_is_router: bool,
 }
 
+type Redact = dyn Fn(&mut Difference) + Send + Sync;
+
 impl MirrorOptions {
-    /// The defaults.
+    /// Creates the default options.
     pub fn new() -> Self {
         Self {
             share: Weight::ZERO,
@@ -57,102 +72,136 @@ impl MirrorOptions {
             request_limit: 64 << 10,
             response_limit: 256 << 10,
             memory_limit: 32 << 20,
-            queue: 128,
-            concurrency: 8,
+            queue_limit: 128,
+            concurrency_limit: 8,
             time_limit: Duration::from_secs(10),
             bypass: Bypass::default(),
-            select: Box::new(SafeMethods),
+            only: Condition::safe_methods(),
             compare: Box::new(ByField::new()),
-            redact: Box::new(|_: &mut Difference| {}),
+            redact: Box::new(|_| {}),
+            runtime: None,
             #[cfg(feature = "axum")]
             canary_is_router: false,
         }
     }
 
-    /// The share of the calls that are copied, of those that may be. The default is zero. It can be
-    /// [changed](crate::MirrorHandle::set_share) later.
+    /// Sets the initial share of the eligible requests that are mirrored.
+    ///
+    /// [`MirrorHandle::set_share`](crate::MirrorHandle::set_share) changes it later.
     pub fn share(mut self, share: Weight) -> Self {
         self.share = share;
         self
     }
 
-    /// The share of the copied calls of which stable is sent a second copy, to learn what differs from
-    /// answer to answer. The default is zero: it costs stable's capacity. With any other, the first twenty
-    /// copies are sent twice, so that what is random is known early. It can be
-    /// [changed](crate::MirrorHandle::set_noise_share) later.
+    /// Sets the initial share of the mirrored requests that are also sent to stable again, to measure
+    /// [noise](crate#noise).
+    ///
+    /// The default is zero because it uses stable's capacity. With any other share, the first twenty
+    /// mirrored requests are all sent again, so that the mirror soon knows the fields that always differ.
+    /// [`MirrorHandle::set_noise_share`](crate::MirrorHandle::set_noise_share) changes the share later.
     pub fn noise_share(mut self, share: Weight) -> Self {
         self.noise_share = share;
         self
     }
 
-    /// The bytes of a request's body that are copied at most. The default is 64 KiB.
-    pub fn request_limit(mut self, bytes: usize) -> Self {
-        self.request_limit = bytes;
-        self
-    }
-
-    /// The bytes of a response's body that are compared at most. The default is 256 KiB.
-    pub fn response_limit(mut self, bytes: usize) -> Self {
-        self.response_limit = bytes;
-        self
-    }
-
-    /// The bytes that all copies together hold at most, requests and answers of both channels. The default
-    /// is 32 MiB.
-    pub fn memory_limit(mut self, bytes: usize) -> Self {
-        self.memory_limit = bytes;
-        self
-    }
-
-    /// How many copies wait for their turn at most. The default is 128.
-    pub fn queue(mut self, copies: usize) -> Self {
-        self.queue = copies;
-        self
-    }
-
-    /// How many copies are under way at most, each at the canary or, later, at stable. The default is 8.
+    /// Sets the requests that are eligible for mirroring.
     ///
-    /// # Panics
+    /// If the canary handles a mirrored request that changes data, the data changes twice. The default is
+    /// therefore [`Condition::safe_methods`]. All gRPC requests are POST: name the methods that only read.
     ///
-    /// If it is zero: no copy would ever be sent. To send none set the share to zero.
-    pub fn concurrency(mut self, copies: usize) -> Self {
-        assert!(copies > 0, "the concurrency of a mirror is 0: expected at least 1");
-        self.concurrency = copies;
+    /// The following requests are never mirrored: upgrades, CONNECT, requests with the header
+    /// [`Mirrored::HEADER`](crate::Mirrored::HEADER), and requests that [bypass](Self::bypass) the mirror.
+    /// If the condition panics, the request is not mirrored.
+    ///
+    /// ```
+    /// use tower_canary::select::Condition;
+    /// use tower_canary_mirror::MirrorOptions;
+    ///
+    /// let reads = Condition::path("/shop.Catalog/Get").or(Condition::path("/shop.Catalog/List"));
+    /// let options = MirrorOptions::new().only(reads);
+    /// # let _ = options;
+    /// ```
+    pub fn only(mut self, condition: Condition) -> Self {
+        self.only = condition;
         self
     }
 
-    /// How long the canary's answer may take, to its end. The default is 10 seconds.
-    pub fn time_limit(mut self, time: Duration) -> Self {
-        self.time_limit = time;
+    /// Sets the requests that are never mirrored.
+    ///
+    /// A [`Condition`] replaces the default. To add to the default, use `Bypass::default().or(condition)`.
+    pub fn bypass(mut self, bypass: impl Into<Bypass>) -> Self {
+        self.bypass = bypass.into();
         self
     }
 
-    /// The paths whose calls are never copied. The default are health checks and the like.
-    pub fn bypass(mut self, bypass: Bypass) -> Self {
-        self.bypass = bypass;
-        self
-    }
-
-    /// Which calls may be copied. The default are [`SafeMethods`].
-    pub fn select(mut self, select: impl Select) -> Self {
-        self.select = Box::new(select);
-        self
-    }
-
-    /// How answers are compared. The default is [`ByField`].
+    /// Sets how responses are compared.
     pub fn compare(mut self, compare: impl Compare) -> Self {
         self.compare = Box::new(compare);
         self
     }
 
-    /// Changes each difference before it is kept to be looked at. One at which it panics is not kept.
+    /// Sets a function that changes each difference before the mirror keeps it.
+    ///
+    /// If the function panics, the mirror does not keep the difference. It still counts.
     pub fn redact(mut self, redact: impl Fn(&mut Difference) + Send + Sync + 'static) -> Self {
         self.redact = Box::new(redact);
         self
     }
 
-    /// Says that the canary contains an axum `Router`, behind middleware of its own; see
-    /// [`CanaryOptions::canary_is_router`](tower_canary::CanaryOptions::canary_is_router).
+    /// Sets the largest request body that is mirrored, in bytes.
+    pub fn request_limit(mut self, bytes: usize) -> Self {
+        self.request_limit = bytes;
+        self
+    }
+
+    /// Sets the largest response body that is compared, in bytes.
+    pub fn response_limit(mut self, bytes: usize) -> Self {
+        self.response_limit = bytes;
+        self
+    }
+
+    /// Sets the memory limit, in bytes, for all requests and responses that the mirror holds.
+    pub fn memory_limit(mut self, bytes: usize) -> Self {
+        self.memory_limit = bytes;
+        self
+    }
+
+    /// Sets how many mirrored requests may be in progress, at the canary or at stable again.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `requests` is zero. To mirror nothing, set the share to zero.
+    pub fn concurrency_limit(mut self, requests: usize) -> Self {
+        assert!(requests > 0, "concurrency limit of a mirror is 0: expected at least 1");
+        self.concurrency_limit = requests;
+        self
+    }
+
+    /// Sets how many mirrored requests may wait while the concurrency limit is reached.
+    pub fn queue_limit(mut self, requests: usize) -> Self {
+        self.queue_limit = requests;
+        self
+    }
+
+    /// Sets the time limit for a mirrored request, from readiness of the service to the end of the
+    /// response body.
+    pub fn time_limit(mut self, time: Duration) -> Self {
+        self.time_limit = time;
+        self
+    }
+
+    /// Sends mirrored requests on this tokio runtime, which must have its timers enabled.
+    ///
+    /// A canary that blocks threads then blocks none of stable's. By default, each mirrored request runs
+    /// on the runtime that serves the original call.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Declares that the canary contains an axum `Router` inside other middleware.
+    ///
+    /// See [`CanaryOptions::canary_is_router`](tower_canary::CanaryOptions::canary_is_router).
     #[cfg(feature = "axum")]
     pub fn canary_is_router(mut self) -> Self {
         self.canary_is_router = true;
@@ -174,15 +223,10 @@ impl fmt::Debug for MirrorOptions {
             .field("request_limit", &self.request_limit)
             .field("response_limit", &self.response_limit)
             .field("memory_limit", &self.memory_limit)
-            .field("queue", &self.queue)
-            .field("concurrency", &self.concurrency)
+            .field("queue_limit", &self.queue_limit)
+            .field("concurrency_limit", &self.concurrency_limit)
             .field("time_limit", &self.time_limit)
             .field("bypass", &self.bypass)
             .finish_non_exhaustive()
     }
 }
-
-/// Changes a difference before it is kept.
-pub(super) trait Redact: Fn(&mut Difference) + Send + Sync + 'static {}
-
-impl<F: Fn(&mut Difference) + Send + Sync + 'static> Redact for F {}

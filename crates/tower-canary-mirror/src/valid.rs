@@ -1,10 +1,6 @@
 use std::fmt;
 
-/// Takes a value or a valid text for one.
-///
-/// # Panics
-///
-/// With the message of the error, if the text is not valid.
+/// Converts `value` and panics with the error's message if it is invalid.
 pub(crate) fn valid<T>(value: impl TryInto<T, Error: fmt::Display>) -> T {
     value.try_into().unwrap_or_else(|error| panic!("{error}"))
 }

@@ -13,7 +13,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_canary::{Channel, PerChannel, Weight, logs::ChannelFilter};
-use tower_canary_mirror::{AnyBody, MirrorLayer, MirrorOptions};
+use tower_canary_mirror::{ErasedBody, MirrorLayer, MirrorOptions};
 use tracing_subscriber::{fmt, prelude::*};
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;
@@ -46,12 +46,12 @@ async fn the_log_of_each_channel_has_the_events_of_its_mirrored_requests() {
     let respond = |version: &'static str| {
         service_fn(move |_: Request<Body>| async move {
             tracing::info!("{version}");
-            Ok::<_, Infallible>(Response::new(Body::of(Full::from("same"))))
+            Ok::<_, Infallible>(Response::new(Body::from_body(Full::from("same"))))
         })
     };
     let options = MirrorOptions::new().share(Weight::FULL).noise_share(Weight::FULL);
     let mirror = MirrorLayer::with_options("shop", respond("v2"), options);
-    let request = Request::new(Body::of(Full::default()));
+    let request = Request::new(Body::from_body(Full::default()));
     let response = mirror.layer(respond("v1")).oneshot(request).await.unwrap();
     response.into_body().collect().await.unwrap();
     while mirror.handle().counts().matched == 0 {

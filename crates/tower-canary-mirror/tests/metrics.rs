@@ -13,7 +13,7 @@ use tower_canary::{
     Weight,
     metrics::{buckets, publish_all},
 };
-use tower_canary_mirror::{AnyBody, MirrorLayer, MirrorOptions};
+use tower_canary_mirror::{ErasedBody, MirrorLayer, MirrorOptions};
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -37,14 +37,14 @@ fn assert_series(scrape: &str, series: &str) {
 async fn mirrored(name: &'static str, calls: u32) -> MirrorLayer<impl Clone + 'static> {
     let respond = |text: &'static str| {
         service_fn(move |_: Request<Body>| async move {
-            Ok::<_, Infallible>(Response::new(Body::of(Full::from(text))))
+            Ok::<_, Infallible>(Response::new(Body::from_body(Full::from(text))))
         })
     };
     let options = MirrorOptions::new().share(Weight::FULL);
     let layer = MirrorLayer::with_options(name, respond("v2"), options);
     let service = layer.layer(respond("v1"));
     for _ in 0..calls {
-        let request = Request::new(Body::of(Full::default()));
+        let request = Request::new(Body::from_body(Full::default()));
         let response = service.clone().oneshot(request).await.unwrap();
         response.into_body().collect().await.unwrap();
     }

@@ -10,7 +10,7 @@ use tower::{BoxError, Layer, ServiceExt, service_fn};
 use tower_canary::{
     Assignment, CanaryLayer, CanaryOptions, Channel, Rating, Weight, feedback::FeedbackOptions,
 };
-use tower_canary_mirror::{AnyBody, MirrorLayer, MirrorOptions};
+use tower_canary_mirror::{ErasedBody, MirrorLayer, MirrorOptions};
 
 type Body = UnsyncBoxBody<Bytes, BoxError>;
 
@@ -21,7 +21,7 @@ async fn ratings_of_mirrored_requests_do_not_count() {
         assignment.rate(Rating::Bad);
         assignment.rate_event("paid", Rating::Bad).unwrap();
         assert!(assignment.rate_event("payed", Rating::Bad).is_err());
-        let body = Body::of(Full::from("same"));
+        let body = Body::from_body(Full::from("same"));
         std::future::ready(Ok::<_, Infallible>(Response::new(body)))
     });
     let options = MirrorOptions::new().share(Weight::FULL).noise_share(Weight::FULL);
@@ -32,7 +32,7 @@ async fn ratings_of_mirrored_requests_do_not_count() {
     // Stable serves the call, but the weight is one at which ratings of the canary would count.
     canary.set_weight("0.0001%".parse().unwrap()).unwrap();
 
-    let request = Request::new(Body::of(Full::default()));
+    let request = Request::new(Body::from_body(Full::default()));
     let response = layer.layer(mirror.layer(service)).oneshot(request).await.unwrap();
     assert_eq!(response.headers()["x-canary-channel"], "stable");
     response.into_body().collect().await.unwrap();

@@ -1,4 +1,4 @@
-//! Version 2 of a shop is asked what version 1 is asked, before one caller gets an answer of it.
+//! Mirrors the requests of version 1 of a shop to version 2 and reports the differences.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -9,21 +9,21 @@ use axum::{Json, Router, extract::Path, http::StatusCode, routing::get};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime, time::sleep};
 use tower_canary::{Channel, Weight};
-use tower_canary_mirror::{ByField, MirrorHandle, MirrorLayer, MirrorOptions, Tokio};
+use tower_canary_mirror::{ByField, MirrorHandle, MirrorLayer, MirrorOptions};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let v1 = Router::new().route("/products/{id}", get(product_v1));
     let v2 = Router::new().route("/products/{id}", get(product_v2));
 
+    // Separate threads, so that version 2 cannot block those of version 1.
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let options = MirrorOptions::new()
         .share(Weight::FULL)
-        .noise_share(Weight::from_percent(10)) // finds `request_id`, which is another in each answer
-        .compare(ByField::new().ignore("/at")); // known beforehand
-    // Threads of its own: what version 2 blocks is not version 1's.
-    let threads = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let on = Tokio::on(threads.handle().clone());
-    let layer = MirrorLayer::with_runtime("shop", v2, options, on);
+        .runtime(runtime.handle().clone())
+        .noise_share(Weight::from_percent(10)) // detects `request_id`, which differs each time
+        .compare(ByField::new().ignore("/at")); // known to differ
+    let layer = MirrorLayer::with_options("shop", v2, options);
     let mirror = layer.handle();
     let app = v1.layer(layer);
 
@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
         served = async { axum::serve(listener, app.into_make_service()).await } => served?,
         () = report(mirror) => {}
     }
-    threads.shutdown_background();
+    runtime.shutdown_background();
     Ok(())
 }
 
@@ -43,7 +43,7 @@ async fn product_v1(Path(id): Path<u32>) -> Json<Value> {
     Json(json!({"id": id, "cents": 100 * id, "request_id": request_id(), "at": now()}))
 }
 
-/// Gives a discount on each tenth product, which nobody asked for.
+/// Is slow, fails for product 13, and gives an unintended discount on each tenth product.
 async fn product_v2(Path(id): Path<u32>) -> Result<Json<Value>, StatusCode> {
     if id == 13 {
         return Err(StatusCode::INTERNAL_SERVER_ERROR);
@@ -62,21 +62,21 @@ fn now() -> u128 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos())
 }
 
-/// Says every five seconds what the mirror found, if it found something new.
+/// Prints the results every five seconds if there are new ones.
 async fn report(mirror: MirrorHandle) {
     let mut seen = 0;
     loop {
         sleep(Duration::from_secs(5)).await;
         let counts = mirror.counts();
-        if counts.copied == seen {
+        if counts.mirrored == seen {
             continue;
         }
-        seen = counts.copied;
+        seen = counts.mirrored;
         println!(
-            "\n{} copied: {} matched ({} but for noise), {} mismatched, {} failed, {} dropped",
-            counts.copied,
+            "\n{} mirrored: {} matched ({} with noise), {} mismatched, {} failed, {} dropped",
+            counts.mirrored,
             counts.matched,
-            counts.matched_but_noise,
+            counts.matched_with_noise,
             counts.mismatched,
             counts.failed,
             counts.dropped.total(),

@@ -1,4 +1,4 @@
-//! A server with a mirror in it.
+//! A server with a mirror.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tower::Service;
 use tower_canary::Weight;
 use tower_canary_mirror::{MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions};
 
-/// A router whose calls are mirrored, on a port of its own.
+/// A router with a mirror, on its own port.
 pub(crate) struct App {
     pub(crate) server: Server,
     pub(crate) client: Client,
@@ -16,7 +16,7 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Copies every call that may be copied.
+    /// Mirrors every eligible request.
     pub(crate) fn start<C>(stable: Router, canary: C) -> Self
     where
         C: Service<Request, Response = Response, Future: Send> + Clone + Send + 'static,
@@ -41,7 +41,7 @@ impl App {
         Self { client: Client::http1(&server), server, mirror }
     }
 
-    /// Waits until every copy has come to its end.
+    /// Waits until no request is in flight.
     pub(crate) async fn settled(&self) -> MirrorCounts {
         settled(&self.mirror).await
     }
@@ -60,14 +60,14 @@ pub(crate) async fn settled(mirror: &MirrorHandle) -> MirrorCounts {
     soon(settled).await
 }
 
-/// The counts, of which the invariant holds.
+/// Returns the counts and checks their invariants.
 pub(crate) fn balanced(mirror: &MirrorHandle) -> MirrorCounts {
     let counts = mirror.counts();
     let MirrorCounts { matched, mismatched, not_compared, failed, timed_out, dropped, .. } =
         &counts;
     let ended = matched + mismatched + not_compared + failed + timed_out + dropped.total();
-    assert_eq!(counts.copied, ended + counts.in_flight(), "{counts:?}");
-    assert!(counts.matched_but_noise <= counts.matched, "{counts:?}");
+    assert_eq!(counts.mirrored, ended + counts.in_flight(), "{counts:?}");
+    assert!(counts.matched_with_noise <= counts.matched, "{counts:?}");
     assert!(counts.panicked <= counts.failed, "{counts:?}");
     counts
 }
@@ -80,5 +80,5 @@ pub(crate) fn post(path: &str, body: impl Into<Body>) -> Request {
     Request::post(path).body(body.into()).unwrap()
 }
 
-/// So short that a test need not wait for it long, and so long that a busy machine can answer within.
+/// Long enough for a busy machine to respond, and short enough for a test to wait for.
 pub(crate) const SHORT: Duration = Duration::from_millis(300);

@@ -1,4 +1,4 @@
-//! Bodies are copied while they stream, and never held up.
+//! Bodies are captured while they stream, without delay.
 
 use std::{
     convert::Infallible,
@@ -11,7 +11,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::Request,
-    http::{HeaderMap, HeaderValue, StatusCode, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::Response,
     routing::get as on_get,
 };
@@ -21,32 +21,33 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower_canary::select::Condition;
 use tower_canary_mirror::{DropReason, MirrorOptions};
 
 use crate::app::{App, balanced, get, post};
 
 type Frames = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
 
-/// A body that the test feeds.
-fn fed() -> (Frames, Body) {
-    let (frames, fed) = mpsc::unbounded_channel();
-    (frames, Body::new(StreamBody::new(UnboundedReceiverStream::new(fed))))
+/// Creates a body whose frames the test sends.
+fn channel() -> (Frames, Body) {
+    let (frames, receiver) = mpsc::unbounded_channel();
+    (frames, Body::new(StreamBody::new(UnboundedReceiverStream::new(receiver))))
 }
 
 fn data(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
     Ok(Frame::data(Bytes::from_static(text.as_bytes())))
 }
 
-fn every_post() -> MirrorOptions {
-    MirrorOptions::new().select(|_: &Parts| true)
+fn every_method() -> MirrorOptions {
+    MirrorOptions::new().only(Condition::any())
 }
 
-/// Answers with the request's frames, as they come, and with its trailers in a header at the end.
+/// Responds with the frames and trailers of the request.
 fn echo() -> Router {
     Router::new().fallback(async |request: Request| Response::new(request.into_body()))
 }
 
-/// Answers with the length of the request's body, and its trailers.
+/// Responds with the length of the request body and its trailers.
 fn digest() -> Router {
     Router::new().fallback(async |request: Request| {
         let body = request.into_body().collect().await.unwrap();
@@ -56,25 +57,25 @@ fn digest() -> Router {
 }
 
 #[tokio::test]
-async fn stable_gets_each_chunk_when_it_comes_and_the_canary_gets_all_of_them() {
-    let app = App::start_with(echo(), echo(), every_post());
+async fn stable_gets_each_chunk_immediately_and_the_canary_gets_all_of_them() {
+    let app = App::start_with(echo(), echo(), every_method());
     let (mut sender, _connection) = connect_http2(&app.server).await;
-    let (frames, body) = fed();
+    let (frames, body) = channel();
     let request = Request::post(format!("http://{}/", app.server.address())).body(body).unwrap();
     let response = sender.send_request(request);
     frames.send(data("one")).unwrap();
-    let mut answer = soon(response).await.unwrap().into_body();
-    assert_eq!(soon(answer.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
+    let mut response = soon(response).await.unwrap().into_body();
+    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
     frames.send(data("two")).unwrap();
-    assert_eq!(soon(answer.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
+    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
     assert_eq!(balanced(&app.mirror).in_flight(), 1);
     let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from(6))]);
     frames.send(Ok(Frame::trailers(trailers.clone()))).unwrap();
-    let rest = soon(answer.collect()).await.unwrap();
+    let rest = soon(response.collect()).await.unwrap();
     assert_eq!(rest.trailers(), Some(&trailers));
     let counts = app.settled().await;
     assert_eq!(
-        (counts.copied, counts.matched),
+        (counts.mirrored, counts.matched),
         (1, 1),
         "{counts:?} {:?}",
         app.mirror.differences()
@@ -82,11 +83,11 @@ async fn stable_gets_each_chunk_when_it_comes_and_the_canary_gets_all_of_them() 
 }
 
 #[tokio::test]
-async fn the_copy_of_a_body_is_the_body_with_its_trailers() {
+async fn a_mirrored_request_has_the_body_and_the_trailers_of_the_original() {
     for (version, send_trailers) in [("HTTP/1", false), ("HTTP/2", true)] {
-        let app = App::start_with(digest(), digest(), every_post());
+        let app = App::start_with(digest(), digest(), every_method());
         let client = if send_trailers { Client::http2(&app.server) } else { app.client.clone() };
-        let (frames, body) = fed();
+        let (frames, body) = channel();
         frames.send(data("one")).unwrap();
         frames.send(data("two")).unwrap();
         if send_trailers {
@@ -94,21 +95,21 @@ async fn the_copy_of_a_body_is_the_body_with_its_trailers() {
             frames.send(Ok(Frame::trailers(trailers))).unwrap();
         }
         drop(frames);
-        let answer = client.ask(post("/", body)).await;
-        assert!(answer.body.starts_with("6 "), "{version}: {}", answer.body);
-        assert_eq!(answer.body.contains("x-sum"), send_trailers, "{version}: {}", answer.body);
+        let response = client.ask(post("/", body)).await;
+        assert!(response.body.starts_with("6 "), "{version}: {}", response.body);
+        assert_eq!(response.body.contains("x-sum"), send_trailers, "{version}: {}", response.body);
         let counts = app.settled().await;
-        assert_eq!((counts.copied, counts.matched), (1, 1), "{version}: {counts:?}");
+        assert_eq!((counts.mirrored, counts.matched), (1, 1), "{version}: {counts:?}");
     }
 }
 
 #[tokio::test]
-async fn a_request_beyond_the_bound_is_not_copied_and_stable_gets_all_of_it() {
+async fn a_request_above_the_limit_is_dropped_and_stable_gets_all_of_it() {
     for (size, dropped) in [(1000, 0), (1001, 1), (3_000_000, 1)] {
-        let app = App::start_with(digest(), digest(), every_post().request_limit(1000));
+        let app = App::start_with(digest(), digest(), every_method().request_limit(1000));
         for client in [&app.client, &Client::http2(&app.server)] {
-            let answer = client.ask(post("/", "x".repeat(size))).await;
-            assert_eq!(answer.body, format!("{size} None"));
+            let response = client.ask(post("/", "x".repeat(size))).await;
+            assert_eq!(response.body, format!("{size} None"));
         }
         let counts = app.settled().await;
         assert_eq!(counts.dropped[DropReason::RequestTooLarge], 2 * dropped, "{size}: {counts:?}");
@@ -117,18 +118,18 @@ async fn a_request_beyond_the_bound_is_not_copied_and_stable_gets_all_of_it() {
 }
 
 #[tokio::test]
-async fn a_request_that_stable_does_not_read_is_not_copied() {
-    let unread = || Router::new().fallback(async || "no, thanks");
-    let app = App::start_with(unread(), unread(), every_post());
-    assert_eq!(app.client.ask(post("/", "x".repeat(100_000))).await.body, "no, thanks");
+async fn a_request_that_stable_does_not_read_is_dropped() {
+    let unread = || Router::new().fallback(async || "unread");
+    let app = App::start_with(unread(), unread(), every_method());
+    assert_eq!(app.client.ask(post("/", "x".repeat(100_000))).await.body, "unread");
     let counts = app.settled().await;
     assert_eq!(counts.dropped[DropReason::RequestIncomplete], 1, "{counts:?}");
 }
 
-/// A body that the server does not ask for, and that would never end.
-struct Unended;
+/// A body that never ends. The server does not poll it.
+struct EndlessBody;
 
-impl http_body::Body for Unended {
+impl http_body::Body for EndlessBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -140,9 +141,9 @@ impl http_body::Body for Unended {
     }
 }
 
-/// Each of these ends in another way: with a length, without, with no body, with none sent.
+/// Each response ends in a different way.
 #[tokio::test]
-async fn every_kind_of_answer_is_followed_to_its_end() {
+async fn every_kind_of_response_is_captured_to_its_end() {
     let chunks = || tokio_stream::iter(["a", "b"].map(Ok::<_, Infallible>));
     let version = || {
         Router::new()
@@ -150,10 +151,10 @@ async fn every_kind_of_answer_is_followed_to_its_end() {
             .route("/chunks", on_get(async move || Body::from_stream(chunks())))
             .route("/empty", on_get(async || ()))
             .route("/204", on_get(async || StatusCode::NO_CONTENT))
-            .route("/unsent", on_get(async || (StatusCode::NOT_MODIFIED, Body::new(Unended))))
+            .route("/unsent", on_get(async || (StatusCode::NOT_MODIFIED, Body::new(EndlessBody))))
     };
     let app = App::start(version(), version());
-    // HTTP/2 would send the body, and never end.
+    // Over HTTP/2 this response would never end.
     app.client.get("/unsent").await;
     for client in [&app.client, &Client::http2(&app.server)] {
         for path in ["/length", "/chunks", "/empty", "/204", "/none"] {
@@ -165,7 +166,7 @@ async fn every_kind_of_answer_is_followed_to_its_end() {
     }
     let counts = app.settled().await;
     assert_eq!(
-        (counts.copied, counts.matched),
+        (counts.mirrored, counts.matched),
         (21, 21),
         "{counts:?} {:?}",
         app.mirror.differences()
@@ -173,8 +174,8 @@ async fn every_kind_of_answer_is_followed_to_its_end() {
 }
 
 #[tokio::test]
-async fn the_caller_gets_each_chunk_of_the_answer_when_stable_sends_it() {
-    let (frames, body) = fed();
+async fn the_caller_gets_each_chunk_of_the_response_immediately() {
+    let (frames, body) = channel();
     let body = Arc::new(std::sync::Mutex::new(Some(body)));
     let stream = async move || Response::new(body.lock().unwrap().take().unwrap());
     let app = App::start(
@@ -182,15 +183,15 @@ async fn the_caller_gets_each_chunk_of_the_answer_when_stable_sends_it() {
         Router::new().fallback(async || Body::from_stream(chunks(&["one", "two"]))),
     );
     frames.send(data("one")).unwrap();
-    let mut answer = soon(app.client.send(get("/"))).await.unwrap().into_body();
-    assert_eq!(soon(answer.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
+    let mut response = soon(app.client.send(get("/"))).await.unwrap().into_body();
+    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
     frames.send(data("two")).unwrap();
-    assert_eq!(soon(answer.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
+    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
     assert_eq!(balanced(&app.mirror).in_flight(), 1);
     drop(frames);
-    assert!(soon(answer.frame()).await.is_none());
+    assert!(soon(response.frame()).await.is_none());
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.matched), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.matched), (1, 1), "{counts:?}");
 }
 
 fn chunks(
@@ -200,16 +201,19 @@ fn chunks(
 }
 
 #[tokio::test]
-async fn all_copies_together_hold_no_more_than_they_may() {
+async fn all_mirrored_requests_together_stay_within_the_memory_limit() {
     const LIMIT: usize = 100_000;
-    let options =
-        every_post().memory_limit(LIMIT).request_limit(40_000).response_limit(40_000).queue(100);
+    let options = every_method()
+        .memory_limit(LIMIT)
+        .request_limit(40_000)
+        .response_limit(40_000)
+        .queue_limit(100);
     let app = App::start_with(echo(), echo(), options);
     let mut feeds = Vec::new();
     let mut calls = Vec::new();
     let (mut sender, _connection) = connect_http2(&app.server).await;
     for _ in 0..20 {
-        let (frames, body) = fed();
+        let (frames, body) = channel();
         let request =
             Request::post(format!("http://{}/", app.server.address())).body(body).unwrap();
         calls.push(soon(sender.send_request(request)).await.unwrap());
@@ -225,6 +229,6 @@ async fn all_copies_together_hold_no_more_than_they_may() {
     }
     let counts = app.settled().await;
     assert!(counts.dropped[DropReason::MemoryFull] > 0, "{counts:?}");
-    assert_eq!(counts.copied, 20);
+    assert_eq!(counts.mirrored, 20);
     assert_eq!(app.mirror.memory_used(), 0);
 }

@@ -1,11 +1,11 @@
-//! A mirror, called over real sockets: what it finds, and that stable's callers never notice it.
+//! A mirror over real sockets: what it finds, and that callers of stable are not affected.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod app;
 mod bodies;
-mod found;
+mod comparison;
+mod faulty_canary;
 mod grpc;
 mod mounts;
 mod noise;
-mod selected;
-mod sick;
+mod selection;

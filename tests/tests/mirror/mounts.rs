@@ -1,4 +1,4 @@
-//! Where the layer can be: each place, and the canary finds its own routes there.
+//! Every place for the layer. The canary matches its own routes in each of them.
 
 use axum::{
     Router, ServiceExt,
@@ -12,7 +12,7 @@ use tower_canary_mirror::{MirrorHandle, MirrorLayer, MirrorOptions};
 
 use crate::app::settled;
 
-/// Answers with its path parameters: with none too many, and none too few.
+/// Responds with its path parameters.
 fn version() -> Router {
     let two = async |Path((user, item)): Path<(u32, String)>, path: MatchedPath| {
         format!("{user} {item} {}", path.as_str())
@@ -39,18 +39,18 @@ async fn all_match(mount: &str, server: &Server, mirror: &MirrorHandle) {
     }
     let counts = settled(mirror).await;
     let differences = mirror.differences();
-    assert_eq!((counts.copied, counts.matched), (4, 4), "{mount}: {counts:?} {differences:?}");
+    assert_eq!((counts.mirrored, counts.matched), (4, 4), "{mount}: {counts:?} {differences:?}");
 }
 
 #[tokio::test]
-async fn as_a_layer_of_the_router() {
+async fn routes_match_in_a_layer_of_the_router() {
     let (layer, mirror) = layer();
     let server = Server::of_router(version().layer(layer));
     all_match("Router::layer", &server, &mirror).await;
 }
 
 #[tokio::test]
-async fn around_the_whole_router() {
+async fn routes_match_in_a_layer_around_the_router() {
     let (layer, mirror) = layer();
     let app = layer.layer(version().with_state::<()>(()));
     let server = Server::of_maker(ServiceExt::<Request>::into_make_service(app));
@@ -58,14 +58,14 @@ async fn around_the_whole_router() {
 }
 
 #[tokio::test]
-async fn as_the_fallback_of_a_router() {
+async fn routes_match_in_the_fallback_of_a_router() {
     let (layer, mirror) = layer();
     let app = Router::new().fallback_service(layer.layer(version().with_state::<()>(())));
     all_match("fallback", &Server::of_router(app), &mirror).await;
 }
 
 #[tokio::test]
-async fn inside_of_a_canary_it_copies_the_calls_that_are_stables() {
+async fn a_mirror_inside_a_canary_layer_mirrors_the_calls_of_stable() {
     let (layer, mirror) = layer();
     let canary = CanaryLayer::new("shop", version());
     let handle = canary.handle();
@@ -77,7 +77,7 @@ async fn inside_of_a_canary_it_copies_the_calls_that_are_stables() {
 }
 
 #[tokio::test]
-async fn around_a_canary_it_copies_the_calls_of_both_channels() {
+async fn a_mirror_around_a_canary_layer_mirrors_the_calls_of_both_channels() {
     let (layer, mirror) = layer();
     let canary = CanaryLayer::new("shop", version());
     canary.handle().set_weight(Weight::FULL).unwrap();
@@ -87,7 +87,7 @@ async fn around_a_canary_it_copies_the_calls_of_both_channels() {
 }
 
 #[tokio::test]
-async fn a_copy_takes_itself_for_a_call_of_the_canary() {
+async fn a_mirrored_request_has_the_assignment_of_the_canary() {
     let channel = async |assignment: Option<Assignment>| {
         assignment.map_or("none", |assignment| assignment.channel().as_str())
     };

@@ -1,4 +1,4 @@
-//! What differs between two answers of stable does not count.
+//! Differences between two responses of stable do not count.
 
 use std::sync::{
     Arc,
@@ -13,38 +13,38 @@ use tower_canary_mirror::{MirrorLayer, MirrorOptions, Mirrored};
 
 use crate::app::{App, settled};
 
-/// An answer with a number that is another each time, and a price. It counts the calls by what they are.
+/// Responds with a price and a number that differs each time. Counts its calls by kind.
 fn version(price: u32, calls: &Arc<Calls>) -> Router {
     let calls = Arc::clone(calls);
-    let answer = async move |mirrored: Option<Extension<Mirrored>>| {
+    let response = async move |mirrored: Option<Extension<Mirrored>>| {
         let counter = match mirrored.map(|Extension(mirrored)| mirrored.channel()) {
             None => &calls.original,
-            Some(Channel::Stable) => &calls.second,
+            Some(Channel::Stable) => &calls.noise,
             Some(Channel::Canary) => &calls.canary,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         let request_id = calls.next_id.fetch_add(1, Ordering::Relaxed);
         Json(json!({"request_id": request_id, "price": price}))
     };
-    Router::new().route("/", get(answer))
+    Router::new().route("/", get(response))
 }
 
 #[derive(Default)]
 struct Calls {
     next_id: AtomicU32,
     original: AtomicU32,
-    second: AtomicU32,
+    noise: AtomicU32,
     canary: AtomicU32,
 }
 
 impl Calls {
     fn seen(&self) -> [u32; 3] {
-        [&self.original, &self.second, &self.canary].map(|calls| calls.load(Ordering::Relaxed))
+        [&self.original, &self.noise, &self.canary].map(|calls| calls.load(Ordering::Relaxed))
     }
 }
 
 #[tokio::test]
-async fn a_field_that_stable_changes_each_time_does_not_count_and_another_still_does() {
+async fn a_field_that_always_differs_in_stable_does_not_count_but_others_do() {
     for (price, matched) in [(100, 10), (99, 0)] {
         let calls = Arc::default();
         let options = MirrorOptions::new().noise_share(Weight::FULL);
@@ -53,9 +53,9 @@ async fn a_field_that_stable_changes_each_time_does_not_count_and_another_still_
             app.client.get("/").await;
         }
         let counts = app.settled().await;
-        assert_eq!((counts.copied, counts.mismatched), (10, 10 - matched), "{counts:?}");
-        assert_eq!((counts.matched, counts.matched_but_noise), (matched, matched), "{counts:?}");
-        let noise = (counts.noise.asked, counts.noise.compared, counts.noise.differed);
+        assert_eq!((counts.mirrored, counts.mismatched), (10, 10 - matched), "{counts:?}");
+        assert_eq!((counts.matched, counts.matched_with_noise), (matched, matched), "{counts:?}");
+        let noise = (counts.noise.sent, counts.noise.compared, counts.noise.differed);
         assert_eq!(noise, (10, 10, 10));
         assert_eq!(calls.seen(), [10, 10, 10]);
         let fields = app.mirror.fields();
@@ -68,7 +68,7 @@ async fn a_field_that_stable_changes_each_time_does_not_count_and_another_still_
 }
 
 #[tokio::test]
-async fn what_some_second_copies_taught_holds_for_calls_without_one() {
+async fn known_noise_also_applies_to_requests_that_are_not_sent_again() {
     let calls = Arc::default();
     let options = MirrorOptions::new().noise_share(Weight::FULL);
     let app = App::start_with(version(100, &calls), version(100, &calls), options);
@@ -79,25 +79,25 @@ async fn what_some_second_copies_taught_holds_for_calls_without_one() {
         app.client.get("/").await;
     }
     let counts = app.settled().await;
-    assert_eq!((counts.matched_but_noise, counts.mismatched), (11, 0), "{counts:?}");
+    assert_eq!((counts.matched_with_noise, counts.mismatched), (11, 0), "{counts:?}");
     assert_eq!(calls.seen(), [11, 1, 11]);
 }
 
 #[tokio::test]
-async fn stable_is_asked_once_unless_it_is_told_otherwise() {
+async fn no_request_is_sent_to_stable_again_by_default() {
     let calls = Arc::default();
     let app = App::start(version(100, &calls), version(100, &calls));
     for _ in 0..10 {
         app.client.get("/").await;
     }
     let counts = app.settled().await;
-    assert_eq!((counts.mismatched, counts.noise.asked), (10, 0), "{counts:?}");
+    assert_eq!((counts.mismatched, counts.noise.sent), (10, 0), "{counts:?}");
     assert_eq!(calls.seen(), [10, 0, 10]);
 }
 
-/// Else the status of the second copy would differ, and statuses be noise.
+/// Otherwise its status would differ and statuses would become noise.
 #[tokio::test]
-async fn the_second_copy_is_assigned_as_the_first_was() {
+async fn a_request_that_measures_noise_has_an_assignment() {
     let version = || Router::new().route("/", get(async |_: Assignment| "same"));
     let canary = Router::new().route("/", get(async || "same"));
     let options = MirrorOptions::new().share(Weight::FULL).noise_share(Weight::FULL);
@@ -110,7 +110,7 @@ async fn the_second_copy_is_assigned_as_the_first_was() {
 }
 
 #[tokio::test]
-async fn the_first_copies_are_sent_twice_unless_the_share_is_zero() {
+async fn the_first_requests_are_all_sent_again_unless_the_noise_share_is_zero() {
     let calls = Arc::default();
     let options = MirrorOptions::new().noise_share(Weight::from_ppm(1));
     let app = App::start_with(version(100, &calls), version(100, &calls), options);
@@ -118,6 +118,6 @@ async fn the_first_copies_are_sent_twice_unless_the_share_is_zero() {
         app.client.get("/").await;
     }
     let counts = app.settled().await;
-    assert_eq!((counts.matched_but_noise, counts.mismatched), (40, 0), "{counts:?}");
+    assert_eq!((counts.matched_with_noise, counts.mismatched), (40, 0), "{counts:?}");
     assert_eq!(calls.seen(), [40, 20, 40]);
 }

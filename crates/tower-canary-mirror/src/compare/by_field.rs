@@ -1,33 +1,43 @@
 use std::fmt;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request::Parts};
-
-use super::{ABSENT, Answer, Compare, Comparison, FieldDifference, FieldPath, grpc, json};
-use crate::{field_name::truncate, valid::valid};
 use tower_canary::classify::Protocol;
 
-/// Compares status, chosen headers and bodies; JSON by its fields.
+use crate::{
+    compare::{
+        captured_response::CapturedResponse,
+        comparison::{ABSENT, Compare, Comparison, FieldDifference},
+        excerpt::excerpts,
+        field_path::FieldPath,
+        grpc, json,
+    },
+    findings::field_name::truncate,
+    valid::valid,
+};
+
+/// Compares the status, selected headers and the body; JSON by its fields.
 ///
-/// | field | what is compared |
+/// | field | value |
 /// |---|---|
 /// | `status` | the HTTP status |
-/// | `header:NAME` | all values of a header, in their order; `content-type` unless others are chosen |
-/// | `body/items/3/price` | one value in JSON, by its JSON pointer |
-/// | `body/items/length` | the number of items in an array of JSON |
+/// | `header:NAME` | all values of a header, in order; by default only `content-type` is compared |
+/// | `body/items/3/price` | a value in JSON, named by its JSON pointer |
+/// | `body/items/length` | the length of an array in JSON |
 /// | `body` | any other body, byte by byte |
-/// | `grpc-status` | the status of gRPC, in trailers or head |
-/// | `messages`, `message/3` | the number of messages in gRPC, and the first that differs, byte by byte |
+/// | `grpc-status` | the gRPC status, in the trailers or in the head |
+/// | `messages`, `message/3` | the number of gRPC messages, and the first message that differs |
 ///
-/// Bodies are JSON if both answers say so (`application/json`, or `+json`), no `content-encoding` hides it,
-/// and both parse; else they are bytes. Mount the mirror inside of compression.
+/// A body is compared as JSON if both responses have the content type `application/json` or one that ends
+/// in `+json`, no `content-encoding`, and both bodies parse. All other bodies are compared as bytes. Put
+/// the mirror inside compression.
 ///
-/// In JSON the order of keys and white space mean nothing. A key that is absent differs from `null`.
-/// Numbers are equal by value (`1` and `1.0`); integers of up to 64 bits are compared exactly, others as
-/// the nearest `f64`. Arrays are ordered: an item that is inserted at the front makes all of them differ.
-/// If arrays come in an order that changes from call to call, ignore them, or let the noise tell. The items
-/// of an array are one field: one difference is reported.
+/// In JSON, white space and the order of keys do not matter. An absent key differs from `null`. Numbers
+/// are compared by value (`1` equals `1.0`): integers of up to 64 bits exactly, others as the nearest
+/// `f64`. Arrays are ordered: an item inserted at the front makes all items differ. The items of an array
+/// are one field, and only the first difference is reported. If the order of an array varies from call to
+/// call, ignore the array or measure [noise](crate#noise).
 ///
-/// A body of which there was more than the bound is not compared; status and headers are.
+/// If a body exceeds the limit, only the status and the headers are compared.
 ///
 /// ```
 /// use http::header::LOCATION;
@@ -45,34 +55,38 @@ pub struct ByField {
 }
 
 impl ByField {
-    /// Compares all fields, and the header `content-type`.
+    /// Creates a comparison of all fields, with the header `content-type`.
     pub fn new() -> Self {
         Self { headers: vec![header::CONTENT_TYPE], ignored: Vec::new() }
     }
 
-    /// Compares this header too.
+    /// Adds a header to compare.
     pub fn header(mut self, name: HeaderName) -> Self {
         self.headers.push(name);
         self
     }
 
-    /// Does not compare this header.
+    /// Removes a header from those to compare.
     pub fn without_header(mut self, name: &HeaderName) -> Self {
         self.headers.retain(|known| known != name);
         self
     }
 
-    /// Does not look at this place of JSON bodies, and at nothing below it.
+    /// Ignores this path in JSON bodies, and everything below it.
     ///
     /// # Panics
     ///
-    /// If it is a text that is no [`FieldPath`]. Parse one that is not a literal beforehand.
+    /// Panics if `path` is not a valid [`FieldPath`].
     pub fn ignore(mut self, path: impl TryInto<FieldPath, Error: fmt::Display>) -> Self {
         self.ignored.push(valid(path));
         self
     }
 
-    fn compare_heads(&self, stable: &Answer, canary: &Answer) -> Vec<FieldDifference> {
+    fn compare_heads(
+        &self,
+        stable: &CapturedResponse,
+        canary: &CapturedResponse,
+    ) -> Vec<FieldDifference> {
         let mut found = Vec::new();
         if stable.status() != canary.status() {
             let (stable, canary) = (stable.status().as_u16(), canary.status().as_u16());
@@ -90,8 +104,8 @@ impl ByField {
     fn compare_bodies(
         &self,
         protocol: Protocol,
-        stable: (&Answer, &[u8]),
-        canary: (&Answer, &[u8]),
+        stable: (&CapturedResponse, &[u8]),
+        canary: (&CapturedResponse, &[u8]),
     ) -> Vec<FieldDifference> {
         let ((stable, stable_body), (canary, canary_body)) = (stable, canary);
         if stable_body == canary_body {
@@ -128,11 +142,16 @@ impl fmt::Debug for ByField {
 }
 
 impl Compare for ByField {
-    fn compare(&self, request: &Parts, stable: &Answer, canary: &Answer) -> Comparison {
+    fn compare(
+        &self,
+        request: &Parts,
+        stable: &CapturedResponse,
+        canary: &CapturedResponse,
+    ) -> Comparison {
         let protocol = Protocol::of_headers(&request.headers);
         let mut found = self.compare_heads(stable, canary);
         let (Some(stable_body), Some(canary_body)) = (stable.body(), canary.body()) else {
-            // What is known to differ, differs, whatever the bodies are.
+            // Differences in the head count even if the bodies are unknown.
             return if found.is_empty() {
                 Comparison::NotCompared
             } else {
@@ -158,30 +177,12 @@ fn is_json(headers: &HeaderMap) -> bool {
         && (content_type == b"application/json" || content_type.ends_with(b"+json"))
 }
 
-fn values(answer: &Answer, name: &HeaderName) -> String {
-    let values = answer.headers().get_all(name);
+fn values(response: &CapturedResponse, name: &HeaderName) -> String {
+    let values = response.headers().get_all(name);
     let values: Vec<_> =
         values.iter().map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
     if values.is_empty() { ABSENT.to_owned() } else { truncate(values.join(", ")) }
 }
-
-/// The parts of two texts that begin shortly before their first difference.
-pub(super) fn excerpts(stable: &[u8], canary: &[u8]) -> (String, String) {
-    let shared = stable.iter().zip(canary).take_while(|(one, other)| one == other).count();
-    let start = shared.saturating_sub(BEFORE);
-    let excerpt = |body: &[u8]| {
-        let shown = &body[start..body.len().min(start + SHOWN)];
-        let text = String::from_utf8_lossy(shown);
-        let text: String =
-            text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        truncate(format!("[{start}..{}] {text}", body.len()))
-    };
-    (excerpt(stable), excerpt(canary))
-}
-
-/// Bytes of an excerpt before the first difference.
-const BEFORE: usize = 16;
-const SHOWN: usize = 120;
 
 #[cfg(test)]
 mod tests {
@@ -190,14 +191,14 @@ mod tests {
 
     use super::*;
 
-    fn answer(content_type: &str, body: Option<&str>) -> Answer {
+    fn response(content_type: &str, body: Option<&str>) -> CapturedResponse {
         let head = Response::builder().header(header::CONTENT_TYPE, content_type).body(()).unwrap();
-        let mut answer = Answer::of_head(&head.into_parts().0);
-        answer.set_body(body.map(|body| Bytes::copy_from_slice(body.as_bytes())), None);
-        answer
+        let mut response = CapturedResponse::new(&head.into_parts().0);
+        response.set_body(body.map(|body| Bytes::copy_from_slice(body.as_bytes())), None);
+        response
     }
 
-    fn fields(stable: &Answer, canary: &Answer) -> Option<Vec<String>> {
+    fn fields(stable: &CapturedResponse, canary: &CapturedResponse) -> Option<Vec<String>> {
         let request = Request::new(()).into_parts().0;
         match ByField::new().compare(&request, stable, canary) {
             Comparison::Compared(found) => {
@@ -208,33 +209,25 @@ mod tests {
     }
 
     #[test]
-    fn json_is_compared_by_its_fields_if_both_say_so_and_parse() {
+    fn json_is_compared_by_field_if_both_responses_declare_it_and_parse() {
         let json = "application/problem+JSON; charset=utf-8";
-        let stable = answer(json, Some(r#"{"a":1}"#));
-        assert_eq!(fields(&stable, &answer(json, Some(r#"{"a":2}"#))).unwrap(), ["body/a"]);
-        assert_eq!(fields(&stable, &answer(json, Some(r#"{"a": 1}"#))).unwrap(), [""; 0]);
-        assert_eq!(fields(&stable, &answer(json, Some(r#"{"a":"#))).unwrap(), ["body"]);
-        let text = answer("text/plain", Some(r#"{"a": 1}"#));
+        let stable = response(json, Some(r#"{"a":1}"#));
+        assert_eq!(fields(&stable, &response(json, Some(r#"{"a":2}"#))).unwrap(), ["body/a"]);
+        assert_eq!(fields(&stable, &response(json, Some(r#"{"a": 1}"#))).unwrap(), [""; 0]);
+        assert_eq!(fields(&stable, &response(json, Some(r#"{"a":"#))).unwrap(), ["body"]);
+        let text = response("text/plain", Some(r#"{"a": 1}"#));
         assert_eq!(fields(&stable, &text).unwrap(), ["header:content-type", "body"]);
         let deep = |inner: &str| format!("{}{inner}{}", "[".repeat(5000), "]".repeat(5000));
-        let (one, other) = (answer(json, Some(&deep("1"))), answer(json, Some(&deep("2"))));
+        let (one, other) = (response(json, Some(&deep("1"))), response(json, Some(&deep("2"))));
         assert_eq!(fields(&one, &other).unwrap(), ["body"]);
     }
 
     #[test]
-    fn a_body_beyond_the_bound_is_not_compared_but_its_head_is() {
-        let (whole, cut) = (answer("text/plain", Some("x")), answer("text/plain", None));
-        assert_eq!(fields(&whole, &cut), None);
+    fn only_the_head_is_compared_if_a_body_exceeds_the_limit() {
+        let (complete, cut) = (response("text/plain", Some("x")), response("text/plain", None));
+        assert_eq!(fields(&complete, &cut), None);
         assert_eq!(fields(&cut, &cut), None);
-        let other = answer("text/html", None);
-        assert_eq!(fields(&whole, &other).unwrap(), ["header:content-type"]);
-    }
-
-    #[test]
-    fn an_excerpt_shows_the_first_difference_of_long_bodies() {
-        let (stable, canary) = ("a".repeat(5000) + "X", "a".repeat(5000) + "Y\u{7}");
-        let (stable, canary) = excerpts(stable.as_bytes(), canary.as_bytes());
-        assert_eq!(stable, "[4984..5001] aaaaaaaaaaaaaaaaX");
-        assert_eq!(canary, "[4984..5002] aaaaaaaaaaaaaaaaY\u{fffd}");
+        let other = response("text/html", None);
+        assert_eq!(fields(&complete, &other).unwrap(), ["header:content-type"]);
     }
 }

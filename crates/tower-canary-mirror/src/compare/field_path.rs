@@ -1,6 +1,6 @@
 use std::{error, fmt, str};
 
-/// A place in a JSON document, or several: a JSON pointer (RFC 6901) in which `*` stands for any one key or
+/// One or more places in a JSON document: a JSON pointer (RFC 6901) in which `*` matches any key or array
 /// position.
 ///
 /// ```
@@ -16,22 +16,22 @@ use std::{error, fmt, str};
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct FieldPath {
-    segments: Vec<Segment>,
+    segments: Vec<PathSegment>,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
-enum Segment {
+enum PathSegment {
     Any,
     Key(String),
 }
 
 impl FieldPath {
-    /// Whether this is the place to which these keys and positions lead.
+    /// Returns whether the path matches these keys and positions.
     pub(super) fn matches(&self, place: &[String]) -> bool {
         self.segments.len() == place.len()
             && self.segments.iter().zip(place).all(|(segment, key)| match segment {
-                Segment::Any => true,
-                Segment::Key(expected) => expected == key,
+                PathSegment::Any => true,
+                PathSegment::Key(expected) => expected == key,
             })
     }
 }
@@ -43,8 +43,8 @@ impl str::FromStr for FieldPath {
         let invalid = || InvalidFieldPath { text: text.to_owned() };
         let segments = text.strip_prefix('/').ok_or_else(invalid)?.split('/');
         let segments = segments.map(|segment| match segment {
-            "*" => Ok(Segment::Any),
-            _ => unescape(segment).map(Segment::Key).ok_or_else(invalid),
+            "*" => Ok(PathSegment::Any),
+            _ => unescape(segment).map(PathSegment::Key).ok_or_else(invalid),
         });
         Ok(Self { segments: segments.collect::<Result<_, _>>()? })
     }
@@ -61,13 +61,13 @@ impl TryFrom<&str> for FieldPath {
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.segments.iter().try_for_each(|segment| match segment {
-            Segment::Any => f.write_str("/*"),
-            Segment::Key(key) => write!(f, "/{}", escape(key)),
+            PathSegment::Any => f.write_str("/*"),
+            PathSegment::Key(key) => write!(f, "/{}", escape(key)),
         })
     }
 }
 
-/// A text that is no [`FieldPath`].
+/// The error for an invalid [`FieldPath`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct InvalidFieldPath {
     text: String,
@@ -81,7 +81,7 @@ impl fmt::Display for InvalidFieldPath {
 
 impl error::Error for InvalidFieldPath {}
 
-/// The place to which these keys and positions lead, as a JSON pointer.
+/// Returns the JSON pointer of these keys and positions.
 pub(super) fn pointer(place: &[String]) -> String {
     place.iter().fold(String::new(), |pointer, key| pointer + "/" + &escape(key))
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_print_as_they_parse() {
+    fn parsed_paths_display_their_text() {
         for text in ["/a", "/a/0/b", "/*", "/a/*/b", "/a~1b/~0", "/"] {
             assert_eq!(text.parse::<FieldPath>().unwrap().to_string(), text);
         }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_one_key_of_any_name() {
+    fn a_star_matches_exactly_one_key() {
         let place = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
         let path: FieldPath = "/items/*/a~1b".parse().unwrap();
         assert!(path.matches(&place(&["items", "7", "a/b"])));

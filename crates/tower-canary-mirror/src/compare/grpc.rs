@@ -1,17 +1,24 @@
-//! Where two answers of gRPC differ.
-
 use http::{HeaderMap, HeaderValue};
 
-use super::{ABSENT, Answer, FieldDifference};
+use crate::compare::{
+    captured_response::CapturedResponse,
+    comparison::{ABSENT, FieldDifference},
+    excerpt::excerpts,
+};
 
-/// The status, wherever it is.
-pub(super) fn compare_status(stable: &Answer, canary: &Answer) -> Option<FieldDifference> {
+/// Compares the gRPC status, which is in the trailers or in the head.
+pub(super) fn compare_status(
+    stable: &CapturedResponse,
+    canary: &CapturedResponse,
+) -> Option<FieldDifference> {
     let (stable, canary) = (status(stable), status(canary));
     (stable != canary).then(|| FieldDifference::new(GRPC_STATUS, stable, canary))
 }
 
-/// The messages, one by one, byte by byte. Protobuf promises no order of a map's entries: what serializes
-/// them anew each time is noise, or is to be decoded by a comparison of one's own.
+/// Compares the number of messages, and each message byte by byte.
+///
+/// Protobuf does not specify the order of map entries. Messages with maps can therefore be noise, unless a
+/// custom comparison decodes them.
 pub(super) fn compare_messages(stable: &[u8], canary: &[u8]) -> Vec<FieldDifference> {
     let (stable, canary) = (messages(stable), messages(canary));
     let mut found = Vec::new();
@@ -21,21 +28,22 @@ pub(super) fn compare_messages(stable: &[u8], canary: &[u8]) -> Vec<FieldDiffere
     }
     let mut pairs = stable.iter().zip(&canary).enumerate();
     if let Some((position, (stable, canary))) = pairs.find(|(_, (one, other))| one != other) {
-        let (stable, canary) = super::by_field::excerpts(stable, canary);
+        let (stable, canary) = excerpts(stable, canary);
         found.push(FieldDifference::new(format!("message/{position}"), stable, canary));
     }
     found
 }
 
-fn status(answer: &Answer) -> String {
+fn status(response: &CapturedResponse) -> String {
     let in_headers = |headers: &HeaderMap| {
         headers.get(GRPC_STATUS).map(HeaderValue::as_bytes).map(<[u8]>::to_vec)
     };
-    let status = answer.trailers().and_then(in_headers).or_else(|| in_headers(answer.headers()));
+    let status = response.trailers().and_then(in_headers);
+    let status = status.or_else(|| in_headers(response.headers()));
     status.map_or_else(|| ABSENT.to_owned(), |status| String::from_utf8_lossy(&status).into_owned())
 }
 
-/// The messages of a body, each with its flag of compression and its length before it.
+/// Splits a body into messages, each with its prefix.
 fn messages(mut body: &[u8]) -> Vec<&[u8]> {
     let mut messages = Vec::new();
     while !body.is_empty() {
@@ -54,7 +62,7 @@ fn messages(mut body: &[u8]) -> Vec<&[u8]> {
 }
 
 const GRPC_STATUS: &str = "grpc-status";
-/// A flag, and the length in four bytes.
+/// The compression flag and four bytes of length.
 const PREFIX: usize = 5;
 
 #[cfg(test)]
@@ -62,11 +70,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_are_taken_apart_whatever_lengths_they_claim() {
+    fn bodies_with_invalid_lengths_are_split_too() {
         let body =
             [&[0, 0, 0, 0, 2, 7, 8][..], &[0, 0, 0, 0, 0], &[0, 255, 255, 255, 255, 9]].concat();
-        let apart = messages(&body);
-        assert_eq!(apart, [&body[..7], &body[7..12], &body[12..]]);
+        let split = messages(&body);
+        assert_eq!(split, [&body[..7], &body[7..12], &body[12..]]);
         assert_eq!(messages(&[1, 2, 3]), [[1, 2, 3]]);
     }
 }

@@ -1,31 +1,34 @@
-//! Where two JSON documents differ.
-
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 
-use super::{ABSENT, FieldDifference, FieldPath, field_path::pointer};
-use crate::field_name::{pattern, truncate};
+use crate::{
+    compare::{
+        comparison::{ABSENT, FieldDifference},
+        field_path::{FieldPath, pointer},
+    },
+    findings::field_name::{pattern, truncate},
+};
 
-/// Appends the differences between two documents, one of each field.
+/// Returns the differences between two documents, one for each field.
 pub(super) fn differences(
     stable: &Value,
     canary: &Value,
     ignored: &[FieldPath],
 ) -> Vec<FieldDifference> {
-    let mut walk = Walk { ignored, place: Vec::new(), found: BTreeMap::new() };
-    walk.compare(stable, canary);
-    walk.found.into_values().collect()
+    let mut diff = JsonDiff { ignored, place: Vec::new(), found: BTreeMap::new() };
+    diff.compare(stable, canary);
+    diff.found.into_values().collect()
 }
 
-/// A walk through both documents at once. The parser lets none be deeper than 128.
-struct Walk<'a> {
+/// Traverses both documents together. The parser limits their depth to 128.
+struct JsonDiff<'a> {
     ignored: &'a [FieldPath],
     place: Vec<String>,
     found: BTreeMap<String, FieldDifference>,
 }
 
-impl Walk<'_> {
+impl JsonDiff<'_> {
     fn compare(&mut self, stable: &Value, canary: &Value) {
         if self.ignored.iter().any(|ignored| ignored.matches(&self.place)) {
             return;
@@ -41,29 +44,29 @@ impl Walk<'_> {
 
     fn compare_objects(&mut self, stable: &Map<String, Value>, canary: &Map<String, Value>) {
         for (key, value) in stable {
-            self.at(key, |walk| match canary.get(key) {
-                Some(other) => walk.compare(value, other),
-                None => walk.report_unless_ignored(Some(value), None),
+            self.at(key, |diff| match canary.get(key) {
+                Some(other) => diff.compare(value, other),
+                None => diff.report_unless_ignored(Some(value), None),
             });
         }
         for (key, value) in canary.iter().filter(|(key, _)| !stable.contains_key(*key)) {
-            self.at(key, |walk| walk.report_unless_ignored(None, Some(value)));
+            self.at(key, |diff| diff.report_unless_ignored(None, Some(value)));
         }
     }
 
     fn compare_arrays(&mut self, stable: &[Value], canary: &[Value]) {
         if stable.len() != canary.len() {
             let items = |array: &[Value]| format!("{} items", array.len());
-            self.at("length", |walk| walk.report(&items(stable), &items(canary)));
+            self.at("length", |diff| diff.report(&items(stable), &items(canary)));
         }
         for (position, (stable, canary)) in stable.iter().zip(canary).enumerate() {
-            self.at(&position.to_string(), |walk| walk.compare(stable, canary));
+            self.at(&position.to_string(), |diff| diff.compare(stable, canary));
         }
     }
 
-    fn at(&mut self, key: &str, walk: impl FnOnce(&mut Self)) {
+    fn at(&mut self, key: &str, visit: impl FnOnce(&mut Self)) {
         self.place.push(key.to_owned());
-        walk(self);
+        visit(self);
         self.place.pop();
     }
 
@@ -86,8 +89,9 @@ impl Walk<'_> {
     }
 }
 
-/// Numbers are equal by value: `1`, `1.0` and `1e0` are. Integers of up to 64 bits are compared exactly,
-/// all others as the nearest `f64`.
+/// Compares numbers by value: `1`, `1.0` and `1e0` are equal.
+///
+/// Integers of up to 64 bits are compared exactly, all others as the nearest `f64`.
 fn are_equal(stable: &Number, canary: &Number) -> bool {
     let is_float = |number: &Number| number.as_i64().is_none() && number.as_u64().is_none();
     if is_float(stable) || is_float(canary) {
@@ -97,7 +101,7 @@ fn are_equal(stable: &Number, canary: &Number) -> bool {
 }
 
 fn text(value: Option<&Value>) -> String {
-    // Values are kept short in the end; a large one need not be written out before.
+    // Large values are summarized, because they would be truncated anyway.
     match value {
         None => ABSENT.to_owned(),
         Some(Value::Object(map)) if map.len() > 8 => format!("object of {} keys", map.len()),
@@ -106,7 +110,7 @@ fn text(value: Option<&Value>) -> String {
     }
 }
 
-/// The fields of one call that are told apart.
+/// The maximum number of fields that a comparison reports separately.
 const MAX_FIELDS: usize = 64;
 
 #[cfg(test)]
@@ -121,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_means_the_same_does_not_differ() {
+    fn equivalent_documents_do_not_differ() {
         for (stable, canary) in [
             (r#"{"a":1,"b":2}"#, r#" { "b": 2, "a": 1 } "#),
             ("[1, 100, 0.0]", "[1.0, 1e2, -0.0]"),
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_differs_is_found_where_it_is() {
+    fn each_difference_is_reported_at_its_path() {
         for (stable, canary, field) in [
             ("1", "2", "body"),
             (r#"{"a":{"b":[0,1]}}"#, r#"{"a":{"b":[0,2]}}"#, "body/a/b/1"),
@@ -150,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn ignored_places_are_not_looked_at_present_or_not() {
+    fn ignored_paths_are_not_compared_even_if_absent() {
         let ignored = ["/at", "/items/*/id", "/trace"];
         let stable = r#"{"at":1,"items":[{"id":1,"n":1},{"id":2,"n":2}],"trace":{"x":1}}"#;
         let canary = r#"{"at":2,"items":[{"id":3,"n":1},{"n":3}]}"#;
@@ -158,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_items_of_a_list_are_one_field() {
+    fn the_items_of_an_array_are_one_field() {
         let list = |from: u32| {
             format!(
                 "[{}]",
@@ -169,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_of_one_call_are_bounded() {
+    fn the_number_of_reported_fields_is_bounded() {
         let object = |value: u32| {
             let keys = (0..10_000).map(|n| format!(r#""k{n}":{value}"#));
             format!("{{{}}}", keys.collect::<Vec<_>>().join(","))

@@ -15,6 +15,7 @@ use crate::select::{Incoming, RequestHead, Select, Selection, path_pattern::Path
 /// | [`Bypass::or`](crate::Bypass::or) | go to stable, outside the canary |
 /// | [`Fallback::only`](crate::Fallback::only) | may be repeated by stable |
 /// | [`RouteClasses::class`](crate::RouteClasses::class) | are also counted separately |
+/// | `MirrorOptions::only` of `tower-canary-mirror` | are eligible for mirroring |
 ///
 /// ```
 /// use http::{HeaderName, Method};

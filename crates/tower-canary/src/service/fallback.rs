@@ -187,7 +187,7 @@ impl<S, B> FallbackCall<S, B> {
     pub(crate) fn take(self) -> Option<(S, Request<B>)> {
         let body = match self.body {
             Kept::Whole(body) => body,
-            Kept::Empty(wrap) => wrap(ReplayBody::empty()),
+            Kept::Empty(wrap) => wrap(ReplayBody::buffered(bytes::Bytes::new(), None)),
             Kept::Copied(handle, wrap) => wrap(handle.take()?),
         };
         Some((self.stable, Request::from_parts(self.head, body)))

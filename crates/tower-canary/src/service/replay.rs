@@ -32,9 +32,11 @@ enum Rest<B> {
 }
 
 impl<B> ReplayBody<B> {
-    /// Creates the repetition of an empty body.
-    pub(crate) const fn empty() -> Self {
-        Self(Reader::Again { copy: Bytes::new(), rest: Rest::Nothing })
+    /// Creates a body from its bytes and trailers.
+    #[must_use]
+    pub fn buffered(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
+        let rest = trailers.map_or(Rest::Nothing, Rest::Trailers);
+        Self(Reader::Again { copy: bytes, rest })
     }
 
     /// Creates the body for the first reader, and the handle that takes it back.

@@ -1,4 +1,4 @@
-//! The span of a mirrored call, if the feature `tracing` is on; nothing otherwise.
+//! The span of a mirrored request, with the feature `tracing`.
 
 pub(crate) use self::imp::Span;
 
@@ -7,19 +7,18 @@ mod imp {
     use canary_core::Channel;
     use tower_canary::internal::MIRRORED;
 
-    use crate::state::Mirror;
+    use crate::mirror::Mirror;
 
-    /// What a handler logs of a mirrored call carries its channel, and that nobody waits for it.
     pub(crate) struct Span(tracing::Span);
 
     impl Span {
         pub(crate) fn new(mirror: &Mirror, channel: Channel) -> Self {
-            // A target is a part of the code, so there are two spans.
+            // The target of a span must be constant.
             macro_rules! span_of {
                 ($channel:ident) => {
                     tracing::info_span!(
                         target: MIRRORED.$channel,
-                        "mirrored call",
+                        "mirrored request",
                         canary = mirror.name.as_str(),
                         channel = channel.as_str(),
                         mirrored = true,
@@ -32,8 +31,8 @@ mod imp {
             })
         }
 
-        pub(crate) fn enter(&self) -> tracing::span::Entered<'_> {
-            self.0.enter()
+        pub(crate) fn in_scope<T>(&self, run: impl FnOnce() -> T) -> T {
+            self.0.in_scope(run)
         }
     }
 }
@@ -42,25 +41,18 @@ mod imp {
 mod imp {
     use canary_core::Channel;
 
-    use crate::state::Mirror;
+    use crate::mirror::Mirror;
 
     pub(crate) struct Span;
-
-    /// As `tracing`'s guard, so that both can be dropped.
-    pub(crate) struct Entered;
-
-    impl Drop for Entered {
-        fn drop(&mut self) {}
-    }
 
     impl Span {
         pub(crate) const fn new(_: &Mirror, _: Channel) -> Self {
             Self
         }
 
-        #[expect(clippy::unused_self, reason = "as with the feature")]
-        pub(crate) const fn enter(&self) -> Entered {
-            Entered
+        #[expect(clippy::unused_self, reason = "it is used with the feature `tracing`")]
+        pub(crate) fn in_scope<T>(&self, run: impl FnOnce() -> T) -> T {
+            run()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Canaries with a fault, and callers who leave: stable's callers notice nothing.
+//! Faulty canaries, and callers who leave. Other callers of stable are not affected.
 
 use std::{
     convert::Infallible,
@@ -20,12 +20,12 @@ use futures_util::future::BoxFuture;
 use http_body::Frame;
 use tower::Service;
 use tower_canary::Weight;
-use tower_canary_mirror::{Comparison, DropReason, MirrorLayer, MirrorOptions, Tokio};
+use tower_canary_mirror::{Comparison, DropReason, MirrorLayer, MirrorOptions};
 
 use crate::app::{App, SHORT, get, settled};
 
 #[derive(Clone)]
-enum Sick {
+enum FaultyCanary {
     PanicsInPollReady,
     PanicsInCall,
     PanicsInPoll,
@@ -35,13 +35,13 @@ enum Sick {
     IsNeverReady,
     Hangs,
     HangsInBody,
-    SendsNothingForEver,
+    SendsEmptyFrames,
     WaitsAt(Arc<Gate>),
 }
 
-/// Panics without a word on stderr.
+/// Panics without output on stderr.
 fn panic() -> ! {
-    resume_unwind(Box::new("the canary is sick"))
+    resume_unwind(Box::new("intentional test panic"))
 }
 
 struct PanicOnDrop;
@@ -52,7 +52,7 @@ impl Drop for PanicOnDrop {
     }
 }
 
-impl Service<Request> for Sick {
+impl Service<Request> for FaultyCanary {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -66,7 +66,7 @@ impl Service<Request> for Sick {
     }
 
     fn call(&mut self, _: Request) -> Self::Future {
-        let body = |body: SickBody| -> Self::Future {
+        let body = |body: FaultyBody| -> Self::Future {
             Box::pin(async { Ok(Response::new(Body::new(body))) })
         };
         match self {
@@ -77,10 +77,10 @@ impl Service<Request> for Sick {
                 std::future::pending().await
             }),
             Self::Hangs => Box::pin(std::future::pending()),
-            Self::PanicsInBody => body(SickBody::Panics),
-            Self::FailsInBody => body(SickBody::Fails),
-            Self::HangsInBody => body(SickBody::Hangs),
-            Self::SendsNothingForEver => body(SickBody::IsEndless),
+            Self::PanicsInBody => body(FaultyBody::Panics),
+            Self::FailsInBody => body(FaultyBody::Fails),
+            Self::HangsInBody => body(FaultyBody::Hangs),
+            Self::SendsEmptyFrames => body(FaultyBody::IsEndless),
             Self::WaitsAt(gate) => {
                 let gate = Arc::clone(gate);
                 Box::pin(async move {
@@ -88,20 +88,20 @@ impl Service<Request> for Sick {
                     Ok("stable".into_response())
                 })
             }
-            Self::PanicsInPollReady | Self::IsNeverReady => unreachable!("it never was ready"),
+            Self::PanicsInPollReady | Self::IsNeverReady => unreachable!("it is never ready"),
         }
     }
 }
 
-enum SickBody {
+enum FaultyBody {
     Panics,
     Fails,
     Hangs,
-    /// Frames without a byte, one after the other.
+    /// Empty frames without end.
     IsEndless,
 }
 
-impl http_body::Body for SickBody {
+impl http_body::Body for FaultyBody {
     type Data = Bytes;
     type Error = &'static str;
 
@@ -111,7 +111,7 @@ impl http_body::Body for SickBody {
     ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
         match *self {
             Self::Panics => panic(),
-            Self::Fails => Poll::Ready(Some(Err("as the test wants it"))),
+            Self::Fails => Poll::Ready(Some(Err("intentional test error"))),
             Self::Hangs => Poll::Pending,
             Self::IsEndless => Poll::Ready(Some(Ok(Frame::data(Bytes::new())))),
         }
@@ -123,44 +123,48 @@ fn stable() -> Router {
 }
 
 #[tokio::test]
-async fn a_canary_that_breaks_is_counted_and_harms_nobody() {
-    for (sick, panicked) in [
-        (Sick::PanicsInPollReady, 3),
-        (Sick::PanicsInCall, 3),
-        (Sick::PanicsInPoll, 3),
-        (Sick::PanicsInBody, 3),
-        (Sick::FailsInBody, 0),
+async fn a_canary_that_fails_or_panics_counts_as_failed() {
+    for (canary, panicked) in [
+        (FaultyCanary::PanicsInPollReady, 3),
+        (FaultyCanary::PanicsInCall, 3),
+        (FaultyCanary::PanicsInPoll, 3),
+        (FaultyCanary::PanicsInBody, 3),
+        (FaultyCanary::FailsInBody, 0),
     ] {
-        let app = App::start(stable(), sick);
+        let app = App::start(stable(), canary);
         for _ in 0..3 {
             assert_eq!(app.client.get("/").await.body, "stable");
         }
         let counts = app.settled().await;
-        assert_eq!((counts.copied, counts.failed, counts.panicked), (3, 3, panicked), "{counts:?}");
+        assert_eq!(
+            (counts.mirrored, counts.failed, counts.panicked),
+            (3, 3, panicked),
+            "{counts:?}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_canary_that_hangs_is_given_up_after_the_time_limit() {
-    for sick in [
-        Sick::IsNeverReady,
-        Sick::Hangs,
-        Sick::HangsInBody,
-        Sick::SendsNothingForEver,
-        Sick::PanicsInDrop,
+async fn a_canary_that_hangs_counts_as_timed_out() {
+    for canary in [
+        FaultyCanary::IsNeverReady,
+        FaultyCanary::Hangs,
+        FaultyCanary::HangsInBody,
+        FaultyCanary::SendsEmptyFrames,
+        FaultyCanary::PanicsInDrop,
     ] {
-        let app = App::start_with(stable(), sick, MirrorOptions::new().time_limit(SHORT));
+        let app = App::start_with(stable(), canary, MirrorOptions::new().time_limit(SHORT));
         assert_eq!(app.client.get("/").await.body, "stable");
         let counts = app.settled().await;
-        assert_eq!((counts.copied, counts.timed_out), (1, 1), "{counts:?}");
+        assert_eq!((counts.mirrored, counts.timed_out), (1, 1), "{counts:?}");
     }
 }
 
 #[tokio::test]
-async fn a_flood_fills_the_queue_and_no_more_and_stable_answers_all_of_it() {
+async fn requests_beyond_the_queue_are_dropped_and_stable_serves_all_of_them() {
     let gate = Arc::new(Gate::new());
-    let options = MirrorOptions::new().concurrency(2).queue(3);
-    let app = App::start_with(stable(), Sick::WaitsAt(Arc::clone(&gate)), options);
+    let options = MirrorOptions::new().concurrency_limit(2).queue_limit(3);
+    let app = App::start_with(stable(), FaultyCanary::WaitsAt(Arc::clone(&gate)), options);
     for _ in 0..50 {
         assert_eq!(soon(app.client.get("/")).await.body, "stable");
     }
@@ -171,31 +175,31 @@ async fn a_flood_fills_the_queue_and_no_more_and_stable_answers_all_of_it() {
     assert_eq!(counts.dropped[DropReason::QueueFull], 45, "{counts:?}");
     (0..5).for_each(|_| gate.open());
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.matched), (50, 5), "{counts:?}");
-    // Workers ended with the queue; the next call finds a new one.
+    assert_eq!((counts.mirrored, counts.matched), (50, 5), "{counts:?}");
+    // The mirror recovers once the queue is empty.
     gate.open();
     app.client.get("/").await;
     assert_eq!(app.settled().await.matched, 6);
 }
 
 #[tokio::test]
-async fn a_comparison_that_panics_has_not_compared() {
+async fn a_comparison_that_panics_counts_as_not_compared() {
     let compare = |_: &_, _: &_, _: &_| -> Comparison { panic() };
     let app = App::start_with(stable(), stable(), MirrorOptions::new().compare(compare));
     assert_eq!(app.client.get("/").await.body, "stable");
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.not_compared), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.not_compared), (1, 1), "{counts:?}");
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_takes_the_copy_along() {
+async fn a_request_is_dropped_if_the_caller_leaves_early() {
     let gate = Arc::new(Gate::new());
     let waiting = Arc::clone(&gate);
     let handler = async move || {
         waiting.pass().await;
         "stable"
     };
-    let app = App::start(Router::new().fallback(handler), Sick::PanicsInCall);
+    let app = App::start(Router::new().fallback(handler), FaultyCanary::PanicsInCall);
     let (mut sender, connection) = connect_http1(&app.server).await;
     let mut request = get("/");
     request.headers_mut().insert("host", "localhost".parse().unwrap());
@@ -204,30 +208,29 @@ async fn a_caller_who_leaves_takes_the_copy_along() {
     call.abort();
     connection.abort();
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.dropped[DropReason::CallerLeft]), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.dropped[DropReason::CallerLeft]), (1, 1), "{counts:?}");
 }
 
 #[tokio::test]
-async fn a_stable_that_panics_is_nothing_to_compare_with() {
+async fn a_request_is_dropped_if_stable_panics() {
     let handler = async || -> &'static str { panic() };
-    let app = App::start(Router::new().fallback(handler), Sick::PanicsInCall);
+    let app = App::start(Router::new().fallback(handler), FaultyCanary::PanicsInCall);
     app.client.send(get("/")).await.unwrap_err();
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.dropped[DropReason::StableFailed]), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.dropped[DropReason::StableFailed]), (1, 1), "{counts:?}");
 }
 
 #[tokio::test]
-async fn a_stable_body_that_breaks_is_nothing_to_compare_with() {
-    let handler = async || Response::new(Body::new(SickBody::Fails));
-    let app = App::start(Router::new().fallback(handler), Sick::PanicsInCall);
+async fn a_request_is_dropped_if_the_body_of_stable_fails() {
+    let handler = async || Response::new(Body::new(FaultyBody::Fails));
+    let app = App::start(Router::new().fallback(handler), FaultyCanary::PanicsInCall);
     let _ = app.client.send(get("/")).await;
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.dropped[DropReason::StableFailed]), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.dropped[DropReason::StableFailed]), (1, 1), "{counts:?}");
 }
 
-/// Its threads are the mirror's alone, so that a canary that blocks them blocks nobody else.
 #[tokio::test]
-async fn a_mirror_can_have_a_runtime_of_its_own_and_outlive_it() {
+async fn a_canary_can_block_its_own_runtime_and_the_mirror_outlives_it() {
     let other = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let other = other.unwrap();
     let (unblock, blocked) = std::sync::mpsc::channel::<()>();
@@ -239,9 +242,9 @@ async fn a_mirror_can_have_a_runtime_of_its_own_and_outlive_it() {
             std::future::pending().await
         }),
     );
-    let options = MirrorOptions::new().share(Weight::FULL).concurrency(1);
-    let runtime = Tokio::on(other.handle().clone());
-    let layer = MirrorLayer::with_runtime("shop", canary, options, runtime);
+    let options = MirrorOptions::new().share(Weight::FULL).concurrency_limit(1);
+    let options = options.runtime(other.handle().clone());
+    let layer = MirrorLayer::with_options("shop", canary, options);
     let app = App::of_layer(stable(), layer);
     for _ in 0..5 {
         assert_eq!(soon(app.client.get("/block")).await.body, "stable");

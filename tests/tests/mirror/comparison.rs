@@ -1,4 +1,4 @@
-//! What is found, and what is not taken for a finding.
+//! Comparisons and the differences they find.
 
 use axum::{
     Extension, Json, Router,
@@ -7,7 +7,9 @@ use axum::{
     routing::get as get_route,
 };
 use serde_json::json;
-use tower_canary_mirror::{Answer, ByField, Comparison, FieldDifference, MirrorOptions, Mirrored};
+use tower_canary_mirror::{
+    ByField, CapturedResponse, Comparison, FieldDifference, MirrorOptions, Mirrored,
+};
 
 use crate::app::App;
 
@@ -31,7 +33,7 @@ fn product(price: u32) -> Router {
 }
 
 #[tokio::test]
-async fn the_canary_sees_the_call_as_it_was_but_marked_and_the_caller_sees_stable_alone() {
+async fn the_canary_gets_the_marked_request_and_the_caller_gets_stables_response() {
     let stable = async |headers: HeaderMap, mirrored: Option<Extension<Mirrored>>| {
         assert!(mirrored.is_none());
         assert!(!headers.contains_key(Mirrored::HEADER));
@@ -46,21 +48,21 @@ async fn the_canary_sees_the_call_as_it_was_but_marked_and_the_caller_sees_stabl
     let route = |handler| Router::new().route("/", handler);
     let app = App::start(route(get_route(stable)), route(get_route(canary)));
     let request = axum::extract::Request::get("/?q=1").header("x-user", "ann");
-    let answer = app.client.ask(request.body(Body::empty()).unwrap()).await;
-    assert_eq!(answer.body, "same");
+    let response = app.client.ask(request.body(Body::empty()).unwrap()).await;
+    assert_eq!(response.body, "same");
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.matched), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.matched), (1, 1), "{counts:?}");
     assert_eq!(app.mirror.differences(), []);
     assert_eq!((counts.head.stable.total(), counts.head.canary.total()), (1, 1));
 }
 
 #[tokio::test]
-async fn a_mismatch_is_counted_and_shown_and_the_caller_gets_what_stable_said() {
+async fn a_mismatch_is_counted_and_listed_and_the_caller_gets_stables_response() {
     let app = App::start(product(100), product(99));
-    let answer = app.client.get("/products/7?token=secret").await;
-    assert!(answer.body.contains(r#""price":100"#), "{}", answer.body);
+    let response = app.client.get("/products/7?token=secret").await;
+    assert!(response.body.contains(r#""price":100"#), "{}", response.body);
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.mismatched), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.mismatched), (1, 1), "{counts:?}");
     assert_eq!(
         fields(&app),
         [
@@ -80,15 +82,15 @@ async fn ignored_fields_are_not_compared() {
     let app = App::start_with(product(100), product(99), options);
     app.client.get("/products/7").await;
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.matched), (1, 1), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.matched), (1, 1), "{counts:?}");
 }
 
 #[tokio::test]
-async fn status_and_chosen_headers_are_compared() {
+async fn the_status_and_selected_headers_are_compared() {
     let version = |status: StatusCode, location: &'static str| {
-        let answer =
+        let response =
             async move || (status, [(header::LOCATION, location), (header::AGE, location)]);
-        Router::new().route("/", get_route(answer))
+        Router::new().route("/", get_route(response))
     };
     let options = MirrorOptions::new().compare(ByField::new().header(header::LOCATION));
     let (stable, canary) = (version(StatusCode::FOUND, "/a"), version(StatusCode::SEE_OTHER, "/b"));
@@ -100,10 +102,10 @@ async fn status_and_chosen_headers_are_compared() {
 }
 
 #[tokio::test]
-async fn values_can_be_redacted_before_they_are_kept() {
+async fn differences_are_redacted_before_they_are_kept() {
     let options = MirrorOptions::new().redact(|difference| match difference.field.as_str() {
         "body/price" => difference.stable = "(redacted)".to_owned(),
-        "body/at" => panic!("a hook that panics keeps the difference"),
+        "body/at" => panic!("intentional test panic"),
         _ => {}
     });
     let app = App::start_with(product(100), product(99), options);
@@ -117,8 +119,8 @@ async fn values_can_be_redacted_before_they_are_kept() {
 
 #[tokio::test]
 async fn a_closure_can_compare() {
-    let by_length = |_: &Parts, stable: &Answer, canary: &Answer| {
-        let length = |answer: &Answer| answer.body().unwrap().len();
+    let by_length = |_: &Parts, stable: &CapturedResponse, canary: &CapturedResponse| {
+        let length = |response: &CapturedResponse| response.body().unwrap().len();
         let differs = length(stable) != length(canary);
         let difference = differs.then(|| FieldDifference::new("length", "", ""));
         Comparison::Compared(difference.into_iter().collect())
@@ -132,20 +134,20 @@ async fn a_closure_can_compare() {
 }
 
 #[tokio::test]
-async fn however_many_differ_few_are_kept() {
+async fn the_number_and_size_of_kept_differences_are_bounded() {
     let version = |price| {
         let product = async move |axum::extract::Path(id): axum::extract::Path<String>| {
             Json(json!({format!("{id}-{}", "x".repeat(1000)): "v".repeat(10_000), "price": price}))
         };
         Router::new().route("/{id}", get_route(product))
     };
-    let options = MirrorOptions::new().queue(10_000);
+    let options = MirrorOptions::new().queue_limit(10_000);
     let app = App::start_with(version(1), version(2), options);
     for call in 0..400 {
         app.client.get(&format!("/{call}-{}", "p".repeat(500))).await;
     }
     let counts = app.settled().await;
-    assert_eq!((counts.copied, counts.mismatched), (400, 400), "{counts:?}");
+    assert_eq!((counts.mirrored, counts.mismatched), (400, 400), "{counts:?}");
     let differences = app.mirror.differences();
     assert_eq!(differences.len(), 3);
     assert!(differences.iter().all(|difference| difference.path.len() < 210));
@@ -154,13 +156,13 @@ async fn however_many_differ_few_are_kept() {
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_bound_is_not_compared_and_goes_to_the_caller_whole() {
+async fn a_response_above_the_limit_is_not_compared_and_the_caller_gets_all_of_it() {
     let version = |size: usize| Router::new().route("/", get_route(async move || "x".repeat(size)));
     for (stable, canary) in [(2000, 2000), (2000, 10), (10, 2000)] {
         let options = MirrorOptions::new().response_limit(1000);
         let app = App::start_with(version(stable), version(canary), options);
         assert_eq!(app.client.get("/").await.body.len(), stable);
         let counts = app.settled().await;
-        assert_eq!((counts.copied, counts.not_compared), (1, 1), "{counts:?}");
+        assert_eq!((counts.mirrored, counts.not_compared), (1, 1), "{counts:?}");
     }
 }

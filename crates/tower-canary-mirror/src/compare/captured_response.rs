@@ -3,18 +3,18 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, response::Parts};
 
-/// The answer of one channel.
+/// A copy of a response.
 #[derive(Clone)]
-pub struct Answer {
+pub struct CapturedResponse {
     status: StatusCode,
     headers: HeaderMap,
     body: Option<Bytes>,
     trailers: Option<HeaderMap>,
 }
 
-impl Answer {
-    /// An answer without a body.
-    pub(crate) fn of_head(head: &Parts) -> Self {
+impl CapturedResponse {
+    /// Creates a response with an empty body.
+    pub(crate) fn new(head: &Parts) -> Self {
         let (status, headers) = (head.status, head.headers.clone());
         Self { status, headers, body: Some(Bytes::new()), trailers: None }
     }
@@ -24,35 +24,35 @@ impl Answer {
         self.trailers = trailers;
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub const fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub const fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// The whole body, or none if it was larger than the bound.
+    /// Returns the complete body, or `None` if it exceeded a limit.
     #[must_use]
     pub const fn body(&self) -> Option<&Bytes> {
         self.body.as_ref()
     }
 
-    /// The trailers, if there were any.
+    /// Returns the trailers, if any.
     #[must_use]
     pub const fn trailers(&self) -> Option<&HeaderMap> {
         self.trailers.as_ref()
     }
 }
 
-/// Without the values, which may be secrets.
-impl fmt::Debug for Answer {
+/// Omits the values, which can contain secrets.
+impl fmt::Debug for CapturedResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
+        f.debug_struct("CapturedResponse")
             .field("status", &self.status)
             .field("body_length", &self.body.as_ref().map(Bytes::len))
             .finish_non_exhaustive()

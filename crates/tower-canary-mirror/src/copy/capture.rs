@@ -1,0 +1,45 @@
+use bytes::{Bytes, BytesMut};
+
+use crate::copy::budget::Reservation;
+
+/// A copy of a body, up to a limit.
+///
+/// It copies the bytes instead of sharing them. A small chunk can keep a whole read buffer of the server
+/// alive, so shared chunks could exceed the limits.
+pub(crate) struct Capture {
+    bytes: BytesMut,
+    limit: usize,
+    reserved: usize,
+    reservation: Reservation,
+}
+
+/// The reason why a capture failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum CaptureError {
+    /// The body exceeds the limit.
+    TooLarge,
+    /// All copies together would exceed the memory budget.
+    MemoryFull,
+}
+
+impl Capture {
+    pub(crate) fn new(limit: usize, reservation: Reservation) -> Self {
+        Self { bytes: BytesMut::new(), limit, reserved: 0, reservation }
+    }
+
+    pub(crate) fn push(&mut self, data: &[u8]) -> Result<(), CaptureError> {
+        if self.limit - self.bytes.len() < data.len() {
+            return Err(CaptureError::TooLarge);
+        }
+        self.bytes.reserve(data.len());
+        let growth = self.bytes.capacity().saturating_sub(self.reserved);
+        self.reservation.grow(growth).map_err(|_| CaptureError::MemoryFull)?;
+        self.reserved += growth;
+        self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> (Bytes, Reservation) {
+        (self.bytes.freeze(), self.reservation)
+    }
+}

@@ -1,0 +1,187 @@
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+use canary_core::Channel;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::Empty;
+use tower_canary::body::ReplayBody;
+use tower_service::Service;
+
+use crate::{
+    compare::captured_response::CapturedResponse,
+    copy::{budget::Reservation, capture::Capture, span::Span},
+    erased_body::ErasedBody,
+    framing::has_no_body,
+    mirror::Mirror,
+    panic::{catch, discard},
+};
+
+/// The body of a mirrored request.
+pub(crate) type ShadowBody = ReplayBody<Empty<Bytes>>;
+
+/// A call of a service whose response is captured and discarded.
+///
+/// It erases the types of the service and its bodies.
+pub(crate) struct ShadowCall(Box<SendRequest>);
+
+type SendRequest = dyn FnOnce(Request<ShadowBody>, Arc<Mirror>) -> ResponseFuture + Send + 'static;
+type ResponseFuture = Pin<Box<dyn Future<Output = Result<ShadowResponse, ShadowError>> + Send>>;
+
+/// The response to a [`ShadowCall`].
+pub(crate) struct ShadowResponse {
+    pub(crate) response: CapturedResponse,
+    /// The time from readiness of the service to the response head.
+    pub(crate) latency: Duration,
+    _reservation: Reservation,
+}
+
+/// The reason why a [`ShadowCall`] has no complete response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ShadowError {
+    Failed,
+    Panicked,
+    TimedOut,
+    /// The runtime has no timers.
+    Runtime,
+}
+
+impl ShadowCall {
+    /// Prepares a call of the service that `service` returns for a request.
+    pub(crate) fn new<S, B, ResBody>(
+        service: impl FnOnce(&mut Request<B>) -> S + Send + 'static,
+    ) -> Self
+    where
+        S: Service<Request<B>, Response = Response<ResBody>, Future: Send> + Send + 'static,
+        B: ErasedBody,
+        ResBody: Body + Send + 'static,
+    {
+        Self(Box::new(move |request, mirror| {
+            Box::pin(async move {
+                let mut request = request.map(B::from_body);
+                let service = service(&mut request);
+                call(service, request, &mirror).await
+            })
+        }))
+    }
+
+    /// Sends `request` and captures the response, within the time limit. Catches panics.
+    pub(crate) async fn send(
+        self,
+        request: Request<ShadowBody>,
+        channel: Channel,
+        mirror: &Arc<Mirror>,
+    ) -> Result<ShadowResponse, ShadowError> {
+        let mut response = DiscardOnDrop(Some((self.0)(request, Arc::clone(mirror))));
+        let span = Span::new(mirror, channel);
+        let response = poll_fn(move |cx| {
+            catch(|| span.in_scope(|| response.as_mut().poll(cx)))
+                .unwrap_or(Poll::Ready(Err(ShadowError::Panicked)))
+        });
+        let limit = mirror.options.time_limit;
+        let Ok(response) = catch(|| tokio::time::timeout(limit, response)) else {
+            return Err(ShadowError::Runtime);
+        };
+        response.await.unwrap_or(Err(ShadowError::TimedOut))
+    }
+}
+
+/// A future whose destructor may panic.
+struct DiscardOnDrop(Option<ResponseFuture>);
+
+impl DiscardOnDrop {
+    fn as_mut(
+        &mut self,
+    ) -> Pin<&mut (dyn Future<Output = <ResponseFuture as Future>::Output> + '_)> {
+        self.0.as_mut().expect("only drop takes it").as_mut()
+    }
+}
+
+impl Drop for DiscardOnDrop {
+    fn drop(&mut self) {
+        discard(|| drop(self.0.take()));
+    }
+}
+
+/// Calls a service that is not ready yet and captures its response up to the limit.
+async fn call<S, B, ResBody>(
+    mut service: S,
+    request: Request<B>,
+    mirror: &Mirror,
+) -> Result<ShadowResponse, ShadowError>
+where
+    S: Service<Request<B>, Response = Response<ResBody>>,
+    ResBody: Body,
+{
+    let method = request.method().clone();
+    poll_fn(|cx| service.poll_ready(cx)).await.map_err(|_| ShadowError::Failed)?;
+    let started = Instant::now();
+    let response = service.call(request).await.map_err(|_| ShadowError::Failed)?;
+    let latency = started.elapsed();
+    let (head, body) = response.into_parts();
+    let mut response = CapturedResponse::new(&head);
+    let captured =
+        |response, reservation| Ok(ShadowResponse { response, latency, _reservation: reservation });
+    if has_no_body(&method, head.status) {
+        return captured(response, mirror.reservation());
+    }
+    let mut body = pin!(body);
+    let mut capture = Capture::new(mirror.options.response_limit, mirror.reservation());
+    let mut frames = 0_u32;
+    let trailers = loop {
+        match poll_fn(|cx| body.as_mut().poll_frame(cx).map(|frame| push(frame, &mut capture)))
+            .await
+        {
+            Pushed::Data => {}
+            Pushed::Overflow => {
+                response.set_body(None, None);
+                return captured(response, mirror.reservation());
+            }
+            Pushed::End(trailers) => break trailers,
+            Pushed::Failed => return Err(ShadowError::Failed),
+        }
+        frames = frames.wrapping_add(1);
+        if frames.is_multiple_of(FRAMES_PER_TURN) {
+            // An endless body that is always ready must neither block the thread nor evade the time
+            // limit.
+            tokio::task::yield_now().await;
+        }
+    };
+    let (bytes, reservation) = capture.finish();
+    response.set_body(Some(bytes), trailers);
+    captured(response, reservation)
+}
+
+enum Pushed {
+    Data,
+    Overflow,
+    End(Option<HeaderMap>),
+    Failed,
+}
+
+fn push<D: Buf, E>(frame: Option<Result<Frame<D>, E>>, capture: &mut Capture) -> Pushed {
+    let mut data = match frame.map(|frame| frame.map(Frame::into_data)) {
+        None => return Pushed::End(None),
+        Some(Err(_)) => return Pushed::Failed,
+        Some(Ok(Err(frame))) => return Pushed::End(frame.into_trailers().ok()),
+        Some(Ok(Ok(data))) => data,
+    };
+    while data.has_remaining() {
+        let chunk = data.chunk();
+        if capture.push(chunk).is_err() {
+            return Pushed::Overflow;
+        }
+        let length = chunk.len();
+        data.advance(length);
+    }
+    Pushed::Data
+}
+
+/// Takes some tens of microseconds.
+const FRAMES_PER_TURN: u32 = 32;
