@@ -1,8 +1,8 @@
 //! A simulator: how often a rule rolls back a good canary, and how late a bad one.
 //!
 //! [`Traffic`] says what comes in and how it goes, a [`Schedule`] when which weight is in force, a
-//! [`Rule`] when to roll back. A [`Study`] lets many rollouts run, each from its own seed, and says what
-//! came of them. The [`rules`] are this crate's judge and three rivals as they are in use
+//! [`Rule`] when to roll back. A [`Study`] lets many rollouts run, each from its own seed, and says
+//! what came of them. The [`rules`] are this crate's judge and three rivals as they are in use
 //! elsewhere.
 //!
 //! ```

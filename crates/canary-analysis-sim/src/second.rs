@@ -1,6 +1,6 @@
 use canary_core::{Channel, Counts, EpochCounts, Snapshot, Weight};
 
-use canary_analysis::{KeyCounts, KeyLedger};
+use canary_analysis::keys::{KeyCounts, KeyLedger};
 
 /// What one second brought.
 #[derive(Clone, Debug)]

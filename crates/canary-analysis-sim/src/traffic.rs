@@ -3,7 +3,7 @@ use std::time::Duration;
 use canary_core::{Bucket, Channel, LatencyBucket, PerChannel, Weight};
 
 use crate::{draws::Draws, schedule::Schedule, second::Second};
-use canary_analysis::KeyLedger;
+use canary_analysis::keys::KeyLedger;
 
 /// What comes in, and how it goes.
 ///

@@ -3,7 +3,7 @@
 //! `cargo test --release -p canary-analysis-sim --test acceptance -- --nocapture` runs ten
 //! times as many rollouts as a debug build does, and prints the figures.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use canary_analysis::{Levels, Monitor};
 use canary_analysis_sim::{Outages, Rule, Schedule, Study, Summary, Traffic, Users, rules};
@@ -54,7 +54,7 @@ fn good_canaries_are_rarely_rolled_back() {
 
 /// Guarantee G2.
 #[test]
-fn outages_of_both_channels_are_not_the_canarys_fault() {
+fn outages_of_both_channels_do_not_cause_rollbacks() {
     for (seed, outages) in [
         (530, Outages { every: 600.0, lasts: 30.0, failures: 0.5 }),
         (531, Outages { every: 1200.0, lasts: 60.0, failures: 0.3 }),
@@ -121,7 +121,8 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
                 study(traffic.with_outages(outages), seed).run(rules::judge);
             assert_at_most(&format!("called healthy, {what}, {outages:?}"), proven, beta);
         }
-        // With few calls in a look each outage lets some events in. More rollouts, since it is close.
+        // With few calls in a look each outage lets some events in. More rollouts, since it is
+        // close.
         let traffic = Traffic::new(5.0, 0.01).with_canary_failures(0.02).with_outages(outages);
         let part = (0..6).map(|at| study(traffic, seed + 100 + at).run(rules::judge).proven);
         let proven = f64::from(part.sum::<u32>());
@@ -188,7 +189,8 @@ fn harm_is_found_as_early_as_by_the_reference() {
 }
 
 /// Guarantee G4, as a maximum over all rollouts. More than one canary call in a second, before the
-/// judge looks, comes once in 20,000 seconds here; between the looks there is the guard, see its tests.
+/// judge looks, comes once in 20,000 seconds here; between the looks there is the guard, see its
+/// tests.
 #[test]
 fn a_canary_that_fails_every_call_is_caught_within_three() {
     let traffic = Traffic::new(1.0, 0.0).with_canary_failures(1.0);

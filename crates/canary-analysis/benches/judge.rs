@@ -1,6 +1,6 @@
-//! What it costs to feed one tick, and to ask.
+//! The cost of an observation and of a verdict.
 //!
-//! `cargo bench -p canary-analysis`; it fails if feeding a tick takes a microsecond or more.
+//! `cargo bench -p canary-analysis` fails if adding counts takes a microsecond or more.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -10,28 +10,30 @@ use std::{
 };
 
 use canary_analysis::{
-    AdverseCounts, Evidence, Judge, Levels, Monitor, Observation, SampleRatioTest, SlowLimit, Until,
+    AdverseCounts, Judge, Levels, Monitor, Observation, SlowLimit, Until,
+    statistics::{Evidence, SampleRatioTest},
 };
 use canary_core::{Channel, Counts, EpochCounts, LatencyBucket, PerChannel, Snapshot, Weight};
 
 fn main() {
     let margins = Monitor::failures().margins();
-    let tick = AdverseCounts::try_new(
+    let counts = AdverseCounts::try_new(
         Weight::from_percent(10),
         PerChannel { stable: 900, canary: 100 },
         PerChannel { stable: 9, canary: 1 },
     )
-    .expect("there are fewer adverse events than calls");
+    .expect("fewer adverse events than calls");
 
     let mut evidence = Evidence::new(margins);
     for percent in [1, 5, 25, 50] {
         let weight = Weight::from_percent(percent);
-        let tick = AdverseCounts::try_new(weight, tick.calls(), tick.adverse()).expect("as above");
-        evidence.observe(&tick);
+        let counts =
+            AdverseCounts::try_new(weight, counts.calls(), counts.adverse()).expect("as above");
+        evidence.observe(&counts);
     }
-    let feed = report("feed one tick to the evidence", || evidence.observe(black_box(&tick)));
-    let judged = report("feed one tick and weigh it, 5 weights", || {
-        evidence.observe(black_box(&tick));
+    let feed = report("add counts to the evidence", || evidence.observe(black_box(&counts)));
+    let judged = report("add counts and read the evidence, 5 weights", || {
+        evidence.observe(black_box(&counts));
         black_box(evidence.log_e_worse().max(evidence.log_e_good()));
     });
     report("calculate the interval", || {
@@ -39,39 +41,42 @@ fn main() {
     });
     let mut ramp = Evidence::new(margins);
     let of_ramp = |evidence: &mut Evidence, ppm: u32| {
-        let tick = AdverseCounts::try_new(Weight::from_ppm(ppm), tick.calls(), tick.adverse());
-        evidence.observe(&tick.expect("as above"));
+        let counts =
+            AdverseCounts::try_new(Weight::from_ppm(ppm), counts.calls(), counts.adverse());
+        evidence.observe(&counts.expect("as above"));
     };
     (1..=1_000).for_each(|thousandth| of_ramp(&mut ramp, thousandth * 999));
     let mut thousandth = 0;
-    let ramped = report("feed one tick, at one of 1,000 weights", || {
+    let ramped = report("add counts at one of 1,000 weights", || {
         thousandth = thousandth % 1_000 + 1;
         of_ramp(&mut ramp, thousandth * 999);
     });
-    let weighed = report("weigh evidence of 1,000 weights", || {
+    let weighed = report("read the evidence of 1,000 weights", || {
         black_box(ramp.log_e_worse().max(ramp.log_e_good()));
     });
     let mut share = SampleRatioTest::new();
-    report("feed one tick to the share", || share.observe(tick.weight(), black_box(tick.calls())));
+    report("add counts to the sample ratio test", || {
+        share.observe(counts.weight(), black_box(counts.calls()))
+    });
 
     let observation = observation();
     let limit = SlowLimit::stable_quantile(0.99).expect("0.99 is a quantile");
     let monitors = [Monitor::failures(), Monitor::slow(Until::Head, limit), Monitor::share()];
     let mut judge = Judge::try_new(Levels::default(), monitors).expect("two monitors decide");
     let of_judge =
-        report("feed one tick to a judge of 3 monitors", || judge.observe(black_box(&observation)));
-    report("ask that judge for the verdict", || {
+        report("observe with a judge of 3 monitors", || judge.observe(black_box(&observation)));
+    report("read its verdict", || {
         black_box(judge.verdict());
     });
-    report("ask it for the judgment", || {
+    report("read its judgment", || {
         black_box(judge.judgment());
     });
     let weight = Weight::from_percent(10);
     let judge = Judge::try_new(Levels::default(), [Monitor::failures()]).expect("it decides");
-    // Nothing is counted, so that it reads the counts with every third call and never trips.
+    // The counts stay empty, so the guard reads them with every third call and never trips.
     let guard = judge.guard(Snapshot::default(), Snapshot::default).expect("failures decide");
     report("a failed call at the guard", || drop(guard.canary_failed(black_box(weight))));
-    assert!(!guard.is_tripped(), "nothing has failed");
+    assert!(!guard.is_tripped(), "no counted call has failed");
     let mut judge = judge;
     for thousandth in 1..=1_000 {
         let mut counts = Counts::default();
@@ -86,17 +91,17 @@ fn main() {
     let failed = report("a failed call at the guard, 1,000 weights", || {
         drop(guard.canary_failed(black_box(weight)));
     });
-    assert!(!guard.is_tripped(), "next to nothing has failed");
-    assert!(feed < MOST && judged < MOST, "a tick took {feed:?}, {judged:?} with its weighing");
-    assert!(ramped < MOST, "a tick took {ramped:?}");
-    assert!(of_judge < 3 * MOST, "a tick of three monitors took {of_judge:?}");
-    assert!(failed < MOST, "a failed call took {failed:?}");
-    assert!(weighed < 100 * MOST, "1,000 weights took {weighed:?}");
+    assert!(!guard.is_tripped(), "almost no counted call has failed");
+    assert!(feed < LIMIT && judged < LIMIT, "adding counts took {feed:?}, {judged:?} with reading");
+    assert!(ramped < LIMIT, "adding counts took {ramped:?}");
+    assert!(of_judge < 3 * LIMIT, "an observation of three monitors took {of_judge:?}");
+    assert!(failed < LIMIT, "a failed call took {failed:?}");
+    assert!(weighed < 100 * LIMIT, "reading evidence of 1,000 weights took {weighed:?}");
 }
 
-const MOST: Duration = Duration::from_micros(1);
+const LIMIT: Duration = Duration::from_micros(1);
 
-/// The fastest of ten rounds: what disturbs a round only makes it slower.
+/// Returns the fastest of ten rounds: disturbances only make a round slower.
 fn report(name: &str, mut work: impl FnMut()) -> Duration {
     let rounds = (0..10).map(|_| {
         let start = Instant::now();

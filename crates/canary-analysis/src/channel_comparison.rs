@@ -14,15 +14,15 @@ use crate::{
     split_ratio::SplitRatio,
 };
 
-/// The evidence of one monitor: over the whole rollout, and if asked for over its latest steps too.
+/// The evidence of one monitor: over the whole rollout and, with restarts, over its latest steps.
 ///
-/// A canary that was good for an hour has so much evidence in its favor that a fault must make up
-/// for it first. So a part of the wealth may be kept back, to be bet afresh at the beginning of
-/// each step: a mixture of e-processes that begin at different times, with weights that sum to 1,
-/// is one itself.
+/// A canary that was good for an hour has so much evidence in its favor that a later fault must
+/// first outweigh it. So a part of the wealth can be reserved for e-processes that start at the
+/// steps of the rollout: a mixture of e-processes with different start times, with weights that sum
+/// to 1, is an e-process itself.
 ///
-/// All of this is about harm. That the canary is good is proven over the whole rollout, with storms and
-/// without, see [`OutageFilter`].
+/// Restarts are about "worse" only. "Good enough" is proven over the whole rollout, with outages
+/// and without, see [`OutageFilter`].
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelComparison {
     pub(crate) whole: Evidence,
@@ -31,20 +31,19 @@ pub(crate) struct ChannelComparison {
     pub(crate) completeness: Completeness,
 }
 
-/// Bets that began later than the rollout.
+/// Evidence that starts later than the rollout.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Restarts {
-    /// How many were begun, the forgotten ones included.
+    /// The number of restarts so far, including those that were dropped.
     pub(crate) started: u32,
-    /// The latest ones, with their numbers from 1.
+    /// The latest restarts with their numbers, from 1.
     pub(crate) latest: VecDeque<(u32, Evidence)>,
 }
 
 impl ChannelComparison {
     pub(crate) fn new(monitor: &Monitor) -> Self {
-        let whole = Evidence::of_unit(monitor.margins(), monitor.unit());
         Self {
-            whole,
+            whole: Evidence::of_unit(monitor.margins(), monitor.unit()),
             outage_filter: OutageFilter::new(monitor),
             restarts: None,
             completeness: Completeness::default(),
@@ -56,137 +55,124 @@ impl ChannelComparison {
         if let Some(restarts) = &mut self.restarts {
             restarts.started = restarts.started.saturating_add(1);
             restarts.latest.push_back((restarts.started, Evidence::of_unit(margins, unit)));
-            // What is forgotten is lost, which can only lower the evidence.
-            if restarts.latest.len() > LATEST {
+            // The wealth of a dropped restart is lost, which can only lower the evidence.
+            if restarts.latest.len() > MAX_RESTARTS {
                 restarts.latest.pop_front();
             }
         }
     }
 
-    /// Adds what was counted at once: of all weights, and of all replicas.
-    pub(crate) fn observe(&mut self, ticks: &[AdverseCounts]) {
-        let bets = self.outage_filter.look(
-            ticks
-                .iter()
-                .map(AdverseCounts::calls)
-                .fold(PerChannel::default(), PerChannel::saturating_add),
-            ticks
-                .iter()
-                .map(AdverseCounts::adverse)
-                .fold(PerChannel::default(), PerChannel::saturating_add),
-        );
-        for tick in ticks {
-            self.observe_worse_only(tick);
-            let (calls, adverse) = (tick.calls(), tick.adverse());
-            self.add_events_outside_outages(bets, SplitRatio::of(tick.weight()), adverse);
-            self.add_trials_outside_outages(bets, calls.canary, adverse.canary);
+    /// Adds one look: the counts of all weights and replicas.
+    pub(crate) fn observe(&mut self, looks: &[AdverseCounts]) {
+        let sum = |count: fn(&AdverseCounts) -> PerChannel<u64>| {
+            looks.iter().map(count).fold(PerChannel::default(), PerChannel::saturating_add)
+        };
+        let included =
+            self.outage_filter.look(sum(AdverseCounts::calls), sum(AdverseCounts::adverse));
+        for counts in looks {
+            self.observe_worse_only(counts);
+            let (calls, adverse) = (counts.calls(), counts.adverse());
+            self.add_filtered_events(included, SplitRatio::of(counts.weight()), adverse);
+            self.add_filtered_trials(included, calls.canary, adverse.canary);
         }
     }
 
-    /// Adds a tick to all evidence but the calm one, if nobody will ask for that.
-    pub(crate) fn observe_worse_only(&mut self, tick: &AdverseCounts) {
-        self.each(|evidence| evidence.observe(tick));
+    /// Adds counts to all evidence except that of the outage filter. For callers that read only the
+    /// evidence for worse.
+    pub(crate) fn observe_worse_only(&mut self, counts: &AdverseCounts) {
+        self.for_each_evidence(|evidence| evidence.observe(counts));
     }
 
-    /// Adds feedback or events, which come about or not.
-    pub(crate) fn observe_trials(&mut self, ticks: &[AdverseCounts]) {
-        self.observe(ticks);
-        for tick in ticks {
-            self.completeness.add_trials(SplitRatio::of(tick.weight()), tick.calls());
+    /// Adds feedback or events, whose number is not known from the calls.
+    pub(crate) fn observe_trials(&mut self, looks: &[AdverseCounts]) {
+        self.observe(looks);
+        for counts in looks {
+            self.completeness.add_trials(SplitRatio::of(counts.weight()), counts.calls());
         }
     }
 
-    /// Adds keys that were hit and keys that were seen, beside the calls that were given meanwhile:
-    /// how many new keys are hit by so many calls says whether there is a storm.
+    /// Adds adverse keys and seen keys. `given` is the number of calls in the same time: outages
+    /// are detected by the number of new adverse keys per call.
     pub(crate) fn observe_keys(
         &mut self,
         given: PerChannel<u64>,
         adverse: &KeyCounts,
         seen: &KeyCounts,
     ) {
-        let bets = self.outage_filter.look(
-            given,
-            adverse
-                .by_split
-                .values()
-                .copied()
-                .fold(PerChannel::default(), PerChannel::saturating_add),
-        );
-        for (split, keys) in &adverse.by_split {
-            self.each(|evidence| evidence.add_events(*split, *keys));
-            self.add_events_outside_outages(bets, *split, *keys);
+        let keys = adverse.by_split.values().copied();
+        let keys = keys.fold(PerChannel::default(), PerChannel::saturating_add);
+        let included = self.outage_filter.look(given, keys);
+        for (ratio, keys) in &adverse.by_split {
+            self.for_each_evidence(|evidence| evidence.add_events(*ratio, *keys));
+            self.add_filtered_events(included, *ratio, *keys);
         }
-        for (split, keys) in &seen.by_split {
-            self.completeness.add_trials(*split, *keys);
+        for (ratio, keys) in &seen.by_split {
+            self.completeness.add_trials(*ratio, *keys);
         }
-        self.each(|evidence| evidence.count(seen.keys, adverse.keys));
-        self.each(|evidence| evidence.add_trials(seen.keys.canary, adverse.keys.canary));
-        self.add_trials_outside_outages(bets, seen.keys.canary, adverse.keys.canary);
+        self.for_each_evidence(|evidence| evidence.add_counts(seen.keys, adverse.keys));
+        self.for_each_evidence(|evidence| {
+            evidence.add_trials(seen.keys.canary, adverse.keys.canary);
+        });
+        self.add_filtered_trials(included, seen.keys.canary, adverse.keys.canary);
     }
 
-    fn add_events_outside_outages(
+    fn add_filtered_events(
         &mut self,
-        bets: IncludedIn,
-        split: SplitRatio,
+        included: IncludedIn,
+        ratio: SplitRatio,
         events: PerChannel<u64>,
     ) {
-        if bets.split {
-            self.outage_filter.good.add_events(split, events);
+        if included.split {
+            self.outage_filter.good.add_events(ratio, events);
         }
     }
 
-    const fn add_trials_outside_outages(&mut self, bets: IncludedIn, trials: u64, adverse: u64) {
-        if bets.rate {
+    const fn add_filtered_trials(&mut self, included: IncludedIn, trials: u64, adverse: u64) {
+        if included.rate {
             self.outage_filter.good.add_trials(trials, adverse);
         }
     }
 
-    /// Evidence that the canary is worse.
+    /// Returns the evidence that the canary is worse.
     pub(crate) fn log_e_worse(&self) -> f64 {
-        let kept_back = self.ln_kept_back();
-        let bets = self.bets().map(|(share, evidence)| share + evidence.log_e_worse());
-        ln_sum_exp(&bets.chain(kept_back).collect::<Vec<_>>())
+        let logs = self.parts().map(|(ln_part, evidence)| ln_part + evidence.log_e_worse());
+        ln_sum_exp(&logs.chain(self.ln_unused_part()).collect::<Vec<_>>())
     }
 
-    /// Evidence that the canary is good enough, with storms and without, even if each call without an
-    /// answer had gone badly.
+    /// Returns the evidence that the canary is good enough even if each call without a response was
+    /// adverse: the weaker one of that with outages and that without.
     pub(crate) fn log_e_good(&self) -> f64 {
-        self.log_e_good_whole().min(self.log_e_good_outside_outages())
+        self.log_e_good_with_outages().min(self.log_e_good_without_outages())
     }
 
-    /// The same, storms included.
-    pub(crate) fn log_e_good_whole(&self) -> f64 {
-        self.at_worst(&self.whole.good)
+    pub(crate) fn log_e_good_with_outages(&self) -> f64 {
+        self.in_worst_case(&self.whole.good)
     }
 
-    /// The same, storms left out.
-    pub(crate) fn log_e_good_outside_outages(&self) -> f64 {
-        self.at_worst(&self.outage_filter.good)
+    pub(crate) fn log_e_good_without_outages(&self) -> f64 {
+        self.in_worst_case(&self.outage_filter.good)
     }
 
-    /// Evidence that the canary is good enough, going by what was answered.
+    /// Returns the evidence that the canary is good enough, ignoring calls without a response.
     pub(crate) fn log_e_good_answered(&self) -> f64 {
         self.whole.good.log_e().min(self.outage_filter.good.log_e())
     }
 
-    /// Adverse events that storms brought, and all of them.
+    /// Returns the number of adverse events in outages and in total.
     pub(crate) fn events_in_outages(&self) -> (u64, u64) {
         let all = self.whole.good.split.total().total();
         (all.saturating_sub(self.outage_filter.good.split.total().total()), all)
     }
 
-    /// What a proof amounts to if each call without an answer had gone badly.
+    /// Returns the evidence of `good` if each call without a response was adverse.
     ///
-    /// The calls in flight on stable count as well: a service of long streams has many of them on
-    /// both channels, and only an excess of the canary's speaks against it.
-    fn at_worst(&self, proof: &NonInferiority) -> f64 {
-        let answered = proof.log_e();
+    /// This includes stable's calls: a service of long streams has many in flight on both channels,
+    /// and only an excess on the canary counts against it.
+    fn in_worst_case(&self, good: &NonInferiority) -> f64 {
+        let answered = good.log_e();
         let mut worst = match self.whole.unit() {
-            Unit::Calls if self.completeness.all_unanswered() == PerChannel::default() => {
-                return answered;
-            }
-            Unit::Calls => proof.clone(),
-            // Keys cannot be added to calls: what is without an answer is asked for by itself.
+            Unit::Calls => good.clone(),
+            // Calls cannot be added to keys: they need separate evidence.
             Unit::Keys if self.completeness.calls.is_empty() => return answered,
             Unit::Keys => {
                 let mut calls = NonInferiority::new(self.whole.margins().good());
@@ -194,14 +180,14 @@ impl ChannelComparison {
                 calls
             }
         };
-        for (split, unanswered) in self.completeness.unanswered() {
-            worst.add_events(split, unanswered);
+        for (ratio, unanswered) in self.completeness.unanswered() {
+            worst.add_events(ratio, unanswered);
             worst.add_trials(unanswered.canary, unanswered.canary);
         }
         answered.min(worst.log_e())
     }
 
-    /// What there was to judge: calls that were answered, or occasions, or keys.
+    /// Returns the number of trials: calls with a result, feedback, events or keys.
     pub(crate) fn basis(&self) -> PerChannel<u64> {
         let (calls, judged) = (self.whole.calls(), self.completeness.judged());
         match self.whole.unit() {
@@ -210,63 +196,62 @@ impl ChannelComparison {
         }
     }
 
-    /// What the evidence for worse is made of, weighed: to add to it later without looking at all
-    /// weights again.
+    /// Returns the evidence for worse in a form to which events can be added at a cost that does
+    /// not depend on the number of weights.
     pub(crate) fn log_ratios(&self) -> ComparisonLogRatios {
         ComparisonLogRatios {
-            bets: self.bets().map(|(share, evidence)| (share, evidence.log_ratios())).collect(),
-            kept_back: self.ln_kept_back(),
+            parts: self.parts().map(|(part, evidence)| (part, evidence.log_ratios())).collect(),
+            ln_unused_part: self.ln_unused_part(),
         }
     }
 
-    /// All bets, with the logarithm of each one's share of the wealth.
-    fn bets(&self) -> impl Iterator<Item = (f64, &Evidence)> {
-        let whole = if self.restarts.is_some() { (1.0 - KEPT_BACK).ln() } else { 0.0 };
-        let starts =
-            self.restarts.iter().flat_map(|restarts| &restarts.latest).map(|(number, evidence)| {
-                let number = f64::from(*number);
-                ((KEPT_BACK / (number * (number + 1.0))).ln(), evidence)
-            });
-        std::iter::once((whole, &self.whole)).chain(starts)
+    /// Returns all evidence, each with the logarithm of its part of the wealth.
+    fn parts(&self) -> impl Iterator<Item = (f64, &Evidence)> {
+        let whole = if self.restarts.is_some() { (1.0 - RESERVED).ln() } else { 0.0 };
+        let latest = self.restarts.iter().flat_map(|restarts| &restarts.latest);
+        let restarted = latest.map(|(number, evidence)| {
+            let number = f64::from(*number);
+            ((RESERVED / (number * (number + 1.0))).ln(), evidence)
+        });
+        std::iter::once((whole, &self.whole)).chain(restarted)
     }
 
-    /// The logarithm of what no bet was begun with yet.
-    fn ln_kept_back(&self) -> Option<f64> {
-        self.restarts
-            .as_ref()
-            .map(|restarts| (KEPT_BACK / (f64::from(restarts.started) + 1.0)).ln())
+    /// Returns the logarithm of the part of the wealth that is reserved for later restarts.
+    fn ln_unused_part(&self) -> Option<f64> {
+        let restarts = self.restarts.as_ref()?;
+        Some((RESERVED / (f64::from(restarts.started) + 1.0)).ln())
     }
 
-    fn each(&mut self, mut work: impl FnMut(&mut Evidence)) {
+    fn for_each_evidence(&mut self, mut work: impl FnMut(&mut Evidence)) {
         work(&mut self.whole);
-        let starts = self.restarts.iter_mut().flat_map(|restarts| &mut restarts.latest);
-        starts.for_each(|(_, evidence)| work(evidence));
+        let latest = self.restarts.iter_mut().flat_map(|restarts| &mut restarts.latest);
+        latest.for_each(|(_, evidence)| work(evidence));
     }
 }
 
-/// The evidence for worse at one moment, each alternative's apart.
+/// The log-likelihood ratios of a [`ChannelComparison`].
 #[derive(Clone, Debug)]
 pub(crate) struct ComparisonLogRatios {
-    bets: Vec<(f64, EvidenceLogRatios)>,
-    kept_back: Option<f64>,
+    parts: Vec<(f64, EvidenceLogRatios)>,
+    ln_unused_part: Option<f64>,
 }
 
 impl ComparisonLogRatios {
-    /// The evidence for worse if `canary` more calls of the canary's had gone badly at `coin`, and
-    /// nothing else had happened.
-    pub(crate) fn log_e_worse_after(&self, split: SplitRatio, canary: u64) -> f64 {
-        let bets =
-            self.bets.iter().map(|(share, logs)| share + logs.log_e_worse_after(split, canary));
-        ln_sum_exp(&bets.chain(self.kept_back).collect::<Vec<_>>())
+    /// Returns the evidence for worse after `canary` more adverse canary calls at `ratio`, and no
+    /// other call.
+    pub(crate) fn log_e_worse_after(&self, ratio: SplitRatio, canary: u64) -> f64 {
+        let logs =
+            self.parts.iter().map(|(part, logs)| part + logs.log_e_worse_after(ratio, canary));
+        ln_sum_exp(&logs.chain(self.ln_unused_part).collect::<Vec<_>>())
     }
 }
 
-/// The part of the wealth that is kept for later starts. Of it the start number n gets 1/(n(n+1)),
-/// which sums to 1 over all n, and is 1/2, 1/6, 1/12 for the first three.
-const KEPT_BACK: f64 = 0.1;
+/// The part of the wealth that is reserved for restarts. Restart number n gets 1/(n(n+1)) of it:
+/// 1/2, 1/6, 1/12 for the first three, which sums to 1 over all n.
+const RESERVED: f64 = 0.1;
 
-/// Starts that are kept: each costs as much per tick as the whole.
-pub(crate) const LATEST: usize = 8;
+/// The number of restarts that are kept. Each costs as much per look as the whole.
+pub(crate) const MAX_RESTARTS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -275,7 +260,7 @@ mod tests {
     use super::*;
     use crate::Monitor;
 
-    fn tick(percent: u32, calls: [u64; 2], adverse: [u64; 2]) -> AdverseCounts {
+    fn counts(percent: u32, calls: [u64; 2], adverse: [u64; 2]) -> AdverseCounts {
         let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
         AdverseCounts::try_new(Weight::from_percent(percent), of(calls), of(adverse)).unwrap()
     }
@@ -285,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_after_a_good_hour_is_found_sooner() {
+    fn restarts_find_a_fault_after_a_good_hour_sooner() {
         let failures = |restarts: Option<Restarts>| {
             let mut comparison = comparison(restarts);
-            comparison.observe(&[tick(10, [90_000, 10_000], [900, 100])]);
+            comparison.observe(&[counts(10, [90_000, 10_000], [900, 100])]);
             comparison.begin_step();
             let caught = (1..500).find(|_| {
-                comparison.observe(&[tick(10, [0, 1], [0, 1])]);
+                comparison.observe(&[counts(10, [0, 1], [0, 1])]);
                 comparison.log_e_worse() >= 100_f64.ln()
             });
             caught.unwrap()
@@ -301,16 +286,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_back_costs_a_tenth_at_most() {
+    fn restarts_cost_at_most_a_tenth_of_the_wealth() {
         let mut mixed = comparison(Some(Restarts::default()));
         let mut plain = comparison(None);
         for _ in 0..20 {
             mixed.begin_step();
             for comparison in [&mut mixed, &mut plain] {
-                comparison.observe(&[tick(5, [95, 5], [1, 1])]);
+                comparison.observe(&[counts(5, [95, 5], [1, 1])]);
             }
         }
-        assert_eq!(mixed.restarts.as_ref().unwrap().latest.len(), LATEST);
+        assert_eq!(mixed.restarts.as_ref().unwrap().latest.len(), MAX_RESTARTS);
         assert!(mixed.log_e_worse() >= plain.log_e_worse() + 0.9_f64.ln());
     }
 }

@@ -4,18 +4,19 @@ use canary_core::PerChannel;
 
 use crate::{log_space::float, split_ratio::SplitRatio};
 
-/// What the judge did not get to see: a canary that hangs has no failures.
+/// How complete the canary's results are. A canary that hangs has no failures, only missing
+/// results.
 ///
-/// Of the canary's calls as large a part should be answered as of stable's, and other occasions
-/// should come about as the coin says, unless the canary holds them back.
+/// The canary should have a response to as large a fraction of its calls as stable, and its share
+/// of other trials should follow the split ratio.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Completeness {
-    /// Calls that were given to each channel, and those of them that could be judged.
     pub(crate) calls: BTreeMap<SplitRatio, CallCounts>,
-    /// Other occasions for an adverse event that came about: feedback, events, keys.
+    /// Trials other than calls: feedback, events, keys.
     pub(crate) trials: BTreeMap<SplitRatio, PerChannel<u64>>,
 }
 
+/// Calls that were given to the channels, and those that have a result.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct CallCounts {
     pub(crate) given: PerChannel<u64>,
@@ -29,30 +30,29 @@ impl CallCounts {
 }
 
 impl Completeness {
-    pub(crate) fn add_calls(&mut self, split: SplitRatio, calls: CallCounts) {
+    pub(crate) fn add_calls(&mut self, ratio: SplitRatio, calls: CallCounts) {
         if calls == CallCounts::default() {
             return;
         }
-        let sum = self.calls.entry(split).or_default();
+        let sum = self.calls.entry(ratio).or_default();
         sum.given = sum.given.saturating_add(calls.given);
         sum.judged = sum.judged.saturating_add(calls.judged);
     }
 
-    pub(crate) fn add_trials(&mut self, split: SplitRatio, trials: PerChannel<u64>) {
+    pub(crate) fn add_trials(&mut self, ratio: SplitRatio, trials: PerChannel<u64>) {
         if trials == PerChannel::default() {
             return;
         }
-        let sum = self.trials.entry(split).or_default();
+        let sum = self.trials.entry(ratio).or_default();
         *sum = sum.saturating_add(trials);
     }
 
-    /// The calls of each coin that have no answer: in flight, given up, or lost.
+    /// Returns the calls at each split ratio that have no result: in flight, cancelled or lost.
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = (SplitRatio, PerChannel<u64>)> {
-        let unanswered = self.calls.iter().map(|(split, calls)| (*split, calls.unanswered()));
+        let unanswered = self.calls.iter().map(|(ratio, calls)| (*ratio, calls.unanswered()));
         unanswered.filter(|(_, calls)| *calls != PerChannel::default())
     }
 
-    /// The same, at all coins together.
     pub(crate) fn all_unanswered(&self) -> PerChannel<u64> {
         self.sum(|calls| calls.unanswered())
     }
@@ -65,40 +65,37 @@ impl Completeness {
         self.sum(|calls| calls.judged)
     }
 
-    /// The part that could be judged of what is to be expected of the canary, going by stable:
-    /// about 1 if the canary holds nothing back. It is the least of calls and occasions, and none
-    /// if neither tells.
-    pub(crate) fn ratio(&self) -> Option<f64> {
-        let parts = [self.calls_ratio(), self.trials_ratio()];
-        parts.into_iter().flatten().min_by(f64::total_cmp)
+    /// Returns the canary's results as a fraction of those expected from stable's: about 1 if none
+    /// are missing. It is the smaller fraction of calls and other trials, or `None` without either.
+    pub(crate) fn fraction(&self) -> Option<f64> {
+        let fractions = [self.fraction_of_calls(), self.fraction_of_trials()];
+        fractions.into_iter().flatten().min_by(f64::total_cmp)
     }
 
-    /// As large a part of the canary's calls as of stable's, at each coin, should have an answer.
-    fn calls_ratio(&self) -> Option<f64> {
+    /// At each split ratio, the same fraction of calls should have a result on both channels.
+    fn fraction_of_calls(&self) -> Option<f64> {
         let (mut judged, mut expected) = (0.0, 0.0);
-        for CallCounts { given, judged: answered } in self.calls.values() {
-            if given.stable > 0 {
-                let part_of_stable = float(answered.stable) / float(given.stable);
-                expected += float(given.canary) * part_of_stable.min(1.0);
-                judged += float(answered.canary);
-            }
+        for counts in self.calls.values().filter(|counts| counts.given.stable > 0) {
+            let of_stable = float(counts.judged.stable) / float(counts.given.stable);
+            expected += float(counts.given.canary) * of_stable.min(1.0);
+            judged += float(counts.judged.canary);
         }
         (expected > 0.0).then(|| judged / expected)
     }
 
-    /// At each coin `canary * (1 - w)` and `stable * w` are the same on average. Where the coin is
-    /// certain both are zero.
-    fn trials_ratio(&self) -> Option<f64> {
+    /// At each split ratio `w`, `canary * (1 - w)` and `stable * w` are equal on average. Both are
+    /// zero if the ratio is certain.
+    fn fraction_of_trials(&self) -> Option<f64> {
         let (mut canary, mut stable) = (0.0, 0.0);
-        for (split, trials) in &self.trials {
-            canary += float(trials.canary) * split.complement();
-            stable += float(trials.stable) * split.probability();
+        for (ratio, trials) in &self.trials {
+            canary += float(trials.canary) * ratio.complement();
+            stable += float(trials.stable) * ratio.probability();
         }
         (stable > 0.0).then(|| canary / stable)
     }
 
-    fn sum(&self, of: impl Fn(&CallCounts) -> PerChannel<u64>) -> PerChannel<u64> {
-        self.calls.values().map(of).fold(PerChannel::default(), PerChannel::saturating_add)
+    fn sum(&self, count: impl Fn(&CallCounts) -> PerChannel<u64>) -> PerChannel<u64> {
+        self.calls.values().map(count).fold(PerChannel::default(), PerChannel::saturating_add)
     }
 }
 
@@ -113,32 +110,32 @@ mod tests {
     }
 
     #[test]
-    fn the_part_that_could_be_judged_is_one_if_nothing_is_held_back() {
+    fn the_fraction_is_one_if_no_result_is_missing() {
         let mut completeness = Completeness::default();
-        assert_eq!(completeness.ratio(), None);
+        assert_eq!(completeness.fraction(), None);
         for (percent, judged) in [(1, of(990, 10)), (50, of(500, 500)), (100, of(0, 7_000))] {
             let calls = CallCounts { given: judged, judged };
             completeness.add_calls(SplitRatio::of(Weight::from_percent(percent)), calls);
         }
-        assert!((completeness.ratio().unwrap() - 1.0).abs() < 1e-12);
+        assert!((completeness.fraction().unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(completeness.unanswered().count(), 0);
     }
 
     #[test]
-    fn occasions_that_do_not_come_about_are_missed() {
+    fn missing_trials_lower_the_fraction() {
         let mut completeness = Completeness::default();
         completeness.add_trials(SplitRatio::of(Weight::from_percent(10)), of(9_000, 500));
-        assert!((completeness.ratio().unwrap() - 0.5).abs() < 1e-12);
+        assert!((completeness.fraction().unwrap() - 0.5).abs() < 1e-12);
     }
 
     #[test]
-    fn calls_at_a_weight_of_everything_do_not_make_up_for_those_that_hang() {
+    fn calls_at_full_weight_do_not_make_up_for_hanging_calls() {
         let mut completeness = Completeness::default();
         let ten = SplitRatio::of(Weight::from_percent(10));
         completeness.add_calls(ten, CallCounts { given: of(9_000, 1_000), judged: of(9_000, 1) });
-        let everything = CallCounts { given: of(0, 9_000), judged: of(0, 9_000) };
-        completeness.add_calls(SplitRatio::of(Weight::FULL), everything);
-        assert!(completeness.ratio().unwrap() < 0.002);
+        let full = CallCounts { given: of(0, 9_000), judged: of(0, 9_000) };
+        completeness.add_calls(SplitRatio::of(Weight::FULL), full);
+        assert!(completeness.fraction().unwrap() < 0.002);
         assert_eq!(completeness.unanswered().collect::<Vec<_>>(), [(ten, of(0, 999))]);
     }
 }

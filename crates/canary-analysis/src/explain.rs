@@ -1,4 +1,4 @@
-//! Findings as sentences for people.
+//! The sentences of findings, for operators.
 
 use std::fmt;
 
@@ -12,7 +12,20 @@ use crate::{
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&sentence(self))
+        match missing(self) {
+            _ if self.measure == Measure::Share => f.write_str(&share(self))?,
+            Some(missing) => f.write_str(&missing)?,
+            None => write!(f, "{}; {}", rates(self), verdict(self))?,
+        }
+        match &self.not_healthy_reason {
+            Some(reason) if self.verdict == Verdict::Inconclusive && self.basis.canary > 0 => {
+                write!(f, "; {reason}")
+            }
+            _ if self.refused_keys > 0 => {
+                write!(f, "; {}", NotHealthyReason::LedgerFull(self.refused_keys))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -20,150 +33,122 @@ impl fmt::Display for NotHealthyReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unanswered { calls, given } => {
-                let calls = of_calls(*calls, *given);
-                write!(f, "{calls} of the canary have no answer, and could all have gone badly")
+                let (calls, given) = (count(*calls), plural(*given, "canary call"));
+                write!(f, "{calls} of {given} have no response and may all be bad")
             }
             Self::Outages { events, all } => {
-                let (events, all) = (count(*events), count(*all));
+                let (events, all) = (count(*events), plural(*all, "adverse event"));
                 write!(
                     f,
-                    "{events} of {all} bad ones came in storms, and without these it is not proven good"
+                    "{events} of {all} came in outages, and without them the canary is not proven good"
                 )
             }
             Self::TooFewResults(part) => {
                 let part = percent(*part);
-                write!(f, "the canary has only {part} of what the weight leads one to expect")
+                write!(f, "the canary has only {part} of the results expected at its weight")
             }
-            Self::CallsUnknown => {
-                f.write_str(
-                "how many calls the canary was given is not observed, and those that hang are unseen",
-            )
-            }
+            Self::CallsUnknown => f.write_str(
+                "the number of canary calls is unknown, so hanging calls would go unnoticed",
+            ),
             Self::LedgerFull(events) => {
-                let events = if *events == 1 {
-                    "1 event was".to_owned()
-                } else {
-                    format!("{} events were", count(*events))
-                };
-                write!(f, "the ledger of keys is full, {events} not counted")
+                write!(f, "the key ledger is full and missed {}", plural(*events, "event"))
+            }
+            Self::ImpossibleAssignment(1) => {
+                f.write_str("1 call or key went to a channel that its weight excludes")
             }
             Self::ImpossibleAssignment(picks) => {
-                let were = if *picks == 1 { "call or key was" } else { "calls or keys were" };
-                write!(f, "{} {were} on a channel that the weight excludes", count(*picks))
+                let picks = count(*picks);
+                write!(f, "{picks} calls or keys went to a channel that their weight excludes")
             }
         }
     }
 }
 
-fn sentence(finding: &Finding) -> String {
-    let mut sentence = match missing(finding) {
-        _ if finding.measure == Measure::Share => split(finding),
-        Some(missing) => missing,
-        None => format!("{}; {}", rates(finding), verdict(finding)),
-    };
-    let refused = NotHealthyReason::LedgerFull(finding.refused_keys);
-    if let Some(not_healthy_reason) = &finding.not_healthy_reason
-        && finding.verdict == Verdict::Inconclusive
-        && finding.basis.canary > 0
-    {
-        sentence += &format!("; {not_healthy_reason}");
-    } else if finding.refused_keys > 0 {
-        sentence += &format!("; {refused}");
-    }
-    sentence
-}
-
-fn split(finding: &Finding) -> String {
-    let verdict = split_verdict(finding);
+fn share(finding: &Finding) -> String {
+    let verdict = share_verdict(finding);
     if finding.impossible > 0 {
         return format!(
             "{}; {verdict}",
             NotHealthyReason::ImpossibleAssignment(finding.impossible)
         );
     }
-    let what = if finding.unit == Unit::Keys { "keys" } else { "calls" };
+    let units = if finding.unit == Unit::Keys { "keys" } else { "calls" };
     finding.split.map_or_else(
-        || format!("no {what} seen yet that could have gone to either channel; {verdict}"),
+        || format!("no {units} yet that could go to either channel; {verdict}"),
         |Split { requested, observed }| {
-            let (asked, seen) = (percent(requested), percent(observed));
-            format!("canary was given {seen} of {what} where {asked} was asked; {verdict}")
+            let (requested, observed) = (percent(requested), percent(observed));
+            format!("{observed} of {units} went to the canary, {requested} requested; {verdict}")
         },
     )
 }
 
-/// What there is to say if there is nothing to compare.
+/// Returns the sentence for a finding that has nothing to compare.
 fn missing(finding: &Finding) -> Option<String> {
     let (stable, canary) = (finding.basis.stable, finding.basis.canary);
     let is_slow = matches!(finding.measure, Measure::Slow(..));
-    let (waiting, hit) = (finding.unanswered.canary, finding.adverse.canary);
+    let (waiting, adverse) = (finding.unanswered.canary, finding.adverse.canary);
+    let trials = trials(&finding.measure);
     match (stable, canary) {
         (0, 0) if is_slow && finding.slow_limit.is_none() => Some(
-            "what is slow is not known yet: stable has too few calls, or too slow ones".to_owned(),
+            "the limit for slow calls is not known yet: stable has too few calls, or they are too \
+             slow to measure"
+                .to_owned(),
         ),
         (_, 0) if waiting > 0 => {
-            let (waiting, stable) = (calls(waiting), count(stable));
-            Some(format!(
-                "of {waiting} on the canary none is answered yet, {stable} of stable's are"
-            ))
+            let (waiting, stable) = (plural(waiting, "canary call"), plural(stable, "response"));
+            Some(format!("no response to {waiting} yet, stable has {stable}"))
         }
-        (_, 0) if finding.unit == Unit::Keys && hit > 0 => {
-            let keys = keys(hit);
-            Some(format!("{keys} hit on the canary, but neither its calls nor seen keys are known"))
+        (_, 0) if finding.unit == Unit::Keys && adverse > 0 => {
+            let keys = plural(adverse, "canary key");
+            Some(format!("{keys} affected, but neither canary calls nor seen keys are known"))
         }
-        (0, 0) => Some(format!("no {} seen yet, on neither channel", trials(&finding.measure))),
-        (stable, 0) => {
-            let (what, stable) = (trials(&finding.measure), count(stable));
-            Some(format!("no canary {what} yet, {stable} of stable's"))
-        }
+        (0, 0) => Some(format!("no {trials} yet on either channel")),
+        (stable, 0) => Some(format!("no canary {trials} yet, stable has {}", count(stable))),
         _ => None,
     }
 }
 
 fn rates(finding: &Finding) -> String {
     if finding.unit == Unit::Keys {
-        let of = |channel| {
-            let (hit, seen) = (finding.adverse[channel], finding.calls[channel]);
-            match finding.rate(channel) {
-                // A full ledger of seen keys knows fewer than were hit.
-                Some(rate) if hit <= seen => {
-                    format!("{} of {} ({})", count(hit), keys(seen), percent(rate))
-                }
-                _ => keys(hit),
-            }
-        };
-        let (canary, stable) = (of(Channel::Canary), of(Channel::Stable));
-        return format!("{canary} hit on the canary, {stable} on stable");
+        return format!("{}, {}", keys(finding, Channel::Canary), keys(finding, Channel::Stable));
     }
     let rate = |channel| finding.rate(channel).map(percent);
     let canary = rate(Channel::Canary).unwrap_or_else(|| percent(0.0));
-    let against = rate(Channel::Stable).map_or_else(
-        || format!(", and stable has no {}", trials(&finding.measure)),
-        |stable| format!(" against stable's {stable}"),
-    );
-    match &finding.measure {
-        Measure::Failures => format!("canary fails {canary} of calls{against}"),
-        Measure::Cancelled => {
-            format!("callers leave {canary} of canary calls{against}")
-        }
+    let stable =
+        rate(Channel::Stable).unwrap_or_else(|| format!("has no {}", trials(&finding.measure)));
+    let canary = match &finding.measure {
+        Measure::Failures => format!("canary fails {canary} of calls"),
+        Measure::Cancelled => format!("callers cancel {canary} of canary calls"),
         Measure::Slow(..) => {
             let limit = finding.slow_limit.unwrap_or_default();
-            format!("{canary} of canary calls take over {limit:.1?}{against}")
+            format!("{canary} of canary calls take over {limit:.1?}")
         }
-        Measure::Feedback => {
-            format!("{canary} of the canary's feedback is negative{against}")
-        }
-        Measure::Event(name) => {
-            format!("`{name}` goes badly in {canary} on the canary{against}")
-        }
+        Measure::Feedback => format!("{canary} of canary feedback is negative"),
+        Measure::Event(name) => format!("{canary} of canary events `{name}` are adverse"),
         Measure::Share => String::new(),
+    };
+    format!("{canary}, stable {stable}")
+}
+
+/// `20 of 20 canary keys affected (100 %)`, `0 of 180 stable keys (0 %)`.
+fn keys(finding: &Finding, channel: Channel) -> String {
+    let (adverse, seen) = (finding.adverse[channel], finding.calls[channel]);
+    let verb = if channel == Channel::Canary { " affected" } else { "" };
+    let noun = format!("{channel} key");
+    match finding.rate(channel) {
+        // A full ledger of seen keys has fewer than the ledger of adverse keys.
+        Some(rate) if adverse <= seen => {
+            format!("{} of {}{verb} ({})", count(adverse), plural(seen, &noun), percent(rate))
+        }
+        _ => format!("{}{verb}", plural(adverse, &noun)),
     }
 }
 
-/// What may be adverse or not.
+/// Returns the plural noun for the events that can be adverse.
 const fn trials(measure: &Measure) -> &'static str {
     match measure {
         Measure::Feedback => "feedback",
-        Measure::Event(_) => "trials",
+        Measure::Event(_) => "events",
         _ => "calls",
     }
 }
@@ -176,47 +161,37 @@ fn verdict(finding: &Finding) -> String {
             let margin = finding.margins.good();
             let (ratio, rate) = (digits(margin.ratio, 4), digits(100.0 * margin.rate, 4));
             let odds = odds(good.log_e);
-            format!("proven below {ratio} times stable's, or below {rate} %, at odds of {odds}")
+            format!("proven below {ratio} times stable's rate or below {rate} % (odds {odds})")
         }
         (_, good) => {
-            let good = good
-                .map_or_else(String::new, |good| format!(", nor good enough (odds {})", of(good)));
-            format!("not proven worse (odds {}){good}", of(*worse))
+            let good =
+                good.map_or_else(String::new, |good| format!(" or good ({})", reached(good)));
+            format!("not proven worse ({}){good}", reached(*worse))
         }
     }
 }
 
-fn split_verdict(finding: &Finding) -> String {
+fn share_verdict(finding: &Finding) -> String {
     match finding.verdict {
         Verdict::Degraded => {
             let odds = odds(finding.worse.log_e);
-            format!("the assignment itself is broken, odds against chance {odds}")
+            format!("the assignment is broken, odds against chance {odds}")
         }
-        Verdict::Healthy => "as asked, to within a quarter of the odds".to_owned(),
-        Verdict::Inconclusive => format!("not proven broken (odds {})", of(finding.worse)),
+        Verdict::Healthy => "as requested, within 25 % of the odds".to_owned(),
+        Verdict::Inconclusive => format!("not proven broken ({})", reached(finding.worse)),
     }
 }
 
-fn of(strength: Strength) -> String {
-    format!("{} of {}", odds(strength.log_e), odds(strength.threshold))
+fn reached(strength: Strength) -> String {
+    format!("odds {}, needs {}", odds(strength.log_e), odds(strength.threshold))
 }
 
 /// `1 key`, `12 keys`.
-fn keys(number: u64) -> String {
-    format!("{} {}", count(number), if number == 1 { "key" } else { "keys" })
+fn plural(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
-/// `1 call`, `12 calls`.
-fn calls(number: u64) -> String {
-    format!("{} {}", count(number), if number == 1 { "call" } else { "calls" })
-}
-
-/// `3 of 1,000 calls`.
-fn of_calls(some: u64, all: u64) -> String {
-    format!("{} of {}", count(some), calls(all))
-}
-
-/// Odds, given their natural logarithm: `2,400 : 1`.
+/// Formats odds, given as a natural logarithm: `2,400 : 1`.
 fn odds(log: f64) -> String {
     let digits = log / std::f64::consts::LN_10;
     if digits >= 9.0 {
@@ -228,22 +203,25 @@ fn odds(log: f64) -> String {
     format!("{} : 1", two_digits(log.exp()))
 }
 
-/// A rate of `0.0..=1.0`: `3.1 %`.
+/// Formats a rate of `0.0..=1.0`: `3.1 %`.
 fn percent(rate: f64) -> String {
     format!("{} %", two_digits(100.0 * rate))
 }
 
-/// A number of at least zero to two digits: `2,400`, `31`, `3.1`, `0.031`.
+/// Rounds a non-negative number to two significant digits: `2,400`, `31`, `3.1`, `0.031`.
 fn two_digits(number: f64) -> String {
     digits(number, 2)
 }
 
-/// A number of at least zero to so many digits.
+/// Rounds a non-negative number to `kept` significant digits.
 fn digits(number: f64, kept: i32) -> String {
     if number < 1e-9 {
         return "0".to_owned();
     }
-    #[expect(clippy::cast_possible_truncation, reason = "the logarithm of an f64 is within 400")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the decimal logarithm of an f64 is within +-400"
+    )]
     let magnitude = number.log10().floor() as i32 + 1 - kept;
     let scale = 10.0_f64.powi(magnitude);
     let rounded = (number / scale).round() * scale;
@@ -254,7 +232,7 @@ fn digits(number: f64, kept: i32) -> String {
     grouped(text)
 }
 
-/// A count with its thousands apart: `12,345`.
+/// Formats a count with thousands separators: `12,345`.
 fn count(number: u64) -> String {
     grouped(&number.to_string())
 }
@@ -276,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_readable() {
+    fn numbers_have_two_significant_digits() {
         for (number, text) in [
             (0.0, "0"),
             (0.000_312, "0.00031"),
@@ -292,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn odds_are_words_at_both_ends() {
+    fn very_large_and_very_small_odds_are_shortened() {
         assert_eq!(odds(2400.0_f64.ln()), "2,400 : 1");
         assert_eq!(odds(743_799.0), "10^323027 : 1");
         assert_eq!(odds(-1e9), "under 0.001 : 1");

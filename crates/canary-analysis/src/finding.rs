@@ -10,42 +10,42 @@ use crate::{
     not_healthy_reason::NotHealthyReason,
 };
 
-/// What one monitor says, with the numbers that it rests on.
+/// The verdict of one monitor, with the numbers behind it.
 ///
-/// It prints as one sentence for people. No number in it is ever NaN.
+/// It prints as one sentence for operators. No number in it is ever NaN.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Finding {
-    /// The monitor's name.
+    /// The name of the monitor.
     pub monitor: String,
-    /// Whether it decides.
+    /// Whether the monitor decides.
     pub role: Role,
     /// Its verdict.
     pub verdict: Verdict,
-    /// Calls (feedback, occasions) that were compared; seen keys, if the monitor counts per key;
-    /// picks, if it watches the share.
+    /// The trials: calls with a response, feedback or events. Seen keys if the monitor counts per
+    /// key, picks if it watches the share.
     pub calls: PerChannel<u64>,
-    /// Those that went badly; keys that met one, if the monitor counts per key.
+    /// The adverse trials.
     pub adverse: PerChannel<u64>,
-    /// Calls that cannot be judged, since they have no answer: in flight, given up or lost.
+    /// Calls without a response: in flight, cancelled or lost.
     pub unanswered: PerChannel<u64>,
-    /// The canary's adverse rate as a multiple of stable's, with an interval that holds at any time
-    /// with probability `1 - alpha`, half of it at each end, whatever the other monitors say. Of the
-    /// share, the odds of the canary's picks as a multiple of those asked.
+    /// The canary's adverse rate as a multiple of stable's. The interval contains it at all times
+    /// with probability `1 - alpha`, half of it at each end, whatever the other monitors find. For
+    /// the share, the odds of the canary as a multiple of the requested odds.
     pub ratio: RatioInterval,
-    /// The evidence that the canary is worse, or the split broken.
+    /// The evidence that the canary is worse, or that the split is broken.
     pub worse: Strength,
-    /// The evidence that the canary is good enough, even if all calls without an answer had gone
-    /// badly: the weaker of two proofs, with [storms](crate#storms) and without. None if the monitor
-    /// watches the share.
+    /// The evidence that the canary is good enough even if all calls without a response were
+    /// adverse: the weaker one of that with [outages](crate#outages) and that without. `None` for
+    /// the share.
     pub good: Option<Strength>,
-    /// Why the canary is not called healthy, whatever that evidence.
+    /// The reason why the monitor does not call the canary healthy, however strong `good` is.
     pub not_healthy_reason: Option<NotHealthyReason>,
-    /// The split, if the monitor watches the share.
+    /// The share of calls, if the monitor watches it.
     pub split: Option<Split>,
-    /// From which time on calls are slow, if the monitor watches that and knows it yet.
+    /// The limit for slow calls, once it is known.
     pub slow_limit: Option<Duration>,
-    /// Events that a full ledger of keys could not count.
+    /// Events that a full ledger of keys did not count.
     pub refused_keys: u64,
     /// Calls or keys on a channel that their weight excludes.
     pub impossible: u64,
@@ -79,8 +79,8 @@ impl Finding {
         }
     }
 
-    /// The part of a channel's calls, or seen keys, that went badly, `0.0..=1.0`; none before the
-    /// first one, and if the monitor watches the share.
+    /// Returns the adverse rate of a channel, `0.0..=1.0`. Returns `None` before its first trial,
+    /// and for the share.
     #[must_use]
     pub fn rate(&self, channel: Channel) -> Option<f64> {
         let calls = self.calls[channel];
@@ -89,44 +89,44 @@ impl Finding {
     }
 }
 
-/// How strong evidence is, and how strong it must be.
+/// The strength of evidence, and the strength that it needs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Strength {
     /// The natural logarithm of the e-value.
     pub log_e: f64,
-    /// The logarithm that it must reach.
+    /// The logarithm that it needs to reach.
     pub threshold: f64,
 }
 
 impl Strength {
-    /// The odds against chance: 100 says that a fair game would have made so much out of 1 in at
-    /// most one of 100 cases. It is finite, and ends at the largest `f64`.
+    /// Returns the e-value: the odds against chance. A value of 100 has a probability of at most
+    /// one in 100 if the claim under test is true. It is finite, at most `f64::MAX`.
     #[must_use]
     pub fn e_value(&self) -> f64 {
         self.log_e.exp().min(f64::MAX)
     }
 
-    /// The e-value that must be reached.
+    /// Returns the e-value that it needs to reach.
     #[must_use]
     pub fn needed(&self) -> f64 {
         self.threshold.exp().min(f64::MAX)
     }
 
-    /// Whether the evidence is strong enough.
+    /// Returns whether the evidence is strong enough.
     #[must_use]
     pub fn is_reached(&self) -> bool {
         self.log_e >= self.threshold
     }
 }
 
-/// The canary's share of calls, asked and seen, each `0.0..=1.0`.
+/// The canary's share of calls, `0.0..=1.0`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Split {
-    /// What the weights asked for.
+    /// The share that the weights requested.
     pub requested: f64,
-    /// What there was.
+    /// The share of the counted calls.
     pub observed: f64,
 }

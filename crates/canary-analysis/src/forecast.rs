@@ -7,15 +7,15 @@ use crate::{
     evidence::Evidence, levels::Levels, log_space::float, margins::Margins, split_ratio::SplitRatio,
 };
 
-/// What a plan can find out, and when: to be asked before the rollout.
+/// Predicts how long a plan takes to detect a regression, and to prove a good canary.
 ///
 /// # Method
 ///
-/// For each moment of the plan the numbers of adverse events are put at their bad end: as few of
-/// the canary's and as many of stable's as leave 95 % probability in all, given that events come
-/// independently of each other. If even then the evidence suffices, the regression is found by that
-/// moment with a probability of at least 95 %. For the proof that a canary is good the bad end is
-/// the other one. No random numbers are drawn: the same question has the same answer.
+/// For each moment of the plan, the numbers of adverse events are set to unlucky quantiles: as few
+/// of the canary and as many of stable as leave a joint probability of 95 %, given that events are
+/// independent. If the evidence suffices even then, the regression is detected by that moment with
+/// a probability of at least 95 %. For the proof that a canary is good, the quantiles are the
+/// opposite ones. No random numbers are involved.
 ///
 /// # Example
 ///
@@ -32,9 +32,9 @@ use crate::{
 /// assert!(forecast.until_caught(5.0).unwrap() < Duration::from_secs(15 * 60));
 /// assert!(forecast.until_total_failure_caught().unwrap() < Duration::from_secs(60));
 /// assert!(forecast.until_proven().unwrap() < Duration::from_secs(45 * 60));
-/// // An hour is not enough for what is hardly worse.
+/// // An hour is not enough to detect a small regression.
 /// assert_eq!(forecast.until_caught(1.05), None);
-/// # Ok::<(), canary_analysis::ForecastError>(())
+/// # Ok::<(), canary_analysis::error::ForecastError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Forecast {
@@ -47,13 +47,14 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// A forecast for a service of `calls_per_second`, of which the part `base_rate` is adverse,
-    /// under a plan of weights and how long each lasts, judged by one of `deciding` monitors.
+    /// Creates a forecast for a service with `calls_per_second`, of which the fraction `base_rate`
+    /// is adverse. The plan is a list of weights and their durations. The monitor is one of
+    /// `deciding`.
     ///
     /// # Errors
     ///
-    /// If the calls are not above 0 and finite, the rate is not at least 0 and below 1, or the plan
-    /// is empty or longer than a year.
+    /// Returns an error if `calls_per_second` is not above 0 and at most 10^9, `base_rate` is not
+    /// at least 0 and below 1, or the plan is empty or longer than a year.
     pub fn try_new(
         calls_per_second: f64,
         base_rate: f64,
@@ -75,26 +76,26 @@ impl Forecast {
         Ok(Self { calls_per_second, base_rate, plan, margins, levels, deciding })
     }
 
-    /// How long until a canary with `factor` times stable's adverse rate is called degraded, with a
-    /// probability of 95 % at least; none if the plan ends before.
+    /// Returns the time until a canary with `factor` times the adverse rate of stable is called
+    /// degraded with a probability of at least 95 %, or `None` if the plan ends before.
     ///
-    /// Rates end at 1. With a base rate of 0 every factor leaves nothing to find.
+    /// The canary's rate is at most 1. With a base rate of 0 there is nothing to detect.
     #[must_use]
     pub fn until_caught(&self, factor: f64) -> Option<Duration> {
         self.until_worse((self.base_rate * factor.max(0.0)).min(1.0))
     }
 
-    /// How long until a canary that fails every call is called degraded.
+    /// Returns the time until a canary that fails every call is called degraded.
     #[must_use]
     pub fn until_total_failure_caught(&self) -> Option<Duration> {
         self.until_worse(1.0)
     }
 
-    /// How long until a canary that is as good as stable is called healthy.
+    /// Returns the time until a canary that is as good as stable is called healthy.
     ///
-    /// If the base rate is above four times `good.rate`, the judge first takes some looks, up to two
-    /// minutes of one each second, to learn that this is no [storm](crate#storms). They are not
-    /// reckoned here.
+    /// If the base rate is above four times `good.rate`, the judge first classifies it as an
+    /// [outage](crate#outages), for up to two minutes of one look per second. The forecast ignores
+    /// this.
     #[must_use]
     pub fn until_proven(&self) -> Option<Duration> {
         let threshold = self.levels.good_threshold();
@@ -109,7 +110,7 @@ impl Forecast {
         self.first(|at| self.evidence(at, rate, Luck::ForTheCanary).log_e_worse() >= threshold)
     }
 
-    /// The evidence after `at`, if the canary's rate is `rate`, at the end to which luck pushes it.
+    /// Returns the evidence after `at` for a canary with this rate, at the quantiles of `luck`.
     fn evidence(&self, at: Duration, rate: f64, luck: Luck) -> Evidence {
         let (few, many) = (TAIL, 1.0 - TAIL);
         let (of_canary, of_stable) = match luck {
@@ -121,7 +122,7 @@ impl Forecast {
         let (canary, stable): (f64, f64) = (all(|calls| calls.canary), all(|calls| calls.stable));
         let adverse = quantile(canary * rate, of_canary);
         let stable_adverse = quantile(stable * self.base_rate, of_stable);
-        // What goes well is as many calls as expected, or few if they are what is needed.
+        // The expected number of good calls, or an unlucky one if the proof needs them.
         let good = match luck {
             Luck::ForTheCanary => (canary * (1.0 - rate)).round(),
             Luck::AgainstTheCanary => quantile(canary * (1.0 - rate), few),
@@ -138,12 +139,12 @@ impl Forecast {
         }
         let (adverse, good, stable) = (whole(adverse), whole(good), whole(stable));
         let calls = PerChannel { stable, canary: good + adverse };
-        evidence.count(calls, PerChannel { stable: whole(stable_adverse), canary: adverse });
+        evidence.add_counts(calls, PerChannel { stable: whole(stable_adverse), canary: adverse });
         evidence.add_trials(calls.canary, adverse);
         evidence
     }
 
-    /// The calls of both channels that are to be expected in each step until `at`.
+    /// Returns the expected calls of both channels in each step until `at`.
     fn calls_until(&self, at: Duration) -> Vec<(Weight, PerChannel<f64>)> {
         let mut left = at;
         let steps = self.plan.iter().map(|(weight, lasts)| {
@@ -156,7 +157,7 @@ impl Forecast {
         steps.collect()
     }
 
-    /// The first moment of the plan at which `holds`, to some 10^-5 of the plan.
+    /// Returns the first moment of the plan for which `holds` is true, to about 10^-5 of the plan.
     fn first(&self, holds: impl Fn(Duration) -> bool) -> Option<Duration> {
         let lasts: Duration = self.plan.iter().map(|(_, lasts)| *lasts).sum();
         let moments = (1..=COARSE).map(|part| lasts.mul_f64(f64::from(part) / f64::from(COARSE)));
@@ -182,7 +183,7 @@ enum Luck {
     AgainstTheCanary,
 }
 
-/// A number of events, dealt out in whole parts whose sum is exact.
+/// Distributes a number of events over parts. The parts are integers with an exact sum.
 struct Parts {
     events: f64,
     share: f64,
@@ -194,7 +195,7 @@ impl Parts {
         Self { events, share: 0.0, dealt: 0 }
     }
 
-    /// The next part. A share of nothing by nothing is nothing.
+    /// Returns the next part. A NaN, from 0 divided by 0, counts as 0.
     fn next(&mut self, share: f64) -> u64 {
         self.share += if share.is_finite() { share } else { 0.0 };
         let until_now = whole((self.events * self.share).round());
@@ -204,17 +205,16 @@ impl Parts {
     }
 }
 
-/// The number of events that is not exceeded with this probability where `mean` are expected.
+/// Returns a quantile of the Poisson distribution.
 fn quantile(mean: f64, probability: f64) -> f64 {
     if mean > LARGE {
-        // The square root of a Poisson number is nearly normal, with a deviation of one half.
+        // The square root of a Poisson variable is nearly normal, with a standard deviation of 1/2.
         let deviations = if probability < 0.5 { -DEVIATIONS } else { DEVIATIONS };
         return (mean.sqrt() + deviations / 2.0).powi(2).round();
     }
-    // There is no distribution of a mean of zero, and nothing to expect.
+    // `Poisson::new` refuses a mean of zero.
     let Ok(poisson) = Poisson::new(mean) else { return 0.0 };
-    // `Poisson::inverse_cdf` panics where the distribution function is not monotone in its last
-    // digit.
+    // `Poisson::inverse_cdf` panics if rounding makes the distribution function non-monotone.
     let (mut low, mut high) = (0, whole(mean + 10.0 * mean.sqrt() + 20.0));
     while low < high {
         let middle = u64::midpoint(low, high);
@@ -223,27 +223,23 @@ fn quantile(mean: f64, probability: f64) -> f64 {
     float(low)
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "`as` ends at the ends"
-)]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
 const fn whole(number: f64) -> u64 {
     number as u64
 }
 
-/// What is left for each of the three numbers that may be unlucky, if 95 % are to remain in all.
+/// The probability of an unlucky value for each of three numbers, which leaves 95 % in total.
 const TAIL: f64 = 0.05 / 3.0;
-/// As many standard deviations of a normal number are exceeded with the probability of [`TAIL`].
+/// The number of standard deviations that a normal variable exceeds with probability [`TAIL`].
 const DEVIATIONS: f64 = 2.128;
-/// From here on the approximation is good to a thousandth, and saves the search.
+/// Above this mean the normal approximation is exact to 0.1 % and faster.
 const LARGE: f64 = 1e6;
-/// Moments that are looked at in a plan before the first one is narrowed down.
+/// Moments of the plan to try before the search between two of them.
 const COARSE: u32 = 400;
 const MOST_CALLS: f64 = 1e9;
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
-/// A forecast that cannot be made.
+/// An invalid parameter of a [`Forecast`].
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ForecastError {
@@ -251,7 +247,7 @@ pub enum ForecastError {
     Calls(f64),
     /// The base rate of adverse events.
     Rate(f64),
-    /// The plan has no time in it, or too much.
+    /// The duration of the plan.
     Plan,
 }
 
@@ -259,10 +255,10 @@ impl fmt::Display for ForecastError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Calls(calls) => {
-                write!(f, "{calls} calls per second are not above 0 and up to 10^9")
+                write!(f, "{calls} calls per second, expected more than 0 and at most 10^9")
             }
-            Self::Rate(rate) => write!(f, "base rate {rate} is not at least 0 and below 1"),
-            Self::Plan => f.write_str("the plan does not last above 0 and up to 366 days"),
+            Self::Rate(rate) => write!(f, "base rate {rate}, expected at least 0 and below 1"),
+            Self::Plan => f.write_str("the plan is empty or longer than 366 days"),
         }
     }
 }
@@ -282,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn larger_harm_and_more_traffic_are_found_earlier() {
+    fn larger_harm_and_more_traffic_are_detected_earlier() {
         let slow = forecast(50.0, 0.01);
         let (two, five) = (slow.until_caught(2.0).unwrap(), slow.until_caught(5.0).unwrap());
         assert!(two > five && five > slow.until_total_failure_caught().unwrap());
@@ -290,15 +286,15 @@ mod tests {
     }
 
     #[test]
-    fn a_service_without_errors_is_proven_by_calls_alone() {
+    fn a_service_without_errors_is_proven_by_its_calls() {
         let proven = forecast(50.0, 0.0).until_proven().unwrap();
-        // 837 canary calls are needed, 360 come in the first step and 2.5 a second in the next.
+        // The proof needs 837 canary calls: 360 in the first step, then 2.5 a second.
         assert!((900.0..960.0).contains(&proven.as_secs_f64()), "{proven:?}");
         assert_eq!(forecast(50.0, 0.0).until_caught(5.0), None);
     }
 
     #[test]
-    fn the_approximation_joins_the_distribution() {
+    fn the_approximation_agrees_with_the_distribution() {
         for probability in [TAIL, 1.0 - TAIL] {
             let exact = quantile(LARGE, probability);
             let close = quantile(LARGE + 1e-6, probability);
@@ -307,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_forecast_is_named() {
+    fn errors_name_the_invalid_parameter() {
         let of = |calls, rate, seconds| {
             let plan = [(Weight::from_percent(1), Duration::from_secs(seconds))];
             let margins = Monitor::failures().margins();
@@ -315,9 +311,12 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        assert_eq!(of(0.0, 0.1, 1), "0 calls per second are not above 0 and up to 10^9");
-        assert_eq!(of(f64::NAN, 0.1, 1), "NaN calls per second are not above 0 and up to 10^9");
-        assert_eq!(of(1.0, 1.0, 1), "base rate 1 is not at least 0 and below 1");
-        assert_eq!(of(1.0, 0.1, 0), "the plan does not last above 0 and up to 366 days");
+        assert_eq!(of(0.0, 0.1, 1), "0 calls per second, expected more than 0 and at most 10^9");
+        assert_eq!(
+            of(f64::NAN, 0.1, 1),
+            "NaN calls per second, expected more than 0 and at most 10^9"
+        );
+        assert_eq!(of(1.0, 1.0, 1), "base rate 1, expected at least 0 and below 1");
+        assert_eq!(of(1.0, 0.1, 0), "the plan is empty or longer than 366 days");
     }
 }

@@ -18,30 +18,31 @@ use crate::{
 
 mod pending_failures;
 
-/// Lets each canary call that fails update the evidence at once, between the judge's ticks.
+/// Updates the evidence with each failed canary call, between the observations of the judge.
 ///
-/// A canary that fails every call is caught with its second or third call at weights up to 10 %, at
-/// any traffic, and no call that ends well pays for it. (At 25 % it takes five calls, at 50 % nine:
-/// three failures in a row on half of the traffic are no proof, but chance in one of eight cases.)
+/// At weights up to 10 %, a canary that fails every call trips the guard with its second or third
+/// call, at any traffic. Calls that succeed cost nothing. (At 25 % it takes five calls, at 50 %
+/// nine: with half of the traffic, three failures in a row are chance in one of eight cases.)
 ///
-/// It watches the failures of all calls. Harm that only a monitor of a class, per key or of another
-/// measure sees is found with the judge's next tick: let that come every second or so.
+/// The guard watches the failures of all calls. Other monitors (of a class, per key, of another
+/// measure) decide at the next observation of the judge, which should come about every second.
 ///
 /// # How it works
 ///
-/// A failed call raises a counter. If the evidence would not suffice even if nothing but these
-/// failures had happened since the last look, all of them at the smallest of their weights, that is
-/// all: some hundred nanoseconds, however many weights there were. Otherwise the
-/// live counts are read, stable's failures with them, and the evidence is calculated in full. So an
-/// outage that hits both channels does not trip the guard, and the promise is that of the judge:
-/// since an e-process may be looked at any time, looking here as well costs nothing of `alpha`.
+/// A failed call increments a counter. If the evidence would not suffice even if these failures
+/// were the only calls since the last look, all at their smallest weight, nothing else happens.
+/// This takes a few hundred nanoseconds at any number of weights. Otherwise the guard reads the
+/// live counts, with the failures of stable, and calculates the evidence in full. So an outage of
+/// both channels does not trip it, and its error rate is that of the judge: an e-process can be
+/// read at any time, so the additional looks cost nothing of `alpha`.
 ///
-/// # How to wire it
+/// # Setup
 ///
-/// 1. Make it from the judge, with a function that reads the live counts (`CanaryHandle::counts`).
-/// 2. Call [`canary_failed`](Self::canary_failed) whenever a call of the canary's has failed or was
-///    spilled, *after* it was counted. If it returns a [`Trip`], halt the canary: it does so once.
-/// 3. After each tick call [`follow`](Self::follow) with the judge and the snapshot it has
+/// 1. Create the guard with [`Judge::guard`] and a function that reads the live counts
+///    (`CanaryHandle::counts`).
+/// 2. Call [`canary_failed`](Self::canary_failed) for each failed or spilled canary call, *after*
+///    it was counted. If it returns a [`Trip`], halt the canary. It does so once.
+/// 3. After each observation call [`follow`](Self::follow) with the judge and the snapshot that it
 ///    observed.
 ///
 /// The hook is one closure, shared by all threads:
@@ -71,14 +72,14 @@ mod pending_failures;
 ///         }
 ///     }
 /// };
-/// // The data plane counts each failed call, then calls the hook.
+/// // The data plane counts each failed call, then runs the hook.
 /// for _ in 0..2 {
 ///     fail();
 ///     on_canary_failure(weight);
 /// }
 /// assert_eq!(
 ///     halted.lock().unwrap().as_deref(),
-///     Some("`failures` tripped the guard: 2 failed of 2 canary calls, 0 of 0 of stable's"),
+///     Some("`failures` tripped the guard: 2 of 2 canary calls failed, 0 of 0 stable calls"),
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -92,7 +93,7 @@ pub struct Guard<R> {
     known: Mutex<GuardEvidence>,
 }
 
-/// The evidence, and the counts up to which it goes.
+/// The evidence, and the snapshot up to which it includes the counts.
 #[derive(Debug)]
 pub(crate) struct GuardEvidence {
     comparison: ChannelComparison,
@@ -105,7 +106,7 @@ impl GuardEvidence {
         Self { logs: comparison.log_ratios(), comparison, until }
     }
 
-    /// The canary's failures that are in the evidence, but not in counts up to `until`.
+    /// Returns the canary failures that are in the evidence but not in the snapshot `until`.
     fn failures_beyond(&self, until: &Snapshot) -> impl Iterator<Item = (u64, Weight)> {
         self.until.epochs.iter().map(|epoch| {
             let failed = |epoch| failures(epoch).map_or(0, |tick| tick.adverse().canary);
@@ -127,9 +128,9 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         }
     }
 
-    /// Takes over the judge's evidence, which goes up to the counts of `until`.
+    /// Replaces the evidence with that of the judge, which includes the counts up to `until`.
     ///
-    /// Failures that came after that and are known here already are not forgotten.
+    /// Failures that the guard has read after `until` are kept.
     pub fn follow(&self, judge: &Judge, until: Snapshot) {
         let Some(comparison) = judge.comparison(&self.monitor) else { return };
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -139,12 +140,13 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         *known = GuardEvidence::new(comparison.clone(), until);
     }
 
-    /// Takes note that a call of the canary's, assigned at `weight`, has failed and was counted.
+    /// Adds a failed canary call that was assigned at `weight`. The data plane must have counted
+    /// it.
     ///
-    /// Returns a [`Trip`] the first time that the evidence suffices, and never again.
+    /// Returns a [`Trip`] the first time that the evidence suffices, and `None` afterwards.
     ///
-    /// It never waits: if another thread is looking, that thread looks once more on its behalf. A
-    /// failure that meets [`follow`](Self::follow) is looked at with the next one.
+    /// It never blocks. If another thread is looking, that thread looks again on its behalf. A
+    /// failure during [`follow`](Self::follow) is included at the next failure.
     pub fn canary_failed(&self, weight: Weight) -> Option<Trip> {
         // Sequentially consistent, like the load after the lock is released: either the thread that
         // holds the lock sees this failure there, or this thread finds the lock free.
@@ -174,7 +176,7 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         }
     }
 
-    /// Whether the guard has tripped.
+    /// Returns whether the guard has tripped.
     #[must_use]
     pub fn is_tripped(&self) -> bool {
         self.tripped.load(Ordering::Acquire)
@@ -186,7 +188,8 @@ impl<R: Fn() -> Snapshot> Guard<R> {
             return Look::Unsettled;
         }
         let now = (self.read)();
-        // Counts that went backwards are those of another process: the next tick will tell.
+        // Lower counts are those of another process. The judge handles this at its next
+        // observation.
         let Ok(difference) = now.since(&known.until) else { return Look::Unsettled };
         difference
             .epochs
@@ -206,12 +209,10 @@ impl<R: Fn() -> Snapshot> Guard<R> {
 }
 
 impl Judge {
-    /// A guard that lets canary calls which fail update the evidence at once, given how to `read`
-    /// the live counts and `until` which snapshot of them the judge has observed: an empty one at
-    /// first, and after a restart.
+    /// Creates a guard. `read` returns the live counts. `until` is the snapshot up to which the
+    /// judge has observed them: an empty one at first and after a restart.
     ///
-    /// None if no deciding monitor counts the failures of all calls: the guard watches nothing
-    /// else. Monitors of a class, per key, and of other measures decide with the judge's ticks.
+    /// Returns `None` if no deciding monitor watches the failures of all calls.
     #[must_use]
     pub fn guard<R: Fn() -> Snapshot>(&self, until: Snapshot, read: R) -> Option<Guard<R>> {
         let is_guarded = |monitor: &&Monitor| {
@@ -226,24 +227,24 @@ impl Judge {
     }
 }
 
-/// What came of a look.
+/// The result of a look at the evidence.
 enum Look {
     Trip(Box<Trip>),
-    /// All that was pending is in the evidence, which does not suffice.
+    /// The pending failures are in the evidence, which does not suffice.
     Settled,
-    /// What was pending still is.
+    /// The failures are still pending.
     Unsettled,
 }
 
-/// The guard has found the canary degraded.
+/// The evidence by which a guard found the canary degraded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Trip {
-    /// The monitor whose evidence it was.
+    /// The name of the monitor.
     pub monitor: String,
-    /// Its evidence.
+    /// The evidence of the monitor.
     pub evidence: Evidence,
-    /// How strong it was.
+    /// The strength of the evidence that the canary is worse.
     pub worse: Strength,
 }
 
@@ -252,7 +253,7 @@ impl std::fmt::Display for Trip {
         let (calls, adverse) = (self.evidence.calls(), self.evidence.adverse());
         write!(
             f,
-            "`{}` tripped the guard: {} failed of {} canary calls, {} of {} of stable's",
+            "`{}` tripped the guard: {} of {} canary calls failed, {} of {} stable calls",
             self.monitor, adverse.canary, calls.canary, adverse.stable, calls.stable
         )
     }

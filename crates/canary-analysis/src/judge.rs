@@ -13,12 +13,12 @@ use crate::{
     unused_observations::UnusedObservation,
 };
 
-/// Weighs the evidence of all monitors.
+/// Judges a canary by the evidence of all monitors.
 ///
-/// With each tick a rollout lets the judge [observe](Self::observe) what was counted, and asks for
-/// its [judgment](Self::judgment). `alpha` is split evenly over the monitors that decide, so that a
-/// canary which is not worse in any of them is called degraded with probability `alpha` at most,
-/// over the whole rollout and however often one asks.
+/// At each tick of the rollout, pass the new counts to [`observe`](Self::observe) and read the
+/// [`judgment`](Self::judgment). `alpha` is split evenly over the deciding monitors, so that a
+/// canary that is not worse in any of them is called degraded with a probability of at most
+/// `alpha`, over the whole rollout and however often the judgment is read.
 ///
 /// # Example
 ///
@@ -44,7 +44,7 @@ use crate::{
 /// assert_eq!(judgment.verdict, Verdict::Degraded);
 /// assert_eq!(
 ///     judgment.to_string(),
-///     "degraded by `failures`: canary fails 100 % of calls against stable's 0 %; \
+///     "degraded by `failures`: canary fails 100 % of calls, stable 0 %; \
 ///      odds against chance 18,000 : 1",
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -57,13 +57,13 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// A judge without evidence.
+    /// Creates a judge without evidence.
     ///
     /// # Errors
     ///
-    /// If two monitors have the same name, one has none, one counts per key which calls are slower
-    /// than stable's quantile, one binds feedback or an event to a class of routes, or none of them
-    /// both decides and compares the channels.
+    /// Returns an error if a name is empty or used twice, a monitor counts per key which calls are
+    /// slower than stable's quantile, a feedback or event monitor has a class of routes, or no
+    /// monitor both decides and compares the channels.
     pub fn try_new(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -83,9 +83,9 @@ impl Judge {
             if is_of_quantile && monitor.unit() == Unit::Keys {
                 return Err(JudgeError::QuantilePerKey(monitor.name().to_owned()));
             }
-            // What is told per key comes by the monitor's name, of whatever calls it is bound to.
-            let is_told = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
-            if is_told && monitor.unit() == Unit::Calls && monitor.class().is_some() {
+            // Keys are observed by the name of the monitor, so that they can have a class.
+            let has_no_class = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
+            if has_no_class && monitor.unit() == Unit::Calls && monitor.class().is_some() {
                 return Err(JudgeError::ClassNotSupported(monitor.name().to_owned()));
             }
             states.push(MonitorState::new(monitor));
@@ -96,13 +96,13 @@ impl Judge {
         Ok(Self { levels, states, unused: BTreeSet::new() })
     }
 
-    /// Keeps a tenth of the evidence back, to be bet afresh at each [step](Self::begin_step).
+    /// Reserves a tenth of the evidence for restarts at each [step](Self::begin_step).
     ///
-    /// A canary that breaks late has evidence in its favor to use up first. With fresh starts one
-    /// that fails every call from the beginning of the step of 50 % on, while stable fails 1 %,
-    /// harms 26 users instead of 103 (median of simulated rollouts of an hour). What is found from
-    /// the beginning is found later by the time it takes the odds to grow by a ninth, and `alpha`
-    /// stays what it is. Healthy rests on the whole rollout, with or without fresh starts.
+    /// A canary that breaks late must first outweigh the evidence in its favor. With restarts, a
+    /// canary that fails every call from the step of 50 % on, when stable fails 1 %, harms 26 users
+    /// instead of 103 (median of simulated rollouts of an hour). The cost: faults present from the
+    /// start need evidence larger by 10/9. `alpha` is unchanged. A healthy verdict is based on the
+    /// whole rollout, with or without restarts.
     #[must_use]
     pub fn with_restarts(mut self) -> Self {
         for state in &mut self.states {
@@ -113,11 +113,10 @@ impl Judge {
         self
     }
 
-    /// Lets bets begin afresh, if the judge has [restarts starts](Self::with_restarts).
+    /// Restarts a part of the evidence, if the judge has [restarts](Self::with_restarts).
     ///
-    /// To be called between two observations: when the weight changes, when the bake begins, and
-    /// every so often in a step that lasts long. The eight latest starts are kept, and the later
-    /// ones weigh less.
+    /// Call it between two observations: when the weight changes, when the bake begins, and
+    /// regularly in a long step. The eight latest restarts are kept. Later ones have less weight.
     pub fn begin_step(&mut self) {
         for state in &mut self.states {
             if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
@@ -126,22 +125,22 @@ impl Judge {
         }
     }
 
-    /// Adds what was counted since the last time.
+    /// Adds the counts since the previous observation.
     ///
-    /// Each observation is one look, by which [storms](crate#storms) are told: put replicas together in
-    /// one. How many looks there are, and their order, matter for healthy alone.
+    /// Each observation is one look, the unit by which [outages](crate#outages) are detected. Merge
+    /// the counts of replicas into one observation. The number and order of looks affect the
+    /// healthy verdict only.
     ///
-    /// What an observation holds beyond what the monitors ask for is not looked at, but
-    /// [named](Judgment::unused) in the judgment.
+    /// Parts of an observation that no monitor uses are listed in [`Judgment::unused`].
     pub fn observe(&mut self, observation: &Observation) {
-        let monitors = self.states.iter().map(|state| &state.monitor);
-        UnusedObservation::note(&mut self.unused, UnusedObservation::of(observation, monitors));
+        let monitors: Vec<_> = self.states.iter().map(|state| &state.monitor).collect();
+        UnusedObservation::collect(&mut self.unused, observation, &monitors);
         for state in &mut self.states {
             state.observe(observation);
         }
     }
 
-    /// Says what the evidence so far amounts to.
+    /// Returns the overall verdict and the finding of each monitor.
     #[must_use]
     pub fn judgment(&self) -> Judgment {
         let deciding = self.deciding();
@@ -152,7 +151,7 @@ impl Judge {
         Judgment { verdict, findings, unused }
     }
 
-    /// The verdict of the judgment alone, in a fraction of the time.
+    /// Returns the verdict of the [`judgment`](Self::judgment) in a fraction of the time.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let deciding = self.deciding();
@@ -160,20 +159,20 @@ impl Judge {
         overall(self.monitors().zip(verdicts))
     }
 
-    /// The monitors, in the order in which they were given.
+    /// Returns the monitors in their original order.
     #[must_use]
     pub fn monitors(&self) -> impl ExactSizeIterator<Item = &Monitor> {
         self.states.iter().map(|state| &state.monitor)
     }
 
-    /// How often the judge may be wrong.
+    /// Returns the error rates.
     #[must_use]
     pub const fn levels(&self) -> Levels {
         self.levels
     }
 
-    /// The evidence of the monitor of this name; none for the share, and for names that are
-    /// unknown.
+    /// Returns the evidence of the monitor with this name, or `None` if there is none or it watches
+    /// the share.
     #[must_use]
     pub fn evidence(&self, monitor: &str) -> Option<&Evidence> {
         self.comparison(monitor).map(|comparison| &comparison.whole)
@@ -196,7 +195,7 @@ impl Judge {
     }
 }
 
-/// Degraded if any deciding monitor is; healthy if all are that must be.
+/// Degraded if any deciding monitor is. Healthy if all monitors are that must be.
 fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdict {
     let mut overall = Verdict::Healthy;
     for (monitor, verdict) in verdicts.filter(|(monitor, _)| monitor.role() == Role::Decides) {
@@ -210,25 +209,26 @@ fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdic
     overall
 }
 
-/// The overall verdict and what each monitor found.
+/// The overall verdict, and the finding of each monitor.
 ///
-/// It prints as one sentence for people. With the feature `serde` it can be written, with that
-/// sentence, and each finding with its own, its rates and e-values.
+/// It prints as one sentence for operators. With the feature `serde` it can be serialized,
+/// including the sentences, rates and e-values.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Judgment {
-    /// Degraded if a deciding monitor says so; healthy if all of them are, the share apart.
+    /// Degraded if a deciding monitor is. Healthy if all deciding monitors are, except for the
+    /// share.
     pub verdict: Verdict,
-    /// What each monitor found, in the order in which the judge was given them.
+    /// The findings, in the order of the monitors.
     pub findings: Vec<Finding>,
-    /// What was observed since the judge was made, and is asked for by no monitor.
+    /// Parts of the observations so far that no monitor uses.
     pub unused: Vec<UnusedObservation>,
 }
 
 impl Judgment {
-    /// The finding on which the verdict rests, one of those that say the same: the strongest one
-    /// for degraded, the weakest proof for healthy, and for inconclusive the one that is furthest
-    /// from being proven. Of equals it is the first.
+    /// Returns the finding that determined the verdict: among equals, the strongest for degraded,
+    /// the weakest proof for healthy, and the one furthest from proof for inconclusive. On a tie,
+    /// the first.
     #[must_use]
     pub fn decisive(&self) -> Option<&Finding> {
         let missing = |finding: &Finding| match (self.verdict, finding.good) {
@@ -240,7 +240,7 @@ impl Judgment {
             .iter()
             .filter(|finding| finding.role == Role::Decides && finding.verdict == self.verdict)
             .filter(|finding| self.verdict == Verdict::Degraded || finding.good.is_some())
-            // The last one of equals is taken: turned round, that is the first monitor given.
+            // `max_by` returns the last of equal elements.
             .rev()
             .max_by(|one, other| missing(one).total_cmp(&missing(other)))
     }
@@ -252,7 +252,7 @@ impl fmt::Display for Judgment {
         self.decisive().map_or(Ok(()), |finding| {
             let link = match self.verdict {
                 Verdict::Degraded => "by",
-                Verdict::Healthy => "in all monitors, among them",
+                Verdict::Healthy => "in all monitors, weakest in",
                 Verdict::Inconclusive => "in",
             };
             write!(f, " {link} `{}`: {finding}", finding.monitor)
@@ -260,27 +260,27 @@ impl fmt::Display for Judgment {
         if self.verdict == Verdict::Inconclusive && !self.unused.is_empty() {
             let unused: Vec<String> =
                 self.unused.iter().map(UnusedObservation::to_string).collect();
-            write!(f, "; observed, but watched by no monitor: {}", unused.join(", "))?;
+            write!(f, "; observed but used by no monitor: {}", unused.join(", "))?;
         }
         Ok(())
     }
 }
 
-/// Monitors that no judge can work with.
+/// The reason why a judge cannot use its monitors.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum JudgeError {
-    /// A monitor has no name.
+    /// A name is empty.
     EmptyName,
     /// Two monitors have this name.
     DuplicateName(String),
-    /// The monitor of this name counts per key which calls are slower than stable's quantile. What
-    /// that is, is known from counts of calls only, after the ledger of keys had to know it.
+    /// A monitor counts per key which calls are slower than stable's quantile. The quantile is
+    /// known only after the calls, when the ledger of keys has recorded them.
     QuantilePerKey(String),
-    /// The monitor of this name binds feedback or an event to a class of routes. Observations tell
-    /// these without a class.
+    /// A feedback or event monitor has a class of routes. Feedback and events are observed without
+    /// one.
     ClassNotSupported(String),
-    /// No monitor both decides and compares the channels.
+    /// All monitors are watch-only or watch the share.
     NoDecidingMonitor,
 }
 
@@ -292,15 +292,15 @@ impl fmt::Display for JudgeError {
             Self::QuantilePerKey(name) => {
                 write!(
                     f,
-                    "monitor `{name}` cannot count per key what exceeds stable's quantile, \
-                           expected a fixed limit"
+                    "monitor `{name}` counts per key and has a quantile as limit, expected a fixed \
+                     limit"
                 )
             }
             Self::ClassNotSupported(name) => {
                 write!(
                     f,
-                    "monitor `{name}` binds what is told without a class to a class of routes, \
-                     expected an event with a name of its own"
+                    "monitor `{name}` has a class, but feedback and events have none: expected an \
+                     event with its own name"
                 )
             }
             Self::NoDecidingMonitor => {

@@ -6,7 +6,7 @@ use self::{
     completeness::StoredCompleteness, evidence::StoredEvidence, outage_filter::StoredOutageFilter,
 };
 use crate::{
-    channel_comparison::{LATEST, Restarts},
+    channel_comparison::{MAX_RESTARTS, Restarts},
     judge::{Judge, JudgeError},
     levels::Levels,
     margins::Margin,
@@ -18,10 +18,10 @@ mod completeness;
 mod evidence;
 mod outage_filter;
 
-/// All the evidence of a [`Judge`], to be stored, so that a restart goes on with it.
+/// The evidence of a [`Judge`] in a form that can be stored, to restore the judge after a restart.
 ///
-/// It holds counts only, as integers, and the levels and margins, by which a judge recognizes the
-/// state of another plan. With the feature `serde` it can be written in any format.
+/// It contains counts as integers, and the levels and margins, by which a judge refuses the state
+/// of another plan. With the feature `serde` it can be written in any format.
 ///
 /// # Example
 ///
@@ -36,7 +36,7 @@ mod outage_filter;
 /// assert_eq!(judge.state(), state);
 ///
 /// let other = Judge::try_resume(Levels::default(), [Monitor::failures()], &state).unwrap_err();
-/// assert_eq!(other.to_string(), "the stored evidence has a monitor `share` that the plan has not");
+/// assert_eq!(other.to_string(), "the stored evidence has a monitor `share` that is not in the plan");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -52,12 +52,12 @@ pub struct JudgeState {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 struct StoredMonitor {
     watches: String,
-    /// The ratio and the rate of worse, then those of good.
+    /// Ratio and rate of `worse`, then of `good`.
     margins: [f64; 4],
     whole: StoredEvidence,
     outage_filter: StoredOutageFilter,
     restarts: Option<StoredRestarts>,
-    /// Calls of stable's by latency bucket; empty if they are not needed.
+    /// Stable's calls by latency bucket. Empty if the monitor does not need them.
     stable_latencies: Vec<u64>,
     refused_keys: u64,
     impossible: u64,
@@ -71,11 +71,11 @@ struct StoredRestarts {
     latest: Vec<(u32, StoredEvidence)>,
 }
 
-/// The version of the stored form. Another one is refused rather than guessed at.
+/// The version of the stored format. Other versions are refused.
 const VERSION: u32 = 2;
 
 impl Judge {
-    /// The evidence, to be stored.
+    /// Returns the evidence in a form that can be stored.
     #[must_use]
     pub fn state(&self) -> JudgeState {
         let monitors = self.states.iter();
@@ -89,15 +89,15 @@ impl Judge {
         }
     }
 
-    /// A judge that goes on with stored evidence.
+    /// Creates a judge that continues with stored evidence.
     ///
-    /// The plan must be the one under which the evidence was collected: with margins or levels
-    /// chosen after the fact the promised error rates would not hold.
+    /// The plan must be the one under which the evidence was collected. With margins or levels that
+    /// were chosen afterwards, the error rates would not hold.
     ///
     /// # Errors
     ///
-    /// If no judge can work with the monitors, or the evidence is not theirs. Every error names
-    /// what differs.
+    /// Returns an error that names the difference if the monitors are invalid or the evidence is
+    /// not theirs.
     pub fn try_resume(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -147,15 +147,15 @@ impl StoredMonitor {
                 let outage_filter = StoredOutageFilter::of(&comparison.outage_filter);
                 (StoredEvidence::of(&comparison.whole), outage_filter, restarts, completeness)
             }
-            MonitorEvidence::SampleRatio(share) => {
+            MonitorEvidence::SampleRatio(test) => {
                 let (outage_filter, completeness) =
                     (StoredOutageFilter::default(), StoredCompleteness::default());
-                (StoredEvidence::of_share(share), outage_filter, None, completeness)
+                (StoredEvidence::of_sample_ratio(test), outage_filter, None, completeness)
             }
         };
         let impossible = match &state.evidence {
             MonitorEvidence::Comparison(_) => state.impossible,
-            MonitorEvidence::SampleRatio(share) => share.impossible,
+            MonitorEvidence::SampleRatio(test) => test.impossible,
         };
         Self {
             watches: watches(&state.monitor),
@@ -170,7 +170,7 @@ impl StoredMonitor {
         }
     }
 
-    /// None if the counts contradict each other.
+    /// Returns `None` if the counts contradict each other.
     fn restore(&self, monitor: &Monitor) -> Option<MonitorState> {
         let mut state = MonitorState::new(monitor.clone());
         state.refused = self.refused_keys;
@@ -186,9 +186,9 @@ impl StoredMonitor {
                     comparison.restarts = Some(restarts.restore(monitor)?);
                 }
             }
-            MonitorEvidence::SampleRatio(share) => {
-                *share = self.whole.restore_share()?;
-                share.impossible = std::mem::take(&mut state.impossible);
+            MonitorEvidence::SampleRatio(test) => {
+                *test = self.whole.restore_sample_ratio()?;
+                test.impossible = std::mem::take(&mut state.impossible);
             }
         }
         Some(state)
@@ -209,12 +209,12 @@ impl StoredMonitor {
 }
 
 impl StoredRestarts {
-    /// None if the starts are more than are kept, not in order, or more than were begun.
+    /// Returns `None` if there are too many restarts or their numbers are not valid.
     fn restore(&self, monitor: &Monitor) -> Option<Restarts> {
         let numbers: Vec<u32> = self.latest.iter().map(|(number, _)| *number).collect();
-        let are_rising = numbers.is_sorted_by(|one, next| one < next);
-        let are_begun = numbers.iter().all(|number| (1..=self.started).contains(number));
-        if numbers.len() > LATEST || !are_rising || !are_begun {
+        let are_sorted = numbers.is_sorted_by(|one, next| one < next);
+        let are_started = numbers.iter().all(|number| (1..=self.started).contains(number));
+        if numbers.len() > MAX_RESTARTS || !are_sorted || !are_started {
             return None;
         }
         let starts =
@@ -234,45 +234,46 @@ fn margins(monitor: &Monitor) -> [f64; 4] {
     [worse[0], worse[1], good[0], good[1]]
 }
 
-/// Equal but for the last digits, which a text format may change.
+/// Returns whether the numbers are equal except for the last digits, which a text format may
+/// change.
 fn are_close(some: &[f64], others: &[f64]) -> bool {
     some.iter().zip(others).all(|(one, other)| (one - other).abs() <= 1e-12 * one.abs())
 }
 
-/// Stored evidence that cannot be gone on with.
+/// The reason why a judge cannot continue with stored evidence.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ResumeError {
-    /// No judge can work with the monitors.
+    /// The monitors are invalid.
     Judge(JudgeError),
-    /// The state was stored in another form.
+    /// The state has another format version.
     Version(u32),
-    /// The evidence was collected for other error rates.
+    /// The evidence was collected with other levels.
     LevelsDiffer,
-    /// The stored evidence has a monitor of this name, the plan has not.
+    /// A stored monitor is not in the plan.
     NotInPlan(String),
-    /// The plan has a monitor of this name, the stored evidence has not.
+    /// A monitor of the plan has no stored evidence.
     NotStored(String),
-    /// The monitor of this name watched something else, or by other margins.
+    /// A monitor had another measure, class, unit or margin.
     MonitorDiffers(String),
-    /// The stored counts of the monitor of this name contradict each other.
+    /// The stored counts of a monitor contradict each other.
     Corrupt(String),
 }
 
 impl fmt::Display for ResumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Judge(_) => f.write_str("no judge can work with these monitors"),
+            Self::Judge(_) => f.write_str("the monitors are invalid"),
             Self::Version(version) => {
-                write!(f, "the evidence is stored in version {version}, expected {VERSION}")
+                write!(f, "the stored evidence has version {version}, expected {VERSION}")
             }
-            Self::LevelsDiffer => f.write_str("the evidence was collected for other levels"),
+            Self::LevelsDiffer => f.write_str("the evidence was collected with other levels"),
             Self::NotInPlan(name) => {
-                write!(f, "the stored evidence has a monitor `{name}` that the plan has not")
+                write!(f, "the stored evidence has a monitor `{name}` that is not in the plan")
             }
-            Self::NotStored(name) => write!(f, "there is no stored evidence of monitor `{name}`"),
+            Self::NotStored(name) => write!(f, "monitor `{name}` has no stored evidence"),
             Self::MonitorDiffers(name) => {
-                write!(f, "the stored evidence of monitor `{name}` is of another measure or margin")
+                write!(f, "the stored evidence of monitor `{name}` has another measure or margin")
             }
             Self::Corrupt(name) => {
                 write!(f, "the stored counts of monitor `{name}` contradict each other")

@@ -7,45 +7,50 @@ use crate::split_ratio::SplitRatio;
 #[cfg(feature = "serde")]
 mod stored;
 
-/// Counts each sticky key once per weight, at the odds that are left for it.
+/// Counts each sticky key once per weight, with the split ratio that applies to it.
 ///
-/// With sticky assignment the coin is tossed once per key, not per call: an unlucky user who
-/// retries would count many times. So a monitor that counts [per key](crate::Monitor::per_key) gets
-/// its events from a ledger, which passes each key's first event at a weight and drops the rest.
+/// With sticky assignment, a key is assigned once, not each call: a user who retries would count
+/// many times. So a monitor that counts [per key](crate::Monitor::per_key) gets its events from a
+/// ledger, which counts the first event of each key at a weight and ignores the rest.
 ///
-/// Nor is the coin tossed anew when the weight rises: a key that was the canary's at 1 % is the
-/// canary's at 5 %, and tells nothing there. A key that was stable's at 1 % is the canary's at 5 %
-/// with probability 4/99, not 5/100. The ledger remembers in which range a key's bucket must lie
-/// and counts its next event with the [`SplitRatio`] that this leaves. (Counting with the weight itself
-/// would let one unlucky key of the canary's count at each weight: over steps of 1 % and 5 % a bet
-/// on a rate 100 times as high would make 8.9 out of 1 on average, although the canary is no
-/// worse.)
+/// A key is not assigned again when the weight rises: a key of the canary at 1 % is the canary's at
+/// 5 % for certain, and is no evidence there. A key of stable at 1 % is the canary's at 5 % with
+/// probability 4/99, not 5/100. The ledger remembers the range of a key's bucket and counts its
+/// next event with the [`SplitRatio`] in that range. (With the weight as ratio, one unlucky key of
+/// the canary would count at each weight: over steps of 1 % and 5 %, the e-value for a rate 100
+/// times as high would be 8.9 on average, although the canary is not worse.)
 ///
-/// One ledger is told of adverse calls, when they have gone badly. A second one is told of each key
-/// that was seen, when a call of its has been *answered*, well or badly: it feeds
-/// [`Observation::with_seen_keys`](crate::Observation::with_seen_keys), without which a monitor per
-/// key cannot tell how rare its events are. Told when a call is *picked* it has some keys too early,
-/// which the calls without an answer make up for: they keep a canary from being healthy. Both must be
-/// of the same calls: all of them, those of the monitor's class, or those whose key falls into a
-/// sample.
+/// # Two ledgers per monitor
 ///
-/// If there are more keys than a ledger can hold, [narrow](Self::narrow) both to a sample, and go on
-/// with it: it holds the keys of the two channels in the same proportion, all events of a key or none,
-/// and all that was counted stays. A full ledger takes what comes first instead, and a full one of
-/// adverse keys proves nothing good any more. The sample of the adverse keys must be in that of the
-/// seen ones: otherwise the rates are too high.
+/// A monitor per key needs two ledgers. Record adverse calls in the first one, for
+/// [`Observation::with_adverse_keys`](crate::Observation::with_adverse_keys). Record each call with
+/// a *response*, good or bad, in the second one, for
+/// [`Observation::with_seen_keys`](crate::Observation::with_seen_keys). Without it, the rate of
+/// adverse keys is unknown. The second one may also record calls when they are *picked*. Then it
+/// has some keys too early, but their calls without a response prevent a healthy verdict. Both
+/// ledgers must cover the same calls: all calls, the calls of the class of the monitor, or the keys
+/// of a sample.
 ///
-/// Keep one ledger of a kind for the whole rollout: replicas send it the keys for which their own
-/// said [`Recorded::Counted`], since a key that moves between replicas would count on each.
+/// # Capacity
 ///
-/// With the feature `serde` a ledger can be stored. Store it together with the
-/// [`JudgeState`](crate::JudgeState): what was [taken](Self::take) and observed is in that one, and
-/// what was not yet is in the ledger.
+/// If there are more keys than a ledger can hold, [narrow](Self::narrow) both ledgers to a sample.
+/// A sample has the same proportion of keys of both channels and all events of its keys, and keeps
+/// the counts so far. Otherwise a full ledger ignores new keys, and after a full ledger of adverse
+/// keys the canary is never healthy. The sample of adverse keys must be part of that of seen keys:
+/// otherwise the rates are too high.
+///
+/// Keep one ledger of each kind for the whole rollout. With replicas, send it the keys for which
+/// the ledger of the replica returned [`Recorded::Counted`]: a key that moves between replicas
+/// would otherwise count on each.
+///
+/// With the feature `serde`, a ledger can be stored. Store it together with the
+/// [`JudgeState`](crate::JudgeState), which contains the counts that were [taken](Self::take) and
+/// observed. The ledger contains those that were not taken yet.
 ///
 /// # Example
 ///
 /// ```
-/// use canary_analysis::{Recorded, KeyLedger};
+/// use canary_analysis::keys::{KeyLedger, Recorded};
 /// use canary_core::{Channel, Weight};
 ///
 /// let mut ledger = KeyLedger::new(10_000);
@@ -65,7 +70,7 @@ pub struct KeyLedger {
     counts: KeyCounts,
 }
 
-/// The range in which a key's bucket must lie after what was seen of it.
+/// The range of a key's bucket, as far as its events show it.
 #[derive(Clone, Copy, Debug)]
 struct BucketRange {
     from: u32,
@@ -75,17 +80,17 @@ struct BucketRange {
 }
 
 impl KeyLedger {
-    /// A ledger of at most `capacity` keys. Each takes some 40 bytes.
+    /// Creates a ledger of at most `capacity` keys. Each takes about 40 bytes.
     ///
-    /// When it is full, keys it knows count on and new ones do not. Which keys those are depends on
-    /// the order of their first events only, so that the comparison stays fair.
+    /// A full ledger continues to count the keys that it has, and ignores new ones. Which keys it
+    /// has depends only on the order of their first events, so that the comparison stays fair.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         let (sample, counts) = (KeySample::ALL, KeyCounts::default());
         Self { capacity, sample, keys: BTreeMap::new(), counts }
     }
 
-    /// Records an event of a key, given by its hash, that was assigned to `channel` at `weight`.
+    /// Records an event of the key with this hash, which was assigned to `channel` at `weight`.
     pub fn record(&mut self, key: u64, channel: Channel, weight: Weight) -> Recorded {
         if !self.sample.holds(key) {
             return Recorded::NotInSample;
@@ -115,11 +120,11 @@ impl KeyLedger {
         Recorded::Counted
     }
 
-    /// Forgets the keys that are not in `sample`, and takes no more of them. A sample never grows: what
-    /// was forgotten would count anew.
+    /// Removes the keys that are not in `sample` and ignores them from now on. A sample never
+    /// grows, because removed keys would count again.
     ///
     /// ```
-    /// use canary_analysis::{Recorded, KeyLedger};
+    /// use canary_analysis::keys::{KeyLedger, Recorded};
     /// use canary_core::{Channel, KeySample, Weight};
     ///
     /// let mut ledger = KeyLedger::new(10_000);
@@ -133,25 +138,25 @@ impl KeyLedger {
         self.keys.retain(|hash, _| self.sample.holds(*hash));
     }
 
-    /// What was counted since the last time.
-    #[must_use = "what is taken is gone from the ledger"]
+    /// Returns and clears the counts since the last call.
+    #[must_use = "the counts are removed from the ledger"]
     pub fn take(&mut self) -> KeyCounts {
         std::mem::take(&mut self.counts)
     }
 
-    /// Of which keys the ledger is.
+    /// Returns the sample of keys that the ledger records.
     #[must_use]
     pub const fn sample(&self) -> KeySample {
         self.sample
     }
 
-    /// How many keys it knows.
+    /// Returns the number of recorded keys.
     #[must_use]
     pub fn key_count(&self) -> usize {
         self.keys.len()
     }
 
-    /// Whether new keys are refused.
+    /// Returns whether the ledger ignores new keys.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.keys.len() >= self.capacity
@@ -168,10 +173,10 @@ impl BucketRange {
         }
     }
 
-    /// The coin that decides at `weight`, given the range.
+    /// Returns the split ratio at `weight` within the range.
     fn split(self, weight: Weight) -> SplitRatio {
         let canary = weight.ppm().clamp(self.from, self.to) - self.from;
-        // The range is never empty: it narrows only to a side that was possible.
+        // The range is never empty: it narrows only to a channel that was possible.
         SplitRatio::try_new(canary, self.to - self.from).unwrap_or_else(|| SplitRatio::of(weight))
     }
 
@@ -183,35 +188,35 @@ impl BucketRange {
     }
 }
 
-/// What became of an event told to a [`KeyLedger`].
+/// The result of recording an event in a [`KeyLedger`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Recorded {
-    /// The event counts: it is the key's first on this channel, or what was seen of the key before
-    /// left open on which channel it would be at this weight.
+    /// The event was counted. It is the first one of the key on this channel, or the earlier events
+    /// left open to which channel the key is assigned at this weight.
     Counted,
-    /// The key counted already, and its channel was certain.
+    /// The event was not counted: an earlier one of the key determines its channel.
     AlreadyCounted,
-    /// The ledger is full and does not know the key.
+    /// The ledger is full, and the key is new.
     LedgerFull,
-    /// The key is not in the ledger's [sample](KeyLedger::narrow).
+    /// The key is not in the [sample](KeyLedger::narrow) of the ledger.
     NotInSample,
-    /// After what was seen of the key, it cannot be on this channel at this weight: the assignment is
-    /// not sticky, or its salt or the weight is not what the ledger was told.
+    /// Earlier events of the key exclude this channel at this weight: the assignment is not sticky,
+    /// or the salt or the weight is wrong.
     Impossible,
 }
 
-/// What a [`KeyLedger`] counted.
+/// The counts of a [`KeyLedger`].
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct KeyCounts {
-    /// Keys by the coin that had decided on their channel.
+    /// Keys by the split ratio with which they were assigned.
     pub by_split: BTreeMap<SplitRatio, PerChannel<u64>>,
-    /// Keys that were counted on a channel for the first time.
+    /// Keys that are new on a channel.
     pub keys: PerChannel<u64>,
-    /// Events of keys that a full ledger did not take.
+    /// Events of keys that a full ledger ignored.
     pub refused: u64,
-    /// Events of keys on a channel on which they cannot have been.
+    /// Events of keys on a channel that earlier events exclude.
     pub impossible: u64,
 }
 

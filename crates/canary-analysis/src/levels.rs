@@ -1,8 +1,6 @@
 use std::{error, fmt};
 
-/// How often the judge may be wrong.
-///
-/// The default is an `alpha` of 1 % and a `beta` of 5 %.
+/// The error rates of the judge. By default `alpha` is 1 % and `beta` is 5 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Levels {
     alpha: f64,
@@ -10,14 +8,16 @@ pub struct Levels {
 }
 
 impl Levels {
-    /// - `alpha`: the probability, over a whole rollout, that a canary which is not worse is called
-    ///   degraded by any of the deciding monitors.
-    /// - `beta`: the probability, over a whole rollout, that a canary which is not good enough is
-    ///   called healthy.
+    /// Creates levels.
+    ///
+    /// - `alpha`: the probability, over a whole rollout, that any deciding monitor calls a canary
+    ///   degraded that is not worse.
+    /// - `beta`: the probability, over a whole rollout, that a canary is called healthy that is not
+    ///   good enough.
     ///
     /// # Errors
     ///
-    /// If one of them is not at least 10^-12 and at most 0.5.
+    /// Returns an error if a level is not within 10^-12 to 0.5.
     pub fn try_new(alpha: f64, beta: f64) -> Result<Self, LevelError> {
         for (name, value) in [("alpha", alpha), ("beta", beta)] {
             if !(MIN_LEVEL..=0.5).contains(&value) {
@@ -27,13 +27,13 @@ impl Levels {
         Ok(Self { alpha, beta })
     }
 
-    /// The probability of a false rollback.
+    /// Returns the probability of a false rollback.
     #[must_use]
     pub const fn alpha(&self) -> f64 {
         self.alpha
     }
 
-    /// The probability of a false promotion.
+    /// Returns the probability of a false promotion.
     #[must_use]
     pub const fn beta(&self) -> f64 {
         self.beta
@@ -51,7 +51,7 @@ impl Levels {
     }
 }
 
-/// Odds of 10^12 are beyond what assignment by random numbers, and any count, can be trusted for.
+/// Neither random assignment nor counting is reliable at odds above 10^12.
 pub(crate) const MIN_LEVEL: f64 = 1e-12;
 
 impl Default for Levels {
@@ -60,7 +60,7 @@ impl Default for Levels {
     }
 }
 
-/// A probability of error out of range.
+/// A level that is out of range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LevelError {
     name: &'static str,

@@ -1,44 +1,44 @@
 use std::{error, fmt};
 
-/// A ratio of the canary's rate to stable's, and a rate: both must be exceeded for harm.
+/// A ratio of the canary's rate to stable's, and an absolute rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "a margin is a ratio and a rate")]
 pub struct Margin {
     /// The canary's adverse rate as a multiple of stable's.
     pub ratio: f64,
-    /// The canary's adverse rate in itself, `0.0..1.0`.
+    /// The canary's adverse rate, `0.0..1.0`.
     pub rate: f64,
 }
 
-/// What difference between the channels is harm, and what difference can be lived with.
+/// The differences between the channels that count as worse, and as good enough.
 ///
 /// - The canary is **worse** if its adverse rate is above `worse.ratio` times stable's *and* above
-///   `worse.rate`, the floor below which nobody cares.
+///   `worse.rate`, a floor below which harm is ignored.
 /// - It is **good enough** if its rate is below `good.ratio` times stable's *or* below `good.rate`.
 ///
-/// Both can be true. With the defaults for failures a canary that fails 1.3 % of calls against
-/// stable's 1 % is worse (it fails more often), and good enough (not twice as often). Twice is
-/// easier to exclude: at a weight of 10 % it is healthy after some 5,000 calls of its own, and
-/// proven worse after some 20,000. From then on it is degraded: of two proofs the one of harm
-/// counts. If `worse.ratio` is at least `good.ratio` and `worse.rate` at least `good.rate`, no
-/// canary is both; one between the margins is neither, and stays inconclusive until a person or a
+/// Both can be true. With the defaults for failures, a canary that fails 1.3 % of calls when stable
+/// fails 1 % is worse (it fails more often) and good enough (not twice as often). "Not twice" is
+/// easier to prove: at a weight of 10 % the canary is healthy after about 5,000 canary calls, and
+/// proven worse after about 20,000. From then on it is degraded, because proven harm takes
+/// priority. If `worse.ratio` is at least `good.ratio` and `worse.rate` at least `good.rate`, no
+/// canary is both. A canary between the margins then stays inconclusive until the operator or a
 /// deadline decides.
 ///
 /// # Defaults
 ///
 /// | for | `worse` | `good` | why |
 /// |---|---|---|---|
-/// | failures | 1, 0.1 % | 2, 0.5 % | no rise is wanted; three nines are what most services promise, and a good canary with few errors is proven within about 840 calls |
-/// | slow calls, quantile `q` | odds 1.25, odds 1.5 | odds 2, odds 2 | a new build's timing always differs a little, and `1 - q` is what stable has by definition |
-/// | slow calls, fixed limit | 1.25, 1 % | 2, 2 % | the same for a service that keeps its limit for 99 % of calls |
-/// | cancelled calls | 1.25, 1 % | 2, 2 % | callers leave for reasons of their own |
-/// | feedback | 1.25, 2 % | 1.5, 5 % | few people rate, and those who do complain |
-/// | own events | 1, 0.1 % | 2, 0.5 % | as failures |
+/// | failures | 1, 0.1 % | 2, 0.5 % | any rise is harm; most services promise three nines, and a good canary with few errors is proven within about 840 calls |
+/// | slow calls, quantile `q` | odds 1.25, odds 1.5 | odds 2, odds 2 | the timing of a new build always differs a little, and `1 - q` is stable's rate by definition |
+/// | slow calls, fixed limit | 1.25, 1 % | 2, 2 % | as above, for a service that keeps its limit for 99 % of calls |
+/// | cancelled calls | 1.25, 1 % | 2, 2 % | callers also cancel for reasons that the service cannot influence |
+/// | feedback | 1.25, 2 % | 1.5, 5 % | few users rate, mostly to complain |
+/// | application events | 1, 0.1 % | 2, 0.5 % | like failures |
 ///
-/// With a quantile the margins are of odds, not of rates, since half of stable's calls are beyond
-/// its median: no canary could have more than twice as many. Odds of 1.25 are 1.11 times the rate
-/// for p50, 1.22 for p90 and 1.25 for p99; odds of 2 are 1.33, 1.82 and 1.98 times. The rates are
-/// those that `1 - q` becomes by these odds, or 2 % if that is less.
+/// With a quantile, the margins are about odds instead of rates: half of stable's calls are slower
+/// than its median, so no canary could have more than twice as many. Odds of 1.25 are 1.11 times
+/// the rate for p50, 1.22 for p90 and 1.25 for p99. Odds of 2 are 1.33, 1.82 and 1.98 times the
+/// rate. The absolute rates are `1 - q` at these odds, and at most 2 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Margins {
     worse: Margin,
@@ -46,7 +46,6 @@ pub struct Margins {
 }
 
 impl Margins {
-    /// Margins for services that have few failures and want no more.
     pub(crate) const FAILURES: Self = Self {
         worse: Margin { ratio: 1.0, rate: 0.001 },
         good: Margin { ratio: 2.0, rate: 0.005 },
@@ -60,20 +59,20 @@ impl Margins {
     pub(crate) fn of_quantile(quantile: f64) -> Self {
         let slow = 1.0 - quantile;
         let at_odds = |odds: f64| odds * slow / (1.0 - slow + odds * slow);
-        // A limit is rounded up to an edge, beyond which stable may have hardly any calls: a rate
-        // that follows from the quantile alone would let the canary have many.
+        // A limit is rounded up to a bucket edge, and stable may have hardly any calls beyond that.
+        // A rate derived from the quantile alone would then allow the canary many.
         let margin =
             |ratio, rate| Margin { ratio: at_odds(ratio) / slow, rate: at_odds(rate).min(0.02) };
         Self { worse: margin(1.25, 1.5), good: margin(2.0, 2.0) }
     }
 
-    /// Margins with these bounds.
+    /// Creates margins.
     ///
     /// # Errors
     ///
-    /// If `worse.ratio` or `good.ratio` is below 1 or above 1000, `worse.rate` is not at least
-    /// 10^-9 and below 0.9 (the highest rate that is bet on), or `good.rate` is not at least 10^-9
-    /// and below 1.
+    /// Returns an error if `worse.ratio` or `good.ratio` is not within 1 to 1000, `worse.rate` is
+    /// not at least 10^-9 and below 0.9 (the highest rate that the evidence tests), or `good.rate`
+    /// is not at least 10^-9 and below 1.
     ///
     /// # Example
     ///
@@ -87,7 +86,7 @@ impl Margins {
     /// assert_eq!(error.to_string(), "margin `good.ratio` is 0.5, expected 1 to 1000");
     /// ```
     pub fn try_new(worse: Margin, good: Margin) -> Result<Self, MarginError> {
-        // Comparisons with NaN are false, so that NaN is refused as well.
+        // This also refuses NaN, for which every comparison is false.
         for (name, ratio) in [("worse.ratio", worse.ratio), ("good.ratio", good.ratio)] {
             if !(1.0..=1000.0).contains(&ratio) {
                 return Err(MarginError { name, value: ratio, expected: "1 to 1000" });
@@ -104,23 +103,23 @@ impl Margins {
         Ok(Self { worse, good })
     }
 
-    /// What counts as harm.
+    /// Returns the margin beyond which the canary is worse.
     #[must_use]
     pub const fn worse(&self) -> Margin {
         self.worse
     }
 
-    /// What counts as good enough.
+    /// Returns the margin below which the canary is good enough.
     #[must_use]
     pub const fn good(&self) -> Margin {
         self.good
     }
 }
 
-/// It takes 10^9 calls to tell anything about a rate as low.
+/// Evidence about a lower rate would take more than 10^9 calls.
 const LOWEST_RATE: f64 = 1e-9;
 
-/// A margin out of its range. The message names it, its value and the range.
+/// A margin that is out of range.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MarginError {
     name: &'static str,
@@ -140,7 +139,7 @@ impl error::Error for MarginError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Evidence, Levels};
+    use crate::{Levels, statistics::Evidence};
 
     #[test]
     fn margins_out_of_range_are_named() {
@@ -165,7 +164,7 @@ mod tests {
         ] {
             assert_eq!(Margins::try_new(worse, good).unwrap_err().to_string(), text);
         }
-        // The smallest of numbers has no fifth.
+        // A fifth of the smallest positive number is zero.
         for rate in [0.0, 5e-324, 9e-10, -1.0] {
             let low = Margin { rate, ..fine };
             assert!(Margins::try_new(low, fine).is_err() && Margins::try_new(fine, low).is_err());
@@ -176,7 +175,7 @@ mod tests {
     fn evidence_at_the_lowest_margins_and_levels_is_finite() {
         let lowest = Margin { ratio: 1.0, rate: 1e-9 };
         let mut evidence = Evidence::new(Margins::try_new(lowest, lowest).unwrap());
-        evidence.count(
+        evidence.add_counts(
             canary_core::PerChannel { stable: 9, canary: u64::MAX },
             canary_core::PerChannel { stable: 1, canary: 3 },
         );

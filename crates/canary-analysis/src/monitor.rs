@@ -3,11 +3,11 @@ use crate::{
     slow::{SlowLimit, Until},
 };
 
-/// One thing the judge watches: what counts as adverse, of which calls, and how much of it is harm.
+/// One thing that the judge watches: which calls count, which of them are adverse, and the margins.
 ///
-/// A monitor decides, unless told only to [watch](Self::watch_only). It watches all calls, unless
-/// [bound](Self::of_class) to a class of routes, so that a broken checkout cannot hide among healthy
-/// reads.
+/// A monitor decides, unless it is [watch-only](Self::watch_only). It watches all calls, unless it
+/// is limited to a [class of routes](Self::of_class). A monitor of a class detects a broken
+/// checkout that would go unnoticed among healthy reads.
 ///
 /// # Example
 ///
@@ -22,7 +22,7 @@ use crate::{
 ///     Monitor::feedback().watch_only(),
 /// ];
 /// assert_eq!(monitors[1].name(), "failures of checkout");
-/// # Ok::<(), canary_analysis::SlowLimitError>(())
+/// # Ok::<(), canary_analysis::error::SlowLimitError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Monitor {
@@ -40,23 +40,23 @@ impl Monitor {
         Self { name: name.into(), measure, class: None, role, unit, margins }
     }
 
-    /// Watches for calls that failed, or that the canary was not ready for.
+    /// Watches failed and spilled calls.
     #[must_use]
     pub fn failures() -> Self {
         Self::new("failures", Measure::Failures, Margins::FAILURES)
     }
 
-    /// Watches for calls whose caller went away: a canary that hangs looks like this.
+    /// Watches calls that their caller cancelled. A canary that hangs has many of them.
     #[must_use]
     pub fn cancelled() -> Self {
         Self::new("cancelled", Measure::Cancelled, Margins::CANCELLED)
     }
 
-    /// Watches for slow calls. Its name tells the limit: `slow head p99`, `slow end 335.5ms`.
+    /// Watches slow calls. The name contains the limit: `slow head p99`, `slow end 335.5ms`.
     ///
-    /// A call without an answer is not slow, but may be: too many of them keep the canary from being
-    /// healthy. To notice a canary that hangs, watch failures or [cancelled](Self::cancelled) calls
-    /// too.
+    /// A call without a response does not count as slow, but too many of them prevent a healthy
+    /// verdict. To detect a canary that hangs, also watch failures or [cancelled](Self::cancelled)
+    /// calls.
     #[must_use]
     pub fn slow(until: Until, limit: SlowLimit) -> Self {
         let margins = limit.quantile().map_or(Margins::SLOW, Margins::of_quantile);
@@ -67,32 +67,34 @@ impl Monitor {
         Self::new(format!("slow {until_when} {limit}"), Measure::Slow(until, limit), margins)
     }
 
-    /// Watches for negative feedback of users.
+    /// Watches negative feedback of users.
     #[must_use]
     pub fn feedback() -> Self {
         Self::new("feedback", Measure::Feedback, Margins::FEEDBACK)
     }
 
-    /// Watches for adverse events of the application's own, such as "order not completed".
+    /// Watches adverse events that the application reports, such as "order not completed".
     #[must_use]
     pub fn event(name: impl Into<String>) -> Self {
         let name = name.into();
         Self::new(name.clone(), Measure::Event(name), Margins::FAILURES)
     }
 
-    /// Watches whether calls are split as the weight asks. Margins do not apply.
+    /// Watches whether calls are split as the weight requests. Margins do not apply.
     ///
-    /// It is degraded if the assignment itself is broken. It is healthy once the odds of the canary
-    /// are known to be within a quarter of those asked, which no promotion waits for.
+    /// It is degraded if the assignment is broken. It is healthy once the odds of the canary are
+    /// known to be within 25 % of the requested odds. The overall verdict does not need it to be
+    /// healthy.
     #[must_use]
     pub fn share() -> Self {
         Self::new("share", Measure::Share, Margins::FAILURES)
     }
 
-    /// Watches only the calls of this class of routes.
+    /// Limits the monitor to the calls of a class of routes.
     ///
-    /// Feedback and events are told without a class, and a judge refuses to bind them to one. Give
-    /// those of a class a name of their own, as in `Monitor::event("checkout not completed")`.
+    /// Feedback and events have no class, and [`Judge::try_new`](crate::Judge::try_new) refuses a
+    /// class for them. Use an event name for the class instead, as in `Monitor::event("checkout not
+    /// completed")`.
     #[must_use]
     pub fn of_class(mut self, class: impl Into<String>) -> Self {
         let class = class.into();
@@ -101,29 +103,29 @@ impl Monitor {
         self
     }
 
-    /// Calls the monitor something else. Names must be unique.
+    /// Sets the name. Names must be unique within a judge.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// Lets the monitor watch but never decide, and leave the whole of `alpha` to the others.
+    /// Makes the monitor watch-only: it does not decide and takes no part of `alpha`.
     #[must_use]
     pub const fn watch_only(mut self) -> Self {
         self.role = Role::Watches;
         self
     }
 
-    /// Counts keys instead of calls: to be told to every monitor of sticky traffic.
+    /// Counts keys instead of calls. Use it for every monitor of sticky traffic.
     ///
-    /// See [`KeyLedger`](crate::KeyLedger). The monitor needs its adverse keys
-    /// ([`with_adverse_keys`](crate::Observation::with_adverse_keys)) and seen keys
-    /// ([`with_seen_keys`](crate::Observation::with_seen_keys)), both by its name, and the calls as
-    /// well, by which it notices a canary that hangs. Slow calls can be counted per key beyond a fixed
-    /// limit only: what stable's quantile is, is known after the calls.
+    /// The monitor needs its adverse keys
+    /// ([`with_adverse_keys`](crate::Observation::with_adverse_keys)), its seen keys
+    /// ([`with_seen_keys`](crate::Observation::with_seen_keys)), and the calls, by which it detects
+    /// a canary that hangs. A [`KeyLedger`](crate::keys::KeyLedger) counts keys. Slow calls per key
+    /// need a fixed limit, because stable's quantile is known only after the calls.
     ///
-    /// Harm is *keys hit so far*, and `margins` are about rates of keys.
+    /// The rates, and so the margins, are about keys that were adverse *so far*.
     #[must_use]
     pub const fn per_key(mut self) -> Self {
         self.unit = Unit::Keys;
@@ -137,90 +139,90 @@ impl Monitor {
         self
     }
 
-    /// The monitor's name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What counts as adverse.
+    /// Returns what counts as adverse.
     #[must_use]
     pub const fn measure(&self) -> &Measure {
         &self.measure
     }
 
-    /// The class of routes whose calls are watched; none for all calls.
+    /// Returns the class of routes, or `None` if the monitor watches all calls.
     #[must_use]
     pub fn class(&self) -> Option<&str> {
         self.class.as_deref()
     }
 
-    /// Whether the monitor decides.
+    /// Returns whether the monitor decides or only watches.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// What is counted.
+    /// Returns whether the monitor counts calls or keys.
     #[must_use]
     pub const fn unit(&self) -> Unit {
         self.unit
     }
 
-    /// What is harm, and what can be lived with.
+    /// Returns the margins.
     #[must_use]
     pub const fn margins(&self) -> Margins {
         self.margins
     }
 
-    /// Whether the monitor's health is a condition of the overall verdict.
+    /// Returns whether the overall verdict needs this monitor to be healthy.
     pub(crate) fn must_be_proven(&self) -> bool {
         self.role == Role::Decides && self.measure != Measure::Share
     }
 }
 
-/// What a [`Monitor`] counts as adverse.
+/// The calls or events that a [`Monitor`] counts as adverse.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Measure {
     /// Calls that failed or were spilled.
     Failures,
-    /// Calls that their caller gave up.
+    /// Calls that their caller cancelled.
     Cancelled,
     /// Calls that took longer than a limit.
     Slow(Until, SlowLimit),
     /// Negative feedback among all feedback.
     Feedback,
-    /// The application's own event of this name.
+    /// Application events of this name.
     Event(String),
-    /// Calls that went to the other channel than the weight asks.
+    /// The share of calls, compared with the weight. No call is adverse.
     Share,
 }
 
 impl Measure {
-    /// Whether it is about calls of the data plane, rather than what the application tells.
+    /// Returns whether the data plane counts it, instead of the application.
     pub(crate) const fn is_of_calls(&self) -> bool {
         matches!(self, Self::Failures | Self::Cancelled | Self::Slow(..))
     }
 }
 
-/// Whether a [`Monitor`] has a say.
+/// Whether a [`Monitor`] decides.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Role {
-    /// Its verdict counts towards the overall one.
+    /// Its verdict is part of the overall verdict.
     Decides,
-    /// Its verdict is shown.
+    /// Its verdict is only reported.
     Watches,
 }
 
-/// What a [`Monitor`] counts.
+/// The unit that a [`Monitor`] counts.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Unit {
-    /// Every call: right if each call is assigned by itself.
+    /// Each call. Use it if calls are assigned independently.
     Calls,
-    /// Every key once per weight: right if assignment is sticky.
+    /// Each key once per weight. Use it if assignment is sticky.
     Keys,
 }

@@ -17,16 +17,17 @@ use crate::{
     split_ratio::SplitRatio,
 };
 
-/// A monitor and what it has seen.
+/// A monitor and its accumulated evidence.
 #[derive(Clone, Debug)]
 pub(crate) struct MonitorState {
     pub(crate) monitor: Monitor,
     pub(crate) evidence: MonitorEvidence,
-    /// Stable's latencies so far, from which a slow limit may be taken.
+    /// Stable's latencies so far, for the limit of slow calls.
     pub(crate) stable: Latencies,
     /// Adverse events of keys that a full ledger refused.
     pub(crate) refused: u64,
-    /// Calls and keys on a channel that their coin excludes; a share counts them by itself.
+    /// Calls and keys on a channel that their split ratio excludes. [`SampleRatioTest`] has its own
+    /// count.
     pub(crate) impossible: u64,
 }
 
@@ -52,24 +53,24 @@ impl MonitorState {
         };
         let seen = observation.seen.get(self.monitor.name());
         match (&mut self.evidence, self.monitor.unit()) {
-            (MonitorEvidence::SampleRatio(share), Unit::Calls) => {
+            (MonitorEvidence::SampleRatio(test), Unit::Calls) => {
                 for epoch in calls {
-                    share.observe(epoch.weight, of_both(epoch, |counts| counts.picked));
+                    test.observe(epoch.weight, per_channel(epoch, |counts| counts.picked));
                 }
             }
-            (MonitorEvidence::SampleRatio(share), Unit::Keys) => {
+            (MonitorEvidence::SampleRatio(test), Unit::Keys) => {
                 if let Some(seen) = seen {
-                    seen.by_split.iter().for_each(|(split, keys)| share.observe(*split, *keys));
-                    share.observe_impossible(seen.impossible);
+                    seen.by_split.iter().for_each(|(ratio, keys)| test.observe(*ratio, *keys));
+                    test.observe_impossible(seen.impossible);
                 }
             }
             (MonitorEvidence::Comparison(_), Unit::Calls) => {
-                self.cover(calls);
+                self.count_results(calls);
                 self.compare(observation, calls);
             }
             (MonitorEvidence::Comparison(_), Unit::Keys) => {
-                self.cover(calls);
-                // Without them, keys that were seen would count as keys that met nothing adverse.
+                self.count_results(calls);
+                // Without adverse keys, the seen keys would count as good.
                 if let Some(adverse) = observation.keys.get(self.monitor.name()) {
                     self.compare_keys(calls, adverse, seen);
                 }
@@ -77,8 +78,8 @@ impl MonitorState {
         }
     }
 
-    /// Takes note of which calls could be judged.
-    fn cover(&mut self, calls: &[EpochCounts]) {
+    /// Counts the calls, and those with a result for this measure.
+    fn count_results(&mut self, calls: &[EpochCounts]) {
         let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
         let measure = self.monitor.measure();
         for epoch in calls.iter().filter(|_| measure.is_of_calls()) {
@@ -87,25 +88,24 @@ impl MonitorState {
                 Measure::Slow(until, _) => timed(counts, *until).total(),
                 _ => answered(counts),
             };
-            let given = of_both(epoch, |counts| counts.picked);
-            let split = SplitRatio::of(epoch.weight);
-            self.impossible = self.impossible.saturating_add(split.impossible(given));
-            comparison
-                .completeness
-                .add_calls(split, CallCounts { given, judged: of_both(epoch, judged) });
+            let given = per_channel(epoch, |counts| counts.picked);
+            let ratio = SplitRatio::of(epoch.weight);
+            self.impossible = self.impossible.saturating_add(ratio.impossible(given));
+            let counts = CallCounts { given, judged: per_channel(epoch, judged) };
+            comparison.completeness.add_calls(ratio, counts);
         }
     }
 
     fn compare(&mut self, observation: &Observation, calls: &[EpochCounts]) {
         let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
-        let ticks: Vec<AdverseCounts> = match self.monitor.measure() {
+        let counts: Vec<AdverseCounts> = match self.monitor.measure() {
             Measure::Failures => calls.iter().filter_map(failures).collect(),
             Measure::Cancelled => {
-                let left = |epoch| tick(epoch, ended, |counts| counts.cancelled);
-                calls.iter().filter_map(left).collect()
+                let cancelled = |epoch| adverse_counts(epoch, ended, |counts| counts.cancelled);
+                calls.iter().filter_map(cancelled).collect()
             }
             Measure::Slow(until, limit) => {
-                // Fixed before this observation is looked at, so that it cannot depend on it.
+                // The limit must not depend on the calls that it judges.
                 let bucket = limit.bucket(&self.stable);
                 if limit.quantile().is_some() {
                     for epoch in calls {
@@ -118,12 +118,12 @@ impl MonitorState {
             }
             Measure::Feedback => return comparison.observe_trials(&observation.feedback),
             Measure::Event(name) => {
-                let ticks = observation.events.get(name).map_or(&[][..], |ticks| ticks);
-                return comparison.observe_trials(ticks);
+                let counts = observation.events.get(name).map_or(&[][..], |counts| counts);
+                return comparison.observe_trials(counts);
             }
             Measure::Share => return,
         };
-        comparison.observe(&ticks);
+        comparison.observe(&counts);
     }
 
     fn compare_keys(
@@ -133,36 +133,34 @@ impl MonitorState {
         seen: Option<&KeyCounts>,
     ) {
         let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
-        let nothing = KeyCounts::default();
-        let seen = seen.unwrap_or(&nothing);
-        let given = calls.iter().map(|epoch| of_both(epoch, |counts| counts.picked));
-        comparison.observe_keys(
-            given.fold(PerChannel::default(), PerChannel::saturating_add),
-            adverse,
-            seen,
-        );
-        // Seen keys that a full ledger refuses are no loss: the others were seen before them.
+        let none = KeyCounts::default();
+        let seen = seen.unwrap_or(&none);
+        let given = calls.iter().map(|epoch| per_channel(epoch, |counts| counts.picked));
+        let given = given.fold(PerChannel::default(), PerChannel::saturating_add);
+        comparison.observe_keys(given, adverse, seen);
+        // Seen keys that a full ledger refuses are no loss: the rates are those of the keys before.
         self.refused = self.refused.saturating_add(adverse.refused);
         for impossible in [adverse.impossible, seen.impossible] {
             self.impossible = self.impossible.saturating_add(impossible);
         }
     }
 
-    /// The verdict alone, without the interval that takes the most time to calculate.
+    /// Returns the verdict without calculating the interval, which takes most of the time of
+    /// [`finding`](Self::finding).
     ///
     /// A share that is not proven broken is inconclusive here.
     pub(crate) fn verdict(&self, levels: Levels, deciding: usize) -> Verdict {
         let (worse, good) = self.strengths(levels, deciding);
         match &self.evidence {
             MonitorEvidence::Comparison(comparison) => {
-                let not_healthy_reason = self.not_healthy_reason(comparison, levels);
-                compared(comparison, worse, good, not_healthy_reason.as_ref())
+                let reason = self.not_healthy_reason(comparison, levels);
+                comparison_verdict(comparison, worse, good, reason.as_ref())
             }
             MonitorEvidence::SampleRatio(_) => verdict(worse, false),
         }
     }
 
-    /// What this monitor says, if it shares `alpha` with the other ones of `deciding`.
+    /// Returns the finding of this monitor, one of `deciding` that share `alpha`.
     pub(crate) fn finding(&self, levels: Levels, deciding: usize) -> Finding {
         let (worse, good) = self.strengths(levels, deciding);
         let blank = Finding {
@@ -172,53 +170,51 @@ impl MonitorState {
         };
         match &self.evidence {
             MonitorEvidence::Comparison(comparison) => {
-                let not_healthy_reason = self.not_healthy_reason(comparison, levels);
+                let reason = self.not_healthy_reason(comparison, levels);
                 Finding {
-                    verdict: compared(comparison, worse, good, not_healthy_reason.as_ref()),
+                    verdict: comparison_verdict(comparison, worse, good, reason.as_ref()),
                     calls: comparison.whole.calls(),
                     adverse: comparison.whole.adverse(),
                     unanswered: comparison.completeness.all_unanswered(),
                     ratio: comparison.whole.ratio_interval(levels.alpha()),
                     good,
-                    not_healthy_reason,
+                    not_healthy_reason: reason,
                     impossible: self.impossible,
                     basis: comparison.basis(),
                     ..blank
                 }
             }
-            MonitorEvidence::SampleRatio(share) => {
-                let ratio = share.ratio_interval(levels.alpha());
+            MonitorEvidence::SampleRatio(test) => {
+                let ratio = test.ratio_interval(levels.alpha());
                 let is_close = ratio.lower >= 0.8 && ratio.upper.is_some_and(|upper| upper <= 1.25);
-                let split = share.observed().zip(share.requested());
+                let split = test.observed().zip(test.requested());
                 Finding {
                     verdict: verdict(worse, is_close),
-                    calls: share.picks(),
+                    calls: test.picks(),
                     ratio,
                     split: split.map(|(observed, requested)| Split { requested, observed }),
-                    impossible: share.impossible(),
+                    impossible: test.impossible(),
                     ..blank
                 }
             }
         }
     }
 
-    /// The evidence for worse, and for good enough.
+    /// Returns the evidence for worse, and for good enough.
     fn strengths(&self, levels: Levels, deciding: usize) -> (Strength, Option<Strength>) {
         let threshold = levels.worse_threshold(deciding);
         match &self.evidence {
             MonitorEvidence::Comparison(comparison) => {
                 let worse = Strength { log_e: comparison.log_e_worse(), threshold };
-                let good =
-                    Strength { log_e: comparison.log_e_good(), threshold: levels.good_threshold() };
-                (worse, Some(good))
+                let threshold = levels.good_threshold();
+                (worse, Some(Strength { log_e: comparison.log_e_good(), threshold }))
             }
-            MonitorEvidence::SampleRatio(share) => {
-                (Strength { log_e: share.log_e(), threshold }, None)
+            MonitorEvidence::SampleRatio(test) => {
+                (Strength { log_e: test.log_e(), threshold }, None)
             }
         }
     }
 
-    /// What forbids to call the canary healthy, however strong the evidence.
     fn not_healthy_reason(
         &self,
         comparison: &ChannelComparison,
@@ -234,24 +230,26 @@ impl MonitorState {
         if given == 0 && self.monitor.measure().is_of_calls() {
             return Some(NotHealthyReason::CallsUnknown);
         }
-        let part = comparison.completeness.ratio().filter(|part| *part < LEAST_PART);
-        if let Some(part) = part {
-            return Some(NotHealthyReason::TooFewResults(part));
+        let fraction = comparison.completeness.fraction().filter(|it| *it < MIN_COMPLETENESS);
+        if let Some(fraction) = fraction {
+            return Some(NotHealthyReason::TooFewResults(fraction));
         }
-        let proven = |log_e: f64| log_e >= levels.good_threshold();
+        let is_proven = |log_e: f64| log_e >= levels.good_threshold();
         let calls = comparison.completeness.all_unanswered().canary;
-        let is_answered_for = calls == 0 || !proven(comparison.log_e_good_answered());
-        if !is_answered_for && !proven(comparison.log_e_good()) {
+        if calls > 0
+            && is_proven(comparison.log_e_good_answered())
+            && !is_proven(comparison.log_e_good())
+        {
             return Some(NotHealthyReason::Unanswered { calls, given });
         }
         let (events, all) = comparison.events_in_outages();
-        let rests_on_storms = events > 0
-            && !proven(comparison.log_e_good_outside_outages())
-            && proven(comparison.log_e_good_whole());
-        rests_on_storms.then_some(NotHealthyReason::Outages { events, all })
+        let needs_outages = events > 0
+            && !is_proven(comparison.log_e_good_without_outages())
+            && is_proven(comparison.log_e_good_with_outages());
+        needs_outages.then_some(NotHealthyReason::Outages { events, all })
     }
 
-    /// From which time on calls are slow to this monitor, if it has a limit yet.
+    /// Returns the limit for slow calls, if this monitor has one yet.
     pub(crate) fn slow_limit(&self) -> Option<Duration> {
         match self.monitor.measure() {
             Measure::Slow(_, limit) => limit.bucket(&self.stable)?.upper_edge(),
@@ -260,47 +258,48 @@ impl MonitorState {
     }
 }
 
-/// Of what is to be expected of the canary so much must be judged before it may be called healthy.
-/// A tenth leaves room for chance: of some 1,000 occasions, which most proofs need, three standard
-/// deviations.
-const LEAST_PART: f64 = 0.9;
+/// The fraction of the expected canary results that a healthy verdict needs. A tenth leaves room
+/// for chance: three standard deviations of about 1,000 trials, the number that most proofs need.
+const MIN_COMPLETENESS: f64 = 0.9;
 
-/// Failed calls of this epoch. A spilled call is one that the canary failed to take.
+/// Returns the failed calls of an epoch. Spilled calls count, because the canary did not accept
+/// them.
 pub(crate) fn failures(epoch: &EpochCounts) -> Option<AdverseCounts> {
-    tick(epoch, answered, |counts| counts.failure.saturating_add(counts.spilled))
+    adverse_counts(epoch, answered, |counts| counts.failure.saturating_add(counts.spilled))
 }
 
 fn slow(epoch: &EpochCounts, until: Until, limit: LatencyBucket) -> Option<AdverseCounts> {
-    tick(
+    adverse_counts(
         epoch,
         |counts| timed(counts, until).total(),
         |counts| timed(counts, until).slower_than(limit),
     )
 }
 
-fn tick(
+fn adverse_counts(
     epoch: &EpochCounts,
     calls: impl Fn(&ChannelCounts) -> u64,
     adverse: impl Fn(&ChannelCounts) -> u64,
 ) -> Option<AdverseCounts> {
-    // It cannot fail: in all measures the adverse calls are among the calls.
-    AdverseCounts::try_new(epoch.weight, of_both(epoch, calls), of_both(epoch, adverse)).ok()
+    // Never `None`: for each measure, the adverse calls are some of the calls.
+    AdverseCounts::try_new(epoch.weight, per_channel(epoch, calls), per_channel(epoch, adverse))
+        .ok()
 }
 
-/// The verdict of a comparison. Without a call, or key, of the canary's there is nothing to judge.
-fn compared(
+/// Returns the verdict of a comparison, inconclusive without trials of the canary.
+fn comparison_verdict(
     comparison: &ChannelComparison,
     worse: Strength,
     good: Option<Strength>,
-    not_healthy_reason: Option<&NotHealthyReason>,
+    reason: Option<&NotHealthyReason>,
 ) -> Verdict {
     if comparison.basis().canary == 0 {
         return Verdict::Inconclusive;
     }
-    verdict(worse, not_healthy_reason.is_none() && good.is_some_and(|good| good.is_reached()))
+    verdict(worse, reason.is_none() && good.is_some_and(|good| good.is_reached()))
 }
 
-/// Of two proofs the one of harm counts.
+/// Returns the verdict. Proven harm takes priority over a proof that the canary is good enough.
 fn verdict(worse: Strength, is_good: bool) -> Verdict {
     match (worse.is_reached(), is_good) {
         (true, _) => Verdict::Degraded,
@@ -309,7 +308,7 @@ fn verdict(worse: Strength, is_good: bool) -> Verdict {
     }
 }
 
-fn of_both(epoch: &EpochCounts, count: impl Fn(&ChannelCounts) -> u64) -> PerChannel<u64> {
+fn per_channel(epoch: &EpochCounts, count: impl Fn(&ChannelCounts) -> u64) -> PerChannel<u64> {
     PerChannel::from_fn(|channel| count(&epoch.counts.evidence[channel]))
 }
 
@@ -320,12 +319,12 @@ const fn timed(counts: &ChannelCounts, until: Until) -> &Latencies {
     }
 }
 
-/// Calls that ended as a success or a failure: a caller that left judges nobody.
+/// Returns the calls that succeeded, failed or spilled. A cancelled call shows neither.
 const fn answered(counts: &ChannelCounts) -> u64 {
     counts.success.saturating_add(counts.failure).saturating_add(counts.spilled)
 }
 
-/// Calls that are no longer in flight.
+/// Returns the calls that are no longer in flight.
 const fn ended(counts: &ChannelCounts) -> u64 {
     answered(counts).saturating_add(counts.cancelled)
 }

@@ -4,16 +4,17 @@ use crate::{
     log_space::ln_mean_exp,
     margins::Margin,
     rate_e_process::{self, RateEProcess},
-    split_e_process::{self, SplitEProcess},
+    split_e_process::{BETTER, SplitEProcess},
     split_ratio::SplitRatio,
 };
 
-/// The bets that the canary is good enough: on how adverse events split, and on its own rate.
+/// The e-processes for "the canary is good enough": on the split of events, and on the canary's
+/// rate.
 #[derive(Clone, Debug)]
 pub(crate) struct NonInferiority {
     pub(crate) split: SplitEProcess<5>,
     rate: RateEProcess<4>,
-    /// Trials of the canary, and those that went badly.
+    /// Trials of the canary, and the adverse ones among them.
     pub(crate) trials: u64,
     pub(crate) adverse: u64,
 }
@@ -21,19 +22,17 @@ pub(crate) struct NonInferiority {
 impl NonInferiority {
     pub(crate) fn new(margin: Margin) -> Self {
         Self {
-            split: SplitEProcess::new(margin.ratio, &split_e_process::BETTER),
+            split: SplitEProcess::new(margin.ratio, &BETTER),
             rate: rate_e_process::below(margin.rate),
             trials: 0,
             adverse: 0,
         }
     }
 
-    /// Adds events that were tossed at this coin.
-    pub(crate) fn add_events(&mut self, split: SplitRatio, events: PerChannel<u64>) {
-        self.split.observe(split, events);
+    pub(crate) fn add_events(&mut self, ratio: SplitRatio, events: PerChannel<u64>) {
+        self.split.add_events(ratio, events);
     }
 
-    /// Adds trials of the canary, and those that went badly.
     pub(crate) const fn add_trials(&mut self, trials: u64, adverse: u64) {
         self.trials = self.trials.saturating_add(trials);
         self.adverse = self.adverse.saturating_add(adverse);
@@ -52,7 +51,7 @@ impl NonInferiority {
         self.rate.log_e(self.trials, self.adverse)
     }
 
-    /// The mean of the two.
+    /// Returns the log of the mean of both e-values.
     pub(crate) fn log_e(&self) -> f64 {
         ln_mean_exp([self.log_e_relative(), self.log_e_absolute()])
     }

@@ -1,32 +1,33 @@
-/// Why a monitor does not call the canary healthy, whatever the evidence for it: something is
-/// missing that could speak against it.
+/// Why a monitor does not call the canary healthy, however strong its evidence.
+///
+/// Something is missing that could count against the canary. It prints as a clause of the finding.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum NotHealthyReason {
-    /// So many calls of the canary have no answer, among all that it was given. Had they gone
-    /// badly, it would not be proven good enough.
+    /// Calls of the canary have no response. If all of them were bad, the canary would not be
+    /// proven good enough.
     Unanswered {
-        /// Calls in flight, given up or lost.
+        /// Canary calls in flight, cancelled or lost.
         calls: u64,
-        /// All calls of the canary.
+        /// All canary calls.
         given: u64,
     },
-    /// The proof rests on storms, times when far more calls than usual go badly: without them the
-    /// canary is not proven good enough yet.
+    /// The proof rests on [outages](crate#outages). Without them the canary is not proven good
+    /// enough.
     Outages {
-        /// Adverse events that storms brought.
+        /// Adverse events during outages.
         events: u64,
         /// All adverse events.
         all: u64,
     },
-    /// Only this part could be judged of the canary's calls, feedback or keys that are to be
-    /// expected beside stable's.
+    /// The canary has too few results: this fraction of the responses, feedback or keys that are
+    /// expected from stable's.
     TooFewResults(f64),
-    /// How many calls the canary was given is not observed, so that calls that hang would not show:
-    /// a monitor that counts per key was told of no calls, or counts lack those that were picked.
+    /// The number of calls given to the canary is unknown, so that hanging calls would go
+    /// unnoticed. Either a monitor per key got no calls, or the counts lack the picked calls.
     CallsUnknown,
-    /// So many adverse events could not be counted, because the ledger of keys is full.
+    /// The ledger of keys is full and did not count this number of adverse events.
     LedgerFull(u64),
-    /// So many calls or keys were on a channel that their weight excludes.
+    /// This number of calls or keys went to a channel that their weight excludes.
     ImpossibleAssignment(u64),
 }

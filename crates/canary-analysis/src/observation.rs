@@ -4,10 +4,10 @@ use canary_core::{CountsWentBackwards, EpochCounts, Snapshot};
 
 use crate::{adverse_counts::AdverseCounts, key_ledger::KeyCounts};
 
-/// What was counted since the judge last looked.
+/// The counts since the previous observation: one look of the judge.
 ///
-/// A restart of the process begins its counts anew: the first observation after it starts from an
-/// empty [`Snapshot`], and the evidence from the stored state.
+/// A process starts with empty counts. Its first observation starts from an empty [`Snapshot`],
+/// even if its judge was restored from stored state.
 ///
 /// # Example
 ///
@@ -36,25 +36,25 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// An observation of all calls, given as what was counted since the last one.
+    /// Creates an observation from the difference of two snapshots.
     ///
-    /// Calls of epochs that retired in between are left out: their weight is no longer known.
+    /// It omits calls of epochs that retired in between, whose weight is no longer known.
     #[must_use]
     pub fn of(difference: Snapshot) -> Self {
         Self { calls: difference.epochs, ..Self::default() }
     }
 
-    /// An observation of all calls that were counted after `earlier`.
+    /// Creates an observation of the counts after `earlier`.
     ///
     /// # Errors
     ///
-    /// If a count is lower than it was in `earlier`. The error names it. Nothing was observed then;
-    /// a process that started anew is the usual reason, and an empty `earlier` the answer.
+    /// Returns an error that names the count if a count is lower than in `earlier`. The usual cause
+    /// is a process that restarted. Use an empty `earlier` then.
     pub fn between(earlier: &Snapshot, now: &Snapshot) -> Result<Self, CountsWentBackwards> {
         now.since(earlier).map(Self::of)
     }
 
-    /// Adds what another replica counted in the same time.
+    /// Adds the counts of another replica in the same time.
     #[must_use]
     pub fn with_replica(mut self, other: Self) -> Self {
         self.calls.extend(other.calls);
@@ -62,8 +62,8 @@ impl Observation {
         for (class, epochs) in other.classes {
             self.classes.entry(class).or_default().extend(epochs);
         }
-        for (name, ticks) in other.events {
-            self.events.entry(name).or_default().extend(ticks);
+        for (name, counts) in other.events {
+            self.events.entry(name).or_default().extend(counts);
         }
         for (monitor, keys) in &other.keys {
             self.keys.entry(monitor.clone()).or_default().merge(keys);
@@ -74,47 +74,48 @@ impl Observation {
         self
     }
 
-    /// Adds the calls of a class of routes, as what was counted since the last observation.
+    /// Adds the calls of a class of routes, as a difference of two snapshots.
     #[must_use]
     pub fn with_class(mut self, class: impl Into<String>, difference: Snapshot) -> Self {
         self.classes.entry(class.into()).or_default().extend(difference.epochs);
         self
     }
 
-    /// Adds user feedback: all of it, and the negative part as adverse, at the weight at which the
-    /// rated calls had been assigned.
+    /// Adds user feedback. Negative feedback is adverse. The weight is the one at which the rated
+    /// call was assigned.
     #[must_use]
-    pub fn with_feedback(mut self, ticks: impl IntoIterator<Item = AdverseCounts>) -> Self {
-        self.feedback.extend(ticks);
+    pub fn with_feedback(mut self, counts: impl IntoIterator<Item = AdverseCounts>) -> Self {
+        self.feedback.extend(counts);
         self
     }
 
-    /// Adds occasions for an event of the application's own, and how many of them were adverse.
+    /// Adds application events, and the adverse ones among them.
     #[must_use]
     pub fn with_event(
         mut self,
         name: impl Into<String>,
-        ticks: impl IntoIterator<Item = AdverseCounts>,
+        counts: impl IntoIterator<Item = AdverseCounts>,
     ) -> Self {
-        self.events.entry(name.into()).or_default().extend(ticks);
+        self.events.entry(name.into()).or_default().extend(counts);
         self
     }
 
-    /// Adds keys that met an adverse event, for the monitor of this name.
+    /// Adds keys with an adverse event, for the monitor with this name.
     ///
-    /// To be given with each observation, even if no key did: without it, seen keys are not taken for
-    /// keys that met none.
+    /// Call it for each observation, even if there are none: the seen keys of an observation
+    /// without adverse keys are ignored, because their result is unknown.
     #[must_use]
     pub fn with_adverse_keys(mut self, monitor: impl Into<String>, adverse: &KeyCounts) -> Self {
         self.keys.entry(monitor.into()).or_default().merge(adverse);
         self
     }
 
-    /// Adds keys of which a call was answered, for the monitor of this name: of all calls, or those of
-    /// its class, or of the picks if it watches the share.
+    /// Adds keys with a response, for the monitor with this name: keys of all calls, or of its
+    /// class. A share monitor needs the keys that were assigned.
     ///
-    /// A key is tried out with its first answer. What happens to it later is counted as it happens,
-    /// so that the rates are about keys *so far*: harm that needs many calls of one user shows late.
+    /// A key becomes a trial with its first response. Its later adverse events count when they
+    /// happen, so that rates are about keys *so far*: harm that needs many calls of one user shows
+    /// late.
     #[must_use]
     pub fn with_seen_keys(mut self, monitor: impl Into<String>, seen: &KeyCounts) -> Self {
         self.seen.entry(monitor.into()).or_default().merge(seen);

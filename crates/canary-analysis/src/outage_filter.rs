@@ -7,32 +7,34 @@ use crate::{
     non_inferiority::NonInferiority,
 };
 
-/// The proof that the canary is good enough, storms left out.
+/// The evidence that the canary is good enough, without [outages](crate#outages).
 ///
-/// An outage that hits both channels makes many events, and its even split refutes "twice as bad" for
-/// the rollout as a whole, whatever the canary does once it is over. So healthy needs this proof
-/// beside the whole one. What is left out depends on nothing that is bet on:
+/// An outage of both channels brings many events. Their even split refutes "twice as bad" for the
+/// rollout as a whole, however bad the canary is after the outage. So a healthy verdict needs this
+/// evidence in addition to that of the whole rollout.
 ///
-/// - The bet on the split leaves out looks whose *total* says storm: all calls, all adverse events.
-///   Given these, how many events are the canary's is as the coins say, so that a fair bet stays fair
-///   on whichever looks it is made. A look's calls per channel, or which of them went badly, must have
-///   no part in it.
-/// - The bet on the canary's rate is about how many events there are, so that their total must not
-///   choose. It leaves out looks in which *stable's* calls say storm, which are independent of the
-///   canary's given the rates: that is assumed of this bet anyway. A canary that fails by itself has
-///   no storm to hide in.
-///   Of keys nothing is left out: a key that was hit in a storm does not count again later.
+/// The choice of excluded looks must not depend on the outcome of the bets:
+///
+/// - The e-process on the split excludes looks whose *total* shows a burst: the calls and adverse
+///   events of both channels. Given the totals, the number of canary events depends on the
+///   assignment only, so that a fair bet stays fair on any choice of looks. The choice must not use
+///   the calls of each channel, or which of them were adverse.
+/// - The e-process on the canary's rate bets on the number of events, so that their total must not
+///   decide. It excludes looks at which *stable's* calls show a burst. Given the rates, these are
+///   independent of the canary's calls, as this e-process assumes anyway. A burst of the canary
+///   alone is never excluded. Keys are never excluded, because a key that was affected in an outage
+///   does not count again later.
 #[derive(Clone, Debug)]
 pub(crate) struct OutageFilter {
     pub(crate) good: NonInferiority,
-    /// A rate below which nothing is a storm.
+    /// The rate up to which there are no bursts.
     floor: f64,
     unit: Unit,
-    pub(crate) all: BurstDetector,
+    pub(crate) both: BurstDetector,
     pub(crate) stable: BurstDetector,
 }
 
-/// Which bets are made on a look.
+/// The e-processes that include a look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IncludedIn {
     pub(crate) split: bool,
@@ -42,7 +44,7 @@ pub(crate) struct IncludedIn {
 impl OutageFilter {
     pub(crate) fn new(monitor: &Monitor) -> Self {
         let Margin { rate, .. } = monitor.margins().good();
-        // So many of stable's calls are slow by definition.
+        // The fraction of stable's calls that is slow by definition.
         let by_definition = match monitor.measure() {
             Measure::Slow(_, limit) => limit.quantile().map_or(0.0, |quantile| 1.0 - quantile),
             _ => 0.0,
@@ -51,14 +53,14 @@ impl OutageFilter {
             good: NonInferiority::new(monitor.margins().good()),
             floor: rate.max(by_definition),
             unit: monitor.unit(),
-            all: BurstDetector::NONE,
-            stable: BurstDetector::NONE,
+            both: BurstDetector::NEW,
+            stable: BurstDetector::NEW,
         }
     }
 
-    /// Looks at all that came at once, of all weights and replicas.
+    /// Classifies a look: the counts of all weights and replicas at once.
     pub(crate) fn look(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) -> IncludedIn {
-        let split = self.all.observe(self.floor, calls.total(), adverse.total());
+        let split = self.both.observe(self.floor, calls.total(), adverse.total());
         let rate = self.unit == Unit::Keys
             || self.stable.observe(self.floor, calls.stable, adverse.stable);
         IncludedIn { split, rate }
@@ -74,11 +76,11 @@ mod tests {
     use super::*;
     use crate::{AdverseCounts, channel_comparison::ChannelComparison, margins::Margins};
 
-    fn of(rng: &mut ChaCha8Rng, calls: u64, rate: f64) -> u64 {
+    fn draw(rng: &mut ChaCha8Rng, calls: u64, rate: f64) -> u64 {
         Binomial::new(calls, rate).unwrap().sample(rng)
     }
 
-    /// Monitors failures with a margin of twice stable's rate, and of this rate.
+    /// A comparison of failures, good below twice stable's rate or below `rate`.
     fn comparison(rate: f64) -> ChannelComparison {
         let margin = |ratio, rate| Margin { ratio, rate };
         let margins = Margins::try_new(margin(1.0, 0.001), margin(2.0, rate)).unwrap();
@@ -92,13 +94,15 @@ mod tests {
         (mean, (variance / number).sqrt())
     }
 
-    /// Simulates rollouts of 60 looks of 60 calls at 30 %: what the bets make of 1, storms left out
-    /// and included. Rates are those of (stable, canary), in which `storms` come now and then.
-    fn bets(
+    /// Simulates rollouts of 60 looks of 60 calls at a weight of 30 %.
+    ///
+    /// Returns the mean e-value and its error, without outages and with them. Rates are those of
+    /// (stable, canary). Each 20 looks end with an outage of three.
+    fn mean_e(
         seed: u64,
         rate: f64,
-        calm: (f64, f64),
-        storm: (f64, f64),
+        usual: (f64, f64),
+        outage: (f64, f64),
         log_e: impl Fn(&NonInferiority) -> f64,
     ) -> [(f64, f64); 2] {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -106,12 +110,12 @@ mod tests {
             .map(|_| {
                 let mut comparison = comparison(rate);
                 for look in 0..60 {
-                    let (stable_rate, canary_rate) = if look % 20 >= 17 { storm } else { calm };
-                    let canary = of(&mut rng, 60, 0.3);
+                    let (stable_rate, canary_rate) = if look % 20 >= 17 { outage } else { usual };
+                    let canary = draw(&mut rng, 60, 0.3);
                     let calls = PerChannel { stable: 60 - canary, canary };
                     let adverse = PerChannel {
-                        stable: of(&mut rng, calls.stable, stable_rate),
-                        canary: of(&mut rng, calls.canary, canary_rate),
+                        stable: draw(&mut rng, calls.stable, stable_rate),
+                        canary: draw(&mut rng, calls.canary, canary_rate),
                     };
                     let weight = Weight::from_percent(30);
                     comparison.observe(&[AdverseCounts::try_new(weight, calls, adverse).unwrap()]);
@@ -125,23 +129,26 @@ mod tests {
 
     /// Guarantee G3.
     #[test]
-    fn the_mean_of_e_is_at_most_one_if_only_storms_hit_both_channels_alike() {
-        let (calm, storm) = ((0.02, 0.04), (0.8, 0.8));
-        let [calm, whole] = bets(1, 0.03, calm, storm, NonInferiority::log_e_relative);
-        assert!(calm.0 <= 1.0 + 3.0 * calm.1, "{calm:?}");
-        assert!(whole.0 > 10.0, "the storms prove nothing even if included: {whole:?}");
+    fn the_mean_e_value_is_at_most_one_if_only_outages_hit_both_channels_alike() {
+        let (usual, outage) = ((0.02, 0.04), (0.8, 0.8));
+        let [filtered, whole] = mean_e(1, 0.03, usual, outage, NonInferiority::log_e_relative);
+        assert!(filtered.0 <= 1.0 + 3.0 * filtered.1, "{filtered:?}");
+        assert!(whole.0 > 10.0, "the outages must matter if included: {whole:?}");
     }
 
-    /// Guarantee G3. Here the canary's own bursts fill most of what is adverse: to choose by them
-    /// would flatter it.
+    /// Guarantee G3. Most adverse events here are in the canary's own bursts: excluding those would
+    /// favor the canary.
     #[test]
-    fn the_bet_on_the_rate_cannot_leave_out_what_the_canary_does_by_itself() {
-        let (calm, burst) = ((0.0, 0.02), (0.0, 0.9));
-        let [calm, whole] = bets(2, 0.04, calm, burst, NonInferiority::log_e_absolute);
-        assert!((calm.0 - whole.0).abs() < 1e-12, "{calm:?} {whole:?}");
-        let [calm, whole] =
-            bets(3, 0.005, (0.001, 0.005), (0.9, 0.9), NonInferiority::log_e_absolute);
-        assert!(calm.0 <= 1.0 + 3.0 * calm.1, "{calm:?}");
-        assert!(calm.0 > 0.5 && whole.0 < 0.01, "storms are not left out: {calm:?} {whole:?}");
+    fn the_rate_e_process_includes_bursts_of_the_canary_alone() {
+        let (usual, burst) = ((0.0, 0.02), (0.0, 0.9));
+        let [filtered, whole] = mean_e(2, 0.04, usual, burst, NonInferiority::log_e_absolute);
+        assert!((filtered.0 - whole.0).abs() < 1e-12, "{filtered:?} {whole:?}");
+        let [filtered, whole] =
+            mean_e(3, 0.005, (0.001, 0.005), (0.9, 0.9), NonInferiority::log_e_absolute);
+        assert!(filtered.0 <= 1.0 + 3.0 * filtered.1, "{filtered:?}");
+        assert!(
+            filtered.0 > 0.5 && whole.0 < 0.01,
+            "outages are not excluded: {filtered:?} {whole:?}"
+        );
     }
 }

@@ -1,8 +1,8 @@
 use crate::log_space::{ln_mean_exp, times};
 
-/// A bet on how often the canary's calls go badly: an e-process against one fixed rate.
+/// An e-process against one fixed rate of adverse canary calls.
 ///
-/// Each alternative rate has its likelihood ratio, and the evidence is their mean.
+/// It is the mean of the likelihood ratios of `N` alternative rates to the rate of the null.
 #[derive(Clone, Debug)]
 pub(crate) struct RateEProcess<const N: usize> {
     ln_adverse: [f64; N],
@@ -17,7 +17,7 @@ impl<const N: usize> RateEProcess<N> {
         }
     }
 
-    /// The evidence of `calls` calls, of which `adverse` went badly.
+    /// Returns the log e-value after `calls` calls, `adverse` of them adverse.
     pub(crate) fn log_e(&self, calls: u64, adverse: u64) -> f64 {
         let good = calls.saturating_sub(adverse);
         let mut logs = self.ln_adverse.map(|log| times(adverse, log));
@@ -28,12 +28,12 @@ impl<const N: usize> RateEProcess<N> {
     }
 }
 
-/// Against a rate of at most `floor`: multiples of it, up to nearly every call.
+/// Tests a rate of at most `floor` against multiples of it, up to 0.9.
 pub(crate) fn above(floor: f64) -> RateEProcess<4> {
     RateEProcess::new(floor, [2.0, 5.0, 20.0, 100.0].map(|factor| (floor * factor).min(0.9)))
 }
 
-/// Against a rate of at least `margin`: parts of it, and never.
+/// Tests a rate of at least `margin` against fractions of it, down to 0.
 pub(crate) fn below(margin: f64) -> RateEProcess<4> {
     RateEProcess::new(margin, [margin / 2.0, margin / 5.0, margin / 20.0, 0.0])
 }

@@ -1,4 +1,4 @@
-//! How findings are written: for an event log, or people who look at a page.
+//! The serialized form of judgments, for event logs and dashboards.
 
 use canary_core::{Channel, PerChannel, Verdict};
 use serde::{Serialize, Serializer};
@@ -16,7 +16,7 @@ impl Serialize for Judgment {
         struct Written<'a> {
             verdict: &'static str,
             sentence: String,
-            /// The monitor on which the verdict rests.
+            /// The monitor that determined the verdict.
             decisive: Option<&'a str>,
             findings: &'a [Finding],
             unused: Vec<String>,
@@ -93,7 +93,7 @@ impl Serialize for Strength {
     }
 }
 
-/// `canary-core` knows no serde.
+/// A [`PerChannel`] that implements `Serialize`: `canary-core` does not depend on serde.
 #[derive(Serialize)]
 struct Channels<T> {
     stable: T,

@@ -4,25 +4,25 @@ use canary_core::{Latencies, LatencyBucket};
 
 use crate::log_space::float;
 
-/// From which time on a call is slow.
+/// The time from which on a call is slow.
 ///
-/// The limit must not depend on the calls it judges, and is always the edge of a [`LatencyBucket`],
-/// so that the number of calls above it is exact.
+/// The limit must not depend on the calls that it judges. It is always the edge of a
+/// [`LatencyBucket`], so that the number of calls above it is exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct SlowLimit(Kind);
+pub struct SlowLimit(LimitKind);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum LimitKind {
     Fixed(LatencyBucket),
     StableQuantile(f64),
 }
 
 impl SlowLimit {
-    /// A time in which calls have to be answered, rounded up to the next edge.
+    /// Creates a fixed limit, rounded up to the next bucket edge.
     ///
     /// # Errors
     ///
-    /// If `limit` is zero, or longer than the last edge, about 69 s.
+    /// Returns an error if `limit` is zero or above the last edge, about 69 s.
     ///
     /// # Example
     ///
@@ -37,82 +37,84 @@ impl SlowLimit {
     pub fn fixed(limit: Duration) -> Result<Self, SlowLimitError> {
         let bucket = LatencyBucket::of(limit);
         if limit.is_zero() || bucket.upper_edge().is_none() {
-            return Err(SlowLimitError(Fault::Limit(limit)));
+            return Err(SlowLimitError::Limit(limit));
         }
-        Ok(Self(Kind::Fixed(bucket)))
+        Ok(Self(LimitKind::Fixed(bucket)))
     }
 
-    /// The time that the share `quantile` of stable's calls so far did not exceed.
+    /// Creates a limit at a quantile of stable's calls so far.
     ///
-    /// It is taken from earlier ticks, once they hold calls enough that ten are expected above it.
+    /// The limit is taken from earlier observations, once at least ten of their calls are expected
+    /// above it.
     ///
     /// # Errors
     ///
-    /// If `quantile` is not at least 0.5 and at most 0.999. Below, most calls would be slow; above,
-    /// the limit would rest on a few of them.
+    /// Returns an error if `quantile` is not within 0.5 to 0.999. Below, most calls would be slow.
+    /// Above, the limit would depend on a few calls.
     pub fn stable_quantile(quantile: f64) -> Result<Self, SlowLimitError> {
         if (0.5..=0.999).contains(&quantile) {
-            Ok(Self(Kind::StableQuantile(quantile)))
+            Ok(Self(LimitKind::StableQuantile(quantile)))
         } else {
-            Err(SlowLimitError(Fault::Quantile(quantile)))
+            Err(SlowLimitError::Quantile(quantile))
         }
     }
 
-    /// The bucket at whose upper edge calls begin to be slow, given stable's calls so far.
+    /// Returns the bucket whose upper edge is the limit, given stable's calls so far.
     ///
-    /// None if these are too few, or too slow for the histogram.
+    /// Returns `None` if there are too few of them, or they are too slow for the histogram.
     #[must_use]
     pub fn bucket(&self, stable: &Latencies) -> Option<LatencyBucket> {
         match self.0 {
-            Kind::Fixed(bucket) => Some(bucket),
-            Kind::StableQuantile(quantile) => {
+            LimitKind::Fixed(bucket) => Some(bucket),
+            LimitKind::StableQuantile(quantile) => {
                 let expected_slow = (1.0 - quantile) * float(stable.total());
-                // A tenth of a call less than ten, since 1 - 0.99 is not 0.01 in binary.
+                // Slightly less than ten, because `1.0 - 0.99` is not exactly 0.01.
                 let bucket = stable.quantile(quantile).filter(|_| expected_slow > 9.9)?;
                 bucket.upper_edge().map(|_| bucket)
             }
         }
     }
 
-    /// The quantile, if the limit is one.
     pub(crate) const fn quantile(&self) -> Option<f64> {
         match self.0 {
-            Kind::Fixed(_) => None,
-            Kind::StableQuantile(quantile) => Some(quantile),
+            LimitKind::Fixed(_) => None,
+            LimitKind::StableQuantile(quantile) => Some(quantile),
         }
     }
 }
 
-/// As it stands in a monitor's name: `p99`, or the edge, `335.5ms`.
+/// Formats the limit for the name of a monitor: `p99`, or the edge, `335.5ms`.
 impl fmt::Display for SlowLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            // 100 times 0.55 has a last digit too many.
-            Kind::StableQuantile(quantile) => write!(f, "p{}", (1e8 * quantile).round() / 1e6),
-            Kind::Fixed(bucket) => write!(f, "{:.1?}", bucket.upper_edge().unwrap_or_default()),
+            // 100.0 * 0.55 is not exactly 55.
+            LimitKind::StableQuantile(quantile) => write!(f, "p{}", (1e8 * quantile).round() / 1e6),
+            LimitKind::Fixed(bucket) => {
+                write!(f, "{:.1?}", bucket.upper_edge().unwrap_or_default())
+            }
         }
     }
 }
 
-/// A [`SlowLimit`] out of range. The message names the value and the range.
+/// A [`SlowLimit`] that is out of range.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SlowLimitError(Fault);
-
-#[derive(Clone, Debug, PartialEq)]
-enum Fault {
+#[non_exhaustive]
+pub enum SlowLimitError {
+    /// A fixed limit.
     Limit(Duration),
+    /// A quantile of stable's calls.
     Quantile(f64),
 }
 
 impl fmt::Display for SlowLimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Fault::Limit(limit) => {
+        match self {
+            Self::Limit(limit) => {
                 let last = LatencyBucket::all().rev().find_map(LatencyBucket::upper_edge);
                 let last = last.unwrap_or(Duration::MAX);
                 write!(f, "slow limit {limit:?} is not above 0s and up to {last:?}")
             }
-            Fault::Quantile(quantile) => {
+            Self::Quantile(quantile) => {
                 write!(f, "slow quantile {quantile} is not between 0.5 and 0.999")
             }
         }
@@ -121,13 +123,13 @@ impl fmt::Display for SlowLimitError {
 
 impl error::Error for SlowLimitError {}
 
-/// Which part of a call is timed.
+/// The part of a call that is timed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Until {
-    /// Until the head of the response: right for streams and upgraded connections too.
+    /// Until the head of the response. Use it for streams and upgraded connections.
     Head,
-    /// Until the end of the response, of calls that were not cancelled.
+    /// Until the end of the response. Cancelled calls are not timed.
     End,
 }
 
@@ -152,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_waits_until_it_rests_on_ten_slower_calls() {
+    fn a_quantile_needs_ten_expected_slower_calls() {
         let limit = SlowLimit::stable_quantile(0.99).unwrap();
         assert_eq!(limit.bucket(&latencies(1..=900)), None);
         let bucket = limit.bucket(&latencies(1..=1000)).unwrap();
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quantile_beyond_the_last_edge_is_no_limit() {
+    fn a_quantile_beyond_the_last_edge_gives_no_limit() {
         let mut slow = Latencies::default();
         slow.add(LatencyBucket::of(Duration::MAX), 1_000_000);
         assert_eq!(SlowLimit::stable_quantile(0.5).unwrap().bucket(&slow), None);

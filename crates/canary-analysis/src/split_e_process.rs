@@ -5,14 +5,14 @@ use crate::{
     split_ratio::SplitRatio,
 };
 
-/// A bet on which channel an event came from: an e-process against `rate_c = null * rate_s`.
+/// An e-process on the split of events between the channels, against `rate_c = null * rate_s`.
 ///
-/// Given that one event happened, it was the canary's with probability `p = w*null / (w*null + 1 -
-/// w)`, whatever the rates are. Each alternative `r = null * factor` makes that `q`. The evidence
-/// is the mean of the alternatives' likelihood ratios.
+/// Given that an event happened, it was the canary's with probability `p = w*null / (w*null + 1 -
+/// w)`, whatever the rates are. Under the alternative `r = null * factor` that probability is `q`.
+/// The e-value is the mean of the likelihood ratios of `N` alternatives.
 ///
-/// Only the number of events of each channel at each coin is kept. They are integers: the order and
-/// the pieces in which events arrive cannot matter, not even in the last digit.
+/// The only state is the number of events of each channel at each split ratio. These are integers,
+/// so that the order and the grouping of events cannot change the result in any digit.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitEProcess<const N: usize> {
     null: f64,
@@ -20,12 +20,12 @@ pub(crate) struct SplitEProcess<const N: usize> {
     rows: Vec<Row<N>>,
 }
 
-/// The events at one coin, and what each of them weighs.
+/// The events at one split ratio, and the log-likelihood ratios of one event.
 #[derive(Clone, Debug)]
 struct Row<const N: usize> {
-    split: SplitRatio,
+    ratio: SplitRatio,
     events: PerChannel<u64>,
-    weights: PerChannel<[f64; N]>,
+    log_ratios: PerChannel<[f64; N]>,
 }
 
 impl<const N: usize> SplitEProcess<N> {
@@ -33,75 +33,70 @@ impl<const N: usize> SplitEProcess<N> {
         Self { null, factors, rows: Vec::new() }
     }
 
-    pub(crate) fn observe(&mut self, split: SplitRatio, events: PerChannel<u64>) {
-        if split.is_certain() || events == PerChannel::default() {
+    /// Adds events. Those at a certain ratio are no evidence and are ignored.
+    pub(crate) fn add_events(&mut self, ratio: SplitRatio, events: PerChannel<u64>) {
+        if ratio.is_certain() || events == PerChannel::default() {
             return;
         }
-        match self.rows.binary_search_by_key(&split, |row| row.split) {
+        match self.rows.binary_search_by_key(&ratio, |row| row.ratio) {
             Ok(at) => {
                 let sum = &mut self.rows[at].events;
                 *sum = sum.saturating_add(events);
             }
-            Err(at) => self.rows.insert(at, Row { split, events, weights: self.weights(split) }),
+            Err(at) => {
+                let log_ratios = log_ratios(self.null, self.factors, ratio);
+                self.rows.insert(at, Row { ratio, events, log_ratios });
+            }
         }
     }
 
-    /// Adds the events of `other`, whatever it bet on.
+    /// Adds the events of `other`, whose null and alternatives may differ.
     pub(crate) fn merge<const M: usize>(&mut self, other: &SplitEProcess<M>) {
-        other.events().for_each(|(split, events)| self.observe(split, events));
+        other.events().for_each(|(ratio, events)| self.add_events(ratio, events));
     }
 
     pub(crate) fn log_e(&self) -> f64 {
-        ln_mean_exp(self.weigh())
+        ln_mean_exp(self.log_ratios().logs)
     }
 
-    /// The same events, bet on with these alternatives to another null.
+    /// Tests the same events against another null, with other alternatives.
     pub(crate) fn against<const M: usize>(
         &self,
         null: f64,
         factors: &'static [f64; M],
     ) -> SplitEProcess<M> {
-        let mut bet = SplitEProcess::new(null, factors);
-        bet.merge(self);
-        bet
+        let mut process = SplitEProcess::new(null, factors);
+        process.merge(self);
+        process
     }
 
-    /// The events at each coin that could have fallen either way.
+    /// Returns the events at each split ratio.
     pub(crate) fn events(&self) -> impl Iterator<Item = (SplitRatio, PerChannel<u64>)> {
-        self.rows.iter().map(|row| (row.split, row.events))
+        self.rows.iter().map(|row| (row.ratio, row.events))
     }
 
-    /// The events at all coins.
+    /// Returns the events at all split ratios.
     pub(crate) fn total(&self) -> PerChannel<u64> {
-        self.rows
-            .iter()
-            .map(|row| row.events)
+        self.events()
+            .map(|(_, events)| events)
             .fold(PerChannel::default(), PerChannel::saturating_add)
     }
 
-    /// The evidence so far, to which events can be added without weighing all of them again.
+    /// Returns the log-likelihood ratio of each alternative.
     pub(crate) fn log_ratios(&self) -> SplitLogRatios<N> {
-        SplitLogRatios { null: self.null, factors: self.factors, logs: self.weigh() }
-    }
-
-    fn weights(&self, split: SplitRatio) -> PerChannel<[f64; N]> {
-        weights(self.null, self.factors, split)
-    }
-
-    /// The logarithm of each alternative's likelihood ratio.
-    fn weigh(&self) -> [f64; N] {
         let mut logs = [0.0; N];
-        for Row { events, weights, .. } in &self.rows {
+        for Row { events, log_ratios, .. } in &self.rows {
             for (at, log) in logs.iter_mut().enumerate() {
-                *log += times(events.canary, weights.canary[at]);
-                *log += times(events.stable, weights.stable[at]);
+                *log += times(events.canary, log_ratios.canary[at]);
+                *log += times(events.stable, log_ratios.stable[at]);
             }
         }
-        logs
+        SplitLogRatios { null: self.null, factors: self.factors, logs }
     }
 }
 
-/// The evidence of an [`SplitEProcess`] at one moment, each alternative's apart.
+/// The log-likelihood ratios of a [`SplitEProcess`], to which events can be added cheaply: the cost
+/// does not depend on the number of split ratios.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitLogRatios<const N: usize> {
     null: f64,
@@ -110,29 +105,29 @@ pub(crate) struct SplitLogRatios<const N: usize> {
 }
 
 impl<const N: usize> SplitLogRatios<N> {
-    /// The evidence if `canary` more events of the canary's came at `coin`, and none of stable's.
-    pub(crate) fn log_e_after(&self, split: SplitRatio, canary: u64) -> f64 {
+    /// Returns the log e-value after `canary` more canary events at `ratio` and none of stable.
+    pub(crate) fn log_e_after(&self, ratio: SplitRatio, canary: u64) -> f64 {
         let mut logs = self.logs;
-        if !split.is_certain() {
-            let weights = weights(self.null, self.factors, split).canary;
-            for (log, weight) in logs.iter_mut().zip(weights) {
-                *log += times(canary, weight);
+        if !ratio.is_certain() {
+            let per_event = log_ratios(self.null, self.factors, ratio).canary;
+            for (log, per_event) in logs.iter_mut().zip(per_event) {
+                *log += times(canary, per_event);
             }
         }
         ln_mean_exp(logs)
     }
 }
 
-/// `ln(q/p)` and `ln((1-q)/(1-p))` of each alternative.
+/// Returns `ln(q/p)` and `ln((1-q)/(1-p))` for each alternative.
 ///
-/// Both are written as `ln(1 + x)`, so that the one that is nearly nothing, the canary's at a
-/// weight near 1 and stable's at one near 0, keeps its digits.
-fn weights<const N: usize>(
+/// Both are calculated as `ln(1 + x)`. This keeps the digits of the one that is close to zero: the
+/// canary's at a weight near 1, and stable's at a weight near 0.
+fn log_ratios<const N: usize>(
     null: f64,
     factors: &[f64; N],
-    split: SplitRatio,
+    ratio: SplitRatio,
 ) -> PerChannel<[f64; N]> {
-    let (w, v) = (split.probability(), split.complement());
+    let (w, v) = (ratio.probability(), ratio.complement());
     let under_null = w * null;
     PerChannel {
         canary: factors.map(|factor| (v * (factor - 1.0) / (under_null * factor + v)).ln_1p()),
@@ -140,9 +135,9 @@ fn weights<const N: usize>(
     }
 }
 
-/// How many times worse than allowed the canary may be. Small factors find small harm in many
-/// events, large ones find large harm in few; 100 makes two failures enough at a weight of 1 %.
+/// Alternatives for a canary that is worse than the null. Small factors detect small harm in many
+/// events, large ones detect large harm in few: with 100, two failures suffice at a weight of 1 %.
 pub(crate) const WORSE: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
-/// How many times better than the margin the canary may be.
+/// Alternatives for a canary that is better than the null.
 pub(crate) const BETTER: [f64; 5] = [1.0 / 1.25, 1.0 / 1.5, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 5.0];

@@ -1,9 +1,9 @@
 use canary_core::{Bucket, PerChannel, Weight};
 
-/// The probability with which an event's call or key was assigned to the canary.
+/// The probability with which a call or key was assigned to the canary.
 ///
-/// It is kept as the ratio of two numbers of buckets, so that events at the same odds are found
-/// again and added as integers. For a call assigned at random it is the [`Weight`].
+/// It is a ratio of two numbers of buckets, so that events with the same probability can be found
+/// and added as integers. For a call that was assigned at random it is the [`Weight`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SplitRatio {
     canary: u32,
@@ -11,15 +11,16 @@ pub struct SplitRatio {
 }
 
 impl SplitRatio {
-    /// The coin tossed for each call at this weight.
+    /// Returns the ratio for a call that was assigned at random with this weight.
     #[must_use]
     pub const fn of(weight: Weight) -> Self {
         Self { canary: weight.ppm(), all: Bucket::COUNT }
     }
 
-    /// The coin of a key known to lie in one of `all` buckets, of which `canary` go to the canary.
+    /// Returns the ratio for a key that is in one of `all` buckets, of which `canary` are assigned
+    /// to the canary.
     ///
-    /// None if `all` is zero, `canary` above `all`, or `all` above [`Bucket::COUNT`].
+    /// Returns `None` if `all` is zero or above [`Bucket::COUNT`], or `canary` is above `all`.
     #[must_use]
     pub const fn try_new(canary: u32, all: u32) -> Option<Self> {
         if canary <= all && all > 0 && all <= Bucket::COUNT {
@@ -29,30 +30,31 @@ impl SplitRatio {
         }
     }
 
-    /// The buckets that go to the canary.
+    /// Returns the number of possible buckets that are assigned to the canary.
     #[must_use]
     pub const fn canary_buckets(self) -> u32 {
         self.canary
     }
 
-    /// The buckets that were possible.
+    /// Returns the number of possible buckets.
     #[must_use]
     pub const fn all_buckets(self) -> u32 {
         self.all
     }
 
-    /// The probability, `0.0..=1.0`.
+    /// Returns the probability of the canary, `0.0..=1.0`.
     #[must_use]
     pub fn probability(self) -> f64 {
         f64::from(self.canary) / f64::from(self.all)
     }
 
-    /// The probability of stable, `0.0..=1.0`, as exact as the canary's.
+    /// Returns the probability of stable, `0.0..=1.0`. It is exact even if it is close to 0, where
+    /// `1.0 - probability()` is not.
     pub(crate) fn complement(self) -> f64 {
         f64::from(self.all - self.canary) / f64::from(self.all)
     }
 
-    /// Those of these picks that the coin could not have made.
+    /// Counts the picks of a channel whose probability is zero.
     pub(crate) const fn impossible(self, picks: PerChannel<u64>) -> u64 {
         match self.canary {
             0 => picks.canary,
@@ -61,7 +63,7 @@ impl SplitRatio {
         }
     }
 
-    /// Whether the toss had one possible result, so that seeing it tells nothing.
+    /// Returns whether the probability is 0 or 1. The channel of such an event is no evidence.
     #[must_use]
     pub const fn is_certain(self) -> bool {
         self.canary == 0 || self.canary == self.all

@@ -1,8 +1,8 @@
-//! The evidence equals golden vectors that a program sharing no code with this one calculated.
+//! The evidence equals golden vectors that were calculated by an independent program.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use canary_analysis::{AdverseCounts, Evidence, Margin, Margins};
+use canary_analysis::{AdverseCounts, Margin, Margins, statistics::Evidence};
 use canary_core::{PerChannel, Weight};
 use serde_json::Value;
 
@@ -39,7 +39,7 @@ fn tick(tick: &Value) -> AdverseCounts {
 }
 
 #[test]
-fn evidence_equals_the_golden_vectors_after_every_tick() {
+fn evidence_equals_the_golden_vectors() {
     let golden: Value = serde_json::from_str(GOLDEN).unwrap();
     let cases = golden["cases"].as_array().unwrap();
     assert_eq!(cases.len(), 10);
@@ -72,7 +72,7 @@ fn evidence_equals_the_golden_vectors_after_every_tick() {
 const LARGE: &str = include_str!("../testdata/large.json");
 
 #[test]
-fn evidence_of_large_counts_at_extreme_weights_equals_exact_calculation() {
+fn evidence_of_large_counts_at_extreme_weights_equals_the_exact_result() {
     let cases: Value = serde_json::from_str(LARGE).unwrap();
     for (number, case) in cases.as_array().unwrap().iter().enumerate() {
         let margin = |at: usize| number_of(&case["margins"][at]);

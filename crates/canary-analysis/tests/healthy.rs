@@ -1,17 +1,17 @@
-//! Healthy is a proof: a canary of which too little is seen is never called so.
+//! A healthy verdict is a proof. Missing data prevents it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use std::time::Duration;
 
-use canary_analysis::{Monitor, NotHealthyReason, Observation, SlowLimit, Until};
+use canary_analysis::{Monitor, Observation, SlowLimit, Until, judgment::NotHealthyReason};
 use canary_core::{ChannelCounts, Verdict, Weight};
 
 use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
 
 mod support;
 
-/// Answered calls, and others that are in flight.
+/// Calls with a response, and calls in flight.
 fn hanging(success: u64, failure: u64, in_flight: u64) -> ChannelCounts {
     let mut counts = calls(success, failure);
     counts.picked += in_flight;
@@ -21,19 +21,20 @@ fn hanging(success: u64, failure: u64, in_flight: u64) -> ChannelCounts {
 /// Guarantee G3.
 #[test]
 fn a_canary_that_hangs_is_not_healthy() {
-    // One call of 1,000 is answered. Stable's failures alone would prove it good.
+    // One call of 1,000 has a response. Without the others, stable's failures would prove the
+    // canary good.
     let stable = || calls(8_900, 100);
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), hanging(1, 0, 999)));
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     assert_eq!(judgment.findings[0].unanswered.canary, 999);
-    let text = "; the canary has only 0.1 % of what the weight leads one to expect";
+    let text = "; the canary has only 0.1 % of the results expected at its weight";
     assert!(judgment.to_string().ends_with(text), "{judgment}");
 
     let mut gone = calls(1, 0);
     (gone.picked, gone.cancelled) = (1_000, 999);
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), gone));
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    // No matter which monitor one believes.
+    // This holds for other monitors too.
     for monitor in [
         Monitor::cancelled(),
         Monitor::slow(Until::Head, SlowLimit::fixed(Duration::from_millis(50)).unwrap()),
@@ -45,15 +46,15 @@ fn a_canary_that_hangs_is_not_healthy() {
 }
 
 #[test]
-fn a_canary_of_which_no_call_is_answered_is_told_of_as_such() {
+fn a_canary_without_any_response_is_reported() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(270, 0), hanging(0, 0, 30)));
     assert_eq!(
         judgment.to_string(),
-        "inconclusive in `failures`: of 30 calls on the canary none is answered yet, 270 of stable's are",
+        "inconclusive in `failures`: no response to 30 canary calls yet, stable has 270 responses",
     );
 }
 
-/// Nine in ten calls answered is the most that the share of answers can tell by itself.
+/// The completeness alone would allow up to one missing response in ten.
 #[test]
 fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     let stable = || calls(89_100, 900);
@@ -61,28 +62,28 @@ fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     let unanswered = NotHealthyReason::Unanswered { calls: 200, given: 10_000 };
     assert_eq!(judgment.findings[0].not_healthy_reason, Some(unanswered));
-    // As the guide has it.
+    // The guide quotes this sentence.
     assert_eq!(
         judgment.to_string(),
-        "inconclusive in `failures`: canary fails 1 % of calls against stable's 1 %; not proven worse \
-         (odds 0.012 : 1 of 100 : 1), nor good enough (odds under 0.001 : 1 of 20 : 1); 200 of 10,000 \
-         calls of the canary have no answer, and could all have gone badly",
+        "inconclusive in `failures`: canary fails 1 % of calls, stable 1 %; not proven worse (odds 0.012 \
+         : 1, needs 100 : 1) or good (odds under 0.001 : 1, needs 20 : 1); 200 of 10,000 canary calls \
+         have no response and may all be bad",
     );
 
-    // A few in flight are not held against it.
+    // A few calls in flight do not prevent a healthy verdict.
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), hanging(9_897, 100, 3)));
     assert_eq!(judgment.verdict, Verdict::Healthy);
 }
 
 #[test]
-fn long_streams_of_both_channels_are_not_held_against_the_canary() {
+fn long_streams_on_both_channels_do_not_prevent_healthy() {
     let stable = hanging(44_550, 450, 45_000);
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable, hanging(4_950, 50, 5_000)));
     assert_eq!(judgment.verdict, Verdict::Healthy);
 }
 
 #[test]
-fn answers_of_a_later_observation_settle_calls_of_an_earlier_one() {
+fn a_later_observation_brings_the_responses_to_earlier_calls() {
     let mut judge = judge([Monitor::failures()]);
     judge.observe(&Observation::of(snapshot(TEN, hanging(0, 0, 9_000), hanging(0, 0, 1_000))));
     assert_eq!(judge.verdict(), Verdict::Inconclusive);
@@ -94,7 +95,7 @@ fn answers_of_a_later_observation_settle_calls_of_an_earlier_one() {
 }
 
 #[test]
-fn answers_without_the_calls_that_were_picked_prove_nothing() {
+fn responses_without_picked_calls_prove_nothing() {
     let (mut stable, mut canary) = (calls(9_000, 0), calls(1_000, 0));
     (stable.picked, canary.picked) = (0, 0);
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable, canary));
@@ -103,7 +104,7 @@ fn answers_without_the_calls_that_were_picked_prove_nothing() {
 }
 
 #[test]
-fn feedback_that_the_canary_should_have_and_has_not_is_missed() {
+fn missing_feedback_prevents_healthy() {
     let judged = |canary| {
         let mut judge = judge([Monitor::feedback()]);
         judge.observe(&Observation::default().with_feedback(ticks([9_000, canary], [900, 0])));
@@ -114,7 +115,7 @@ fn feedback_that_the_canary_should_have_and_has_not_is_missed() {
 }
 
 #[test]
-fn a_call_where_none_could_be_forbids_to_trust_the_comparison() {
+fn an_impossible_call_prevents_healthy() {
     let mut judge = judge([Monitor::failures()]);
     judge.observe(&Observation::of(snapshot(TEN, calls(9_000, 0), calls(1_000, 0))));
     assert_eq!(judge.verdict(), Verdict::Healthy);
@@ -126,9 +127,9 @@ fn a_call_where_none_could_be_forbids_to_trust_the_comparison() {
     );
 }
 
-/// The verdict on a canary of which this part is slower than stable's quantile, as stable's calls are
-/// by definition, or hardly any of them if they lie well below an edge.
-fn of_slow(quantile: f64, of_stable: f64, of_canary: f64) -> Verdict {
+/// Returns the verdict if these fractions of the calls are slow. Stable's fraction is about `1 -
+/// quantile` by definition, or far less if its latencies are well below a bucket edge.
+fn verdict_on_slow(quantile: f64, of_stable: f64, of_canary: f64) -> Verdict {
     let limit = SlowLimit::stable_quantile(quantile).unwrap();
     let mut judge = judge([Monitor::slow(Until::Head, limit)]);
     for _ in 0..20 {
@@ -145,20 +146,24 @@ fn of_slow(quantile: f64, of_stable: f64, of_canary: f64) -> Verdict {
 }
 
 #[test]
-fn slow_canaries_are_degraded_whatever_the_quantile_and_equal_ones_healthy() {
+fn slow_canaries_are_degraded_at_any_quantile_and_equal_ones_are_healthy() {
     for (quantile, slower, hardly) in [(0.5, 0.75, 0.65), (0.9, 0.3, 0.16), (0.99, 0.04, 0.024)] {
         let of_stable = 1.0 - quantile - 0.002;
-        assert_eq!(of_slow(quantile, of_stable, of_stable), Verdict::Healthy, "p {quantile}");
-        assert_eq!(of_slow(quantile, of_stable, slower), Verdict::Degraded, "p {quantile}");
-        assert_eq!(of_slow(quantile, of_stable, 1.0), Verdict::Degraded, "p {quantile}");
-        assert_eq!(of_slow(quantile, of_stable, hardly), Verdict::Degraded, "p {quantile}");
-        // Stable has none beyond the edge, and the canary many.
-        assert_eq!(of_slow(quantile, 0.0005, 0.05), Verdict::Degraded, "p {quantile}");
+        assert_eq!(
+            verdict_on_slow(quantile, of_stable, of_stable),
+            Verdict::Healthy,
+            "p {quantile}"
+        );
+        assert_eq!(verdict_on_slow(quantile, of_stable, slower), Verdict::Degraded, "p {quantile}");
+        assert_eq!(verdict_on_slow(quantile, of_stable, 1.0), Verdict::Degraded, "p {quantile}");
+        assert_eq!(verdict_on_slow(quantile, of_stable, hardly), Verdict::Degraded, "p {quantile}");
+        // Stable has almost no calls beyond the edge, and the canary has many.
+        assert_eq!(verdict_on_slow(quantile, 0.0005, 0.05), Verdict::Degraded, "p {quantile}");
     }
 }
 
 #[test]
-fn among_streams_a_few_calls_that_hang_go_unnoticed() {
+fn a_few_hanging_calls_among_streams_go_unnoticed() {
     let verdict = |canary_in_flight: u64| {
         let (mut stable, mut canary) = (calls(62_370, 630), calls(9_900, 100));
         stable.picked = 90_000;

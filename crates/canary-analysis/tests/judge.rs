@@ -1,11 +1,12 @@
-//! What the judge says, as a rollout asks it.
+//! The verdicts of a judge.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use std::time::Duration;
 
 use canary_analysis::{
-    Judge, JudgeError, Judgment, KeyLedger, Levels, Monitor, Observation, SlowLimit, Until,
+    Judge, Judgment, Levels, Monitor, Observation, SlowLimit, Until, error::JudgeError,
+    keys::KeyLedger,
 };
 use canary_core::{Channel, ChannelCounts, PerChannel, Verdict, Weight};
 
@@ -14,10 +15,10 @@ use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
 mod support;
 
 #[test]
-fn no_calls_are_inconclusive_and_said_so() {
+fn no_calls_are_inconclusive() {
     let judgment = judge([Monitor::failures()]).judgment();
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    let text = "inconclusive in `failures`: no calls seen yet, on neither channel";
+    let text = "inconclusive in `failures`: no calls yet on either channel";
     assert_eq!(judgment.to_string(), text);
 }
 
@@ -25,28 +26,27 @@ fn no_calls_are_inconclusive_and_said_so() {
 fn one_channel_empty_is_inconclusive() {
     let no_canary = judged(Monitor::failures(), snapshot(TEN, calls(12_000, 345), calls(0, 0)));
     assert_eq!(no_canary.verdict, Verdict::Inconclusive);
-    assert!(no_canary.to_string().ends_with("no canary calls yet, 12,345 of stable's"));
+    assert!(no_canary.to_string().ends_with("no canary calls yet, stable has 12,345"));
 
-    // A canary that fails while stable has had no call at this weight is no comparison, but for
-    // chance.
+    // Without stable calls at this weight, 20 canary failures can be chance.
     let no_stable =
         judged(Monitor::failures(), snapshot(Weight::from_percent(99), calls(0, 0), calls(0, 20)));
     assert_eq!(no_stable.verdict, Verdict::Inconclusive);
 }
 
 #[test]
-fn nothing_but_failures_on_both_channels_is_no_fault_of_the_canary() {
+fn an_outage_of_both_channels_is_no_evidence_against_the_canary() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(0, 9_000), calls(0, 1_000)));
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     assert!(judgment.findings[0].worse.log_e < 0.0);
 }
 
 #[test]
-fn a_canary_that_is_worse_is_degraded_with_a_sentence() {
+fn a_worse_canary_is_degraded() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(8_919, 81), calls(969, 31)));
     assert_eq!(
         judgment.to_string(),
-        "degraded by `failures`: canary fails 3.1 % of calls against stable's 0.9 %; \
+        "degraded by `failures`: canary fails 3.1 % of calls, stable 0.9 %; \
          odds against chance 140,000 : 1",
     );
     let finding = judgment.decisive().unwrap();
@@ -55,12 +55,12 @@ fn a_canary_that_is_worse_is_degraded_with_a_sentence() {
 }
 
 #[test]
-fn a_good_canary_is_healthy_with_a_sentence() {
+fn a_good_canary_is_healthy() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(9_000, 0), calls(1_000, 0)));
     assert_eq!(
         judgment.to_string(),
-        "healthy in all monitors, among them `failures`: canary fails 0 % of calls against \
-         stable's 0 %; proven below 2 times stable's, or below 0.5 %, at odds of 42 : 1",
+        "healthy in all monitors, weakest in `failures`: canary fails 0 % of calls, stable 0 %; proven \
+         below 2 times stable's rate or below 0.5 % (odds 42 : 1)",
     );
 }
 
@@ -73,7 +73,7 @@ fn spilled_calls_count_against_the_canary() {
 }
 
 #[test]
-fn a_canary_whose_callers_leave_is_degraded() {
+fn a_canary_with_cancelled_calls_is_degraded() {
     let (mut stable, mut canary) = (calls(900, 0), calls(60, 0));
     stable.cancelled = 9;
     canary.cancelled = 40;
@@ -94,7 +94,7 @@ fn a_broken_checkout_does_not_hide_among_healthy_reads() {
 }
 
 #[test]
-fn a_monitor_that_only_watches_neither_decides_nor_takes_of_alpha() {
+fn a_watch_only_monitor_neither_decides_nor_takes_alpha() {
     let bad = ticks([900, 100], [9, 90]);
     let mut judge = judge([Monitor::failures(), Monitor::event("order").watch_only()]);
     judge.observe(
@@ -113,7 +113,7 @@ fn alpha_is_split_over_the_monitors_that_decide() {
 }
 
 #[test]
-fn feedback_and_events_are_monitors_like_any_other() {
+fn feedback_and_events_decide() {
     let bad = ticks([900, 100], [90, 60]);
     let mut judge = judge([Monitor::feedback(), Monitor::event("order not completed")]);
     judge.observe(&Observation::default().with_feedback(bad));
@@ -135,13 +135,14 @@ fn all_monitors_must_be_healthy_before_the_canary_is() {
 }
 
 #[test]
-fn a_broken_split_stops_the_rollout() {
+fn a_broken_split_is_degraded() {
     let mut judge = judge([Monitor::failures(), Monitor::share()]);
     judge.observe(&Observation::of(snapshot(TEN, calls(9_000, 0), calls(9_000, 0))));
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Degraded);
-    assert!(judgment.to_string().contains("was given 50 % of calls where 10 % was asked"));
-    assert!(judgment.to_string().contains("; the assignment itself is broken, odds"));
+    assert!(judgment.to_string().contains(
+        "50 % of calls went to the canary, 10 % requested; the assignment is broken, odds"
+    ));
 }
 
 #[test]
@@ -155,7 +156,7 @@ fn slow_calls_are_judged_by_the_stable_calls_before_them() {
     };
     judge.observe(&tick(90));
     let first = judge.judgment();
-    assert_eq!(first.findings[0].calls, PerChannel::default(), "no limit was known before");
+    assert_eq!(first.findings[0].calls, PerChannel::default(), "there was no limit yet");
 
     judge.observe(&tick(90));
     let second = judge.judgment();
@@ -166,19 +167,18 @@ fn slow_calls_are_judged_by_the_stable_calls_before_them() {
 }
 
 #[test]
-fn a_slow_monitor_without_a_limit_says_what_it_waits_for() {
+fn a_slow_monitor_without_a_limit_gives_the_reason() {
     let limit = SlowLimit::stable_quantile(0.99).unwrap();
     let judgment =
         judged(Monitor::slow(Until::End, limit), snapshot(TEN, calls(9, 0), calls(1, 0)));
-    assert!(
-        judgment
-            .to_string()
-            .ends_with("what is slow is not known yet: stable has too few calls, or too slow ones")
-    );
+    assert!(judgment.to_string().ends_with(
+        "the limit for slow calls is not known yet: stable has too few calls, or they are too slow to \
+         measure"
+    ));
 }
 
 #[test]
-fn replicas_put_together_are_judged_as_one_process() {
+fn merged_replicas_are_judged_as_one_process() {
     let limit = SlowLimit::stable_quantile(0.9).unwrap();
     let monitors = || [Monitor::failures(), Monitor::slow(Until::Head, limit), Monitor::feedback()];
     let part = |calls_of_canary, failures| {
@@ -201,7 +201,7 @@ fn replicas_put_together_are_judged_as_one_process() {
 }
 
 #[test]
-fn monitors_that_cannot_work_are_named() {
+fn invalid_monitors_are_refused() {
     let fail = |monitors: Vec<Monitor>| Judge::try_new(Levels::default(), monitors).unwrap_err();
     let twice = fail(vec![Monitor::failures(), Monitor::failures()]);
     assert_eq!(twice.to_string(), "two monitors are named `failures`");
@@ -219,8 +219,7 @@ fn slow_calls_beyond_stables_quantile_cannot_be_counted_per_key() {
     let error = slow(SlowLimit::stable_quantile(0.99).unwrap()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "monitor `slow head p99` cannot count per key what exceeds stable's quantile, \
-         expected a fixed limit",
+        "monitor `slow head p99` counts per key and has a quantile as limit, expected a fixed limit",
     );
     assert!(slow(SlowLimit::fixed(Duration::from_millis(300)).unwrap()).is_ok());
 }
@@ -250,8 +249,8 @@ fn slow_monitors_of_different_limits_have_different_names() {
 }
 
 #[test]
-fn the_finding_that_is_quoted_says_what_the_judgment_says() {
-    // Of 300 : 1 the failures reach 200; the slow calls are proven worse by far.
+fn the_decisive_finding_has_the_verdict_of_the_judgment() {
+    // The failures do not reach their threshold, but the slow calls exceed it by far.
     let fixed = SlowLimit::fixed(Duration::from_millis(20)).unwrap();
     let mut judge =
         judge([Monitor::failures(), Monitor::slow(Until::Head, fixed), Monitor::share()]);
@@ -261,7 +260,7 @@ fn the_finding_that_is_quoted_says_what_the_judgment_says() {
     let judgment = judge.judgment();
     assert_eq!(judgment.decisive().unwrap().verdict, judgment.verdict);
 
-    // Feedback is doubtful, although its evidence is further beyond the threshold than the failures'.
+    // Feedback is incomplete, although its evidence for good is stronger than that of the failures.
     let mut judge = support::judge([Monitor::failures(), Monitor::feedback()]);
     let failures = snapshot(TEN, calls(9_000, 0), calls(900, 0));
     judge.observe(&Observation::of(failures).with_feedback(ticks([90_000, 100], [5_000, 0])));
@@ -273,11 +272,11 @@ fn the_finding_that_is_quoted_says_what_the_judgment_says() {
 }
 
 #[test]
-fn a_share_without_a_call_is_told_of_in_a_sentence() {
+fn a_share_without_calls_has_a_sentence() {
     let mut judge = judge([Monitor::failures(), Monitor::share()]);
     let text = |judge: &Judge| judge.judgment().findings[1].to_string();
-    let nothing = "no calls seen yet that could have gone to either channel; \
-                   not proven broken (odds 1 : 1 of 200 : 1)";
+    let nothing = "no calls yet that could go to either channel; \
+                   not proven broken (odds 1 : 1, needs 200 : 1)";
     assert_eq!(text(&judge), nothing);
     judge.observe(&Observation::of(snapshot(Weight::FULL, calls(0, 0), calls(70, 0))));
     assert_eq!(text(&judge), nothing);
@@ -285,14 +284,14 @@ fn a_share_without_a_call_is_told_of_in_a_sentence() {
     judge.observe(&Observation::of(snapshot(Weight::ZERO, calls(1_000, 0), calls(1, 0))));
     assert_eq!(
         text(&judge),
-        "1 call or key was on a channel that the weight excludes; the assignment itself is broken, \
-         odds against chance 10^304 : 1",
+        "1 call or key went to a channel that its weight excludes; the assignment is broken, odds against \
+         chance 10^304 : 1",
     );
     assert_eq!(judge.judgment().verdict, Verdict::Degraded);
 }
 
 #[test]
-fn what_no_monitor_asks_for_is_named() {
+fn unused_observations_are_reported() {
     let mut judge = judge([Monitor::failures().of_class("checkout")]);
     let calls = || snapshot(TEN, calls(900, 0), calls(100, 0));
     judge.observe(
@@ -305,17 +304,17 @@ fn what_no_monitor_asks_for_is_named() {
     );
     assert_eq!(
         judge.judgment().to_string(),
-        "inconclusive in `failures of checkout`: no calls seen yet, on neither channel; observed, but \
-         watched by no monitor: calls of class `chekout`, events `order`, feedback, keys for \
-         `failures of checkout`, seen keys for `failurs`",
+        "inconclusive in `failures of checkout`: no calls yet on either channel; observed but used by no \
+         monitor: calls of class `chekout`, events `order`, feedback, adverse keys for `failures of \
+         checkout`, seen keys for `failurs`",
     );
     judge.observe(&Observation::default().with_class("checkout", calls()));
     assert_eq!(judge.judgment().unused.len(), 5);
 }
 
 #[test]
-fn a_canary_both_worse_and_good_enough_is_healthy_first_and_degraded_at_last() {
-    // 1.3 % against 1 %: more often, but not twice as often.
+fn a_canary_both_worse_and_good_enough_is_healthy_first_and_degraded_later() {
+    // 1.3 % instead of 1 %: more often, but not twice as often.
     let mut judge = judge([Monitor::failures()]);
     let mut verdicts = Vec::new();
     for thousands in 1..=80 {
@@ -329,7 +328,7 @@ fn a_canary_both_worse_and_good_enough_is_healthy_first_and_degraded_at_last() {
         [Verdict::Inconclusive, Verdict::Healthy, Verdict::Degraded];
     assert_eq!(verdicts, [(1, inconclusive), (5, healthy), (19, degraded)]);
     let good = judge.judgment().findings[0].good.unwrap();
-    assert!(good.is_reached(), "of two proofs the one of harm counts");
+    assert!(good.is_reached(), "proven harm takes priority");
 }
 
 #[test]
@@ -345,7 +344,7 @@ fn levels_out_of_range_are_named() {
 }
 
 #[test]
-fn counts_near_the_end_of_their_type_do_no_harm() {
+fn counts_near_u64_max_do_not_panic() {
     let mut huge = ChannelCounts::default();
     (huge.picked, huge.success, huge.failure) = (u64::MAX, u64::MAX, u64::MAX);
     let huge = at(&[(10, u64::MAX), (100, u64::MAX)], huge);
@@ -369,7 +368,7 @@ fn counts_near_the_end_of_their_type_do_no_harm() {
 }
 
 #[test]
-fn values_may_be_sent_and_shared() {
+fn types_are_send_and_sync() {
     fn assert<T: Clone + std::fmt::Debug + Send + Sync>() {}
     assert::<Judge>();
     assert::<Judgment>();
@@ -379,21 +378,21 @@ fn values_may_be_sent_and_shared() {
 }
 
 #[test]
-fn what_is_told_without_a_class_cannot_be_bound_to_one() {
+fn feedback_and_events_cannot_have_a_class() {
     for monitor in [Monitor::feedback(), Monitor::event("order")] {
         let name = format!("{} of checkout", monitor.name());
         let of_checkout = monitor.of_class("checkout");
         let error = Judge::try_new(Levels::default(), [Monitor::failures(), of_checkout.clone()])
             .unwrap_err();
         assert_eq!(error, JudgeError::ClassNotSupported(name));
-        assert!(error.to_string().ends_with("expected an event with a name of its own"));
-        // Keys are told by the monitor's name.
+        assert!(error.to_string().ends_with("expected an event with its own name"));
+        // Keys are observed by the name of the monitor.
         judge([of_checkout.per_key()]);
     }
 }
 
 #[test]
-fn of_monitors_that_say_the_same_the_first_is_quoted() {
+fn the_first_of_equal_findings_is_decisive() {
     let failures = Monitor::failures;
     let mut judge = judge([failures(), failures().of_class("checkout")]);
     let all = || snapshot(TEN, calls(900, 0), calls(0, 100));

@@ -1,10 +1,11 @@
-//! Laws that the evidence obeys whatever is counted.
+//! Properties of the evidence for arbitrary counts.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use canary_analysis::{
-    AdverseCounts, Evidence, Judge, Judgment, KeyLedger, Levels, Margin, Margins, Monitor,
-    Observation, SampleRatioTest,
+    AdverseCounts, Judge, Judgment, Levels, Margin, Margins, Monitor, Observation,
+    keys::KeyLedger,
+    statistics::{Evidence, SampleRatioTest},
 };
 use canary_core::{Channel, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight};
 use proptest::prelude::*;
@@ -16,7 +17,7 @@ fn margins(worse: f64, floor: f64, good: f64, rate: f64) -> Margins {
     Margins::try_new(worse, Margin { ratio: good, rate }).unwrap()
 }
 
-fn tick(ppm: u32, calls: [u64; 2], adverse: [u64; 2]) -> AdverseCounts {
+fn counts(ppm: u32, calls: [u64; 2], adverse: [u64; 2]) -> AdverseCounts {
     let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
     AdverseCounts::try_new(Weight::from_ppm(ppm), of(calls), of(adverse)).unwrap()
 }
@@ -26,12 +27,12 @@ fn any_margins() -> impl Strategy<Value = Margins> {
         .prop_map(|(worse, floor, good, rate)| margins(worse, floor, good, rate))
 }
 
-/// From one call to 10^12, at the ends of the range of weights as well.
-fn any_tick() -> impl Strategy<Value = AdverseCounts> {
+/// Counts from one call to 10^12, also at the smallest and largest weights.
+fn any_counts() -> impl Strategy<Value = AdverseCounts> {
     let ppm = prop_oneof![Just(0), Just(1), Just(999_999), Just(1_000_000), 0..=1_000_000_u32];
     let calls = || prop_oneof![Just(0), 1..40_u64, 1..1_000_000_000_000_u64];
     (ppm, calls(), calls(), 0.0..=1.0_f64, 0.0..=1.0_f64).prop_map(|(ppm, stable, canary, s, c)| {
-        tick(ppm, [stable, canary], [part(stable, s), part(canary, c)])
+        counts(ppm, [stable, canary], [part(stable, s), part(canary, c)])
     })
 }
 
@@ -45,13 +46,13 @@ fn part(calls: u64, rate: f64) -> u64 {
     ((calls as f64 * rate) as u64).min(calls)
 }
 
-fn of(margins: Margins, ticks: &[AdverseCounts]) -> Evidence {
+fn of(margins: Margins, looks: &[AdverseCounts]) -> Evidence {
     let mut evidence = Evidence::new(margins);
-    ticks.iter().for_each(|tick| evidence.observe(tick));
+    looks.iter().for_each(|counts| evidence.observe(counts));
     evidence
 }
 
-/// All numbers of the evidence, bit by bit.
+/// Returns the bits of all numbers of the evidence.
 fn bits(evidence: &Evidence) -> Vec<u64> {
     let interval = evidence.ratio_interval(0.01);
     [
@@ -73,25 +74,25 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn ticks_in_pieces_or_together_are_the_same_evidence(
-        margins in any_margins(), one in any_tick(), other in any_tick()
+    fn split_or_merged_counts_are_the_same_evidence(
+        margins in any_margins(), one in any_counts(), other in any_counts()
     ) {
         let ppm = one.weight().ppm();
         let add = |one: PerChannel<u64>, other: PerChannel<u64>| {
             [one.stable + other.stable, one.canary + other.canary]
         };
-        let other = tick(ppm, add(other.calls(), PerChannel::default()),
+        let other = counts(ppm, add(other.calls(), PerChannel::default()),
             add(other.adverse(), PerChannel::default()));
-        let both = tick(ppm, add(one.calls(), other.calls()), add(one.adverse(), other.adverse()));
+        let both = counts(ppm, add(one.calls(), other.calls()), add(one.adverse(), other.adverse()));
         prop_assert_eq!(bits(&of(margins, &[one, other])), bits(&of(margins, &[both])));
     }
 
     /// Guarantee G5.
     #[test]
-    fn replicas_merged_are_the_same_evidence_as_one_process(
+    fn merged_replicas_have_the_evidence_of_one_process(
         margins in any_margins(),
-        one in prop::collection::vec(any_tick(), 0..6),
-        other in prop::collection::vec(any_tick(), 0..6),
+        one in prop::collection::vec(any_counts(), 0..6),
+        other in prop::collection::vec(any_counts(), 0..6),
     ) {
         let mut merged = of(margins, &one);
         merged.merge(&of(margins, &other));
@@ -99,19 +100,19 @@ proptest! {
     }
 
     #[test]
-    fn the_order_of_ticks_does_not_matter(
-        margins in any_margins(), ticks in prop::collection::vec(any_tick(), 0..8)
+    fn the_order_of_counts_does_not_matter(
+        margins in any_margins(), looks in prop::collection::vec(any_counts(), 0..8)
     ) {
-        let reversed: Vec<AdverseCounts> = ticks.iter().rev().copied().collect();
-        prop_assert_eq!(bits(&of(margins, &ticks)), bits(&of(margins, &reversed)));
+        let reversed: Vec<AdverseCounts> = looks.iter().rev().copied().collect();
+        prop_assert_eq!(bits(&of(margins, &looks)), bits(&of(margins, &reversed)));
     }
 
     /// Guarantee G6.
     #[test]
     fn no_number_is_ever_nan(
-        margins in any_margins(), ticks in prop::collection::vec(any_tick(), 0..8)
+        margins in any_margins(), looks in prop::collection::vec(any_counts(), 0..8)
     ) {
-        let evidence = of(margins, &ticks);
+        let evidence = of(margins, &looks);
         prop_assert!(bits(&evidence).into_iter().map(f64::from_bits).all(f64::is_finite));
         let interval = evidence.ratio_interval(0.01);
         prop_assert!(interval.lower <= interval.upper.unwrap_or(f64::INFINITY));
@@ -119,18 +120,18 @@ proptest! {
 
     /// Guarantee G3.
     #[test]
-    fn calls_without_an_answer_are_never_evidence_for_the_canary(
-        ticks in prop::collection::vec(any_tick(), 1..5), ppm in 0..=1_000_000_u32, calls in 1..1_000_u64
+    fn calls_without_a_response_are_never_evidence_for_the_canary(
+        looks in prop::collection::vec(any_counts(), 1..5), ppm in 0..=1_000_000_u32, calls in 1..1_000_u64
     ) {
         let mut judge = Judge::try_new(Levels::default(), [Monitor::failures()]).unwrap();
-        let epochs = ticks.iter().map(|tick| {
+        let epochs = looks.iter().map(|look| {
             let mut counts = Counts::default();
             for channel in Channel::ALL {
                 let counts = &mut counts.evidence[channel];
-                (counts.picked, counts.failure) = (tick.calls()[channel], tick.adverse()[channel]);
+                (counts.picked, counts.failure) = (look.calls()[channel], look.adverse()[channel]);
                 counts.success = counts.picked - counts.failure;
             }
-            EpochCounts::new(1, tick.weight(), counts)
+            EpochCounts::new(1, look.weight(), counts)
         });
         judge.observe(&Observation::of(Snapshot::new(Counts::default(), epochs.collect())));
         let before = judge.judgment();
@@ -148,13 +149,13 @@ proptest! {
     }
 
     #[test]
-    fn one_more_failure_of_the_canary_is_never_evidence_for_it(
-        margins in any_margins(), ticks in prop::collection::vec(any_tick(), 0..8), ppm in 1..1_000_000_u32
+    fn a_canary_failure_is_never_evidence_for_the_canary(
+        margins in any_margins(), looks in prop::collection::vec(any_counts(), 0..8), ppm in 1..1_000_000_u32
     ) {
-        let before = of(margins, &ticks);
+        let before = of(margins, &looks);
         let mut after = before.clone();
-        after.observe(&tick(ppm, [0, 1], [0, 1]));
-        // A sum of 10^12 is exact to 10^-3 at best.
+        after.observe(&counts(ppm, [0, 1], [0, 1]));
+        // A sum of 10^12 has an error of about 10^-3.
         let slack = 1e-9 * before.log_e_worse().abs().max(1.0) + 1e-2;
         prop_assert!(after.log_e_worse() >= before.log_e_worse() - slack);
     }
@@ -175,7 +176,7 @@ impl Draws {
 
 const RUNS: u32 = 4_000;
 
-/// The mean of `e` over simulated rollouts, and its Monte-Carlo error.
+/// Returns the mean of `e` over simulated rollouts, and its Monte Carlo error.
 fn mean_of(seed: u64, mut e: impl FnMut(&mut Draws) -> f64) -> (f64, f64) {
     let mut draws = Draws::new(seed);
     let values: Vec<f64> = (0..RUNS).map(|_| e(&mut draws)).collect();
@@ -185,7 +186,7 @@ fn mean_of(seed: u64, mut e: impl FnMut(&mut Draws) -> f64) -> (f64, f64) {
     (mean, (variance / runs).sqrt())
 }
 
-/// A rollout of three weights, twenty ticks each, with rates that drift for both channels alike.
+/// Simulates a rollout of three weights, twenty looks each. The rates of both channels drift alike.
 fn rollout(draws: &mut Draws, margins: Margins, rate: f64, ratio: f64) -> Evidence {
     let mut evidence = Evidence::new(margins);
     for (ppm, w) in [(10_000, 0.01), (100_000, 0.1), (500_000, 0.5)] {
@@ -195,14 +196,14 @@ fn rollout(draws: &mut Draws, margins: Margins, rate: f64, ratio: f64) -> Eviden
             let stable = 200 - canary;
             let failed = |draws: &mut Draws, calls, ratio| draws.of(calls, rate * drift * ratio);
             let adverse = [failed(draws, stable, 1.0), failed(draws, canary, ratio)];
-            evidence.observe(&tick(ppm, [stable, canary], adverse));
+            evidence.observe(&counts(ppm, [stable, canary], adverse));
         }
     }
     evidence
 }
 
 #[test]
-fn the_mean_of_e_for_worse_is_at_most_one_if_the_canary_is_not() {
+fn the_mean_e_value_for_worse_is_at_most_one_if_the_canary_is_not() {
     for (seed, ratio) in [(1, 1.0_f64), (2, 1.5), (3, 0.7)] {
         let null = margins(ratio.max(1.0), 0.001, 2.0, 0.005);
         let (mean, error) =
@@ -213,7 +214,7 @@ fn the_mean_of_e_for_worse_is_at_most_one_if_the_canary_is_not() {
 
 /// Guarantee G3.
 #[test]
-fn the_mean_of_e_for_good_is_at_most_one_at_the_margin() {
+fn the_mean_e_value_for_good_is_at_most_one_at_the_margin() {
     let null = margins(1.0, 0.001, 2.0, 0.02);
     let (mean, error) =
         mean_of(4, |draws| rollout(draws, null, 0.02, 2.0).log_e_good_relative().exp());
@@ -223,38 +224,38 @@ fn the_mean_of_e_for_good_is_at_most_one_at_the_margin() {
     assert!(mean <= 1.0 + 3.0 * error, "{mean} +- {error}");
 }
 
-/// The exact mean of `e` over the number of heads in `tosses` tosses of a coin.
-fn mean_over_heads(events: u64, heads: f64, e: impl Fn(u64) -> f64) -> f64 {
-    let mut probability = (1.0 - heads).powi(i32::try_from(events).unwrap());
+/// Returns the exact mean of `e` over a binomial variable of `trials` trials.
+fn binomial_mean(trials: u64, probability: f64, e: impl Fn(u64) -> f64) -> f64 {
+    let mut of_k = (1.0 - probability).powi(i32::try_from(trials).unwrap());
     let mut mean = 0.0;
-    for k in 0..=events {
-        mean += probability * e(k);
-        let left = f64::from(u32::try_from(events - k).unwrap());
-        probability *= left / f64::from(u32::try_from(k + 1).unwrap()) * heads / (1.0 - heads);
+    for k in 0..=trials {
+        mean += of_k * e(k);
+        let left = f64::from(u32::try_from(trials - k).unwrap());
+        of_k *= left / f64::from(u32::try_from(k + 1).unwrap()) * probability / (1.0 - probability);
     }
     mean
 }
 
 /// Guarantee G1.
 #[test]
-fn the_mean_of_e_is_exactly_one_where_the_null_ends() {
+fn the_mean_e_value_is_exactly_one_at_the_margin() {
     for (ppm, w, ratio) in [(10_000, 0.01, 1.0), (300_000, 0.3, 1.5), (900_000, 0.9, 2.0)] {
-        let heads = w * ratio / (w * ratio + 1.0 - w);
+        let of_canary = w * ratio / (w * ratio + 1.0 - w);
         let events = |canary: u64| {
             let mut evidence = Evidence::new(margins(ratio, 0.001, ratio, 0.005));
-            evidence.observe(&tick(ppm, [60 - canary, canary], [60 - canary, canary]));
+            evidence.observe(&counts(ppm, [60 - canary, canary], [60 - canary, canary]));
             evidence
         };
-        let worse = mean_over_heads(60, heads, |k| events(k).log_e_worse_relative().exp());
-        let good = mean_over_heads(60, heads, |k| events(k).log_e_good_relative().exp());
+        let worse = binomial_mean(60, of_canary, |k| events(k).log_e_worse_relative().exp());
+        let good = binomial_mean(60, of_canary, |k| events(k).log_e_good_relative().exp());
         assert!((worse - 1.0).abs() < 1e-9, "{worse}");
         assert!((good - 1.0).abs() < 1e-9, "{good}");
     }
 }
 
 #[test]
-fn the_mean_of_e_of_a_fair_split_is_exactly_one() {
-    let mean = mean_over_heads(60, 0.1, |canary| {
+fn the_mean_e_value_of_a_correct_split_is_exactly_one() {
+    let mean = binomial_mean(60, 0.1, |canary| {
         let mut share = SampleRatioTest::new();
         share.observe(Weight::from_percent(10), PerChannel { stable: 60 - canary, canary });
         share.log_e().exp()
@@ -263,10 +264,10 @@ fn the_mean_of_e_of_a_fair_split_is_exactly_one() {
 }
 
 #[test]
-fn the_mean_of_e_is_one_for_a_key_that_fails_at_every_weight() {
+fn the_mean_e_value_is_one_for_a_key_that_fails_at_every_weight() {
     let steps = [1, 5, 10, 25, 50].map(Weight::from_percent);
     let mut mean = 0.0;
-    // All the key can be is the canary's from one of the steps on, or never.
+    // The key is the canary's from one of the steps on, or never.
     let mut below = 0.0;
     for from in 0..=steps.len() {
         let until = steps.get(from).map_or(1.0, |weight| weight.ratio());
@@ -286,7 +287,7 @@ fn the_mean_of_e_is_one_for_a_key_that_fails_at_every_weight() {
 }
 
 #[test]
-fn the_interval_covers_the_ratio_at_every_look() {
+fn the_interval_contains_the_ratio_at_every_look() {
     let mut draws = Draws::new(7);
     let null = margins(1.0, 0.001, 2.0, 0.005);
     let missed = (0..200)
@@ -295,7 +296,7 @@ fn the_interval_covers_the_ratio_at_every_look() {
             (0..30).any(|_| {
                 let canary = draws.of(400, 0.3);
                 let adverse = [draws.of(400 - canary, 0.02), draws.of(canary, 0.06)];
-                evidence.observe(&tick(300_000, [400 - canary, canary], adverse));
+                evidence.observe(&counts(300_000, [400 - canary, canary], adverse));
                 let interval = evidence.ratio_interval(0.1);
                 interval.lower > 3.0 || interval.upper.is_some_and(|upper| upper < 3.0)
             })

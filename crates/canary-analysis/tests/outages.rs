@@ -1,8 +1,9 @@
-//! Healthy must not rest on an outage: its even split says nothing about the time after it.
+//! A healthy verdict must not depend on an outage: its even split is no evidence about the time
+//! after it.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use canary_analysis::{Judge, Monitor, NotHealthyReason, Observation};
+use canary_analysis::{Judge, Monitor, Observation, judgment::NotHealthyReason};
 use canary_core::{PerChannel, Snapshot, Verdict};
 use proptest::prelude::*;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
@@ -38,7 +39,7 @@ impl Service {
         self.judge.verdict()
     }
 
-    /// Seconds until it says so, if it says nothing else before.
+    /// Returns the seconds until the first verdict, if it is `wanted`.
     fn until(&mut self, wanted: Verdict, stable: f64, canary: f64) -> Option<u32> {
         let from = self.seconds;
         let decided =
@@ -54,16 +55,16 @@ fn median(mut values: Vec<u32>) -> u32 {
 
 #[test]
 fn a_fault_behind_an_outage_is_never_called_healthy() {
-    for (sick_before, outage) in [(0, 10), (0, 60), (5, 10), (5, 60)] {
+    for (faulty_before, outage) in [(0, 10), (0, 60), (5, 10), (5, 60)] {
         let caught = (0..50).map(|seed| {
             let mut service = Service::new(seed);
-            for second in 0..sick_before + outage {
+            for second in 0..faulty_before + outage {
                 let (stable, canary) =
-                    if second < sick_before { (0.001, 0.05) } else { (1.0, 1.0) };
+                    if second < faulty_before { (0.001, 0.05) } else { (1.0, 1.0) };
                 assert_ne!(service.second(stable, canary), Verdict::Healthy, "seed {seed}");
             }
             let caught = service.until(Verdict::Degraded, 0.001, 0.05);
-            caught.unwrap_or_else(|| panic!("seed {seed}: healthy, or not degraded"))
+            caught.unwrap_or_else(|| panic!("seed {seed}: not degraded first"))
         });
         let caught: Vec<u32> = caught.collect();
         println!("outage of {outage} s: degraded after {} s, median", median(caught));
@@ -76,7 +77,7 @@ fn a_good_canary_is_proven_as_soon_as_without_outages() {
         let proven = |outage: u32| {
             let all = (0..50).map(|seed| {
                 let mut service = Service::new(1_000 + seed);
-                // Some of the time before it, so that it comes in the midst of the proof.
+                // The outage comes in the middle of the proof.
                 for second in 0..20 + outage {
                     let rate = if second < 20 { failures } else { 1.0 };
                     service.second(rate, rate);
@@ -93,7 +94,7 @@ fn a_good_canary_is_proven_as_soon_as_without_outages() {
 }
 
 #[test]
-fn a_service_that_has_always_failed_much_is_proven_once_that_is_normal() {
+fn a_service_with_a_high_usual_rate_is_proven_once_the_rate_is_usual() {
     let mut service = Service::new(1);
     let after = service.until(Verdict::Healthy, 0.3, 0.3).unwrap();
     // The limit of 2 % doubles every 30 seconds, and so do the odds.
@@ -101,12 +102,12 @@ fn a_service_that_has_always_failed_much_is_proven_once_that_is_normal() {
 }
 
 #[test]
-fn bursts_that_are_usual_are_no_storms() {
+fn regular_small_bursts_are_no_outages() {
     let proven = |bursts: bool| {
         let all = (0..50).map(|seed| {
             let mut service = Service::new(2_000 + seed);
             let decided = (0..7_200).find(|second| {
-                // The mean is 1 % in either case.
+                // The mean is 1 % in both cases.
                 let rate = if !bursts {
                     0.01
                 } else if second % 20 == 0 {
@@ -126,7 +127,7 @@ fn bursts_that_are_usual_are_no_storms() {
 }
 
 #[test]
-fn a_proof_that_rests_on_a_storm_is_told_as_such() {
+fn a_proof_that_depends_on_an_outage_is_reported() {
     let mut judge = judge([Monitor::failures()]);
     for _ in 0..40 {
         judge.observe(&Observation::of(snapshot(TEN, calls(45, 0), calls(5, 0))));
@@ -141,11 +142,12 @@ fn a_proof_that_rests_on_a_storm_is_told_as_such() {
         Some(NotHealthyReason::Outages { events: 500, all: 501 })
     );
     assert!(!finding.good.unwrap().is_reached());
-    let text = "500 of 501 bad ones came in storms, and without these it is not proven good";
+    let text =
+        "500 of 501 adverse events came in outages, and without them the canary is not proven good";
     assert!(judgment.to_string().ends_with(text), "{judgment}");
 }
 
-/// Looks of up to 60 calls: what each channel was given, and how much of it failed.
+/// Looks of up to 60 calls: the calls and failures of stable, then those of the canary.
 fn any_looks() -> impl Strategy<Value = Vec<[u64; 4]>> {
     let rate = || prop_oneof![4 => Just(0.0), 2 => 0.0..0.1_f64, 1 => 0.5..=1.0_f64];
     let look = (0..50_u64, 0..10_u64, rate(), rate()).prop_map(|(stable, canary, s, c)| {
@@ -156,7 +158,7 @@ fn any_looks() -> impl Strategy<Value = Vec<[u64; 4]>> {
     prop::collection::vec(look, 1..40)
 }
 
-/// Scatters numbers over `0.0..1.0`.
+/// Spreads numbers over `0.0..1.0`.
 fn unit(number: u64) -> f64 {
     f64::from(u32::try_from(number * 37 % 61).unwrap()) / 61.0
 }
@@ -173,9 +175,9 @@ fn good(judge: &Judge) -> u64 {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
-    /// Guarantee G5, as far as it goes for good: replicas that are put together are one process.
+    /// Guarantee G5.
     #[test]
-    fn replicas_of_one_look_are_one_process_in_storms_too(looks in any_looks()) {
+    fn replicas_merged_in_each_look_detect_the_outages_of_one_process(looks in any_looks()) {
         let (mut one, mut many) = (judge([Monitor::failures()]), judge([Monitor::failures()]));
         for look in looks {
             one.observe(&Observation::of(observed(look)));
@@ -189,9 +191,9 @@ proptest! {
         prop_assert_eq!(good(&one), good(&many));
     }
 
-    /// What is shown is the weaker proof, so that storms can only make it weaker.
+    /// The finding has the weaker of two proofs.
     #[test]
-    fn to_leave_out_storms_never_makes_a_canary_good(looks in any_looks()) {
+    fn excluding_outages_never_strengthens_the_proof(looks in any_looks()) {
         let mut judge = judge([Monitor::failures()]);
         for look in looks {
             judge.observe(&Observation::of(observed(look)));
@@ -202,24 +204,24 @@ proptest! {
 }
 
 #[test]
-fn cut_otherwise_or_in_another_order_storms_may_be_others_but_harm_is_the_same() {
+fn the_grouping_of_looks_changes_outages_but_not_the_evidence_for_worse() {
     let judged = |looks: &[[u64; 4]]| {
         let mut judge = judge([Monitor::failures()]);
         looks.iter().for_each(|look| judge.observe(&Observation::of(observed(*look))));
         judge
     };
-    let (calm, storm) = ([9_000, 45, 1_000, 5], [450, 450, 50, 50]);
-    let apart = judged(&[calm, calm, calm, storm, calm, calm, calm]);
-    // A look so long that a storm of a few seconds is lost in it.
+    let (usual, outage) = ([9_000, 45, 1_000, 5], [450, 450, 50, 50]);
+    let apart = judged(&[usual, usual, usual, outage, usual, usual, usual]);
+    // A look so long that it dilutes an outage of a few seconds.
     let together = judged(&[[54_450, 720, 6_050, 80]]);
     assert!(f64::from_bits(good(&apart)) + 5.0 < f64::from_bits(good(&together)));
     let worse = |judge: &Judge| judge.judgment().findings[0].worse.log_e.to_bits();
     assert_eq!(worse(&apart), worse(&together));
     let whole = |judge: &Judge| judge.evidence("failures").unwrap().log_e_good().to_bits();
     assert_eq!(whole(&apart), whole(&together));
-    // Seven failures of fifty are a storm, unless a rate of 2 % is normal already.
-    let (normal, burst) = ([9_000, 171, 1_000, 19], [45, 7, 5, 0]);
-    let (before, after) = (judged(&[burst, normal]), judged(&[normal, burst]));
+    // Seven failures of fifty are an outage, unless a rate of 2 % is usual already.
+    let (steady, burst) = ([9_000, 171, 1_000, 19], [45, 7, 5, 0]);
+    let (before, after) = (judged(&[burst, steady]), judged(&[steady, burst]));
     assert!(good(&before) != good(&after));
     assert_eq!(whole(&before), whole(&after));
     assert_eq!(good(&after), whole(&after));

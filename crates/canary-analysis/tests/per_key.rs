@@ -1,15 +1,19 @@
-//! Sticky traffic: what is counted per key.
+//! Sticky traffic, counted per key.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use canary_analysis::{KeyCounts, KeyLedger, Monitor, NotHealthyReason, Observation};
+use canary_analysis::{
+    Monitor, Observation,
+    judgment::NotHealthyReason,
+    keys::{KeyCounts, KeyLedger},
+};
 use canary_core::{Channel, PerChannel, Verdict, Weight};
 
 use self::support::{TEN, calls, judge, snapshot, ticks};
 
 mod support;
 
-/// Keys from `first` on, so many on each channel.
+/// Counts keys from `first` on, `stable` and `canary` of them on each channel.
 fn keys(weight: Weight, first: u64, stable: u64, canary: u64) -> KeyCounts {
     let mut ledger = KeyLedger::new(1_000_000);
     for key in first..first + stable {
@@ -39,11 +43,11 @@ fn a_user_who_retries_counts_once() {
     );
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    assert!(judgment.to_string().contains("1 key hit on the canary, 0 keys on stable"));
+    assert!(judgment.to_string().contains("1 canary key affected, 0 stable keys"));
 }
 
 #[test]
-fn many_users_hit_are_degraded() {
+fn many_affected_users_are_degraded() {
     let mut judge = judge([Monitor::failures().per_key()]);
     let mut ledger = KeyLedger::new(8);
     for key in 0..10 {
@@ -55,18 +59,18 @@ fn many_users_hit_are_degraded() {
     );
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Degraded);
-    let told = "the ledger of keys is full, 2 events were not counted";
-    assert!(judgment.to_string().ends_with(told));
+    let reason = "the key ledger is full and missed 2 events";
+    assert!(judgment.to_string().ends_with(reason));
 }
 
 #[test]
-fn a_checkout_that_is_broken_for_every_key_is_not_healed_by_other_traffic() {
+fn a_checkout_broken_for_every_key_does_not_hide_in_other_traffic() {
     let of_checkout = || Monitor::failures().per_key().of_class("checkout");
     let name = "failures of checkout";
     let checkout = || snapshot(TEN, calls(180, 0), calls(0, 20));
     let everywhere = keys(TEN, 0, 18_000, 2_000);
 
-    // Seen keys of all calls are another monitor's.
+    // The seen keys of all calls belong to another monitor.
     let mut judge = judge([of_checkout()]);
     judge.observe(
         &healthy_calls()
@@ -87,24 +91,24 @@ fn a_checkout_that_is_broken_for_every_key_is_not_healed_by_other_traffic() {
     assert!(
         judgment
             .to_string()
-            .contains("20 of 20 keys (100 %) hit on the canary, 0 of 180 keys (0 %) on stable")
+            .contains("20 of 20 canary keys affected (100 %), 0 of 180 stable keys (0 %)")
     );
 }
 
 #[test]
-fn keys_that_were_seen_are_no_proof_without_the_keys_that_were_hit() {
+fn seen_keys_prove_nothing_without_adverse_keys() {
     let seen = keys(TEN, 0, 18_000, 2_000);
     let mut judge = judge([Monitor::failures().per_key()]);
     let misspelt = healthy_calls().with_adverse_keys("failurs", &keys(TEN, 0, 0, 2));
     judge.observe(&misspelt.with_seen_keys("failures", &seen));
     let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    assert!(judgment.to_string().ends_with("watched by no monitor: keys for `failurs`"));
+    assert!(judgment.to_string().ends_with("used by no monitor: adverse keys for `failurs`"));
 
-    let nobody = KeyLedger::new(1).take();
+    let none = KeyLedger::new(1).take();
     let mut judge = support::judge([Monitor::failures().per_key()]);
     judge.observe(
-        &healthy_calls().with_adverse_keys("failures", &nobody).with_seen_keys("failures", &seen),
+        &healthy_calls().with_adverse_keys("failures", &none).with_seen_keys("failures", &seen),
     );
     assert_eq!(judge.verdict(), Verdict::Healthy);
 }
@@ -124,32 +128,30 @@ fn a_full_ledger_of_adverse_keys_proves_nothing_good() {
     let judgment = judge.judgment();
     assert!(judgment.findings[0].good.unwrap().is_reached());
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
-    assert!(
-        judgment.to_string().ends_with("; the ledger of keys is full, 1 event was not counted")
-    );
+    assert!(judgment.to_string().ends_with("; the key ledger is full and missed 1 event"));
 }
 
 #[test]
-fn a_few_calls_of_each_key_are_not_so_many_keys() {
-    // Every user of the canary's is hit once, and makes 2,000 calls that go well.
-    let hit = keys(TEN, 0, 0, 20);
+fn calls_of_a_key_are_not_counted_as_keys() {
+    // Every user of the canary has one failure in 2,000 calls.
+    let adverse = keys(TEN, 0, 0, 20);
     let busy = || snapshot(TEN, calls(360_000, 0), calls(39_980, 20));
     let mut judge = judge([Monitor::failures().per_key()]);
     judge.observe(
         &Observation::of(busy())
-            .with_adverse_keys("failures", &hit)
+            .with_adverse_keys("failures", &adverse)
             .with_seen_keys("failures", &keys(TEN, 0, 180, 20)),
     );
     assert_eq!(judge.verdict(), Verdict::Degraded);
 
-    // If no keys are known to have been seen, the comparison of the channels decides alone.
+    // Without seen keys, the comparison of the channels decides alone.
     let mut judge = support::judge([Monitor::failures().per_key()]);
-    judge.observe(&Observation::of(busy()).with_adverse_keys("failures", &hit));
+    judge.observe(&Observation::of(busy()).with_adverse_keys("failures", &adverse));
     assert_eq!(judge.verdict(), Verdict::Degraded);
 }
 
 #[test]
-fn harm_to_fewer_keys_than_anybody_cares_for_is_not_degraded() {
+fn harm_below_the_floor_is_not_degraded() {
     let mut judge = judge([Monitor::failures().per_key()]);
     judge.observe(
         &Observation::of(snapshot(TEN, calls(900_000, 0), calls(99_990, 10)))
@@ -162,25 +164,24 @@ fn harm_to_fewer_keys_than_anybody_cares_for_is_not_degraded() {
 }
 
 #[test]
-fn a_judge_that_is_told_of_hit_keys_only_says_what_it_misses() {
+fn adverse_keys_alone_are_inconclusive() {
     let mut judge = judge([Monitor::failures().per_key()]);
     judge.observe(&Observation::default().with_adverse_keys("failures", &keys(TEN, 0, 0, 12)));
     assert_eq!(
         judge.judgment().to_string(),
-        "inconclusive in `failures`: 12 keys hit on the canary, but neither its calls nor seen keys \
-         are known",
+        "inconclusive in `failures`: 12 canary keys affected, but neither canary calls nor seen keys are \
+         known",
     );
 }
 
 #[test]
-fn a_canary_that_hangs_does_not_show_in_keys_but_in_calls() {
-    let nobody = KeyLedger::new(1).take();
+fn a_canary_that_hangs_is_detected_by_its_calls() {
+    let none = KeyLedger::new(1).take();
     let seen = keys(TEN, 0, 18_000, 2_000);
     let judged = |calls: Observation| {
         let mut judge = judge([Monitor::failures().per_key()]);
-        judge.observe(
-            &calls.with_adverse_keys("failures", &nobody).with_seen_keys("failures", &seen),
-        );
+        judge
+            .observe(&calls.with_adverse_keys("failures", &none).with_seen_keys("failures", &seen));
         judge.judgment()
     };
     let mut canary = calls(9_000, 0);
@@ -194,7 +195,7 @@ fn a_canary_that_hangs_does_not_show_in_keys_but_in_calls() {
 }
 
 #[test]
-fn keys_that_the_canary_should_have_and_has_not_are_missed() {
+fn missing_keys_prevent_healthy() {
     let orders = || Monitor::event("order").per_key();
     let judged = |canary| {
         let mut judge = judge([orders()]);
@@ -210,7 +211,7 @@ fn keys_that_the_canary_should_have_and_has_not_are_missed() {
 }
 
 #[test]
-fn a_key_on_a_channel_that_its_bucket_excludes_breaks_the_share() {
+fn a_key_on_an_impossible_channel_breaks_the_share() {
     let mut ledger = KeyLedger::new(10);
     ledger.record(1, Channel::Canary, Weight::from_percent(1));
     ledger.record(1, Channel::Stable, TEN);
@@ -231,7 +232,7 @@ fn a_key_on_a_channel_that_its_bucket_excludes_breaks_the_share() {
 }
 
 #[test]
-fn feedback_of_keys_is_compared_like_that_of_calls() {
+fn feedback_can_be_counted_per_key() {
     let mut judge = judge([Monitor::feedback().per_key()]);
     judge.observe(
         &Observation::default()

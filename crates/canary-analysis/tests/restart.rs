@@ -1,13 +1,14 @@
-//! A restart goes on with the same evidence.
+//! Stored evidence, and the judgments of a restored judge.
 
 #![cfg(feature = "serde")]
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use std::time::Duration;
 
 use canary_analysis::{
-    AdverseCounts, Judge, JudgeState, KeyLedger, Levels, Margin, Margins, Monitor, Observation,
-    Recorded, SlowLimit, Until,
+    AdverseCounts, Judge, JudgeState, Levels, Margin, Margins, Monitor, Observation, SlowLimit,
+    Until,
+    keys::{KeyLedger, Recorded},
 };
 use canary_core::{
     Channel, Counts, EpochCounts, KeySample, LatencyBucket, PerChannel, Snapshot, Weight,
@@ -55,7 +56,7 @@ fn a_restart_changes_nothing() {
     assert_eq!(findings(&restarted), findings(&judge));
 }
 
-/// Traffic per key and of the application's own, of calls in flight and impossible ones.
+/// Traffic of every kind: calls, keys, events, a class, calls in flight and impossible calls.
 fn every_kind() -> ([Monitor; 6], impl FnMut(u32) -> Observation) {
     let fixed = SlowLimit::fixed(Duration::from_millis(50)).unwrap();
     let monitors = [
@@ -91,7 +92,7 @@ fn every_kind() -> ([Monitor; 6], impl FnMut(u32) -> Observation) {
     (monitors, observe)
 }
 
-/// All evidence of a judgment, bit by bit.
+/// Returns the bits of all evidence of a judgment.
 fn bits(judge: &Judge) -> Vec<u64> {
     let findings = judge.judgment().findings;
     let logs = findings.iter().flat_map(|finding| {
@@ -100,8 +101,9 @@ fn bits(judge: &Judge) -> Vec<u64> {
     logs.map(f64::to_bits).collect()
 }
 
+/// Guarantee G7.
 #[test]
-fn a_judge_restored_in_the_middle_goes_on_with_the_same_bits() {
+fn a_restored_judge_continues_with_the_same_bits() {
     let (monitors, mut observe) = every_kind();
     let mut judge = Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_restarts();
     let mut restored = judge.clone();
@@ -118,13 +120,16 @@ fn a_judge_restored_in_the_middle_goes_on_with_the_same_bits() {
         assert_eq!(restored.state(), judge.state());
     }
     let findings = judge.judgment().findings;
-    assert!(findings.iter().any(|finding| finding.refused_keys > 0), "it would not show");
-    assert!(findings.iter().any(|finding| finding.impossible > 0), "it would not show");
-    assert!(findings.iter().any(|finding| finding.unanswered.canary > 0), "it would not show");
+    assert!(findings.iter().any(|finding| finding.refused_keys > 0), "the test needs this case");
+    assert!(findings.iter().any(|finding| finding.impossible > 0), "the test needs this case");
+    assert!(
+        findings.iter().any(|finding| finding.unanswered.canary > 0),
+        "the test needs this case"
+    );
 }
 
 #[test]
-fn a_restart_in_the_midst_of_a_storm_changes_nothing() {
+fn a_restart_during_an_outage_changes_nothing() {
     let monitors = || [Monitor::failures()];
     let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
     let mut restarted = judge.clone();
@@ -146,7 +151,7 @@ fn a_restart_in_the_midst_of_a_storm_changes_nothing() {
         assert_eq!(restarted.state(), judge.state());
     }
     let whole = judge.evidence("failures").unwrap().log_e_good();
-    assert!(judge.judgment().findings[0].good.unwrap().log_e < whole, "it would not show");
+    assert!(judge.judgment().findings[0].good.unwrap().log_e < whole, "the test needs this case");
 }
 
 fn stored_ledger(ledger: &KeyLedger) -> KeyLedger {
@@ -154,7 +159,7 @@ fn stored_ledger(ledger: &KeyLedger) -> KeyLedger {
 }
 
 #[test]
-fn a_ledger_remembers_its_keys_and_what_was_not_taken() {
+fn a_restored_ledger_has_its_keys_and_counts() {
     let one = Weight::from_percent(1);
     let mut ledger = KeyLedger::new(3);
     ledger.record(1, Channel::Canary, one);
@@ -178,7 +183,7 @@ fn a_ledger_remembers_its_keys_and_what_was_not_taken() {
 }
 
 #[test]
-fn a_narrowed_ledger_goes_on_with_its_sample_after_a_restart() {
+fn a_restored_ledger_has_its_sample() {
     let (one, five) = (Weight::from_percent(1), Weight::from_percent(5));
     let mut ledger = KeyLedger::new(100);
     (0..64).for_each(|key| {
@@ -189,7 +194,7 @@ fn a_narrowed_ledger_goes_on_with_its_sample_after_a_restart() {
 
     let mut restored = stored_ledger(&ledger);
     assert_eq!(restored.sample(), KeySample::after(3));
-    // What was forgotten would count anew, and a wider sample does not bring it back.
+    // A removed key would count again, so a wider sample does not bring it back.
     restored.narrow(KeySample::ALL);
     assert_eq!(restored.record(1, Channel::Stable, one), Recorded::NotInSample);
     assert_eq!(restored.record(8, Channel::Stable, one), Recorded::AlreadyCounted);
@@ -198,7 +203,7 @@ fn a_narrowed_ledger_goes_on_with_its_sample_after_a_restart() {
 }
 
 #[test]
-fn a_stored_ledger_that_contradicts_itself_is_refused() {
+fn an_invalid_stored_ledger_is_refused() {
     let mut ledger = KeyLedger::new(2);
     ledger.record(7, Channel::Canary, Weight::from_percent(1));
     let written = serde_json::to_value(&ledger).unwrap();
@@ -208,51 +213,52 @@ fn a_stored_ledger_that_contradicts_itself_is_refused() {
         serde_json::from_value::<KeyLedger>(changed).unwrap_err().to_string()
     };
     assert_eq!(fail("/capacity", 0.into()), "the stored ledger has 1 keys, expected at most 0");
-    let text = "keys have buckets 0..2000000, expected some of 0..1000000";
+    let text = "keys have buckets 0..2000000, expected a non-empty range within 0..1000000";
     assert_eq!(fail("/ranges/0/to", 2_000_000.into()), text);
-    let text = "keys have buckets 10000..10000, expected some of 0..1000000";
+    let text = "keys have buckets 10000..10000, expected a non-empty range within 0..1000000";
     assert_eq!(fail("/ranges/0/from", 10_000.into()), text);
     let twice = serde_json::json!([written["ranges"][0], written["ranges"][0]]);
     assert_eq!(fail("/ranges", twice), "key 7 is stored twice");
-    let text = "key 7 is outside of the sample after 1 halvings";
+    let text = "key 7 is not in the sample after 1 halvings";
     assert_eq!(fail("/halvings", 1.into()), text);
-    let text = "a toss has 1000000 of 1000000 buckets, expected some and not all";
+    let text =
+        "a split ratio is 1000000 of 1000000 buckets, expected more than none and fewer than all";
     assert_eq!(fail("/counts/by_split/0/0", 1_000_000.into()), text);
 }
 
 #[test]
-fn evidence_of_another_plan_is_refused_by_name() {
+fn evidence_of_another_plan_is_refused() {
     let resume = |levels, monitors: Vec<Monitor>, state: &JudgeState| {
         Judge::try_resume(levels, monitors, state).unwrap_err().to_string()
     };
     let state = Judge::try_new(Levels::default(), monitors()).unwrap().state();
 
     let levels = Levels::try_new(0.05, 0.05).unwrap();
-    let text = "the evidence was collected for other levels";
+    let text = "the evidence was collected with other levels";
     assert_eq!(resume(levels, monitors().to_vec(), &state), text);
 
     let margin = Margin { ratio: 3.0, rate: 0.5 };
     let mut other = monitors().to_vec();
     other[0] = Monitor::failures().with_margins(Margins::try_new(margin, margin).unwrap());
-    let text = "the stored evidence of monitor `failures` is of another measure or margin";
+    let text = "the stored evidence of monitor `failures` has another measure or margin";
     assert_eq!(resume(Levels::default(), other, &state), text);
 
     let more = [&monitors()[..], &[Monitor::feedback()]].concat();
-    let text = "there is no stored evidence of monitor `feedback`";
+    let text = "monitor `feedback` has no stored evidence";
     assert_eq!(resume(Levels::default(), more, &state), text);
 }
 
 #[test]
-fn a_judgment_is_written_with_the_words_of_the_house() {
+fn a_judgment_is_serialized_with_sentences_and_rates() {
     let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
-    let nobody = KeyLedger::new(1).take();
-    judge.observe(&difference(Weight::from_percent(9)).with_seen_keys("nobody", &nobody));
+    let unknown = KeyLedger::new(1).take();
+    judge.observe(&difference(Weight::from_percent(9)).with_seen_keys("unknown", &unknown));
     let judgment = judge.judgment();
     let written = serde_json::to_value(&judgment).unwrap();
     assert_eq!(written["verdict"], "inconclusive");
     assert_eq!(written["sentence"], judgment.to_string());
     assert_eq!(written["decisive"], judgment.decisive().unwrap().monitor);
-    assert_eq!(written["unused"][0], "seen keys for `nobody`");
+    assert_eq!(written["unused"][0], "seen keys for `unknown`");
     let [failures, slow, share] = [0, 1, 2].map(|at| &written["findings"][at]);
     assert_eq!(failures["monitor"], "failures");
     assert_eq!(failures["role"], "decides");
@@ -270,7 +276,7 @@ fn a_judgment_is_written_with_the_words_of_the_house() {
 }
 
 #[test]
-fn an_e_value_without_end_is_written_as_a_number() {
+fn an_infinite_e_value_is_serialized_as_a_number() {
     let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
     let mut impossible = Counts::default();
     impossible.evidence.canary.picked = 1;
@@ -283,7 +289,7 @@ fn an_e_value_without_end_is_written_as_a_number() {
 }
 
 #[test]
-fn corrupt_counts_are_refused_by_name() {
+fn corrupt_counts_are_refused() {
     let (monitors, mut observe) = every_kind();
     let mut judge = Judge::try_new(Levels::default(), monitors.clone()).unwrap().with_restarts();
     for step in 1..=12 {
@@ -298,21 +304,21 @@ fn corrupt_counts_are_refused_by_name() {
         Judge::try_resume(Levels::default(), monitors.clone(), &state)
     };
     let starts = &written["monitors"]["failures"]["restarts"]["latest"];
-    let falling: Vec<_> = starts.as_array().unwrap().iter().rev().cloned().collect();
+    let unsorted: Vec<_> = starts.as_array().unwrap().iter().rev().cloned().collect();
     let more = [starts.as_array().unwrap().clone(), vec![starts[0].clone()]].concat();
     for (monitor, path, value) in [
         ("failures", "whole/events/0/0", 2_000_000.into()),
         ("failures", "whole/calls/1", 1.into()),
         ("failures", "whole/adverse/0", 1.into()),
         ("failures", "whole/trials/0", 1.into()),
-        ("failures", "restarts/latest", falling.into()),
+        ("failures", "restarts/latest", unsorted.into()),
         ("failures", "restarts/latest", more.into()),
         ("failures", "restarts/started", 3.into()),
         ("failures", "completeness/calls/0/1", 0.into()),
         ("failures", "outage_filter/events/0/0", 2_000_000.into()),
         ("failures", "outage_filter/events/0/2", 1_000_000.into()),
         ("failures", "outage_filter/trials/0", 1_000_000.into()),
-        ("failures", "outage_filter/all/calls", 1.into()),
+        ("failures", "outage_filter/both/calls", 1.into()),
         ("failures", "outage_filter/stable/excess", 5_000_001.into()),
         ("failures", "outage_filter/stable/burst_looks", 721.into()),
         ("order", "completeness/trials/0/1", 2_000_000.into()),
@@ -324,6 +330,6 @@ fn corrupt_counts_are_refused_by_name() {
         assert_eq!(error.to_string(), text, "{path}");
     }
     assert!(resume("/version", 2.into()).is_ok());
-    let text = "the evidence is stored in version 7, expected 2";
+    let text = "the stored evidence has version 7, expected 2";
     assert_eq!(resume("/version", 7.into()).unwrap_err().to_string(), text);
 }

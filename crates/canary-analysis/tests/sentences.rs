@@ -1,8 +1,8 @@
-//! What the judge says to people.
+//! The sentences of findings.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use canary_analysis::{Judge, KeyLedger, Monitor, Observation, SlowLimit, Until};
+use canary_analysis::{Judge, Monitor, Observation, SlowLimit, Until, keys::KeyLedger};
 use canary_core::{Channel, Verdict, Weight};
 
 use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
@@ -10,7 +10,7 @@ use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
 mod support;
 
 #[test]
-fn margins_and_limits_are_told_in_few_digits() {
+fn margins_and_limits_have_few_digits() {
     let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.99).unwrap());
     let mut judge = judge([slow]);
     let stable = at(&[(10, 9_000)], calls(9_000, 0));
@@ -19,47 +19,49 @@ fn margins_and_limits_are_told_in_few_digits() {
         judge.observe(&Observation::of(snapshot(TEN, stable.clone(), canary.clone())));
     }
     let text = judge.judgment().to_string();
-    assert!(text.contains("take over 10.5ms against stable's 0 %"), "{text}");
-    assert!(text.contains("proven below 1.98 times stable's, or below 1.98 %"), "{text}");
+    assert!(text.contains("take over 10.5ms, stable 0 %"), "{text}");
+    assert!(text.contains("proven below 1.98 times stable's rate or below 1.98 %"), "{text}");
 }
 
 #[test]
-fn a_stable_too_slow_for_the_histogram_is_not_called_too_small() {
+fn a_stable_too_slow_for_the_histogram_is_reported() {
     let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.5).unwrap());
     let stable = at(&[(100_000, 9_000)], calls(9_000, 0));
     let text = judged(slow, snapshot(TEN, stable, calls(0, 0))).to_string();
-    assert!(text.ends_with("stable has too few calls, or too slow ones"), "{text}");
+    assert!(text.ends_with("stable has too few calls, or they are too slow to measure"), "{text}");
 }
 
 #[test]
-fn a_stable_without_calls_has_no_rate_to_stand_against() {
+fn a_stable_without_calls_has_no_rate() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(0, 0), calls(0, 5)));
     assert_eq!(judgment.verdict, Verdict::Degraded);
     let text = judgment.to_string();
-    assert!(text.contains("canary fails 100 % of calls, and stable has no calls; odds"), "{text}");
+    assert!(text.contains("canary fails 100 % of calls, stable has no calls; odds"), "{text}");
 }
 
 #[test]
-fn one_is_not_called_many() {
+fn one_is_singular() {
     let waiting = |calls| {
         let mut canary = support::calls(0, 0);
         canary.picked = calls;
         judged(Monitor::failures(), snapshot(TEN, support::calls(9, 0), canary)).to_string()
     };
-    let text = "of 1 call on the canary none is answered yet, 9 of stable's are";
+    let text = "no response to 1 canary call yet, stable has 9 responses";
     assert_eq!(waiting(1), format!("inconclusive in `failures`: {text}"));
-    assert!(waiting(2).contains("of 2 calls on the canary"));
+    assert!(waiting(2).contains("no response to 2 canary calls"));
 
     let impossible = |picks| {
         let snapshot = snapshot(Weight::ZERO, calls(9, 0), calls(picks, 0));
         judged(Monitor::failures(), snapshot).to_string()
     };
-    assert!(impossible(1).ends_with("1 call or key was on a channel that the weight excludes"));
-    assert!(impossible(2).ends_with("2 calls or keys were on a channel that the weight excludes"));
+    assert!(impossible(1).ends_with("1 call or key went to a channel that its weight excludes"));
+    assert!(
+        impossible(2).ends_with("2 calls or keys went to a channel that their weight excludes")
+    );
 }
 
 #[test]
-fn feedback_and_events_are_not_called_calls() {
+fn feedback_and_events_have_their_own_words() {
     let mut judge = judge([Monitor::feedback(), Monitor::event("order")]);
     let texts = |judge: &Judge| {
         let findings = judge.judgment().findings;
@@ -67,18 +69,18 @@ fn feedback_and_events_are_not_called_calls() {
     };
     assert_eq!(
         texts(&judge),
-        ["no feedback seen yet, on neither channel", "no occasions seen yet, on neither channel"],
+        ["no feedback yet on either channel", "no events yet on either channel"],
     );
     let of_stable = ticks([5, 0], [1, 0]);
     judge.observe(&Observation::default().with_feedback(of_stable).with_event("order", of_stable));
     assert_eq!(
         texts(&judge),
-        ["no canary feedback yet, 5 of stable's", "no canary occasions yet, 5 of stable's"],
+        ["no canary feedback yet, stable has 5", "no canary events yet, stable has 5"],
     );
 }
 
 #[test]
-fn more_keys_hit_than_seen_are_no_rate() {
+fn more_adverse_than_seen_keys_give_no_rate() {
     let mut judge = judge([Monitor::failures().per_key()]);
     let (mut adverse, mut seen) = (KeyLedger::new(10), KeyLedger::new(1));
     for key in 0..3 {
@@ -92,17 +94,17 @@ fn more_keys_hit_than_seen_are_no_rate() {
             .with_seen_keys("failures", &seen.take()),
     );
     let text = judge.judgment().to_string();
-    assert!(text.contains(": 3 keys hit on the canary, 0 keys on stable;"), "{text}");
+    assert!(text.contains(": 3 canary keys affected, 0 stable keys;"), "{text}");
 }
 
 #[test]
-fn a_share_of_keys_is_not_called_one_of_calls() {
+fn a_share_of_keys_is_about_keys() {
     let mut judge = judge([Monitor::failures(), Monitor::share().per_key()]);
-    let nothing = "no keys seen yet that could have gone to either channel; ";
+    let nothing = "no keys yet that could go to either channel; ";
     assert!(judge.judgment().findings[1].to_string().starts_with(nothing));
     let mut seen = KeyLedger::new(10);
     seen.record(1, Channel::Canary, TEN);
     judge.observe(&Observation::default().with_seen_keys("share", &seen.take()));
-    let text = "canary was given 100 % of keys where 10 % was asked; ";
+    let text = "100 % of keys went to the canary, 10 % requested; ";
     assert!(judge.judgment().findings[1].to_string().starts_with(text));
 }

@@ -1,4 +1,4 @@
-use canary_analysis::{Judge, JudgeError, Levels, Monitor, Observation, Unit};
+use canary_analysis::{Judge, Levels, Monitor, Observation, Unit, error::JudgeError};
 use canary_core::Verdict;
 
 use super::Rule;

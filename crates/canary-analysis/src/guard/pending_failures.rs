@@ -2,16 +2,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use canary_core::Weight;
 
-/// Failed calls of the canary's that may not be in the evidence yet; some may be counted twice,
-/// none is missed.
+/// Failed canary calls that may be missing in the evidence. Some may be counted twice, none is
+/// missed.
 ///
-/// Their number and the smallest of their weights stand in one word, so that no thread sees one
-/// without the other. A failure is the stronger evidence the smaller its weight is: at the smallest
-/// one, all of them together are at least as strong as they truly are.
+/// The number of calls and their smallest weight share one word, so that threads see both or
+/// neither. A failure is stronger evidence at a smaller weight. So at the smallest weight, all of
+/// them together are at least as strong as they really are.
 #[derive(Debug)]
 pub(super) struct PendingFailures(AtomicU64);
 
-/// What was pending at one moment.
+/// The pending failures at one moment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct FailureBatch {
     pub(super) calls: u64,
@@ -27,10 +27,10 @@ impl PendingFailures {
         if calls == 0 {
             return;
         }
-        // At a weight of zero nothing can be told from a failure, so that it must not price others.
+        // A failure at a weight of zero is no evidence, and must not hide that of the others.
         let weight = if weight == Weight::ZERO { Weight::from_ppm(1) } else { weight };
         self.update(|failures| FailureBatch {
-            calls: failures.calls.saturating_add(calls).min(MOST),
+            calls: failures.calls.saturating_add(calls).min(MAX_CALLS),
             smallest: failures.smallest.min(weight),
         });
     }
@@ -39,7 +39,7 @@ impl PendingFailures {
         FailureBatch::unpacked(self.0.load(Ordering::SeqCst))
     }
 
-    /// Takes off what was `seen` and is in the evidence now.
+    /// Removes failures that are in the evidence now.
     pub(super) fn settle(&self, seen: FailureBatch) {
         self.update(|failures| match failures.calls.saturating_sub(seen.calls) {
             0 => FailureBatch::NONE,
@@ -48,7 +48,7 @@ impl PendingFailures {
     }
 
     fn update(&self, change: impl Fn(FailureBatch) -> FailureBatch) {
-        // Sequentially consistent, see where the lock is released. It cannot fail.
+        // Sequentially consistent, see `Guard::canary_failed`. The closure never returns `None`.
         let change = |word| Some(change(FailureBatch::unpacked(word)).packed());
         let _ = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
     }
@@ -61,7 +61,7 @@ impl FailureBatch {
         (self.calls << WEIGHT_BITS) | u64::from(self.smallest.ppm())
     }
 
-    // The mask leaves 20 bits of the word, so that the cast loses nothing.
+    // The mask leaves 20 bits, so the cast is lossless.
     const fn unpacked(word: u64) -> Self {
         let ppm = (word & ((1 << WEIGHT_BITS) - 1)) as u32;
         Self { calls: word >> WEIGHT_BITS, smallest: Weight::from_ppm(ppm) }
@@ -70,15 +70,15 @@ impl FailureBatch {
 
 /// A weight is at most 10^6, which is below 2^20.
 const WEIGHT_BITS: u32 = 20;
-/// More calls than that are as many.
-const MOST: u64 = (1 << (u64::BITS - WEIGHT_BITS)) - 1;
+/// The number of calls saturates here.
+const MAX_CALLS: u64 = (1 << (u64::BITS - WEIGHT_BITS)) - 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn what_is_pending_is_priced_at_the_smallest_weight_until_it_is_settled() {
+    fn pending_failures_have_the_smallest_weight_until_they_are_settled() {
         let pending = PendingFailures::new();
         for percent in [50, 1, 10] {
             pending.add(2, Weight::from_percent(percent));
@@ -94,10 +94,13 @@ mod tests {
     }
 
     #[test]
-    fn more_calls_than_fit_are_as_many() {
+    fn the_number_of_calls_saturates() {
         let pending = PendingFailures::new();
         pending.add(u64::MAX, Weight::FULL);
         pending.add(u64::MAX, Weight::ZERO);
-        assert_eq!(pending.load(), FailureBatch { calls: MOST, smallest: Weight::from_ppm(1) });
+        assert_eq!(
+            pending.load(),
+            FailureBatch { calls: MAX_CALLS, smallest: Weight::from_ppm(1) }
+        );
     }
 }

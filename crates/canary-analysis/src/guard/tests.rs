@@ -8,7 +8,7 @@ use canary_core::{Channel, Counts, EpochCounts, Verdict};
 use super::*;
 use crate::{Levels, Monitor, Observation};
 
-/// Live counts of one epoch, as the data plane keeps them.
+/// The live counts of one epoch, as in the data plane.
 #[derive(Clone)]
 struct Live(Arc<Mutex<Snapshot>>);
 
@@ -41,7 +41,7 @@ fn judge() -> Judge {
 
 /// Guarantee G4.
 #[test]
-fn a_canary_that_fails_every_call_is_off_within_three() {
+fn a_canary_that_fails_every_call_trips_within_three() {
     for ppm in [1, 1_000, 10_000, 50_000, 100_000] {
         let weight = Weight::from_ppm(ppm);
         let live = Live::at(weight);
@@ -55,10 +55,10 @@ fn a_canary_that_fails_every_call_is_off_within_three() {
     }
 }
 
-/// Three failures in a row happen by chance once in 64 times at a weight of 25 %, and once in 8 at
-/// 50 %: no rule with an `alpha` of 1 % can call that proven.
+/// Three failures in a row are chance once in 64 times at a weight of 25 %, and once in 8 at 50 %.
+/// No rule with an `alpha` of 1 % can act on them.
 #[test]
-fn at_higher_weights_it_takes_as_many_failures_as_chance_allows() {
+fn higher_weights_need_more_failures() {
     for (percent, most) in [(25, 5), (50, 9)] {
         let weight = Weight::from_percent(percent);
         let failures = failures_until_degraded(std::iter::repeat_n(weight, 20));
@@ -79,7 +79,7 @@ fn an_outage_of_both_channels_does_not_trip() {
 }
 
 #[test]
-fn evidence_of_the_judge_is_not_counted_twice() {
+fn failures_that_the_judge_observed_are_not_counted_twice() {
     let weight = Weight::from_percent(10);
     let live = Live::at(weight);
     let mut judge = judge();
@@ -99,7 +99,7 @@ fn evidence_of_the_judge_is_not_counted_twice() {
 }
 
 #[test]
-fn a_guard_made_later_knows_what_the_judge_has_observed() {
+fn a_later_guard_starts_with_the_evidence_of_the_judge() {
     let weight = Weight::from_percent(10);
     let live = Live::at(weight);
     let mut judge = judge();
@@ -113,7 +113,8 @@ fn a_guard_made_later_knows_what_the_judge_has_observed() {
     assert_eq!(guard.canary_failed(weight).unwrap().evidence.adverse().canary, 3);
 }
 
-/// Failures on top of which the judge calls the canary degraded, at weights that may change.
+/// Returns the number of failures, at these weights, after which the judge calls the canary
+/// degraded.
 fn failures_until_degraded(weights: impl IntoIterator<Item = Weight>) -> usize {
     let mut judge = judge();
     let degraded = weights.into_iter().position(|weight| {
@@ -126,10 +127,10 @@ fn failures_until_degraded(weights: impl IntoIterator<Item = Weight>) -> usize {
 }
 
 #[test]
-fn failures_it_has_read_before_the_judge_did_are_not_forgotten() {
+fn failures_read_before_the_judge_are_kept() {
     let weight = Weight::from_percent(25);
     let failures = failures_until_degraded(std::iter::repeat_n(weight, 20));
-    assert!(failures > 4, "{failures} are too few to tell");
+    assert!(failures > 4, "{failures} are too few for this test");
     let live = Live::at(weight);
     let judge = judge();
     let guard = live.guard(&judge);
@@ -137,7 +138,7 @@ fn failures_it_has_read_before_the_judge_did_are_not_forgotten() {
         live.count(Channel::Canary, 0, 1);
         assert!(guard.canary_failed(weight).is_none());
     }
-    // More of them than there were make it look.
+    // More reported failures than counted ones make it look.
     while guard.pending.load().calls > 0 {
         assert!(guard.canary_failed(weight).is_none());
     }
@@ -148,7 +149,7 @@ fn failures_it_has_read_before_the_judge_did_are_not_forgotten() {
 }
 
 #[test]
-fn failures_at_several_weights_trip_it_when_they_suffice() {
+fn failures_at_several_weights_trip_when_they_suffice() {
     let [one, half] = [1, 50].map(Weight::from_percent);
     let weights = || [one].into_iter().chain(std::iter::repeat_n(half, 20));
     let failures = failures_until_degraded(weights());
@@ -168,7 +169,7 @@ fn failures_at_several_weights_trip_it_when_they_suffice() {
 }
 
 #[test]
-fn what_it_adds_to_weighed_evidence_is_what_the_evidence_would_be() {
+fn the_shortcut_equals_the_full_calculation() {
     let mut judge = judge().with_restarts();
     for ppm in 1..=1_000 {
         if ppm % 300 == 0 {
@@ -198,7 +199,7 @@ impl Judge {
 }
 
 #[test]
-fn it_trips_once_however_many_threads_fail_at_once() {
+fn it_trips_once_when_many_threads_fail_at_once() {
     let weight = Weight::from_percent(1);
     let live = Live::at(weight);
     let guard = Arc::new(live.guard(&judge()));

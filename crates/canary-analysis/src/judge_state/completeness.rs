@@ -4,12 +4,11 @@ use crate::{
     split_ratio::SplitRatio,
 };
 
-/// Which calls and occasions there were to judge.
+/// The counts of calls and other trials.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub(super) struct StoredCompleteness {
-    /// The coin's two numbers of buckets, then the calls that were given, and those that were judged,
-    /// stable's number first.
+    /// Canary buckets, all buckets, then given and judged calls of (stable, canary).
     calls: Vec<(u32, u32, [u64; 2], [u64; 2])>,
     trials: Vec<(u32, u32, [u64; 2])>,
 }
@@ -26,7 +25,7 @@ impl StoredCompleteness {
         Self { calls: calls.collect(), trials: trials.collect() }
     }
 
-    /// None if there is no such coin.
+    /// Returns `None` if a split ratio is invalid.
     pub(super) fn restore(&self) -> Option<Completeness> {
         let mut completeness = Completeness::default();
         for (canary, all, given, judged) in &self.calls {

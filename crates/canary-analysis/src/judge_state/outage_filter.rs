@@ -6,14 +6,14 @@ use crate::{
     outage_filter::OutageFilter,
 };
 
-/// The counts of the proof without storms, and what tells storms from calm.
+/// The counts outside outages, and the state of the burst detectors.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub(super) struct StoredOutageFilter {
     events: Events,
     /// All trials, then the adverse ones.
     trials: [u64; 2],
-    all: StoredBurstDetector,
+    both: StoredBurstDetector,
     stable: StoredBurstDetector,
 }
 
@@ -27,29 +27,29 @@ struct StoredBurstDetector {
 }
 
 impl StoredOutageFilter {
-    pub(super) fn of(calm: &OutageFilter) -> Self {
+    pub(super) fn of(filter: &OutageFilter) -> Self {
         Self {
-            events: stored(&calm.good.split),
-            trials: [calm.good.trials, calm.good.adverse],
-            all: StoredBurstDetector::of(calm.all),
-            stable: StoredBurstDetector::of(calm.stable),
+            events: stored(&filter.good.split),
+            trials: [filter.good.trials, filter.good.adverse],
+            both: StoredBurstDetector::of(filter.both),
+            stable: StoredBurstDetector::of(filter.stable),
         }
     }
 
-    /// None if the counts contradict each other, or the `whole` of which they are a part.
+    /// Returns `None` if the counts contradict each other or those of `whole`, which includes them.
     pub(super) fn restore(&self, monitor: &Monitor, whole: &Evidence) -> Option<OutageFilter> {
-        let mut calm = OutageFilter::new(monitor);
-        calm.good.split.merge(&restored(&self.events)?);
+        let mut filter = OutageFilter::new(monitor);
+        filter.good.split.merge(&restored(&self.events)?);
         let [trials, adverse] = self.trials;
-        calm.good.add_trials(trials, adverse);
-        let (part, all) = (calm.good.split.total(), whole.good.split.total());
+        filter.good.add_trials(trials, adverse);
+        let (part, all) = (filter.good.split.total(), whole.good.split.total());
         let is_part = part.stable <= all.stable
             && part.canary <= all.canary
             && trials <= whole.good.trials
             && adverse <= whole.good.adverse;
-        calm.all = self.all.restore(monitor)?;
-        calm.stable = self.stable.restore(monitor)?;
-        is_part.then_some(calm)
+        filter.both = self.both.restore(monitor)?;
+        filter.stable = self.stable.restore(monitor)?;
+        is_part.then_some(filter)
     }
 }
 
@@ -61,9 +61,9 @@ impl StoredBurstDetector {
 
     fn restore(&self, monitor: &Monitor) -> Option<BurstDetector> {
         let Self { calls, adverse, excess, burst_looks } = *self;
-        // Keys that are hit may have been tossed at several weights.
-        let is_rate = monitor.unit() == Unit::Keys || adverse <= calls;
-        let can_be = is_rate && excess <= BURST_EXCESS && burst_looks <= MAX_BURST_LOOKS;
-        can_be.then_some(BurstDetector { calls, adverse, excess, burst_looks })
+        // A key can be adverse at several weights.
+        let is_rate_valid = monitor.unit() == Unit::Keys || adverse <= calls;
+        let is_valid = is_rate_valid && excess <= BURST_EXCESS && burst_looks <= MAX_BURST_LOOKS;
+        is_valid.then_some(BurstDetector { calls, adverse, excess, burst_looks })
     }
 }

@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::{BucketRange, KeyCounts, KeyLedger};
 use crate::split_ratio::SplitRatio;
 
-/// The form in which a [`KeyLedger`] is stored.
+/// The stored form of a [`KeyLedger`].
 #[derive(Deserialize, Serialize)]
 pub(super) struct Stored {
     capacity: usize,
-    /// How often the sample was halved.
+    /// The number of times the sample was halved.
     #[serde(default)]
     halvings: u32,
-    /// Most keys are known of few weights, so that there are few ranges.
+    /// Most keys were seen at few weights, so there are few ranges.
     ranges: Vec<StoredRange>,
     counts: StoredCounts,
 }
@@ -24,16 +24,16 @@ struct StoredRange {
     to: u32,
     was_canary: bool,
     was_stable: bool,
-    /// The keys whose buckets lie in it, by their hashes.
+    /// The hashes of the keys in this range.
     keys: Vec<u64>,
 }
 
-/// What was counted and not taken yet.
+/// Counts that were not taken yet.
 #[derive(Deserialize, Serialize)]
 struct StoredCounts {
-    /// The coin's two numbers of buckets, then stable's keys and the canary's.
+    /// Canary buckets, all buckets, then keys of stable and canary.
     by_split: Vec<(u32, u32, u64, u64)>,
-    /// Stable's number, then the canary's.
+    /// Stable, then canary.
     keys: [u64; 2],
     refused: u64,
     impossible: u64,
@@ -84,10 +84,10 @@ impl TryFrom<Stored> for KeyLedger {
             let known = BucketRange { from, to, was_canary, was_stable };
             for hash in keys {
                 if !ledger.sample.holds(hash) {
-                    return Err(Corrupt::Outside { hash, halvings });
+                    return Err(Corrupt::NotInSample { hash, halvings });
                 }
                 if ledger.keys.insert(hash, known).is_some() {
-                    return Err(Corrupt::Twice(hash));
+                    return Err(Corrupt::Duplicate(hash));
                 }
             }
         }
@@ -100,7 +100,7 @@ impl TryFrom<Stored> for KeyLedger {
         };
         for (of_canary, all, stable, canary) in counts.by_split {
             let split = SplitRatio::try_new(of_canary, all).filter(|split| !split.is_certain());
-            let split = split.ok_or(Corrupt::SplitRatio(of_canary, all))?;
+            let split = split.ok_or(Corrupt::Ratio(of_canary, all))?;
             restored.by_split.insert(split, PerChannel { stable, canary });
         }
         ledger.counts = restored;
@@ -108,14 +108,14 @@ impl TryFrom<Stored> for KeyLedger {
     }
 }
 
-/// A stored ledger that contradicts itself.
+/// The reason why a stored ledger is invalid.
 #[derive(Debug)]
 pub(super) enum Corrupt {
     Keys { keys: usize, capacity: usize },
     Range { from: u32, to: u32 },
-    Outside { hash: u64, halvings: u32 },
-    Twice(u64),
-    SplitRatio(u32, u32),
+    NotInSample { hash: u64, halvings: u32 },
+    Duplicate(u64),
+    Ratio(u32, u32),
 }
 
 impl fmt::Display for Corrupt {
@@ -126,14 +126,20 @@ impl fmt::Display for Corrupt {
             }
             Self::Range { from, to } => {
                 let count = Bucket::COUNT;
-                write!(f, "keys have buckets {from}..{to}, expected some of 0..{count}")
+                write!(
+                    f,
+                    "keys have buckets {from}..{to}, expected a non-empty range within 0..{count}"
+                )
             }
-            Self::Outside { hash, halvings } => {
-                write!(f, "key {hash} is outside of the sample after {halvings} halvings")
+            Self::NotInSample { hash, halvings } => {
+                write!(f, "key {hash} is not in the sample after {halvings} halvings")
             }
-            Self::Twice(hash) => write!(f, "key {hash} is stored twice"),
-            Self::SplitRatio(canary, all) => {
-                write!(f, "a toss has {canary} of {all} buckets, expected some and not all")
+            Self::Duplicate(hash) => write!(f, "key {hash} is stored twice"),
+            Self::Ratio(canary, all) => {
+                write!(
+                    f,
+                    "a split ratio is {canary} of {all} buckets, expected more than none and fewer than all"
+                )
             }
         }
     }

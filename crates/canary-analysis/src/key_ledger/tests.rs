@@ -16,7 +16,7 @@ fn a_key_counts_once_per_weight() {
 }
 
 #[test]
-fn a_key_that_was_the_canarys_tells_nothing_at_a_higher_weight() {
+fn a_canary_key_does_not_count_again_at_a_higher_weight() {
     let mut ledger = KeyLedger::new(10);
     ledger.record(1, Channel::Canary, ONE);
     let _ = ledger.take();
@@ -25,7 +25,7 @@ fn a_key_that_was_the_canarys_tells_nothing_at_a_higher_weight() {
 }
 
 #[test]
-fn a_key_that_was_stables_is_tossed_with_the_odds_that_are_left() {
+fn a_stable_key_counts_at_a_higher_weight_with_the_remaining_ratio() {
     let mut ledger = KeyLedger::new(10);
     ledger.record(1, Channel::Stable, ONE);
     let _ = ledger.take();
@@ -35,7 +35,7 @@ fn a_key_that_was_stables_is_tossed_with_the_odds_that_are_left() {
 }
 
 #[test]
-fn a_full_ledger_counts_known_keys_only_and_says_so() {
+fn a_full_ledger_counts_known_keys_only() {
     let mut ledger = KeyLedger::new(1);
     ledger.record(1, Channel::Stable, ONE);
     assert!(ledger.is_full());
@@ -45,7 +45,7 @@ fn a_full_ledger_counts_known_keys_only_and_says_so() {
 }
 
 #[test]
-fn a_key_on_an_impossible_channel_is_no_toss_and_said_so() {
+fn a_key_on_an_impossible_channel_is_reported_and_not_counted() {
     let mut ledger = KeyLedger::new(2);
     ledger.record(1, Channel::Canary, ONE);
     let _ = ledger.take();

@@ -1,7 +1,7 @@
-//! What tests of the judge are written with.
+//! Helpers for tests of the judge.
 
-#![allow(dead_code, reason = "each test uses a part of it")]
-#![allow(unreachable_pub, reason = "it is a module of tests")]
+#![allow(dead_code, reason = "each test uses some of the helpers")]
+#![allow(unreachable_pub, reason = "this module is part of test binaries")]
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use canary_analysis::{
-    AdverseCounts, Guard, Judge, JudgeState, Judgment, Monitor, Observation, ResumeError,
+    AdverseCounts, Guard, Judge, JudgeState, Judgment, Monitor, Observation, error::ResumeError,
 };
 use canary_core::{PerChannel, RatingCounts, RatingsByWeight, Snapshot, Weight};
 use canary_rollout::Plan;

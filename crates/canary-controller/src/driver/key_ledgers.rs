@@ -1,4 +1,4 @@
-use canary_analysis::{Judge, KeyLedger, Measure, Monitor, Observation, Unit};
+use canary_analysis::{Judge, Measure, Monitor, Observation, Unit, keys::KeyLedger};
 use canary_core::KeySample;
 use serde::{Deserialize, Serialize};
 use tower_canary::{
