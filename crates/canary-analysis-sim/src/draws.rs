@@ -4,7 +4,8 @@ use rand_chacha::{
 };
 use rand_distr::{Binomial, Distribution, Exp1, Poisson, StandardNormal, StandardUniform};
 
-/// Random numbers from a seed: the same on every machine and in every version of the generator.
+/// A seeded random number generator. Its numbers are the same on every machine and in every
+/// version.
 #[derive(Clone, Debug)]
 pub(crate) struct Draws(ChaCha8Rng);
 
@@ -17,7 +18,7 @@ impl Draws {
         self.0.next_u64()
     }
 
-    /// A number of `0..below`.
+    /// Returns a number in `0..below`.
     pub(crate) fn below(&mut self, below: u64) -> u64 {
         ((u128::from(self.bits()) * u128::from(below)) >> u64::BITS) as u64
     }
@@ -32,13 +33,13 @@ impl Draws {
             .map_or(0, |binomial| binomial.sample(&mut self.0))
     }
 
-    /// How many come where `mean` are expected.
+    /// Draws from a Poisson distribution.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of calls")]
     pub(crate) fn arrivals(&mut self, mean: f64) -> u64 {
         Poisson::new(mean).map_or(0, |poisson| poisson.sample(&mut self.0) as u64)
     }
 
-    /// How long until something that happens every `mean` seconds happens.
+    /// Draws from an exponential distribution.
     pub(crate) fn wait(&mut self, mean: f64) -> f64 {
         let unit: f64 = Exp1.sample(&mut self.0);
         mean * unit

@@ -1,9 +1,9 @@
-//! A simulator: how often a rule rolls back a good canary, and how late a bad one.
+//! A simulator that measures how often a rule rolls back a good canary, and how late a bad one.
 //!
-//! [`Traffic`] says what comes in and how it goes, a [`Schedule`] when which weight is in force, a
-//! [`Rule`] when to roll back. A [`Study`] lets many rollouts run, each from its own seed, and says
-//! what came of them. The [`rules`] are this crate's judge and three rivals as they are in use
-//! elsewhere.
+//! [`Traffic`] defines the calls and their results, a [`Schedule`] the weights over time, and a
+//! [`Rule`] when to roll back. A [`Study`] runs many rollouts, each from its own seed, and returns
+//! a [`Summary`]. The [`rules`] are the judge of `canary-analysis` and three rivals that are in
+//! use.
 //!
 //! ```
 //! use canary_analysis_sim::{Schedule, Study, Traffic, rules};

@@ -13,7 +13,7 @@ use crate::{
 pub struct Picture {
     /// The name of its file.
     pub file: &'static str,
-    /// What stands in it.
+    /// Its content.
     pub svg: String,
 }
 
@@ -26,8 +26,7 @@ pub fn pictures() -> [Picture; 2] {
     ]
 }
 
-/// The odds against chance in the course of an hour, of canaries as good as stable and of worse
-/// ones.
+/// Draws the odds against chance over an hour, for canaries as good as stable and for worse ones.
 fn evidence() -> String {
     let mut svg = opened(
         "The odds against chance, minute by minute: ten canaries as good as stable, ten worse",
@@ -58,7 +57,7 @@ fn evidence() -> String {
     svg + "</svg>\n"
 }
 
-/// The decimal logarithm of the odds after each minute, up to the rollback.
+/// Returns the decimal logarithm of the odds after each minute, up to the rollback.
 fn odds_by_minute(traffic: Traffic, seed: u64) -> Vec<(f64, f64)> {
     let mut rule = rules::judge();
     let mut points = vec![(0.0, 0.0)];
@@ -75,7 +74,7 @@ fn odds_by_minute(traffic: Traffic, seed: u64) -> Vec<(f64, f64)> {
     points
 }
 
-/// How often each rule rolls back a canary that is as good as stable.
+/// Draws how often each rule rolls back a canary that is as good as stable.
 fn bars() -> String {
     let mut svg = opened("How often each rule rolls back a canary that is as good as stable");
     let study = Study::new(Traffic::new(50.0, 0.005), Schedule::hour(), 200).with_seed(70);
@@ -111,7 +110,7 @@ fn x_of(minutes: f64) -> f64 {
     LEFT + minutes / 60.0 * (RIGHT - LEFT)
 }
 
-/// Odds beyond 1 : 10,000 are drawn there.
+/// Clamps the odds to 1 : 10,000 and 10,000 : 1.
 fn y_of(exponent: f64) -> f64 {
     BOTTOM - (exponent.clamp(-4.0, 4.0) + 4.0) / 8.0 * (BOTTOM - TOP)
 }
@@ -130,7 +129,7 @@ fn opened(title: &str) -> String {
     )
 }
 
-// Writing to a string cannot fail.
+// Below, `writeln!` to a string cannot fail.
 
 fn line(svg: &mut String, from: (f64, f64), to: (f64, f64), color: &str) {
     let ((x1, y1), (x2, y2)) = (from, to);
@@ -156,5 +155,6 @@ fn path(svg: &mut String, points: &[(f64, f64)], color: &str) {
     let _ = writeln!(svg, r#"<polyline points="{points}" fill="none" stroke="{color}"/>"#);
 }
 
-/// The command that draws the pictures anew. (A comment in XML must not hold two hyphens.)
+/// The program that draws the pictures. (XML comments must not contain two hyphens, so not its
+/// command.)
 const COMMAND: &str = "see the example judge_pictures of canary-analysis-sim";

@@ -2,7 +2,7 @@ use canary_core::{Channel, Counts, EpochCounts, Snapshot, Weight};
 
 use canary_analysis::keys::{KeyCounts, KeyLedger};
 
-/// What one second brought.
+/// The counts of one second.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Second {
@@ -10,9 +10,9 @@ pub struct Second {
     pub at: u32,
     /// All calls.
     pub counts: EpochCounts,
-    /// Keys whose calls failed, as a ledger counts them; empty without users.
+    /// Keys with failed calls. Empty without [`Users`](crate::Users).
     pub failed_keys: KeyCounts,
-    /// Keys that made a call.
+    /// Keys with calls.
     pub seen_keys: KeyCounts,
 }
 
@@ -26,13 +26,13 @@ impl Second {
         }
     }
 
-    /// The weight in force.
+    /// Returns the weight.
     #[must_use]
     pub const fn weight(&self) -> Weight {
         self.counts.weight
     }
 
-    /// The calls of a channel.
+    /// Returns the calls of a channel.
     #[must_use]
     pub const fn calls(&self, channel: Channel) -> u64 {
         match channel {
@@ -41,7 +41,7 @@ impl Second {
         }
     }
 
-    /// Those that failed.
+    /// Returns the failed calls of a channel.
     #[must_use]
     pub const fn failures(&self, channel: Channel) -> u64 {
         match channel {
@@ -50,7 +50,7 @@ impl Second {
         }
     }
 
-    /// The second as a difference of snapshots.
+    /// Returns the second as a difference of snapshots.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot::new(Counts::default(), vec![self.counts.clone()])

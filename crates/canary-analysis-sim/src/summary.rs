@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use crate::as_f64;
 
-/// How one rollout went.
+/// The result of one rollout.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Ending {
+pub(crate) struct RunResult {
     pub(crate) rolled_back: bool,
     pub(crate) seconds: u32,
     pub(crate) calls: u64,
@@ -13,15 +13,15 @@ pub(crate) struct Ending {
     pub(crate) proven_at: Option<u32>,
 }
 
-/// How many rollouts went.
+/// The results of a study.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Rollouts in all.
+    /// All rollouts.
     pub runs: u32,
-    /// Those that were rolled back.
+    /// Rollouts that were rolled back.
     pub rolled_back: u32,
-    /// Those in which the canary was proven good enough at some time.
+    /// Rollouts in which the canary was healthy at some time.
     pub proven: u32,
     calls: Vec<f64>,
     seconds: Vec<f64>,
@@ -31,72 +31,72 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn of(endings: &[Ending]) -> Self {
-        let rolled_back = || endings.iter().filter(|ending| ending.rolled_back);
+    pub(crate) fn of(results: &[RunResult]) -> Self {
+        let rolled_back = || results.iter().filter(|result| result.rolled_back);
         let proven_after: Vec<f64> =
-            endings.iter().filter_map(|ending| ending.proven_after).map(as_f64).collect();
+            results.iter().filter_map(|result| result.proven_after).map(as_f64).collect();
         let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         Self {
-            runs: number(endings.len()),
+            runs: number(results.len()),
             rolled_back: number(rolled_back().count()),
             proven: number(proven_after.len()),
-            calls: rolled_back().map(|ending| as_f64(ending.calls)).collect(),
-            seconds: rolled_back().map(|ending| f64::from(ending.seconds)).collect(),
-            harmed: rolled_back().map(|ending| as_f64(ending.failures)).collect(),
+            calls: rolled_back().map(|result| as_f64(result.calls)).collect(),
+            seconds: rolled_back().map(|result| f64::from(result.seconds)).collect(),
+            harmed: rolled_back().map(|result| as_f64(result.failures)).collect(),
             proven_after,
-            proven_at: endings.iter().filter_map(|it| it.proven_at).map(f64::from).collect(),
+            proven_at: results.iter().filter_map(|it| it.proven_at).map(f64::from).collect(),
         }
     }
 
-    /// The part of the rollouts that was rolled back.
+    /// Returns the fraction of rollouts that were rolled back.
     #[must_use]
     pub fn rate(&self) -> f64 {
         f64::from(self.rolled_back) / f64::from(self.runs)
     }
 
-    /// The part in which the canary was proven good enough.
+    /// Returns the fraction of rollouts in which the canary was healthy.
     #[must_use]
     pub fn proven_rate(&self) -> f64 {
         f64::from(self.proven) / f64::from(self.runs)
     }
 
-    /// The Monte-Carlo error of a part of the rollouts: one standard deviation.
+    /// Returns the Monte Carlo error of a fraction of the rollouts: one standard deviation.
     #[must_use]
     pub fn error_of(&self, rate: f64) -> f64 {
         (rate * (1.0 - rate) / f64::from(self.runs)).sqrt()
     }
 
-    /// The rollouts that were rolled back within this time.
+    /// Returns the number of rollouts that were rolled back within this time.
     #[must_use]
     pub fn rolled_back_within(&self, time: Duration) -> usize {
         self.seconds.iter().filter(|seconds| **seconds <= time.as_secs_f64()).count()
     }
 
-    /// The rollouts in which the canary was proven good enough within this time.
+    /// Returns the number of rollouts in which the canary was healthy within this time.
     #[must_use]
     pub fn proven_within(&self, time: Duration) -> usize {
         self.proven_at.iter().filter(|seconds| **seconds <= time.as_secs_f64()).count()
     }
 
-    /// Canary calls until the rollback, of the rollouts that were rolled back.
+    /// Returns the canary calls until the rollback.
     #[must_use]
     pub fn calls_until_rollback(&self) -> Option<Median> {
         Median::of(&self.calls)
     }
 
-    /// Seconds until the rollback.
+    /// Returns the seconds until the rollback.
     #[must_use]
     pub fn seconds_until_rollback(&self) -> Option<Median> {
         Median::of(&self.seconds)
     }
 
-    /// Canary calls that failed from the fault until the rollback: the users who were harmed.
+    /// Returns the failed canary calls from the fault until the rollback.
     #[must_use]
     pub fn harmed(&self) -> Option<Median> {
         Median::of(&self.harmed)
     }
 
-    /// Canary calls until it was proven good enough.
+    /// Returns the canary calls until the canary was healthy.
     #[must_use]
     pub fn calls_until_proof(&self) -> Option<Median> {
         Median::of(&self.proven_after)
@@ -109,8 +109,8 @@ impl Summary {
 pub struct Median {
     /// The median.
     pub median: f64,
-    /// Its Monte-Carlo error: half of the distance between the values that are one standard
-    /// deviation of the rank below and above it.
+    /// Its Monte Carlo error: half of the distance between the values one standard deviation of the
+    /// rank below and above it.
     pub error: f64,
     /// The largest of the values.
     pub largest: f64,

@@ -32,9 +32,9 @@ impl fmt::Display for Report {
     }
 }
 
-/// The four rules side by side: how often they roll back a good canary, how late a bad one.
+/// Compares the rules: how often they roll back a good canary, and how late a bad one.
 ///
-/// 50 calls a second for an hour, at 1, 5, 10, 25 and 50 %, looked at each second.
+/// Traffic of 50 calls a second for an hour, at 1, 5, 10, 25 and 50 %, with a look each second.
 #[must_use]
 pub fn table(runs: u32) -> Report {
     let mut report = Report::new(
@@ -76,8 +76,7 @@ pub fn table(runs: u32) -> Report {
     report
 }
 
-/// False rollbacks of this crate's judge where canary and stable are the same, and proofs that they
-/// are.
+/// Measures false rollbacks and proofs of the judge when canary and stable are equal.
 #[must_use]
 pub fn false_rollbacks(runs: u32) -> Report {
     let mut report = Report::new(
@@ -117,12 +116,12 @@ pub fn false_rollbacks(runs: u32) -> Report {
     report
 }
 
-/// What a bet afresh at each step changes, for faults at the beginning and late ones.
+/// Measures the effect of restarts at each step, for early and late faults.
 #[must_use]
 pub fn late_faults(runs: u32) -> Report {
     let mut report = Report::new(
         &format!("Users harmed until the rollback, median, {runs} rollouts each, 50 calls/s"),
-        &["fault", "from second", "judge", "with fresh starts"],
+        &["fault", "from second", "judge", "with restarts"],
     );
     let faults = [
         ("1 % -> 2 %", 0.01, 0.02),
@@ -152,7 +151,7 @@ pub fn late_faults(runs: u32) -> Report {
     report
 }
 
-/// The judge for sticky traffic.
+/// Returns a judge for sticky traffic.
 fn per_key() -> rules::Judged {
     let monitors = [Monitor::failures().per_key()];
     rules::Judged::try_new(Levels::default(), monitors).expect("one monitor decides")

@@ -5,10 +5,10 @@ use canary_core::{Bucket, Channel, LatencyBucket, PerChannel, Weight};
 use crate::{draws::Draws, schedule::Schedule, second::Second};
 use canary_analysis::keys::KeyLedger;
 
-/// What comes in, and how it goes.
+/// The calls of a simulated service, and their results.
 ///
-/// Calls arrive at random at a steady rate. Each is the canary's with the probability of the
-/// weight.
+/// Calls arrive at random at a constant rate. Each is assigned to the canary with the probability
+/// of the weight.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
     calls_per_second: f64,
@@ -22,42 +22,42 @@ pub struct Traffic {
     canary_hangs: f64,
 }
 
-/// Times whose logarithm is normal, as response times roughly are.
+/// A log-normal distribution, similar to that of response times.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "the distribution has these two parameters")]
 pub struct LogNormal {
-    /// Half of the calls are faster.
+    /// The median.
     pub median: Duration,
-    /// The standard deviation of the logarithm: 0.5 puts the 99th percentile at 3.2 medians.
+    /// The standard deviation of the logarithm. With 0.5, the 99th percentile is 3.2 medians.
     pub sigma: f64,
 }
 
-/// Outages of something that both channels depend on.
+/// Outages of a dependency of both channels.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "an option with all its parts")]
 pub struct Outages {
-    /// Seconds between two of them, on average.
+    /// The mean time between two outages, in seconds.
     pub every: f64,
-    /// Seconds that each lasts.
+    /// The duration of an outage, in seconds.
     pub lasts: f64,
-    /// The part of the calls that fail meanwhile.
+    /// The failure rate during an outage.
     pub failures: f64,
 }
 
-/// Sticky users, some of whom fail much more often than others.
+/// Sticky users, some of which have all the failures.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "an option with all its parts")]
 pub struct Users {
-    /// How many there are.
+    /// The number of users.
     pub count: u64,
-    /// How many of them make the calls that fail: all failures are theirs.
+    /// The number of users whose calls can fail.
     pub prone: u64,
-    /// How often a failed call is tried again at once, and fails again.
+    /// The number of times that a failed call is retried at once, without success.
     pub retries: u64,
 }
 
 impl Traffic {
-    /// Traffic of so many calls a second, of which this part fails on both channels.
+    /// Creates traffic with a rate of calls and the failure rate of both channels.
     #[must_use]
     pub const fn new(calls_per_second: f64, failures: f64) -> Self {
         Self {
@@ -73,103 +73,103 @@ impl Traffic {
         }
     }
 
-    /// Makes this part of the canary's calls fail.
+    /// Sets the failure rate of the canary.
     #[must_use]
     pub const fn with_canary_failures(mut self, failures: f64) -> Self {
         self.failures.canary = failures;
         self
     }
 
-    /// Lets this part of the canary's calls never end. (Calls of users do.)
+    /// Sets the fraction of canary calls that never end. Calls of [`Users`] always end.
     #[must_use]
     pub const fn with_canary_hangs(mut self, part: f64) -> Self {
         self.canary_hangs = part;
         self
     }
 
-    /// Lets the canary be as good as stable up to this second.
+    /// Makes the canary as good as stable until this second.
     #[must_use]
     pub const fn with_fault_at(mut self, second: u32) -> Self {
         self.fault_at = second;
         self
     }
 
-    /// Times the calls; without, they are counted but not timed.
+    /// Adds latencies to the calls, which have none by default.
     #[must_use]
     pub const fn with_latency(mut self, latency: PerChannel<LogNormal>) -> Self {
         self.latency = Some(latency);
         self
     }
 
-    /// Lets both failure rates go up and down by this part of themselves, over 20 minutes.
+    /// Makes both failure rates oscillate by this fraction, with a period of 20 minutes.
     #[must_use]
     pub const fn with_drift(mut self, part: f64) -> Self {
         self.drift = part;
         self
     }
 
-    /// Adds outages of both channels.
+    /// Adds outages.
     #[must_use]
     pub const fn with_outages(mut self, outages: Outages) -> Self {
         self.outages = Some(outages);
         self
     }
 
-    /// Has sticky users make the calls.
+    /// Makes sticky users the callers.
     #[must_use]
     pub const fn with_users(mut self, users: Users) -> Self {
         self.users = Some(users);
         self
     }
 
-    /// Spreads the calls over so many replicas, whose counts are merged.
+    /// Sets the number of replicas. Their counts are merged.
     #[must_use]
     pub fn with_replicas(mut self, replicas: u32) -> Self {
         self.replicas = replicas.max(1);
         self
     }
 
-    /// Whether the canary differs from stable in this second.
+    /// Returns whether the canary differs from stable in this second.
     pub(crate) const fn has_fault_at(&self, second: u32) -> bool {
         second >= self.fault_at
     }
 
-    /// Runs a rollout, as long as `watch` wants to see more.
+    /// Runs a rollout until `watch` returns `false`.
     pub(crate) fn run(
         &self,
         schedule: &Schedule,
         seed: u64,
         mut watch: impl FnMut(&Second) -> bool,
     ) {
-        let mut source = Source::new(*self, seed);
+        let mut generator = Generator::new(*self, seed);
         for (at, (step, weight)) in (0..).zip(schedule.seconds()) {
-            if !watch(&source.second(at, step, weight)) {
+            if !watch(&generator.second(at, step, weight)) {
                 return;
             }
         }
     }
 }
 
-/// Traffic in the course of one rollout.
-struct Source {
+/// The traffic of one rollout.
+struct Generator {
     traffic: Traffic,
     draws: Draws,
-    /// Hashed with a key it gives the key's bucket.
+    /// The salt of the hash that assigns users to buckets.
     salt: u64,
     outage: (f64, f64),
     failed: KeyLedger,
     seen: KeyLedger,
 }
 
-impl Source {
+impl Generator {
     fn new(traffic: Traffic, seed: u64) -> Self {
         let mut draws = Draws::new(seed);
         let salt = draws.bits();
         let ledger = || KeyLedger::new(1_000_000);
-        let mut source =
+        let mut generator =
             Self { traffic, draws, salt, outage: (0.0, 0.0), failed: ledger(), seen: ledger() };
-        source.plan_outage(0.0);
-        source
+        generator.plan_outage(0.0);
+        generator
     }
 
     fn second(&mut self, at: u32, step: u64, weight: Weight) -> Second {
@@ -198,7 +198,7 @@ impl Source {
         second
     }
 
-    /// The part of each channel's calls that fails in this second.
+    /// Returns the failure rate of each channel in this second.
     fn rates(&mut self, at: u32) -> PerChannel<f64> {
         let seconds = f64::from(at);
         if seconds >= self.outage.1 {
@@ -233,7 +233,7 @@ impl Source {
         let is_canary = weight.admits(Bucket::from_hash(key));
         let channel = if is_canary { Channel::Canary } else { Channel::Stable };
         self.seen.record(key, channel, weight);
-        // The mean over all users is the rate that was asked for.
+        // The mean over all users is the configured rate.
         #[expect(clippy::cast_precision_loss, reason = "a few million users at most")]
         let concentration = users.count as f64 / users.prone as f64;
         let fails = user < users.prone && self.draws.is(rates[channel] * concentration);
@@ -257,7 +257,7 @@ impl Source {
     }
 }
 
-/// Scatters a number over 64 bits: the finalizer of SplitMix64.
+/// Hashes a number with the finalizer of SplitMix64.
 const fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

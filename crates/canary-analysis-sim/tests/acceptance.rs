@@ -1,7 +1,8 @@
-//! What the judge promises, measured: false rollbacks, false proofs, and how late harm is found.
+//! The guarantees of the judge, measured: false rollbacks, false proofs, and the time to detect
+//! harm.
 //!
-//! `cargo test --release -p canary-analysis-sim --test acceptance -- --nocapture` runs ten
-//! times as many rollouts as a debug build does, and prints the figures.
+//! `cargo test --release -p canary-analysis-sim --test acceptance -- --nocapture` runs ten times as
+//! many rollouts as a debug build does, and prints the results.
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
@@ -18,7 +19,8 @@ fn per_key() -> rules::Judged {
     rules::Judged::try_new(Levels::default(), [Monitor::failures().per_key()]).unwrap()
 }
 
-/// Whether a part of the rollouts is at most `promised`, within three standard deviations.
+/// Asserts that at most the fraction `promised` of the rollouts is counted, within three standard
+/// deviations.
 fn assert_at_most(what: &str, number: u32, promised: f64) {
     let runs = f64::from(RUNS);
     let most = runs * promised + 3.0 * (runs * promised * (1.0 - promised)).sqrt();
@@ -49,7 +51,7 @@ fn good_canaries_are_rarely_rolled_back() {
     }
     let traffic = Traffic::new(50.0, 0.01);
     let rule = rules::judge_with_restarts;
-    assert_rarely_rolled_back("A/A, 1 % errors, fresh starts", traffic, 520, rule);
+    assert_rarely_rolled_back("A/A, 1 % errors, restarts", traffic, 520, rule);
 }
 
 /// Guarantee G2.
@@ -69,7 +71,7 @@ fn outages_of_both_channels_do_not_cause_rollbacks() {
 }
 
 #[test]
-fn clustered_sticky_users_are_judged_per_key() {
+fn counting_per_key_prevents_false_rollbacks_with_sticky_users() {
     for (seed, calls, users) in [
         (540, 20.0, Users { count: 20_000, prone: 40, retries: 5 }),
         (541, 20.0, Users { count: 5_000, prone: 500, retries: 20 }),
@@ -80,8 +82,8 @@ fn clustered_sticky_users_are_judged_per_key() {
     let users = Users { count: 20_000, prone: 40, retries: 5 };
     let traffic = Traffic::new(20.0, 0.0005).with_users(users);
     let Summary { rolled_back, .. } = study(traffic, 540).run(rules::judge);
-    println!("the same per call, which is wrong: {rolled_back} of {RUNS}");
-    assert!(rolled_back > RUNS / 20, "the counterexample does not show");
+    println!("the same counted per call, which is wrong: {rolled_back} of {RUNS}");
+    assert!(rolled_back > RUNS / 20, "the counterexample has too few rollbacks");
 }
 
 /// Guarantee G3.
@@ -101,7 +103,7 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy() {
     }
 }
 
-/// Guarantee G3: outages in which both channels fail alike do not make a bad canary a good one.
+/// Guarantee G3.
 #[test]
 fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
     let beta = Levels::default().beta();
@@ -121,8 +123,8 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
                 study(traffic.with_outages(outages), seed).run(rules::judge);
             assert_at_most(&format!("called healthy, {what}, {outages:?}"), proven, beta);
         }
-        // With few calls in a look each outage lets some events in. More rollouts, since it is
-        // close.
+        // With few calls per look, each outage includes some events before it is detected. The result
+        // is close to the limit, so this needs more rollouts.
         let traffic = Traffic::new(5.0, 0.01).with_canary_failures(0.02).with_outages(outages);
         let part = (0..6).map(|at| study(traffic, seed + 100 + at).run(rules::judge).proven);
         let proven = f64::from(part.sum::<u32>());
@@ -133,7 +135,7 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
 }
 
 #[test]
-fn outages_and_drift_do_not_keep_good_canaries_from_being_proven() {
+fn outages_and_drift_hardly_delay_the_proof_of_good_canaries() {
     let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };
     for (seed, failures) in [(562, 0.01), (563, 0.05)] {
         let steady = Traffic::new(50.0, failures);
@@ -150,28 +152,29 @@ fn outages_and_drift_do_not_keep_good_canaries_from_being_proven() {
 }
 
 #[test]
-fn good_canaries_are_proven_so() {
+fn good_canaries_are_proven_good() {
     for (seed, failures, most) in [(560, 0.01, 1_240.0), (561, 0.0, 837.0)] {
         let summary = study(Traffic::new(50.0, failures), seed).run(rules::judge);
         let median = summary.calls_until_proof().unwrap();
         println!("A/A, {failures}: {} proven, after {median:?} calls", summary.proven);
-        // A rollout that ends in a false rollback may end before the proof.
+        // A false rollback may come before the proof.
         assert!(summary.proven + summary.rolled_back >= RUNS);
         assert_at_most("rolled back", summary.rolled_back, Levels::default().alpha());
-        // Calls come some at a time: a second of the second step brings 2.5 of the canary's.
+        // The resolution is one second, which has 2.5 canary calls in the second step.
         let error = median.error.max(2.5);
         assert!(median.median <= most + 3.0 * of_both(error), "{failures}: {median:?}");
     }
 }
 
-/// The error of our median and of the one we compare it with, which is of 300 rollouts.
+/// Returns the error of the difference to a median of 300 rollouts.
 fn of_both(error: f64) -> f64 {
     error * (1.0 + f64::from(RUNS) / 300.0).sqrt()
 }
 
-/// The figures of the reference implementation: canary calls until the rollback, medians.
+/// The expected medians of canary calls until the rollback are those of the reference
+/// implementation.
 #[test]
-fn harm_is_found_as_early_as_by_the_reference() {
+fn harm_is_detected_as_early_as_by_the_reference() {
     for (seed, stable, canary, reference) in [
         (570, 0.001, 1.0, 2.0),
         (571, 0.01, 0.05, 138.0),
@@ -188,9 +191,8 @@ fn harm_is_found_as_early_as_by_the_reference() {
     }
 }
 
-/// Guarantee G4, as a maximum over all rollouts. More than one canary call in a second, before the
-/// judge looks, comes once in 20,000 seconds here; between the looks there is the guard, see its
-/// tests.
+/// Guarantee G4, as a maximum over all rollouts. Two canary calls in one second, before the judge
+/// looks, come once in 20,000 seconds here. The guard covers them, see its tests.
 #[test]
 fn a_canary_that_fails_every_call_is_caught_within_three() {
     let traffic = Traffic::new(1.0, 0.0).with_canary_failures(1.0);

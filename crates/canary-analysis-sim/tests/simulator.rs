@@ -1,4 +1,4 @@
-//! What the simulator says of the judge, and that the guide's pictures are what it draws.
+//! Simulations of slow calls and forecasts, and a check of the pictures in the guide.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -10,7 +10,7 @@ fn study(traffic: Traffic) -> Study {
     Study::new(traffic, Schedule::hour(), 100)
 }
 
-/// At most `alpha` of 1 %, within three standard deviations of what 100 rollouts show.
+/// Asserts an `alpha` of at most 1 %, within three standard deviations of 100 rollouts.
 fn assert_rarely_rolled_back(summary: &Summary) {
     assert!(summary.rolled_back <= 3, "{} of {}", summary.rolled_back, summary.runs);
 }
@@ -32,7 +32,7 @@ fn a_slow_canary_is_caught_and_one_as_slow_as_stable_is_not() {
     assert_eq!(study(80).rolled_back, 20);
 }
 
-/// The part of rollouts that end as forecast, at a forecast probability of 95 %.
+/// Forecasts have a probability of 95 %.
 #[test]
 fn forecasts_come_true() {
     let schedule = Schedule::hour();
@@ -52,7 +52,7 @@ fn forecasts_come_true() {
             let until = until.unwrap();
             let traffic = Traffic::new(calls, base).with_canary_failures(rate);
             let summary = study(traffic).run(rules::judge);
-            // Of 100 rollouts 95 are expected at least, with a standard deviation of 2.
+            // At least 95 of 100 rollouts are expected, with a standard deviation of 2.
             let in_time = summary.rolled_back_within(until + Duration::from_secs(1));
             assert!(in_time >= 89, "{base} -> {rate}: {in_time} within {until:?}");
         }
@@ -78,7 +78,7 @@ fn the_pictures_of_the_guide_are_current() {
         let drawn = fs::read_to_string(&file).unwrap_or_default();
         assert!(
             drawn == picture.svg,
-            "{} is not what the example judge_pictures draws",
+            "{} differs from the output of the example judge_pictures",
             picture.file
         );
     }

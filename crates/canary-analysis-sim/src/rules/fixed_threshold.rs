@@ -3,7 +3,7 @@ use canary_core::{Channel, Verdict};
 use super::Rule;
 use crate::{as_f64, second::Second};
 
-/// A failure rate of the canary's that must not be exceeded, whatever stable's is.
+/// A limit for the failure rate of the canary. Stable's rate is ignored.
 #[derive(Clone, Copy, Debug)]
 pub struct FixedThreshold {
     most: f64,
@@ -13,8 +13,8 @@ pub struct FixedThreshold {
 }
 
 impl FixedThreshold {
-    /// At most the part `most` of a minute's calls may fail; the `checks`th minute in which more do
-    /// rolls back.
+    /// Creates a rule that rolls back in the minute number `checks` in which more than the fraction
+    /// `most` of the calls fail.
     #[must_use]
     pub const fn new(most: f64, checks: u32) -> Self {
         Self { most, checks_left: checks, calls: 0, failures: 0 }

@@ -4,7 +4,7 @@ use canary_core::Verdict;
 use super::Rule;
 use crate::second::Second;
 
-/// This crate's judge.
+/// The judge of `canary-analysis`.
 #[derive(Clone, Debug)]
 pub struct Judged {
     judge: Judge,
@@ -13,11 +13,11 @@ pub struct Judged {
 }
 
 impl Judged {
-    /// A judge with these monitors.
+    /// Creates a judge with these monitors.
     ///
     /// # Errors
     ///
-    /// If no judge can work with them.
+    /// Returns an error if the monitors are invalid.
     pub fn try_new(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -28,14 +28,14 @@ impl Judged {
         Ok(Self { judge, per_key, step: None })
     }
 
-    /// Lets the judge bet afresh at each step.
+    /// Restarts a part of the evidence at each step.
     #[must_use]
     pub fn with_restarts(mut self) -> Self {
         self.judge = self.judge.with_restarts();
         self
     }
 
-    /// The judge.
+    /// Returns the judge.
     #[must_use]
     pub const fn judge(&self) -> &Judge {
         &self.judge

@@ -4,7 +4,7 @@ use statrs::distribution::{ContinuousCDF, Normal};
 use super::Rule;
 use crate::{as_f64, second::Second};
 
-/// Whether the failure rates of the canary's minutes are higher than those of stable's.
+/// A Mann-Whitney test on the failure rates of the minutes of both channels.
 #[derive(Clone, Debug)]
 pub struct MannWhitney {
     direction: Direction,
@@ -12,7 +12,7 @@ pub struct MannWhitney {
     rates: PerChannel<Vec<f64>>,
 }
 
-/// Which difference rolls back.
+/// The difference that rolls back.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Direction {
@@ -23,14 +23,14 @@ pub enum Direction {
 }
 
 impl MannWhitney {
-    /// A test for differences in this direction.
+    /// Creates a test for differences in this direction.
     #[must_use]
     pub fn new(direction: Direction) -> Self {
         Self { direction, minute: PerChannel::default(), rates: PerChannel::default() }
     }
 }
 
-/// Minutes before the first test; with fewer no order of them would be significant.
+/// Minutes before the first test. With fewer, no order of them is significant.
 const FEWEST: usize = 5;
 const CONFIDENCE: f64 = 0.98;
 
@@ -62,8 +62,8 @@ impl Rule for MannWhitney {
     }
 }
 
-/// The two-sided p-value of `canary` being higher, by the normal approximation with ties corrected;
-/// 1 if it is lower.
+/// Returns the two-sided p-value of higher values in `canary`, by the normal approximation with tie
+/// correction. Returns 1 if they are lower.
 fn p_value(stable: &[f64], canary: &[f64]) -> f64 {
     let (n, m) = (as_f64(stable.len() as u64), as_f64(canary.len() as u64));
     let wins: f64 = canary
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_p_value_is_that_of_scipy() {
+    fn the_p_value_equals_that_of_scipy() {
         // scipy.stats.mannwhitneyu(canary, stable, method="asymptotic") of SciPy 1.17.1
         let stable = [0.1, 0.2, 0.2, 0.3, 0.5];
         let canary = [0.2, 0.4, 0.6, 0.7, 0.8, 0.9];

@@ -3,14 +3,14 @@ use canary_core::{Channel, PerChannel, Verdict};
 use super::Rule;
 use crate::{as_f64, second::Second};
 
-/// A test of two proportions, repeated each second as if each were the only one.
+/// A test of two proportions that is repeated each second without correction.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RepeatedZ {
     calls: PerChannel<u64>,
     failures: PerChannel<u64>,
 }
 
-/// The canary calls before which no test of proportions is made.
+/// The number of canary calls before the first test.
 const FEWEST: u64 = 10;
 
 /// One-sided, at a level of 1 %.
