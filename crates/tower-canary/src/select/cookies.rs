@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderValue, header};
 
 /// Returns the value of the first cookie of this name.
 ///
-/// HTTP/2 clients may send each cookie in a `cookie` header of its own.
+/// HTTP/2 clients may send one `cookie` header per cookie.
 pub(crate) fn find<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     let values = headers.get_all(header::COOKIE).iter();
     values.flat_map(|value| pairs(value.as_bytes())).find_map(|pair| value_of(pair, name))

@@ -39,10 +39,10 @@ use crate::select::{Incoming, Select, Selection, StickyKey};
 /// ```
 #[must_use]
 pub struct Sticky {
-    sources: Vec<Source>,
+    sources: Vec<KeySource>,
 }
 
-enum Source {
+enum KeySource {
     Header(HeaderName),
     Cookie(Cow<'static, str>),
     Function(Box<KeyFunction>),
@@ -56,33 +56,33 @@ type KeyFunction = dyn Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync;
 impl Sticky {
     /// Reads the key from a request header.
     pub fn by_header(name: HeaderName) -> Self {
-        Self { sources: vec![Source::Header(name)] }
+        Self { sources: vec![KeySource::Header(name)] }
     }
 
     /// Reads the key from a cookie that the application sets.
     pub fn by_cookie(name: impl Into<Cow<'static, str>>) -> Self {
-        Self { sources: vec![Source::Cookie(name.into())] }
+        Self { sources: vec![KeySource::Cookie(name.into())] }
     }
 
     /// Reads the key with a function that calls [`Incoming::sticky_key`].
     pub fn by(key: impl Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync + 'static) -> Self {
-        Self { sources: vec![Source::Function(Box::new(key))] }
+        Self { sources: vec![KeySource::Function(Box::new(key))] }
     }
 
     /// Reads the key from a cookie that the layer issues to callers without one.
     #[cfg(feature = "cookie")]
     pub fn by_issued(cookie: IssuedCookie) -> Self {
-        Self { sources: vec![Source::Issued(cookie)] }
+        Self { sources: vec![KeySource::Issued(cookie)] }
     }
 
     /// Then tries a request header.
     pub fn or_header(self, name: HeaderName) -> Self {
-        self.or_source(Source::Header(name))
+        self.or_source(KeySource::Header(name))
     }
 
     /// Then tries a cookie that the application sets.
     pub fn or_cookie(self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.or_source(Source::Cookie(name.into()))
+        self.or_source(KeySource::Cookie(name.into()))
     }
 
     /// Then tries a function that calls [`Incoming::sticky_key`].
@@ -90,22 +90,22 @@ impl Sticky {
         self,
         key: impl Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync + 'static,
     ) -> Self {
-        self.or_source(Source::Function(Box::new(key)))
+        self.or_source(KeySource::Function(Box::new(key)))
     }
 
     /// Then reads a cookie that the layer issues to callers without one. Every call has a key then.
     #[cfg(feature = "cookie")]
     pub fn or_issue(self, cookie: IssuedCookie) -> Self {
-        self.or_source(Source::Issued(cookie))
+        self.or_source(KeySource::Issued(cookie))
     }
 
     /// Assigns calls without a key to stable. They are not evidence, and their reason is
     /// [`Rule`](crate::AssignmentReason::Rule).
     pub fn or_stable(self) -> Self {
-        self.or_source(Source::Stable)
+        self.or_source(KeySource::Stable)
     }
 
-    fn or_source(mut self, source: Source) -> Self {
+    fn or_source(mut self, source: KeySource) -> Self {
         self.sources.push(source);
         self
     }
@@ -117,7 +117,7 @@ impl Select for Sticky {
     }
 }
 
-impl Source {
+impl KeySource {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
         let key = match self {
             Self::Header(name) => request.sticky_key(request.header(name)?),
@@ -137,7 +137,7 @@ impl fmt::Debug for Sticky {
     }
 }
 
-impl fmt::Debug for Source {
+impl fmt::Debug for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Header(name) => f.debug_tuple("Header").field(name).finish(),

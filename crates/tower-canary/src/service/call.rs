@@ -22,7 +22,7 @@ use crate::{
     select::StickyKey,
     service::{
         assignment::Assignment,
-        deadline::Deadline,
+        deadline::CallerDeadline,
         framing::{Framing, content_length},
         layer::Position,
         layer_response::LayerResponse,
@@ -42,7 +42,7 @@ pub(crate) use self::to_stable::CanaryFailure;
 pub(crate) struct Call {
     counters: SharedCounters,
     started: TickInstant,
-    deadline: Deadline,
+    deadline: CallerDeadline,
     /// Shared with the [`Assignment`]s of a call whose connection may be upgraded.
     upgrade: Option<Arc<UpgradedCall>>,
     channel: Channel,
@@ -69,7 +69,7 @@ impl Call {
     pub(crate) fn new<B>(assigned: Assigned, position: Position, request: &Request<B>) -> Self {
         let framing = Framing::of(request.method());
         let protocol = Protocol::of(request);
-        let deadline = Deadline::of(protocol, request.headers());
+        let deadline = CallerDeadline::of(protocol, request.headers());
         let Assigned { counters, channel, reason, key, route, cookie } = assigned;
         // Without the request extension, no `Assignment` outlives the response of an upgraded call.
         let may_upgrade = counters.config.tags.request_extension && framing.may_upgrade(request);

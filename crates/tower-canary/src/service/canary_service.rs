@@ -117,8 +117,8 @@ where
             call.tag_request(request.extensions_mut());
         }
         let entered = span.enter();
-        if let (Some(readiness), Some(to_canary)) = (readiness, &mut call) {
-            let state = self.start_canary(request, readiness, to_canary);
+        if let (Some(readiness), Some(canary_call)) = (readiness, &mut call) {
+            let state = self.start_canary(request, readiness, canary_call);
             drop(entered);
             return ResponseFuture { state, call, span, timer };
         }

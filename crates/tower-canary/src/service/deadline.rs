@@ -6,12 +6,12 @@ use crate::{counting::clock::nanos_of, service::protocol::Protocol};
 
 /// The deadline that the caller of a gRPC method set with `grpc-timeout`, if any.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline {
+pub(crate) struct CallerDeadline {
     /// Nanoseconds from the start of the call.
     nanos: Option<NonZeroU64>,
 }
 
-impl Deadline {
+impl CallerDeadline {
     pub(crate) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {
         let timeout = match protocol {
             Protocol::Grpc => grpc_timeout(headers),
@@ -88,9 +88,9 @@ mod tests {
     fn a_deadline_is_missed_from_the_last_tenth_on() {
         let mut headers = HeaderMap::new();
         headers.insert("grpc-timeout", HeaderValue::from_static("100n"));
-        let deadline = Deadline::of(Protocol::Grpc, &headers);
+        let deadline = CallerDeadline::of(Protocol::Grpc, &headers);
         assert!(!deadline.is_missed_after(|| 89));
         assert!(deadline.is_missed_after(|| 90));
-        assert!(!Deadline::of(Protocol::Http, &headers).is_missed_after(|| u64::MAX));
+        assert!(!CallerDeadline::of(Protocol::Http, &headers).is_missed_after(|| u64::MAX));
     }
 }

@@ -206,17 +206,17 @@ enum Keep<B> {
     Copy {
         wrap: Wrap<B>,
         // `copy::<B>`, as a pointer because the caller lacks the bounds on `B`.
-        copy: fn(B, Wrap<B>, usize) -> Split<B>,
+        copy: fn(B, Wrap<B>, usize) -> SplitBody<B>,
     },
 }
 
 type Wrap<B> = fn(ReplayBody<B>) -> B;
 
 /// The body for the canary, and the kept one, if any.
-type Split<B> = (B, Option<Kept<B>>);
+type SplitBody<B> = (B, Option<Kept<B>>);
 
 impl<B> Keep<B> {
-    fn keep(&self, body: B, max: usize) -> Split<B> {
+    fn keep(&self, body: B, max: usize) -> SplitBody<B> {
         match *self {
             Self::Clone(clone) => (clone(&body), Some(Kept::Whole(body))),
             Self::Copy { wrap, copy } => copy(body, wrap, max),
@@ -224,7 +224,7 @@ impl<B> Keep<B> {
     }
 }
 
-fn copy<B: Body>(body: B, wrap: Wrap<B>, max: usize) -> Split<B> {
+fn copy<B: Body>(body: B, wrap: Wrap<B>, max: usize) -> SplitBody<B> {
     if body.is_end_stream() {
         return (body, Some(Kept::Empty(wrap)));
     }

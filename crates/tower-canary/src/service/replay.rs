@@ -15,11 +15,11 @@ use crate::service::response_body::BoxError;
 ///
 /// The canary reads it first, while the layer copies it. If stable repeats the call, stable reads
 /// the copy and then the rest of the original. Trailers are repeated as well.
-pub struct ReplayBody<B>(Reader<B>);
+pub struct ReplayBody<B>(ReplayState<B>);
 
-enum Reader<B> {
+enum ReplayState<B> {
     /// Reads the original, and copies it.
-    First(Arc<Mutex<Source<B>>>),
+    First(Arc<Mutex<SharedBody<B>>>),
     /// Reads the copy, and then the rest of the original.
     Again { copy: Bytes, rest: Rest<B> },
 }
@@ -36,18 +36,18 @@ impl<B> ReplayBody<B> {
     #[must_use]
     pub fn buffered(bytes: Bytes, trailers: Option<HeaderMap>) -> Self {
         let rest = trailers.map_or(Rest::Nothing, Rest::Trailers);
-        Self(Reader::Again { copy: bytes, rest })
+        Self(ReplayState::Again { copy: bytes, rest })
     }
 
     /// Creates the body for the first reader, and the handle that takes it back.
     pub(crate) fn new(body: B, limit: usize) -> (Self, ReplayHandle<B>) {
-        let source = Arc::new(Mutex::new(Source {
+        let shared = Arc::new(Mutex::new(SharedBody {
             body: Some(Box::pin(body)),
             copy: Some(CopiedPart::new(limit)),
             is_at_end: false,
-            reader: None,
+            waker: None,
         }));
-        (Self(Reader::First(Arc::clone(&source))), ReplayHandle(source))
+        (Self(ReplayState::First(Arc::clone(&shared))), ReplayHandle(shared))
     }
 }
 
@@ -63,11 +63,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
-            Reader::First(source) => lock(source).poll_frame(cx),
-            Reader::Again { copy, .. } if !copy.is_empty() => {
+            ReplayState::First(shared) => lock(shared).poll_frame(cx),
+            ReplayState::Again { copy, .. } if !copy.is_empty() => {
                 Poll::Ready(Some(Ok(Frame::data(mem::take(copy)))))
             }
-            Reader::Again { rest, .. } => match rest {
+            ReplayState::Again { rest, .. } => match rest {
                 Rest::Body(body) => body.as_mut().poll_frame(cx).map(|frame| {
                     frame.map(|frame| {
                         frame.map(|frame| frame.map_data(into_bytes)).map_err(Into::into)
@@ -85,10 +85,10 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            Reader::First(source) => {
-                lock(source).body.as_ref().is_some_and(|body| body.is_end_stream())
+            ReplayState::First(shared) => {
+                lock(shared).body.as_ref().is_some_and(|body| body.is_end_stream())
             }
-            Reader::Again { copy, rest } => {
+            ReplayState::Again { copy, rest } => {
                 copy.is_empty()
                     && match rest {
                         Rest::Body(body) => body.is_end_stream(),
@@ -101,10 +101,10 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            Reader::First(source) => {
-                lock(source).body.as_ref().map_or_else(SizeHint::new, |body| body.size_hint())
+            ReplayState::First(shared) => {
+                lock(shared).body.as_ref().map_or_else(SizeHint::new, |body| body.size_hint())
             }
-            Reader::Again { copy, rest } => {
+            ReplayState::Again { copy, rest } => {
                 let rest = match rest {
                     Rest::Body(body) => body.size_hint(),
                     Rest::Trailers(_) | Rest::Nothing => SizeHint::with_exact(0),
@@ -123,32 +123,32 @@ where
 
 impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_repetition = matches!(self.0, Reader::Again { .. });
+        let is_repetition = matches!(self.0, ReplayState::Again { .. });
         f.debug_struct("ReplayBody").field("is_repetition", &is_repetition).finish_non_exhaustive()
     }
 }
 
 /// The layer's handle to a body that the canary reads. Copying stops when it is dropped.
-pub(crate) struct ReplayHandle<B>(Arc<Mutex<Source<B>>>);
+pub(crate) struct ReplayHandle<B>(Arc<Mutex<SharedBody<B>>>);
 
 impl<B> ReplayHandle<B> {
     /// Takes the body away from the canary, to be read from the start.
     ///
     /// Returns `None` if the canary read more than the limit, or the body failed.
     pub(crate) fn take(&self) -> Option<ReplayBody<B>> {
-        let mut source = lock(&self.0);
-        let copy = source.copy.take()?;
-        let body = source.body.take()?;
-        let reader = source.reader.take();
+        let mut shared = lock(&self.0);
+        let copy = shared.copy.take()?;
+        let body = shared.body.take()?;
+        let waker = shared.waker.take();
         let rest = match copy.trailers {
             Some(trailers) => Rest::Trailers(trailers),
-            None if source.is_at_end => Rest::Nothing,
+            None if shared.is_at_end => Rest::Nothing,
             None => Rest::Body(body),
         };
-        drop(source);
+        drop(shared);
         // Wakes a task of the canary that still reads the body. It gets an error.
-        reader.into_iter().for_each(Waker::wake);
-        Some(ReplayBody(Reader::Again { copy: copy.bytes.into(), rest }))
+        waker.into_iter().for_each(Waker::wake);
+        Some(ReplayBody(ReplayState::Again { copy: copy.bytes.into(), rest }))
     }
 }
 
@@ -158,16 +158,16 @@ impl<B> Drop for ReplayHandle<B> {
     }
 }
 
-struct Source<B> {
+struct SharedBody<B> {
     /// `None` after stable took it.
     body: Option<Pin<Box<B>>>,
     /// `None` if the body cannot be repeated, or need not be any more.
     copy: Option<CopiedPart>,
     is_at_end: bool,
-    reader: Option<Waker>,
+    waker: Option<Waker>,
 }
 
-impl<B> Source<B>
+impl<B> SharedBody<B>
 where
     B: Body<Error: Into<BoxError>>,
 {
@@ -176,9 +176,9 @@ where
             return Poll::Ready(Some(Err("stable took over the call from the canary".into())));
         };
         let Poll::Ready(frame) = body.as_mut().poll_frame(cx) else {
-            match &mut self.reader {
-                Some(reader) => reader.clone_from(cx.waker()),
-                None => self.reader = Some(cx.waker().clone()),
+            match &mut self.waker {
+                Some(waker) => waker.clone_from(cx.waker()),
+                None => self.waker = Some(cx.waker().clone()),
             }
             return Poll::Pending;
         };
@@ -244,9 +244,9 @@ fn into_bytes(mut data: impl Buf) -> Bytes {
     data.copy_to_bytes(data.remaining())
 }
 
-fn lock<B>(source: &Mutex<Source<B>>) -> MutexGuard<'_, Source<B>> {
+fn lock<B>(shared: &Mutex<SharedBody<B>>) -> MutexGuard<'_, SharedBody<B>> {
     // The copy of a body that panicked is still consistent.
-    source.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -299,10 +299,10 @@ mod tests {
     #[test]
     fn copying_stops_when_the_handle_is_dropped() {
         let (mut body, handle) = ReplayBody::new(Full::new(Bytes::from("text")), 1000);
-        let Reader::First(source) = &body.0 else { panic!("expected the first reader") };
-        let source = Arc::clone(source);
+        let ReplayState::First(shared) = &body.0 else { panic!("expected the first reader") };
+        let shared = Arc::clone(shared);
         drop(handle);
         read(&mut body);
-        assert!(lock(&source).copy.is_none());
+        assert!(lock(&shared).copy.is_none());
     }
 }

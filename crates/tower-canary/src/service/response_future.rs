@@ -15,7 +15,7 @@ use crate::service::{
     layer_response::LayerResponse,
     panic::{catch, discard},
     response_body::ResponseBody,
-    response_state::{IS_COUNTED, ResponseState, Transition},
+    response_state::{IS_COUNTED, ResponseState, StateTransition},
     span::CallSpan,
     timer::Timer,
 };
@@ -57,17 +57,17 @@ where
             let polled = this.state.as_mut().poll_transition(this.call, cx);
             drop(entered);
             match polled {
-                Poll::Ready(Transition::To(next)) => this.go(next),
-                Poll::Ready(Transition::Spill(spilled)) => {
+                Poll::Ready(StateTransition::To(next)) => this.enter(next),
+                Poll::Ready(StateTransition::Spill(spilled)) => {
                     let (stable, request) = *spilled;
                     this.spill(stable, request);
                 }
-                Poll::Ready(Transition::Respond(result, fallback)) => {
+                Poll::Ready(StateTransition::Respond(result, fallback)) => {
                     if let Some(response) = this.finish_canary(result, fallback) {
                         return Poll::Ready(response);
                     }
                 }
-                Poll::Ready(Transition::Panic(fallback)) => {
+                Poll::Ready(StateTransition::Panic(fallback)) => {
                     if let Some(response) = this.respond_instead(LayerResponse::Panic, fallback) {
                         return Poll::Ready(Ok(response));
                     }
@@ -89,7 +89,7 @@ where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
 {
-    fn go(&mut self, next: ResponseState<S, C, B>) {
+    fn enter(&mut self, next: ResponseState<S, C, B>) {
         // A state that panicked may panic again when it is dropped.
         self.state.as_mut().leave();
         self.state.set(next);
@@ -101,7 +101,7 @@ where
             call.spill();
             self.retag_for_stable(&mut request);
         }
-        self.go(ResponseState::wait_for_stable(stable, request));
+        self.enter(ResponseState::wait_for_stable(stable, request));
     }
 
     /// Continues with stable, after the canary failed. Returns false if the call must not be
@@ -120,7 +120,7 @@ where
             call.fall_back(failure);
             self.retag_for_stable(&mut request);
         }
-        self.go(ResponseState::wait_for_stable(service, request));
+        self.enter(ResponseState::wait_for_stable(service, request));
         true
     }
 

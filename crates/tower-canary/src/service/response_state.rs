@@ -53,7 +53,7 @@ pub(crate) enum PendingService<S, C, B> {
 }
 
 /// The result of polling a state.
-pub(crate) enum Transition<S, C, B>
+pub(crate) enum StateTransition<S, C, B>
 where
     S: Service<Request<B>>,
     C: Service<Request<B>>,
@@ -78,22 +78,23 @@ where
         self: Pin<&mut Self>,
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
-    ) -> Poll<Transition<S, C, B>> {
+    ) -> Poll<StateTransition<S, C, B>> {
         match self.project() {
             ResponseStateProj::Stable { .. } => Poll::Pending,
             ResponseStateProj::Canary { future, fallback } => {
                 Poll::Ready(match catch(|| future.poll(cx)) {
-                    Ok(polled) => {
-                        Transition::Respond(ready!(polled).map_err(Into::into), fallback.take())
-                    }
-                    Err(Panicked) => Transition::Panic(fallback.take()),
+                    Ok(polled) => StateTransition::Respond(
+                        ready!(polled).map_err(Into::into),
+                        fallback.take(),
+                    ),
+                    Err(Panicked) => StateTransition::Panic(fallback.take()),
                 })
             }
             ResponseStateProj::Panicked { fallback } => {
-                Poll::Ready(Transition::Panic(fallback.take()))
+                Poll::Ready(StateTransition::Panic(fallback.take()))
             }
             ResponseStateProj::Failed { error } => {
-                Poll::Ready(Transition::Respond(Err(take(error)), None))
+                Poll::Ready(StateTransition::Respond(Err(take(error)), None))
             }
             ResponseStateProj::Wait { wait } => wait.poll_transition(call, cx),
             ResponseStateProj::Done => unreachable!("the future was polled after completion"),
@@ -165,7 +166,7 @@ where
         &mut self,
         call: &mut Option<Call>,
         cx: &mut Context<'_>,
-    ) -> Poll<Transition<S, C, B>> {
+    ) -> Poll<StateTransition<S, C, B>> {
         Poll::Ready(match self {
             Self::Stable { service, request } => {
                 set_polling(call, true);
@@ -176,23 +177,25 @@ where
                         set_polling(call, true);
                         let future = service.call(take(request));
                         set_polling(call, false);
-                        Transition::To(ResponseState::Stable { future })
+                        StateTransition::To(ResponseState::Stable { future })
                     }
-                    Err(error) => Transition::Respond(Err(error), None),
+                    Err(error) => StateTransition::Respond(Err(error), None),
                 }
             }
             Self::Canary { service, stable, rolled_back, request } => {
                 match catch(|| service.poll_ready(cx)) {
                     Ok(Poll::Ready(Ok(()))) => {
                         let call = call.as_mut().expect(IS_COUNTED);
-                        Transition::To(call_canary(service, take(request), None, call))
+                        StateTransition::To(call_canary(service, take(request), None, call))
                     }
-                    Ok(Poll::Ready(Err(error))) => Transition::Respond(Err(error.into()), None),
-                    Err(Panicked) => Transition::Panic(None),
+                    Ok(Poll::Ready(Err(error))) => {
+                        StateTransition::Respond(Err(error.into()), None)
+                    }
+                    Err(Panicked) => StateTransition::Panic(None),
                     Ok(Poll::Pending) => {
                         let call = call.as_ref().expect(IS_COUNTED);
                         ready!(call.drain_signal().poll_draining(rolled_back, cx));
-                        Transition::Spill(Box::new((take(stable), take(request))))
+                        StateTransition::Spill(Box::new((take(stable), take(request))))
                     }
                 }
             }
