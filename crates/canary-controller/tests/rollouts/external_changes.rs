@@ -1,11 +1,11 @@
-//! Who else has a hand on the canary: the guard, people, the application's code, other replicas.
+//! Changes of the weight from outside the plan: the guard, operators, the application, other replicas.
 
 use canary_controller::{AddError, CommandError, RolloutHandle, store::MemoryStore};
 use canary_core::Weight;
-use canary_rollout::{Actor, Command, Order, Phase};
+use canary_rollout::{Actor, Command, Phase};
 use tower_canary::{CanaryLayer, SplitMode, control::ControlExt};
 
-use crate::support::{Shop, controller, managed, tick, until};
+use crate::support::{Shop, controller, managed, order, tick, until};
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", min_duration = "1h", min_calls = 100 }, { weight = "50%", min_duration = "1h", min_calls = 100 }]
@@ -24,10 +24,6 @@ async fn started(shop: &Shop, rollout: &RolloutHandle) {
     until(shop, rollout, Phase::Running, 1).await;
 }
 
-fn order(command: Command) -> Order {
-    Order::new(command, Actor::person("ada"), "because")
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_guard_does_not_wait_for_a_tick() {
     let shop = Shop::new("v2");
@@ -36,7 +32,7 @@ async fn the_guard_does_not_wait_for_a_tick() {
     started(&shop, &rollout).await;
     shop.fail_canary(1000);
     let ticked = rollout.status().at;
-    // No time passes, so that the controller cannot tick.
+    // Without a pause the controller cannot tick.
     shop.calls(300).await;
     assert_eq!(shop.canary.weight(), Weight::ZERO);
     let calls = shop.canary.counts().total().evidence.canary.failure;
@@ -49,7 +45,7 @@ async fn the_guard_does_not_wait_for_a_tick() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_guard_works_on_when_the_controller_is_gone() {
+async fn the_guard_still_rolls_back_after_the_controller_was_dropped() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
@@ -67,7 +63,7 @@ async fn the_guard_works_on_when_the_controller_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_works_when_the_controller_is_gone() {
+async fn a_rollback_takes_effect_after_the_controller_has_stopped() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
@@ -79,7 +75,7 @@ async fn a_rollback_works_when_the_controller_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
+async fn the_application_can_lower_the_weight_and_halt_but_not_raise_the_weight() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
@@ -110,7 +106,7 @@ async fn the_application_can_lower_the_weight_and_halt_but_not_raise_it() {
     );
     shop.canary.lift_halt();
     tick(&shop).await;
-    assert!(matches!(shop.canary.mode(), SplitMode::Halted { .. }), "the rollout is halted still");
+    assert!(matches!(shop.canary.mode(), SplitMode::Halted { .. }), "the rollout is still halted");
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +160,7 @@ async fn each_method_of_the_handle_gives_the_command_of_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_by_the_application_is_one_of_the_rollout() {
+async fn a_rollback_by_the_application_rolls_the_rollout_back() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
@@ -193,7 +189,7 @@ async fn replicas_that_share_a_store_follow_each_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_for_an_older_generation_is_refused_unless_it_goes_back() {
+async fn a_command_for_an_older_generation_is_refused_unless_it_is_a_rollback() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
@@ -214,7 +210,7 @@ async fn a_command_for_an_older_generation_is_refused_unless_it_goes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_controller_runs_many_canaries_each_by_its_own_plan() {
+async fn a_controller_refuses_a_second_canary_of_the_same_name_and_one_without_releases() {
     let store = MemoryStore::new();
     let controller = controller(store);
     let shop = Shop::new("v2");
@@ -236,7 +232,7 @@ async fn one_controller_runs_many_canaries_each_by_its_own_plan() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollout_can_start_by_itself_once_for_each_build() {
+async fn auto_start_starts_each_build_once() {
     let store = MemoryStore::new();
     for (release, phase) in
         [("v2", Phase::Running), ("v2", Phase::RolledBack), ("v3", Phase::Running)]

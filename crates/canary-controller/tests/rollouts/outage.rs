@@ -1,14 +1,18 @@
-//! A store that is away moves no calls, and in the end knows all that happened.
+//! Outages of the store: the weight does not rise, and every event is stored in the end.
 
+use std::ops::Range;
+
+use canary_controller::store::testing::StoreFault;
 use canary_controller::{CommandError, RolloutHandle};
 use canary_core::Weight;
-use canary_rollout::{Actor, Command, Order, Phase};
+use canary_rollout::{Actor, Command, Phase};
 use futures_util::FutureExt;
 use tokio::time::{Duration, Instant};
 
-use crate::{
-    support::test_store::{Mood, TestStore},
-    support::{Shop, controller, managed, second, tick, until},
+use crate::support::{
+    Shop, controller, managed, order, second,
+    stored::{TestStore, stored, stored_events, stored_phase, stored_weight, test_store},
+    tick, until,
 };
 
 const PLAN: &str = r#"
@@ -21,39 +25,35 @@ monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 bake = { duration = "5s", deadline = "15s" }
 "#;
 
-fn order(command: Command) -> Order {
-    Order::new(command, Actor::person("ada"), "because")
-}
-
 fn start(rollout: &RolloutHandle) -> impl Future<Output = ()> {
     let rollout = rollout.clone();
     async move { drop(rollout.start(Actor::person("ada"), "").await.unwrap()) }
 }
 
-/// Lets time pass, and looks at each second that no more calls are asked for than is stored.
-async fn watched(shop: &Shop, store: &TestStore, seconds: u32, calls: u32) {
+/// Lets time pass. Checks each second that the weight is not above the stored weight.
+async fn never_above_stored(shop: &Shop, store: &TestStore, seconds: u32, calls: u32) {
     for _ in 0..seconds {
         second(shop, calls).await;
-        let (weight, stored) = (shop.canary.weight(), store.weight().await);
-        assert!(weight <= stored, "{weight} is asked for, and {stored} is stored");
+        let (weight, stored) = (shop.canary.weight(), stored_weight(store).await);
+        assert!(weight <= stored, "the weight is {weight}, the stored weight is {stored}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cold_start_without_a_store_is_at_zero_and_takes_only_what_goes_back() {
-    for (mood, command, phase) in [
-        (Mood::Away, Command::RollBack, Phase::RolledBack),
-        (Mood::Hangs, Command::RollBack, Phase::RolledBack),
-        (Mood::Away, Command::Halt, Phase::Halted),
+async fn a_start_without_the_store_keeps_weight_zero_and_accepts_only_rollback_and_halt() {
+    for (fault, command, phase) in [
+        (StoreFault::Unavailable, Command::RollBack, Phase::RolledBack),
+        (StoreFault::Hang, Command::RollBack, Phase::RolledBack),
+        (StoreFault::Unavailable, Command::Halt, Phase::Halted),
     ] {
-        let (store, shop) = (TestStore::new(), Shop::new("v2"));
+        let (store, shop) = (test_store(), Shop::new("v2"));
         let first = controller(store.clone());
         let rollout = first.add(managed(&shop, PLAN)).unwrap();
         start(&rollout).await;
         first.stop().await;
-        assert_eq!(store.weight().await, Weight::from_percent(10));
+        assert_eq!(stored_weight(&store).await, Weight::from_percent(10));
 
-        store.be(mood);
+        store.fail_all(fault);
         let shop = Shop::new("v2");
         let second = controller(store.clone());
         let rollout = second.add(managed(&shop, PLAN)).unwrap();
@@ -62,15 +62,15 @@ async fn a_cold_start_without_a_store_is_at_zero_and_takes_only_what_goes_back()
         assert!(rollout.status().load_error.is_some());
         let outcome = rollout.command(order(command)).await.unwrap();
         assert!(outcome.note.unwrap().starts_with("in force, but not stored yet"));
-        watched(&shop, &store, 20, 10).await;
+        never_above_stored(&shop, &store, 20, 10).await;
         assert_eq!(shop.canary.weight(), Weight::ZERO);
 
-        // Now and then, to see that the stored weight is not in force even for a moment.
+        // The stored weight must not be in force even for a moment.
         let epochs = shop.canary.counts().epochs.len();
-        store.be(Mood::Well);
+        store.recover();
         until(&shop, &rollout, phase, 10).await;
         assert_eq!(shop.canary.weight(), Weight::ZERO);
-        assert_eq!(store.stored().await.unwrap().0.phase(), phase);
+        assert_eq!(stored_phase(&store).await, phase);
         let counts = shop.canary.counts();
         let raised = counts.epochs.iter().skip(epochs).any(|epoch| epoch.weight > Weight::ZERO);
         assert!(!raised, "{:?}", counts.epochs);
@@ -78,29 +78,29 @@ async fn a_cold_start_without_a_store_is_at_zero_and_takes_only_what_goes_back()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cold_start_goes_on_when_the_store_is_back() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_start_without_the_store_continues_the_rollout_when_the_store_is_back() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let first = controller(store.clone());
     start(&first.add(managed(&shop, PLAN)).unwrap()).await;
     first.stop().await;
 
-    store.be(Mood::Hangs);
+    store.fail_all(StoreFault::Hang);
     let shop = Shop::new("v2");
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
-    watched(&shop, &store, 20, 10).await;
+    never_above_stored(&shop, &store, 20, 10).await;
     assert_eq!(shop.canary.weight(), Weight::ZERO);
-    store.be(Mood::Well);
+    store.recover();
     until(&shop, &rollout, Phase::Running, 0).await;
     assert_eq!(shop.canary.weight(), Weight::from_percent(10));
     assert_eq!(rollout.status().rollout.attempt(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_starts_by_itself_starts_when_the_store_is_back() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn auto_start_starts_when_the_store_is_back() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     // The load succeeds, and the start is not stored.
-    store.fail_at(0, 20, Mood::Away);
+    store.fail_changes(0..21, StoreFault::Unavailable);
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
     tick(&shop).await;
@@ -109,129 +109,140 @@ async fn what_starts_by_itself_starts_when_the_store_is_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn in_a_step_without_a_store_nothing_is_raised_and_a_rollback_is_stored_later() {
-    for mood in [Mood::Away, Mood::Hangs, Mood::AnswersNever, Mood::QuestionLost, Mood::Refuses] {
-        let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn during_an_outage_the_weight_does_not_rise_and_a_rollback_is_stored_later() {
+    for fault in [
+        StoreFault::Unavailable,
+        StoreFault::Hang,
+        StoreFault::HangAfterChange,
+        StoreFault::RequestLost,
+        StoreFault::Refused,
+    ] {
+        let (store, shop) = (test_store(), Shop::new("v2"));
         let controller = controller(store.clone());
         let rollout = controller.add(managed(&shop, PLAN)).unwrap();
         start(&rollout).await;
-        watched(&shop, &store, 2, 10).await;
-        store.be(mood);
+        never_above_stored(&shop, &store, 2, 10).await;
+        store.fail_all(fault);
         let error = rollout.command(order(Command::SkipStep)).await.unwrap_err();
-        let is_undone = matches!(error, CommandError::NotStored(_) | CommandError::Unknown(_));
-        assert!(is_undone, "{mood:?}: {error}");
+        let is_rejected = matches!(error, CommandError::NotStored(_) | CommandError::Unknown(_));
+        assert!(is_rejected, "{fault:?}: {error}");
         for _ in 0..60 {
             second(&shop, 10).await;
-            assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{mood:?}");
+            assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{fault:?}");
         }
         assert!(rollout.status().unsaved_for.unwrap() > Duration::from_secs(30));
 
         let rolling_back = rollout.command(order(Command::RollBack));
         tokio::pin!(rolling_back);
-        // One poll: before anything is waited for.
-        assert!(rolling_back.as_mut().now_or_never().is_none(), "{mood:?}");
-        assert_eq!(shop.canary.weight(), Weight::ZERO, "{mood:?}");
+        // A single poll is enough.
+        assert!(rolling_back.as_mut().now_or_never().is_none(), "{fault:?}");
+        assert_eq!(shop.canary.weight(), Weight::ZERO, "{fault:?}");
         let note = rolling_back.await.unwrap().note.unwrap();
         assert!(note.starts_with("in force, but not stored yet"), "{note}");
         assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
 
-        store.be(Mood::Well);
+        store.recover();
         second(&shop, 1).await;
         second(&shop, 1).await;
         for _ in 0..10 {
             second(&shop, 1).await;
         }
-        assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack, "{mood:?}");
-        assert_eq!(rollout.status().unsaved_for, None, "{mood:?}");
-        let last = store.events().await.pop().unwrap();
+        assert_eq!(stored_phase(&store).await, Phase::RolledBack, "{fault:?}");
+        assert_eq!(rollout.status().unsaved_for, None, "{fault:?}");
+        let last = stored_events(&store).await.pop().unwrap();
         assert_eq!((last.by, last.phase), (Actor::person("ada"), Phase::RolledBack));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_judge_works_on_while_the_store_hangs() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn the_judge_continues_while_the_store_hangs() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let controller = controller(store.clone());
-    // Ramped down, so that the guard only tells.
+    // With a ramp-down, the guard does not roll back itself.
     let plan = format!("on_degraded = {{ ramp_down = {{ over = \"10s\" }} }}\n{PLAN}");
     let rollout = controller.add(managed(&shop, &plan)).unwrap();
     start(&rollout).await;
-    watched(&shop, &store, 2, 10).await;
-    store.be(Mood::Hangs);
+    never_above_stored(&shop, &store, 2, 10).await;
+    store.fail_all(StoreFault::Hang);
     shop.fail_canary(500);
     let began = Instant::now();
     until(&shop, &rollout, Phase::RolledBack, 100).await;
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
-    store.be(Mood::Well);
+    store.recover();
     for _ in 0..10 {
         second(&shop, 1).await;
     }
-    assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+    assert_eq!(stored_phase(&store).await, Phase::RolledBack);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_promotion_waits_for_the_store() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     start(&rollout).await;
     until(&shop, &rollout, Phase::Baking, 20).await;
-    store.be(Mood::Hangs);
+    store.fail_all(StoreFault::Hang);
     for _ in 0..60 {
         second(&shop, 20).await;
         assert_eq!(shop.canary.mode(), tower_canary::SplitMode::Splitting);
     }
-    store.be(Mood::Well);
+    store.recover();
     until(&shop, &rollout, Phase::Promoted, 20).await;
     assert_eq!(shop.canary.mode(), tower_canary::SplitMode::Promoted);
 }
 
-/// The story of a rollout on a store of which some changes fail. Returns how many there were.
-async fn story(number: usize, more: usize, mood: Mood) -> usize {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
-    let context = format!("{mood:?} at change {number} and {more} more");
-    store.fail_at(number, more, mood);
+/// Runs a rollout on a store that fails the changes with these numbers. Returns the number of changes.
+async fn promoted_despite(failing: Range<usize>, fault: StoreFault) -> usize {
+    let (store, shop) = (test_store(), Shop::new("v2"));
+    let context = format!("{fault:?} at changes {failing:?}");
+    store.fail_changes(failing, fault);
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
-    let mut told = rollout.events();
+    let mut events = rollout.events();
     for _ in 0..200 {
         if rollout.status().rollout.phase() == Phase::Promoted {
             break;
         }
-        watched(&shop, &store, 1, 15).await;
+        never_above_stored(&shop, &store, 1, 15).await;
     }
     let status = rollout.status();
     assert_eq!(status.rollout.phase(), Phase::Promoted, "{context}: {}", status.summary);
-    watched(&shop, &store, 20, 10).await;
+    never_above_stored(&shop, &store, 20, 10).await;
 
-    let stored = store.stored().await.unwrap().0;
+    let stored = stored(&store).await.unwrap().0;
     assert_eq!(stored.phase(), Phase::Promoted, "{context}");
-    let kept = store.events().await;
+    let appended = stored_events(&store).await;
     let history: Vec<_> = stored.history().cloned().collect();
-    assert_eq!(kept, history, "{context}");
-    let mut heard = Vec::new();
-    while let Ok(event) = told.try_recv() {
-        heard.push(event);
+    assert_eq!(appended, history, "{context}");
+    let mut received = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        received.push(event);
     }
-    assert_eq!(heard, history, "{context}");
+    assert_eq!(received, history, "{context}");
     let names: Vec<_> = history.iter().map(|event| event.kind.as_str()).collect();
     assert_eq!(names, ["started", "step_begun", "step_begun", "bake_begun", "promoted"]);
     store.changes()
 }
 
 #[tokio::test(start_paused = true)]
-async fn whichever_change_fails_the_rollout_is_promoted_and_told_once_and_in_order() {
-    let changes = story(usize::MAX / 2, 0, Mood::Well).await;
+async fn whichever_change_fails_the_canary_is_promoted_and_each_event_is_published_once() {
+    let changes = promoted_despite(0..0, StoreFault::Unavailable).await;
     assert!(changes > 10, "{changes}");
-    let moods =
-        [Mood::Away, Mood::QuestionLost, Mood::AnswerLost, Mood::AnswersNever, Mood::Refuses];
-    for mood in moods {
+    let faults = [
+        StoreFault::Unavailable,
+        StoreFault::RequestLost,
+        StoreFault::ResponseLost,
+        StoreFault::HangAfterChange,
+        StoreFault::Refused,
+    ];
+    for fault in faults {
         for number in 0..changes {
-            story(number, 0, mood).await;
+            promoted_despite(number..number + 1, fault).await;
         }
-        // Longer than what is tried again at once.
+        // More failures than immediate retries.
         for number in (0..changes).step_by(3) {
-            story(number, 7, mood).await;
+            promoted_despite(number..number + 8, fault).await;
         }
     }
 }

@@ -33,7 +33,7 @@ fn shop() -> Shop {
     Shop::with_options("v2", options)
 }
 
-/// A controller with a rollout that has started, or goes on.
+/// A controller with a rollout, which is started if it is idle.
 async fn start(shop: &Shop, store: &MemoryStore, toml: &str) -> (Controller, RolloutHandle) {
     let controller = controller(store.clone());
     let rollout = controller.add(managed(shop, toml)).unwrap();
@@ -41,19 +41,19 @@ async fn start(shop: &Shop, store: &MemoryStore, toml: &str) -> (Controller, Rol
     if rollout.status().rollout.phase() == Phase::Idle {
         rollout.start(Actor::person("ada"), "").await.unwrap();
     }
-    // The first look puts the weight in force.
+    // The first tick applies the weight.
     second(shop, 0).await;
     (controller, rollout)
 }
 
-/// A call of a user, which fails on the channels that are named.
+/// A call of a user. The channels in `failing` fail it.
 async fn call(shop: &Shop, path: &str, user: &str, failing: &str) {
     let request = Request::get(path).header("x-user-id", user).header("x-fail", failing);
     shop.call(request.body(()).unwrap()).await;
 }
 
-/// A user of the canary's.
-fn of_canary(shop: &Shop) -> String {
+/// A user whose calls go to the canary.
+fn canary_user(shop: &Shop) -> String {
     let (salt, weight) = (shop.canary.salt(), shop.canary.weight());
     let mut users = (0..).map(|number| format!("visitor-{number}"));
     users.find(|user| weight.admits(StickyKey::new(&salt, user).bucket())).unwrap()
@@ -65,7 +65,7 @@ fn finding(rollout: &RolloutHandle, monitor: &str) -> Finding {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_user_who_retries_is_one_failure_and_per_call_would_be_many() {
+async fn the_retries_of_one_user_count_as_one_failure() {
     let per_call = r#"
         steps = [{ weight = "10%", min_duration = "2h" }]
         monitors = [{ measure = "failures" }]
@@ -73,7 +73,7 @@ async fn a_user_who_retries_is_one_failure_and_per_call_would_be_many() {
     for (toml, expected) in [(PER_KEY, Phase::Running), (per_call, Phase::RolledBack)] {
         let shop = shop();
         let (_controller, rollout) = start(&shop, &MemoryStore::new(), toml).await;
-        let unlucky = of_canary(&shop);
+        let unlucky = canary_user(&shop);
         for _ in 0..50 {
             for user in 0..100 {
                 call(&shop, "/", &format!("user-{user}"), "").await;
@@ -94,7 +94,7 @@ async fn a_user_who_retries_is_one_failure_and_per_call_would_be_many() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_users_who_fail_roll_the_canary_back() {
+async fn failures_of_many_users_roll_the_canary_back() {
     let shop = shop();
     let (_controller, rollout) = start(&shop, &MemoryStore::new(), PER_KEY).await;
     let mut seconds = 0;
@@ -113,18 +113,18 @@ async fn many_users_who_fail_roll_the_canary_back() {
     assert_eq!((whole.adverse, whole.calls), (checkout.adverse, checkout.calls));
 }
 
-/// Forty users, some of whom come often and some of whom fail on whichever channel: the number of
-/// rollbacks over so many of such crowds, of a canary that is no worse.
-async fn rollbacks(per: &str, crowds: u32) -> u32 {
+/// Returns the number of rollbacks of a canary that is as good as stable, each with another crowd of 40
+/// users. Some users make many calls, and some always fail, on either channel.
+async fn rollbacks(count_by: &str, crowds: u32) -> u32 {
     let toml = r#"
         steps = [
             { weight = "5%", min_duration = "5s" },
             { weight = "20%", min_duration = "5s" },
             { weight = "50%", min_duration = "1h" },
         ]
-        monitors = [{ measure = "failures", count_by = "PER" }]
+        monitors = [{ measure = "failures", count_by = "UNIT" }]
     "#;
-    let toml = toml.replace("PER", per);
+    let toml = toml.replace("UNIT", count_by);
     let mut rolled_back = 0;
     for crowd in 0..crowds {
         let shop = shop();
@@ -144,14 +144,14 @@ async fn rollbacks(per: &str, crowds: u32) -> u32 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_that_is_no_worse_is_not_rolled_back_by_crowds_of_sticky_users() {
+async fn a_healthy_canary_is_not_rolled_back_because_of_sticky_users() {
     assert_eq!(rollbacks("keys", 20).await, 0);
-    // The crowds are such that it could happen.
+    // Counted by calls, the same crowds cause rollbacks.
     assert!(rollbacks("calls", 10).await > 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_counts_no_user_once_more_however_many_there_were() {
+async fn a_restart_does_not_count_users_again() {
     for users in [100, 6_000] {
         let store = MemoryStore::new();
         let calls = async |shop: &Shop| {
@@ -189,13 +189,13 @@ async fn a_restart_counts_no_user_once_more_however_many_there_were() {
         }
         second(&shop, 0).await;
         second(&shop, 0).await;
-        let sees_more = finding(&rollout, "failures").calls.stable;
-        assert!(sees_more > finding(&before, "failures").calls.stable, "{users} users");
+        let counted = finding(&rollout, "failures").calls.stable;
+        assert!(counted > finding(&before, "failures").calls.stable, "{users} users");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_begins_without_the_users_of_the_one_before() {
+async fn a_new_attempt_counts_no_users_of_the_previous_one() {
     let shop = shop();
     let (_controller, rollout) = start(&shop, &MemoryStore::new(), PER_KEY).await;
     for user in 0..50 {
@@ -218,7 +218,7 @@ async fn an_attempt_begins_without_the_users_of_the_one_before() {
 }
 
 #[tokio::test]
-async fn a_plan_per_key_needs_keys_and_what_is_noted_of_them() {
+async fn a_plan_per_key_needs_a_policy_and_a_measure_that_is_counted_per_key() {
     let refused = |shop: &Shop, monitors: &str| {
         let toml = format!("steps = [{{ weight = \"10%\" }}]\nmonitors = [{monitors}]");
         controller(MemoryStore::new()).add(managed(shop, &toml)).unwrap_err().to_string()
@@ -228,12 +228,12 @@ async fn a_plan_per_key_needs_keys_and_what_is_noted_of_them() {
             &Shop::new("v2"),
             r#"{ measure = "failures" }, { measure = "share", count_by = "keys" }"#
         ),
-        "the plan has unmet requirements: monitors[1].count_by: no call has a key without a policy: give a sticky one \
-         to `CanaryOptions::select`",
+        "the plan has unmet requirements: monitors[1].count_by: no call has a key without a policy: \
+         give a sticky one to `CanaryOptions::select`",
     );
     assert_eq!(
         refused(&shop(), r#"{ measure = "feedback", count_by = "keys" }"#),
-        "the plan has unmet requirements: monitors[0].count_by: \"feedback\" is not counted per key, only failures, \
-         cancelled calls and the share are",
+        "the plan has unmet requirements: monitors[0].count_by: \"feedback\" is not counted per key, \
+         only failures, cancelled calls and the share are",
     );
 }

@@ -1,4 +1,5 @@
-//! What a plan can ask for: gates, probes, what is done about a sick canary, a calendar, a maximum.
+//! The features of plans: gates, probes, reactions to a degraded canary, the calendar, the maximum
+//! weight.
 
 use std::{
     collections::VecDeque,
@@ -9,24 +10,18 @@ use std::{
     },
 };
 
+use canary_controller::store::testing::StoreFault;
 use canary_controller::{
     RolloutHandle,
     gate::GateRunner,
     probe::{ProbeRunner, ProbeTarget},
 };
 use canary_core::{Channel, Weight};
-use canary_rollout::{Actor, Command, Order, Phase, tick::GateAnswer};
+use canary_rollout::{Actor, Command, Phase, tick::GateAnswer};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{Assignment, CanaryLayer, CanaryOptions, Rating};
 
-use crate::{
-    support::test_store::TestStore,
-    support::{Shop, controller, managed, plan, second, until},
-};
-
-fn order(command: Command) -> Order {
-    Order::new(command, Actor::person("ada"), "because")
-}
+use crate::support::{Shop, controller, managed, order, plan, second, stored::test_store, until};
 
 async fn start(rollout: &RolloutHandle) {
     rollout.start(Actor::person("ada"), "").await.unwrap();
@@ -57,7 +52,7 @@ async fn an_approval_opens_the_next_step_and_a_rejection_does_what_the_plan_says
             gates.two = {{ kind.approval = "anyone", on_rejected = "{on_rejected}" }}
             "#
         );
-        let controller = controller(TestStore::new());
+        let controller = controller(test_store());
         let rollout = controller.add(managed(&shop, &toml)).unwrap();
         start(&rollout).await;
         seconds(&shop, 60, 20).await;
@@ -72,9 +67,8 @@ async fn an_approval_opens_the_next_step_and_a_rejection_does_what_the_plan_says
     }
 }
 
-/// flagger issues 1801 and 1432.
 #[tokio::test(start_paused = true)]
-async fn the_judge_rolls_back_while_a_gate_an_approval_or_a_pause_waits() {
+async fn the_judge_rolls_back_during_a_gate_an_approval_or_a_pause() {
     let toml = r#"
         steps = [{ weight = "10%", min_calls = 1, gates = ["wait"] }, { weight = "20%", min_calls = 1 }]
         monitors = [{ measure = "failures" }]
@@ -86,7 +80,7 @@ async fn the_judge_rolls_back_while_a_gate_an_approval_or_a_pause_waits() {
             toml.replace("GATE", kind.strip_prefix("pause").map_or(kind, |_| "approval = \"x\""));
         let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
             .function("never", |_| std::future::pending());
-        let controller = controller(TestStore::new());
+        let controller = controller(test_store());
         let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
         start(&rollout).await;
         if kind == "pause" {
@@ -106,13 +100,13 @@ async fn a_gate_that_never_answers_has_a_deadline() {
         let shop = Shop::new("v2");
         let toml = format!(
             r#"
-            steps = [{{ weight = "10%", min_calls = 1, gates = ["mute"] }}, {{ weight = "20%", min_calls = 1 }}]
-            gates.mute = {{ kind.function = "mute", deadline = "2m", on_rejected = "{on_rejected}" }}
+            steps = [{{ weight = "10%", min_calls = 1, gates = ["silent"] }}, {{ weight = "20%", min_calls = 1 }}]
+            gates.silent = {{ kind.function = "silent", deadline = "2m", on_rejected = "{on_rejected}" }}
             "#
         );
         let gates = GateRunner::new(canary_controller::webhook::WebhookClient::without_transport())
-            .function("mute", |_| std::future::pending());
-        let controller = controller(TestStore::new());
+            .function("silent", |_| std::future::pending());
+        let controller = controller(test_store());
         let rollout = controller.add(managed(&shop, &toml).gates(gates)).unwrap();
         start(&rollout).await;
         seconds(&shop, 110, 20).await;
@@ -150,19 +144,19 @@ async fn an_answer_for_one_step_does_not_open_the_gate_of_the_next() {
                 }
             }
         });
-    let controller = controller(TestStore::new());
+    let controller = controller(test_store());
     let rollout = controller.add(managed(&shop, toml).gates(gates)).unwrap();
     start(&rollout).await;
     seconds(&shop, 3, 20).await;
     rollout.command(order(Command::SkipStep)).await.unwrap();
     seconds(&shop, 30, 20).await;
-    assert_eq!(asked.load(Ordering::Relaxed), 2, "each step asks for itself");
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "each step asks the gate");
     assert_eq!(shop.canary.weight(), Weight::from_percent(20));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn an_answer_is_kept_when_the_next_step_cannot_be_stored() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let toml = r#"
         steps = [{ weight = "10%", min_calls = 1, gates = ["ci"] }, { weight = "20%", min_calls = 1, min_duration = "1h" }]
         gates.ci = { kind.function = "once", every = "10h", deadline = "50h" }
@@ -172,7 +166,7 @@ async fn an_answer_is_not_lost_when_what_it_allows_cannot_be_stored() {
         .function("once", {
             let (answers, store) = (Arc::clone(&answers), store.clone());
             move |_| {
-                store.fail_at(store.changes(), 5, crate::support::test_store::Mood::Away);
+                store.fail_changes(store.changes()..store.changes() + 6, StoreFault::Unavailable);
                 let answer = answers.lock().unwrap().pop_front();
                 async move { answer.unwrap_or(GateAnswer::NotYet("asked twice".into())) }
             }
@@ -193,7 +187,7 @@ async fn a_probe_that_fails_before_the_first_call_keeps_the_weight_at_zero() {
         probes.books = { kind.function = "books", every = "5s", failure_threshold = 3 }
     "#;
     let probes = ProbeRunner::new().function("books", async || Err::<(), _>("unbalanced"));
-    let controller = controller(TestStore::new());
+    let controller = controller(test_store());
     let rollout = controller.add(managed(&shop, toml).probes(probes)).unwrap();
     start(&rollout).await;
     until(&shop, &rollout, Phase::RolledBack, 10).await;
@@ -204,47 +198,51 @@ async fn a_probe_that_fails_before_the_first_call_keeps_the_weight_at_zero() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_of_a_router_that_begins_to_fail_in_a_step_rolls_back_and_is_no_traffic() {
+async fn a_probe_that_begins_to_fail_rolls_back_and_probes_are_not_counted_as_calls() {
     let shop = Shop::new("v2");
     let toml = r#"
         start.probes = ["health"]
         steps = [{ weight = "10%", min_calls = 1, min_duration = "1h", probes = ["health"] }]
         probes.health = { kind.http.path = "/health", every = "5s", failure_threshold = 2 }
     "#;
-    let (is_sick, probed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (is_failing, probed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let health = {
-        let (is_sick, probed) = (Arc::clone(&is_sick), Arc::clone(&probed));
+        let (is_failing, probed) = (Arc::clone(&is_failing), Arc::clone(&probed));
         move || {
             probed.fetch_add(1, Ordering::Relaxed);
-            let is_sick = is_sick.load(Ordering::Relaxed);
+            let is_failing = is_failing.load(Ordering::Relaxed);
             async move {
-                if is_sick { http::StatusCode::SERVICE_UNAVAILABLE } else { http::StatusCode::OK }
+                if is_failing {
+                    http::StatusCode::SERVICE_UNAVAILABLE
+                } else {
+                    http::StatusCode::OK
+                }
             }
         }
     };
     let v2 = axum::Router::new().route("/health", axum::routing::get(health));
     let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
-    let controller = controller(TestStore::new());
+    let controller = controller(test_store());
     let rollout = controller.add(managed(&shop, toml).probes(probes)).unwrap();
     start(&rollout).await;
     seconds(&shop, 60, 0).await;
     assert_eq!(rollout.status().rollout.phase(), Phase::Running);
     assert!(probed.load(Ordering::Relaxed) > 8);
-    is_sick.store(true, Ordering::Relaxed);
+    is_failing.store(true, Ordering::Relaxed);
     until(&shop, &rollout, Phase::RolledBack, 0).await;
     let total = shop.canary.counts().total();
     assert_eq!(total.evidence.canary.success + total.evidence.canary.failure, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_degraded_canary_is_ramped_down_in_steps_or_frozen_for_a_person() {
+async fn a_degraded_canary_is_ramped_down_in_steps_or_frozen() {
     for on_degraded in ["{ ramp_down = { over = \"100s\" } }", "\"freeze\""] {
         let shop = Shop::new("v2");
         let toml = format!(
             "on_degraded = {on_degraded}\nmonitors = [{{ measure = \"failures\" }}]\n\
              steps = [{{ weight = \"50%\", min_calls = 1, min_duration = \"1h\" }}]"
         );
-        let controller = controller(TestStore::new());
+        let controller = controller(test_store());
         let rollout = controller.add(managed(&shop, &toml)).unwrap();
         start(&rollout).await;
         seconds(&shop, 10, 20).await;
@@ -276,7 +274,7 @@ async fn a_degraded_canary_is_ramped_down_in_steps_or_frozen_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_without_proof_holds_rolls_back_or_advances_at_its_deadline() {
+async fn an_inconclusive_step_holds_rolls_back_or_advances_at_its_deadline() {
     for (on_inconclusive, phase) in
         [("hold", Phase::Paused), ("roll_back", Phase::RolledBack), ("advance", Phase::Promoted)]
     {
@@ -285,7 +283,7 @@ async fn a_step_without_proof_holds_rolls_back_or_advances_at_its_deadline() {
             "on_inconclusive = \"{on_inconclusive}\"\n\
              steps = [{{ weight = \"50%\", min_calls = 1, deadline = \"1m\" }}]"
         );
-        let controller = controller(TestStore::new());
+        let controller = controller(test_store());
         let rollout = controller.add(managed(&shop, &toml)).unwrap();
         start(&rollout).await;
         seconds(&shop, 50, 2).await;
@@ -296,14 +294,14 @@ async fn a_step_without_proof_holds_rolls_back_or_advances_at_its_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_calendar_holds_raises_and_no_rollback() {
+async fn the_calendar_delays_increases_but_not_rollbacks() {
     let shop = Shop::new("v2");
-    // It begins at nine.
+    // The test clock starts at 09:00.
     let toml = r#"
         steps = [{ weight = "10%", min_calls = 1, min_duration = "2m" }, { weight = "20%", min_calls = 1 }]
         calendar.hours = ["09:00-09:01", "09:10-09:20"]
     "#;
-    let controller = controller(TestStore::new());
+    let controller = controller(test_store());
     let rollout = controller.add(managed(&shop, toml)).unwrap();
     start(&rollout).await;
     seconds(&shop, 9 * 60, 1).await;
@@ -316,10 +314,10 @@ async fn the_calendar_holds_raises_and_no_rollback() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_maximum_leaves_the_promotion_to_a_person() {
+async fn above_the_maximum_weight_only_an_operator_can_promote() {
     let shop = Shop::new("v2");
     let toml = "max_weight = \"30%\"\nsteps = [{ weight = \"10%\", min_calls = 1 }, { weight = \"30%\", min_calls = 1 }]";
-    let controller = controller(TestStore::new());
+    let controller = controller(test_store());
     let rollout = controller.add(managed(&shop, toml)).unwrap();
     start(&rollout).await;
     let above = Command::SetWeight { weight: Weight::from_percent(31) };
@@ -333,7 +331,7 @@ async fn a_maximum_leaves_the_promotion_to_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn users_who_complain_roll_the_canary_back() {
+async fn bad_ratings_roll_the_canary_back() {
     let is_bad = Arc::new(AtomicBool::new(false));
     let serve = {
         let is_bad = Arc::clone(&is_bad);
@@ -341,10 +339,10 @@ async fn users_who_complain_roll_the_canary_back() {
             let is_bad = Arc::clone(&is_bad);
             async move {
                 let assignment = request.extensions().get::<Assignment>().unwrap();
-                let complains =
+                let is_rated_bad =
                     assignment.channel() == Channel::Canary && is_bad.load(Ordering::Relaxed);
-                // All answer 200.
-                assignment.rate(if complains { Rating::Bad } else { Rating::Good });
+                // All responses have status 200.
+                assignment.rate(if is_rated_bad { Rating::Bad } else { Rating::Good });
                 Ok::<_, Infallible>(http::Response::new(String::new()))
             }
         })
@@ -355,7 +353,7 @@ async fn users_who_complain_roll_the_canary_back() {
         steps = [{ weight = "20%", min_calls = 1, min_duration = "1h" }]
         monitors = [{ measure = "failures" }, { measure = "feedback" }]
     "#;
-    let controller = controller(TestStore::new());
+    let controller = controller(test_store());
     let managed = canary_controller::Managed::new(layer.handle(), plan(toml));
     let rollout = controller.add(managed).unwrap();
     start(&rollout).await;

@@ -1,4 +1,4 @@
-//! Who comes first, when several act at once.
+//! Races between commands, the guard, the application and the store.
 
 use std::sync::{
     Arc,
@@ -7,23 +7,20 @@ use std::sync::{
 
 use canary_controller::{Clock, CommandError, Controller, RolloutHandle};
 use canary_core::Weight;
-use canary_rollout::{Actor, Command, Order, Phase};
+use canary_rollout::{Actor, Command, Phase};
 use futures_util::FutureExt;
 use tokio::time::{Duration, sleep};
 
-use crate::{
-    support::test_store::{Mood, TestStore},
-    support::{Shop, clock, controller, managed, second, tick, until},
+use crate::support::{
+    Shop, clock, controller, managed, order, second,
+    stored::{TestStore, stored, stored_phase, test_store},
+    tick, until,
 };
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", min_duration = "1h", min_calls = 100 }, { weight = "50%", min_duration = "1h", min_calls = 100 }]
 monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
-
-fn order(command: Command) -> Order {
-    Order::new(command, Actor::person("ada"), "because")
-}
 
 async fn running(store: &TestStore, shop: &Shop) -> (Controller, RolloutHandle) {
     let controller = controller(store.clone());
@@ -33,13 +30,13 @@ async fn running(store: &TestStore, shop: &Shop) -> (Controller, RolloutHandle) 
     (controller, rollout)
 }
 
-/// Gives a command that is being stored until the returned task ends, half a second later.
-async fn being_stored(
+/// Gives a command whose save takes half a second. The returned task ends with the command.
+async fn slow_command(
     store: &TestStore,
     rollout: &RolloutHandle,
     command: Command,
 ) -> tokio::task::JoinHandle<Result<canary_rollout::Transition, CommandError>> {
-    store.slow_down();
+    store.delay(Duration::from_millis(500));
     let rollout = rollout.clone();
     let task = tokio::spawn(async move { rollout.command(order(command)).await });
     sleep(Duration::from_millis(100)).await;
@@ -48,49 +45,49 @@ async fn being_stored(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_while_a_raise_is_stored_wins() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_rollback_during_the_save_of_a_raise_wins() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (_controller, rollout) = running(&store, &shop).await;
-    let raise = being_stored(&store, &rollout, Command::SkipStep).await;
-    let back = rollout.command(order(Command::RollBack));
-    tokio::pin!(back);
-    assert!(back.as_mut().now_or_never().is_none());
+    let raise = slow_command(&store, &rollout, Command::SkipStep).await;
+    let rollback = rollout.command(order(Command::RollBack));
+    tokio::pin!(rollback);
+    assert!(rollback.as_mut().now_or_never().is_none());
     let epochs = shop.canary.counts().epochs.len();
     raise.await.unwrap().unwrap();
     assert_eq!(shop.canary.weight(), Weight::ZERO);
-    back.await.unwrap();
+    rollback.await.unwrap();
     tick(&shop).await;
     assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
-    assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+    assert_eq!(stored_phase(&store).await, Phase::RolledBack);
     let counts = shop.canary.counts();
     assert!(counts.epochs.iter().skip(epochs).all(|epoch| epoch.weight == Weight::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_whose_future_is_dropped_is_done_and_stored() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_rollback_whose_future_is_dropped_is_stored() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (_controller, rollout) = running(&store, &shop).await;
-    let raise = being_stored(&store, &rollout, Command::SkipStep).await;
+    let raise = slow_command(&store, &rollout, Command::SkipStep).await;
     {
-        let back = rollout.command(order(Command::RollBack));
-        tokio::pin!(back);
-        assert!(back.as_mut().now_or_never().is_none());
+        let rollback = rollout.command(order(Command::RollBack));
+        tokio::pin!(rollback);
+        assert!(rollback.as_mut().now_or_never().is_none());
         let pause = rollout.command(order(Command::Halt));
         drop(pause);
     }
     raise.await.unwrap().unwrap();
     sleep(Duration::from_secs(3)).await;
-    let stored = store.stored().await.unwrap().0;
+    let stored = stored(&store).await.unwrap().0;
     assert_eq!(stored.phase(), Phase::RolledBack);
     let last = stored.history().last().unwrap().clone();
     assert_eq!((last.by, last.reason.as_str()), (Actor::person("ada"), "because"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_nobody_waits_for_any_more_is_not_begun() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_command_whose_future_is_dropped_in_the_queue_is_not_executed() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (_controller, rollout) = running(&store, &shop).await;
-    let pause = being_stored(&store, &rollout, Command::Pause).await;
+    let pause = slow_command(&store, &rollout, Command::Pause).await;
     {
         let resume = rollout.command(order(Command::Resume));
         tokio::pin!(resume);
@@ -102,13 +99,13 @@ async fn a_command_that_nobody_waits_for_any_more_is_not_begun() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_guard_takes_back_what_is_promoted_while_it_speaks() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_trip_during_a_promotion_rolls_the_promotion_back() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (_controller, rollout) = running(&store, &shop).await;
     shop.fail_canary(1000);
-    let promotion = being_stored(&store, &rollout, Command::PromoteFully).await;
+    let promotion = slow_command(&store, &rollout, Command::PromoteFully).await;
     shop.calls(300).await;
-    assert_eq!(shop.canary.weight(), Weight::ZERO, "the guard has spoken");
+    assert_eq!(shop.canary.weight(), Weight::ZERO, "the guard has tripped");
     promotion.await.unwrap().unwrap();
     assert_eq!(shop.canary.weight(), Weight::ZERO);
     sleep(Duration::from_secs(3)).await;
@@ -119,12 +116,12 @@ async fn the_guard_takes_back_what_is_promoted_while_it_speaks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_guard_of_an_earlier_attempt_is_not_heard() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_trip_of_an_earlier_attempt_is_ignored() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (_controller, rollout) = running(&store, &shop).await;
     shop.fail_canary(1000);
-    let restart = being_stored(&store, &rollout, Command::Restart).await;
-    // The weight is zero by now: the calls under way fail late.
+    let restart = slow_command(&store, &rollout, Command::Restart).await;
+    // The weight is zero, but calls of the earlier attempt can still fail.
     shop.calls(300).await;
     shop.fail_canary(0);
     restart.await.unwrap().unwrap();
@@ -136,11 +133,11 @@ async fn a_guard_of_an_earlier_attempt_is_not_heard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn code_that_lowers_the_weight_while_a_raise_is_stored_wins() {
+async fn a_direct_lower_weight_during_the_save_of_a_raise_wins() {
     for (percent, phase) in [(0, Phase::RolledBack), (4, Phase::Paused)] {
-        let (store, shop) = (TestStore::new(), Shop::new("v2"));
+        let (store, shop) = (test_store(), Shop::new("v2"));
         let (_controller, rollout) = running(&store, &shop).await;
-        let raise = being_stored(&store, &rollout, Command::SkipStep).await;
+        let raise = slow_command(&store, &rollout, Command::SkipStep).await;
         let weight = Weight::from_percent(percent);
         shop.canary.set_weight(weight).unwrap();
         raise.await.unwrap().unwrap();
@@ -152,34 +149,34 @@ async fn code_that_lowers_the_weight_while_a_raise_is_stored_wins() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_queued_when_the_controller_stops_is_stored_if_it_goes_back() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_rollback_in_the_queue_is_stored_when_the_controller_stops() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (controller, rollout) = running(&store, &shop).await;
-    let raise = being_stored(&store, &rollout, Command::SkipStep).await;
-    let back = rollout.command(order(Command::RollBack));
-    tokio::pin!(back);
-    assert!(back.as_mut().now_or_never().is_none());
+    let raise = slow_command(&store, &rollout, Command::SkipStep).await;
+    let rollback = rollout.command(order(Command::RollBack));
+    tokio::pin!(rollback);
+    assert!(rollback.as_mut().now_or_never().is_none());
     controller.stop().await;
     raise.await.unwrap().unwrap();
-    back.await.unwrap();
-    assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+    rollback.await.unwrap();
+    assert_eq!(stored_phase(&store).await, Phase::RolledBack);
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_guard_did_when_the_controller_stops_is_stored() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_rollback_by_the_guard_is_stored_when_the_controller_stops() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (controller, rollout) = running(&store, &shop).await;
     shop.fail_canary(1000);
     shop.calls(300).await;
     assert_eq!(shop.canary.weight(), Weight::ZERO);
     assert_eq!(rollout.status().rollout.phase(), Phase::Running);
     controller.stop().await;
-    assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+    assert_eq!(stored_phase(&store).await, Phase::RolledBack);
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_commands_do_not_keep_the_judge_from_looking() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_flood_of_commands_does_not_starve_the_judge() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (_controller, rollout) = running(&store, &shop).await;
     let stop = Arc::new(AtomicBool::new(false));
     for _ in 0..4 {
@@ -192,7 +189,7 @@ async fn many_commands_do_not_keep_the_judge_from_looking() {
         });
     }
     let before = rollout.status().judgment.clone();
-    // Time does not pass by itself while somebody is busy.
+    // Paused time does not advance by itself while tasks are busy.
     for _ in 0..3 {
         tokio::time::advance(Duration::from_secs(1)).await;
         shop.calls(50).await;
@@ -207,8 +204,8 @@ async fn many_commands_do_not_keep_the_judge_from_looking() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_leaves_the_weight_the_guard_and_an_error() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_panic_of_the_driver_keeps_the_weight_and_rollbacks_still_work() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let (panics, inner) = (Arc::new(AtomicBool::new(false)), clock());
     let clock = Clock::from_fn({
         let panics = Arc::clone(&panics);
@@ -224,18 +221,17 @@ async fn a_panic_leaves_the_weight_the_guard_and_an_error() {
     let (_guard, errors) = crate::support::logged(tracing::Level::ERROR);
     tick(&shop).await;
     assert!(!rollout.is_running());
-    let said = errors.lock().unwrap().join("\n");
-    assert!(
-        said.contains("the controller of this canary has panicked and stopped, the weight stays: the clock is broken")
-    );
+    let logged = errors.lock().unwrap().join("\n");
+    let message = "the controller of this canary has panicked and stopped, the weight stays";
+    assert!(logged.contains(&format!("{message}: the clock is broken")), "{logged}");
     assert_eq!(shop.canary.weight(), Weight::from_percent(10));
     let error = rollout.command(order(Command::RollBack)).await.unwrap_err();
     assert!(matches!(error, CommandError::Stopped), "{error}");
-    assert_eq!(shop.canary.weight(), Weight::ZERO, "a rollback works all the same");
+    assert_eq!(shop.canary.weight(), Weight::ZERO);
 
     panics.store(false, Ordering::Relaxed);
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     tick(&shop).await;
-    assert!(rollout.is_running(), "another takes its place");
-    store.be(Mood::Well);
+    assert!(rollout.is_running(), "the name is free again");
+    store.recover();
 }

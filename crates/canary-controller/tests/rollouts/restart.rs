@@ -1,4 +1,4 @@
-//! A process that starts anew goes on where the one before was.
+//! Restarts: a process continues the rollout of the previous one.
 
 use canary_controller::{Controller, RolloutHandle, store::MemoryStore};
 use canary_core::Weight;
@@ -44,8 +44,8 @@ impl Process {
         until(&self.shop, &self.rollout, phase, 100).await;
     }
 
-    /// Brings a rollout that is idle into a phase.
-    async fn bring_to(&self, phase: Phase) {
+    /// Advances an idle rollout to a phase.
+    async fn advance_to(&self, phase: Phase) {
         if phase == Phase::Idle {
             return;
         }
@@ -83,11 +83,11 @@ const PHASES: [Phase; 9] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn the_same_build_goes_on_in_every_state_with_the_same_evidence() {
+async fn the_same_build_continues_in_every_phase_with_the_same_evidence() {
     for phase in PHASES {
         let store = MemoryStore::new();
         let process = Process::start(&store, "v2").await;
-        process.bring_to(phase).await;
+        process.advance_to(phase).await;
         process.controller.stop().await;
         let before = process.rollout.status();
         drop(process.rollout);
@@ -107,11 +107,11 @@ async fn the_same_build_goes_on_in_every_state_with_the_same_evidence() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_build_starts_anew_and_inherits_only_a_halt() {
+async fn another_build_begins_idle_and_inherits_only_a_halt() {
     for phase in PHASES {
         let store = MemoryStore::new();
         let process = Process::start(&store, "v2").await;
-        process.bring_to(phase).await;
+        process.advance_to(phase).await;
         process.controller.stop().await;
         let attempt = process.rollout.status().rollout.attempt();
         drop(process.rollout);

@@ -1,4 +1,4 @@
-//! Monitors that are bound to a class of routes.
+//! Monitors of a route class.
 
 use canary_controller::store::MemoryStore;
 use canary_rollout::{Actor, Phase};
@@ -7,12 +7,12 @@ use tower_canary::{CanaryOptions, RouteClasses, select::Condition};
 
 use crate::support::{Shop, controller, managed, second};
 
-const OF_CHECKOUT: &str = r#"
+const WITH_CLASS: &str = r#"
 steps = [{ weight = "10%", min_duration = "2h" }]
 monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }, { measure = "failures", class = "checkout" }]
 "#;
 
-const OF_THE_WHOLE: &str = r#"
+const WITHOUT_CLASS: &str = r#"
 steps = [{ weight = "10%", min_duration = "2h" }]
 monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
@@ -25,9 +25,10 @@ fn shop() -> Shop {
     Shop::with_options("v2", CanaryOptions::new().route_classes(classes))
 }
 
-/// 999 reads, of which one in a hundred fails on either channel, and a checkout that the canary fails: it
-/// fails 11 of a thousand calls where stable fails 10, which the whole shows by chance only.
-async fn a_second(shop: &Shop) {
+/// Makes 999 reads and a checkout, and waits a second. Both channels fail 1% of the reads, and the
+/// canary fails every checkout: in total it fails 11 of 1,000 calls and stable 10, a difference that
+/// could be chance.
+async fn reads_and_a_checkout(shop: &Shop) {
     second(shop, 999).await;
     let checkout = Request::post("/checkout/pay").header("x-fail", "canary");
     shop.call(checkout.body(()).unwrap()).await;
@@ -37,7 +38,7 @@ fn fail_some_reads(shop: &Shop) {
     shop.failing.iter().for_each(|it| it.store(10, std::sync::atomic::Ordering::Relaxed));
 }
 
-/// How many seconds pass until the canary is rolled back, of so many.
+/// Returns the number of seconds until the canary is rolled back, or `None` after `seconds`.
 async fn rolled_back_after(toml: &str, seconds: u32) -> Option<u32> {
     let shop = shop();
     fail_some_reads(&shop);
@@ -50,25 +51,26 @@ async fn rolled_back_after(toml: &str, seconds: u32) -> Option<u32> {
             assert_eq!(judgment.decisive().unwrap().monitor, "failures of checkout", "{judgment}");
             return Some(after);
         }
-        a_second(&shop).await;
+        reads_and_a_checkout(&shop).await;
     }
     None
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_checkout_does_not_hide_among_healthy_reads() {
-    let after = rolled_back_after(OF_CHECKOUT, 600).await.expect("the class is found");
+async fn a_broken_checkout_is_found_among_healthy_reads() {
+    let after =
+        rolled_back_after(WITH_CLASS, 600).await.expect("the monitor of the class rolls back");
     assert!(after > 0);
-    assert_eq!(rolled_back_after(OF_THE_WHOLE, after + 1).await, None, "{after} s");
+    assert_eq!(rolled_back_after(WITHOUT_CLASS, after + 1).await, None, "{after} s");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_goes_on_with_the_evidence_of_a_class() {
+async fn a_restart_keeps_the_evidence_of_a_class() {
     let store = MemoryStore::new();
     let before = {
         let shop = shop();
         let controller = controller(store.clone());
-        let rollout = controller.add(managed(&shop, OF_CHECKOUT)).unwrap();
+        let rollout = controller.add(managed(&shop, WITH_CLASS)).unwrap();
         rollout.start(Actor::person("ada"), "").await.unwrap();
         for _ in 0..20 {
             shop.call(Request::get("/checkout").body(()).unwrap()).await;
@@ -79,28 +81,25 @@ async fn a_restart_goes_on_with_the_evidence_of_a_class() {
     };
     let shop = shop();
     let controller = controller(store);
-    let rollout = controller.add(managed(&shop, OF_CHECKOUT)).unwrap();
+    let rollout = controller.add(managed(&shop, WITH_CLASS)).unwrap();
     assert!(rollout.watch().wait_for(|status| status.load_error.is_none()).await.is_ok());
     let after = rollout.status();
-    let of_checkout = &after.judgment.findings[2];
-    assert_eq!(of_checkout.calls, before.judgment.findings[2].calls);
-    assert!(of_checkout.calls.stable > 0);
-    assert_eq!(
-        of_checkout.worse.log_e.to_bits(),
-        before.judgment.findings[2].worse.log_e.to_bits()
-    );
+    let checkout = &after.judgment.findings[2];
+    assert_eq!(checkout.calls, before.judgment.findings[2].calls);
+    assert!(checkout.calls.stable > 0);
+    assert_eq!(checkout.worse.log_e.to_bits(), before.judgment.findings[2].worse.log_e.to_bits());
 }
 
 #[tokio::test]
-async fn a_plan_with_a_class_that_is_not_counted_is_refused() {
-    let toml = OF_CHECKOUT.replace("checkout", "chekout");
+async fn a_plan_with_an_unknown_route_class_is_refused() {
+    let toml = WITH_CLASS.replace("checkout", "chekout");
     let error = controller(MemoryStore::new()).add(managed(&shop(), &toml)).unwrap_err();
     assert_eq!(
         error.to_string(),
         r#"the plan has unmet requirements: monitors[2].class: no class "chekout" is counted, only "checkout", "search""#,
     );
     let nothing = Shop::new("v2");
-    let error = controller(MemoryStore::new()).add(managed(&nothing, OF_CHECKOUT)).unwrap_err();
-    let told = "no class \"checkout\" is counted: give it to `CanaryOptions::route_classes`";
-    assert!(error.to_string().ends_with(told), "{error}");
+    let error = controller(MemoryStore::new()).add(managed(&nothing, WITH_CLASS)).unwrap_err();
+    let message = "no class \"checkout\" is counted: give it to `CanaryOptions::route_classes`";
+    assert!(error.to_string().ends_with(message), "{error}");
 }

@@ -1,5 +1,6 @@
-//! What others do to the store.
+//! Changes of the store by other replicas and by operators.
 
+use canary_controller::store::testing::StoreFault;
 use canary_controller::{
     CommandError, RolloutHandle,
     store::{Document, FileStore, StateStore, StoreKey, Swap},
@@ -7,9 +8,12 @@ use canary_controller::{
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase, Rollout};
 
-use crate::{
-    support::test_store::{Mood, TestStore},
-    support::{Shop, controller, managed, second, tick, until},
+use crate::support::{
+    Shop, controller, managed, order, second,
+    stored::{
+        TestStore, rollout_key, store_as_replica, stored, stored_events, stored_phase, test_store,
+    },
+    tick, until,
 };
 
 const PLAN: &str = r#"
@@ -17,40 +21,36 @@ steps = [{ weight = "10%", min_duration = "1h", min_calls = 100 }, { weight = "5
 monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
 
-fn order(command: Command) -> Order {
-    Order::new(command, Actor::person("ada"), "because")
-}
-
 async fn running(shop: &Shop, rollout: &RolloutHandle) {
     rollout.start(Actor::person("ada"), "").await.unwrap();
     until(shop, rollout, Phase::Running, 0).await;
 }
 
-/// What another replica makes of what is stored.
+/// The stored rollout after a command to another replica.
 async fn commanded(store: &TestStore, command: Command) -> Rollout {
-    let (mut rollout, _) = store.stored().await.unwrap();
+    let (mut rollout, _) = stored(store).await.unwrap();
     let at = rollout.history().last().unwrap().at;
     rollout.command(at, &Order::new(command, Actor::person("eve"), "")).unwrap();
     rollout
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_another_stores_is_in_force_here_and_its_events_are_left_to_it() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_rollout_stored_by_another_replica_is_applied_and_its_events_are_not_appended_again() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     running(&shop, &rollout).await;
-    let kept = store.events().await.len();
-    store.put(&commanded(&store, Command::SkipStep).await).await;
+    let appended = stored_events(&store).await.len();
+    store_as_replica(&store, &commanded(&store, Command::SkipStep).await).await;
     tick(&shop).await;
     assert_eq!(shop.canary.weight(), Weight::from_percent(50));
-    assert_eq!(store.events().await.len(), kept);
+    assert_eq!(stored_events(&store).await.len(), appended);
     rollout.command(order(Command::Pause)).await.unwrap();
-    assert_eq!(store.events().await.len(), kept + 1);
+    assert_eq!(stored_events(&store).await.len(), appended + 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_was_removed_is_stored_again() {
+async fn a_removed_document_is_stored_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).await.unwrap();
     let shop = Shop::new("v2");
@@ -59,30 +59,30 @@ async fn a_document_that_was_removed_is_stored_again() {
     running(&shop, &rollout).await;
     rollout.command(order(Command::Halt)).await.unwrap();
     std::fs::remove_file(directory.path().join("default.v1.rollouts.shop.json")).unwrap();
-    // With nothing to be saved by itself.
+    // A halted rollout has no progress to save.
     for _ in 0..90 {
         second(&shop, 1).await;
     }
-    let found = store.load(&TestStore::key()).await.unwrap().unwrap();
+    let found = store.load(&rollout_key()).await.unwrap().unwrap();
     let rollout: Rollout = serde_json::from_str(found.document.as_str()).unwrap();
     assert_eq!(rollout.phase(), Phase::Halted);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_went_back_raises_nothing_and_waits_for_a_person() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_restored_backup_does_not_raise_the_weight_and_pauses_the_plan() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     running(&shop, &rollout).await;
     rollout.command(order(Command::SkipStep)).await.unwrap();
-    let backup = store.stored().await.unwrap().0;
+    let backup = stored(&store).await.unwrap().0;
     let lower = Command::SetWeight { weight: Weight::from_percent(3) };
     rollout.command(order(lower)).await.unwrap();
     for _ in 0..20 {
         second(&shop, 10).await;
     }
     let epochs = shop.canary.counts().epochs.len();
-    store.put(&backup).await;
+    store_as_replica(&store, &backup).await;
     for _ in 0..20 {
         second(&shop, 10).await;
     }
@@ -95,23 +95,23 @@ async fn a_store_that_went_back_raises_nothing_and_waits_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rollback_outlives_a_store_that_went_back_to_a_promotion() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_restored_backup_of_a_promotion_does_not_undo_a_rollback() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let controller = controller(store.clone());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     running(&shop, &rollout).await;
     rollout.command(order(Command::PromoteFully)).await.unwrap();
-    let backup = store.stored().await.unwrap().0;
+    let backup = stored(&store).await.unwrap().0;
     rollout.command(order(Command::RollBack)).await.unwrap();
-    store.put(&backup).await;
+    store_as_replica(&store, &backup).await;
     tick(&shop).await;
     assert_eq!(shop.canary.weight(), Weight::ZERO);
-    assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+    assert_eq!(stored_phase(&store).await, Phase::RolledBack);
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_controllers_on_one_store_do_each_command_once() {
-    let store = TestStore::new();
+async fn two_controllers_on_one_store_execute_each_command_once() {
+    let store = test_store();
     let shops = [Shop::new("v2"), Shop::new("v2")];
     let controllers = [controller(store.clone()), controller(store.clone())];
     let rollouts = [0, 1].map(|n: usize| controllers[n].add(managed(&shops[n], PLAN)).unwrap());
@@ -123,11 +123,11 @@ async fn two_controllers_on_one_store_do_each_command_once() {
             second(shop, 10).await;
         }
     }
-    let stored = store.stored().await.unwrap().0;
-    let kept = store.events().await;
-    assert!(kept.iter().eq(stored.history()), "{kept:#?}");
-    assert_eq!(kept.len(), 42);
-    // Both counted their own calls, and the time but once.
+    let stored = stored(&store).await.unwrap().0;
+    let appended = stored_events(&store).await;
+    assert!(appended.iter().eq(stored.history()), "{appended:#?}");
+    assert_eq!(appended.len(), 42);
+    // Each replica counts its own calls. The time counts once.
     let progress = stored.state().progress().unwrap();
     assert!(progress.ticked.as_secs() <= 80, "{progress:?}");
     rollouts[1].command(order(Command::RollBack)).await.unwrap();
@@ -136,8 +136,8 @@ async fn two_controllers_on_one_store_do_each_command_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_build_does_not_take_over_the_weight_of_another() {
-    let store = TestStore::new();
+async fn a_build_does_not_apply_the_weight_of_another_build() {
+    let store = test_store();
     let old = Shop::new("v2");
     let (first, next) = (controller(store.clone()), controller(store.clone()));
     let old_rollout = first.add(managed(&old, PLAN)).unwrap();
@@ -147,7 +147,7 @@ async fn a_build_does_not_take_over_the_weight_of_another() {
     let new_rollout = next.add(managed(&new, PLAN)).unwrap();
     until(&new, &new_rollout, Phase::Idle, 0).await;
     tick(&old).await;
-    assert_eq!(old.canary.weight(), Weight::ZERO, "nobody rolls it out any more");
+    assert_eq!(old.canary.weight(), Weight::ZERO, "the stored rollout is for v3");
     running(&new, &new_rollout).await;
     for _ in 0..30 {
         second(&old, 10).await;
@@ -161,39 +161,38 @@ async fn a_build_does_not_take_over_the_weight_of_another() {
     );
     assert!(matches!(error, CommandError::OtherReleases(_)));
     first.stop().await;
-    assert_eq!(store.stored().await.unwrap().0.releases().canary.as_str(), "v3");
-    // But who sees a fire here may put it out.
+    assert_eq!(stored(&store).await.unwrap().0.releases().canary.as_str(), "v3");
     assert_eq!(new_rollout.status().rollout.phase(), Phase::Running);
 }
 
 #[tokio::test(start_paused = true)]
-async fn evidence_that_cannot_be_stored_is_no_reason_to_stop() {
-    for mood in [Mood::Refuses, Mood::Corrupt] {
-        let (store, shop) = (TestStore::new(), Shop::new("v2"));
-        store.only("evidence");
-        store.be(mood);
+async fn a_rollout_continues_if_its_evidence_cannot_be_stored() {
+    for fault in [StoreFault::Refused, StoreFault::Corrupt] {
+        let (store, shop) = (test_store(), Shop::new("v2"));
+        store.only_keys_with("evidence");
+        store.fail_all(fault);
         let plan = r#"steps = [{ weight = "10%", min_duration = "10s", min_calls = 1 }, { weight = "20%" }]"#;
         let controller = controller(store.clone());
         let rollout = controller.add(managed(&shop, plan)).unwrap();
-        // Loads are not told apart, so that it is stored before.
-        store.be(Mood::Well);
+        // Faults of loads apply to all keys, so the rollout has to be stored first.
+        store.recover();
         tick(&shop).await;
-        store.fail_at(0, usize::MAX / 2, mood);
+        store.fail_changes(0..usize::MAX, fault);
         running(&shop, &rollout).await;
         for _ in 0..20 {
             second(&shop, 10).await;
         }
-        assert_eq!(shop.canary.weight(), Weight::from_percent(20), "{mood:?}");
+        assert_eq!(shop.canary.weight(), Weight::from_percent(20), "{fault:?}");
         rollout.command(order(Command::RollBack)).await.unwrap();
-        assert_eq!(store.stored().await.unwrap().0.phase(), Phase::RolledBack);
+        assert_eq!(stored_phase(&store).await, Phase::RolledBack);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_no_rollout_is_left_alone() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+async fn a_document_that_is_not_a_rollout_is_not_replaced() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let document = Document::try_new(r#"{"schema":2}"#).unwrap();
-    let key = TestStore::key();
+    let key = rollout_key();
     let swap = store.inner().compare_and_swap(&key, None, &document).await.unwrap();
     assert!(matches!(swap, Swap::Done(_)));
     let controller = controller(store.clone());
@@ -202,16 +201,16 @@ async fn what_is_no_rollout_is_left_alone() {
         second(&shop, 10).await;
     }
     rollout.command(order(Command::RollBack)).await.unwrap();
-    let why = rollout.status().load_error.clone().unwrap();
-    assert!(why.contains("schema 2, expected 1"), "{why}");
+    let error = rollout.status().load_error.clone().unwrap();
+    assert!(error.contains("schema 2, expected 1"), "{error}");
     assert_eq!(store.inner().load(&key).await.unwrap().unwrap().document, document);
     assert_eq!(shop.canary.weight(), Weight::ZERO);
 }
 
-/// The longest that a judge can have to remember after ten steps.
+/// The evidence is largest after ten steps or more.
 #[tokio::test(start_paused = true)]
 async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
-    let (store, shop) = (TestStore::new(), Shop::new("v2"));
+    let (store, shop) = (test_store(), Shop::new("v2"));
     let steps: Vec<_> = (1..=10)
         .map(|step| {
             format!("{{ weight = \"{}%\", min_duration = \"30s\", min_calls = 1 }}", 5 * step)
@@ -236,8 +235,8 @@ async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
         second(&shop, 200).await;
     }
     let key = StoreKey::try_new("default/evidence", &"shop".parse().unwrap()).unwrap();
-    let stored = store.inner().load(&key).await.unwrap().unwrap().document.as_bytes().len();
-    println!("evidence of {stored} bytes");
+    let len = store.inner().load(&key).await.unwrap().unwrap().document.as_bytes().len();
+    println!("evidence of {len} bytes");
     assert!(shop.canary.weight() >= Weight::from_percent(50), "{}", rollout.status().summary);
-    assert!(stored < Document::MAX_LEN / 2, "{stored} bytes");
+    assert!(len < Document::MAX_LEN * 5 / 8, "{len} bytes");
 }

@@ -1,6 +1,6 @@
-//! A canary whose calls, time and sickness a test decides.
+//! A canary with simulated calls, failures and time.
 
-pub(crate) mod test_store;
+pub(crate) mod stored;
 
 use std::{
     convert::Infallible,
@@ -12,7 +12,7 @@ use std::{
 };
 
 use canary_controller::{Clock, Controller, Managed, RolloutHandle, store::StateStore};
-use canary_rollout::{Phase, Plan, Timestamp};
+use canary_rollout::{Actor, Command, Order, Phase, Plan, Timestamp};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions};
@@ -21,7 +21,7 @@ use tracing_subscriber::layer::SubscriberExt;
 
 pub(crate) type Service = BoxCloneSyncService<Request<()>, Response<String>, Infallible>;
 
-/// Two channels, each of which fails the share of calls that it is told to, in permille.
+/// A split service. `failing` is the share of calls that each channel fails, in per mille.
 pub(crate) struct Shop {
     pub(crate) canary: CanaryHandle,
     pub(crate) failing: [Arc<AtomicU32>; 2],
@@ -54,7 +54,7 @@ impl Shop {
         }
     }
 
-    /// One call. Channels that its header `x-fail` names fail it.
+    /// Makes a call. The channels in its header `x-fail` fail it.
     pub(crate) async fn call(&self, request: Request<()>) {
         let service = self.layer.layer(self.stable.clone());
         let response = service.oneshot(request).await.unwrap();
@@ -62,16 +62,16 @@ impl Shop {
     }
 }
 
-/// Fails so many of a thousand calls, evenly, and those that are to fail.
+/// Fails the share `permille` of calls, evenly distributed, and the calls with a matching `x-fail`.
 fn service(permille: Arc<AtomicU32>, channel: &'static str) -> Service {
     let calls = Arc::new(AtomicU32::new(0));
     Service::new(service_fn(move |request: Request<()>| {
         let permille = permille.load(Ordering::Relaxed);
         let call = calls.fetch_add(1, Ordering::Relaxed);
         async move {
-            let is_told = request.headers().get("x-fail");
+            let x_fail = request.headers().get("x-fail");
             let fails = call * permille / 1000 != (call + 1) * permille / 1000
-                || is_told.is_some_and(|channels| channels.to_str().unwrap().contains(channel));
+                || x_fail.is_some_and(|channels| channels.to_str().unwrap().contains(channel));
             let mut response = Response::new("answer".to_owned());
             if fails {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -81,7 +81,7 @@ fn service(permille: Arc<AtomicU32>, channel: &'static str) -> Service {
     }))
 }
 
-/// A clock that goes with Tokio's, paused or not.
+/// A clock that follows Tokio's, which may be paused.
 pub(crate) fn clock() -> Clock {
     let (start, began): (Timestamp, _) =
         ("2026-11-24T09:00:00Z".parse().unwrap(), tokio::time::Instant::now());
@@ -96,11 +96,16 @@ pub(crate) fn plan(toml: &str) -> Plan {
     Plan::from_toml(toml).unwrap_or_else(|error| panic!("{error}"))
 }
 
+/// An order of the operator ada.
+pub(crate) fn order(command: Command) -> Order {
+    Order::new(command, Actor::person("ada"), "because")
+}
+
 pub(crate) fn managed(shop: &Shop, toml: &str) -> Managed {
     Managed::new(shop.canary.clone(), plan(toml))
 }
 
-/// Lets time pass, with so many calls a second, until the rollout is in the phase.
+/// Lets time pass, with `calls` calls per second, until the rollout reaches the phase.
 pub(crate) async fn until(shop: &Shop, rollout: &RolloutHandle, phase: Phase, calls: u32) {
     for _ in 0..7_200 {
         if rollout.status().rollout.phase() == phase {
@@ -108,10 +113,10 @@ pub(crate) async fn until(shop: &Shop, rollout: &RolloutHandle, phase: Phase, ca
         }
         second(shop, calls).await;
     }
-    panic!("it is {} after two hours, and not {phase}", rollout.status().summary);
+    panic!("expected phase {phase} within two hours, got: {}", rollout.status().summary);
 }
 
-/// Lets the controller look once more.
+/// Lets the controller tick.
 pub(crate) async fn tick(shop: &Shop) {
     second(shop, 1).await;
     second(shop, 0).await;
@@ -122,12 +127,12 @@ pub(crate) async fn second(shop: &Shop, calls: u32) {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-/// What is logged at this level from now on, on this thread, while the guard is there.
+/// Collects the log messages of this level on this thread, until the guard is dropped.
 pub(crate) fn logged(level: tracing::Level) -> (DefaultGuard, Arc<Mutex<Vec<String>>>) {
-    let said = Arc::<Mutex<Vec<String>>>::default();
-    let layer = Logged(level, Arc::clone(&said));
+    let messages = Arc::<Mutex<Vec<String>>>::default();
+    let layer = Logged(level, Arc::clone(&messages));
     let subscriber = tracing_subscriber::registry().with(layer);
-    (tracing::subscriber::set_default(subscriber), said)
+    (tracing::subscriber::set_default(subscriber), messages)
 }
 
 struct Logged(tracing::Level, Arc<Mutex<Vec<String>>>);

@@ -1,4 +1,4 @@
-//! Webhooks, over real sockets and in real time: a gate, and a receiver of all that happens.
+//! Webhooks over real sockets and in real time: a gate, and a receiver of notifications.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -14,27 +14,24 @@ use canary_rollout::{Actor, Phase};
 use http::{HeaderMap, StatusCode};
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
 
-use crate::{
-    support::test_store::TestStore,
-    support::{Shop, plan},
-};
+use crate::support::{Shop, plan, stored::test_store};
 
 const ROOTS: &str = include_str!("../../testdata/self-signed.pem");
 
 type Received = (HeaderMap, Bytes);
 
-/// A server that answers the first request 202, not yet, and all others 200.
+/// A server that responds to the first request with 202 (not yet), and to all others with 200.
 async fn server() -> (String, mpsc::UnboundedReceiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let (send, received) = mpsc::unbounded_channel();
     let count = std::sync::Arc::new(AtomicUsize::new(0));
-    let answer = |State((send, count)): State<(
+    let respond = |State((send, count)): State<(
         mpsc::UnboundedSender<Received>,
         std::sync::Arc<AtomicUsize>,
     )>,
-                  headers: HeaderMap,
-                  body: Bytes| async move {
+                   headers: HeaderMap,
+                   body: Bytes| async move {
         let _ = send.send((headers, body));
         if count.fetch_add(1, Ordering::Relaxed) == 0 {
             StatusCode::ACCEPTED
@@ -42,7 +39,7 @@ async fn server() -> (String, mpsc::UnboundedReceiver<Received>) {
             StatusCode::OK
         }
     };
-    let app = Router::new().fallback(answer).with_state((send, count));
+    let app = Router::new().fallback(respond).with_state((send, count));
     tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
     (url, received)
 }
@@ -61,8 +58,8 @@ fn body((headers, body): &Received) -> serde_json::Value {
 }
 
 #[tokio::test]
-async fn a_webhook_that_says_not_yet_and_then_yes_opens_and_all_that_happens_is_told_in_order() {
-    let ((gate, mut asked), (receiver, mut told)) = (server().await, server().await);
+async fn a_gate_opens_on_the_second_response_and_events_are_sent_in_order() {
+    let ((gate, mut asked), (receiver, mut notified)) = (server().await, server().await);
     let toml = format!(
         r#"
         start.gates = ["ci"]
@@ -74,33 +71,33 @@ async fn a_webhook_that_says_not_yet_and_then_yes_opens_and_all_that_happens_is_
     );
     let shop = Shop::new("v2");
     let controller =
-        Controller::new(TestStore::new()).interval(Duration::from_millis(20)).webhooks(client());
+        Controller::new(test_store()).interval(Duration::from_millis(20)).webhooks(client());
     let rollout = controller.add(Managed::new(shop.canary.clone(), plan(&toml))).unwrap();
     rollout.start(Actor::person("ada"), "").await.unwrap();
     let mut status = rollout.watch();
-    let story = async {
+    let promotion = async {
         while status.borrow_and_update().rollout.phase() != Phase::Promoted {
             shop.calls(5).await;
             status.changed().await.unwrap();
         }
     };
-    timeout(Duration::from_secs(30), story).await.unwrap();
+    timeout(Duration::from_secs(30), promotion).await.unwrap();
     controller.stop().await;
 
     let questions: Vec<_> = [asked.recv().await.unwrap(), asked.recv().await.unwrap()]
         .iter()
         .map(|received| body(received)["id"].clone())
         .collect();
-    assert_eq!(questions[0], questions[1], "the same question");
-    assert!(asked.try_recv().is_err(), "asked twice, and not once more");
+    assert_eq!(questions[0], questions[1], "both requests have the id of the question");
+    assert!(asked.try_recv().is_err(), "the gate is asked exactly twice");
 
     let mut events = Vec::new();
     let mut last = 0;
-    while let Ok(received) = told.try_recv() {
+    while let Ok(received) = notified.try_recv() {
         let event = body(&received)["event"].clone();
         let number = event["number"].as_u64().unwrap();
         if number > last {
-            // A receiver that answers 202 has got it.
+            // The receiver has accepted the event with its 202.
             events.push(event["kind"].as_str().unwrap().to_owned());
         }
         last = number;

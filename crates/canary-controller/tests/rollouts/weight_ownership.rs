@@ -1,23 +1,20 @@
-//! One test for each row of `docs/who-owns-the-weight.md`, named by its number.
+//! One test or more for each row of `docs/who-owns-the-weight.md`, named by its number.
 
 use canary_controller::{Controller, RolloutHandle};
 use canary_core::Weight;
-use canary_rollout::{Actor, Command, Order, Phase};
+use canary_rollout::{Command, Phase};
 use tower_canary::control::ControlExt;
 
-use crate::{
-    support::test_store::TestStore,
-    support::{Shop, controller, managed, plan, second, tick, until},
+use crate::support::{
+    Shop, controller, managed, order, plan, second,
+    stored::{TestStore, test_store},
+    tick, until,
 };
 
 const PLAN: &str = r#"
 steps = [{ weight = "10%", min_duration = "1h", min_calls = 1 }, { weight = "50%", min_duration = "1h", min_calls = 1 }]
 monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
-
-fn order(command: Command) -> Order {
-    Order::new(command, Actor::person("ada"), "because")
-}
 
 struct Process {
     shop: Shop,
@@ -45,8 +42,8 @@ impl Process {
         self.rollout.command(order(command)).await.unwrap();
     }
 
-    /// As a process ends that is killed: nothing more is stored.
-    async fn again(self, store: &TestStore, release: &'static str, toml: &str) -> Self {
+    /// Replaces a process that is killed: it stores nothing more.
+    async fn replace(self, store: &TestStore, release: &'static str, toml: &str) -> Self {
         drop(self.controller);
         Self::begin(store, release, toml).await
     }
@@ -61,14 +58,14 @@ impl Process {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_1_a_halt_holds_after_a_restart_and_for_other_builds_until_it_is_released() {
-    let store = TestStore::new();
+async fn row_1_a_halt_holds_after_a_restart_and_for_other_builds_until_it_is_lifted() {
+    let store = test_store();
     let process = Process::running(&store).await;
     process.command(Command::Halt).await;
-    let process = process.again(&store, "v2", PLAN).await;
+    let process = process.replace(&store, "v2", PLAN).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Halted, Weight::ZERO));
     assert!(process.shop.canary.set_weight(Weight::from_percent(1)).is_err());
-    let process = process.again(&store, "v3", PLAN).await;
+    let process = process.replace(&store, "v3", PLAN).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Halted, Weight::ZERO));
     for command in [Command::Start, Command::Resume, Command::PromoteFully] {
         process.rollout.command(order(command)).await.unwrap_err();
@@ -81,11 +78,11 @@ async fn row_1_a_halt_holds_after_a_restart_and_for_other_builds_until_it_is_rel
 
 #[tokio::test(start_paused = true)]
 async fn row_2_a_rollback_holds_until_a_new_start_and_a_lowered_weight_until_it_is_resumed() {
-    let store = TestStore::new();
+    let store = test_store();
     let process = Process::running(&store).await;
     process.shop.canary.set_weight(Weight::from_percent(2)).unwrap();
     tick(&process.shop).await;
-    let process = process.again(&store, "v2", PLAN).await;
+    let process = process.replace(&store, "v2", PLAN).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Paused, Weight::from_percent(2)));
     process.command(Command::Resume).await;
     assert_eq!(process.weight(), Weight::from_percent(10));
@@ -94,7 +91,7 @@ async fn row_2_a_rollback_holds_until_a_new_start_and_a_lowered_weight_until_it_
     process.shop.calls(300).await;
     assert_eq!(process.weight(), Weight::ZERO, "the guard");
     tick(&process.shop).await;
-    let process = process.again(&store, "v2", PLAN).await;
+    let process = process.replace(&store, "v2", PLAN).await;
     tick(&process.shop).await;
     assert_eq!((process.phase(), process.weight()), (Phase::RolledBack, Weight::ZERO));
     process.command(Command::Start).await;
@@ -102,8 +99,8 @@ async fn row_2_a_rollback_holds_until_a_new_start_and_a_lowered_weight_until_it_
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_2_code_that_lowers_the_weight_after_a_promotion_takes_it_back() {
-    let store = TestStore::new();
+async fn row_2_a_lower_weight_after_a_promotion_is_a_rollback() {
+    let store = test_store();
     let process = Process::running(&store).await;
     process.command(Command::PromoteFully).await;
     process.shop.canary.set_weight(Weight::from_percent(60)).unwrap();
@@ -112,21 +109,21 @@ async fn row_2_code_that_lowers_the_weight_after_a_promotion_takes_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_3_a_persons_last_word_holds_after_a_restart_of_the_same_build() {
-    let store = TestStore::new();
+async fn row_3_the_last_command_of_an_operator_holds_after_a_restart_of_the_same_build() {
+    let store = test_store();
     let process = Process::running(&store).await;
     process.command(Command::SetWeight { weight: Weight::from_percent(33) }).await;
-    let process = process.again(&store, "v2", PLAN).await;
+    let process = process.replace(&store, "v2", PLAN).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Paused, Weight::from_percent(33)));
     process.command(Command::PromoteFully).await;
-    let process = process.again(&store, "v2", PLAN).await;
+    let process = process.replace(&store, "v2", PLAN).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Promoted, Weight::FULL));
     assert_eq!(process.shop.canary.mode(), tower_canary::SplitMode::Promoted);
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_4_the_stored_rollout_goes_on_with_its_step_time_evidence_and_callers() {
-    let store = TestStore::new();
+async fn row_4_the_stored_rollout_keeps_its_step_time_evidence_and_salt() {
+    let store = test_store();
     let process = Process::running(&store).await;
     process.command(Command::SkipStep).await;
     for _ in 0..30 {
@@ -134,31 +131,31 @@ async fn row_4_the_stored_rollout_goes_on_with_its_step_time_evidence_and_caller
     }
     let before = process.rollout.status();
     let salt = process.shop.canary.salt();
-    let process = process.again(&store, "v2", PLAN).await;
+    let process = process.replace(&store, "v2", PLAN).await;
     let after = process.rollout.status();
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(50)));
     assert_eq!(process.shop.canary.salt(), salt);
     let seen = |status: &canary_controller::Status| {
         status.rollout.state().progress().unwrap().ticked.as_secs()
     };
-    // What was seen since the last save, ten seconds at most, is lost with a process that is killed.
+    // A killed process loses the time since its last save, at most ten seconds.
     assert!(seen(&after) + 10 >= seen(&before), "{} {}", seen(&after), seen(&before));
     let calls = |status: &canary_controller::Status| status.judgment.findings[0].calls.stable;
     assert!(calls(&after) > 0 && calls(&after) <= calls(&before));
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_5_another_build_begins_idle_without_evidence_and_without_a_ban() {
-    let store = TestStore::new();
+async fn row_5_another_build_begins_idle_without_evidence() {
+    let store = test_store();
     let process = Process::running(&store).await;
     process.shop.fail_canary(1000);
     process.shop.calls(300).await;
     tick(&process.shop).await;
     assert_eq!(process.phase(), Phase::RolledBack);
-    let process = process.again(&store, "v3", PLAN).await;
+    let process = process.replace(&store, "v3", PLAN).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Idle, Weight::ZERO));
     let findings = process.rollout.status().judgment.findings.clone();
-    assert!(findings.iter().all(|finding| finding.calls.canary == 0), "no evidence");
+    assert!(findings.iter().all(|finding| finding.calls.canary == 0), "the evidence is new");
     drop(process.controller);
 
     let shop = Shop::new("v4");
@@ -168,22 +165,22 @@ async fn row_5_another_build_begins_idle_without_evidence_and_without_a_ban() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_6_another_plan_waits_until_the_rollout_under_way_has_ended() {
-    let store = TestStore::new();
+async fn row_6_another_plan_waits_until_the_current_rollout_has_ended() {
+    let store = test_store();
     let other = "steps = [{ weight = \"7%\", min_duration = \"1h\" }]";
-    let process = Process::running(&store).await.again(&store, "v2", other).await;
+    let process = Process::running(&store).await.replace(&store, "v2", other).await;
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(10)));
     assert_eq!(*process.rollout.status().rollout.plan(), plan(PLAN));
     process.command(Command::RollBack).await;
-    let process = process.again(&store, "v2", other).await;
+    let process = process.replace(&store, "v2", other).await;
     assert_eq!(*process.rollout.status().rollout.plan(), plan(other));
     process.command(Command::Start).await;
     assert_eq!(process.weight(), Weight::from_percent(7));
 }
 
 #[tokio::test(start_paused = true)]
-async fn row_7_code_that_raises_the_weight_is_undone_by_the_next_tick_with_a_warning() {
-    let store = TestStore::new();
+async fn row_7_a_higher_weight_is_undone_by_the_next_tick_with_a_warning() {
+    let store = test_store();
     let process = Process::running(&store).await;
     let (_guard, warnings) = crate::support::logged(tracing::Level::WARN);
     process.shop.canary.set_weight(Weight::from_percent(70)).unwrap();
@@ -191,8 +188,8 @@ async fn row_7_code_that_raises_the_weight_is_undone_by_the_next_tick_with_a_war
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(10)));
     process.shop.canary.promote().unwrap_err();
     assert_eq!((process.phase(), process.weight()), (Phase::Running, Weight::from_percent(10)));
-    let said = warnings.lock().unwrap().join("\n");
-    assert!(said.contains("the application set the weight to 70%, which is undone"), "{said}");
+    let logged = warnings.lock().unwrap().join("\n");
+    assert!(logged.contains("the application set the weight to 70%, which is undone"), "{logged}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The whole story: increase, watch, decide, promote, watch on, roll back.
+//! Whole rollouts, from the start to a promotion or rollback.
 
 use canary_controller::store::MemoryStore;
 use canary_core::Weight;
@@ -17,7 +17,7 @@ bake = { duration = "5m" }
 "#;
 
 #[tokio::test(start_paused = true)]
-async fn a_good_canary_is_promoted_by_proof() {
+async fn a_healthy_canary_is_promoted() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
@@ -33,7 +33,7 @@ async fn a_good_canary_is_promoted_by_proof() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_that_fails_is_rolled_back() {
+async fn a_failing_canary_is_rolled_back() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
@@ -45,7 +45,7 @@ async fn a_canary_that_fails_is_rolled_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_canary_that_begins_to_fail_during_the_bake_is_rolled_back() {
+async fn a_canary_that_starts_to_fail_during_the_bake_is_rolled_back() {
     let shop = Shop::new("v2");
     let controller = controller(MemoryStore::new());
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();

@@ -1,7 +1,12 @@
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    future::pending,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
+
+use tokio::time::sleep;
 
 use crate::store::{
     Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError, StoreFuture, StoreKey,
@@ -10,10 +15,10 @@ use crate::store::{
 
 /// A store that fails on demand, for tests of code that uses a store.
 ///
-/// Each queued fault affects one call of [`load`](StateStore::load),
-/// [`compare_and_swap`](StateStore::compare_and_swap) or
-/// [`append_event`](StateStore::append_event), in order. All other calls go to the inner store.
-/// Clones share the queue.
+/// Faults affect [`load`](StateStore::load), and the changes:
+/// [`compare_and_swap`](StateStore::compare_and_swap) and
+/// [`append_event`](StateStore::append_event). All other calls go to the inner store. Clones share
+/// their faults.
 ///
 /// ```
 /// use canary_controller::store::{
@@ -32,7 +37,21 @@ use crate::store::{
 #[derive(Clone, Debug)]
 pub struct FaultyStore<S> {
     inner: S,
-    faults: Arc<Mutex<VecDeque<StoreFault>>>,
+    faults: Arc<Mutex<Faults>>,
+}
+
+#[derive(Debug, Default)]
+struct Faults {
+    /// One for each of the next calls.
+    next: VecDeque<StoreFault>,
+    /// For the changes with these numbers.
+    of_changes: Option<(Range<usize>, StoreFault)>,
+    /// For all other calls.
+    permanent: Option<StoreFault>,
+    key_part: Option<String>,
+    delay: Duration,
+    /// The number of changes so far.
+    changes: usize,
 }
 
 /// A fault of a [`FaultyStore`].
@@ -41,11 +60,20 @@ pub struct FaultyStore<S> {
 pub enum StoreFault {
     /// The store is unavailable. Nothing is changed.
     Unavailable,
-    /// The request is lost. Nothing is changed, and the outcome is unknown to the caller.
+    /// The request is lost. Nothing is changed, and the outcome is unknown to the caller. A load
+    /// returns `Unavailable`.
     RequestLost,
     /// The response is lost. The change is made, and the outcome is unknown to the caller. A load
     /// returns `Unavailable`.
     ResponseLost,
+    /// The call never returns. Nothing is changed.
+    Hang,
+    /// The change is made, and the call never returns.
+    HangAfterChange,
+    /// The store refuses the call. Nothing is changed.
+    Refused,
+    /// The stored document is corrupt. Nothing is changed.
+    Corrupt,
 }
 
 impl<S> FaultyStore<S> {
@@ -57,7 +85,38 @@ impl<S> FaultyStore<S> {
 
     /// Queues a fault for the next call without one.
     pub fn fail_next(&self, fault: StoreFault) {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).push_back(fault);
+        self.faults().next.push_back(fault);
+    }
+
+    /// Fails the changes with these numbers, counted from 0. See [`changes`](Self::changes).
+    pub fn fail_changes(&self, numbers: Range<usize>, fault: StoreFault) {
+        self.faults().of_changes = Some((numbers, fault));
+    }
+
+    /// Fails all calls until [`recover`](Self::recover).
+    pub fn fail_all(&self, fault: StoreFault) {
+        self.faults().permanent = Some(fault);
+    }
+
+    /// Ends [`fail_all`](Self::fail_all).
+    pub fn recover(&self) {
+        self.faults().permanent = None;
+    }
+
+    /// Fails and counts only the changes of keys that contain `part`.
+    pub fn only_keys_with(&self, part: &str) {
+        self.faults().key_part = Some(part.to_owned());
+    }
+
+    /// Delays all calls that can fail.
+    pub fn delay(&self, delay: Duration) {
+        self.faults().delay = delay;
+    }
+
+    /// Returns the number of changes that were requested, including those that failed.
+    #[must_use]
+    pub fn changes(&self) -> usize {
+        self.faults().changes
     }
 
     /// Returns the inner store.
@@ -66,35 +125,67 @@ impl<S> FaultyStore<S> {
         &self.inner
     }
 
-    fn fault(&self) -> Option<StoreFault> {
-        self.faults.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a call, subject to the fault.
+    async fn call<T>(
+        &self,
+        fault: Option<StoreFault>,
+        operation: String,
+        work: StoreFuture<'_, T>,
+    ) -> Result<T, StoreError> {
+        let delay = self.faults().delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
+        let cause = "injected fault";
+        match fault {
+            None => work.await,
+            Some(StoreFault::Unavailable) => Err(StoreError::unavailable(operation, cause)),
+            Some(StoreFault::RequestLost) => Err(StoreError::unknown(operation, cause)),
+            Some(StoreFault::ResponseLost) => {
+                work.await?;
+                Err(StoreError::unknown(operation, cause))
+            }
+            Some(StoreFault::Hang) => pending().await,
+            Some(StoreFault::HangAfterChange) => {
+                work.await?;
+                pending().await
+            }
+            Some(StoreFault::Refused) => Err(StoreError::refused(operation, cause)),
+            Some(StoreFault::Corrupt) => Err(StoreError::corrupt(operation, cause)),
+        }
     }
 }
 
-/// Makes a change, subject to the fault.
-async fn change<T>(
-    fault: Option<StoreFault>,
-    operation: String,
-    work: StoreFuture<'_, T>,
-) -> Result<T, StoreError> {
-    match fault {
-        None => work.await,
-        Some(StoreFault::Unavailable) => Err(StoreError::unavailable(operation, "injected fault")),
-        Some(StoreFault::RequestLost) => Err(StoreError::unknown(operation, "injected fault")),
-        Some(StoreFault::ResponseLost) => {
-            work.await?;
-            Err(StoreError::unknown(operation, "injected fault"))
+impl Faults {
+    fn of_load(&mut self) -> Option<StoreFault> {
+        match self.next.pop_front().or(self.permanent) {
+            Some(StoreFault::RequestLost | StoreFault::ResponseLost) => {
+                Some(StoreFault::Unavailable)
+            }
+            fault => fault,
         }
+    }
+
+    fn of_change(&mut self, key: &StoreKey) -> Option<StoreFault> {
+        if self.key_part.as_ref().is_some_and(|part| !key.as_str().contains(part)) {
+            return None;
+        }
+        let number = self.changes;
+        self.changes += 1;
+        let of_changes = self.of_changes.as_ref().filter(|(numbers, _)| numbers.contains(&number));
+        self.next.pop_front().or(of_changes.map(|(_, fault)| *fault)).or(self.permanent)
     }
 }
 
 impl<S: StateStore> StateStore for FaultyStore<S> {
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
         Box::pin(async move {
-            match self.fault() {
-                None => self.inner.load(key).await,
-                Some(_) => Err(StoreError::unavailable(format!("load {key}"), "injected fault")),
-            }
+            let fault = self.faults().of_load();
+            self.call(fault, format!("load {key}"), self.inner.load(key)).await
         })
     }
 
@@ -105,8 +196,9 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
         document: &'a Document,
     ) -> StoreFuture<'a, Swap> {
         Box::pin(async move {
+            let fault = self.faults().of_change(key);
             let swap = self.inner.compare_and_swap(key, expected, document);
-            change(self.fault(), format!("swap {key}"), swap).await
+            self.call(fault, format!("swap {key}"), swap).await
         })
     }
 
@@ -120,8 +212,9 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
         event: &'a EventRecord,
     ) -> StoreFuture<'a, ()> {
         Box::pin(async move {
+            let fault = self.faults().of_change(key);
             let append = self.inner.append_event(key, event);
-            change(self.fault(), format!("append an event to {key}"), append).await
+            self.call(fault, format!("append an event to {key}"), append).await
         })
     }
 
