@@ -1,9 +1,9 @@
-//! What it costs to store, against what the disk alone takes for the same bytes.
+//! Measures the time of store calls, and the time of the disk for the same bytes.
 //!
-//! `cargo bench -p canary-controller --bench store [-- ROUNDS]`, in the directory of `TMPDIR`,
-//! which should be on a disk. What is compared takes turns, so that a disk that is busy for a while
-//! is so for both, and the difference is taken by the turn. It fails if a swap takes 5 ms more than
-//! the disk, by the median.
+//! Run it with `cargo bench -p canary-controller --bench store [-- ROUNDS]`. It writes to `TMPDIR`,
+//! which should be on a disk. Each round measures the disk and the store in turn, and the difference is
+//! taken per round, so that other load on the disk affects both. The benchmark fails if the median swap
+//! takes 5 ms longer than the disk.
 
 use std::{
     env,
@@ -19,7 +19,7 @@ use canary_controller::store::{
 
 #[tokio::main(flavor = "multi_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // Cargo passes options of its own.
+    // Cargo also passes its own options.
     let rounds = env::args().find_map(|it| it.parse().ok()).unwrap_or(500);
     let directory = tempfile::tempdir()?;
     let file = FileStore::open(directory.path().join("store")).await?;
@@ -32,48 +32,48 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut times: [Vec<Duration>; 6] = Default::default();
     let (mut in_file, mut in_memory) = (None, None);
     for _ in 0..rounds {
-        let begun = Instant::now();
+        let start = Instant::now();
         replace(directory.path(), document.as_bytes())?;
-        times[0].push(begun.elapsed());
+        times[0].push(start.elapsed());
 
-        let begun = Instant::now();
+        let start = Instant::now();
         in_file = Some(swap(&file, &key, in_file.as_ref(), &document).await?);
-        times[1].push(begun.elapsed());
+        times[1].push(start.elapsed());
 
-        let begun = Instant::now();
+        let start = Instant::now();
         log.write_all(event.as_bytes())?;
         log.sync_data()?;
-        times[2].push(begun.elapsed());
+        times[2].push(start.elapsed());
 
-        let begun = Instant::now();
+        let start = Instant::now();
         file.append_event(&key, &event).await?;
-        times[3].push(begun.elapsed());
+        times[3].push(start.elapsed());
 
-        let begun = Instant::now();
+        let start = Instant::now();
         file.load(&key).await?;
-        times[4].push(begun.elapsed());
+        times[4].push(start.elapsed());
 
-        let begun = Instant::now();
+        let start = Instant::now();
         in_memory = Some(swap(&memory, &key, in_memory.as_ref(), &document).await?);
-        times[5].push(begun.elapsed());
+        times[5].push(start.elapsed());
     }
     println!("{rounds} rounds, document of {LEN} bytes, event of {}", event.as_bytes().len());
     let added = |store: &[Duration], disk: &[Duration]| {
-        let turns = store.iter().zip(disk);
-        turns.map(|(store, disk)| store.saturating_sub(*disk)).collect::<Vec<_>>()
+        let rounds = store.iter().zip(disk);
+        rounds.map(|(store, disk)| store.saturating_sub(*disk)).collect::<Vec<_>>()
     };
     let mut swaps = added(&times[1], &times[0]);
     let mut appends = added(&times[3], &times[2]);
     for (name, times) in NAMES.iter().zip(&mut times) {
         report(name, times);
     }
-    let added = report("swap: more than the disk, by the turn", &mut swaps);
-    report("event: more than the disk, by the turn", &mut appends);
-    assert!(added < Duration::from_millis(5), "a swap takes {added:?} more than the disk");
+    let added = report("swap: time above that of the disk", &mut swaps);
+    report("event: time above that of the disk", &mut appends);
+    assert!(added < Duration::from_millis(5), "a swap takes {added:?} longer than the disk");
     Ok(())
 }
 
-/// A plan, its evidence and some history.
+/// The size of a plan with its evidence and some history.
 const LEN: usize = 2 * 1024;
 
 const NAMES: [&str; 6] = [
@@ -110,7 +110,7 @@ async fn swap(
 ) -> Result<Revision, Box<dyn std::error::Error>> {
     match store.compare_and_swap(key, expected, document).await? {
         Swap::Done(revision) => Ok(revision),
-        Swap::Conflict(current) => Err(format!("nobody else writes: {current:?}").into()),
+        Swap::Conflict(current) => Err(format!("there is no other writer: {current:?}").into()),
     }
 }
 

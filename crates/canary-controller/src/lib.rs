@@ -1,12 +1,11 @@
-//! Runs canary rollouts: from 0.1 % to promoted by itself, and back in time.
+//! Runs canary rollouts: from the first calls to the promotion, or back.
 //!
-//! A [`Controller`] joins what the other crates hold apart. Once a second it reads what the data plane
-//! (`tower-canary`) has counted, asks the judge (`canary-analysis`), lets the plan and its state machine
-//! (`canary-rollout`) decide, stores what came of that, and sets the weight. People and programs give
-//! commands through a [`RolloutHandle`].
+//! Once a second, a [`Controller`] reads the counts of the data plane (`tower-canary`), asks the judge
+//! (`canary-analysis`), lets the plan's state machine (`canary-rollout`) decide, stores the result, and sets
+//! the weight. Operators and programs give commands through a [`RolloutHandle`].
 //!
 //! ```
-//! use canary_controller::{Actor, Controller, Managed, Phase, Plan, store::MemoryStore};
+//! use canary_controller::{Controller, Managed, Plan, store::MemoryStore};
 //! use tower_canary::{CanaryLayer, CanaryOptions};
 //!
 //! # let v2 = tower::service_fn(|_: http::Request<()>| async {
@@ -15,7 +14,33 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let options = CanaryOptions::new().stable_release("v1.9.2").canary_release("v2.0.0");
 //! let layer = CanaryLayer::with_options("shop", v2, options);
+//! let plan = Plan::from_toml(r#"steps = [{ weight = "1%" }, { weight = "10%" }]"#)?;
+//! let controller = Controller::new(MemoryStore::new());
+//! controller.add(Managed::new(layer.handle(), plan).auto_start())?;
+//! // let app = v1.layer(layer);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
+//! A service depends on this crate and on `tower-canary`. The types of the other crates that appear in
+//! signatures are re-exported here: the most used ones at the root, all others in [`rollout`] and
+//! [`analysis`].
+//!
+//! # Commands
+//!
+//! [`Controller::add`] returns a handle for commands and for the status:
+//!
+//! ```
+//! use canary_controller::{Actor, Controller, Managed, Phase, Plan, store::MemoryStore};
+//! # use tower_canary::{CanaryLayer, CanaryOptions};
+//!
+//! # let v2 = tower::service_fn(|_: http::Request<()>| async {
+//! #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+//! # });
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! # let options = CanaryOptions::new().stable_release("v1.9.2").canary_release("v2.0.0");
+//! # let layer = CanaryLayer::with_options("shop", v2, options);
 //! let plan = Plan::from_toml(
 //!     r#"
 //!     steps = [
@@ -26,9 +51,8 @@
 //!     bake = { duration = "30m" }
 //!     "#,
 //! )?;
-//! let controller = Controller::new(MemoryStore::new()); // or a FileStore, which survives the process
+//! let controller = Controller::new(MemoryStore::new()); // a FileStore survives the process
 //! let rollout = controller.add(Managed::new(layer.handle(), plan))?;
-//! // let app = v1.layer(layer);
 //!
 //! rollout.start(Actor::person("ada"), "v2 is built").await?;
 //! assert_eq!(rollout.status().rollout.phase(), Phase::Running);
@@ -41,56 +65,59 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # What it promises
+//! # Guarantees
 //!
-//! - **A rollback waits for nobody.** The judge's guard runs on the thread of the call that fails, and
-//!   takes the canary back there; a person's rollback or halt takes effect before it is queued or
-//!   stored. What would raise the weight meanwhile finds out, and does not.
-//! - **Nothing is raised that is not stored.** What lowers the weight comes before the store, what
-//!   raises it after. If the store is away, the weight stays or falls.
-//! - **The judge keeps working** while a gate, an approval or a pause waits, and rolls back from there.
-//! - **If the controller is gone the split keeps its weight**, the guard still works, and the metric
+//! - **A rollback is immediate.** The judge's guard runs on the thread of the failing call and rolls the
+//!   canary back there. A rollback or halt by an operator takes effect before it is queued or stored. An
+//!   increase that is in progress is then skipped.
+//! - **The weight is raised only after the increase is stored.** Actions that lower the weight come before
+//!   the save, actions that raise it come after. During an outage of the store, the weight stays or falls.
+//! - **The judge keeps working** during gates, approvals and pauses, and can roll back from there.
+//! - **If the controller stops, the split keeps its weight.** The guard still works, and the metric
 //!   `canary_decision_age_seconds` grows.
 //!
 //! # Who owns the weight
 //!
 #![doc = include_str!("../docs/who-owns-the-weight.md")]
 //!
-//! # What the judge is told
+//! # Inputs of the judge
 //!
-//! All calls, the classes of routes that the plan's monitors name, feedback and events, and for monitors
-//! per key which users were seen and which were hit. A plan that asks for what the layer does not count is
-//! refused by [`Controller::add`]. Evidence is this process's own, and is stored with the users that were
-//! counted, so that a restart goes on with both. They are one document of 16 KiB at most: of many users a
-//! sample is stored, and only those are counted afterwards.
+//! The judge observes all calls, the route classes that the plan's monitors name, feedback and events, and,
+//! for monitors per key, the keys of calls and of failures. [`Controller::add`] refuses a plan that needs
+//! counts that the layer does not keep.
 //!
-//! # What a plan sets off
+//! Each process judges its own calls. The evidence is stored with the counted keys, so that a restart
+//! continues with both. Both are one document of at most 16 KiB. If there are too many keys, a sample of
+//! them is stored, and only keys of the sample are counted afterwards.
 //!
-//! | module | what it does |
+//! # Modules for plans
+//!
+//! | module | content |
 //! |---|---|
-//! | [`probe`] | runs a plan's probes against the canary service itself |
-//! | [`gate`] | asks a plan's gates |
-//! | [`notify`] | tells a plan's receivers what happens |
-//! | [`webhook`] | the signed `POST` that gates and notices share |
-//! | [`store`] | keeps the state, and the contract for those who write a store of their own |
+//! | [`probe`] | runs the plan's probes against the canary |
+//! | [`gate`] | asks the plan's gates |
+//! | [`notify`] | sends notifications to the plan's receivers |
+//! | [`webhook`] | signed `POST` requests, for gates and notifications |
+//! | [`store`] | keeps the state, and defines the contract for your own stores |
 //!
-//! What receivers of webhooks get, and how they check that it is ours, is told in the
-//! [guide](webhook::guide).
+//! The [webhook guide](webhook::guide) shows the requests, and how receivers verify them.
 //!
 //! # Features
 //!
-//! | feature | what it adds |
+//! | feature | adds |
 //! |---|---|
 //! | `axum` | `ProbeTarget::router`: probes of an axum `Router` |
 //! | `tonic` | `ProbeTarget::routes`, and gRPC health probes |
-//! | `webhook` | `HttpTransport`: webhooks, and probes of a URL, over http and https |
+//! | `webhook` | `HttpTransport`: webhooks, and probes of a URL, over HTTP and HTTPS |
 //! | `store-testing` | the conformance suite for stores, and a store that fails on demand |
 //!
-//! # What it takes for itself
+//! # One controller per canary
 //!
-//! It sets the hook of [`on_canary_failure`](tower_canary::CanaryHandle::on_canary_failure) of each
-//! canary, for the guard. One controller at a time should tick a canary; several that share a store
-//! follow each other's commands, but each judges by the counts of its own process.
+//! A controller sets the hook of
+//! [`on_canary_failure`](tower_canary::control::ControlExt::on_canary_failure) and
+//! [claims](tower_canary::control::ControlExt::claim) the canary. A process should therefore run a canary
+//! with one controller only. Controllers of several processes can share a store: they follow each other's
+//! commands, but each judges the calls of its own process.
 
 mod body;
 mod bounded_text;
@@ -132,7 +159,7 @@ pub use self::{
     status::Status,
 };
 
-/// An error of a service or a transport, whatever it is.
+/// Any error of a service or a transport.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 const USER_AGENT: &str = concat!("canary-controller/", env!("CARGO_PKG_VERSION"));

@@ -1,4 +1,4 @@
-//! The process that is started, and killed.
+//! The child processes of these tests.
 
 use std::{
     env,
@@ -9,14 +9,14 @@ use std::{
 
 use canary_controller::store::{Document, EventRecord, FileStore, StateStore, StoreKey, Swap};
 
-/// What the process does.
+/// The task of a child process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Task {
-    /// Swaps and appends by turns, and says so each time, until it is killed, or 300 times.
+    /// Swaps and appends alternately, 300 times, and prints a line after each.
     Write,
-    /// Swaps once, and says how that ended.
+    /// Swaps once, and prints the result.
     SwapOnce,
-    /// Adds one to the number of the document, a hundred times.
+    /// Increments the number in the document 100 times.
     Increment,
     /// Promotes a canary.
     Promote,
@@ -30,7 +30,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it, to stop at `point:pass` if one is given.
+    /// Starts a process that stops at `stop_at`, a `point:pass`, if given.
     pub(crate) fn start(task: Task, directory: &Path, stop_at: Option<&str>) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command
@@ -45,26 +45,26 @@ impl Process {
         Self { child, lines }
     }
 
-    /// The next line that it says, or none if it has ended.
-    pub(crate) fn says(&mut self) -> Option<String> {
+    /// Returns the next line of output, or `None` if the process has ended.
+    pub(crate) fn next_line(&mut self) -> Option<String> {
         self.lines.next().map(Result::unwrap)
     }
 
-    /// Waits until it says this.
-    pub(crate) fn hear(&mut self, expected: &str) {
-        while let Some(line) = self.says() {
+    /// Waits for this line of output.
+    pub(crate) fn wait_for(&mut self, expected: &str) {
+        while let Some(line) = self.next_line() {
             if line == expected {
                 return;
             }
         }
-        panic!("it has ended without saying {expected:?}");
+        panic!("the process has ended without printing {expected:?}");
     }
 
-    /// Kills it with SIGKILL, and returns what it had said meanwhile.
+    /// Kills the process with SIGKILL, and returns the rest of its output.
     pub(crate) fn kill(mut self) -> Vec<String> {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        // A line that was cut is one that was not said.
+        // The last line may be incomplete.
         let mut rest = Vec::new();
         while let Some(Ok(line)) = self.lines.next() {
             rest.push(line);
@@ -72,9 +72,9 @@ impl Process {
         rest
     }
 
-    /// Waits until it ends by itself.
-    pub(crate) fn ends(mut self) {
-        while self.says().is_some() {}
+    /// Waits for the process to end.
+    pub(crate) fn wait(mut self) {
+        while self.next_line().is_some() {}
         assert!(self.child.wait().unwrap().success());
     }
 }
@@ -90,13 +90,13 @@ pub(crate) fn key() -> StoreKey {
     StoreKey::try_new("crash", &"checkout".parse().unwrap()).unwrap()
 }
 
-/// The document with this number, unlike any other in length and in every part.
+/// The document with this number. It differs from all others in length and in every part.
 pub(crate) fn document(number: u64) -> Document {
     let pad = pad(number).repeat(1 + usize::try_from(number % 300).unwrap());
     Document::try_new(format!(r#"{{"number":{number},"pad":"{pad}"}}"#)).unwrap()
 }
 
-/// The event with this number: long, so that the history is soon full.
+/// The event with this number. It is long, so that the history is full soon.
 pub(crate) fn event(number: u64) -> EventRecord {
     let pad = pad(number).repeat(200 + usize::try_from(number % 100).unwrap());
     EventRecord::try_new(format!(r#"{{"number":{number},"pad":"{pad}"}}"#)).unwrap()
@@ -113,11 +113,11 @@ pub(crate) fn number(json: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it is what the other tests start"]
+#[ignore = "other tests run this as a child process"]
 async fn works_in_a_directory() {
     let Ok(task) = env::var("CANARY_STORE_TASK") else { return };
-    // Behind what the test harness says before it.
-    say("");
+    // Ends the line that the test harness has started.
+    print("");
     let directory = PathBuf::from(env::var_os("CANARY_STORE_DIRECTORY").unwrap());
     if task == "Promote" {
         return super::promotion::promote(directory).await;
@@ -127,7 +127,7 @@ async fn works_in_a_directory() {
         "Write" => write(&store).await,
         "SwapOnce" => {
             let swap = store.compare_and_swap(&key(), None, &document(1)).await;
-            say(if matches!(swap, Ok(Swap::Done(_))) {
+            print(if matches!(swap, Ok(Swap::Done(_))) {
                 "done".into()
             } else {
                 format!("{swap:?}")
@@ -138,7 +138,7 @@ async fn works_in_a_directory() {
                 increment(&store).await;
             }
         }
-        other => panic!("there is no task {other}"),
+        other => panic!("unknown task {other}"),
     }
 }
 
@@ -150,15 +150,15 @@ async fn write(store: &FileStore) {
         let next = document(swapped + 1);
         let expected = current.as_ref().map(|it| &it.revision);
         let swap = store.compare_and_swap(&key(), expected, &next).await.unwrap();
-        assert!(matches!(swap, Swap::Done(_)), "nobody else writes: {swap:?}");
+        assert!(matches!(swap, Swap::Done(_)), "there is no other writer: {swap:?}");
         swapped += 1;
-        say(format!("swapped {swapped}"));
+        print(format!("swapped {swapped}"));
         current = store.load(&key()).await.unwrap();
 
         let last = appended.last().map_or(0, |it| number(it.as_str()));
         appended = vec![event(last + 1)];
         store.append_event(&key(), &appended[0]).await.unwrap();
-        say(format!("appended {}", last + 1));
+        print(format!("appended {}", last + 1));
     }
 }
 
@@ -170,13 +170,13 @@ async fn increment(store: &FileStore) {
         match store.compare_and_swap(&key(), expected, &next).await {
             Ok(Swap::Done(_)) => break,
             Ok(Swap::Conflict(_)) => {}
-            // Others were before it for too long, on a busy machine; nothing was written.
+            // On a busy machine, the lock can be taken for too long. Nothing was written.
             Err(error) => assert_eq!(error.retry(), canary_controller::store::Retry::Later),
         }
     }
 }
 
-pub(crate) fn say(line: impl Into<String>) {
+pub(crate) fn print(line: impl Into<String>) {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", line.into()).and_then(|()| out.flush()).unwrap();
 }

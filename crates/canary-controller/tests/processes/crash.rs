@@ -1,4 +1,4 @@
-//! Whatever a process is doing when it is killed, the state is whole: S7, F1, F2, F3 and F4.
+//! The files stay consistent whenever a process is killed: S7, F1, F2, F3 and F4.
 
 use std::{
     env, fmt,
@@ -14,8 +14,8 @@ use canary_controller::store::{EventRecord, FileStore, StateStore};
 
 use super::child::{Process, Task, document, event, key, number};
 
-/// Where a write can be killed, and which document and event are found then: that of before, or
-/// the one that was being written.
+/// The points at which a write can be killed, and the document or event found afterwards: the previous
+/// one, or the one that was being written.
 const POINTS: [(&str, Found); 12] = [
     ("Locked", Found::Old),
     ("TemporaryCreated", Found::Old),
@@ -25,7 +25,7 @@ const POINTS: [(&str, Found); 12] = [
     ("Renamed", Found::New),
     ("DirectorySynced", Found::New),
     ("EventHalfWritten", Found::Old),
-    // It is reached only after the one before it.
+    // Only reached after the previous point.
     ("TornEventCut", Found::Old),
     ("HistoryRotated", Found::Old),
     ("EventWritten", Found::New),
@@ -39,9 +39,9 @@ enum Found {
 }
 
 #[tokio::test]
-async fn a_process_killed_at_every_write_point_leaves_whole_what_it_acknowledged() {
+async fn a_process_killed_at_any_write_point_keeps_acknowledged_writes() {
     let directory = tempfile::tempdir().unwrap();
-    let mut chance = Chance(0x5eed);
+    let mut random = Random(0x5eed);
     let mut report = Report::default();
     let mut known = Known::default();
     for _ in 0..rounds(20) {
@@ -49,7 +49,7 @@ async fn a_process_killed_at_every_write_point_leaves_whole_what_it_acknowledged
             let pass = if matches!(point, "TornEventCut" | "HistoryRotated") {
                 1
             } else {
-                chance.below(3) + 1
+                random.below(3) + 1
             };
             if point == "HistoryRotated" {
                 known.appended = nearly_fill(directory.path(), known.appended);
@@ -57,22 +57,24 @@ async fn a_process_killed_at_every_write_point_leaves_whole_what_it_acknowledged
             let mut process =
                 Process::start(Task::Write, directory.path(), Some(&format!("{point}:{pass}")));
             loop {
-                let line = process.says().unwrap_or_else(|| panic!("it never comes to {point}"));
+                let line = process
+                    .next_line()
+                    .unwrap_or_else(|| panic!("the process never reaches {point}"));
                 if line == "stopped" {
                     break;
                 }
-                known.hear(&line);
+                known.update(&line);
             }
             drop(process);
             if point == "EventHalfWritten" {
                 let history = fs::read(file(directory.path(), "events.jsonl")).unwrap();
-                assert!(!history.ends_with(b"\n"), "half a line is there to be cut");
+                assert!(!history.ends_with(b"\n"), "the file ends with half a line");
             }
             let is_event = point.contains("Event") || point == "HistoryRotated";
             let before = known.clone();
-            // The whole of a full history takes long to compare.
-            let most = if point == "HistoryRotated" { usize::MAX } else { 20 };
-            report.add(known.compare(directory.path(), most).await);
+            // Comparing a full history takes long, so only one test does it.
+            let limit = if point == "HistoryRotated" { usize::MAX } else { 20 };
+            report.add(known.compare(directory.path(), limit).await);
             let gained = if is_event {
                 known.appended - before.appended
             } else {
@@ -84,35 +86,35 @@ async fn a_process_killed_at_every_write_point_leaves_whole_what_it_acknowledged
                 known.appended - before.appended
             };
             assert_eq!(gained, u64::from(found == Found::New), "at {point}:{pass}");
-            assert_eq!(other, 0, "at {point}:{pass} only the one is written");
+            assert_eq!(other, 0, "at {point}:{pass} the other file does not change");
         }
     }
     println!("killed at {} write points: {report}", POINTS.len());
 }
 
 #[tokio::test]
-async fn a_process_killed_at_any_time_leaves_whole_what_it_acknowledged() {
+async fn a_process_killed_at_any_time_keeps_acknowledged_writes() {
     let directory = tempfile::tempdir().unwrap();
-    let mut chance = Chance(0xc4a5);
+    let mut random = Random(0xc4a5);
     let mut report = Report::default();
     let mut known = Known::default();
     for _ in 0..rounds(5) * POINTS.len() as u64 {
         let mut process = Process::start(Task::Write, directory.path(), None);
-        for _ in 0..chance.below(20) {
-            known.hear(&process.says().expect("it goes on until it is killed"));
+        for _ in 0..random.below(20) {
+            known.update(&process.next_line().expect("the process writes until it is killed"));
         }
-        // Not to wait for anything: to fall into whichever moment of a write.
-        let (begun, pause) = (Instant::now(), u128::from(chance.below(2_000)));
+        // A busy wait hits a random moment of a write.
+        let (begun, pause) = (Instant::now(), u128::from(random.below(2_000)));
         while begun.elapsed().as_micros() < pause {
             hint::spin_loop();
         }
-        process.kill().iter().for_each(|line| known.hear(line));
+        process.kill().iter().for_each(|line| known.update(line));
         report.add(known.compare(directory.path(), usize::MAX).await);
     }
     println!("killed at random: {report}");
 }
 
-/// What the killed processes said was stored.
+/// The writes that the killed processes have acknowledged.
 #[derive(Clone, Debug, Default)]
 struct Known {
     swapped: u64,
@@ -120,7 +122,7 @@ struct Known {
 }
 
 impl Known {
-    fn hear(&mut self, line: &str) {
+    fn update(&mut self, line: &str) {
         match line.split_once(' ') {
             Some(("swapped", number)) => self.swapped = number.parse().unwrap(),
             Some(("appended", number)) => self.appended = number.parse().unwrap(),
@@ -128,22 +130,25 @@ impl Known {
         }
     }
 
-    /// Compares it with what is stored, which may be one ahead, and remembers that.
-    async fn compare(&mut self, directory: &Path, most: usize) -> Round {
+    /// Compares the acknowledged writes with the stored ones, which may be one ahead, and updates them.
+    async fn compare(&mut self, directory: &Path, limit: usize) -> Round {
         match File::open(directory.join("canary.lock")) {
             Ok(lock) => wait_for(&lock),
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::NotFound);
-                assert_eq!((self.swapped, self.appended), (0, 0), "it was killed before it began");
+                assert_eq!(
+                    (self.swapped, self.appended),
+                    (0, 0),
+                    "the process was killed before its first write"
+                );
             }
         }
         let temporary = file(directory, "json.tmp");
         let has_left = temporary.exists();
         let store = FileStore::open(directory).await.unwrap();
-        assert!(!temporary.exists(), "what was left is removed");
+        assert!(!temporary.exists(), "the temporary file is removed");
 
         let mut round = Round { has_left, ..Round::default() };
-        // A file that cannot be parsed is an error already here.
         match store.load(&key()).await {
             Err(error) => panic!("torn: {error:?}"),
             Ok(None) => assert_eq!(self.swapped, 0, "lost"),
@@ -152,26 +157,26 @@ impl Known {
                 assert!(current.document == document(found), "torn: {current:?}");
                 assert!(
                     found >= self.swapped,
-                    "lost: {} was acknowledged, {found} is there",
+                    "lost: {} was acknowledged, {found} is stored",
                     self.swapped
                 );
-                assert!(found <= self.swapped + 1, "{found} is there after {}", self.swapped);
+                assert!(found <= self.swapped + 1, "{found} is stored after {}", self.swapped);
                 round.ahead += found - self.swapped;
                 self.swapped = found;
             }
         }
 
-        let events = store.events(&key(), most).await.unwrap();
+        let events = store.events(&key(), limit).await.unwrap();
         let found = events.last().map_or(0, |it| number(it.as_str()));
         assert!(
             found >= self.appended,
-            "lost: {} was acknowledged, {found} is there",
+            "lost: {} was acknowledged, {found} is stored",
             self.appended
         );
-        assert!(found <= self.appended + 1, "{found} is there after {}", self.appended);
+        assert!(found <= self.appended + 1, "{found} is stored after {}", self.appended);
         let kept = events.len() as u64;
         assert!(
-            kept >= found.min(most.min(EventRecord::MIN_KEPT) as u64),
+            kept >= found.min(limit.min(EventRecord::MIN_KEPT) as u64),
             "{kept} of {found} events are kept"
         );
         let expected = found + 1 - kept..=found;
@@ -184,18 +189,17 @@ impl Known {
     }
 }
 
-/// Waits a little for the lock: a process that another test starts in this moment has a copy of
-/// what is open here, until it becomes a program of its own.
+/// Waits briefly for the lock: a child process that another test forks at this moment holds a copy of
+/// the file until it executes its program.
 fn wait_for(lock: &File) {
     let begun = Instant::now();
     while lock.try_lock().is_err() {
-        assert!(begun.elapsed().as_secs() < 10, "the lock went with its process");
+        assert!(begun.elapsed().as_secs() < 10, "the lock is released when its process ends");
         thread::yield_now();
     }
 }
 
-/// Adds events up to the last few that fit, as if they had been appended, and returns the number of
-/// the last.
+/// Fills the history with events until only a few more fit. Returns the number of the last event.
 fn nearly_fill(directory: &Path, mut last: u64) -> u64 {
     let path = file(directory, "events.jsonl");
     let mut history = File::options().append(true).open(path).unwrap();
@@ -213,11 +217,11 @@ fn nearly_fill(directory: &Path, mut last: u64) -> u64 {
 #[derive(Clone, Copy, Debug, Default)]
 struct Round {
     has_left: bool,
-    /// What was stored without being acknowledged.
+    /// The number of writes that were stored but not acknowledged.
     ahead: u64,
 }
 
-/// A round in which something was torn or lost does not get here.
+/// The statistics of all rounds. A round with a torn file or a lost write panics before.
 #[derive(Debug, Default)]
 struct Report {
     rounds: u64,
@@ -238,17 +242,17 @@ impl fmt::Display for Report {
         let Self { rounds, left, ahead } = self;
         write!(
             f,
-            "{rounds} rounds, 0 torn, 0 acknowledged writes lost; {ahead} were there unacknowledged, \
-             {left} temporary files were left and removed"
+            "{rounds} rounds, 0 torn, 0 acknowledged writes lost; {ahead} writes were stored but not \
+             acknowledged, {left} temporary files were removed"
         )
     }
 }
 
-/// Numbers that look like chance and are the same in every run.
+/// A pseudo-random generator with a fixed sequence.
 #[derive(Debug)]
-struct Chance(u64);
+struct Random(u64);
 
-impl Chance {
+impl Random {
     fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -257,7 +261,7 @@ impl Chance {
     }
 }
 
-/// More of them where the environment asks for more.
+/// Returns the number of rounds, which an environment variable can multiply.
 fn rounds(usual: u64) -> u64 {
     let times = env::var("CANARY_CRASH_TIMES").map_or(1, |times| times.parse().unwrap());
     usual * times

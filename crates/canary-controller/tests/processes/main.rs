@@ -1,6 +1,6 @@
-//! A directory that several processes use, some of which are killed.
+//! Processes that share the directory of a `FileStore`, some of which are killed.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 mod child;
 mod crash;

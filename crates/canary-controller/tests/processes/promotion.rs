@@ -1,5 +1,5 @@
-//! A promotion is one step: whenever the process is killed, the next one finds it made, variables
-//! included, or not made at all.
+//! A promotion is atomic: whenever the process is killed, the next one finds the canary and its
+//! variables either promoted or not.
 
 use std::{convert::Infallible, path::PathBuf};
 
@@ -9,7 +9,7 @@ use canary_rollout::{Actor, Command, Order, Phase, Plan};
 use http::{Request, Response};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, SplitMode, Variables};
 
-use super::child::{Process, Task, say};
+use super::child::{Process, Task, print};
 
 const PLAN: &str = r#"steps = [{ weight = "10%", min_duration = "1h" }]"#;
 
@@ -31,14 +31,14 @@ async fn begin(directory: PathBuf) -> (Controller, CanaryHandle, RolloutHandle) 
     (controller, canary, rollout)
 }
 
-/// What the process that is killed does: it promotes, says so, and waits.
+/// The task of the killed process: promotes, prints a line, and waits.
 pub(super) async fn promote(directory: PathBuf) {
     let (_controller, canary, rollout) = begin(directory).await;
     assert_eq!(canary.weight(), Weight::from_percent(10));
-    // Only now, so that the points are those of the promotion.
+    // The stop points count from here.
     let order = Order::new(Command::PromoteFully, Actor::person("ada"), "");
     rollout.command(order).await.unwrap();
-    say("promoted");
+    print("promoted");
     std::future::pending::<()>().await;
 }
 
@@ -48,7 +48,7 @@ fn database(canary: &CanaryHandle) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_promotion_is_whole_or_not_at_all_wherever_the_process_is_killed() {
+async fn a_promotion_is_atomic_wherever_the_process_is_killed() {
     const POINTS: [&str; 9] = [
         "Locked",
         "TemporaryCreated",
@@ -62,7 +62,7 @@ async fn a_promotion_is_whole_or_not_at_all_wherever_the_process_is_killed() {
     ];
     let (mut kills, mut promotions) = (0, 0);
     for point in POINTS {
-        // The evidence, the rollout, the event, and what may follow.
+        // The evidence, the rollout, the event, and any later write.
         for pass in 1..=4 {
             let directory = tempfile::tempdir().unwrap();
             let (controller, _, rollout) = begin(directory.path().to_owned()).await;
@@ -73,7 +73,7 @@ async fn a_promotion_is_whole_or_not_at_all_wherever_the_process_is_killed() {
             let mut process = Process::start(Task::Promote, directory.path(), Some(&stop_at));
             let mut is_acknowledged = false;
             loop {
-                let line = process.says().expect("it waits until it is killed");
+                let line = process.next_line().expect("the process waits until it is killed");
                 is_acknowledged |= line == "promoted";
                 if line == "promoted" || line == "stopped" {
                     break;
@@ -82,7 +82,7 @@ async fn a_promotion_is_whole_or_not_at_all_wherever_the_process_is_killed() {
             process.kill();
             kills += 1;
 
-            // Twice, since a promotion is idempotent.
+            // Twice, because loading a promotion must be idempotent.
             for _ in 0..2 {
                 let (controller, canary, rollout) = begin(directory.path().to_owned()).await;
                 let phase = rollout.status().rollout.phase();
@@ -94,7 +94,7 @@ async fn a_promotion_is_whole_or_not_at_all_wherever_the_process_is_killed() {
                     assert_eq!(variables, ("new".into(), "new".into()), "{stop_at}");
                 } else {
                     assert_eq!(phase, Phase::Running, "{stop_at}");
-                    assert!(!is_acknowledged, "{stop_at}: what was acknowledged is there");
+                    assert!(!is_acknowledged, "{stop_at}: an acknowledged promotion is stored");
                     assert_eq!(canary.mode(), SplitMode::Splitting, "{stop_at}");
                     assert_eq!(canary.weight(), Weight::from_percent(10), "{stop_at}");
                     assert_eq!(variables, ("old".into(), "new".into()), "{stop_at}");
@@ -102,7 +102,7 @@ async fn a_promotion_is_whole_or_not_at_all_wherever_the_process_is_killed() {
                 controller.stop().await;
             }
 
-            // And back: the healthy side is not lost.
+            // A rollback restores the variables of stable.
             let (controller, canary, rollout) = begin(directory.path().to_owned()).await;
             rollout.roll_back(Actor::person("ada"), "").await.unwrap();
             assert_eq!(canary.weight(), Weight::ZERO, "{stop_at}");

@@ -1,4 +1,4 @@
-//! Several processes use a directory at once (S3, S10).
+//! Several processes use a directory at the same time (S3, S10).
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::timeout;
 use super::child::{Process, Task, document, key, number};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn increments_by_four_processes_add_up_and_are_watched_by_a_fifth() {
+async fn increments_by_four_processes_add_up_and_a_fifth_watches_them() {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).await.unwrap();
     let mut watch = store.watch(&key());
@@ -19,13 +19,13 @@ async fn increments_by_four_processes_add_up_and_are_watched_by_a_fifth() {
     let mut last = 0;
     while last < 400 {
         let next = timeout(Duration::from_secs(60), watch.next()).await;
-        let WatchEvent::Value(it) = next.expect("the sum grows") else {
-            panic!("nothing goes away")
+        let WatchEvent::Value(it) = next.expect("the number increases") else {
+            panic!("expected a value")
         };
         let seen = number(it.document.as_str());
         assert!(seen > last, "{last}, then {seen}");
         last = seen;
     }
-    processes.into_iter().for_each(Process::ends);
+    processes.into_iter().for_each(Process::wait);
     assert_eq!(store.load(&key()).await.unwrap().unwrap().document, document(400));
 }

@@ -1,4 +1,4 @@
-//! A process that stands still in the middle of a write (F3, F8, S8, S15).
+//! A process that hangs in the middle of a write (F3, F8, S8, S15).
 
 use canary_controller::store::{
     CALL_DEADLINE, EventRecord, FileStore, StateStore, StoreError, Swap, WatchEvent,
@@ -8,10 +8,10 @@ use tokio::time::Instant;
 use super::child::{Process, Task, document, key};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_that_stands_still_keeps_others_from_writing_but_not_waiting() {
+async fn a_hanging_writer_blocks_other_writers_until_their_deadline() {
     let directory = tempfile::tempdir().unwrap();
     let mut writer = Process::start(Task::SwapOnce, directory.path(), Some("TemporarySynced:1"));
-    writer.hear("stopped");
+    writer.wait_for("stopped");
 
     let store = FileStore::open(directory.path()).await.unwrap();
     assert_eq!(store.load(&key()).await.unwrap(), None, "reads need no lock");
@@ -28,17 +28,17 @@ async fn a_writer_that_stands_still_keeps_others_from_writing_but_not_waiting() 
 
     writer.kill();
     let swap = store.compare_and_swap(&key, None, &document).await.unwrap();
-    assert!(matches!(swap, Swap::Done(_)), "the lock went with its process: {swap:?}");
+    assert!(matches!(swap, Swap::Done(_)), "the lock is released when its process ends: {swap:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_swap_that_hangs_is_unknown_whether_it_was_made_or_not() {
+async fn a_swap_that_hangs_returns_unknown_whether_it_was_made_or_not() {
     for (point, is_made) in [("TemporarySynced:1", false), ("Renamed:1", true)] {
         let directory = tempfile::tempdir().unwrap();
         let mut writer = Process::start(Task::SwapOnce, directory.path(), Some(point));
-        writer.hear("stopped");
-        let said = writer.says().expect("it gives up after 2 s");
-        assert!(said.starts_with("Err(Unknown {"), "{said}");
+        writer.wait_for("stopped");
+        let result = writer.next_line().expect("the swap gives up after 2 s");
+        assert!(result.starts_with("Err(Unknown {"), "{result}");
         writer.kill();
         let store = FileStore::open(directory.path()).await.unwrap();
         let found = store.load(&key()).await.unwrap().map(|it| it.document);

@@ -1,5 +1,5 @@
-//! Whole rollouts by a controller, in simulated time.
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+//! Rollouts by a controller, in simulated time.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 mod external_changes;
 mod outage;

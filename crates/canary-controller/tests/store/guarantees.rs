@@ -1,9 +1,9 @@
-//! Every guarantee in the documentation of the store is named by a test.
+//! Each documented guarantee of the store has a test that names it.
 
 use std::{fs, path::Path};
 
 #[test]
-fn every_guarantee_is_named_by_a_test() {
+fn every_guarantee_has_a_test_that_names_it() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let docs = [read("src/store.rs"), read("src/store/file/file_store.rs")].concat();

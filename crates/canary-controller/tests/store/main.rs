@@ -1,5 +1,5 @@
 //! The stores of this crate: the contract, and the files of a `FileStore`.
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
 mod conformance;
 #[cfg(unix)]
