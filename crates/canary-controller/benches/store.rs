@@ -1,9 +1,9 @@
 //! Measures the time of store calls, and the time of the disk for the same bytes.
 //!
 //! Run it with `cargo bench -p canary-controller --bench store [-- ROUNDS]`. It writes to `TMPDIR`,
-//! which should be on a disk. Each round measures the disk and the store in turn, and the difference is
-//! taken per round, so that other load on the disk affects both. The benchmark fails if the median swap
-//! takes 5 ms longer than the disk.
+//! which should be on a disk. Each round measures the disk and the store in turn, and the
+//! difference is taken per round, so that other load on the disk affects both. The benchmark fails
+//! if the median swap takes 5 ms longer than the disk.
 
 use std::{
     env,

@@ -29,9 +29,10 @@ use crate::{
 
 /// Runs the rollouts of any number of canaries, each in its own task.
 ///
-/// Once per [interval](Self::interval), each task reads the counts, asks the judge, advances the plan,
-/// stores the result and sets the weight. A controller needs a Tokio runtime. It stops when it is
-/// dropped: the weights then stay as they are, and the guards still roll back failing canaries.
+/// Once per [interval](Self::interval), each task reads the counts, asks the judge, advances the
+/// plan, stores the result and sets the weight. A controller needs a Tokio runtime. It stops when
+/// it is dropped: the weights then stay as they are, and the guards still roll back failing
+/// canaries.
 ///
 /// See the [crate documentation](crate) for an example.
 pub struct Controller {
@@ -69,8 +70,8 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// Returns an error if `prefix` is not a valid [prefix](StoreKey::try_new), or is longer than 54
-    /// characters.
+    /// Returns an error if `prefix` is not a valid [prefix](StoreKey::try_new), or is longer than
+    /// 54 characters.
     pub fn prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
         StoreKey::check_prefix(&evidence_prefix(prefix))?;
         prefix.clone_into(&mut self.prefix);
@@ -88,8 +89,8 @@ impl Controller {
     ///
     /// # Panics
     ///
-    /// Panics if `interval` is zero or longer than ten seconds. A plan counts at most ten seconds per
-    /// tick.
+    /// Panics if `interval` is zero or longer than ten seconds. A plan counts at most ten seconds
+    /// per tick.
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         let longest = Rollout::MAX_TICK;
@@ -101,8 +102,8 @@ impl Controller {
         self
     }
 
-    /// Sets the client for the webhooks of plans. Without a client, [`add`](Self::add) refuses plans
-    /// with webhooks.
+    /// Sets the client for the webhooks of plans. Without a client, [`add`](Self::add) refuses
+    /// plans with webhooks.
     #[must_use]
     pub fn webhooks(mut self, client: WebhookClient) -> Self {
         self.notifier = Arc::new(Notifier::new(client.clone()));
@@ -112,14 +113,14 @@ impl Controller {
 
     /// Runs the rollout of a canary. A stored rollout continues where it stopped.
     ///
-    /// The weight is zero until the store has answered. From now on, only the rollout can promote the
-    /// canary: [`CanaryHandle::promote`](tower_canary::CanaryHandle::promote) returns an error until the
-    /// controller stops.
+    /// The weight is zero until the store has answered. From now on, only the rollout can promote
+    /// the canary: [`CanaryHandle::promote`](tower_canary::CanaryHandle::promote) returns an error
+    /// until the controller stops.
     ///
     /// # Errors
     ///
-    /// Returns an error if the controller already runs a canary of this name, if the release of a channel
-    /// is unknown, or if the plan has unmet requirements.
+    /// Returns an error if the controller already runs a canary of this name, if the release of a
+    /// channel is unknown, or if the plan has unmet requirements.
     ///
     /// # Panics
     ///
@@ -168,8 +169,8 @@ impl Controller {
         self.running().values().map(|running| running.handle.clone()).collect()
     }
 
-    /// Stops all rollouts, after storing their state and sending queued notifications. This takes a few
-    /// seconds at most. The weights stay as they are.
+    /// Stops all rollouts, after storing their state and sending queued notifications. This takes a
+    /// few seconds at most. The weights stay as they are.
     pub async fn stop(self) {
         let running = std::mem::take(&mut *self.running());
         let tasks: Vec<_> = running
@@ -198,8 +199,8 @@ impl Controller {
     }
 }
 
-/// Returns the prefix of evidence. It differs from the prefix of rollouts, so that watches of rollouts
-/// do not see evidence.
+/// Returns the prefix of evidence. It differs from the prefix of rollouts, so that watches of
+/// rollouts do not see evidence.
 fn evidence_prefix(prefix: &str) -> String {
     format!("{prefix}/evidence")
 }

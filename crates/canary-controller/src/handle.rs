@@ -12,10 +12,10 @@ use crate::{driver::CommandRequest, status::Status, weight_lock::WeightLock};
 /// Each command names its actor and a reason; both are stored with the rollout's events. The
 /// [table of states](crate::rollout::states) lists which commands each state allows.
 ///
-/// A [rollback](Self::roll_back) or [halt](Self::halt) takes effect on the first poll of its future, even
-/// if the store is unavailable or the controller has stopped. It is also stored if the future is dropped
-/// after that. All other commands take effect once they are stored; one whose future is dropped early may
-/// be lost.
+/// A [rollback](Self::roll_back) or [halt](Self::halt) takes effect on the first poll of its
+/// future, even if the store is unavailable or the controller has stopped. It is also stored if the
+/// future is dropped after that. All other commands take effect once they are stored; one whose
+/// future is dropped early may be lost.
 ///
 /// Handles are cheap to clone. A handle does not keep the controller running.
 #[derive(Clone)]
@@ -47,7 +47,8 @@ impl RolloutHandle {
         self.give(Command::Start, by, reason).await
     }
 
-    /// Holds the weight until [`resume`](Self::resume). The judge continues, and can still roll back.
+    /// Holds the weight until [`resume`](Self::resume). The judge continues, and can still roll
+    /// back.
     ///
     /// # Errors
     ///
@@ -88,7 +89,8 @@ impl RolloutHandle {
         self.give(Command::SetWeight { weight }, by, reason).await
     }
 
-    /// Promotes the canary without waiting for the verdict of the judge. A bake in the plan comes first.
+    /// Promotes the canary without waiting for the verdict of the judge. A bake in the plan comes
+    /// first.
     ///
     /// # Errors
     ///
@@ -175,10 +177,10 @@ impl RolloutHandle {
     ///
     /// # Errors
     ///
-    /// Returns an error if the rollout refuses the command, or if the command could not be stored. The
-    /// rollout is unchanged then; [`CommandError::Unknown`] is the exception. After the controller has
-    /// stopped, every command returns [`CommandError::Stopped`]. Whatever the error, a rollback or halt has
-    /// set the weight of this process to zero.
+    /// Returns an error if the rollout refuses the command, or if the command could not be stored.
+    /// The rollout is unchanged then; [`CommandError::Unknown`] is the exception. After the
+    /// controller has stopped, every command returns [`CommandError::Stopped`]. Whatever the error,
+    /// a rollback or halt has set the weight of this process to zero.
     pub async fn command(&self, order: Order) -> Result<Transition, CommandError> {
         self.send(order, None).await
     }
@@ -186,12 +188,13 @@ impl RolloutHandle {
     /// Gives a command to the rollout if the rollout is still at this
     /// [generation](canary_rollout::Rollout::generation).
     ///
-    /// This keeps an operator from acting on an outdated view. A rollback or halt ignores the generation.
+    /// This keeps an operator from acting on an outdated view. A rollback or halt ignores the
+    /// generation.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`command`](Self::command), and [`CommandError::Changed`] if the rollout is at
-    /// another generation.
+    /// Returns the errors of [`command`](Self::command), and [`CommandError::Changed`] if the
+    /// rollout is at another generation.
     pub async fn command_at(
         &self,
         generation: u64,
@@ -216,8 +219,8 @@ impl RolloutHandle {
         status
     }
 
-    /// Returns a receiver of future events. The [history](canary_rollout::Rollout::history) of the rollout
-    /// in the [status](Self::status) has past events.
+    /// Returns a receiver of future events. The [history](canary_rollout::Rollout::history) of the
+    /// rollout in the [status](Self::status) has past events.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
@@ -225,8 +228,8 @@ impl RolloutHandle {
 
     /// Returns true while the controller runs the rollout.
     ///
-    /// After the controller has stopped, the weight stays as it is, and the guard still rolls back a failing
-    /// canary.
+    /// After the controller has stopped, the weight stays as it is, and the guard still rolls back
+    /// a failing canary.
     #[must_use]
     pub fn is_running(&self) -> bool {
         !self.requests.is_closed()
@@ -268,8 +271,8 @@ impl RolloutHandle {
         };
         let (response, result) = oneshot::channel();
         let request = CommandRequest { order, generation, response, hold };
-        // There is no await before this line, so a rollback reaches the driver even if the future is
-        // dropped after its first poll.
+        // There is no await before this line, so a rollback reaches the driver even if the future
+        // is dropped after its first poll.
         self.requests.send(request).map_err(|_| CommandError::Stopped)?;
         result.await.map_err(|_| CommandError::Stopped)?
     }
@@ -306,8 +309,8 @@ pub enum CommandError {
     /// The command could not be stored. The rollout is unchanged.
     #[error("the command could not be stored, and nothing has changed: {0}")]
     NotStored(String),
-    /// The store did not report whether it stored the command. The rollout is unchanged until the store
-    /// answers, and then follows it.
+    /// The store did not report whether it stored the command. The rollout is unchanged until the
+    /// store answers, and then follows it.
     #[error(
         "the store did not report whether it stored the command, and nothing has changed yet: {0}"
     )]

@@ -1,8 +1,8 @@
 //! Runs canary rollouts: from the first calls to the promotion, or back.
 //!
-//! Once a second, a [`Controller`] reads the counts of the data plane (`tower-canary`), asks the judge
-//! (`canary-analysis`), lets the plan's state machine (`canary-rollout`) decide, stores the result, and sets
-//! the weight. Operators and programs give commands through a [`RolloutHandle`].
+//! Once a second, a [`Controller`] reads the counts of the data plane (`tower-canary`), asks the
+//! judge (`canary-analysis`), lets the plan's state machine (`canary-rollout`) decide, stores the
+//! result, and sets the weight. Operators and programs give commands through a [`RolloutHandle`].
 //!
 //! ```
 //! use canary_controller::{Controller, Managed, Plan, store::MemoryStore};
@@ -23,9 +23,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! A service depends on this crate and on `tower-canary`. The types of the other crates that appear in
-//! signatures are re-exported here: the most used ones at the root, all others in [`rollout`] and
-//! [`analysis`].
+//! A service depends on this crate and on `tower-canary`. The types of the other crates that appear
+//! in signatures are re-exported here: the most used ones at the root, all others in [`rollout`]
+//! and [`analysis`].
 //!
 //! # Commands
 //!
@@ -67,11 +67,12 @@
 //!
 //! # Guarantees
 //!
-//! - **A rollback is immediate.** The judge's guard runs on the thread of the failing call and rolls the
-//!   canary back there. A rollback or halt by an operator takes effect before it is queued or stored. An
-//!   increase that is in progress is then skipped.
-//! - **The weight is raised only after the increase is stored.** Actions that lower the weight come before
-//!   the save, actions that raise it come after. During an outage of the store, the weight stays or falls.
+//! - **A rollback is immediate.** The judge's guard runs on the thread of the failing call and
+//!   rolls the canary back there. A rollback or halt by an operator takes effect before it is
+//!   queued or stored. An increase that is in progress is then skipped.
+//! - **The weight is raised only after the increase is stored.** Actions that lower the weight come
+//!   before the save, actions that raise it come after. During an outage of the store, the weight
+//!   stays or falls.
 //! - **The judge keeps working** during gates, approvals and pauses, and can roll back from there.
 //! - **If the controller stops, the split keeps its weight.** The guard still works, and the metric
 //!   `canary_decision_age_seconds` grows.
@@ -82,13 +83,13 @@
 //!
 //! # Inputs of the judge
 //!
-//! The judge observes all calls, the route classes that the plan's monitors name, feedback and events, and,
-//! for monitors per key, the keys of calls and of failures. [`Controller::add`] refuses a plan that needs
-//! counts that the layer does not keep.
+//! The judge observes all calls, the route classes that the plan's monitors name, feedback and
+//! events, and, for monitors per key, the keys of calls and of failures. [`Controller::add`]
+//! refuses a plan that needs counts that the layer does not keep.
 //!
-//! Each process judges its own calls. The evidence is stored with the counted keys, so that a restart
-//! continues with both. Both are one document of at most 16 KiB. If there are too many keys, a sample of
-//! them is stored, and only keys of the sample are counted afterwards.
+//! Each process judges its own calls. The evidence is stored with the counted keys, so that a
+//! restart continues with both. Both are one document of at most 16 KiB. If there are too many
+//! keys, a sample of them is stored, and only keys of the sample are counted afterwards.
 //!
 //! # Modules for plans
 //!
@@ -115,9 +116,9 @@
 //!
 //! A controller sets the hook of
 //! [`on_canary_failure`](tower_canary::control::ControlExt::on_canary_failure) and
-//! [claims](tower_canary::control::ControlExt::claim) the canary. A process should therefore run a canary
-//! with one controller only. Controllers of several processes can share a store: they follow each other's
-//! commands, but each judges the calls of its own process.
+//! [claims](tower_canary::control::ControlExt::claim) the canary. A process should therefore run a
+//! canary with one controller only. Controllers of several processes can share a store: they follow
+//! each other's commands, but each judges the calls of its own process.
 
 mod body;
 mod bounded_text;

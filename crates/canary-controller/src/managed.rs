@@ -6,8 +6,8 @@ use tower_canary::CanaryHandle;
 
 use crate::{gate::GateRunner, probe::ProbeRunner};
 
-/// A canary for a [`Controller`](crate::Controller), with its plan and the runners of the plan's probes
-/// and gates.
+/// A canary for a [`Controller`](crate::Controller), with its plan and the runners of the plan's
+/// probes and gates.
 #[must_use]
 pub struct Managed {
     pub(crate) canary: CanaryHandle,
@@ -22,8 +22,8 @@ pub struct Managed {
 impl Managed {
     /// Combines a canary and its plan.
     ///
-    /// The layer must know the [releases](tower_canary::CanaryOptions::canary_release) of both channels:
-    /// they distinguish a restart of the same build from another build.
+    /// The layer must know the [releases](tower_canary::CanaryOptions::canary_release) of both
+    /// channels: they distinguish a restart of the same build from another build.
     pub fn new(canary: CanaryHandle, plan: Plan) -> Self {
         let releases = PerChannel::from_fn(|channel| canary.release(channel).cloned());
         let (probes, gates) = (ProbeRunner::default(), None);
@@ -38,15 +38,15 @@ impl Managed {
         self
     }
 
-    /// Sets the runner of the plan's probes. It provides the canary to probe and the functions that the
-    /// plan refers to.
+    /// Sets the runner of the plan's probes. It provides the canary to probe and the functions that
+    /// the plan refers to.
     pub fn probes(mut self, probes: ProbeRunner) -> Self {
         self.probes = probes;
         self
     }
 
-    /// Sets the runner of the plan's gates. It provides the functions that the plan refers to. Approvals
-    /// and webhooks work without it.
+    /// Sets the runner of the plan's gates. It provides the functions that the plan refers to.
+    /// Approvals and webhooks work without it.
     pub fn gates(mut self, gates: GateRunner) -> Self {
         self.gates = Some(gates);
         self

@@ -7,8 +7,8 @@ use crate::{
     requirements::{Requirement, Unmet},
 };
 
-/// Checks that the data plane counts the events of the plan's monitors. A monitor without counts would
-/// stay inconclusive and hold the plan forever.
+/// Checks that the data plane counts the events of the plan's monitors. A monitor without counts
+/// would stay inconclusive and hold the plan forever.
 pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet> {
     let mut requirements = Vec::new();
     for (index, monitor) in plan.judge_monitors().iter().enumerate() {

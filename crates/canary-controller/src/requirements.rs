@@ -1,10 +1,10 @@
 use std::{error, fmt};
 
-/// The requirements of a plan that this process does not meet, such as a function that is not registered
-/// or a secret that is not set.
+/// The requirements of a plan that this process does not meet, such as a function that is not
+/// registered or a secret that is not set.
 ///
-/// They are checked when a canary is added to a controller, before the step that needs them. The error
-/// prints one line per [requirement](Self::requirements).
+/// They are checked when a canary is added to a controller, before the step that needs them. The
+/// error prints one line per [requirement](Self::requirements).
 ///
 /// ```
 /// use canary_controller::{Plan, probe::ProbeRunner};

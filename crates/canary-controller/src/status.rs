@@ -26,11 +26,11 @@ pub struct Status {
     pub counts: Snapshot,
     /// The result of the latest run of each probe, by its name in the plan.
     pub probes: BTreeMap<String, String>,
-    /// The reason why the stored rollout is not loaded yet, or `None` once it is. Until then, `rollout`
-    /// is a placeholder and the weight does not change.
+    /// The reason why the stored rollout is not loaded yet, or `None` once it is. Until then,
+    /// `rollout` is a placeholder and the weight does not change.
     pub load_error: Option<String>,
-    /// The time since which every save has failed, or `None` if the latest save succeeded. The weight is
-    /// not raised meanwhile.
+    /// The time since which every save has failed, or `None` if the latest save succeeded. The
+    /// weight is not raised meanwhile.
     pub unsaved_for: Option<Duration>,
 }
 

@@ -5,9 +5,10 @@ use tower_canary::CanaryHandle;
 
 /// Serializes weight increases with rollbacks.
 ///
-/// The judge's guard and the [`RolloutHandle`](crate::RolloutHandle) roll the canary back without waiting
-/// for the driver, which may be blocked on the store. Until the driver has processed such a rollback, it
-/// must not raise the weight. Both rollbacks and increases therefore go through this lock.
+/// The judge's guard and the [`RolloutHandle`](crate::RolloutHandle) roll the canary back without
+/// waiting for the driver, which may be blocked on the store. Until the driver has processed such a
+/// rollback, it must not raise the weight. Both rollbacks and increases therefore go through this
+/// lock.
 #[derive(Debug, Default)]
 pub(crate) struct WeightLock {
     state: Mutex<LockState>,

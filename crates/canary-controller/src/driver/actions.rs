@@ -110,8 +110,8 @@ impl Driver {
         }
     }
 
-    /// Runs `raise`, which raises the weight, unless the canary has been rolled back or its weight has
-    /// been lowered directly. The next tick records that in the rollout.
+    /// Runs `raise`, which raises the weight, unless the canary has been rolled back or its weight
+    /// has been lowered directly. The next tick records that in the rollout.
     fn raise(&mut self, weight: Weight, raise: impl FnOnce(&Self) -> Result<(), Halted>) {
         if self.canary.weight() < self.applied_weight {
             return;

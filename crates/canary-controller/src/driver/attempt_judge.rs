@@ -90,8 +90,8 @@ impl AttemptJudge {
         Self { attempt, judge, observed, keys, guard }
     }
 
-    /// Gives the judge the counts since the last observation. Returns the number of canary calls among
-    /// them that were assigned at `weight` and have ended.
+    /// Gives the judge the counts since the last observation. Returns the number of canary calls
+    /// among them that were assigned at `weight` and have ended.
     pub(crate) fn observe(&mut self, canary: &CanaryHandle, weight: Weight) -> u64 {
         let now = canary.counts();
         let Ok(difference) = now.since(&self.observed) else {
@@ -189,8 +189,8 @@ mod tests {
 
     use super::*;
 
-    /// Judges 90 successful checkouts of stable, the given checkouts of the canary, and a hundred times
-    /// as many successful calls of no class.
+    /// Judges 90 successful checkouts of stable, the given checkouts of the canary, and a hundred
+    /// times as many successful calls of no class.
     fn judged(monitor: Monitor, canary_checkouts: impl Fn(&mut ChannelCounts)) -> Verdict {
         let calls = |picked: u64| {
             let mut calls = ChannelCounts::default();

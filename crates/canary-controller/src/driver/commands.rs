@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Driver {
-    /// Executes a command and sends the result to its caller. Skips a command whose caller has gone,
-    /// unless it is a rollback or halt.
+    /// Executes a command and sends the result to its caller. Skips a command whose caller has
+    /// gone, unless it is a rollback or halt.
     pub(super) async fn handle_request(&mut self, request: CommandRequest) {
         let CommandRequest { order, generation, response, hold } = request;
         if response.is_closed() && !is_immediate(&order.command) {
@@ -69,8 +69,8 @@ impl Driver {
         self.queue_if_immediate(order, hold, &reason).ok_or(CommandError::Contended)
     }
 
-    /// Queues a rollback or halt, which the data plane has already carried out. Returns `None` for other
-    /// commands.
+    /// Queues a rollback or halt, which the data plane has already carried out. Returns `None` for
+    /// other commands.
     fn queue_if_immediate(
         &mut self,
         order: &Order,
@@ -90,8 +90,8 @@ impl Driver {
         self.queued_orders.push_back((order, None));
     }
 
-    /// Executes the commands that are queued now. The rollout may refuse a command that was allowed when
-    /// it was queued.
+    /// Executes the commands that are queued now. The rollout may refuse a command that was allowed
+    /// when it was queued.
     pub(super) async fn run_queued(&mut self) {
         for _ in 0..self.queued_orders.len() {
             if self.load_error.is_some() {

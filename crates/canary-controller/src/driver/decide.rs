@@ -9,8 +9,8 @@ use crate::driver::{
 };
 
 impl Driver {
-    /// Gives the state machine a tick: the verdict, the calls since the last tick, and the reports of
-    /// probes and gates.
+    /// Gives the state machine a tick: the verdict, the calls since the last tick, and the reports
+    /// of probes and gates.
     pub(super) async fn decide(&mut self) {
         if !self.owns_releases() {
             return;
@@ -58,8 +58,8 @@ impl Driver {
         tick
     }
 
-    /// Returns whether the rollout has left the phases in which a trip has an effect. A promotion is
-    /// rolled back in this case.
+    /// Returns whether the rollout has left the phases in which a trip has an effect. A promotion
+    /// is rolled back in this case.
     fn is_trip_too_late(&mut self, finding: &str) -> bool {
         if is_judged(self.rollout.phase()) {
             return false;

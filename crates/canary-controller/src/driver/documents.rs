@@ -12,8 +12,8 @@ use crate::{
     },
 };
 
-/// The documents of one canary in the store: the rollout, which all replicas share, and the evidence
-/// of this driver.
+/// The documents of one canary in the store: the rollout, which all replicas share, and the
+/// evidence of this driver.
 pub(crate) struct Documents {
     store: Arc<dyn StateStore>,
     keys: DocumentKeys,
@@ -193,7 +193,8 @@ impl Documents {
         Ok(())
     }
 
-    /// Skips the new events of a rollout that another replica has stored: that replica appends them.
+    /// Skips the new events of a rollout that another replica has stored: that replica appends
+    /// them.
     pub(crate) fn skip_events(&mut self, ours: &Rollout, theirs: &Rollout) {
         self.appended = (self.appended == Some(latest(ours))).then(|| latest(theirs));
     }

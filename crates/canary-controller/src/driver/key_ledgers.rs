@@ -75,8 +75,8 @@ impl KeyLedgers {
         (!seen.is_empty()).then_some(Self { adverse, seen })
     }
 
-    /// Returns whether the ledgers belong to the judge's monitors per key. A judge without such monitors
-    /// has no ledgers.
+    /// Returns whether the ledgers belong to the judge's monitors per key. A judge without such
+    /// monitors has no ledgers.
     pub(super) fn match_monitors(ledgers: Option<&Self>, judge: &Judge) -> bool {
         let names = |ledgers: &Self| {
             let adverse = ledgers.adverse.iter().map(|(name, _)| name.clone());
@@ -86,8 +86,8 @@ impl KeyLedgers {
         ledgers.map(names) == Self::empty(judge).as_ref().map(names)
     }
 
-    /// Returns the ledgers with half of the sample, or `None` if they are empty. Keys outside of the
-    /// sample are never counted again.
+    /// Returns the ledgers with half of the sample, or `None` if they are empty. Keys outside of
+    /// the sample are never counted again.
     pub(super) fn halved(&self) -> Option<Self> {
         let mut halved = self.clone();
         halved.narrow(self.sample().halved());

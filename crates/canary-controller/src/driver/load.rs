@@ -9,8 +9,8 @@ use crate::driver::{
 };
 
 impl Driver {
-    /// Loads the stored rollout and its evidence. After an error, `load_error` is set, and the weight
-    /// stays as it is.
+    /// Loads the stored rollout and its evidence. After an error, `load_error` is set, and the
+    /// weight stays as it is.
     pub(super) async fn load(&mut self) {
         match self.try_load().await {
             Ok(()) => self.load_error = None,

@@ -30,8 +30,8 @@ impl Driver {
 
     /// Loads the rollout again if a watch has reported a change.
     ///
-    /// A value from a watch may be older than the latest save of this driver. It is therefore only a
-    /// hint to load.
+    /// A value from a watch may be older than the latest save of this driver. It is therefore only
+    /// a hint to load.
     pub(super) async fn reload_if_behind(&mut self) {
         if !self.is_behind || self.load_error.is_some() {
             return;
@@ -102,8 +102,8 @@ impl Driver {
         }
     }
 
-    /// Pauses a rollout that is older than `ours`, as after the restore of a backup. The weight does not
-    /// rise.
+    /// Pauses a rollout that is older than `ours`, as after the restore of a backup. The weight
+    /// does not rise.
     fn keep_weight_of_newer(&mut self, ours: &Rollout) {
         let (from, to) = (ours.generation(), self.rollout.generation());
         let name = self.canary.name();
@@ -129,8 +129,8 @@ impl Driver {
         self.enqueue(Order::new(command, Actor::program(CONTROLLER), reason));
     }
 
-    /// Turns direct changes of the `CanaryHandle` into commands of the rollout if they lower the weight,
-    /// and undoes them if they raise it.
+    /// Turns direct changes of the `CanaryHandle` into commands of the rollout if they lower the
+    /// weight, and undoes them if they raise it.
     pub(super) fn reconcile_handle(&mut self) {
         if self.weight_lock.is_blocked() {
             return;
@@ -170,8 +170,8 @@ impl Driver {
     }
 }
 
-/// Returns the command that repeats the state of `ours` on `theirs`, which was stored without knowing
-/// `ours`. Only states that keep the weight low are repeated.
+/// Returns the command that repeats the state of `ours` on `theirs`, which was stored without
+/// knowing `ours`. Only states that keep the weight low are repeated.
 fn order_to_reassert(ours: &Rollout, theirs: &Rollout) -> Option<Order> {
     let is_higher = theirs.weight() > ours.weight();
     let order = |command, by: &Actor, reason: &str| Some(Order::new(command, by.clone(), reason));

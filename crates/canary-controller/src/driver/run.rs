@@ -90,8 +90,8 @@ pub(crate) struct CommandRequest {
     /// The generation that the rollout must have, if any.
     pub(crate) generation: Option<u64>,
     pub(crate) response: oneshot::Sender<Result<Transition, CommandError>>,
-    /// Blocks weight increases until the command is executed. Present if the handle has already rolled
-    /// the canary back.
+    /// Blocks weight increases until the command is executed. Present if the handle has already
+    /// rolled the canary back.
     pub(crate) hold: Option<RollbackHold>,
 }
 
@@ -245,6 +245,7 @@ pub(super) const fn is_immediate(command: &Command) -> bool {
 
 /// The events that a slow subscriber may lag behind before it misses some.
 const EVENT_CAPACITY: usize = 256;
-/// How often a transition is computed again because another replica has stored the rollout meanwhile.
+/// How often a transition is computed again because another replica has stored the rollout
+/// meanwhile.
 pub(super) const MAX_ATTEMPTS: usize = 5;
 pub(super) const TARGET: &str = "canary_controller";

@@ -44,7 +44,8 @@ impl Driver {
         };
         let (before_save, after_save) = (&actions[..save], &actions[save + 1..]);
         let is_lowered = !before_save.is_empty();
-        // A rollout stored by another replica must not raise the weight that this transition lowers.
+        // A rollout stored by another replica must not raise the weight that this transition
+        // lowers.
         let hold = is_lowered.then(|| self.weight_lock.lower_and_hold(|| ()));
         self.perform(before_save);
         let saved = self.save(&after, transition.events.last(), is_lowered).await;
@@ -104,8 +105,8 @@ impl Driver {
         self.publish_events(&transition.events);
     }
 
-    /// Saves the evidence, and then the rollout: evidence that is newer than the rollout does no harm.
-    /// If the transition lowers the weight, saves the rollout first.
+    /// Saves the evidence, and then the rollout: evidence that is newer than the rollout does no
+    /// harm. If the transition lowers the weight, saves the rollout first.
     async fn save(
         &mut self,
         rollout: &Rollout,
@@ -133,8 +134,8 @@ impl Driver {
         Ok(saved)
     }
 
-    /// Saves the evidence. Returns `Ok` if it can never be stored: a restart then loses the evidence,
-    /// but the rollout can continue.
+    /// Saves the evidence. Returns `Ok` if it can never be stored: a restart then loses the
+    /// evidence, but the rollout can continue.
     async fn save_evidence(&mut self) -> Result<(), DocumentError> {
         match self.documents.save_evidence(&self.judge.to_stored()).await {
             Err(error) if error.is_permanent() => {
@@ -168,8 +169,8 @@ impl Driver {
             && self.unsaved_since.is_some()
             && self.descends_from(theirs)
         {
-            // A response was lost, or another replica has saved the elapsed time. There is no event that
-            // this replica does not know, so it can replace the document.
+            // A response was lost, or another replica has saved the elapsed time. There is no event
+            // that this replica does not know, so it can replace the document.
             saved = self.save(&self.rollout.clone(), latest_event.as_ref(), is_lowered).await;
         }
         match saved {
@@ -220,8 +221,8 @@ impl Driver {
         *self.rollout.releases() == self.settings.releases
     }
 
-    /// Sets the data plane to the state of the rollout, or to weight zero if the rollout is for other
-    /// releases. A halt applies to all releases.
+    /// Sets the data plane to the state of the rollout, or to weight zero if the rollout is for
+    /// other releases. A halt applies to all releases.
     pub(super) fn enforce_rollout(&mut self) {
         self.canary.set_salt(&self.rollout.salt());
         if self.owns_releases() || self.rollout.phase() == Phase::Halted {

@@ -14,8 +14,8 @@ use canary_controller::store::{EventRecord, FileStore, StateStore};
 
 use super::child::{Process, Task, document, event, key, number};
 
-/// The points at which a write can be killed, and the document or event found afterwards: the previous
-/// one, or the one that was being written.
+/// The points at which a write can be killed, and the document or event found afterwards: the
+/// previous one, or the one that was being written.
 const POINTS: [(&str, Found); 12] = [
     ("Locked", Found::Old),
     ("TemporaryCreated", Found::Old),
@@ -130,7 +130,8 @@ impl Known {
         }
     }
 
-    /// Compares the acknowledged writes with the stored ones, which may be one ahead, and updates them.
+    /// Compares the acknowledged writes with the stored ones, which may be one ahead, and updates
+    /// them.
     async fn compare(&mut self, directory: &Path, limit: usize) -> Round {
         match File::open(directory.join("canary.lock")) {
             Ok(lock) => wait_for(&lock),
@@ -189,8 +190,8 @@ impl Known {
     }
 }
 
-/// Waits briefly for the lock: a child process that another test forks at this moment holds a copy of
-/// the file until it executes its program.
+/// Waits briefly for the lock: a child process that another test forks at this moment holds a copy
+/// of the file until it executes its program.
 fn wait_for(lock: &File) {
     let begun = Instant::now();
     while lock.try_lock().is_err() {

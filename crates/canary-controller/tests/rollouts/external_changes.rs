@@ -1,4 +1,5 @@
-//! Changes of the weight from outside the plan: the guard, operators, the application, other replicas.
+//! Changes of the weight from outside the plan: the guard, operators, the application, other
+//! replicas.
 
 use canary_controller::{AddError, CommandError, RolloutHandle, store::MemoryStore};
 use canary_core::Weight;

@@ -192,7 +192,8 @@ async fn a_promotion_waits_for_the_store() {
     assert_eq!(shop.canary.mode(), tower_canary::SplitMode::Promoted);
 }
 
-/// Runs a rollout on a store that fails the changes with these numbers. Returns the number of changes.
+/// Runs a rollout on a store that fails the changes with these numbers. Returns the number of
+/// changes.
 async fn promoted_despite(failing: Range<usize>, fault: StoreFault) -> usize {
     let (store, shop) = (test_store(), Shop::new("v2"));
     let context = format!("{fault:?} at changes {failing:?}");

@@ -113,8 +113,8 @@ async fn failures_of_many_users_roll_the_canary_back() {
     assert_eq!((whole.adverse, whole.calls), (checkout.adverse, checkout.calls));
 }
 
-/// Returns the number of rollbacks of a canary that is as good as stable, each with another crowd of 40
-/// users. Some users make many calls, and some always fail, on either channel.
+/// Returns the number of rollbacks of a canary that is as good as stable, each with another crowd
+/// of 40 users. Some users make many calls, and some always fail, on either channel.
 async fn rollbacks(count_by: &str, crowds: u32) -> u32 {
     let toml = r#"
         steps = [

@@ -26,8 +26,8 @@ fn shop() -> Shop {
 }
 
 /// Makes 999 reads and a checkout, and waits a second. Both channels fail 1% of the reads, and the
-/// canary fails every checkout: in total it fails 11 of 1,000 calls and stable 10, a difference that
-/// could be chance.
+/// canary fails every checkout: in total it fails 11 of 1,000 calls and stable 10, a difference
+/// that could be chance.
 async fn reads_and_a_checkout(shop: &Shop) {
     second(shop, 999).await;
     let checkout = Request::post("/checkout/pay").header("x-fail", "canary");
