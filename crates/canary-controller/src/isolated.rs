@@ -20,7 +20,7 @@ pub(crate) enum TaskFailure {
 
 /// Runs code of the application in a task, with a time limit, and catches its panics.
 ///
-/// In a task of its own, `work` can block its thread without delaying the time limit, provided that
+/// In a separate task, `work` can block its thread without delaying the time limit, provided that
 /// the runtime has another thread. The task is aborted when this future is dropped.
 pub(crate) async fn isolated<T: Send + 'static>(
     limit: Duration,

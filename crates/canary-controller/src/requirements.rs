@@ -33,7 +33,7 @@ pub struct Unmet {
 pub struct Requirement {
     /// The field of the plan, such as `gates.managers.kind.function`.
     pub field: String,
-    /// What is missing.
+    /// A description of the missing item.
     pub message: String,
 }
 

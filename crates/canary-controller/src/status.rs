@@ -29,8 +29,8 @@ pub struct Status {
     /// The reason why the stored rollout is not loaded yet, or `None` once it is. Until then,
     /// `rollout` is a placeholder and the weight does not change.
     pub load_error: Option<String>,
-    /// The time since which every save has failed, or `None` if the latest save succeeded. The
-    /// weight is not raised meanwhile.
+    /// The time since the first of the failed saves, or `None` if the latest save succeeded. The
+    /// weight does not rise while saves fail.
     pub unsaved_for: Option<Duration>,
 }
 

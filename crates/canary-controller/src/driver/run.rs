@@ -245,7 +245,6 @@ pub(super) const fn is_immediate(command: &Command) -> bool {
 
 /// The events that a slow subscriber may lag behind before it misses some.
 const EVENT_CAPACITY: usize = 256;
-/// How often a transition is computed again because another replica has stored the rollout
-/// meanwhile.
+/// The attempts to apply a tick or a command while other replicas keep storing the rollout.
 pub(super) const MAX_ATTEMPTS: usize = 5;
 pub(super) const TARGET: &str = "canary_controller";
