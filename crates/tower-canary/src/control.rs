@@ -1,7 +1,7 @@
 //! The API for controllers: programs that decide about a canary, such as `canary-controller`.
 //!
-//! Operators and application code use [`CanaryHandle`](crate::CanaryHandle). A controller also needs the
-//! salt of sticky keys, the keys behind the counts, a hook for failures, and a
+//! Operators and application code use [`CanaryHandle`](crate::CanaryHandle). A controller also
+//! needs the salt of sticky keys, the keys behind the counts, a hook for failures, and a
 //! [claim](Owner) on the promotion: it imports [`ControlExt`].
 
 mod control_ext;

@@ -1,17 +1,17 @@
-//! Ratings: feedback of users and events of the application, counted for the channel that served the
-//! call.
+//! Ratings: feedback of users and events of the application, counted for the channel that served
+//! the call.
 //!
-//! A response with status 200 can still be wrong. The outcomes of calls do not show it, but complaints
-//! and orders that are not completed do. This module counts such ratings by channel and by the weight at
-//! which the call was assigned, so that a judge can compare the channels. They are in
-//! [`Snapshot::ratings`](crate::counts::Snapshot::ratings) of
+//! A response with status 200 can still be wrong. The outcomes of calls do not show it, but
+//! complaints and orders that are not completed do. This module counts such ratings by channel and
+//! by the weight at which the call was assigned, so that a judge can compare the channels. They are
+//! in [`Snapshot::ratings`](crate::counts::Snapshot::ratings) of
 //! [`CanaryHandle::counts`](crate::CanaryHandle::counts).
 //!
 //! # Rating a call while it runs
 //!
-//! A handler rates its call through its [`Assignment`](crate::Assignment), in HTTP and in gRPC. Besides
-//! the feedback of users there are *events* of the application: each has a name, and each occurrence is
-//! good or bad. Name the events when you build the layer.
+//! A handler rates its call through its [`Assignment`](crate::Assignment), in HTTP and in gRPC.
+//! Besides the feedback of users there are *events* of the application: each has a name, and each
+//! occurrence is good or bad. Name the events when you build the layer.
 //!
 //! ```
 //! use http::{Request, Response};
@@ -45,10 +45,10 @@
 //!
 //! # Rating a call later
 //!
-//! Users complain after they have seen the page. If the weight was raised in between, some users have
-//! moved from stable to the canary, and their complaints about stable would count against the canary. To
-//! avoid this, put a [receipt](Receipt) of the call into the page or a header, and have the client send it
-//! back with the complaint:
+//! Users complain after they have seen the page. If the weight was raised in between, some users
+//! have moved from stable to the canary, and their complaints about stable would count against the
+//! canary. To avoid this, put a [receipt](Receipt) of the call into the page or a header, and have
+//! the client send it back with the complaint:
 //!
 //! ```
 //! # #[cfg(feature = "feedback")]
@@ -71,8 +71,8 @@
 //! # fn main() {}
 //! ```
 //!
-//! Redeem the receipt with [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt), at any
-//! replica. For axum there is a ready-made route, `axum::feedback`:
+//! Redeem the receipt with [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt), at
+//! any replica. For axum there is a ready-made route, `axum::feedback`:
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "feedback"))]
@@ -108,26 +108,27 @@
 //! | of a call from before the last change of the [salt](crate::control::ControlExt::set_salt) | as excluded through an assignment; not at all through a receipt |
 //! | by a receipt that was used, has expired, is forged or belongs to another canary | not at all; it fails with a [`ReceiptError`] |
 //!
-//! Memory stays bounded. Events are named in code, not by clients; the number of remembered receipts is
-//! [limited](FeedbackOptions::remember), and so is the number of
+//! Memory stays bounded. Events are named in code, not by clients; the number of remembered
+//! receipts is [limited](FeedbackOptions::remember), and so is the number of
 //! [weights](crate::counts::RatingsByWeight::MAX_WEIGHTS) that are counted separately.
 //!
 //! # Security
 //!
-//! Ratings can cause a rollback, so their senders influence the verdict. **Without a secret, anyone who can
-//! reach the route can make up receipts** for either channel. With a secret, a rating requires a call that
-//! was served, and each receipt counts once at each replica: with five replicas, a client that sends a
-//! receipt to all of them is counted five times. A client that makes many calls can still rate all of them,
-//! and it can see from the tags which channel served each one. Put the limits of your service in front of
-//! the route, such as a login and a rate limit per user, and observe the ratings for a while before you let
-//! a plan depend on them.
+//! Ratings can cause a rollback, so their senders influence the verdict. **Without a secret, anyone
+//! who can reach the route can make up receipts** for either channel. With a secret, a rating
+//! requires a call that was served, and each receipt counts once at each replica: with five
+//! replicas, a client that sends a receipt to all of them is counted five times. A client that
+//! makes many calls can still rate all of them, and it can see from the tags which channel served
+//! each one. Put the limits of your service in front of the route, such as a login and a rate limit
+//! per user, and observe the ratings for a while before you let a plan depend on them.
 //!
-//! A receipt is not secret from its holder: it contains the channel and the weight, but no user data.
+//! A receipt is not secret from its holder: it contains the channel and the weight, but no user
+//! data.
 //!
 //! # Cost
 //!
-//! A rating takes a lock for 10 to 20 ns. Calls without a rating take no lock. Issuing a signed receipt
-//! takes 0.2 µs, and redeeming it 0.3 µs, on a processor with SHA-256 instructions.
+//! A rating takes a lock for 10 to 20 ns. Calls without a rating take no lock. Issuing a signed
+//! receipt takes 0.2 µs, and redeeming it 0.3 µs, on a processor with SHA-256 instructions.
 
 mod error;
 mod options;

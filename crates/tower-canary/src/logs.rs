@@ -1,8 +1,9 @@
 //! Separate logs: writes the log events of canary calls to their own file.
 //!
-//! With the feature `tracing`, each call has a span `call` with the fields `canary`, `channel`, `reason` and
-//! `release`. Events that handlers, bodies and instrumented tasks emit in this span belong to the call. A
-//! [`ChannelFilter`] passes the events of the calls of one channel, so each log file needs one line:
+//! With the feature `tracing`, each call has a span `call` with the fields `canary`, `channel`,
+//! `reason` and `release`. Events that handlers, bodies and instrumented tasks emit in this span
+//! belong to the call. A [`ChannelFilter`] passes the events of the calls of one channel, so each
+//! log file needs one line:
 //!
 //! ```
 //! use std::{io, sync::Arc};
@@ -25,26 +26,27 @@
 //!
 //! # Which events belong to a call
 //!
-//! - Events in the span of the call or in a span below it, on any thread. A spawned task is in no span unless
-//!   it is instrumented: `tokio::spawn(task.in_current_span())`.
-//! - Events outside all calls that have the fields `canary` and `channel`. An access log in an outer layer
-//!   gets the values from the [`Assignment`](crate::Assignment) in the response.
-//! - Events of a mirrored copy. Its span is `mirrored call`, with `mirrored=true` instead of a reason.
+//! - Events in the span of the call or in a span below it, on any thread. A spawned task is in no
+//!   span unless it is instrumented: `tokio::spawn(task.in_current_span())`.
+//! - Events outside all calls that have the fields `canary` and `channel`. An access log in an
+//!   outer layer gets the values from the [`Assignment`](crate::Assignment) in the response.
+//! - Events of a mirrored copy. Its span is `mirrored call`, with `mirrored=true` instead of a
+//!   reason.
 //!
-//! A call that spills belongs to the canary until it spills, and then to stable, whose span has the reason
-//! `spilled`. A call through two nested canary layers belongs to a channel of each.
+//! A call that spills belongs to the canary until it spills, and then to stable, whose span has the
+//! reason `spilled`. A call through two nested canary layers belongs to a channel of each.
 //!
 //! # Pitfalls
 //!
-//! - A filter of the whole subscriber that disables the target `tower_canary` also disables the spans. Enable
-//!   `tower_canary::call=info` and `tower_canary::mirror=info`.
-//! - tracing-subscriber cannot find a parent span through a span that the filter of one layer disables and
-//!   another layer enables. If a task has only a `debug` span, its events are missing from a file whose filter
-//!   ends at `info`.
-//! - The span events of `fmt`, such as `FmtSpan::CLOSE`, are separated by channel only for the spans of calls
-//!   and copies. Those of all other spans are in both files.
-//! - Add the layers that write files before a layer that colors a terminal. The layers of `fmt` share the text
-//!   of a span's fields, and the first layer writes it.
+//! - A filter of the whole subscriber that disables the target `tower_canary` also disables the
+//!   spans. Enable `tower_canary::call=info` and `tower_canary::mirror=info`.
+//! - tracing-subscriber cannot find a parent span through a span that the filter of one layer
+//!   disables and another layer enables. If a task has only a `debug` span, its events are missing
+//!   from a file whose filter ends at `info`.
+//! - The span events of `fmt`, such as `FmtSpan::CLOSE`, are separated by channel only for the
+//!   spans of calls and copies. Those of all other spans are in both files.
+//! - Add the layers that write files before a layer that colors a terminal. The layers of `fmt`
+//!   share the text of a span's fields, and the first layer writes it.
 
 use std::fmt;
 
@@ -77,8 +79,8 @@ impl ChannelFilter {
         Self { channel }
     }
 
-    /// Returns whether to enable a call site. Only the spans of the other channel's calls are disabled: the
-    /// channel of an event is not known before it is emitted.
+    /// Returns whether to enable a call site. Only the spans of the other channel's calls are
+    /// disabled: the channel of an event is not known before it is emitted.
     fn is_wanted(self, metadata: &Metadata<'_>) -> bool {
         let is_call_of = |channel| metadata.is_span() && is_span_of(channel, metadata.target());
         is_call_of(self.channel) || !Channel::ALL.into_iter().any(is_call_of)
@@ -106,7 +108,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Filter<S> for ChannelFilter {
     }
 }
 
-/// Returns whether `target` is that of the spans of calls of `channel`, or of mirrored copies to it.
+/// Returns whether `target` is that of the spans of calls of `channel`, or of mirrored copies to
+/// it.
 fn is_span_of(channel: Channel, target: &str) -> bool {
     target == CALL[channel] || target == MIRRORED[channel]
 }

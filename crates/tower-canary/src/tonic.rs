@@ -17,8 +17,8 @@ impl<S: NamedService, C> NamedService for CanaryService<S, C> {
 
 /// Converts the response bodies of a service to tonic's body type.
 ///
-/// Both channels of a canary must have the same body type. Wrap a canary whose middleware changes the body
-/// type, such as [`OnRuntime`](crate::runtime::OnRuntime):
+/// Both channels of a canary must have the same body type. Wrap a canary whose middleware changes
+/// the body type, such as [`OnRuntime`](crate::runtime::OnRuntime):
 ///
 /// ```ignore
 /// let v2 = Routes::new(ShopServer::new(ShopV2)).prepare();

@@ -4,8 +4,8 @@ use crate::service::map_body::{BodyMapping, MapBody};
 
 /// Converts the responses of a service to axum's response type.
 ///
-/// `axum::serve` requires this type. It is needed to serve a [`CanaryService`](crate::CanaryService) around
-/// whole routers, which is the cheapest mount:
+/// `axum::serve` requires this type. It is needed to serve a
+/// [`CanaryService`](crate::CanaryService) around whole routers, which is the cheapest mount:
 ///
 /// ```
 /// use axum::{Router, ServiceExt, extract::Request, routing::get};

@@ -15,8 +15,8 @@ use crate::{
 /// # Rejection
 ///
 /// Responds with status 500 and the reason if the call has no assignment, because no
-/// [`CanaryLayer`](crate::CanaryLayer) is applied to the route, the path is [bypassed](crate::Bypass), or
-/// the [tag](crate::Tags::request_extension) is off.
+/// [`CanaryLayer`](crate::CanaryLayer) is applied to the route, the path is
+/// [bypassed](crate::Bypass), or the [tag](crate::Tags::request_extension) is off.
 impl<S: Sync> FromRequestParts<S> for Assignment {
     type Rejection = (StatusCode, &'static str);
 
@@ -52,8 +52,8 @@ impl<S: Sync> FromRequestParts<S> for Variables {
 ///
 /// # Rejection
 ///
-/// Rejects like the extractor of [`Assignment`], and with status 500 if the options name another type or
-/// none.
+/// Rejects like the extractor of [`Assignment`], and with status 500 if the options name another
+/// type or none.
 impl<T: 'static, S: Sync> FromRequestParts<S> for TypedVariables<T> {
     type Rejection = (StatusCode, &'static str);
 

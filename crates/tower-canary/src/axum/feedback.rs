@@ -21,8 +21,8 @@ use crate::{
 
 /// A route for users' feedback: `POST` with `{"rating": "good" | "bad", "receipt": ".."}`.
 ///
-/// The [receipt](crate::Assignment::receipt) identifies the rated call and its channel. Add the route
-/// outside the layer, so that calls to it are not assigned to a channel:
+/// The [receipt](crate::Assignment::receipt) identifies the rated call and its channel. Add the
+/// route outside the layer, so that calls to it are not assigned to a channel:
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -38,12 +38,12 @@ use crate::{
 ///
 /// # Without a receipt
 ///
-/// Inside the layer, feedback without a receipt counts for the channel and the weight of the feedback call
-/// itself, if that call is [sticky](AssignmentReason::Sticky): the user is served by the same channel as
-/// before. *This is wrong for users whose channel has changed since*, because the weight was changed: a bug
-/// of stable then counts against the canary. Such feedback also counts every time, not once. It is only
-/// accepted without a secret; if receipts are [signed](crate::feedback::FeedbackOptions::signed), a receipt
-/// is required.
+/// Inside the layer, feedback without a receipt counts for the channel and the weight of the
+/// feedback call itself, if that call is [sticky](AssignmentReason::Sticky): the user is served by
+/// the same channel as before. *This is wrong for users whose channel has changed since*, because
+/// the weight was changed: a bug of stable then counts against the canary. Such feedback also
+/// counts every time, not once. It is only accepted without a secret; if receipts are
+/// [signed](crate::feedback::FeedbackOptions::signed), a receipt is required.
 ///
 /// # Responses
 ///
@@ -66,8 +66,9 @@ pub fn feedback<S: Clone + Send + Sync + 'static>(canary: CanaryHandle) -> Metho
 /// Like [`feedback`], for a route inside the layer: ratings count for the canary that
 /// [assigned](crate::Assignment) the call.
 ///
-/// It needs no handle, so it can be a route of the canary itself. It responds with status 500 if the call
-/// has no assignment, for example because the [tag](crate::Tags::request_extension) is off.
+/// It needs no handle, so it can be a route of the canary itself. It responds with status 500 if
+/// the call has no assignment, for example because the [tag](crate::Tags::request_extension) is
+/// off.
 ///
 /// ```
 /// use axum::{Router, routing::get};

@@ -19,21 +19,22 @@ use tower_service::Service;
 
 /// Removes the traces of stable's router from a request, so that the canary's router can match it.
 ///
-/// `Router::layer` wraps each route, so a canary in the layer is called *after* stable's router matched the
-/// request. By then the request has stable's path parameters in a private extension. The canary's router
-/// would append its own parameters, and the canary's `Path` extractors would find too many.
+/// `Router::layer` wraps each route, so a canary in the layer is called *after* stable's router
+/// matched the request. By then the request has stable's path parameters in a private extension.
+/// The canary's router would append its own parameters, and the canary's `Path` extractors would
+/// find too many.
 ///
-/// A private extension cannot be removed, but `Extensions::extend` can overwrite it with a value of the same
-/// type. To get such a value, a request is routed by axum to a probe service, which returns the extensions
-/// that it received. Only the extensions inserted by routing are overwritten. Others, such as `ConnectInfo`,
-/// upgrades and the extensions of outer layers, stay.
+/// A private extension cannot be removed, but `Extensions::extend` can overwrite it with a value of
+/// the same type. To get such a value, a request is routed by axum to a probe service, which
+/// returns the extensions that it received. Only the extensions inserted by routing are
+/// overwritten. Others, such as `ConnectInfo`, upgrades and the extensions of outer layers, stay.
 ///
-/// Under `nest`, the parameters of the prefix are for the canary too. They come from a probe that is nested
-/// under the same prefix and receives the same URI.
+/// Under `nest`, the parameters of the prefix are for the canary too. They come from a probe that
+/// is nested under the same prefix and receives the same URI.
 #[derive(Debug, Default)]
 pub struct Rematch {
-    /// A probe for each prefix under which the canary is nested. Prefixes are patterns of the application's
-    /// routes: there are few, and clients cannot add any.
+    /// A probe for each prefix under which the canary is nested. Prefixes are patterns of the
+    /// application's routes: there are few, and clients cannot add any.
     probes: ArcSwap<HashMap<Arc<str>, ProbeRouter>>,
 }
 
@@ -74,9 +75,10 @@ impl Rematch {
 
 /// The extensions of a request that has matched no route: no parameters and no matched path.
 static UNMATCHED: LazyLock<Extensions> = LazyLock::new(|| {
-    // For a parameter of this private name axum does not set `MatchedPath`, and sets the nested path to the
-    // whole path. If a later version changes the name, the extensions of the fallback are used instead.
-    // Their only flaw is a too long `MatchedPath` for routes that are nested in both stable and canary.
+    // For a parameter of this private name axum does not set `MatchedPath`, and sets the nested
+    // path to the whole path. If a later version changes the name, the extensions of the fallback
+    // are used instead. Their only flaw is a too long `MatchedPath` for routes that are nested in
+    // both stable and canary.
     let whole = Router::new().route_service("/{*__private__axum_nest_tail_param}", Probe);
     let fallback = Router::new().fallback_service(Probe);
     [whole, fallback]
@@ -91,8 +93,8 @@ static UNMATCHED: LazyLock<Extensions> = LazyLock::new(|| {
 struct ProbeRouter(Router);
 
 impl ProbeRouter {
-    /// Returns the extensions that routing adds to a request for `uri`, or `None` if the remaining path is
-    /// not `rest`.
+    /// Returns the extensions that routing adds to a request for `uri`, or `None` if the remaining
+    /// path is not `rest`.
     fn extensions_for(mut self, uri: Uri, rest: &str) -> Option<Extensions> {
         let mut request = Request::new(Body::empty());
         *request.uri_mut() = uri;

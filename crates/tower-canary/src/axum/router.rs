@@ -11,10 +11,10 @@ use crate::service::layer::CanaryLayer;
 pub trait RouterExt: Sized {
     /// Assigns each call to this router or to the canary of `layer`, before routes are matched.
     ///
-    /// In contrast, `self.layer(layer)` wraps each route of this router after it matched. With `canary`,
-    /// methods and paths that only the canary has are served by the canary, and canary calls are cheaper.
-    /// On the other hand stable calls cost more, layers added outside see no `MatchedPath`, and the
-    /// result cannot be merged with another router that has a fallback. The
+    /// In contrast, `self.layer(layer)` wraps each route of this router after it matched. With
+    /// `canary`, methods and paths that only the canary has are served by the canary, and canary
+    /// calls are cheaper. On the other hand stable calls cost more, layers added outside see no
+    /// `MatchedPath`, and the result cannot be merged with another router that has a fallback. The
     /// [module documentation](crate::axum) compares the mounts.
     ///
     /// ```

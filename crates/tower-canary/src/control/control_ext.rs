@@ -9,8 +9,8 @@ use crate::{
     select::salt::Salt,
 };
 
-/// The part of a [`CanaryHandle`] that only a controller needs: the salt, the keys of sticky calls, and the
-/// hook for failures.
+/// The part of a [`CanaryHandle`] that only a controller needs: the salt, the keys of sticky calls,
+/// and the hook for failures.
 ///
 /// This trait is sealed: only `CanaryHandle` implements it.
 pub trait ControlExt: sealed::Sealed {
@@ -22,8 +22,8 @@ pub trait ControlExt: sealed::Sealed {
 
     /// Sets the salt. Other keys get the canary from then on.
     ///
-    /// All replicas of a service need the same salt. Set a new one for another attempt with the same
-    /// release that should reach other callers.
+    /// All replicas of a service need the same salt. Set a new one for another attempt with the
+    /// same release that should reach other callers.
     fn set_salt(&self, salt: &str);
 
     /// Returns the route classes that are counted separately; see
@@ -31,15 +31,16 @@ pub trait ControlExt: sealed::Sealed {
     #[must_use]
     fn route_classes(&self) -> &[RouteClass];
 
-    /// Returns whether a [policy](crate::CanaryOptions::select) assigns calls. Without a policy no call is
-    /// sticky.
+    /// Returns whether a [policy](crate::CanaryOptions::select) assigns calls. Without a policy no
+    /// call is sticky.
     #[must_use]
     fn has_policy(&self) -> bool;
 
-    /// Records the keys of sticky calls in `sample` that are assigned from now on. This replaces an earlier
-    /// watch.
+    /// Records the keys of sticky calls in `sample` that are assigned from now on. This replaces an
+    /// earlier watch.
     ///
-    /// Keys are identified by their hashes. After a change of the [salt](Self::set_salt), watch again.
+    /// Keys are identified by their hashes. After a change of the [salt](Self::set_salt), watch
+    /// again.
     ///
     /// ```
     /// use tower_canary::{
@@ -62,12 +63,13 @@ pub trait ControlExt: sealed::Sealed {
     /// Stops recording keys.
     fn unwatch_keys(&self);
 
-    /// Sets the hook that runs after each failed or spilled call of the canary, with the weight at which
-    /// the call was assigned. It replaces an earlier hook.
+    /// Sets the hook that runs after each failed or spilled call of the canary, with the weight at
+    /// which the call was assigned. It replaces an earlier hook.
     ///
-    /// A judge can react to a failure without waiting for its next tick. The hook runs on the thread of
-    /// the call, so it should be quick; other calls do not pay for it. A panic in the hook is caught. Use
-    /// the handle that is passed in: a handle stored in the hook would keep the canary alive forever.
+    /// A judge can react to a failure without waiting for its next tick. The hook runs on the
+    /// thread of the call, so it should be quick; other calls do not pay for it. A panic in the
+    /// hook is caught. Use the handle that is passed in: a handle stored in the hook would keep the
+    /// canary alive forever.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -113,8 +115,8 @@ pub trait ControlExt: sealed::Sealed {
 
     /// Records the time of a decision about the canary, whether it changed anything or not.
     ///
-    /// A controller calls this on every tick. The metric `canary_decision_age_seconds`, which exists from
-    /// the first call on, grows when the controller is gone.
+    /// A controller calls this on every tick. The metric `canary_decision_age_seconds`, which
+    /// exists from the first call on, grows when the controller is gone.
     fn note_decision(&self);
 }
 

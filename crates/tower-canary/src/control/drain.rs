@@ -6,8 +6,8 @@ use crate::{control::epoch::Epoch, counting::sync::Arc};
 
 /// The open calls of a channel that were asked to end.
 ///
-/// [`CanaryHandle::drain`](crate::CanaryHandle::drain) returns it. Dropping it does not withdraw the
-/// request to end.
+/// [`CanaryHandle::drain`](crate::CanaryHandle::drain) returns it. Dropping it does not withdraw
+/// the request to end.
 pub struct Drain {
     epochs: Vec<Arc<Epoch>>,
     channel: Channel,
@@ -41,9 +41,9 @@ impl Drain {
 
     /// Closes these calls. They count as cancelled.
     ///
-    /// Response bodies fail; in gRPC they end with `UNAVAILABLE`. [Attached](crate::Assignment::attach)
-    /// futures are dropped. A handler that has not responded yet keeps running, and its response is closed
-    /// when it arrives.
+    /// Response bodies fail; in gRPC they end with `UNAVAILABLE`.
+    /// [Attached](crate::Assignment::attach) futures are dropped. A handler that has not responded
+    /// yet keeps running, and its response is closed when it arrives.
     pub fn close(&self) {
         for epoch in &self.epochs {
             epoch.close(self.channel);

@@ -11,8 +11,8 @@ use event_listener::{Event, EventListener};
 
 /// Notifies the open calls of one epoch and channel that they are draining or closed.
 ///
-/// The state is shared by all shards of the epoch. The listeners are per shard, so that two threads that
-/// open streams do not contend for one lock.
+/// The state is shared by all shards of the epoch. The listeners are per shard, so that two threads
+/// that open streams do not contend for one lock.
 pub(crate) struct DrainSignal {
     state: Arc<DrainState>,
     /// Notified when the state changes.
@@ -39,8 +39,8 @@ impl DrainState {
 
     fn raise_to(&self, level: u8) {
         self.level.fetch_max(level, Ordering::SeqCst);
-        // Pairs with the fence in `DrainSignal::listen`: either the listening thread sees the new level, or
-        // the notification that follows reaches its listener.
+        // Pairs with the fence in `DrainSignal::listen`: either the listening thread sees the new
+        // level, or the notification that follows reaches its listener.
         fence(Ordering::SeqCst);
     }
 

@@ -15,7 +15,8 @@ use crate::{
     },
 };
 
-/// The time during which one set of settings is in force, with the counters of the calls assigned in it.
+/// The time during which one set of settings is in force, with the counters of the calls assigned
+/// in it.
 pub(crate) struct Epoch {
     number: u64,
     settings: StdArc<EpochSettings>,
@@ -107,8 +108,8 @@ impl Epoch {
     }
 }
 
-/// Returns the default number of shards: twice the number of cores. Threads outside the runtime make calls
-/// too, and shards are numbered in the order of the threads' first calls.
+/// Returns the default number of shards: twice the number of cores. Threads outside the runtime
+/// make calls too, and shards are numbered in the order of the threads' first calls.
 pub(crate) fn default_shards() -> usize {
     let cores = std::thread::available_parallelism().map_or(8, usize::from);
     (2 * cores).next_power_of_two().min(MAX_SHARDS)

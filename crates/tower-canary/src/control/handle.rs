@@ -14,8 +14,8 @@ use crate::control::{
 
 /// Controls a canary and reads its counts, from anywhere in the process.
 ///
-/// Handles are cheap to clone. Every change takes effect before the method returns: the next call, on any
-/// thread, is assigned by the new settings. Calls in flight stay where they are.
+/// Handles are cheap to clone. Every change takes effect before the method returns: the next call,
+/// on any thread, is assigned by the new settings. Calls in flight stay where they are.
 ///
 /// ```
 /// use tower_canary::{CanaryLayer, SplitMode};
@@ -59,8 +59,8 @@ impl CanaryHandle {
 
     /// Sets the weight.
     ///
-    /// On a promoted canary this undoes the promotion: calls are split again, and the stage gets back the
-    /// variables that it had before.
+    /// On a promoted canary this undoes the promotion: calls are split again, and the stage gets
+    /// back the variables that it had before.
     ///
     /// # Errors
     ///
@@ -78,8 +78,8 @@ impl CanaryHandle {
     ///
     /// # Errors
     ///
-    /// Returns an error if the canary is halted or a controller [owns](crate::control::Owner) it. Nothing
-    /// changes in that case.
+    /// Returns an error if the canary is halted or a controller [owns](crate::control::Owner) it.
+    /// Nothing changes in that case.
     pub fn promote(&self) -> Result<(), PromoteError> {
         self.try_change("promoted", Weight::FULL, SplitMode::Promoted, |history, control| {
             history.refuse_if_owned(control)?;
@@ -94,17 +94,17 @@ impl CanaryHandle {
 
     /// Sends every call to stable from now on, in any mode.
     ///
-    /// After a promotion the stage gets back the variables that it had before. Handlers of the canary's
-    /// open calls are notified by [`Assignment::draining`](crate::Assignment::draining); this includes
-    /// testers, whose later calls can still be forced to the canary. To wait for the open calls or to
-    /// close them, use [`drain`](Self::drain).
+    /// After a promotion the stage gets back the variables that it had before. Handlers of the
+    /// canary's open calls are notified by [`Assignment::draining`](crate::Assignment::draining);
+    /// this includes testers, whose later calls can still be forced to the canary. To wait for the
+    /// open calls or to close them, use [`drain`](Self::drain).
     pub fn roll_back(&self) {
         self.change("rolled back", |history, control| {
             if !matches!(history.mode, SplitMode::Halted { .. }) {
                 history.enter(control, Weight::ZERO, SplitMode::Splitting);
             }
-            // Testers have canary calls at weight zero. Those belong to the current epoch, which has to
-            // be superseded before they can be drained.
+            // Testers have canary calls at weight zero. Those belong to the current epoch, which
+            // has to be superseded before they can be drained.
             if history.in_force().is_some_and(|epoch| epoch.in_flight(Channel::Canary) > 0) {
                 history.begin(control, control.settings());
             }
@@ -152,23 +152,25 @@ impl CanaryHandle {
 
     /// Returns all counts so far, by the weight at which the calls were assigned.
     ///
-    /// This adds up the counters of all threads without stopping them, which takes some microseconds.
+    /// This adds up the counters of all threads without stopping them, which takes some
+    /// microseconds.
     #[must_use]
     pub fn counts(&self) -> Snapshot {
         self.control.snapshot()
     }
 
-    /// Returns the number of open calls of a channel. A call is open while its handler runs, and until its
-    /// response body, stream or upgraded connection ends.
+    /// Returns the number of open calls of a channel. A call is open while its handler runs, and
+    /// until its response body, stream or upgraded connection ends.
     #[must_use]
     pub fn open(&self, channel: Channel) -> u64 {
         self.control.with(|history, _| history.in_flight(channel))
     }
 
-    /// Asks the open calls of a channel to end. The returned [`Drain`] waits for them or closes them.
+    /// Asks the open calls of a channel to end. The returned [`Drain`] waits for them or closes
+    /// them.
     ///
-    /// Calls that are assigned later are not affected. Drain the canary after a rollback, and stable after
-    /// a promotion:
+    /// Calls that are assigned later are not affected. Drain the canary after a rollback, and
+    /// stable after a promotion:
     ///
     /// ```
     /// # use std::time::Duration;

@@ -7,8 +7,8 @@ use crate::control::handle::{CanaryHandle, Halted};
 /// The claim of a controller on a canary: only the owner can promote it.
 ///
 /// [`ControlExt::claim`](crate::control::ControlExt::claim) returns it. While it exists,
-/// [`CanaryHandle::promote`] returns an error, because the controller would undo the promotion. All other
-/// methods of the handle work as before; in particular, a rollback or halt still takes effect
+/// [`CanaryHandle::promote`] returns an error, because the controller would undo the promotion. All
+/// other methods of the handle work as before; in particular, a rollback or halt still takes effect
 /// immediately. Dropping the owner ends the claim.
 ///
 /// A later claim replaces an earlier one.

@@ -7,8 +7,8 @@ use crate::{control::handle::CanaryHandle, feedback::UnknownWeight};
 impl CanaryHandle {
     /// Counts a user's rating of a call that was assigned to `channel` at random at `weight`.
     ///
-    /// This is for applications that store the channel and the weight themselves, for example with an
-    /// order. Do not take them from the client; use a
+    /// This is for applications that store the channel and the weight themselves, for example with
+    /// an order. Do not take them from the client; use a
     /// [receipt](crate::feedback#rating-a-call-later) for that.
     ///
     /// # Errors
@@ -53,21 +53,21 @@ impl CanaryHandle {
     ///
     /// # Errors
     ///
-    /// Returns an error if the receipt is forged, belongs to another canary, has expired or was already
-    /// used at this replica. Nothing is counted in that case.
+    /// Returns an error if the receipt is forged, belongs to another canary, has expired or was
+    /// already used at this replica. Nothing is counted in that case.
     pub fn rate_receipt(&self, receipt: &Receipt, rating: Rating) -> Result<(), ReceiptError> {
         self.control().config().feedback.redeem(RatingSeries::Feedback, receipt, rating)
     }
 
-    /// Counts an [event](crate::feedback::FeedbackOptions::event) of the application for the call that
-    /// `receipt` was issued for, such as an order that was paid days later.
+    /// Counts an [event](crate::feedback::FeedbackOptions::event) of the application for the call
+    /// that `receipt` was issued for, such as an order that was paid days later.
     ///
     /// A receipt counts once for each event, and once more for the user's own rating.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`rate_receipt`](Self::rate_receipt), and an error if the options do not
-    /// name the event.
+    /// Returns the errors of [`rate_receipt`](Self::rate_receipt), and an error if the options do
+    /// not name the event.
     pub fn rate_receipt_event(
         &self,
         receipt: &Receipt,

@@ -24,11 +24,11 @@ use crate::{
 
 /// The shared state of a canary: the current epoch, which calls read, and the history of epochs.
 ///
-/// A call reads the current epoch without a lock and writes nothing that other threads read. Changes take
-/// the lock of the history, which serializes them.
+/// A call reads the current epoch without a lock and writes nothing that other threads read.
+/// Changes take the lock of the history, which serializes them.
 ///
-/// The alignment keeps the reference count, which servers write for each call when they clone the service,
-/// off the cache line that every call reads.
+/// The alignment keeps the reference count, which servers write for each call when they clone the
+/// service, off the cache line that every call reads.
 #[repr(align(128))]
 pub(crate) struct ControlState {
     current: Current<Epoch>,
@@ -64,8 +64,8 @@ pub(crate) struct EpochHistory {
     pub(crate) owner: Option<Weak<str>>,
     /// Epochs that may have calls in flight, oldest first. The last one is the current one.
     open: Vec<Arc<Epoch>>,
-    /// Epochs without calls in flight, in the order in which their last calls ended, so that the ones that
-    /// a reader has not seen yet are at the end.
+    /// Epochs without calls in flight, in the order in which their last calls ended, so that the
+    /// ones that a reader has not seen yet are at the end.
     closed: Vec<EpochCounts>,
     /// The sum of all earlier epochs.
     retired: Counts,
@@ -115,7 +115,8 @@ impl ControlState {
         self.current.load().settings().weight
     }
 
-    /// Returns whether the weight is full, so that the canary serves every call and stable may be gone.
+    /// Returns whether the weight is full, so that the canary serves every call and stable may be
+    /// gone.
     pub(crate) fn is_full(&self) -> bool {
         // Relaxed is enough: no other memory is read depending on this flag.
         self.is_full.load(Ordering::Relaxed)
@@ -230,8 +231,8 @@ impl EpochHistory {
             .filter_map(|epoch| {
                 // A thread that still references the epoch may be about to count a call in it.
                 Arc::try_unwrap(epoch).map_or_else(Some, |epoch| {
-                    // The canary is checked first: a call that spills is counted as in flight for stable
-                    // before it is counted as ended for the canary.
+                    // The canary is checked first: a call that spills is counted as in flight for
+                    // stable before it is counted as ended for the canary.
                     if epoch.in_flight(Channel::Canary) > 0 || epoch.in_flight(Channel::Stable) > 0
                     {
                         return Some(Arc::new(epoch));
@@ -249,7 +250,8 @@ impl EpochHistory {
     }
 }
 
-/// A reader gets every count with its weight if it takes a snapshot at least once per eight closed epochs.
+/// A reader gets every count with its weight if it takes a snapshot at least once per eight closed
+/// epochs.
 const CLOSED_EPOCHS: usize = 8;
 
 #[cfg(all(test, canary_loom))]

@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl CanaryHandle {
-    /// Returns the variables that handlers of `channel` see: the variables of the stage, with the overrides
-    /// applied for the canary.
+    /// Returns the variables that handlers of `channel` see: the variables of the stage, with the
+    /// overrides applied for the canary.
     #[must_use]
     pub fn variables(&self, channel: Channel) -> Variables {
         self.control().settings().variables[channel].clone()
@@ -31,17 +31,19 @@ impl CanaryHandle {
         self.control().with(|history, _| history.variables.overrides.clone())
     }
 
-    /// Changes the variables of the stage, the overrides of the canary, or both. Calls in flight keep the
-    /// variables with which they started.
+    /// Changes the variables of the stage, the overrides of the canary, or both. Calls in flight
+    /// keep the variables with which they started.
     ///
-    /// `change` receives the variables of the stage and the overrides. It runs under the lock for changes,
-    /// so it must not use the handle. Changes made while the canary is promoted are lost when the
-    /// promotion is undone. Calls before and after the change are counted in separate epochs.
+    /// `change` receives the variables of the stage and the overrides. It runs under the lock for
+    /// changes, so it must not use the handle. Changes made while the canary is promoted are lost
+    /// when the promotion is undone. Calls before and after the change are counted in separate
+    /// epochs.
     ///
     /// # Errors
     ///
     /// Returns an error if the new variables of a channel do not deserialize into the
-    /// [type](crate::CanaryOptions::typed_variables) named in the options. Nothing changes in that case.
+    /// [type](crate::CanaryOptions::typed_variables) named in the options. Nothing changes in that
+    /// case.
     pub fn change_variables(
         &self,
         change: impl FnOnce(&mut Variables, &mut Variables),

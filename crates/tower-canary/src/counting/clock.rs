@@ -1,13 +1,13 @@
 //! The clock that measures the latencies of calls.
 //!
-//! A call reads the clock twice. Two readings of [`Instant`] take 150 instructions and 29 ns more per call
-//! than two readings of the processor's counter (a reading takes 22.5 ns instead of 9.5), which is a
-//! quarter of the 104 ns that the layer adds to a call; see `benches/PERFORMANCE.md`. So this clock reads
-//! the counter while Linux uses the same counter as its clock source, which means that the kernel found it
-//! steady and equal on all cores. Otherwise it reads `Instant`.
+//! A call reads the clock twice. Two readings of [`Instant`] take 150 instructions and 29 ns more
+//! per call than two readings of the processor's counter (a reading takes 22.5 ns instead of 9.5),
+//! which is a quarter of the 104 ns that the layer adds to a call; see `benches/PERFORMANCE.md`. So
+//! this clock reads the counter while Linux uses the same counter as its clock source, which means
+//! that the kernel found it steady and equal on all cores. Otherwise it reads `Instant`.
 //!
-//! Latencies are wrong for calls during which the machine sleeps, is migrated to another host, or changes
-//! its clock source. The clock corrects itself within a few snapshots.
+//! Latencies are wrong for calls during which the machine sleeps, is migrated to another host, or
+//! changes its clock source. The clock corrects itself within a few snapshots.
 
 use std::{
     fs,
@@ -28,8 +28,8 @@ impl TickInstant {
         Self(CLOCK.ticks())
     }
 
-    /// Returns the nanoseconds since this instant, or zero if it is in the future. The counters of two
-    /// cores can differ by a few ticks.
+    /// Returns the nanoseconds since this instant, or zero if it is in the future. The counters of
+    /// two cores can differ by a few ticks.
     #[inline]
     pub(crate) fn elapsed_nanos(self) -> u64 {
         let clock = &*CLOCK;
@@ -128,8 +128,8 @@ impl Clock {
         let nanos = nanos_of(now.instant - before.instant);
         let ticks = now.ticks.saturating_sub(before.ticks);
         let Some(scale) = scale_of(nanos, ticks) else { return };
-        // While the machine sleeps, one of the clocks may stop and the other not, which yields a wrong
-        // scale. A right scale is measured again the next time.
+        // While the machine sleeps, one of the clocks may stop and the other not, which yields a
+        // wrong scale. A right scale is measured again the next time.
         let known = [Some(self.scale.load(Ordering::Relaxed)), last.unconfirmed];
         let is_known =
             known.into_iter().flatten().any(|known| scale.abs_diff(known) <= known / 100);
@@ -139,8 +139,8 @@ impl Clock {
         }
     }
 
-    /// Reads both clocks. Takes the closest of four readings, because the thread may be preempted between
-    /// the two clocks.
+    /// Reads both clocks. Takes the closest of four readings, because the thread may be preempted
+    /// between the two clocks.
     fn reading(&self) -> Reading {
         let read = |_| {
             let before = self.ticks();
@@ -162,8 +162,8 @@ pub(crate) fn nanos_of(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Returns whether the kernel uses the processor's counter as its clock source. The kernel checks the
-/// counter more thoroughly than this crate could.
+/// Returns whether the kernel uses the processor's counter as its clock source. The kernel checks
+/// the counter more thoroughly than this crate could.
 fn is_trusted() -> bool {
     const CURRENT: &str = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
     fs::read_to_string(CURRENT).is_ok_and(|name| matches!(name.trim(), "tsc" | "arch_sys_counter"))

@@ -11,16 +11,17 @@ use canary_core::{Channel, KeySample, RouteClass, Weight};
 
 use crate::{counting::route_classes::RouteIndex, select::StickyKey};
 
-/// Records which keys of sticky calls were assigned and which of them failed, to count users instead of
-/// calls.
+/// Records which keys of sticky calls were assigned and which of them failed, to count users
+/// instead of calls.
 ///
-/// Create it with [`ControlExt::watch_keys`](crate::control::ControlExt::watch_keys). For each key of a
-/// [sample](KeySample) it records three events: a call was assigned to a channel, a call failed, and a call
-/// was cancelled. Each event of a key is recorded once between two [takes](Self::take), however often it
-/// happens. All events come from the same sample, so their ratios are meaningful.
+/// Create it with [`ControlExt::watch_keys`](crate::control::ControlExt::watch_keys). For each key
+/// of a [sample](KeySample) it records three events: a call was assigned to a channel, a call
+/// failed, and a call was cancelled. Each event of a key is recorded once between two
+/// [takes](Self::take), however often it happens. All events come from the same sample, so their
+/// ratios are meaningful.
 ///
-/// It holds up to 8,192 events. When it is full, it halves the sample and drops the keys outside it. The
-/// events of the remaining keys are complete.
+/// It holds up to 8,192 events. When it is full, it halves the sample and drops the keys outside
+/// it. The events of the remaining keys are complete.
 ///
 /// Recording an event takes a lock. Calls without a key, and keys outside the sample, take none.
 #[derive(Clone)]

@@ -9,9 +9,9 @@ use crate::{
 
 /// Classes of routes whose calls are also counted separately.
 ///
-/// A broken checkout can go unnoticed among many healthy reads, unless a monitor observes it separately. A
-/// request belongs to the first class whose condition it meets, if any. Its call counts both for the class
-/// and for the canary as a whole. The counts of classes contain only
+/// A broken checkout can go unnoticed among many healthy reads, unless a monitor observes it
+/// separately. A request belongs to the first class whose condition it meets, if any. Its call
+/// counts both for the class and for the canary as a whole. The counts of classes contain only
 /// [evidence](crate::counts::Counts::classes).
 ///
 /// ```
@@ -25,8 +25,8 @@ use crate::{
 /// # let _ = options;
 /// ```
 ///
-/// The conditions are checked for each call, before the policy, and must not panic. A class takes about
-/// 10 KiB per thread and epoch, allocated by its first call.
+/// The conditions are checked for each call, before the policy, and must not panic. A class takes
+/// about 10 KiB per thread and epoch, allocated by its first call.
 #[derive(Default)]
 #[must_use]
 pub struct RouteClasses {
@@ -39,7 +39,8 @@ pub struct RouteClasses {
 pub(crate) struct RouteIndex(u8);
 
 impl RouteClasses {
-    /// The maximum number of classes. More would divide `alpha` among too many monitors, and take memory.
+    /// The maximum number of classes. More would divide `alpha` among too many monitors, and take
+    /// memory.
     pub const MAX: usize = 16;
 
     /// Creates an empty set of classes.
@@ -51,8 +52,8 @@ impl RouteClasses {
     ///
     /// # Panics
     ///
-    /// Panics if `name` is not a valid [`RouteClass`], if there is already a class of this name, or if
-    /// there are already [`MAX`](Self::MAX) classes.
+    /// Panics if `name` is not a valid [`RouteClass`], if there is already a class of this name, or
+    /// if there are already [`MAX`](Self::MAX) classes.
     pub fn class(
         mut self,
         name: impl TryInto<RouteClass, Error: fmt::Display>,

@@ -10,8 +10,8 @@ pub(crate) fn shard() -> usize {
 
     const NONE: usize = usize::MAX;
     static THREADS: AtomicUsize = AtomicUsize::new(0);
-    // `const`-initialized and without a destructor: usable during thread start and exit, and read with
-    // one instruction.
+    // `const`-initialized and without a destructor: usable during thread start and exit, and read
+    // with one instruction.
     thread_local! {
         static SHARD: Cell<usize> = const { Cell::new(NONE) };
     }

@@ -22,9 +22,10 @@ use crate::{
 
 /// The counters of one epoch for the threads of one shard.
 ///
-/// A call holds its counters from assignment to end. So it is counted in the epoch of its assignment,
-/// whatever the weight has become since, and everything it needs is behind one pointer. The alignment
-/// keeps two shards off the same cache line, and off the adjacent one, which x86 prefetches.
+/// A call holds its counters from assignment to end. So it is counted in the epoch of its
+/// assignment, whatever the weight has become since, and everything it needs is behind one pointer.
+/// The alignment keeps two shards off the same cache line, and off the adjacent one, which x86
+/// prefetches.
 #[repr(align(128))]
 pub(crate) struct ShardCounters {
     pub(crate) config: StdArc<CanaryConfig>,
@@ -73,8 +74,8 @@ impl ShardCounters {
         self.count(counter, |counters| counters.pick(reason));
     }
 
-    /// Counts for the route class of the call, if it has one, and then for the channel. The order matters
-    /// because an epoch is closed once its channels have no call in flight.
+    /// Counts for the route class of the call, if it has one, and then for the channel. The order
+    /// matters because an epoch is closed once its channels have no call in flight.
     pub(crate) fn count(&self, counter: CounterKey, count: impl Fn(&ChannelCounters)) {
         if let (Scope::Evidence, Some(route)) = (counter.scope, counter.route) {
             let class = self.classes[route.index()]
@@ -84,8 +85,8 @@ impl ShardCounters {
         count(self.channel(counter.scope, counter.channel));
     }
 
-    /// Records an event of a key, if keys are watched. Do this before counting the call, so that a reader
-    /// of the counts also finds the event.
+    /// Records an event of a key, if keys are watched. Do this before counting the call, so that a
+    /// reader of the counts also finds the event.
     pub(crate) fn record_key(
         &self,
         key: StickyKey,
@@ -124,10 +125,11 @@ impl ShardCounters {
 
 /// The counters of one channel.
 ///
-/// A reader that adds up the counters must never see more ended than picked calls. So a call's end is
-/// counted with `Release` or stronger after its assignment, and a reader loads the ends with `Acquire` or
-/// stronger before the assignments. Ends are counted with `SeqCst`, like the state of a [`DrainSignal`], so
-/// that the end of the last call cannot be missed by a task that starts waiting for it.
+/// A reader that adds up the counters must never see more ended than picked calls. So a call's end
+/// is counted with `Release` or stronger after its assignment, and a reader loads the ends with
+/// `Acquire` or stronger before the assignments. Ends are counted with `SeqCst`, like the state of
+/// a [`DrainSignal`], so that the end of the last call cannot be missed by a task that starts
+/// waiting for it.
 pub(crate) struct ChannelCounters {
     /// Assigned calls, by reason.
     picked: [AtomicU64; AssignmentReason::ALL.len()],

@@ -1,9 +1,9 @@
 //! Synchronization primitives, replaced by those of loom in model tests.
 //!
 //! `RUSTFLAGS="--cfg canary_loom" cargo test -p tower-canary --release --lib loom` explores every
-//! interleaving of the models in [`control::state`](crate::control::state). Loom has no `ArcSwap` and no
-//! `OnceLock`. Substitutes keep their contracts: a load sees the last store, and all callers of
-//! `get_or_init` see the same value.
+//! interleaving of the models in [`control::state`](crate::control::state). Loom has no `ArcSwap`
+//! and no `OnceLock`. Substitutes keep their contracts: a load sees the last store, and all callers
+//! of `get_or_init` see the same value.
 
 #[cfg(not(canary_loom))]
 pub(crate) use {
@@ -23,7 +23,8 @@ mod std_impl {
 
     use arc_swap::ArcSwap;
 
-    /// A pointer that can be replaced. Reading it takes no lock and writes nothing that threads share.
+    /// A pointer that can be replaced. Reading it takes no lock and writes nothing that threads
+    /// share.
     pub(crate) struct Current<T>(ArcSwap<T>);
 
     impl<T> Current<T> {

@@ -8,8 +8,8 @@ use crate::feedback::signer::Signer;
 
 /// Options for [ratings and receipts](crate::feedback).
 ///
-/// By default a canary counts the feedback of users but no events. Its receipts are unsigned and valid
-/// for seven days, and the last 65,536 receipts are remembered.
+/// By default a canary counts the feedback of users but no events. Its receipts are unsigned and
+/// valid for seven days, and the last 65,536 receipts are remembered.
 ///
 /// ```
 /// use tower_canary::{CanaryOptions, feedback::FeedbackOptions};
@@ -34,8 +34,8 @@ impl FeedbackOptions {
 
     /// Adds an event of the application, such as `order-completed`.
     ///
-    /// Events are fixed when the layer is built. Their metrics exist from the start, and no request can
-    /// add one.
+    /// Events are fixed when the layer is built. Their metrics exist from the start, and no request
+    /// can add one.
     ///
     /// # Panics
     ///
@@ -95,8 +95,8 @@ mod receipts {
 
         /// Also accepts receipts that were signed with `secret`.
         ///
-        /// To change the secret while receipts are in use, pass the old one here. New receipts are signed
-        /// with the secret of [`signed`](Self::signed).
+        /// To change the secret while receipts are in use, pass the old one here. New receipts are
+        /// signed with the secret of [`signed`](Self::signed).
         ///
         /// # Panics
         ///
@@ -108,17 +108,19 @@ mod receipts {
 
         /// Sets how long a receipt is valid. The default is seven days.
         ///
-        /// The age has a resolution of one second. The clocks of two replicas may differ by up to a minute.
+        /// The age has a resolution of one second. The clocks of two replicas may differ by up to a
+        /// minute.
         pub fn max_age(mut self, max_age: Duration) -> Self {
             self.receipts.max_age = max_age;
             self
         }
 
-        /// Sets the number of used receipts to remember, so that none counts twice. The default is 65,536,
-        /// which takes up to 3 MB.
+        /// Sets the number of used receipts to remember, so that none counts twice. The default is
+        /// 65,536, which takes up to 3 MB.
         ///
-        /// Beyond this number the oldest receipt is forgotten, and receipts that are as old or older are
-        /// refused. Choose the number of receipts that you expect within [`max_age`](Self::max_age).
+        /// Beyond this number the oldest receipt is forgotten, and receipts that are as old or
+        /// older are refused. Choose the number of receipts that you expect within
+        /// [`max_age`](Self::max_age).
         ///
         /// # Panics
         ///

@@ -9,13 +9,13 @@ use crate::{counting::counter_key::Scope, feedback::store::RatedCall};
 /// A short text with which a call can be rated later, in another request.
 ///
 /// [`Assignment::receipt`](crate::Assignment::receipt) issues it, and
-/// [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt) redeems it, at any replica. It has
-/// 38 characters from `A-Z`, `a-z`, `0-9`, `-` and `_`, or 59 if it is signed. It fits into a URL, a
-/// header, a cookie or a database column.
+/// [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt) redeems it, at any replica. It
+/// has 38 characters from `A-Z`, `a-z`, `0-9`, `-` and `_`, or 59 if it is signed. It fits into a
+/// URL, a header, a cookie or a database column.
 ///
-/// It contains hashes of the canary's name and salt, the channel, the weight, the time and a random id.
-/// Its holder can read these. Only the signature proves that it is genuine: parsing checks the format
-/// but not the signature.
+/// It contains hashes of the canary's name and salt, the channel, the weight, the time and a random
+/// id. Its holder can read these. Only the signature proves that it is genuine: parsing checks the
+/// format but not the signature.
 ///
 /// ```
 /// use tower_canary::feedback::Receipt;

@@ -76,12 +76,13 @@ impl RatingStore {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReceiptError {
-    /// No secret of this canary has signed the receipt: it is forged, damaged or from another service.
+    /// No secret of this canary has signed the receipt: it is forged, damaged or from another
+    /// service.
     Signature,
     /// The receipt belongs to another canary.
     OtherCanary,
-    /// The receipt was issued before the last change of the [salt](crate::control::ControlExt::salt), in an
-    /// earlier attempt or for an earlier release.
+    /// The receipt was issued before the last change of the
+    /// [salt](crate::control::ControlExt::salt), in an earlier attempt or for an earlier release.
     OtherSalt,
     /// The receipt is unsigned and names a weight that has not been in force in this process.
     UnknownWeight(UnknownWeight),
@@ -96,8 +97,8 @@ pub enum ReceiptError {
     FromTheFuture,
     /// The receipt was already used.
     Used,
-    /// The receipt is older than the oldest one that is [remembered](super::FeedbackOptions::remember), so
-    /// it may have been used.
+    /// The receipt is older than the oldest one that is
+    /// [remembered](super::FeedbackOptions::remember), so it may have been used.
     Forgotten,
     /// The options do not name the event.
     UnknownEvent(UnknownEvent),

@@ -11,7 +11,8 @@ pub(super) struct ReplayGuard {
     capacity: usize,
 }
 
-/// The time and the id of a receipt, and the number of the series in which it counts. Ordered by time.
+/// The time and the id of a receipt, and the number of the series in which it counts. Ordered by
+/// time.
 pub(super) type ReceiptKey = (u32, u64, u8);
 
 /// The reason for refusing a receipt.

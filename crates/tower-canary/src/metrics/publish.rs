@@ -101,7 +101,8 @@ struct Series {
     rated_before: Ratings,
     /// The ratings of the owner when it was last published.
     rated: Ratings,
-    /// The latencies that each recorder has received, by the recorder's address. There is usually one.
+    /// The latencies that each recorder has received, by the recorder's address. There is usually
+    /// one.
     recorders: Vec<(usize, PerChannel<RecordedLatencies>)>,
 }
 
@@ -128,8 +129,9 @@ impl Series {
 
 /// Returns the state for this recorder, after calling `new` if the recorder is new.
 ///
-/// Counters are set to their totals, whatever the recorder had before. Histograms can only be added to, so
-/// the samples that each recorder has received are remembered. A new recorder gets all samples.
+/// Counters are set to their totals, whatever the recorder had before. Histograms can only be added
+/// to, so the samples that each recorder has received are remembered. A new recorder gets all
+/// samples.
 pub fn published_to<'a, T: Default>(
     recorders: &'a mut Vec<(usize, T)>,
     recorder: &dyn Recorder,
@@ -198,8 +200,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Writes every series, including those at zero: `rate` in Prometheus ignores the first value of a new
-    /// series.
+    /// Writes every series, including those at zero: `rate` in Prometheus ignores the first value
+    /// of a new series.
     fn write_counts(&self, counts: &Counts) {
         let canary = counts.total(Channel::Canary);
         self.count(&SPILLED, &[], canary.spilled);
@@ -279,7 +281,8 @@ impl Writer<'_> {
         }
     }
 
-    /// Returns the key of a series: the metric with a value for each label, the canary's name first.
+    /// Returns the key of a series: the metric with a value for each label, the canary's name
+    /// first.
     fn key(&self, metric: &Metric, values: &[&str]) -> Key {
         let values = std::iter::once(self.name).chain(values.iter().copied());
         let labels = metric.labels.iter().zip(values);
@@ -291,8 +294,9 @@ impl Writer<'_> {
 
 static METADATA: Metadata<'static> =
     Metadata::new("tower_canary", Level::INFO, Some("tower_canary"));
-/// The maximum number of samples per bucket and publication, because exporters keep samples individually
-/// until their next upkeep. The rest follows with the next publications.
+/// The maximum number of samples per bucket and publication, because exporters keep samples
+/// individually until their next upkeep. The rest follows with the next publications.
 const MAX_SAMPLES: u64 = 100_000;
-/// More recorders than a process uses. A recorder that is dropped from the list would get samples twice.
+/// More recorders than a process uses. A recorder that is dropped from the list would get samples
+/// twice.
 const MAX_RECORDERS: usize = 16;

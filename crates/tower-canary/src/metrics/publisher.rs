@@ -9,8 +9,8 @@ use crate::metrics::publish_all;
 
 /// A thread that publishes the metrics of all canaries of the process at an interval.
 ///
-/// Use it for recorders that push, or that serve scrapes with their own listener. When it is dropped, it
-/// publishes once more and stops.
+/// Use it for recorders that push, or that serve scrapes with their own listener. When it is
+/// dropped, it publishes once more and stops.
 ///
 /// ```
 /// use std::time::Duration;

@@ -12,9 +12,9 @@ use crate::runtime::host::AbortOnDrop;
 
 /// A response body that is produced on the runtime of an [`OnRuntime`](crate::runtime::OnRuntime).
 ///
-/// Frames, trailers, errors, size hints and the end of the stream are those of the original body. Up to
-/// two frames are produced ahead. A panic of the original body is resumed here. Dropping this body aborts
-/// the task that produces the original.
+/// Frames, trailers, errors, size hints and the end of the stream are those of the original body.
+/// Up to two frames are produced ahead. A panic of the original body is resumed here. Dropping this
+/// body aborts the task that produces the original.
 pub struct RuntimeBody<D, E> {
     receiver: BodyReceiver<D, E>,
     task: Option<AbortOnDrop>,

@@ -56,8 +56,8 @@ impl RuntimeHost {
 
     /// Waits for a permit to spawn the task of a call.
     ///
-    /// Panics if the runtime is shut down. The service has no error to return for this: its error type
-    /// is arbitrary.
+    /// Panics if the runtime is shut down. The service has no error to return for this: its error
+    /// type is arbitrary.
     pub(crate) fn poll_permit(
         &self,
         waiting: &mut Option<EventListener>,
@@ -74,8 +74,8 @@ impl RuntimeHost {
             }
             let Some(listener) = waiting else {
                 *waiting = Some(self.state.changed.listen());
-                // Pairs with the fence in `Event::notify`: either this thread sees the returned permit, or the
-                // notifier sees this listener.
+                // Pairs with the fence in `Event::notify`: either this thread sees the returned
+                // permit, or the notifier sees this listener.
                 fence(Ordering::SeqCst);
                 continue;
             };

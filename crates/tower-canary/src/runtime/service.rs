@@ -38,8 +38,8 @@ impl<C> OnRuntime<C> {
 
     /// Sets the maximum number of calls on the runtime. The default is 4096.
     ///
-    /// An abandoned call counts until the runtime drops its task, which a blocked runtime does not do.
-    /// At the maximum the service is not ready.
+    /// An abandoned call counts until the runtime drops its task, which a blocked runtime does not
+    /// do. At the maximum the service is not ready.
     ///
     /// # Panics
     ///
@@ -102,7 +102,8 @@ impl<C> fmt::Debug for OnRuntime<C> {
     }
 }
 
-/// Serves one call. A failed send is ignored: the caller is gone, and the task is about to be aborted.
+/// Serves one call. A failed send is ignored: the caller is gone, and the task is about to be
+/// aborted.
 async fn serve<C, ReqBody, ResBody>(
     mut canary: C,
     request: Request<ReqBody>,

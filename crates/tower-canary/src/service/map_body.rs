@@ -8,9 +8,11 @@ use std::{
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-/// Converts the responses of a service, so that they have the same body type as those of another service.
+/// Converts the responses of a service, so that they have the same body type as those of another
+/// service.
 ///
-/// Use it through [`UnifyBody`](crate::body::UnifyBody), `axum::AxumBody` or `tonic::TonicBody`, which set `M`.
+/// Use it through [`UnifyBody`](crate::body::UnifyBody), `axum::AxumBody` or `tonic::TonicBody`,
+/// which set `M`.
 #[derive(Clone, Copy, Debug)]
 pub struct MapBody<S, M> {
     inner: S,

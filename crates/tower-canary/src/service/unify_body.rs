@@ -16,8 +16,8 @@ use crate::service::{
 
 /// Boxes the response bodies of a service, so that their type does not depend on the service.
 ///
-/// Both channels of a canary must have the same response type. Two routers have the same one, but two
-/// stacks of middleware often differ, for example if only one of them compresses. Wrap both:
+/// Both channels of a canary must have the same response type. Two routers have the same one, but
+/// two stacks of middleware often differ, for example if only one of them compresses. Wrap both:
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -37,7 +37,8 @@ use crate::service::{
 /// # let _ = service;
 /// ```
 ///
-/// This allocates once per response. For axum use `axum::AxumBody`, which produces axum's own body type.
+/// This allocates once per response. For axum use `axum::AxumBody`, which produces axum's own body
+/// type.
 pub type UnifyBody<S> = MapBody<S, ToUnifiedBody>;
 
 /// The [`BodyMapping`] of [`UnifyBody`].

@@ -7,14 +7,14 @@ use crate::variables::InvalidVariables;
 
 /// Named configuration values of a service, such as the address of a backend or a limit.
 ///
-/// The stage (the deployment, such as production) has variables, and the canary overrides some of them by
-/// name. Handlers of stable see the variables of the stage; handlers of the canary see the same variables
-/// with the overrides applied. Both can be changed at run time with
-/// [`CanaryHandle::change_variables`](crate::CanaryHandle::change_variables). A call sees the same values
-/// from start to end. A promotion copies the canary's values to the stage.
+/// The stage (the deployment, such as production) has variables, and the canary overrides some of
+/// them by name. Handlers of stable see the variables of the stage; handlers of the canary see the
+/// same variables with the overrides applied. Both can be changed at run time with
+/// [`CanaryHandle::change_variables`](crate::CanaryHandle::change_variables). A call sees the same
+/// values from start to end. A promotion copies the canary's values to the stage.
 ///
-/// Handlers read them from the [`Assignment`](crate::Assignment), or with an extractor in axum. Clones
-/// share their values. `Debug` prints only the names, because values can be secret.
+/// Handlers read them from the [`Assignment`](crate::Assignment), or with an extractor in axum.
+/// Clones share their values. `Debug` prints only the names, because values can be secret.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -116,8 +116,8 @@ impl Variables {
     ///
     /// # Errors
     ///
-    /// Returns an error if there is no variable of this name, or if its value does not deserialize into a
-    /// `T`.
+    /// Returns an error if there is no variable of this name, or if its value does not deserialize
+    /// into a `T`.
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Result<T, InvalidVariables> {
         let Some(value) = self.get(name) else {
             return Err(InvalidVariables::new(format!("unknown variable {name}")));
@@ -128,8 +128,8 @@ impl Variables {
     /// Deserializes all variables into a struct.
     ///
     /// To read variables in every call, use
-    /// [`CanaryOptions::typed_variables`](crate::CanaryOptions::typed_variables), which deserializes once
-    /// per change.
+    /// [`CanaryOptions::typed_variables`](crate::CanaryOptions::typed_variables), which
+    /// deserializes once per change.
     ///
     /// # Errors
     ///
@@ -142,7 +142,8 @@ impl Variables {
     }
 
     /// Returns the variables as the type set with
-    /// [`typed_variables`](crate::CanaryOptions::typed_variables), or `None` if `T` is not that type.
+    /// [`typed_variables`](crate::CanaryOptions::typed_variables), or `None` if `T` is not that
+    /// type.
     #[must_use]
     pub fn typed<T: 'static>(&self) -> Option<&T> {
         self.typed.as_deref()?.downcast_ref()
