@@ -153,7 +153,7 @@ impl ControlExt for CanaryHandle {
         set_watch(self, None);
     }
 
-    fn on_canary_failure(&self, hook: impl Fn(&CanaryHandle, Weight) + Send + Sync + 'static) {
+    fn on_canary_failure(&self, hook: impl Fn(&Self, Weight) + Send + Sync + 'static) {
         let control = Arc::downgrade(self.control());
         let hook: FailureHook = Box::new(move |weight| {
             if let Some(control) = control.upgrade() {
