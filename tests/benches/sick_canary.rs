@@ -15,8 +15,9 @@ use std::{
 
 use axum::{Router, body::Body, routing::get};
 use canary_tests::{
-    Client, Server, connect_http1,
-    rounds::{order, quartiles},
+    Client, Server,
+    bench_rounds::{order, quartiles},
+    connect_http1,
 };
 use http::Request;
 use http_body_util::BodyExt;

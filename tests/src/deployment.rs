@@ -13,15 +13,15 @@ use tower::{Layer as _, Service};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel, PerChannel, Weight};
 
 use crate::{
+    breakpoint::Breakpoint,
     echo::{Echo, EchoClient, EchoServer},
-    gate::Gate,
-    serving::Serving,
+    task_server::TaskServer,
 };
 
 /// A running server, with its canary.
 #[derive(Debug)]
 pub struct Deployment {
-    serving: Serving,
+    server: TaskServer,
     handle: CanaryHandle,
     releases: Releases,
 }
@@ -62,30 +62,30 @@ impl Mount {
                 let layer = CanaryLayer::with_options("echo", canary, options);
                 let echo = layer.layer(releases.echo(Channel::Stable));
                 let router = Server::builder().add_service(echo);
-                let serving = Serving::start(|listener| async {
+                let server = TaskServer::start(|listener| async {
                     let incoming = TcpListenerStream::new(listener);
                     router.serve_with_incoming(incoming).await.expect("serves until it is dropped");
                 });
-                Deployment::new(releases, layer.handle(), serving.await)
+                Deployment::new(releases, layer.handle(), server.await)
             }
             Self::OnePort => {
                 let canary = releases.router(Channel::Canary);
                 let layer = CanaryLayer::with_options("echo", canary, options);
                 let handle = layer.handle();
                 let app = releases.router(Channel::Stable).layer(layer);
-                let serving = Serving::start(|listener| async {
+                let server = TaskServer::start(|listener| async {
                     let app = app.into_make_service();
                     axum::serve(listener, app).await.expect("serves until it is dropped");
                 });
-                Deployment::new(releases, handle, serving.await)
+                Deployment::new(releases, handle, server.await)
             }
         }
     }
 }
 
 impl Deployment {
-    const fn new(releases: Releases, handle: CanaryHandle, serving: Serving) -> Self {
-        Self { serving, handle, releases }
+    const fn new(releases: Releases, handle: CanaryHandle, server: TaskServer) -> Self {
+        Self { server, handle, releases }
     }
 
     /// The canary's handle.
@@ -96,19 +96,19 @@ impl Deployment {
 
     /// The server.
     #[must_use]
-    pub const fn serving(&self) -> &Serving {
-        &self.serving
+    pub const fn server(&self) -> &TaskServer {
+        &self.server
     }
 
     /// Where the handlers of a channel wait.
     #[must_use]
-    pub fn gate(&self, channel: Channel) -> &Gate {
-        &self.releases.gates[channel]
+    pub fn breakpoint(&self, channel: Channel) -> &Breakpoint {
+        &self.releases.breakpoints[channel]
     }
 
     /// A client with a connection of its own.
     pub async fn client(&self) -> EchoClient {
-        client(&self.serving).await
+        client(&self.server).await
     }
 
     /// Sends all calls that start from now on to `channel`.
@@ -120,20 +120,20 @@ impl Deployment {
 /// The implementations of both releases, `v1` and `v2`.
 #[derive(Debug)]
 pub struct Releases {
-    gates: PerChannel<Arc<Gate>>,
+    breakpoints: PerChannel<Arc<Breakpoint>>,
 }
 
 impl Releases {
-    /// Both, with closed gates.
+    /// Both, with closed breakpoints.
     #[must_use]
     pub fn new() -> Self {
-        Self { gates: PerChannel::from_fn(|_| Arc::default()) }
+        Self { breakpoints: PerChannel::from_fn(|_| Arc::default()) }
     }
 
     /// The release that a channel runs.
     #[must_use]
     pub fn echo(&self, channel: Channel) -> EchoServer {
-        Echo::new(release(channel), Arc::clone(&self.gates[channel])).into_server()
+        Echo::new(release(channel), Arc::clone(&self.breakpoints[channel])).into_server()
     }
 
     /// As tonic's routes.
@@ -170,7 +170,7 @@ pub const fn release(channel: Channel) -> &'static str {
 }
 
 /// Serves tonic's routes behind a layer.
-pub async fn serve<C>(stable: Routes, layer: CanaryLayer<C>) -> Serving
+pub async fn serve<C>(stable: Routes, layer: CanaryLayer<C>) -> TaskServer
 where
     C: Service<
             http::Request<Body>,
@@ -182,7 +182,7 @@ where
         + Sync
         + 'static,
 {
-    Serving::start(|listener| async {
+    TaskServer::start(|listener| async {
         let server = Server::builder().layer(layer).add_routes(stable);
         let incoming = TcpListenerStream::new(listener);
         server.serve_with_incoming(incoming).await.expect("serves until it is dropped");
@@ -191,8 +191,8 @@ where
 }
 
 /// A client of a server, with a connection of its own.
-pub async fn client(serving: &Serving) -> EchoClient {
-    let endpoint = Endpoint::from_shared(serving.url("")).expect("a valid URL");
+pub async fn client(server: &TaskServer) -> EchoClient {
+    let endpoint = Endpoint::from_shared(server.url("")).expect("a valid URL");
     EchoClient::new(endpoint.connect().await.expect("the server accepts"))
 }
 

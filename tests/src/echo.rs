@@ -11,7 +11,7 @@ use tonic::{Code, Request, Response, Status, Streaming, metadata::MetadataMap};
 use tower_canary::{Assignment, Rating};
 
 use self::proto::{Answer, Ask, End, echo_server};
-use crate::gate::Gate;
+use crate::breakpoint::Breakpoint;
 
 /// What the build script makes of `proto/echo.proto`.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, clippy::restriction)]
@@ -30,14 +30,14 @@ pub type EchoServer = echo_server::EchoServer<Echo>;
 #[derive(Clone, Debug)]
 pub struct Echo {
     release: &'static str,
-    gate: Arc<Gate>,
+    breakpoint: Arc<Breakpoint>,
 }
 
 impl Echo {
-    /// The implementation that says it is `release`, and stops at `gate` where it is asked to wait.
+    /// The implementation that says it is `release`, and stops at `breakpoint` where it is asked to wait.
     #[must_use]
-    pub const fn new(release: &'static str, gate: Arc<Gate>) -> Self {
-        Self { release, gate }
+    pub const fn new(release: &'static str, breakpoint: Arc<Breakpoint>) -> Self {
+        Self { release, breakpoint }
     }
 
     /// As a service of tonic's.
@@ -57,11 +57,11 @@ impl Echo {
                 panic!("asked to panic")
             }
             End::Wait => {
-                self.gate.pass().await;
+                self.breakpoint.stop().await;
                 Ok(None)
             }
             End::Drain => {
-                self.gate.arrive();
+                self.breakpoint.arrive();
                 let assignment = context.assignment.as_ref();
                 assignment.ok_or_else(|| Status::internal("not assigned"))?.draining().await;
                 Ok(Some("good-bye"))

@@ -1,27 +1,27 @@
-//! What the tests of the whole share.
+//! Servers, clients and checks for the tests of the whole system.
 
-#![expect(clippy::missing_panics_doc, reason = "a helper that cannot go on fails its test")]
+#![expect(clippy::missing_panics_doc, reason = "a helper that cannot continue fails its test")]
 
-mod balance;
+pub mod bench_rounds;
+pub mod breakpoint;
 pub mod browser;
 mod client;
 pub mod deployment;
 pub mod echo;
-pub mod ended;
-pub mod gate;
-pub mod patience;
-pub mod rounds;
+mod invariants;
+pub mod outcomes;
 mod server;
-pub mod serving;
 pub mod skip;
+pub mod task_server;
+pub mod timeout;
 
 pub use self::{
-    balance::{assert_balanced, settled},
     client::{Answer, Client, channel_of, connect_http1, connect_http1_at, connect_http2},
+    invariants::{assert_counts_add_up, final_counts},
     server::Server,
 };
 
-/// The examples in the README and in pages that no crate's documentation includes.
+/// Examples of the README and of pages that are not part of a crate's documentation.
 #[cfg(doctest)]
 mod pages {
     #[doc = include_str!("../../README.md")]

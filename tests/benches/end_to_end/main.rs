@@ -28,7 +28,7 @@ mod table;
 mod usage;
 
 use anyhow::{Context as _, Result};
-use canary_tests::rounds::order;
+use canary_tests::bench_rounds::order;
 use tokio::runtime::Builder;
 
 use crate::{case::Case, load::Protocol};

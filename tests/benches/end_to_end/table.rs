@@ -1,7 +1,7 @@
 //! What the run came to.
 
 use anyhow::Result;
-use canary_tests::rounds::quartiles;
+use canary_tests::bench_rounds::quartiles;
 
 use crate::{
     case::{Case, Round, Subject},

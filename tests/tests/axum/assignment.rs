@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{Router, routing::get};
-use canary_tests::{Client, Server, assert_balanced, settled};
+use canary_tests::{Client, Server, assert_counts_add_up, final_counts};
 use futures_util::{FutureExt, future::Ready};
 use http::{Request, Response};
 use http_body_util::Empty;
@@ -86,7 +86,7 @@ async fn of_a_million_calls_none_reaches_the_canary_at_zero_and_none_stable_at_f
     call_from_many_threads(&service, MILLION);
     assert_eq!((stable.calls(), canary.calls()), (MILLION, MILLION));
 
-    let counts = settled(&handle).await.evidence;
+    let counts = final_counts(&handle).await.evidence;
     assert_eq!((counts.stable.success, counts.canary.success), (MILLION, MILLION));
 }
 
@@ -100,7 +100,7 @@ async fn a_tenth_of_a_percent_of_a_million_calls_is_a_thousand_within_chance() {
     // Six standard deviations of a binomial: sqrt(1e6 * 0.001 * 0.999) = 31.6. A right share misses
     // them once in five hundred million runs.
     assert!((810..=1190).contains(&canary.calls()), "{}", canary.calls());
-    let counts = settled(&handle).await;
+    let counts = final_counts(&handle).await;
     assert_eq!(counts.evidence.canary.picked, canary.calls());
     let (picked, share) = (u32::try_from(canary.calls()).unwrap(), counts.share().unwrap());
     assert!((share - f64::from(picked) / 1e6).abs() < 1e-12, "{share}");
@@ -158,7 +158,7 @@ async fn after_set_weight_returns_no_later_call_sees_the_old_weight() {
         callers.into_iter().map(|caller| caller.join().unwrap()).sum()
     });
     assert!(checked > 1_000, "only {checked} calls fell between two changes");
-    settled(&handle).await;
+    final_counts(&handle).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,14 +195,14 @@ async fn after_set_weight_returns_no_later_call_over_a_socket_sees_the_old_weigh
         // This call certainly starts after the change returned.
         let step = operator.steps.load(Ordering::SeqCst);
         assert_eq!(client.get("/7").await.channel(), Some(Operator::channel(step)));
-        assert_balanced(&handle);
+        assert_counts_add_up(&handle);
         calls += 1;
     }
     operator.done.store(true, Ordering::Relaxed);
     for caller in callers {
         calls += caller.await.unwrap();
     }
-    let counts = settled(&handle).await.evidence;
+    let counts = final_counts(&handle).await.evidence;
     assert_eq!(counts.stable.success + counts.canary.success, calls);
     for epoch in handle.counts().epochs {
         let of_other = match epoch.weight {

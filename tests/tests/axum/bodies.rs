@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::{get, post},
 };
-use canary_tests::{Client, Server, assert_balanced, channel_of, connect_http1, settled};
+use canary_tests::{Client, Server, assert_counts_add_up, channel_of, connect_http1, final_counts};
 use futures_util::stream;
 use http::{Method, StatusCode, header};
 use http_body_util::BodyExt;
@@ -78,7 +78,7 @@ async fn a_hundred_megabytes_stream_through_each_channel_both_ways() {
             assert_eq!(received, CHUNK * CHUNKS, "{version} {channel}");
         }
     }
-    let counts = settled(&handle).await.evidence;
+    let counts = final_counts(&handle).await.evidence;
     assert_eq!((counts.stable.success, counts.canary.success), (2, 2));
 }
 
@@ -118,7 +118,7 @@ async fn each_kind_of_complete_response_is_one_success() {
                     (Method::HEAD, "/streamed", None, ""),
                 ] {
                     let what = format!("{version} {method} {path} by {channel}");
-                    let before = settled(&handle).await.evidence[channel].clone();
+                    let before = final_counts(&handle).await.evidence[channel].clone();
                     handle.set_weight(at(channel)).unwrap();
                     let answer = client.ask(ask(method.clone(), path)).await;
                     assert_eq!(answer.body, body, "{what}");
@@ -129,7 +129,7 @@ async fn each_kind_of_complete_response_is_one_success() {
                         assert_eq!(seen.map(|length| length.to_str().unwrap()), length, "{what}");
                     }
 
-                    let after = settled(&handle).await.evidence[channel].clone();
+                    let after = final_counts(&handle).await.evidence[channel].clone();
                     assert_eq!(after.picked, before.picked + 1, "{what}");
                     assert_eq!(after.success, before.success + 1, "{what}");
                 }
@@ -190,7 +190,7 @@ async fn a_body_that_nobody_polls_ends_its_call_once() {
             assert_eq!(client.get("/ok").await.status, StatusCode::OK);
             assert_eq!(client.get("/error").await.status, StatusCode::BAD_GATEWAY);
         }
-        let counts = settled(&handle).await.evidence[channel].clone();
+        let counts = final_counts(&handle).await.evidence[channel].clone();
         assert_eq!((counts.cancelled, counts.failure, counts.picked), (2, 2, 4), "{channel}");
     }
 }
@@ -221,7 +221,7 @@ async fn errors_of_the_server_and_of_bodies_are_failures() {
                 assert!(response.into_body().collect().await.is_err(), "{version}");
             }
         }
-        let counts = settled(&handle).await.evidence[channel].clone();
+        let counts = final_counts(&handle).await.evidence[channel].clone();
         assert_eq!((counts.failure, counts.success, counts.picked), (6, 2, 8), "{channel}");
     }
 }
@@ -283,10 +283,10 @@ async fn a_caller_who_goes_away_is_a_cancelled_call() {
         }
         drop(client.send(ask(Method::GET, "/body")).await.unwrap());
         calls.recv().await.unwrap();
-        assert_balanced(&handle);
+        assert_counts_add_up(&handle);
         drop(other);
 
-        let counts = settled(&handle).await.evidence[channel].clone();
+        let counts = final_counts(&handle).await.evidence[channel].clone();
         assert_eq!((counts.cancelled, counts.picked), (5, 5), "{channel}");
     }
 }
@@ -331,6 +331,6 @@ async fn a_graceful_shutdown_waits_for_an_open_call_of_the_canary() {
         assert_eq!((answer.channel(), &*answer.body), (Some(Channel::Canary), "done"));
         drop(client);
         (&mut shut_down).await.unwrap();
-        assert_eq!(settled(&handle).await.evidence.canary.success, 1);
+        assert_eq!(final_counts(&handle).await.evidence.canary.success, 1);
     }
 }

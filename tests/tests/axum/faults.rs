@@ -16,7 +16,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use canary_tests::{Client, Server, channel_of, settled};
+use canary_tests::{Client, Server, channel_of, final_counts};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -189,7 +189,7 @@ async fn a_canary_that_panics_fails_its_own_calls_and_leaves_the_connection_whol
             for weight in [half(), Weight::FULL] {
                 let what = format!("{name}: in {what} at {weight}");
                 let (seen, handle) = call_beside_an_open_stream(mount, fault.clone(), weight).await;
-                let counts = settled(&handle).await;
+                let counts = final_counts(&handle).await;
                 let (stable, canary) = (&counts.evidence.stable, &counts.evidence.canary);
                 assert_eq!(count(&seen, &ok(Channel::Stable)) + 1, stable.picked, "{what}");
                 assert_eq!(stable.success, stable.picked, "{what}");
@@ -220,7 +220,7 @@ async fn a_handler_that_panics_is_answered_500() {
             assert_eq!(answer.channel(), Some(Channel::Canary), "{version}");
         }
     }
-    let canary = settled(&handle).await.evidence.canary;
+    let canary = final_counts(&handle).await.evidence.canary;
     assert_eq!((canary.failure, canary.panicked), (4, 4));
 }
 
@@ -232,7 +232,7 @@ async fn a_panic_of_stable_is_stables_failure() {
     let server = Server::of_router(stable.layer(layer));
     // As without a canary, the connection is torn.
     Client::http2(&server).send(get("/")).await.unwrap_err();
-    let counts = settled(&handle).await.evidence;
+    let counts = final_counts(&handle).await.evidence;
     assert_eq!((counts.stable.failure, counts.stable.panicked), (1, 1));
     assert_eq!(counts.canary.picked, 0);
 }
@@ -243,7 +243,7 @@ async fn a_canary_that_is_never_ready_spills_to_stable() {
         for fault in [Fault::IsNeverReady, Fault::PanicsInPollReady] {
             let (seen, handle) = call_beside_an_open_stream(mount, fault, half()).await;
             assert_eq!(count(&seen, &ok(Channel::Stable)), CALLS as u64, "{name}: {seen:?}");
-            let counts = settled(&handle).await;
+            let counts = final_counts(&handle).await;
             let canary = &counts.evidence.canary;
             assert!(canary.spilled > 0, "{name}");
             assert_eq!(canary.spilled, canary.picked, "{name}");
@@ -294,7 +294,7 @@ async fn a_canary_that_fails_readiness_spills_to_stable() {
         let answer = client.get("/").await;
         assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "stable"));
     }
-    let counts = settled(&handle).await;
+    let counts = final_counts(&handle).await;
     assert!(counts.evidence.canary.spilled > 0);
     assert_eq!(counts.evidence.canary.spilled, counts.evidence.canary.picked);
 
@@ -330,7 +330,7 @@ async fn a_canary_that_hangs_holds_up_no_call_of_stable() {
 
         // The callers give up, or the connection does.
         drop(calls);
-        let counts = settled(&handle).await.evidence;
+        let counts = final_counts(&handle).await.evidence;
         assert_eq!((counts.stable.success, counts.canary.cancelled), (answered, hanging), "{name}");
     }
 }
@@ -403,7 +403,7 @@ async fn concurrency_limits_of_either_channel_lose_no_permit() {
     for task in tasks {
         task.await.unwrap();
     }
-    settled(&handle).await;
+    final_counts(&handle).await;
     for (channel, limit) in Channel::ALL.into_iter().zip(&limits) {
         // Whoever dropped the last service may still be about to drop its permit.
         let all = tokio::time::timeout(std::time::Duration::from_secs(60), limit.acquire_many(2));

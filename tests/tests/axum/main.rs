@@ -12,4 +12,5 @@ mod routing;
 mod stacks;
 mod streams;
 mod tags;
+mod variables;
 mod websocket;

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, any, get, post},
 };
-use canary_tests::{Answer, Client, settled};
+use canary_tests::{Answer, Client, final_counts};
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use tower_canary::{Channel, Weight};
 
@@ -230,7 +230,7 @@ async fn the_canary_finds_what_stable_finds_through_every_mount() {
 
         let mut success = [0, 0];
         for canary in &mounted.canaries {
-            let counts = settled(canary).await;
+            let counts = final_counts(canary).await;
             for channel in Channel::ALL {
                 let counts = &counts.evidence[channel];
                 // A rejection of a bad extractor is a 500 in both channels.

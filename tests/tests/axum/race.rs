@@ -13,7 +13,7 @@ use std::{
     thread,
 };
 
-use canary_tests::assert_balanced;
+use canary_tests::assert_counts_add_up;
 use futures_util::{FutureExt, future::BoxFuture};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -182,7 +182,7 @@ fn every_call_is_counted_once(threads: &[Vec<Act>], options: CanaryOptions) {
             start.wait();
             let mut earlier = handle.counts();
             while !done.load(Ordering::Relaxed) {
-                assert_balanced(handle);
+                assert_counts_add_up(handle);
                 let now = handle.counts();
                 now.since(&earlier).expect("counts only grow");
                 earlier = now;
@@ -203,7 +203,7 @@ fn every_call_is_counted_once(threads: &[Vec<Act>], options: CanaryOptions) {
         calls
     });
 
-    assert_balanced(&handle);
+    assert_counts_add_up(&handle);
     let total = handle.counts().total();
     let evidence = Channel::ALL.map(|channel| total.evidence[channel].picked);
     assert_eq!(evidence[0] + evidence[1], calls);

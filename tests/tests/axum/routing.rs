@@ -6,7 +6,7 @@ use axum::{
     extract::RawPathParams,
     routing::{MethodRouter, get, on, post},
 };
-use canary_tests::{Answer, Client, Server, settled};
+use canary_tests::{Answer, Client, Server, final_counts};
 use http::{Method, Request, StatusCode, header};
 use tower_canary::{CanaryLayer, Channel, Weight, axum::RouterExt};
 
@@ -168,7 +168,7 @@ async fn each_channel_routes_by_its_own_router_through_every_mount() {
             }
         }
         for canary in &mounted.canaries {
-            settled(canary).await;
+            final_counts(canary).await;
         }
     }
 }
@@ -193,7 +193,7 @@ async fn a_path_only_the_canary_has_is_reached_under_a_nest_with_a_fallback() {
     let answer = client.get("/t/acme/new/7").await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     assert_eq!(answer.body, "canary tenant=acme id=7");
-    settled(&handle).await;
+    final_counts(&handle).await;
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn a_method_router_splits_methods_that_only_one_has() {
     // As with `Router::layer`: what stable allows is added to the canary's answer.
     assert_eq!(ask(Method::POST).await, (200, allow("GET,HEAD,PUT"), "canary".to_owned()));
 
-    let counts = settled(&handle).await.evidence;
+    let counts = final_counts(&handle).await.evidence;
     assert_eq!((counts.stable.success, counts.canary.success), (3, 3));
 }
 
@@ -235,7 +235,7 @@ async fn routes_added_after_the_layer_are_not_split() {
     let app = Router::new().layer(layer).route("/late", get(async || "stable"));
     let answer = Client::http1(&Server::of_router(app)).get("/late").await;
     assert_eq!((answer.channel(), &*answer.body), (None, "stable"));
-    assert_eq!(settled(&handle).await.total(Channel::Canary).picked, 0);
+    assert_eq!(final_counts(&handle).await.total(Channel::Canary).picked, 0);
 }
 
 #[tokio::test]

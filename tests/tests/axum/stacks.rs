@@ -7,7 +7,7 @@ use axum::{
     http::StatusCode,
     routing::get,
 };
-use canary_tests::{Client, Server, settled};
+use canary_tests::{Client, Server, final_counts};
 use tower::util::MapRequest;
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel, Weight, axum::RouterExt};
 
@@ -47,9 +47,9 @@ async fn stacked_canaries_split_what_the_outer_one_leaves_to_stable() {
             let answer = client.get("/users/7").await;
             assert_eq!(answer.body, format!("{who} 7"), "{name}");
         }
-        let outer = settled(&outer).await.evidence;
+        let outer = final_counts(&outer).await.evidence;
         assert_eq!((outer.stable.success, outer.canary.success), (2, 2), "{name}");
-        let inner = settled(&inner).await.evidence;
+        let inner = final_counts(&inner).await.evidence;
         assert_eq!((inner.stable.success, inner.canary.success), (1, 1), "{name}");
     }
 }
@@ -69,9 +69,9 @@ async fn a_canary_may_have_a_canary() {
         third.set_weight(third_weight).unwrap();
         assert_eq!(client.get("/users/7").await.body, format!("{who} 7"));
     }
-    let second = settled(&second).await.evidence;
+    let second = final_counts(&second).await.evidence;
     assert_eq!((second.stable.success, second.canary.success), (1, 2));
-    let third = settled(&third).await.evidence;
+    let third = final_counts(&third).await.evidence;
     assert_eq!((third.stable.success, third.canary.success), (1, 1));
 }
 
@@ -86,7 +86,7 @@ async fn a_layer_applied_twice_has_one_weight_and_one_set_of_counts() {
     handle.set_weight(Weight::FULL).unwrap();
     assert_eq!(client.get("/users/7").await.body, "canary 7");
     assert_eq!(client.get("/v2/users/7").await.body, "canary 7");
-    assert_eq!(settled(&handle).await.total(Channel::Canary).success, 2);
+    assert_eq!(final_counts(&handle).await.total(Channel::Canary).success, 2);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_wrapped_router_must_be_announced() {
         let answer = Client::http1(&server).get("/users/7").await;
         assert_eq!(answer.status, status);
         assert!(answer.body.contains(body), "{}", answer.body);
-        settled(&handle).await;
+        final_counts(&handle).await;
     }
 }
 

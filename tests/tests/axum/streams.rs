@@ -12,7 +12,9 @@ use axum::{
     },
     routing::get,
 };
-use canary_tests::{Client, Server, assert_balanced, channel_of, patience::soon, settled};
+use canary_tests::{
+    Client, Server, assert_counts_add_up, channel_of, final_counts, timeout::complete,
+};
 use futures_util::{Stream, stream};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -66,7 +68,7 @@ async fn open(client: &Client, path: &str) -> (Channel, Incoming) {
 
 async fn next(events: &mut Incoming) -> Option<Result<String, hyper::Error>> {
     loop {
-        let data = match soon(events.frame()).await? {
+        let data = match complete(events.frame()).await? {
             Ok(frame) => frame.into_data().unwrap(),
             Err(error) => return Some(Err(error)),
         };
@@ -99,16 +101,16 @@ async fn events_come_one_by_one_and_their_call_is_open_until_the_last() {
                 let seen = next(&mut events).await.unwrap().unwrap();
                 assert_eq!(seen, format!("data: {event}\n\n"), "{version}");
                 assert_eq!(handle.open(channel), 1, "{version}");
-                assert_balanced(&handle);
+                assert_counts_add_up(&handle);
             }
             drop(events);
             let drain = handle.drain(channel);
             // A stream notices that its reader is gone when it has something to say.
             let _ = feed.send("anybody?");
-            soon(drain.ended()).await;
+            complete(drain.ended()).await;
             assert_eq!(handle.open(channel), 0, "{version}");
         }
-        let counts = settled(&handle).await.evidence[channel].clone();
+        let counts = final_counts(&handle).await.evidence[channel].clone();
         assert_eq!((counts.cancelled, counts.picked), (2, 2), "{channel}");
     }
 }
@@ -138,9 +140,9 @@ async fn a_rollback_asks_the_canarys_streams_to_drain_and_leaves_stables_alone()
         let drain = handle.drain(Channel::Stable);
         assert_eq!(next(&mut of_stable).await.unwrap().unwrap(), "data: good-bye\n\n", "{version}");
         assert!(next(&mut of_stable).await.is_none());
-        soon(drain.ended()).await;
+        complete(drain.ended()).await;
     }
-    let counts = settled(&handle).await.evidence;
+    let counts = final_counts(&handle).await.evidence;
     assert_eq!((counts.canary.success, counts.canary.picked), (2, 2));
     assert_eq!(counts.stable.success + counts.stable.cancelled, 4);
     assert!(counts.stable.success >= 2);
@@ -164,10 +166,10 @@ async fn a_stream_that_is_closed_ends_in_an_error_and_is_cancelled() {
         drain.close();
         let end = next(&mut events).await.expect("no clean end");
         assert!(end.is_err(), "{version}: {end:?}");
-        soon(drain.ended()).await;
+        complete(drain.ended()).await;
         assert_eq!(drain.open(), 0, "{version}");
     }
-    let canary = settled(&handle).await.evidence.canary;
+    let canary = final_counts(&handle).await.evidence.canary;
     assert_eq!((canary.cancelled, canary.picked), (2, 2));
 }
 

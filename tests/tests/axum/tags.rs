@@ -6,7 +6,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use canary_tests::{Answer, Client, Server, settled};
+use canary_tests::{Answer, Client, Server, final_counts};
 use tower::util::MapResponseLayer;
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Tags, Weight,
@@ -117,7 +117,7 @@ async fn the_channel_header_can_be_renamed_and_left_out() {
     let (server, handle) = serve(released().tags(Tags::none()));
     let answer = Client::http1(&server).get("/perhaps").await;
     assert_eq!((answer.channel(), &*answer.body), (None, "nobody"));
-    assert_eq!(settled(&handle).await.total(Channel::Stable).success, 1);
+    assert_eq!(final_counts(&handle).await.total(Channel::Stable).success, 1);
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn bypassed_paths_go_to_stable_untagged_and_uncounted() {
         // One that only looks like it.
         assert_eq!(client.get("/healthz/deep").await.channel(), Some(Channel::Canary));
     }
-    let counts = settled(&handle).await;
+    let counts = final_counts(&handle).await;
     assert_eq!(counts.total(Channel::Stable).picked, 0);
     assert_eq!(counts.total(Channel::Canary).picked, 2);
 }

@@ -10,7 +10,9 @@ use axum::{
     response::Response,
     routing::any,
 };
-use canary_tests::{Server, assert_balanced, channel_of, connect_http2, patience::soon, settled};
+use canary_tests::{
+    Server, assert_counts_add_up, channel_of, connect_http2, final_counts, timeout::complete,
+};
 use futures_util::{SinkExt, StreamExt};
 use hyper::ext::Protocol;
 use hyper_util::rt::TokioIo;
@@ -154,7 +156,7 @@ async fn say(socket: &mut Socket, text: &str) {
 }
 
 async fn hear(socket: &mut Socket) -> String {
-    soon(socket.next()).await.unwrap().unwrap().into_text().unwrap().to_string()
+    complete(socket.next()).await.unwrap().unwrap().into_text().unwrap().to_string()
 }
 
 fn at(channel: Channel) -> Weight {
@@ -177,7 +179,7 @@ async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
                 say(&mut socket, "hi").await;
                 assert_eq!(hear(&mut socket).await, "blue: hi", "{what}");
                 assert_eq!(handle.open(channel), 1, "{what}");
-                assert_balanced(&handle);
+                assert_counts_add_up(&handle);
 
                 let drain = match channel {
                     Channel::Stable => handle.drain(Channel::Stable),
@@ -191,9 +193,9 @@ async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
                 assert_eq!(hear(&mut socket).await, "blue: one more", "{what}");
                 assert_eq!(drain.open(), 1, "{what}");
                 socket.close(None).await.unwrap();
-                soon(drain.ended()).await;
+                complete(drain.ended()).await;
 
-                let counts = settled(&handle).await.evidence[channel].clone();
+                let counts = final_counts(&handle).await.evidence[channel].clone();
                 let calls = 1 + version.other_calls();
                 assert_eq!((counts.success, counts.picked), (calls, calls), "{what}");
             }
@@ -213,11 +215,11 @@ async fn a_socket_that_is_closed_is_dropped_and_cancelled() {
             let drain = handle.drain(Channel::Canary);
             assert_eq!(hear(&mut socket).await, "draining", "{what}");
             drain.close();
-            soon(drain.ended()).await;
+            complete(drain.ended()).await;
             // The connection is gone: no close frame was exchanged.
-            assert!(!matches!(soon(socket.next()).await, Some(Ok(_))), "{what}");
+            assert!(!matches!(complete(socket.next()).await, Some(Ok(_))), "{what}");
 
-            let canary = settled(&handle).await.evidence.canary;
+            let canary = final_counts(&handle).await.evidence.canary;
             assert_eq!((canary.cancelled, canary.success), (1, version.other_calls()), "{what}");
         }
     }
@@ -229,8 +231,8 @@ async fn a_panic_in_a_socket_is_a_failure() {
     handle.set_weight(Weight::FULL).unwrap();
     let (_, mut socket) = over_http1(&server, "/rooms/blue").await;
     say(&mut socket, "panic").await;
-    assert!(!matches!(soon(socket.next()).await, Some(Ok(_))));
-    let canary = settled(&handle).await.evidence.canary;
+    assert!(!matches!(complete(socket.next()).await, Some(Ok(_))));
+    let canary = final_counts(&handle).await.evidence.canary;
     assert_eq!((canary.failure, canary.panicked, canary.picked), (1, 1, 1));
 }
 
@@ -242,7 +244,7 @@ async fn a_client_that_vanishes_ends_its_socket() {
     say(&mut socket, "hi").await;
     hear(&mut socket).await;
     drop(socket);
-    let canary = settled(&handle).await.evidence.canary;
+    let canary = final_counts(&handle).await.evidence.canary;
     // The handler saw the end and returned: for the layer, that is how sockets end.
     assert_eq!((canary.success, canary.picked), (1, 1));
 }
@@ -253,7 +255,7 @@ async fn a_socket_that_nobody_attached_counts_up_to_its_upgrade() {
         let (server, handle) = split(|stable, layer| stable.layer(layer));
         handle.set_weight(Weight::FULL).unwrap();
         let (_, mut socket) = version.open(&server, "/plain").await;
-        let canary = settled(&handle).await.evidence.canary;
+        let canary = final_counts(&handle).await.evidence.canary;
         assert_eq!(canary.success, 1 + version.other_calls(), "{version:?}");
         // It is not in flight, but it works.
         say(&mut socket, "hi").await;

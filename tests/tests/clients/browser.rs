@@ -12,10 +12,10 @@ use axum::{
 use canary_tests::{
     browser::Browser,
     deployment::{release, send_all_to},
-    ended::{Ended, all_ended},
-    patience::soon,
-    serving::Serving,
+    outcomes::{Outcomes, final_outcomes},
     skip::skip,
+    task_server::TaskServer,
+    timeout::complete,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, mpsc};
@@ -28,11 +28,11 @@ async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
     let handle = layer.handle();
     let (mut page, control) = Page::new();
     let app = app(Channel::Stable).layer(layer).merge(control);
-    let serving = Serving::start(|listener| async {
+    let server = TaskServer::start(|listener| async {
         axum::serve(listener, app.into_make_service()).await.unwrap();
     });
-    let serving = serving.await;
-    let _browser = match Browser::start(&serving.url("/"), env!("CARGO_TARGET_TMPDIR")) {
+    let server = server.await;
+    let _browser = match Browser::start(&server.url("/"), env!("CARGO_TARGET_TMPDIR")) {
         Ok(browser) => browser,
         Err(reason) => return skip("browser", reason),
     };
@@ -58,7 +58,7 @@ async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
 
         page.run(json!({"do": "close"})).await;
         ended = [ended[0] + seen[0], ended[1] + seen[1]];
-        assert_eq!(all_ended(&handle).await, ended.map(Ended::success), "{weight}");
+        assert_eq!(final_outcomes(&handle).await, ended.map(Outcomes::success), "{weight}");
     }
 
     send_all_to(&handle, Channel::Canary);
@@ -66,8 +66,8 @@ async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
     handle.roll_back();
     handle.drain(Channel::Canary).close();
     page.run(json!({"do": "lose"})).await;
-    let canary = Ended { cancelled: 5, ..Ended::success(ended[1]) };
-    assert_eq!(all_ended(&handle).await, [Ended::success(ended[0]), canary]);
+    let canary = Outcomes { cancelled: 5, ..Outcomes::success(ended[1]) };
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::success(ended[0]), canary]);
 }
 
 /// A release that greets on `/socket`, and listens until the browser closes.
@@ -127,6 +127,6 @@ impl Page {
     }
 
     async fn report(&mut self) -> Vec<String> {
-        soon(self.reports.recv()).await.unwrap()
+        complete(self.reports.recv()).await.unwrap()
     }
 }

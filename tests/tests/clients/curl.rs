@@ -2,7 +2,7 @@ use std::io;
 
 use canary_tests::{
     deployment::{Deployment, Mount, release},
-    ended::{Ended, all_ended},
+    outcomes::{Outcomes, final_outcomes},
     skip::skip,
 };
 use tokio::process::Command;
@@ -24,7 +24,11 @@ async fn curl_gets_the_share_asked_for_and_is_counted() {
         let [stable, canary] = seen;
         assert_eq!(stable + canary, CALLS, "{weight}");
         assert!(allowed.contains(&canary), "{canary} of {CALLS} at {weight}");
-        assert_eq!(all_ended(deployment.handle()).await, seen.map(Ended::success), "{weight}");
+        assert_eq!(
+            final_outcomes(deployment.handle()).await,
+            seen.map(Outcomes::success),
+            "{weight}"
+        );
     }
 }
 
@@ -42,7 +46,7 @@ async fn curl_gets_both_channels_over_http2() {
             assert_eq!(seen, expected);
         }
     }
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::success(5); 2]);
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(5); 2]);
 }
 
 #[tokio::test]
@@ -56,8 +60,8 @@ async fn curl_sees_failures_where_they_are_counted() {
             }
         }
     }
-    let counted = Ended { failure: 7, ..Ended::success(5) };
-    assert_eq!(all_ended(deployment.handle()).await, [counted; 2]);
+    let counted = Outcomes { failure: 7, ..Outcomes::success(5) };
+    assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2]);
 }
 
 /// Lets curl get all URLs of a pattern, and returns how many were tagged as stable's and the
@@ -66,7 +70,7 @@ async fn curl(deployment: &Deployment, version: &str, path: &str) -> Option<[u64
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--noproxy", "*", "--silent", "--show-error", "--include"]);
     curl.args(["--max-time", "60", "--write-out", "\n", version]);
-    let output = match curl.arg(deployment.serving().url(path)).kill_on_drop(true).output().await {
+    let output = match curl.arg(deployment.server().url(path)).kill_on_drop(true).output().await {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         output => output.unwrap(),
     };

@@ -5,7 +5,7 @@ use std::{
 
 use canary_tests::{
     deployment::{Deployment, Mount},
-    ended::{Ended, all_ended},
+    outcomes::{Outcomes, final_outcomes},
     skip::skip,
 };
 use serde_json::{Value, json};
@@ -38,7 +38,7 @@ async fn share(python: &Path, mount: Mount, calls: u64) {
         let seen = Channel::ALL.map(|channel| seen[channel.as_str()].as_u64().unwrap());
         assert_eq!(seen[0] + seen[1], calls);
         assert!(allowed.contains(&seen[1]), "{} of {calls} at {weight}, {mount:?}", seen[1]);
-        assert_eq!(all_ended(deployment.handle()).await, seen.map(Ended::success));
+        assert_eq!(final_outcomes(deployment.handle()).await, seen.map(Outcomes::success));
     }
 }
 
@@ -52,7 +52,7 @@ async fn kinds(python: &Path, mount: Mount) {
         let calls = [call(&[name]), call(&[name]), call(&[name; 3]), call(&[name; 2])];
         assert_eq!(run(python, &deployment, &["kinds"]).await, json!(calls), "{mount:?}");
     }
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::success(4); 2], "{mount:?}");
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(4); 2], "{mount:?}");
 }
 
 async fn failures(python: &Path, mount: Mount) {
@@ -64,8 +64,8 @@ async fn failures(python: &Path, mount: Mount) {
             assert_eq!(seen, json!([name, name]), "{mount:?}");
         }
     }
-    let counted = Ended { failure: 2, ..Ended::success(2) };
-    assert_eq!(all_ended(deployment.handle()).await, [counted; 2], "{mount:?}");
+    let counted = Outcomes { failure: 2, ..Outcomes::success(2) };
+    assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2], "{mount:?}");
 }
 
 /// Calls whose caller goes: because its time is over, or of its own will.
@@ -79,13 +79,13 @@ async fn departures(python: &Path, mount: Mount) {
         assert_eq!(seen[1], "DEADLINE_EXCEEDED", "{mount:?}");
         assert_eq!(run(python, &deployment, &["cancel"]).await, json!(channel.as_str()));
     }
-    let counted = Ended { failure: 2, ..Ended::cancelled(1) };
-    assert_eq!(all_ended(deployment.handle()).await, [counted; 2], "{mount:?}");
+    let counted = Outcomes { failure: 2, ..Outcomes::cancelled(1) };
+    assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2], "{mount:?}");
 }
 
 async fn run(python: &Path, deployment: &Deployment, command: &[&str]) -> Value {
     let mut script = Command::new(python);
-    script.arg(clients().join("echo.py")).arg(deployment.serving().address().to_string());
+    script.arg(clients().join("echo.py")).arg(deployment.server().address().to_string());
     let output = script.args(command).kill_on_drop(true).output().await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()

@@ -1,8 +1,8 @@
 use canary_tests::{
     deployment::{Releases, send_all_to, serve},
     echo::{EchoServer, proto},
-    ended::{Ended, all_ended},
-    serving::Serving,
+    outcomes::{Outcomes, final_outcomes},
+    task_server::TaskServer,
 };
 use tokio_stream::once;
 use tonic::{
@@ -26,22 +26,22 @@ use tower_canary::{Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel};
 
 #[tokio::test]
 async fn health_is_stables_and_uncounted_even_at_full_weight() {
-    let (serving, handle) = start(CanaryOptions::new(), sick_canary().await).await;
+    let (server, handle) = start(CanaryOptions::new(), sick_canary().await).await;
     for channel in Channel::ALL {
         send_all_to(&handle, channel);
-        let response = check_health(&serving).await.unwrap();
+        let response = check_health(&server).await.unwrap();
         assert!(!response.metadata().contains_key("x-canary-channel"));
         assert_eq!(response.into_inner().status, ServingStatus::Serving as i32);
     }
-    assert_eq!(all_ended(&handle).await, [Ended::NOTHING; 2]);
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::NONE; 2]);
 }
 
 #[tokio::test]
 async fn a_watch_of_the_health_is_not_an_open_call() {
-    let (serving, handle) = start(CanaryOptions::new(), sick_canary().await).await;
+    let (server, handle) = start(CanaryOptions::new(), sick_canary().await).await;
     send_all_to(&handle, Channel::Canary);
 
-    let mut client = HealthClient::new(connect(&serving).await);
+    let mut client = HealthClient::new(connect(&server).await);
     let mut watch = client.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     let first = watch.message().await.unwrap().unwrap();
     assert_eq!(first.status, ServingStatus::Serving as i32);
@@ -50,27 +50,27 @@ async fn a_watch_of_the_health_is_not_an_open_call() {
 
 #[tokio::test]
 async fn reflection_is_stables_and_uncounted_even_at_full_weight() {
-    let (serving, handle) = start(CanaryOptions::new(), Routes::default()).await;
+    let (server, handle) = start(CanaryOptions::new(), Routes::default()).await;
     for channel in Channel::ALL {
         send_all_to(&handle, channel);
-        assert!(services(&serving).await.contains(&"canary.tests.Echo".to_owned()));
+        assert!(services(&server).await.contains(&"canary.tests.Echo".to_owned()));
     }
-    assert_eq!(all_ended(&handle).await, [Ended::NOTHING; 2]);
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::NONE; 2]);
 }
 
 #[tokio::test]
 async fn health_can_be_split_like_any_other_call() {
     let options = CanaryOptions::new().bypass(Bypass::none());
-    let (serving, handle) = start(options, Routes::default()).await;
+    let (server, handle) = start(options, Routes::default()).await;
     send_all_to(&handle, Channel::Canary);
 
-    let status = check_health(&serving).await.unwrap_err();
+    let status = check_health(&server).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
-    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, Ended::failure(1)]);
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::NONE, Outcomes::failure(1)]);
 }
 
 /// Starts a server whose stable release is healthy and offers reflection.
-async fn start(options: CanaryOptions, canary: Routes) -> (Serving, CanaryHandle) {
+async fn start(options: CanaryOptions, canary: Routes) -> (TaskServer, CanaryHandle) {
     let (reporter, health) = health_reporter();
     reporter.set_serving::<EchoServer>().await;
     let reflection =
@@ -91,16 +91,16 @@ async fn sick_canary() -> Routes {
     Releases::new().routes(Channel::Canary).add_service(health)
 }
 
-async fn check_health(serving: &Serving) -> Result<Response<HealthCheckResponse>, Status> {
-    HealthClient::new(connect(serving).await).check(HealthCheckRequest::default()).await
+async fn check_health(server: &TaskServer) -> Result<Response<HealthCheckResponse>, Status> {
+    HealthClient::new(connect(server).await).check(HealthCheckRequest::default()).await
 }
 
-async fn services(serving: &Serving) -> Vec<String> {
+async fn services(server: &TaskServer) -> Vec<String> {
     let request = ServerReflectionRequest {
         host: String::new(),
         message_request: Some(MessageRequest::ListServices(String::new())),
     };
-    let mut client = ServerReflectionClient::new(connect(serving).await);
+    let mut client = ServerReflectionClient::new(connect(server).await);
     let response = client.server_reflection_info(once(request)).await.unwrap();
     let message = response.into_inner().message().await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = message.message_response else {
@@ -109,6 +109,6 @@ async fn services(serving: &Serving) -> Vec<String> {
     list.service.into_iter().map(|service| service.name).collect()
 }
 
-async fn connect(serving: &Serving) -> Connection {
-    Endpoint::from_shared(serving.url("")).unwrap().connect().await.unwrap()
+async fn connect(server: &TaskServer) -> Connection {
+    Endpoint::from_shared(server.url("")).unwrap().connect().await.unwrap()
 }

@@ -4,7 +4,7 @@ use canary_tests::{
         EchoServer,
         proto::{Answer, Ask},
     },
-    ended::{Ended, all_ended},
+    outcomes::{Outcomes, final_outcomes},
 };
 use tokio_stream::{StreamExt as _, iter};
 use tonic::{
@@ -31,9 +31,9 @@ async fn all_kinds_of_calls_reach_both_channels_in_every_mount() {
                 }
             }
 
-            let mut expected = [Ended::NOTHING; 2];
-            expected[usize::from(channel == Channel::Canary)] = Ended::success(4);
-            assert_eq!(all_ended(deployment.handle()).await, expected, "{channel}, {mount:?}");
+            let mut expected = [Outcomes::NONE; 2];
+            expected[usize::from(channel == Channel::Canary)] = Outcomes::success(4);
+            assert_eq!(final_outcomes(deployment.handle()).await, expected, "{channel}, {mount:?}");
         }
     }
 }
@@ -100,8 +100,8 @@ async fn both_channels_get_the_share_asked_for() {
         canary += u64::from(tag(&response) == Some("canary"));
     }
 
-    let counted = [Ended::success(CALLS - canary), Ended::success(canary)];
-    assert_eq!(all_ended(deployment.handle()).await, counted);
+    let counted = [Outcomes::success(CALLS - canary), Outcomes::success(canary)];
+    assert_eq!(final_outcomes(deployment.handle()).await, counted);
     // Five standard deviations, of ten calls each, to both sides.
     assert!((150..=250).contains(&canary), "{canary} of {CALLS}");
 }

@@ -1,8 +1,8 @@
 use canary_tests::{
     deployment::{Deployment, Mount},
     echo::proto::{Answer, Ask, End},
-    ended::{Ended, all_ended},
-    patience::soon,
+    outcomes::{Outcomes, final_outcomes},
+    timeout::complete,
 };
 use tonic::{Code, Streaming};
 use tower_canary::Channel;
@@ -14,15 +14,15 @@ async fn a_stream_is_in_flight_until_it_ends() {
         let handle = deployment.handle();
         for channel in Channel::ALL {
             let mut answers = open(&deployment, channel, End::Wait).await;
-            deployment.gate(channel).arrival().await;
+            deployment.breakpoint(channel).wait_for_arrival().await;
             assert_eq!(handle.open(channel), 1, "{mount:?}");
-            assert_eq!(Ended::now(handle, channel), Ended::in_flight(1), "{mount:?}");
+            assert_eq!(Outcomes::now(handle, channel), Outcomes::in_flight(1), "{mount:?}");
 
-            deployment.gate(channel).open();
-            assert!(soon(answers.message()).await.unwrap().is_none());
+            deployment.breakpoint(channel).resume();
+            assert!(complete(answers.message()).await.unwrap().is_none());
             assert_eq!(handle.open(channel), 0, "{mount:?}");
         }
-        assert_eq!(all_ended(handle).await, [Ended::success(1); 2], "{mount:?}");
+        assert_eq!(final_outcomes(handle).await, [Outcomes::success(1); 2], "{mount:?}");
     }
 }
 
@@ -31,15 +31,15 @@ async fn the_handler_of_an_open_stream_hears_of_the_rollback() {
     for mount in Mount::ALL {
         let deployment = mount.start().await;
         let mut answers = open(&deployment, Channel::Canary, End::Drain).await;
-        deployment.gate(Channel::Canary).arrival().await;
+        deployment.breakpoint(Channel::Canary).wait_for_arrival().await;
 
         deployment.handle().roll_back();
 
-        let parting = soon(answers.message()).await.unwrap().unwrap();
+        let parting = complete(answers.message()).await.unwrap().unwrap();
         assert_eq!(parting.text, "good-bye", "{mount:?}");
-        assert!(soon(answers.message()).await.unwrap().is_none());
-        let counted = all_ended(deployment.handle()).await;
-        assert_eq!(counted, [Ended::NOTHING, Ended::success(1)], "{mount:?}");
+        assert!(complete(answers.message()).await.unwrap().is_none());
+        let counted = final_outcomes(deployment.handle()).await;
+        assert_eq!(counted, [Outcomes::NONE, Outcomes::success(1)], "{mount:?}");
     }
 }
 
@@ -50,25 +50,25 @@ async fn a_handler_that_never_answered_hears_of_the_rollback() {
     let mut client = deployment.client().await;
     let ask = Ask { end: End::Drain.into(), ..Ask::default() };
     let call = tokio::spawn(async move { client.unary(ask).await });
-    deployment.gate(Channel::Canary).arrival().await;
+    deployment.breakpoint(Channel::Canary).wait_for_arrival().await;
 
     deployment.handle().halt("totals are wrong");
 
-    assert_eq!(soon(call).await.unwrap().unwrap().into_inner().channel, "canary");
+    assert_eq!(complete(call).await.unwrap().unwrap().into_inner().channel, "canary");
 }
 
 #[tokio::test]
 async fn a_promotion_and_a_drain_reach_stables_streams() {
     let deployment = Mount::Server.start().await;
     let mut answers = open(&deployment, Channel::Stable, End::Drain).await;
-    deployment.gate(Channel::Stable).arrival().await;
+    deployment.breakpoint(Channel::Stable).wait_for_arrival().await;
 
     deployment.handle().promote().unwrap();
     let drain = deployment.handle().drain(Channel::Stable);
 
-    assert_eq!(soon(answers.message()).await.unwrap().unwrap().text, "good-bye");
-    soon(drain.ended()).await;
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::success(1), Ended::NOTHING]);
+    assert_eq!(complete(answers.message()).await.unwrap().unwrap().text, "good-bye");
+    complete(drain.ended()).await;
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(1), Outcomes::NONE]);
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn closing_ends_the_streams_of_one_channel_as_unavailable() {
         let mut stable = open(&deployment, Channel::Stable, End::Wait).await;
         let mut canary = open(&deployment, Channel::Canary, End::Wait).await;
         for channel in Channel::ALL {
-            deployment.gate(channel).arrival().await;
+            deployment.breakpoint(channel).wait_for_arrival().await;
         }
 
         deployment.handle().roll_back();
@@ -86,13 +86,13 @@ async fn closing_ends_the_streams_of_one_channel_as_unavailable() {
         assert_eq!(drain.open(), 1, "{mount:?}");
         drain.close();
 
-        let status = soon(canary.message()).await.unwrap_err();
+        let status = complete(canary.message()).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable, "{mount:?}");
-        soon(drain.ended()).await;
-        deployment.gate(Channel::Stable).open();
-        assert!(soon(stable.message()).await.unwrap().is_none());
-        let counted = all_ended(deployment.handle()).await;
-        assert_eq!(counted, [Ended::success(1), Ended::cancelled(1)], "{mount:?}");
+        complete(drain.ended()).await;
+        deployment.breakpoint(Channel::Stable).resume();
+        assert!(complete(stable.message()).await.unwrap().is_none());
+        let counted = final_outcomes(deployment.handle()).await;
+        assert_eq!(counted, [Outcomes::success(1), Outcomes::cancelled(1)], "{mount:?}");
     }
 }
 
@@ -103,18 +103,18 @@ async fn closing_waits_for_a_handler_that_has_not_answered() {
     let mut client = deployment.client().await;
     let ask = Ask { end: End::Wait.into(), ..Ask::default() };
     let call = tokio::spawn(async move { client.unary(ask).await });
-    deployment.gate(Channel::Canary).arrival().await;
+    deployment.breakpoint(Channel::Canary).wait_for_arrival().await;
 
     deployment.handle().roll_back();
     let drain = deployment.handle().drain(Channel::Canary);
     drain.close();
     assert_eq!(drain.open(), 1);
 
-    deployment.gate(Channel::Canary).open();
-    assert_eq!(soon(call).await.unwrap().unwrap_err().code(), Code::Unavailable);
-    soon(drain.ended()).await;
-    let counted = all_ended(deployment.handle()).await;
-    assert_eq!(counted, [Ended::NOTHING, Ended::cancelled(1)]);
+    deployment.breakpoint(Channel::Canary).resume();
+    assert_eq!(complete(call).await.unwrap().unwrap_err().code(), Code::Unavailable);
+    complete(drain.ended()).await;
+    let counted = final_outcomes(deployment.handle()).await;
+    assert_eq!(counted, [Outcomes::NONE, Outcomes::cancelled(1)]);
 }
 
 /// Opens a stream on a channel and reads its first answer.
@@ -123,6 +123,6 @@ async fn open(deployment: &Deployment, channel: Channel, end: End) -> Streaming<
     let mut client = deployment.client().await;
     let ask = Ask { answers: 1, end: end.into(), ..Ask::default() };
     let mut answers = client.expand(ask).await.unwrap().into_inner();
-    assert_eq!(soon(answers.message()).await.unwrap().unwrap().channel, channel.as_str());
+    assert_eq!(complete(answers.message()).await.unwrap().unwrap().channel, channel.as_str());
     answers
 }

@@ -2,7 +2,7 @@ use axum::body::Body;
 use canary_tests::{
     deployment::{Deployment, Mount, release},
     echo::proto::{Ask, End},
-    ended::{Ended, all_ended},
+    outcomes::{Outcomes, final_outcomes},
 };
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
@@ -24,7 +24,7 @@ async fn both_protocols_are_split_and_counted_together() {
         let body = response.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, release(channel));
     }
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::success(2); 2]);
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(2); 2]);
 }
 
 #[tokio::test]
@@ -41,8 +41,8 @@ async fn each_protocol_fails_in_its_own_way() {
             client.unary(ask).await.unwrap_err();
         }
     }
-    let counted = Ended { success: 2, failure: 2, ..Ended::NOTHING };
-    assert_eq!(all_ended(deployment.handle()).await, [counted; 2]);
+    let counted = Outcomes { success: 2, failure: 2, ..Outcomes::NONE };
+    assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2]);
 }
 
 /// tonic answers a path that it does not know with a gRPC status whoever asks, so that a browser's
@@ -56,12 +56,12 @@ async fn an_unknown_path_of_a_browser_is_no_grpc_failure() {
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["grpc-status"], "12");
     }
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::success(1); 2]);
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(1); 2]);
 }
 
 /// As a browser asks: HTTP/1.1, without a content type.
 async fn get(deployment: &Deployment, path: &str) -> Response<Incoming> {
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let request = Request::get(deployment.serving().url(path)).header("accept", "text/html");
+    let request = Request::get(deployment.server().url(path)).header("accept", "text/html");
     client.request(request.body(Body::empty()).unwrap()).await.unwrap()
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use canary_tests::{
     deployment::{Mount, Releases, client, send_all_to, serve},
     echo::proto::{Ask, End},
-    ended::{Ended, all_ended},
+    outcomes::{Outcomes, final_outcomes},
 };
 use http::{HeaderMap, Response};
 use http_body_util::Full;
@@ -23,7 +23,7 @@ async fn codes_of_the_server_are_failures_and_codes_of_the_caller_are_not() {
         deployment.send_all_to(Channel::Canary);
         let mut client = deployment.client().await;
 
-        let mut expected = Ended::NOTHING;
+        let mut expected = Outcomes::NONE;
         for code in 1..=16 {
             let status = client.unary(failing(0, code)).await.unwrap_err();
             assert_eq!(status.code() as i32, i32::try_from(code).unwrap());
@@ -32,8 +32,8 @@ async fn codes_of_the_server_are_failures_and_codes_of_the_caller_are_not() {
             } else {
                 expected.success += 1;
             }
-            let counted = all_ended(deployment.handle()).await;
-            assert_eq!(counted, [Ended::NOTHING, expected], "{}, {mount:?}", status.code());
+            let counted = final_outcomes(deployment.handle()).await;
+            assert_eq!(counted, [Outcomes::NONE, expected], "{}, {mount:?}", status.code());
         }
     }
 }
@@ -49,7 +49,7 @@ async fn a_failure_in_the_head_of_a_response_without_a_body_counts() {
         assert_eq!(status.code(), Code::Internal);
         assert_eq!(status.metadata().get("x-canary-channel").unwrap(), channel.as_str());
     }
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::failure(1); 2]);
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::failure(1); 2]);
 }
 
 #[tokio::test]
@@ -64,7 +64,7 @@ async fn a_stream_that_fails_after_two_messages_is_a_failure() {
         assert!(answers.message().await.unwrap().is_some());
         assert_eq!(answers.message().await.unwrap_err().code(), Code::Unavailable);
     }
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::failure(1); 2]);
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::failure(1); 2]);
 }
 
 #[tokio::test]
@@ -75,19 +75,19 @@ async fn a_stream_that_ends_with_a_code_of_the_caller_is_a_success() {
     let response = client.expand(failing(2, Code::InvalidArgument as u32)).await.unwrap();
     let mut answers = response.into_inner();
     while let Ok(Some(_)) = answers.message().await {}
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, Ended::success(1)]);
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::NONE, Outcomes::success(1)]);
 }
 
 #[tokio::test]
 async fn a_canary_that_lacks_the_service_fails() {
     let layer = CanaryLayer::new("echo", Routes::default());
     let handle = layer.handle();
-    let serving = serve(Releases::new().routes(Channel::Stable), layer).await;
+    let server = serve(Releases::new().routes(Channel::Stable), layer).await;
     send_all_to(&handle, Channel::Canary);
 
-    let status = client(&serving).await.unary(Ask::default()).await.unwrap_err();
+    let status = client(&server).await.unary(Ask::default()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unimplemented);
-    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, Ended::failure(1)]);
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::NONE, Outcomes::failure(1)]);
 }
 
 #[tokio::test]
@@ -99,14 +99,14 @@ async fn a_response_that_ends_without_a_status_is_a_failure() {
     });
     let layer = CanaryLayer::new("echo", canary);
     let handle = layer.handle();
-    let serving = serve(Releases::new().routes(Channel::Stable), layer).await;
+    let server = serve(Releases::new().routes(Channel::Stable), layer).await;
     send_all_to(&handle, Channel::Canary);
 
-    let response = client(&serving).await.expand(Ask::default()).await.unwrap();
+    let response = client(&server).await.expand(Ask::default()).await.unwrap();
     let mut answers = response.into_inner();
     assert!(answers.message().await.unwrap().is_some());
     assert!(answers.message().await.is_err());
-    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, Ended::failure(1)]);
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::NONE, Outcomes::failure(1)]);
 }
 
 #[tokio::test]
@@ -119,10 +119,10 @@ async fn more_or_fewer_codes_can_be_failures() {
     let mut client = deployment.client().await;
 
     client.unary(failing(0, Code::Unimplemented as u32)).await.unwrap_err();
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, Ended::success(1)]);
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::NONE, Outcomes::success(1)]);
     client.unary(failing(0, Code::ResourceExhausted as u32)).await.unwrap_err();
-    let counted = Ended { success: 1, failure: 1, ..Ended::NOTHING };
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, counted]);
+    let counted = Outcomes { success: 1, failure: 1, ..Outcomes::NONE };
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::NONE, counted]);
 }
 
 #[tokio::test]
@@ -162,8 +162,8 @@ async fn a_classifier_of_ones_own_sees_heads_and_trailers() {
             while let Ok(Some(_)) = answers.message().await {}
         }
     }
-    let counted = Ended { success: 2, failure: 2, ..Ended::NOTHING };
-    assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, counted]);
+    let counted = Outcomes { success: 2, failure: 2, ..Outcomes::NONE };
+    assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::NONE, counted]);
 }
 
 fn failing(answers: u32, code: u32) -> Ask {

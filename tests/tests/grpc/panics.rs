@@ -4,7 +4,7 @@ use canary_tests::{
         EchoClient,
         proto::{Answer, Ask, End},
     },
-    ended::{Ended, all_ended},
+    outcomes::{Outcomes, final_outcomes},
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -26,8 +26,12 @@ async fn a_panic_in_the_canarys_handler_is_an_internal_error_of_that_call_alone(
         chat.say_and_hear().await;
         chat.end().await;
         client.unary(Ask::default()).await.unwrap();
-        let canary = Ended { success: 1, ..Ended::panicked(1) };
-        assert_eq!(all_ended(deployment.handle()).await, [Ended::success(1), canary], "{mount:?}");
+        let canary = Outcomes { success: 1, ..Outcomes::panicked(1) };
+        assert_eq!(
+            final_outcomes(deployment.handle()).await,
+            [Outcomes::success(1), canary],
+            "{mount:?}"
+        );
     }
 }
 
@@ -47,8 +51,12 @@ async fn a_panic_in_the_canarys_stream_ends_that_stream_alone() {
         chat.say_and_hear().await;
         chat.end().await;
         client.unary(Ask::default()).await.unwrap();
-        let canary = Ended { success: 1, ..Ended::panicked(1) };
-        assert_eq!(all_ended(deployment.handle()).await, [Ended::success(1), canary], "{mount:?}");
+        let canary = Outcomes { success: 1, ..Outcomes::panicked(1) };
+        assert_eq!(
+            final_outcomes(deployment.handle()).await,
+            [Outcomes::success(1), canary],
+            "{mount:?}"
+        );
     }
 }
 

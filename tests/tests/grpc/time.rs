@@ -3,8 +3,8 @@ use std::time::Duration;
 use canary_tests::{
     deployment::{Mount, Releases, client, send_all_to},
     echo::proto::{Ask, End},
-    ended::{Ended, all_ended},
-    serving::Serving,
+    outcomes::{Outcomes, final_outcomes},
+    task_server::TaskServer,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, transport::Server};
@@ -23,8 +23,12 @@ async fn a_canary_that_hangs_until_the_callers_deadline_has_failed() {
         request.set_timeout(DEADLINE);
         client.unary(request).await.unwrap_err();
 
-        let canary = Ended { success: 1, failure: 1, ..Ended::NOTHING };
-        assert_eq!(all_ended(deployment.handle()).await, [Ended::NOTHING, canary], "{mount:?}");
+        let canary = Outcomes { success: 1, failure: 1, ..Outcomes::NONE };
+        assert_eq!(
+            final_outcomes(deployment.handle()).await,
+            [Outcomes::NONE, canary],
+            "{mount:?}"
+        );
     }
 }
 
@@ -40,10 +44,14 @@ async fn a_caller_that_leaves_before_its_deadline_has_cancelled() {
                 request.set_timeout(Duration::from_secs(600));
                 client.unary(request).await
             });
-            deployment.gate(channel).arrival().await;
+            deployment.breakpoint(channel).wait_for_arrival().await;
             call.abort();
         }
-        assert_eq!(all_ended(deployment.handle()).await, [Ended::cancelled(1); 2], "{mount:?}");
+        assert_eq!(
+            final_outcomes(deployment.handle()).await,
+            [Outcomes::cancelled(1); 2],
+            "{mount:?}"
+        );
     }
 }
 
@@ -58,7 +66,11 @@ async fn a_caller_that_leaves_a_stream_has_cancelled() {
             let mut answers = client.expand(ask).await.unwrap().into_inner();
             assert!(answers.message().await.unwrap().is_some());
         }
-        assert_eq!(all_ended(deployment.handle()).await, [Ended::cancelled(1); 2], "{mount:?}");
+        assert_eq!(
+            final_outcomes(deployment.handle()).await,
+            [Outcomes::cancelled(1); 2],
+            "{mount:?}"
+        );
     }
 }
 
@@ -70,23 +82,23 @@ async fn a_time_limit_of_the_server_looks_as_if_the_caller_had_left() {
     let layer = CanaryLayer::new("echo", releases.routes(Channel::Canary));
     let handle = layer.handle();
     let routes = releases.routes(Channel::Stable);
-    let serving = Serving::start(|listener| async {
+    let server = TaskServer::start(|listener| async {
         let server = Server::builder().timeout(DEADLINE).layer(layer).add_routes(routes);
         server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
     });
-    let serving = serving.await;
-    let mut client = client(&serving).await;
+    let server = server.await;
+    let mut client = client(&server).await;
 
     send_all_to(&handle, Channel::Canary);
     let status = client.unary(waiting()).await.unwrap_err();
     assert_eq!(status.code(), Code::Cancelled);
-    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, Ended::cancelled(1)]);
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::NONE, Outcomes::cancelled(1)]);
 
     let mut request = Request::new(waiting());
     request.set_timeout(DEADLINE);
     client.unary(request).await.unwrap_err();
-    let canary = Ended { failure: 1, ..Ended::cancelled(1) };
-    assert_eq!(all_ended(&handle).await, [Ended::NOTHING, canary]);
+    let canary = Outcomes { failure: 1, ..Outcomes::cancelled(1) };
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::NONE, canary]);
 }
 
 fn waiting() -> Ask {

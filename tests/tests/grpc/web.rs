@@ -1,8 +1,8 @@
 use canary_tests::{
     deployment::{Releases, send_all_to},
     echo::proto::{Ask, End, echo_client::EchoClient},
-    ended::{Ended, all_ended},
-    serving::Serving,
+    outcomes::{Outcomes, final_outcomes},
+    task_server::TaskServer,
 };
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -17,15 +17,15 @@ async fn browsers_calls_are_counted_right_when_tonic_web_is_outside_the_layer() 
     let layer = CanaryLayer::new("echo", releases.routes(Channel::Canary));
     let handle = layer.handle();
     let routes = releases.routes(Channel::Stable);
-    let serving = Serving::start(|listener| async {
+    let server = TaskServer::start(|listener| async {
         let server = Server::builder().accept_http1(true).layer(GrpcWebLayer::new());
         let server = server.layer(layer).add_routes(routes);
         server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
     });
-    let serving = serving.await;
+    let server = server.await;
     let http = Client::builder(TokioExecutor::new()).build_http();
     let web = GrpcWebClientLayer::new().layer(http);
-    let mut client = EchoClient::with_origin(web, serving.url("").parse().unwrap());
+    let mut client = EchoClient::with_origin(web, server.url("").parse().unwrap());
 
     for channel in Channel::ALL {
         send_all_to(&handle, channel);
@@ -40,7 +40,7 @@ async fn browsers_calls_are_counted_right_when_tonic_web_is_outside_the_layer() 
             Code::NotFound
         );
     }
-    assert_eq!(all_ended(&handle).await, [Ended::success(3); 2]);
+    assert_eq!(final_outcomes(&handle).await, [Outcomes::success(3); 2]);
 
     for channel in Channel::ALL {
         send_all_to(&handle, channel);
@@ -50,8 +50,8 @@ async fn browsers_calls_are_counted_right_when_tonic_web_is_outside_the_layer() 
         assert!(answers.message().await.unwrap().is_some());
         assert_eq!(answers.message().await.unwrap_err().code(), Code::DataLoss);
     }
-    let counted = Ended { failure: 2, ..Ended::success(3) };
-    assert_eq!(all_ended(&handle).await, [counted; 2]);
+    let counted = Outcomes { failure: 2, ..Outcomes::success(3) };
+    assert_eq!(final_outcomes(&handle).await, [counted; 2]);
 }
 
 fn failing(answers: u32, code: Code) -> Ask {

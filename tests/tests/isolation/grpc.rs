@@ -3,8 +3,8 @@ use std::time::Duration;
 use canary_tests::{
     deployment::{Deployment, Mount},
     echo::proto::{Ask, End},
-    patience::soon,
-    settled,
+    final_counts,
+    timeout::complete,
 };
 use tonic::Code;
 use tower_canary::{CanaryOptions, Channel, Fallback, select::Condition};
@@ -43,10 +43,10 @@ async fn a_canary_that_hangs_is_deadline_exceeded_at_its_limit() {
     for mount in Mount::ALL {
         let options = CanaryOptions::new().time_limit(Channel::Canary, Duration::from_millis(20));
         let deployment = start(mount, options).await;
-        let status = soon(deployment.client().await.unary(ask(End::Wait))).await.unwrap_err();
+        let status = complete(deployment.client().await.unary(ask(End::Wait))).await.unwrap_err();
         assert_eq!(status.code(), Code::DeadlineExceeded, "{mount:?}");
         assert_eq!(status.metadata().get("x-canary-channel").unwrap(), "canary");
-        let canary = settled(deployment.handle()).await.evidence.canary;
+        let canary = final_counts(deployment.handle()).await.evidence.canary;
         assert_eq!([canary.failure, canary.timed_out], [1, 1]);
     }
 }
@@ -59,21 +59,21 @@ async fn methods_that_the_predicate_names_are_repeated_by_stable() {
             .fallback(fallback(mount))
             .time_limit(Channel::Canary, Duration::from_millis(20));
         let deployment = start(mount, limited).await;
-        deployment.gate(Channel::Stable).open();
-        let answer = soon(deployment.client().await.unary(ask(End::Wait))).await.unwrap();
+        deployment.breakpoint(Channel::Stable).resume();
+        let answer = complete(deployment.client().await.unary(ask(End::Wait))).await.unwrap();
         assert_eq!(answer.metadata().get("x-canary-channel").unwrap(), "stable", "{mount:?}");
         let answer = answer.into_inner();
         assert_eq!([&*answer.text, &answer.channel, &answer.release], ["hello", "stable", "v1"]);
-        let counts = settled(deployment.handle()).await;
+        let counts = final_counts(deployment.handle()).await;
         let canary = &counts.evidence.canary;
         assert_eq!([canary.failure, canary.fell_back, canary.timed_out], [1; 3]);
         assert_eq!(counts.excluded.stable.success, 1);
 
         let deployment = start(mount, CanaryOptions::new().fallback(fallback(mount))).await;
-        let status = soon(deployment.client().await.unary(ask(End::Fail))).await.unwrap_err();
+        let status = complete(deployment.client().await.unary(ask(End::Fail))).await.unwrap_err();
         assert_eq!(status.code(), Code::Unavailable);
         assert_eq!(status.metadata().get("x-canary-channel").unwrap(), "stable", "{mount:?}");
-        let counts = settled(deployment.handle()).await;
+        let counts = final_counts(deployment.handle()).await;
         let canary = &counts.evidence.canary;
         assert_eq!([canary.failure, canary.fell_back, canary.panicked], [1, 1, 0]);
         assert_eq!(counts.excluded.stable.failure, 1);
@@ -87,15 +87,15 @@ async fn a_stream_of_requests_is_repeated_from_its_start() {
             .fallback(fallback(mount))
             .time_limit(Channel::Canary, Duration::from_millis(20));
         let deployment = start(mount, options).await;
-        deployment.gate(Channel::Stable).open();
+        deployment.breakpoint(Channel::Stable).resume();
         let asks = ["one", "two", "three"].map(|text| {
             let end = if text == "two" { End::Wait } else { End::Return };
             Ask { text: text.to_owned(), ..ask(end) }
         });
         let mut client = deployment.client().await;
-        let answer = soon(client.collect(tokio_stream::iter(asks))).await.unwrap().into_inner();
+        let answer = complete(client.collect(tokio_stream::iter(asks))).await.unwrap().into_inner();
         assert_eq!([&*answer.text, &answer.release], ["one two three", "v1"], "{mount:?}");
-        assert_eq!(settled(deployment.handle()).await.evidence.canary.fell_back, 1);
+        assert_eq!(final_counts(deployment.handle()).await.evidence.canary.fell_back, 1);
     }
 }
 
@@ -106,11 +106,11 @@ async fn a_call_beyond_the_body_bound_or_of_another_method_is_not_repeated() {
         let deployment = start(mount, options).await;
         let mut client = deployment.client().await;
         let long = Ask { text: "x".repeat(2000), ..ask(End::Panic) };
-        let status = soon(client.unary(long)).await.unwrap_err();
+        let status = complete(client.unary(long)).await.unwrap_err();
         assert_eq!(status.code(), Code::Internal, "{mount:?}");
-        let status = soon(client.expand(ask(End::Fail))).await.unwrap_err();
+        let status = complete(client.expand(ask(End::Fail))).await.unwrap_err();
         assert_eq!(status.metadata().get("x-canary-channel").unwrap(), "canary");
-        let canary = settled(deployment.handle()).await.evidence.canary;
+        let canary = final_counts(deployment.handle()).await.evidence.canary;
         assert_eq!([canary.failure, canary.fell_back], [2, 0]);
     }
 }
@@ -122,16 +122,16 @@ async fn calls_beyond_the_limit_are_shed_streams_that_are_open_included() {
         let deployment = start(mount, options).await;
         let mut client = deployment.client().await;
         let waiting = Ask { answers: 1, ..ask(End::Wait) };
-        let mut stream = soon(client.expand(waiting)).await.unwrap().into_inner();
-        assert_eq!(soon(stream.message()).await.unwrap().unwrap().release, "v2");
-        let answer = soon(client.unary(ask(End::Return))).await.unwrap().into_inner();
+        let mut stream = complete(client.expand(waiting)).await.unwrap().into_inner();
+        assert_eq!(complete(stream.message()).await.unwrap().unwrap().release, "v2");
+        let answer = complete(client.unary(ask(End::Return))).await.unwrap().into_inner();
         assert_eq!([&*answer.channel, &answer.release], ["stable", "v1"], "{mount:?}");
 
-        deployment.gate(Channel::Canary).open();
-        assert!(soon(stream.message()).await.unwrap().is_none());
-        let answer = soon(client.unary(ask(End::Return))).await.unwrap().into_inner();
+        deployment.breakpoint(Channel::Canary).resume();
+        assert!(complete(stream.message()).await.unwrap().is_none());
+        let answer = complete(client.unary(ask(End::Return))).await.unwrap().into_inner();
         assert_eq!(answer.release, "v2");
-        let canary = settled(deployment.handle()).await.evidence.canary;
+        let canary = final_counts(deployment.handle()).await.evidence.canary;
         assert_eq!([canary.success, canary.spilled, canary.shed], [2, 1, 1]);
     }
 }

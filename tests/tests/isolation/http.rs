@@ -9,7 +9,9 @@ use axum::{
     routing::any,
 };
 use bytes::Bytes;
-use canary_tests::{Client, Server, connect_http2, gate::Gate, patience::soon, settled};
+use canary_tests::{
+    Client, Server, breakpoint::Breakpoint, connect_http2, final_counts, timeout::complete,
+};
 use futures_util::StreamExt;
 use http_body_util::BodyExt;
 use tower_canary::{
@@ -27,9 +29,14 @@ enum Mount {
 
 const MOUNTS: [Mount; 2] = [Mount::Layer, Mount::Beside];
 
-fn start(mount: Mount, options: CanaryOptions, gates: [&Arc<Gate>; 2]) -> (Server, CanaryHandle) {
-    let [v1, v2] = gates
-        .map(|gate| Router::new().route("/{deed}/{id}", any(handle)).with_state(Arc::clone(gate)));
+fn start(
+    mount: Mount,
+    options: CanaryOptions,
+    breakpoints: [&Arc<Breakpoint>; 2],
+) -> (Server, CanaryHandle) {
+    let [v1, v2] = breakpoints.map(|breakpoint| {
+        Router::new().route("/{deed}/{id}", any(handle)).with_state(Arc::clone(breakpoint))
+    });
     let layer = CanaryLayer::with_options("sick", v2, all_to_canary(options));
     let handle = layer.handle();
     handle.set_weight(ALMOST_ALL).unwrap();
@@ -42,7 +49,7 @@ fn start(mount: Mount, options: CanaryOptions, gates: [&Arc<Gate>; 2]) -> (Serve
 
 /// Reads the request's body, and does on the canary what the path says.
 async fn handle(
-    State(gate): State<Arc<Gate>>,
+    State(breakpoint): State<Arc<Breakpoint>>,
     Path((deed, id)): Path<(String, u32)>,
     assignment: Assignment,
     request: axum::extract::Request,
@@ -59,14 +66,14 @@ async fn handle(
         (true, "500") => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         (true, "break") => {
             let rest = async move {
-                gate.pass().await;
+                breakpoint.stop().await;
                 Err("broken")
             };
             let frames = futures_util::stream::iter([Ok(Bytes::from("half"))]);
             Body::from_stream(frames.chain(futures_util::stream::once(rest))).into_response()
         }
         (true, "wait") | (false, "wait-stable") => {
-            gate.pass().await;
+            breakpoint.stop().await;
             format!("{} {id} {}", assignment.channel(), body.len()).into_response()
         }
         (true, "wait-stable") => panic!("as the test wants it to"),
@@ -78,29 +85,29 @@ fn request(method: Method, path: &str, body: impl Into<Body>) -> Request<Body> {
     Request::builder().method(method).uri(path).body(body.into()).unwrap()
 }
 
-fn new_gates() -> [Arc<Gate>; 2] {
+fn new_breakpoints() -> [Arc<Breakpoint>; 2] {
     [Arc::default(), Arc::default()]
 }
 
 #[tokio::test]
 async fn a_canary_that_hangs_is_answered_504_at_its_limit() {
-    let [g1, g2] = &new_gates();
+    let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().time_limit(Channel::Canary, Duration::from_millis(20));
         let (server, canary) = start(mount, options, [g1, g2]);
         for (version, client) in Client::of_each_version(&server) {
-            let answer = soon(client.get("/hang/7")).await;
+            let answer = complete(client.get("/hang/7")).await;
             assert_eq!(answer.status, StatusCode::GATEWAY_TIMEOUT, "{mount:?} {version}");
             assert_eq!(answer.channel(), Some(Channel::Canary));
         }
-        let canary = settled(&canary).await.evidence.canary;
+        let canary = final_counts(&canary).await.evidence.canary;
         assert_eq!([canary.failure, canary.timed_out, canary.fell_back], [2, 2, 0]);
     }
 }
 
 #[tokio::test]
 async fn calls_that_can_be_repeated_are_stables_if_the_canary_fails_them() {
-    let [g1, g2] = &new_gates();
+    let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().fallback(Fallback::axum());
         let (server, canary) = start(mount, options, [g1, g2]);
@@ -109,14 +116,14 @@ async fn calls_that_can_be_repeated_are_stables_if_the_canary_fails_them() {
                 for (method, length) in [(Method::GET, 0), (Method::PUT, 1000)] {
                     let body = vec![b'x'; length];
                     let answer =
-                        soon(client.ask(request(method, &format!("/{deed}/7"), body))).await;
+                        complete(client.ask(request(method, &format!("/{deed}/7"), body))).await;
                     assert_eq!(answer.status, StatusCode::OK, "{mount:?} {version} {deed}");
                     assert_eq!(answer.channel(), Some(Channel::Stable));
                     assert_eq!(answer.body, format!("stable 7 {length}"));
                 }
             }
         }
-        let counts = settled(&canary).await;
+        let counts = final_counts(&canary).await;
         let canary = counts.evidence.canary;
         assert_eq!([canary.picked, canary.failure, canary.fell_back], [12; 3]);
         assert_eq!([canary.panicked, canary.timed_out], [8, 0]);
@@ -126,39 +133,39 @@ async fn calls_that_can_be_repeated_are_stables_if_the_canary_fails_them() {
 
 #[tokio::test]
 async fn stable_repeats_what_ran_into_the_canarys_limit() {
-    let [g1, g2] = &new_gates();
+    let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new()
             .fallback(Fallback::axum())
             .time_limit(Channel::Canary, Duration::from_millis(20));
         let (server, canary) = start(mount, options, [g1, g2]);
         for (version, client) in Client::of_each_version(&server) {
-            let answer = soon(client.ask(request(Method::PUT, "/hang/7", "text"))).await;
+            let answer = complete(client.ask(request(Method::PUT, "/hang/7", "text"))).await;
             assert_eq!(answer.body, "stable 7 4", "{mount:?} {version}");
         }
-        let canary = settled(&canary).await.evidence.canary;
+        let canary = final_counts(&canary).await.evidence.canary;
         assert_eq!([canary.failure, canary.timed_out, canary.fell_back], [2; 3]);
     }
 }
 
 #[tokio::test]
 async fn a_post_is_not_repeated() {
-    let [g1, g2] = &new_gates();
+    let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().fallback(Fallback::axum());
         let (server, canary) = start(mount, options, [g1, g2]);
         for (_, client) in Client::of_each_version(&server) {
-            let answer = soon(client.ask(request(Method::POST, "/panic/7", "text"))).await;
+            let answer = complete(client.ask(request(Method::POST, "/panic/7", "text"))).await;
             assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
             assert_eq!(answer.channel(), Some(Channel::Canary));
         }
-        assert_eq!(settled(&canary).await.evidence.canary.fell_back, 0);
+        assert_eq!(final_counts(&canary).await.evidence.canary.fell_back, 0);
     }
 }
 
 #[tokio::test]
 async fn a_body_that_streams_beyond_the_bound_reaches_the_canary_and_is_not_repeated() {
-    let [g1, g2] = &new_gates();
+    let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().fallback(Fallback::axum().max_body(10_000));
         let (server, canary) = start(mount, options, [g1, g2]);
@@ -168,30 +175,31 @@ async fn a_body_that_streams_beyond_the_bound_reaches_the_canary_and_is_not_repe
                     let frames = (0..frames).map(|_| Ok::<_, &str>(vec![b'x'; 1000]));
                     Body::from_stream(futures_util::stream::iter(frames))
                 };
-                let answer = soon(client.ask(request(Method::PUT, "/500/7", stream()))).await;
+                let answer = complete(client.ask(request(Method::PUT, "/500/7", stream()))).await;
                 assert_eq!(answer.channel(), Some(channel), "{mount:?} {version} {frames}");
-                let answer = soon(client.ask(request(Method::PUT, "/fine/7", stream()))).await;
+                let answer = complete(client.ask(request(Method::PUT, "/fine/7", stream()))).await;
                 assert_eq!(answer.body, format!("canary 7 {}", frames * 1000));
             }
         }
-        let canary = settled(&canary).await.evidence.canary;
+        let canary = final_counts(&canary).await.evidence.canary;
         assert_eq!([canary.failure, canary.fell_back], [4, 2]);
     }
 }
 
 #[tokio::test]
 async fn an_answer_whose_head_went_out_is_not_repeated() {
-    let [g1, g2] = &new_gates();
+    let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().fallback(Fallback::axum());
         let (server, canary) = start(mount, options, [g1, g2]);
         for (version, client) in Client::of_each_version(&server) {
-            let response = soon(client.send(request(Method::GET, "/break/7", ""))).await.unwrap();
+            let response =
+                complete(client.send(request(Method::GET, "/break/7", ""))).await.unwrap();
             assert_eq!(response.status(), StatusCode::OK);
-            g2.open();
-            assert!(soon(response.into_body().collect()).await.is_err(), "{version}");
+            g2.resume();
+            assert!(complete(response.into_body().collect()).await.is_err(), "{version}");
         }
-        let counts = settled(&canary).await;
+        let counts = final_counts(&canary).await;
         assert_eq!([counts.evidence.canary.failure, counts.evidence.canary.fell_back], [2, 0]);
         assert_eq!(counts.excluded.stable.picked, 0);
     }
@@ -200,7 +208,7 @@ async fn an_answer_whose_head_went_out_is_not_repeated() {
 #[tokio::test]
 async fn a_flood_beyond_the_limit_is_served_by_stable() {
     for mount in MOUNTS {
-        let [g1, g2] = &new_gates();
+        let [g1, g2] = &new_breakpoints();
         let options = CanaryOptions::new().concurrency_limit(3);
         let (server, canary) = start(mount, options, [g1, g2]);
         let client = Client::http2(&server);
@@ -211,20 +219,20 @@ async fn a_flood_beyond_the_limit_is_served_by_stable() {
             })
             .collect();
         for _ in 0..3 {
-            g2.arrival().await;
+            g2.wait_for_arrival().await;
         }
         for (_, client) in Client::of_each_version(&server) {
             for _ in 0..50 {
-                let answer = soon(client.get("/fine/7")).await;
+                let answer = complete(client.get("/fine/7")).await;
                 assert_eq!(answer.channel(), Some(Channel::Stable));
             }
         }
-        (0..3).for_each(|_| g2.open());
+        (0..3).for_each(|_| g2.resume());
         for call in busy {
-            assert_eq!(soon(call).await.unwrap().channel(), Some(Channel::Canary));
+            assert_eq!(complete(call).await.unwrap().channel(), Some(Channel::Canary));
         }
-        assert_eq!(soon(client.get("/fine/7")).await.channel(), Some(Channel::Canary));
-        let counts = settled(&canary).await;
+        assert_eq!(complete(client.get("/fine/7")).await.channel(), Some(Channel::Canary));
+        let counts = final_counts(&canary).await;
         let canary = counts.evidence.canary;
         assert_eq!([canary.success, canary.spilled, canary.shed], [4, 100, 100]);
         assert_eq!(counts.excluded.stable.success, 100);
@@ -234,18 +242,18 @@ async fn a_flood_beyond_the_limit_is_served_by_stable() {
 #[tokio::test]
 async fn a_client_that_leaves_during_the_repetition_cancels_stables_call() {
     for mount in MOUNTS {
-        let [g1, g2] = &new_gates();
+        let [g1, g2] = &new_breakpoints();
         let options = CanaryOptions::new().fallback(Fallback::axum());
         let (server, canary) = start(mount, options, [g1, g2]);
         let (mut sender, _connection) = connect_http2(&server).await;
         let mut request = request(Method::GET, "/wait-stable/7", "");
         *request.uri_mut() = format!("http://{}/wait-stable/7", server.address()).parse().unwrap();
         let call = tokio::spawn(sender.send_request(request));
-        g1.arrival().await;
+        g1.wait_for_arrival().await;
         assert_eq!(canary.open(Channel::Stable), 1);
         assert_eq!(canary.open(Channel::Canary), 0);
         call.abort();
-        let counts = settled(&canary).await;
+        let counts = final_counts(&canary).await;
         assert_eq!([counts.evidence.canary.failure, counts.evidence.canary.fell_back], [1, 1]);
         assert_eq!([counts.excluded.stable.cancelled, counts.excluded.stable.failure], [1, 0]);
     }

@@ -9,8 +9,8 @@ use canary_tests::{
     Client, Server,
     deployment::{Releases, client, serve},
     echo::proto::{Ask, End},
-    patience::soon,
-    settled,
+    final_counts,
+    timeout::complete,
 };
 use http::StatusCode;
 use tokio::runtime::{Builder, Runtime};
@@ -62,7 +62,7 @@ async fn a_canary_that_blocks_every_thread_of_its_runtime_fails_alone() {
         let server = Server::of_router(app);
         let client = Client::http2(&server);
         // The first call of each thread takes its time in a build without optimization.
-        while soon(client.get("/fine/7")).await.body != "canary 7" {}
+        while complete(client.get("/fine/7")).await.body != "canary 7" {}
 
         let blocking: Vec<_> = (0..WORKERS)
             .map(|_| {
@@ -70,18 +70,18 @@ async fn a_canary_that_blocks_every_thread_of_its_runtime_fails_alone() {
                 tokio::spawn(async move { client.get("/block/7").await })
             })
             .collect();
-        soon(tokio::task::spawn_blocking(move || blocked.wait())).await.unwrap();
+        complete(tokio::task::spawn_blocking(move || blocked.wait())).await.unwrap();
         for (version, client) in Client::of_each_version(&server) {
             for _ in 0..2 {
                 // No thread is left to the canary, and stable answers all the same.
-                let answer = soon(client.get("/fine/7")).await;
+                let answer = complete(client.get("/fine/7")).await;
                 assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "stable"), "{version}");
             }
         }
         for call in blocking {
-            assert_eq!(soon(call).await.unwrap().body, "stable");
+            assert_eq!(complete(call).await.unwrap().body, "stable");
         }
-        let counts = settled(&canary).await;
+        let counts = final_counts(&canary).await;
         let failing = &counts.evidence.canary;
         assert_eq!([failing.failure, failing.timed_out], [failing.fell_back; 2]);
         assert!(failing.fell_back >= 4 + WORKERS as u64);
@@ -99,30 +99,30 @@ async fn tonics_services_run_on_a_runtime_of_their_own_with_trailers_and_panics(
     let layer = CanaryLayer::with_options("echo", TonicBody::new(v2), options);
     let canary = layer.handle();
     canary.set_weight(ALMOST_ALL).unwrap();
-    let serving = serve(releases.routes(Channel::Stable), layer).await;
-    let mut client = client(&serving).await;
+    let server = serve(releases.routes(Channel::Stable), layer).await;
+    let mut client = client(&server).await;
 
-    let answer = soon(client.unary(Ask::default())).await.unwrap().into_inner();
+    let answer = complete(client.unary(Ask::default())).await.unwrap().into_inner();
     assert_eq!(answer.release, "v2");
     let code = Code::NotFound as u32;
     let failing = Ask { answers: 2, end: End::Fail.into(), code, ..Ask::default() };
-    let mut answers = soon(client.expand(failing)).await.unwrap().into_inner();
-    assert!(soon(answers.message()).await.unwrap().is_some());
-    assert!(soon(answers.message()).await.unwrap().is_some());
-    assert_eq!(soon(answers.message()).await.unwrap_err().code(), Code::NotFound);
+    let mut answers = complete(client.expand(failing)).await.unwrap().into_inner();
+    assert!(complete(answers.message()).await.unwrap().is_some());
+    assert!(complete(answers.message()).await.unwrap().is_some());
+    assert_eq!(complete(answers.message()).await.unwrap_err().code(), Code::NotFound);
     for answers in [0, 1] {
         let panicking = Ask { answers, end: End::Panic.into(), ..Ask::default() };
         let status = match answers {
-            0 => soon(client.unary(panicking)).await.unwrap_err(),
+            0 => complete(client.unary(panicking)).await.unwrap_err(),
             _ => {
-                let mut stream = soon(client.expand(panicking)).await.unwrap().into_inner();
-                assert!(soon(stream.message()).await.unwrap().is_some());
-                soon(stream.message()).await.unwrap_err()
+                let mut stream = complete(client.expand(panicking)).await.unwrap().into_inner();
+                assert!(complete(stream.message()).await.unwrap().is_some());
+                complete(stream.message()).await.unwrap_err()
             }
         };
         assert_eq!(status.code(), Code::Internal);
     }
-    let counts = settled(&canary).await.evidence.canary;
+    let counts = final_counts(&canary).await.evidence.canary;
     assert_eq!([counts.success, counts.failure, counts.panicked], [2, 2, 2]);
 
     // A client that leaves is one that the canary's runtime hears of.
@@ -130,13 +130,13 @@ async fn tonics_services_run_on_a_runtime_of_their_own_with_trailers_and_panics(
         let mut client = client.clone();
         async move { client.unary(Ask { end: End::Wait.into(), ..Ask::default() }).await }
     });
-    soon(async {
+    complete(async {
         while canary.open(Channel::Canary) == 0 {
             tokio::task::yield_now().await
         }
     })
     .await;
     call.abort();
-    assert_eq!(settled(&canary).await.evidence.canary.cancelled, 1);
+    assert_eq!(final_counts(&canary).await.evidence.canary.cancelled, 1);
     other.shutdown_background();
 }

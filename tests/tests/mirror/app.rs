@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::{Router, body::Body, extract::Request, response::Response};
-use canary_tests::{Client, Server, patience::soon};
+use canary_tests::{Client, Server, timeout::complete};
 use tower::Service;
 use tower_canary::Weight;
 use tower_canary_mirror::{MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions};
@@ -57,7 +57,7 @@ pub(crate) async fn settled(mirror: &MirrorHandle) -> MirrorCounts {
             tokio::task::yield_now().await;
         }
     };
-    soon(settled).await
+    complete(settled).await
 }
 
 /// Returns the counts and checks their invariants.

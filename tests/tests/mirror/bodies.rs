@@ -15,7 +15,7 @@ use axum::{
     response::Response,
     routing::get as on_get,
 };
-use canary_tests::{Client, connect_http2, patience::soon};
+use canary_tests::{Client, connect_http2, timeout::complete};
 use futures_util::StreamExt;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
@@ -64,14 +64,14 @@ async fn stable_gets_each_chunk_immediately_and_the_canary_gets_all_of_them() {
     let request = Request::post(format!("http://{}/", app.server.address())).body(body).unwrap();
     let response = sender.send_request(request);
     frames.send(data("one")).unwrap();
-    let mut response = soon(response).await.unwrap().into_body();
-    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
+    let mut response = complete(response).await.unwrap().into_body();
+    assert_eq!(complete(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
     frames.send(data("two")).unwrap();
-    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
+    assert_eq!(complete(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
     assert_eq!(balanced(&app.mirror).in_flight(), 1);
     let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from(6))]);
     frames.send(Ok(Frame::trailers(trailers.clone()))).unwrap();
-    let rest = soon(response.collect()).await.unwrap();
+    let rest = complete(response.collect()).await.unwrap();
     assert_eq!(rest.trailers(), Some(&trailers));
     let counts = app.settled().await;
     assert_eq!(
@@ -183,13 +183,13 @@ async fn the_caller_gets_each_chunk_of_the_response_immediately() {
         Router::new().fallback(async || Body::from_stream(chunks(&["one", "two"]))),
     );
     frames.send(data("one")).unwrap();
-    let mut response = soon(app.client.send(get("/"))).await.unwrap().into_body();
-    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
+    let mut response = complete(app.client.send(get("/"))).await.unwrap().into_body();
+    assert_eq!(complete(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "one");
     frames.send(data("two")).unwrap();
-    assert_eq!(soon(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
+    assert_eq!(complete(response.frame()).await.unwrap().unwrap().into_data().unwrap(), "two");
     assert_eq!(balanced(&app.mirror).in_flight(), 1);
     drop(frames);
-    assert!(soon(response.frame()).await.is_none());
+    assert!(complete(response.frame()).await.is_none());
     let counts = app.settled().await;
     assert_eq!((counts.mirrored, counts.matched), (1, 1), "{counts:?}");
 }
@@ -216,14 +216,14 @@ async fn all_mirrored_requests_together_stay_within_the_memory_limit() {
         let (frames, body) = channel();
         let request =
             Request::post(format!("http://{}/", app.server.address())).body(body).unwrap();
-        calls.push(soon(sender.send_request(request)).await.unwrap());
+        calls.push(complete(sender.send_request(request)).await.unwrap());
         frames.send(Ok(Frame::data(Bytes::from(vec![b'x'; 20_000])))).unwrap();
         feeds.push(frames);
         assert!(app.mirror.memory_used() <= LIMIT);
     }
     drop(feeds);
     for call in calls {
-        let body = soon(call.into_body().collect()).await.unwrap();
+        let body = complete(call.into_body().collect()).await.unwrap();
         assert_eq!(body.to_bytes().len(), 20_000);
         assert!(app.mirror.memory_used() <= LIMIT);
     }

@@ -15,7 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get as get_route,
 };
-use canary_tests::{connect_http1, gate::Gate, patience::soon};
+use canary_tests::{breakpoint::Breakpoint, connect_http1, timeout::complete};
 use futures_util::future::BoxFuture;
 use http_body::Frame;
 use tower::Service;
@@ -36,7 +36,7 @@ enum FaultyCanary {
     Hangs,
     HangsInBody,
     SendsEmptyFrames,
-    WaitsAt(Arc<Gate>),
+    WaitsAt(Arc<Breakpoint>),
 }
 
 /// Panics without output on stderr.
@@ -81,10 +81,10 @@ impl Service<Request> for FaultyCanary {
             Self::FailsInBody => body(FaultyBody::Fails),
             Self::HangsInBody => body(FaultyBody::Hangs),
             Self::SendsEmptyFrames => body(FaultyBody::IsEndless),
-            Self::WaitsAt(gate) => {
-                let gate = Arc::clone(gate);
+            Self::WaitsAt(breakpoint) => {
+                let breakpoint = Arc::clone(breakpoint);
                 Box::pin(async move {
-                    gate.pass().await;
+                    breakpoint.stop().await;
                     Ok("stable".into_response())
                 })
             }
@@ -162,22 +162,22 @@ async fn a_canary_that_hangs_counts_as_timed_out() {
 
 #[tokio::test]
 async fn requests_beyond_the_queue_are_dropped_and_stable_serves_all_of_them() {
-    let gate = Arc::new(Gate::new());
+    let breakpoint = Arc::new(Breakpoint::new());
     let options = MirrorOptions::new().concurrency_limit(2).queue_limit(3);
-    let app = App::start_with(stable(), FaultyCanary::WaitsAt(Arc::clone(&gate)), options);
+    let app = App::start_with(stable(), FaultyCanary::WaitsAt(Arc::clone(&breakpoint)), options);
     for _ in 0..50 {
-        assert_eq!(soon(app.client.get("/")).await.body, "stable");
+        assert_eq!(complete(app.client.get("/")).await.body, "stable");
     }
-    gate.arrival().await;
-    gate.arrival().await;
+    breakpoint.wait_for_arrival().await;
+    breakpoint.wait_for_arrival().await;
     let counts = crate::app::balanced(&app.mirror);
     assert_eq!(counts.in_flight(), 2 + 3, "{counts:?}");
     assert_eq!(counts.dropped[DropReason::QueueFull], 45, "{counts:?}");
-    (0..5).for_each(|_| gate.open());
+    (0..5).for_each(|_| breakpoint.resume());
     let counts = app.settled().await;
     assert_eq!((counts.mirrored, counts.matched), (50, 5), "{counts:?}");
     // The mirror recovers once the queue is empty.
-    gate.open();
+    breakpoint.resume();
     app.client.get("/").await;
     assert_eq!(app.settled().await.matched, 6);
 }
@@ -193,10 +193,10 @@ async fn a_comparison_that_panics_counts_as_not_compared() {
 
 #[tokio::test]
 async fn a_request_is_dropped_if_the_caller_leaves_early() {
-    let gate = Arc::new(Gate::new());
-    let waiting = Arc::clone(&gate);
+    let breakpoint = Arc::new(Breakpoint::new());
+    let waiting = Arc::clone(&breakpoint);
     let handler = async move || {
-        waiting.pass().await;
+        waiting.stop().await;
         "stable"
     };
     let app = App::start(Router::new().fallback(handler), FaultyCanary::PanicsInCall);
@@ -204,7 +204,7 @@ async fn a_request_is_dropped_if_the_caller_leaves_early() {
     let mut request = get("/");
     request.headers_mut().insert("host", "localhost".parse().unwrap());
     let call = tokio::spawn(async move { sender.send_request(request).await.map(drop) });
-    gate.arrival().await;
+    breakpoint.wait_for_arrival().await;
     call.abort();
     connection.abort();
     let counts = app.settled().await;
@@ -247,7 +247,7 @@ async fn a_canary_can_block_its_own_runtime_and_the_mirror_outlives_it() {
     let layer = MirrorLayer::with_options("shop", canary, options);
     let app = App::of_layer(stable(), layer);
     for _ in 0..5 {
-        assert_eq!(soon(app.client.get("/block")).await.body, "stable");
+        assert_eq!(complete(app.client.get("/block")).await.body, "stable");
     }
     assert_eq!(app.mirror.counts().in_flight(), 5);
     other.shutdown_background();

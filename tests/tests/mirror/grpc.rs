@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use canary_tests::{
+    breakpoint::Breakpoint,
     deployment::client,
     echo::{
         Echo, EchoClient,
         proto::{Ask, End},
     },
-    gate::Gate,
-    serving::Serving,
+    task_server::TaskServer,
 };
 use futures_util::{StreamExt, stream::iter};
 use tokio_stream::wrappers::TcpListenerStream;
@@ -20,7 +20,7 @@ use tower_canary_mirror::{MirrorCounts, MirrorHandle, MirrorLayer, MirrorOptions
 use crate::app::settled;
 
 struct MirroredEcho {
-    _serving: Serving,
+    _serving: TaskServer,
     client: EchoClient,
     mirror: MirrorHandle,
 }
@@ -28,14 +28,14 @@ struct MirroredEcho {
 impl MirroredEcho {
     async fn start(canary: &'static str) -> Self {
         let routes = |release| {
-            let echo = Echo::new(release, Arc::new(Gate::new()));
+            let echo = Echo::new(release, Arc::new(Breakpoint::new()));
             Routes::new(echo.into_server()).prepare()
         };
         let echo = Condition::path_prefix("/canary.tests.Echo");
         let options = MirrorOptions::new().share(Weight::FULL).only(echo);
         let layer = MirrorLayer::with_options("echo", routes(canary), options);
         let mirror = layer.handle();
-        let serving = Serving::start(async move |listener| {
+        let serving = TaskServer::start(async move |listener| {
             let server = Server::builder().layer(layer).add_routes(routes("v1"));
             server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
         });
@@ -98,11 +98,11 @@ async fn the_status_is_compared_in_the_head_and_in_the_trailers() {
 
 #[tokio::test]
 async fn a_canary_without_the_service_differs_in_the_status() {
-    let echo = Echo::new("v1", Arc::new(Gate::new())).into_server();
+    let echo = Echo::new("v1", Arc::new(Breakpoint::new())).into_server();
     let options = MirrorOptions::new().share(Weight::FULL).only(Condition::any());
     let layer = MirrorLayer::with_options("echo", Routes::default(), options);
     let mirror = layer.handle();
-    let serving = Serving::start(async move |listener| {
+    let serving = TaskServer::start(async move |listener| {
         let server = Server::builder().layer(layer).add_service(echo);
         server.serve_with_incoming(TcpListenerStream::new(listener)).await.unwrap();
     });

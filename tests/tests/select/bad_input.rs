@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use axum::body::Body;
-use canary_tests::{Client, Server, connect_http2, deployment::Releases, patience::soon, settled};
+use canary_tests::{
+    Client, Server, connect_http2, deployment::Releases, final_counts, timeout::complete,
+};
 use http::{HeaderName, HeaderValue, Request, header::COOKIE};
 use http_body_util::BodyExt as _;
 use tokio::{
@@ -178,7 +180,7 @@ async fn a_request_with_every_kind_of_bad_cookie_header_and_baggage_is_answered_
             request.headers_mut().append(name, HeaderValue::from_bytes(&value).unwrap());
         }
         let mut sender = sender.clone();
-        let answer = soon(async {
+        let answer = complete(async {
             sender.ready().await.unwrap();
             let response = sender.send_request(request).await.unwrap();
             assert_eq!(response.status(), 200, "{what}");
@@ -216,7 +218,7 @@ async fn a_grpc_call_with_every_kind_of_bad_metadata_is_answered() {
             request.headers_mut().append(name, HeaderValue::from_bytes(&value).unwrap());
         }
         let mut sender = sender.clone();
-        let answer = soon(async {
+        let answer = complete(async {
             sender.ready().await.unwrap();
             sender.send_request(request).await.unwrap().into_body().collect().await.unwrap()
         })
@@ -228,7 +230,7 @@ async fn a_grpc_call_with_every_kind_of_bad_metadata_is_answered() {
     check_the_counts(&handle, answered).await;
 }
 
-/// The server refuses these itself, before any layer. It must go on serving.
+/// The server refuses these itself, before any layer. It must go on server.
 #[tokio::test]
 async fn what_is_no_http_at_all_hurts_nobody_else() {
     let shop = Shop::open(policy());
@@ -253,7 +255,7 @@ async fn what_is_no_http_at_all_hurts_nobody_else() {
 
 /// Sends bytes as they are, and reads until the server closes.
 async fn send(address: SocketAddr, bytes: &[u8]) -> String {
-    soon(async {
+    complete(async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let (mut read, mut write) = stream.split();
         // A server that refuses need not read all of it.
@@ -274,7 +276,7 @@ fn check_what_the_handler_saw(what: &str, body: &str) {
 }
 
 async fn check_the_counts(handle: &CanaryHandle, answered: u64) {
-    let counts = settled(handle).await;
+    let counts = final_counts(handle).await;
     let all = [
         counts.evidence.stable,
         counts.evidence.canary,

@@ -3,7 +3,7 @@ use axum::{
     response::Html,
     routing::{get, post},
 };
-use canary_tests::{Server, browser::Browser, patience::soon, skip::skip};
+use canary_tests::{Server, browser::Browser, skip::skip, timeout::complete};
 use serde_json::Value;
 use tokio::sync::mpsc;
 use tower_canary::{CanaryLayer, CanaryOptions, Channel, axum::RouterExt as _, select::Sticky};
@@ -44,7 +44,7 @@ async fn a_browser_keeps_its_channel_over_page_loads_by_a_cookie_that_no_script_
             Ok(browser) => browser,
             Err(reason) => return skip("browser", reason),
         };
-        let pages = soon(reports.recv()).await.unwrap();
+        let pages = complete(reports.recv()).await.unwrap();
         assert_eq!(pages.len(), LOADS);
         let channel = pages[0]["page"].as_str().unwrap().to_owned();
         for page in pages {

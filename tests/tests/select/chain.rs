@@ -11,8 +11,8 @@ use canary_tests::{
         echo_client::EchoClient,
         echo_server::{Echo, EchoServer},
     },
-    serving::Serving,
-    settled,
+    final_counts,
+    task_server::TaskServer,
 };
 use futures_util::Stream;
 use http::{HeaderMap, HeaderName, Request};
@@ -38,7 +38,7 @@ type HttpClient = Propagate<legacy::Client<HttpConnector, Body>>;
 struct Chain {
     edge: Server,
     handles: [CanaryHandle; 4],
-    _inner: (Serving, Server, Server),
+    _inner: (TaskServer, Server, Server),
 }
 
 impl Chain {
@@ -199,7 +199,7 @@ async fn one_users_chain_stays_on_one_channel() {
     }
     assert!(on_canary > USERS / 3 && on_canary < USERS * 2 / 3, "{on_canary}");
     for inner in &chain.handles[1..] {
-        let counts = settled(inner).await;
+        let counts = final_counts(inner).await;
         assert_eq!(counts.excluded.stable.reasons[AssignmentReason::Propagated], USERS - on_canary);
         assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Propagated], on_canary);
         assert_eq!(counts.evidence.stable.picked + counts.evidence.canary.picked, 0);
@@ -294,6 +294,9 @@ async fn a_call_that_spilled_leads_the_chain_to_stable() {
 
     let answer = Client::http1(&front_server).get("/").await;
     assert_eq!(answer.body, "v1 v1");
-    assert_eq!(settled(&front).await.excluded.stable.reasons[AssignmentReason::Spilled], 1);
-    assert_eq!(settled(&behind).await.excluded.stable.reasons[AssignmentReason::Propagated], 1);
+    assert_eq!(final_counts(&front).await.excluded.stable.reasons[AssignmentReason::Spilled], 1);
+    assert_eq!(
+        final_counts(&behind).await.excluded.stable.reasons[AssignmentReason::Propagated],
+        1
+    );
 }

@@ -4,7 +4,7 @@ use canary_tests::{
     Client,
     deployment::{Mount, release},
     echo::proto::Ask,
-    settled,
+    final_counts,
 };
 use http::{HeaderName, header};
 use tonic::{Request, metadata::MetadataValue};
@@ -47,7 +47,7 @@ async fn testers_get_the_canary_at_weight_zero_and_after_a_rollback_but_not_unde
             assert_eq!(told(&get_with(client, "/", &[]).await), (Channel::Stable, "random"));
         }
     }
-    let counts = settled(&shop.handle).await;
+    let counts = final_counts(&shop.handle).await;
     assert_eq!(counts.evidence.canary.picked, 0, "forced calls are no evidence");
     assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Forced], forced);
 }
@@ -112,7 +112,7 @@ async fn testers_of_a_grpc_service_choose_by_metadata_in_every_mount() {
             let told = [&*answer.channel, &*answer.release];
             assert_eq!(told, [expected.as_str(), release(expected)], "{mount:?}, {secret}");
         }
-        let counts = settled(deployment.handle()).await;
+        let counts = final_counts(deployment.handle()).await;
         assert_eq!(counts.evidence.canary.picked, 0, "{mount:?}");
         assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Forced], 1, "{mount:?}");
     }

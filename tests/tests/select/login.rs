@@ -1,7 +1,7 @@
 //! An identity that changes: visitors that log in.
 
 use axum::{Router, extract::Path, response::AppendHeaders, routing::get};
-use canary_tests::{Client, settled};
+use canary_tests::{Client, final_counts};
 use http::header::SET_COOKIE;
 use tower_canary::{Channel, select::Sticky};
 
@@ -49,6 +49,6 @@ async fn the_channel_changes_at_login_and_logout_only() {
     }
     // Half of 40 users, give or take five standard deviations of three.
     assert!((4..=36).contains(&changed), "{changed} changed the channel");
-    let counts = settled(&shop.handle).await;
+    let counts = final_counts(&shop.handle).await;
     assert_eq!(counts.total(Channel::Canary).failure, 0);
 }

@@ -5,7 +5,7 @@ use canary_tests::{
     Client, Server,
     deployment::{Mount, release},
     echo::proto::Ask,
-    settled,
+    final_counts,
 };
 use http::{HeaderName, Method, Request};
 use tower_canary::{
@@ -100,7 +100,7 @@ async fn rules_know_grpc_methods_by_their_path_and_sticky_keys_by_metadata() {
             let expected = channel_of_key("echo:", &user, HALF);
             assert_eq!(answer.release, release(expected), "{mount:?}, {user}");
         }
-        let counts = settled(deployment.handle()).await;
+        let counts = final_counts(deployment.handle()).await;
         assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Rule], 10, "{mount:?}");
         assert_eq!(counts.evidence.stable.picked + counts.evidence.canary.picked, 40);
         deployment.handle().set_weight(Weight::ZERO).unwrap();

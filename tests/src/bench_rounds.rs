@@ -1,7 +1,7 @@
-//! What benches share whose cases take turns.
+//! Benchmarks whose cases alternate within each round.
 
-/// The order in which the cases take their turns in a round: not always the same, so that nobody always
-/// comes after the same one.
+/// Returns the order of the cases in a round. It varies, so that a case does not always follow the
+/// same one.
 pub fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |turn| {
         let turn = if round.is_multiple_of(2) { turn } else { count - 1 - turn };
@@ -9,7 +9,7 @@ pub fn order(round: usize, count: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The median of what there is for each round, between the bounds of the middle half.
+/// Returns the lower quartile, the median and the upper quartile.
 #[must_use]
 pub fn quartiles(mut values: Vec<f64>) -> [f64; 3] {
     values.sort_by(f64::total_cmp);

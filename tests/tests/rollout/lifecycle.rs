@@ -1,7 +1,6 @@
 //! The seed story over real sockets: increase, watch, decide, promote, watch on, roll back.
 //!
 //! A minute of the plan's passes in a second.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::{
     sync::{
@@ -145,8 +144,8 @@ async fn a_grpc_service_is_raised_watched_promoted_watched_on_and_rolled_back() 
     let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
     let layer = CanaryLayer::with_options("echo", v2, options);
     let canary = layer.handle();
-    let serving = serve(releases.routes(Channel::Stable), layer).await;
-    let client = client(&serving).await;
+    let server = serve(releases.routes(Channel::Stable), layer).await;
+    let client = client(&server).await;
 
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).await.unwrap();

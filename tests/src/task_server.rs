@@ -1,18 +1,18 @@
-//! Servers on ports of their own.
+//! A server that runs as a task.
 
 use std::net::SocketAddr;
 
 use tokio::{net::TcpListener, task::JoinHandle};
 
-/// A server that runs until this is dropped.
+/// A server on a free port of the loopback interface. It runs until it is dropped.
 #[derive(Debug)]
-pub struct Serving {
+pub struct TaskServer {
     address: SocketAddr,
     task: JoinHandle<()>,
 }
 
-impl Serving {
-    /// Runs the server that `serve` makes of a listener on a free port.
+impl TaskServer {
+    /// Spawns the future that `serve` returns for a listener on a free port.
     pub async fn start<F>(serve: impl FnOnce(TcpListener) -> F) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
@@ -22,20 +22,20 @@ impl Serving {
         Self { address, task: tokio::spawn(serve(listener)) }
     }
 
-    /// Where it listens.
+    /// Returns the address on which the server listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The URL of `path`, which begins with a slash.
+    /// Returns the URL of `path`, which begins with a slash.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 }
 
-impl Drop for Serving {
+impl Drop for TaskServer {
     fn drop(&mut self) {
         self.task.abort();
     }

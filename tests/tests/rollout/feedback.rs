@@ -1,5 +1,4 @@
 //! The judge hears what users and the application say.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use axum::{Router, body::Body, routing::get};
 use canary_analysis::{AdverseCounts, Judge, Levels, Monitor, Observation};

@@ -1,14 +1,13 @@
 //! Variables over sockets: handlers of axum and tonic see their channel's.
-#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 
 use axum::{Json, Router, routing::get};
 use canary_tests::{
     Client, Server,
+    breakpoint::Breakpoint,
     echo::{Echo, EchoClient, EchoServer, proto::Ask},
-    gate::Gate,
-    serving::Serving,
+    task_server::TaskServer,
 };
 use http::StatusCode;
 use serde::Deserialize;
@@ -82,7 +81,7 @@ async fn handlers_of_axum_extract_the_variables_of_their_channel() {
 #[tokio::test]
 async fn services_of_tonic_find_the_variables_in_the_extensions() {
     let routes = |release| {
-        let echo = Echo::new(release, Arc::new(Gate::default()));
+        let echo = Echo::new(release, Arc::new(Breakpoint::default()));
         let tell = |mut request: Request<()>| {
             let assignment = request.extensions().get::<Assignment>();
             let assignment = assignment.ok_or_else(|| Status::internal("not assigned"))?;
@@ -95,12 +94,12 @@ async fn services_of_tonic_find_the_variables_in_the_extensions() {
     let layer = CanaryLayer::with_options("shop", routes("v2"), options());
     let canary = layer.handle();
     let server = TonicServer::builder().layer(layer).add_routes(routes("v1"));
-    let serving = Serving::start(|listener| async {
+    let server = TaskServer::start(|listener| async {
         let incoming = TcpListenerStream::new(listener);
         server.serve_with_incoming(incoming).await.expect("serves until it is dropped");
     });
-    let serving = serving.await;
-    let channel = Endpoint::from_shared(serving.url("")).unwrap().connect().await.unwrap();
+    let server = server.await;
+    let channel = Endpoint::from_shared(server.url("")).unwrap().connect().await.unwrap();
     let client = EchoClient::new(channel);
     assert_seen(&canary, || async {
         let answer = client.clone().unary(Ask::default()).await.unwrap();

@@ -184,5 +184,5 @@ fn panels() -> Vec<Value> {
 }
 
 fn dashboard() -> Value {
-    serde_json::from_str(include_str!("../../examples/grafana/canary.json")).expect("JSON")
+    serde_json::from_str(include_str!("../../../examples/grafana/canary.json")).expect("JSON")
 }

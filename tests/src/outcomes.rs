@@ -1,18 +1,18 @@
-//! How calls have ended, in a form that tests can compare.
+//! The outcomes of calls, in a form that tests can compare.
 
 use tower_canary::{CanaryHandle, Channel, counts::Counts};
 
-use crate::patience::soon;
+use crate::final_counts;
 
-/// How the calls of one channel have ended. All that is not named in a test is zero.
+/// The outcomes of the calls of one channel. Tests write only the numbers that are not zero.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "tests write down what they expect")]
-pub struct Ended {
+#[expect(clippy::exhaustive_structs, reason = "tests construct the outcomes that they expect")]
+pub struct Outcomes {
     /// Successes.
     pub success: u64,
     /// Failures.
     pub failure: u64,
-    /// Calls that the caller left.
+    /// Calls that the caller cancelled.
     pub cancelled: u64,
     /// Calls that spilled to stable.
     pub spilled: u64,
@@ -22,42 +22,42 @@ pub struct Ended {
     pub in_flight: u64,
 }
 
-impl Ended {
-    /// Nothing was called.
-    pub const NOTHING: Self =
+impl Outcomes {
+    /// No calls.
+    pub const NONE: Self =
         Self { success: 0, failure: 0, cancelled: 0, spilled: 0, panicked: 0, in_flight: 0 };
 
-    /// So many successes and nothing else.
+    /// Returns a number of successes and no other calls.
     #[must_use]
     pub const fn success(success: u64) -> Self {
-        Self { success, ..Self::NOTHING }
+        Self { success, ..Self::NONE }
     }
 
-    /// So many failures and nothing else.
+    /// Returns a number of failures and no other calls.
     #[must_use]
     pub const fn failure(failure: u64) -> Self {
-        Self { failure, ..Self::NOTHING }
+        Self { failure, ..Self::NONE }
     }
 
-    /// So many cancelled calls and nothing else.
+    /// Returns a number of cancelled calls and no others.
     #[must_use]
     pub const fn cancelled(cancelled: u64) -> Self {
-        Self { cancelled, ..Self::NOTHING }
+        Self { cancelled, ..Self::NONE }
     }
 
-    /// So many panics, which are failures too, and nothing else.
+    /// Returns a number of panics, which are failures as well, and no other calls.
     #[must_use]
     pub const fn panicked(panicked: u64) -> Self {
         Self { panicked, ..Self::failure(panicked) }
     }
 
-    /// So many open calls and nothing else.
+    /// Returns a number of open calls and no others.
     #[must_use]
     pub const fn in_flight(in_flight: u64) -> Self {
-        Self { in_flight, ..Self::NOTHING }
+        Self { in_flight, ..Self::NONE }
     }
 
-    /// What the counts say of `channel`.
+    /// Returns the outcomes of `channel` in `counts`.
     #[must_use]
     pub fn of(counts: &Counts, channel: Channel) -> Self {
         let total = counts.total(channel);
@@ -71,24 +71,21 @@ impl Ended {
         }
     }
 
-    /// What the handle's counts say of `channel` now.
+    /// Returns the current outcomes of `channel`.
     #[must_use]
     pub fn now(handle: &CanaryHandle, channel: Channel) -> Self {
         Self::of(&handle.counts().total(), channel)
     }
 }
 
-/// Waits until no call is open, and returns what was counted: stable, then canary.
+/// Waits until no call is open, and returns the outcomes of stable and of the canary.
 ///
-/// Open calls are asked to drain on the way.
+/// See [`final_counts`](crate::final_counts).
 ///
 /// # Panics
 ///
-/// If calls are still open after half a minute.
-pub async fn all_ended(handle: &CanaryHandle) -> [Ended; 2] {
-    for channel in Channel::ALL {
-        let drain = handle.drain(channel);
-        soon(drain.ended()).await;
-    }
-    Channel::ALL.map(|channel| Ended::now(handle, channel))
+/// If a call stays open, or an invariant of the counts does not hold.
+pub async fn final_outcomes(handle: &CanaryHandle) -> [Outcomes; 2] {
+    let counts = final_counts(handle).await;
+    Channel::ALL.map(|channel| Outcomes::of(&counts, channel))
 }

@@ -1,0 +1,4 @@
+//! The README and the Grafana dashboard agree with the code.
+
+mod dashboard;
+mod readme;
