@@ -1,4 +1,5 @@
 //! The README and the Grafana dashboard agree with the code.
 
 mod dashboard;
+mod metric_table;
 mod readme;
