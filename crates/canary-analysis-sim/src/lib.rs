@@ -1,7 +1,7 @@
 //! A simulator that measures how often a rule rolls back a good canary, and how late a bad one.
 //!
 //! [`Traffic`] defines the calls and their results, a [`Schedule`] the weights over time, and a
-//! [`Rule`] when to roll back. A [`Study`] runs many rollouts, each from its own seed, and returns
+//! [`RollbackRule`] when to roll back. A [`Study`] runs many rollouts, each from its own seed, and returns
 //! a [`Summary`]. The [`rules`] are the judge of `canary-analysis` and three rivals that are in
 //! use.
 //!
@@ -28,12 +28,12 @@ pub mod rules;
 
 pub use crate::{
     pictures::{Picture, pictures},
-    rules::Rule,
+    rules::RollbackRule,
     schedule::Schedule,
     second::Second,
     study::Study,
     summary::{Median, Summary},
-    table::{Report, false_rollbacks, late_faults, table},
+    table::{MarkdownTable, false_rollbacks, late_faults, table},
     traffic::{LogNormal, Outages, Traffic, Users},
 };
 

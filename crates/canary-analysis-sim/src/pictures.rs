@@ -1,7 +1,7 @@
 use std::fmt::Write;
 
 use crate::{
-    rules::{self, Rule},
+    rules::{self, RollbackRule},
     schedule::Schedule,
     study::Study,
     traffic::Traffic,

@@ -16,7 +16,7 @@ pub use self::{
 use crate::second::Second;
 
 /// A rule that sees each second of a rollout.
-pub trait Rule {
+pub trait RollbackRule {
     /// Returns the verdict after this second. [`Verdict::Degraded`] ends the rollout.
     fn look(&mut self, second: &Second) -> Verdict;
 }

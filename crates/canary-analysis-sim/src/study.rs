@@ -3,7 +3,7 @@ use std::{num::NonZero, thread};
 use canary_core::{Channel, Verdict};
 
 use crate::{
-    rules::Rule,
+    rules::RollbackRule,
     schedule::Schedule,
     summary::{RunResult, Summary},
     traffic::Traffic,
@@ -40,7 +40,7 @@ impl Study {
     ///
     /// Panics if a rule panics.
     #[must_use]
-    pub fn run<R: Rule>(&self, rule: impl Fn() -> R + Sync) -> Summary {
+    pub fn run<R: RollbackRule>(&self, rule: impl Fn() -> R + Sync) -> Summary {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let threads = u32::try_from(threads).unwrap_or(1);
         let share = |first| (first..self.runs).step_by(usize::try_from(threads).unwrap_or(1));
@@ -57,7 +57,7 @@ impl Study {
         Summary::of(&results)
     }
 
-    fn one(&self, run: u32, mut rule: impl Rule) -> RunResult {
+    fn one(&self, run: u32, mut rule: impl RollbackRule) -> RunResult {
         let mut result = RunResult::default();
         // The seeds of different studies differ, because no study has 2^32 runs.
         let seed = (self.seed << 32) + u64::from(run);

@@ -3,7 +3,7 @@ use std::fmt::{self, Write};
 use canary_analysis::{Levels, Monitor};
 
 use crate::{
-    rules::{self, Rule},
+    rules::{self, RollbackRule},
     schedule::Schedule,
     study::Study,
     summary::{Median, Summary},
@@ -12,9 +12,9 @@ use crate::{
 
 /// A table in Markdown.
 #[derive(Clone, Debug, Default)]
-pub struct Report(String);
+pub struct MarkdownTable(String);
 
-impl Report {
+impl MarkdownTable {
     fn new(title: &str, columns: &[&str]) -> Self {
         let rules = "---|".repeat(columns.len());
         Self(format!("{title}\n\n| {} |\n|{rules}\n", columns.join(" | ")))
@@ -26,7 +26,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for MarkdownTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -36,8 +36,8 @@ impl fmt::Display for Report {
 ///
 /// Traffic of 50 calls a second for an hour, at 1, 5, 10, 25 and 50 %, with a look each second.
 #[must_use]
-pub fn table(runs: u32) -> Report {
-    let mut report = Report::new(
+pub fn table(runs: u32) -> MarkdownTable {
+    let mut table = MarkdownTable::new(
         &format!("Rules compared, {runs} rollouts each, +- one Monte-Carlo error"),
         &[
             "situation",
@@ -59,7 +59,7 @@ pub fn table(runs: u32) -> Report {
         ),
     ];
     for (name, traffic) in good {
-        report.row(&cells(name, traffic, runs, rolled_back));
+        table.row(&cells(name, traffic, runs, rolled_back));
     }
     let bad = [
         ("0.1 % -> 100 %: canary calls until rollback, median", 0.001, 1.0),
@@ -69,27 +69,27 @@ pub fn table(runs: u32) -> Report {
     ];
     for (name, stable, canary) in bad {
         let traffic = Traffic::new(50.0, stable).with_canary_failures(canary);
-        report.row(&cells(name, traffic, runs, calls));
-        report.row(&cells("... seconds", traffic, runs, seconds));
-        report.row(&cells("... users harmed", traffic, runs, harmed));
+        table.row(&cells(name, traffic, runs, calls));
+        table.row(&cells("... seconds", traffic, runs, seconds));
+        table.row(&cells("... users harmed", traffic, runs, harmed));
     }
-    report
+    table
 }
 
 /// Measures false rollbacks and proofs of the judge when canary and stable are equal.
 #[must_use]
-pub fn false_rollbacks(runs: u32) -> Report {
-    let mut report = Report::new(
+pub fn false_rollbacks(runs: u32) -> MarkdownTable {
+    let mut table = MarkdownTable::new(
         &format!("The judge on canaries as good as stable, alpha = 1 %, {runs} rollouts each"),
         &["errors", "calls/s", "rolled back", "proven good", "canary calls until then"],
     );
     let mut seed = 100;
     let mut add =
-        |report: &mut Report, name: &str, traffic: Traffic, per_second: &str, keys: bool| {
+        |table: &mut MarkdownTable, name: &str, traffic: Traffic, per_second: &str, keys: bool| {
             seed += 1;
             let study = Study::new(traffic, Schedule::hour(), runs).with_seed(seed);
             let summary = if keys { study.run(per_key) } else { study.run(rules::judge) };
-            report.row(&[
+            table.row(&[
                 name.to_owned(),
                 per_second.to_owned(),
                 rolled_back(&summary),
@@ -99,27 +99,27 @@ pub fn false_rollbacks(runs: u32) -> Report {
         };
     for (name, rate) in [("0.05 %", 0.0005), ("0.5 %", 0.005), ("1 %", 0.01), ("5 %", 0.05)] {
         for (per_second, calls) in [("1", 1.0), ("50", 50.0), ("5000", 5000.0)] {
-            add(&mut report, name, Traffic::new(calls, rate), per_second, false);
+            add(&mut table, name, Traffic::new(calls, rate), per_second, false);
         }
     }
     let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };
-    let stormy = Traffic::new(50.0, 0.005).with_outages(outages).with_drift(0.8);
-    add(&mut report, "0.5 %, outages of both, drift", stormy, "50", false);
-    add(&mut report, "the same on 4 replicas", stormy.with_replicas(4), "50", false);
-    add(&mut report, "0 %", Traffic::new(50.0, 0.0), "50", false);
+    let disturbed = Traffic::new(50.0, 0.005).with_outages(outages).with_drift(0.8);
+    add(&mut table, "0.5 %, outages of both, drift", disturbed, "50", false);
+    add(&mut table, "the same on 4 replicas", disturbed.with_replicas(4), "50", false);
+    add(&mut table, "0 %", Traffic::new(50.0, 0.0), "50", false);
     let users = Users { count: 20_000, prone: 40, retries: 5 };
     let sticky = Traffic::new(50.0, 0.0005).with_users(users);
-    add(&mut report, "0.05 %, sticky, 40 users of 20,000 fail", sticky, "50", true);
-    add(&mut report, "the same, judged per call: wrong", sticky, "50", false);
+    add(&mut table, "0.05 %, sticky, 40 users of 20,000 fail", sticky, "50", true);
+    add(&mut table, "the same, judged per call: wrong", sticky, "50", false);
     let margin = Traffic::new(50.0, 0.005).with_canary_failures(0.01);
-    add(&mut report, "0.5 % -> 1 %: worse, and at the margin of good", margin, "50", false);
-    report
+    add(&mut table, "0.5 % -> 1 %: worse, and at the margin of good", margin, "50", false);
+    table
 }
 
 /// Measures the effect of restarts at each step, for early and late faults.
 #[must_use]
-pub fn late_faults(runs: u32) -> Report {
-    let mut report = Report::new(
+pub fn late_faults(runs: u32) -> MarkdownTable {
+    let mut table = MarkdownTable::new(
         &format!("Users harmed until the rollback, median, {runs} rollouts each, 50 calls/s"),
         &["fault", "from second", "judge", "with restarts"],
     );
@@ -133,7 +133,7 @@ pub fn late_faults(runs: u32) -> Report {
         for at in [0, 1_440, 2_880, 2_940] {
             let traffic = Traffic::new(50.0, stable).with_canary_failures(canary).with_fault_at(at);
             let study = Study::new(traffic, Schedule::hour(), runs);
-            report.row(&[
+            table.row(&[
                 name.to_owned(),
                 at.to_string(),
                 harmed(&study.run(rules::judge)),
@@ -142,13 +142,13 @@ pub fn late_faults(runs: u32) -> Report {
         }
     }
     let study = Study::new(Traffic::new(50.0, 0.01), Schedule::hour(), runs);
-    report.row(&[
+    table.row(&[
         "none: false rollbacks".to_owned(),
         String::new(),
         rolled_back(&study.run(rules::judge)),
         rolled_back(&study.run(rules::judge_with_restarts)),
     ]);
-    report
+    table
 }
 
 /// Returns a judge for sticky traffic.
@@ -159,7 +159,11 @@ fn per_key() -> rules::Judged {
 
 fn cells(name: &str, traffic: Traffic, runs: u32, show: fn(&Summary) -> String) -> Vec<String> {
     let study = Study::new(traffic, Schedule::hour(), runs);
-    fn run<R: Rule>(study: &Study, rule: fn() -> R, show: fn(&Summary) -> String) -> String {
+    fn run<R: RollbackRule>(
+        study: &Study,
+        rule: fn() -> R,
+        show: fn(&Summary) -> String,
+    ) -> String {
         show(&study.run(rule))
     }
     vec![

@@ -7,7 +7,7 @@
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use canary_analysis::{Levels, Monitor};
-use canary_analysis_sim::{Outages, Rule, Schedule, Study, Summary, Traffic, Users, rules};
+use canary_analysis_sim::{Outages, RollbackRule, Schedule, Study, Summary, Traffic, Users, rules};
 
 const RUNS: u32 = if cfg!(debug_assertions) { 100 } else { 1_000 };
 
@@ -28,7 +28,7 @@ fn assert_at_most(what: &str, number: u32, promised: f64) {
     assert!(f64::from(number) <= most, "{what}: {number} of {RUNS}, expected {most:.1} at most");
 }
 
-fn assert_rarely_rolled_back<R: Rule>(
+fn assert_rarely_rolled_back<R: RollbackRule>(
     what: &str,
     traffic: Traffic,
     seed: u64,
@@ -144,10 +144,13 @@ fn outages_and_drift_hardly_delay_the_proof_of_good_canaries() {
             assert!(summary.proven + summary.rolled_back >= RUNS, "{}", summary.proven);
             summary.calls_until_proof().unwrap()
         };
-        let calm = median(steady);
-        let rough = median(steady.with_outages(outages).with_drift(0.8));
-        println!("A/A, {failures}: proven after {calm:?} calls, with outages {rough:?}");
-        assert!(rough.median <= 1.5 * calm.median + 3.0 * rough.error, "{calm:?} {rough:?}");
+        let usual = median(steady);
+        let disturbed = median(steady.with_outages(outages).with_drift(0.8));
+        println!("A/A, {failures}: proven after {usual:?} calls, with outages {disturbed:?}");
+        assert!(
+            disturbed.median <= 1.5 * usual.median + 3.0 * disturbed.error,
+            "{usual:?} {disturbed:?}"
+        );
     }
 }
 

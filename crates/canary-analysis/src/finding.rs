@@ -100,8 +100,9 @@ pub struct Strength {
 }
 
 impl Strength {
-    /// Returns the e-value: the odds against chance. A value of 100 has a probability of at most
-    /// one in 100 if the claim under test is true. It is finite, at most `f64::MAX`.
+    /// Returns the e-value: the odds against chance. If the claim under test is true, the
+    /// probability that it ever reaches 100 is at most one in 100. It is finite, at most
+    /// `f64::MAX`.
     #[must_use]
     pub fn e_value(&self) -> f64 {
         self.log_e.exp().min(f64::MAX)

@@ -13,8 +13,8 @@ use crate::{
 ///
 /// The interval contains every ratio that neither of two e-processes refutes: one for a higher
 /// ratio (as for "worse"), one for a lower ratio (as for "good enough"). Each gets half of `alpha`.
-/// If the true ratio does not change, all intervals over time contain it with a probability of at
-/// least `1 - alpha`, however often they are read.
+/// If the true ratio does not change, every interval that is ever read contains it, with a
+/// probability of at least `1 - alpha`.
 ///
 /// The ends of the interval are not the verdict. The lower end excludes a ratio at odds of
 /// `2/alpha`. A canary is called degraded at odds of `1/alpha` for one deciding monitor, and higher

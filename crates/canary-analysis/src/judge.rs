@@ -195,7 +195,7 @@ impl Judge {
     }
 }
 
-/// Degraded if any deciding monitor is. Healthy if all monitors are that must be.
+/// Degraded if any deciding monitor is. Healthy if every monitor is that must be proven.
 fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdict {
     let mut overall = Verdict::Healthy;
     for (monitor, verdict) in verdicts.filter(|(monitor, _)| monitor.role() == Role::Decides) {

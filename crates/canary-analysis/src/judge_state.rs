@@ -3,7 +3,8 @@ use std::{collections::BTreeMap, error, fmt};
 use canary_core::{Latencies, LatencyBucket};
 
 use self::{
-    completeness::StoredCompleteness, evidence::StoredEvidence, outage_filter::StoredOutageFilter,
+    completeness::StoredCompleteness, evidence::StoredEvidenceCounts,
+    outage_filter::StoredOutageFilter,
 };
 use crate::{
     channel_comparison::{MAX_RESTARTS, Restarts},
@@ -54,7 +55,7 @@ struct StoredMonitor {
     watches: String,
     /// Ratio and rate of `worse`, then of `good`.
     margins: [f64; 4],
-    whole: StoredEvidence,
+    whole: StoredEvidenceCounts,
     outage_filter: StoredOutageFilter,
     restarts: Option<StoredRestarts>,
     /// Stable's calls by latency bucket. Empty if the monitor does not need them.
@@ -68,7 +69,7 @@ struct StoredMonitor {
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 struct StoredRestarts {
     started: u32,
-    latest: Vec<(u32, StoredEvidence)>,
+    latest: Vec<(u32, StoredEvidenceCounts)>,
 }
 
 /// The version of the stored format. Other versions are refused.
@@ -138,19 +139,20 @@ impl StoredMonitor {
         let calls = || LatencyBucket::all().map(|bucket| stable.calls(bucket)).collect();
         let (whole, outage_filter, restarts, completeness) = match &state.evidence {
             MonitorEvidence::Comparison(comparison) => {
-                let of = |(number, evidence): &(u32, _)| (*number, StoredEvidence::of(evidence));
+                let of =
+                    |(number, evidence): &(u32, _)| (*number, StoredEvidenceCounts::of(evidence));
                 let restarts = comparison.restarts.as_ref().map(|restarts| StoredRestarts {
                     started: restarts.started,
                     latest: restarts.latest.iter().map(of).collect(),
                 });
                 let completeness = StoredCompleteness::of(&comparison.completeness);
                 let outage_filter = StoredOutageFilter::of(&comparison.outage_filter);
-                (StoredEvidence::of(&comparison.whole), outage_filter, restarts, completeness)
+                (StoredEvidenceCounts::of(&comparison.whole), outage_filter, restarts, completeness)
             }
             MonitorEvidence::SampleRatio(test) => {
                 let (outage_filter, completeness) =
                     (StoredOutageFilter::default(), StoredCompleteness::default());
-                (StoredEvidence::of_sample_ratio(test), outage_filter, None, completeness)
+                (StoredEvidenceCounts::of_sample_ratio(test), outage_filter, None, completeness)
             }
         };
         let impossible = match &state.evidence {

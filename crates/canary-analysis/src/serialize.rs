@@ -13,7 +13,7 @@ use crate::{
 impl Serialize for Judgment {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Written<'a> {
+        struct SerializedJudgment<'a> {
             verdict: &'static str,
             sentence: String,
             /// The monitor that determined the verdict.
@@ -21,21 +21,21 @@ impl Serialize for Judgment {
             findings: &'a [Finding],
             unused: Vec<String>,
         }
-        let written = Written {
+        let serialized = SerializedJudgment {
             verdict: self.verdict.as_str(),
             sentence: self.to_string(),
             decisive: self.decisive().map(|finding| finding.monitor.as_str()),
             findings: &self.findings,
             unused: self.unused.iter().map(ToString::to_string).collect(),
         };
-        written.serialize(serializer)
+        serialized.serialize(serializer)
     }
 }
 
 impl Serialize for Finding {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Written<'a> {
+        struct SerializedFinding<'a> {
             monitor: &'a str,
             role: Role,
             verdict: &'static str,
@@ -56,7 +56,7 @@ impl Serialize for Finding {
         let Self { monitor, role, verdict, calls, adverse, unanswered, ratio, worse, good, .. } =
             self;
         let Self { not_healthy_reason, split, slow_limit, refused_keys, impossible, .. } = self;
-        let written = Written {
+        let serialized = SerializedFinding {
             monitor,
             role: *role,
             verdict: Verdict::as_str(*verdict),
@@ -74,14 +74,14 @@ impl Serialize for Finding {
             refused_keys: *refused_keys,
             impossible: *impossible,
         };
-        written.serialize(serializer)
+        serialized.serialize(serializer)
     }
 }
 
 impl Serialize for Strength {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Written {
+        struct SerializedStrength {
             log_e: f64,
             threshold: f64,
             e_value: f64,
@@ -89,7 +89,7 @@ impl Serialize for Strength {
         }
         let Self { log_e, threshold } = *self;
         let (e_value, needed) = (self.e_value(), self.needed());
-        Written { log_e, threshold, e_value, needed }.serialize(serializer)
+        SerializedStrength { log_e, threshold, e_value, needed }.serialize(serializer)
     }
 }
 

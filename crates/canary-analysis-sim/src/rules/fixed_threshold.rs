@@ -1,6 +1,6 @@
 use canary_core::{Channel, Verdict};
 
-use super::Rule;
+use super::RollbackRule;
 use crate::{as_f64, second::Second};
 
 /// A limit for the failure rate of the canary. Stable's rate is ignored.
@@ -21,7 +21,7 @@ impl FixedThreshold {
     }
 }
 
-impl Rule for FixedThreshold {
+impl RollbackRule for FixedThreshold {
     fn look(&mut self, second: &Second) -> Verdict {
         self.calls += second.calls(Channel::Canary);
         self.failures += second.failures(Channel::Canary);

@@ -1,7 +1,7 @@
 use canary_analysis::{Judge, Levels, Monitor, Observation, Unit, error::JudgeError};
 use canary_core::Verdict;
 
-use super::Rule;
+use super::RollbackRule;
 use crate::second::Second;
 
 /// The judge of `canary-analysis`.
@@ -48,7 +48,7 @@ impl Default for Judged {
     }
 }
 
-impl Rule for Judged {
+impl RollbackRule for Judged {
     fn look(&mut self, second: &Second) -> Verdict {
         if self.step.replace(second.counts.epoch) != Some(second.counts.epoch) {
             self.judge.begin_step();

@@ -1,7 +1,7 @@
 use canary_core::{Channel, PerChannel, Verdict};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use super::Rule;
+use super::RollbackRule;
 use crate::{as_f64, second::Second};
 
 /// A Mann-Whitney test on the failure rates of the minutes of both channels.
@@ -34,7 +34,7 @@ impl MannWhitney {
 const FEWEST: usize = 5;
 const CONFIDENCE: f64 = 0.98;
 
-impl Rule for MannWhitney {
+impl RollbackRule for MannWhitney {
     fn look(&mut self, second: &Second) -> Verdict {
         for channel in Channel::ALL {
             self.minute[channel].0 += second.calls(channel);

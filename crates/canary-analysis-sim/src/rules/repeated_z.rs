@@ -1,6 +1,6 @@
 use canary_core::{Channel, PerChannel, Verdict};
 
-use super::Rule;
+use super::RollbackRule;
 use crate::{as_f64, second::Second};
 
 /// A test of two proportions that is repeated each second without correction.
@@ -16,7 +16,7 @@ const FEWEST: u64 = 10;
 /// One-sided, at a level of 1 %.
 const CRITICAL: f64 = 2.326_347_9;
 
-impl Rule for RepeatedZ {
+impl RollbackRule for RepeatedZ {
     fn look(&mut self, second: &Second) -> Verdict {
         for channel in Channel::ALL {
             self.calls[channel] += second.calls(channel);

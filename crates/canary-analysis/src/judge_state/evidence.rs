@@ -11,7 +11,7 @@ use crate::{
 /// The counts that make up evidence.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-pub(super) struct StoredEvidence {
+pub(super) struct StoredEvidenceCounts {
     events: Events,
     /// Stable, then canary.
     calls: [u64; 2],
@@ -20,7 +20,7 @@ pub(super) struct StoredEvidence {
     trials: [u64; 2],
 }
 
-impl StoredEvidence {
+impl StoredEvidenceCounts {
     pub(super) fn of(evidence: &Evidence) -> Self {
         let Totals { calls, adverse } = evidence.totals;
         Self {
