@@ -1,27 +1,27 @@
-/// A position in `0..1_000_000` by which a call is assigned to a channel.
+/// A number in `0..1_000_000` that decides the channel of a call.
 ///
-/// All the ways to assign a call end here: a random draw gives a uniform bucket per call, a sticky key
-/// gives the same bucket for the same key. The call is the canary's if [`Weight::admits`] the bucket, so
-/// raising the weight only adds buckets, and lowering it only removes some.
+/// A random draw gives each call a uniform bucket; a sticky key always gives the same bucket. The
+/// call goes to the canary if [`Weight::admits`] the bucket. A higher weight therefore only adds
+/// buckets, and a lower weight only removes some.
 ///
 /// [`Weight::admits`]: crate::Weight::admits
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Bucket(u32);
 
 impl Bucket {
-    /// How many buckets there are: one per part per million.
+    /// The number of buckets: one per part per million.
     pub const COUNT: u32 = 1_000_000;
 
-    /// The bucket of 32 random bits.
+    /// Returns the bucket of 32 random bits.
     ///
-    /// The bits are scaled, not reduced modulo a million, so that each bucket's probability differs from
-    /// a millionth by less than one part in four thousand, in no particular direction.
+    /// Scaling, unlike a remainder, spreads the rounding over all buckets: the probability of each
+    /// differs from a millionth by less than one part in four thousand.
     #[must_use]
     pub const fn from_random(bits: u32) -> Self {
         Self(((bits as u64 * Self::COUNT as u64) >> u32::BITS) as u32)
     }
 
-    /// The bucket of a 64-bit hash: `(hash * 1_000_000) >> 64`.
+    /// Returns the bucket of a 64-bit hash: `(hash * 1_000_000) >> 64`.
     ///
     /// ```
     /// # use canary_core::Bucket;
@@ -34,7 +34,7 @@ impl Bucket {
         Self(((hash as u128 * Self::COUNT as u128) >> u64::BITS) as u32)
     }
 
-    /// The bucket's number, below [`Bucket::COUNT`].
+    /// Returns the number of the bucket, below [`Bucket::COUNT`].
     #[must_use]
     pub const fn index(self) -> u32 {
         self.0
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_published_vectors_hold() {
+    fn hashes_map_to_the_published_buckets() {
         for (hash, bucket) in [
             (0xe934_a84a_db05_2768, 910_959),
             (0x3eb7_5642_69c1_0a86, 244_984),
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_the_range_are_the_first_and_the_last_bucket() {
+    fn the_extreme_inputs_map_to_the_first_and_last_bucket() {
         assert_eq!(Bucket::from_random(0).index(), 0);
         assert_eq!(Bucket::from_random(u32::MAX).index(), Bucket::COUNT - 1);
         assert_eq!(Bucket::from_hash(0).index(), 0);

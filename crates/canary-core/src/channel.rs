@@ -7,9 +7,9 @@ use std::{fmt, ops};
     reason = "a canary release has two channels; code that matches both is complete"
 )]
 pub enum Channel {
-    /// The version that served everybody before the release.
+    /// The version that served every call before the release.
     Stable,
-    /// The new version, which serves the share of calls that the weight asks for.
+    /// The new version. The weight is its share of the calls.
     Canary,
 }
 
@@ -17,7 +17,7 @@ impl Channel {
     /// Both channels, stable first.
     pub const ALL: [Self; 2] = [Self::Stable, Self::Canary];
 
-    /// The channel's name as it stands in headers, labels and logs: `stable` or `canary`.
+    /// Returns the name for headers, labels and logs: `stable` or `canary`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,14 +45,14 @@ impl fmt::Display for Channel {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[expect(clippy::exhaustive_structs, reason = "one field per channel, and there are two channels")]
 pub struct PerChannel<T> {
-    /// Stable's value.
+    /// The value of stable.
     pub stable: T,
-    /// The canary's value.
+    /// The value of the canary.
     pub canary: T,
 }
 
 impl<T> PerChannel<T> {
-    /// Makes the value of each channel with `make`, stable's first.
+    /// Calls `make` for each channel, stable first.
     #[must_use]
     pub fn from_fn(mut make: impl FnMut(Channel) -> T) -> Self {
         Self { stable: make(Channel::Stable), canary: make(Channel::Canary) }

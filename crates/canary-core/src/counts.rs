@@ -2,21 +2,21 @@ use std::{borrow::Cow, collections::BTreeMap, error, fmt};
 
 use crate::{Channel, Latencies, Outcome, PerChannel, PerReason, RouteClass};
 
-/// What became of the calls that were assigned to one channel.
+/// The counts of the calls that were assigned to one channel.
 ///
-/// Every call that was picked has ended in one of four ways or is still in flight:
+/// Every assigned call has ended in one of four ways, or is in flight:
 ///
 /// ```text
 /// picked = success + failure + cancelled + spilled + in flight
 /// ```
 ///
-/// All counts only ever grow.
+/// Counts never decrease.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct ChannelCounts {
     /// Calls assigned to the channel.
     pub picked: u64,
-    /// The same calls, by why they were assigned to it.
+    /// The same calls, by the reason for the assignment.
     pub reasons: PerReason,
     /// Calls that ended as [`Outcome::Success`].
     pub success: u64,
@@ -24,26 +24,27 @@ pub struct ChannelCounts {
     pub failure: u64,
     /// Calls that ended as [`Outcome::Cancelled`].
     pub cancelled: u64,
-    /// Calls given to stable because the canary was not ready for them. They are the canary's fault,
-    /// and appear a second time as stable's, [excluded](Counts::excluded). Stable itself never spills.
+    /// Calls that stable served because the canary was not ready. They count against the canary,
+    /// and a second time as [excluded](Counts::excluded) calls of stable. Stable itself never
+    /// spills.
     pub spilled: u64,
-    /// Spilled calls whose reason was the canary's limit of concurrent calls.
+    /// Spilled calls that exceeded the concurrency limit of the canary.
     pub shed: u64,
     /// Failed calls in which the service panicked.
     pub panicked: u64,
-    /// Failed calls that were not answered within the layer's time limit.
+    /// Failed calls without a response within the time limit of the layer.
     pub timed_out: u64,
-    /// Failed calls that stable repeated, so that their callers did not notice. They appear a second
-    /// time as stable's, [excluded](Counts::excluded).
+    /// Failed calls that stable repeated, hidden from their callers. They count a second time as
+    /// [excluded](Counts::excluded) calls of stable.
     pub fell_back: u64,
-    /// Time from the call to the head of its response; none if it panicked before the head was out.
+    /// Time from the call to the head of the response. Calls that panicked before are missing.
     pub head: Latencies,
-    /// Time from the call to the end of its response, of those that were not cancelled.
+    /// Time from the call to the end of the response. Cancelled calls are missing.
     pub end: Latencies,
 }
 
 impl ChannelCounts {
-    /// Calls that ended with this outcome.
+    /// Returns the number of calls that ended with this outcome.
     #[must_use]
     pub const fn outcome(&self, outcome: Outcome) -> u64 {
         match outcome {
@@ -53,14 +54,14 @@ impl ChannelCounts {
         }
     }
 
-    /// Calls that are no longer in flight.
+    /// Returns the number of calls that have ended.
     #[must_use]
     pub const fn ended(&self) -> u64 {
         let sum = self.success.saturating_add(self.failure).saturating_add(self.cancelled);
         sum.saturating_add(self.spilled)
     }
 
-    /// Calls whose response, upgraded connection included, has not ended yet.
+    /// Returns the number of calls whose response or upgraded connection has not ended.
     #[must_use]
     pub const fn in_flight(&self) -> u64 {
         self.picked.saturating_sub(self.ended())
@@ -103,23 +104,23 @@ impl ChannelCounts {
     }
 }
 
-/// The counts of both channels, those that may be compared apart from those that may not.
+/// The counts of both channels, separated into evidence and excluded calls.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Calls whose channel the weight and chance decided. Only these tell how the channels compare.
+    /// Calls that the weight and chance assigned. Only these can be compared between the channels.
     pub evidence: PerChannel<ChannelCounts>,
-    /// Calls that a channel served for [another reason](crate::AssignmentReason::is_evidence): the rules of the
-    /// application, testers, what the canary spilled.
+    /// Calls assigned for [another reason](crate::AssignmentReason::is_evidence): rules of the
+    /// application, testers, and calls that the canary spilled or failed.
     pub excluded: PerChannel<ChannelCounts>,
-    /// The [evidence](Self::evidence) of each class of routes of which there was a call, which is a part
-    /// of the whole. A call that is being counted may be in its class a moment before or after. Calls
-    /// put aside are in no class.
+    /// The part of the [evidence](Self::evidence) that belongs to each class of routes. Classes
+    /// without calls are missing. The class of a call may be counted slightly before or after the
+    /// call itself. Excluded calls are in no class.
     pub classes: BTreeMap<RouteClass, PerChannel<ChannelCounts>>,
 }
 
 impl Counts {
-    /// Everything that was picked for `channel`, evidence or not.
+    /// Returns all calls of `channel`, both evidence and excluded.
     #[must_use]
     pub fn total(&self, channel: Channel) -> ChannelCounts {
         let mut total = self.evidence[channel].clone();
@@ -127,14 +128,18 @@ impl Counts {
         total
     }
 
-    /// The share of calls that the canary was picked for, `0.0..=1.0`; none before the first call.
+    /// Returns the observed share of calls on the canary, `0.0..=1.0`, or `None` before the first
+    /// call.
     ///
-    /// The share is what we saw, the [`Weight`](crate::Weight) what we asked for. Calls put
-    /// [excluded](Self::excluded) have no part in it.
+    /// The [`Weight`](crate::Weight) is the requested share. [Excluded](Self::excluded) calls do
+    /// not count.
     #[must_use]
     pub fn share(&self) -> Option<f64> {
         let (stable, canary) = (self.evidence.stable.picked, self.evidence.canary.picked);
-        #[expect(clippy::cast_precision_loss, reason = "a share is off by 1e-16 of itself at most")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the relative error of a share is at most 1e-16"
+        )]
         let share = canary as f64 / (stable as f64 + canary as f64);
         (stable > 0 || canary > 0).then_some(share)
     }
@@ -151,11 +156,12 @@ impl Counts {
         }
     }
 
-    /// What was counted after `earlier`.
+    /// Returns the counts since `earlier`.
     ///
     /// # Errors
     ///
-    /// If a count is lower than it was in `earlier`, which then is no earlier state of these counts.
+    /// Returns an error if a count is lower than in `earlier`, which then is not an earlier state
+    /// of these counts.
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
         let mut difference = Self::default();
         for channel in Channel::ALL {
@@ -180,7 +186,7 @@ impl Counts {
     }
 }
 
-/// A count was lower than before, although counts only grow.
+/// The error for a count that is lower than before, although counts never decrease.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct CountsWentBackwards {
     channel: Channel,
@@ -214,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_added_and_subtracted_each_by_itself() {
+    fn classes_are_added_and_subtracted_separately() {
         let mut sum = of_class("checkout", 2);
         sum.merge(&of_class("search", 5));
         sum.merge(&of_class("checkout", 1));
@@ -227,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_went_backwards_or_away_is_named() {
+    fn the_error_names_a_class_that_decreased_or_vanished() {
         for now in [of_class("checkout", 1), Counts::default()] {
             let error = now.since(&of_class("checkout", 2)).unwrap_err();
             assert_eq!(
@@ -251,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_that_went_backwards_are_named() {
+    fn the_error_names_a_count_that_decreased() {
         let mut earlier = Counts::default();
         earlier.evidence.canary.failure = 1;
         let error = Counts::default().since(&earlier).unwrap_err();

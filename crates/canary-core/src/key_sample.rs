@@ -1,8 +1,8 @@
-/// A part of all sticky keys: one of a power of two, chosen by hash.
+/// A sample of all sticky keys: one in a power of two, chosen by hash.
 ///
-/// Where there are too many keys to remember each, those of a sample are remembered all. It is chosen
-/// by the last bits of the hash, and the [`Bucket`](crate::Bucket) comes from the first ones: whether a
-/// key is in the sample has nothing to do with its channel. A narrower sample is a part of a wider one.
+/// It bounds the memory for keys: the keys of the sample are recorded completely, all others are
+/// not. The sample depends on the last bits of the hash and the [`Bucket`](crate::Bucket) on the
+/// first bits, so sample and channel are independent. A narrower sample is a subset of a wider one.
 ///
 /// ```
 /// use canary_core::KeySample;
@@ -15,7 +15,7 @@
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct KeySample {
-    /// So many last bits of a hash are zero.
+    /// The number of trailing zero bits of a sampled hash.
     halvings: u32,
 }
 
@@ -23,44 +23,44 @@ impl KeySample {
     /// All keys.
     pub const ALL: Self = Self { halvings: 0 };
 
-    /// The sample that is left after so many halvings, up to 63.
+    /// Returns the sample after this number of halvings, at most 63.
     #[must_use]
     pub const fn after(halvings: u32) -> Self {
-        Self { halvings: if halvings < MOST { halvings } else { MOST } }
+        Self { halvings: if halvings < MAX_HALVINGS { halvings } else { MAX_HALVINGS } }
     }
 
-    /// Half of the sample.
+    /// Returns one half of the sample.
     #[must_use]
     pub const fn halved(self) -> Self {
         Self::after(self.halvings + 1)
     }
 
-    /// What is in both samples: the narrower one.
+    /// Returns the intersection of both samples, which is the narrower one.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         if self.halvings < other.halvings { other } else { self }
     }
 
-    /// Whether the key of this hash is in the sample.
+    /// Returns whether the sample contains the key with this hash.
     #[must_use]
     pub const fn holds(self, hash: u64) -> bool {
         hash.trailing_zeros() >= self.halvings
     }
 
-    /// How often it was halved.
+    /// Returns the number of halvings.
     #[must_use]
     pub const fn halvings(self) -> u32 {
         self.halvings
     }
 
-    /// Of how many keys one is in the sample.
+    /// Returns `n` if the sample contains one in `n` keys.
     #[must_use]
     pub const fn one_in(self) -> u64 {
         1 << self.halvings
     }
 }
 
-const MOST: u32 = 63;
+const MAX_HALVINGS: u32 = 63;
 
 #[cfg(test)]
 mod tests {
@@ -68,8 +68,8 @@ mod tests {
     use crate::{Bucket, Weight};
 
     #[test]
-    fn a_sample_is_as_large_as_it_says_on_both_channels() {
-        // Hashes that are spread over all of `u64`, by the golden ratio.
+    fn a_sample_has_the_stated_size_on_both_channels() {
+        // The golden ratio spreads the hashes over all of `u64`.
         let hashes = (1..=100_000_u64).map(|number| {
             let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (mixed >> 32)

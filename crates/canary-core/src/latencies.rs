@@ -1,11 +1,11 @@
 use std::{fmt, time::Duration};
 
-/// One of the fixed ranges into which latencies are counted.
+/// One of the fixed ranges by which latencies are counted.
 ///
-/// The ranges are `(lower edge, upper edge]`, as Prometheus' `le` has them. Four split each doubling
-/// from 8.192 µs to 68.7 s, so that an edge is at most a quarter above the one before; below and above
-/// there is one more range each. They are the same in every process and version, so that counts can be
-/// added over replicas.
+/// The ranges are `(lower edge, upper edge]`, like `le` in Prometheus. Four ranges split each
+/// doubling from 8.192 µs to 68.7 s, so that an edge is at most a quarter above the previous one.
+/// There is one more range below and one above. The ranges are the same in every process and
+/// version, so counts of replicas can be added.
 ///
 /// ```
 /// use std::time::Duration;
@@ -19,23 +19,23 @@ use std::{fmt, time::Duration};
 pub struct LatencyBucket(u8);
 
 impl LatencyBucket {
-    /// How many buckets there are.
+    /// The number of buckets.
     pub const COUNT: usize = OCTAVES * SPLITS + 2;
 
     const LAST: u8 = 93;
 
-    /// All buckets, the fastest first.
+    /// Returns all buckets, the fastest first.
     pub fn all() -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator {
         (0..Self::LAST + 1).map(Self)
     }
 
-    /// The bucket that counts this latency.
+    /// Returns the bucket of a latency.
     #[must_use]
     pub fn of(latency: Duration) -> Self {
         Self::of_nanos(u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// The bucket that counts a latency of so many nanoseconds.
+    /// Returns the bucket of a latency in nanoseconds.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -45,7 +45,7 @@ impl LatencyBucket {
     /// ```
     #[must_use]
     pub fn of_nanos(nanos: u64) -> Self {
-        // One less, since a latency on an edge belongs below it.
+        // A latency on an edge belongs to the bucket below.
         let nanos = nanos.saturating_sub(1);
         if nanos < 1 << FIRST_OCTAVE {
             return Self(0);
@@ -56,19 +56,19 @@ impl LatencyBucket {
         Self(u8::try_from(index).map_or(Self::LAST, |index| index.min(Self::LAST)))
     }
 
-    /// The bucket's position, below [`LatencyBucket::COUNT`].
+    /// Returns the position of the bucket, below [`LatencyBucket::COUNT`].
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 
-    /// The edge that every latency in the bucket is above.
+    /// Returns the lower edge. Every latency in the bucket is above it.
     #[must_use]
     pub fn lower_edge(self) -> Duration {
         self.0.checked_sub(1).and_then(|below| Self(below).upper_edge()).unwrap_or(Duration::ZERO)
     }
 
-    /// The largest latency in the bucket; none for the last bucket.
+    /// Returns the largest latency in the bucket, or `None` for the last bucket.
     #[must_use]
     pub fn upper_edge(self) -> Option<Duration> {
         let nanos = match self.0 {
@@ -83,7 +83,8 @@ impl LatencyBucket {
         Some(Duration::from_nanos(nanos))
     }
 
-    /// A latency that stands for the bucket: the middle of its edges, or the last bucket's lower edge.
+    /// Returns a latency that represents the bucket: the middle of its edges, or the lower edge of
+    /// the last bucket.
     #[must_use]
     pub fn midpoint(self) -> Duration {
         let lower = self.lower_edge();
@@ -91,9 +92,9 @@ impl LatencyBucket {
     }
 }
 
-/// How many calls took how long: a count for each [`LatencyBucket`].
+/// A histogram of latencies: the number of calls in each [`LatencyBucket`].
 ///
-/// Sums stay at the end of `u64` instead of passing it.
+/// Sums saturate at `u64::MAX`.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Latencies(Box<[u64; LatencyBucket::COUNT]>);
 
@@ -111,32 +112,35 @@ impl Latencies {
         }
     }
 
-    /// The calls counted in `bucket`.
+    /// Returns the number of calls in `bucket`.
     #[must_use]
     pub fn calls(&self, bucket: LatencyBucket) -> u64 {
         self.0[bucket.index()]
     }
 
-    /// The calls counted in all buckets.
+    /// Returns the number of calls in all buckets.
     #[must_use]
     pub fn total(&self) -> u64 {
         sum(&self.0[..])
     }
 
-    /// The calls slower than the upper edge of `bucket`. The number is exact, not an estimate.
+    /// Returns the exact number of calls slower than the upper edge of `bucket`.
     #[must_use]
     pub fn slower_than(&self, bucket: LatencyBucket) -> u64 {
         sum(&self.0[bucket.index() + 1..])
     }
 
-    /// The bucket in which the quantile `q` lies, or none if there are no calls.
+    /// Returns the bucket of the quantile `q`, or `None` if there are no calls.
     ///
-    /// `q` is clamped to `0.0..=1.0`; at least the share `q` of the calls is in this bucket or a
+    /// `q` is clamped to `0.0..=1.0`. At least the share `q` of the calls is in this bucket or a
     /// faster one.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<LatencyBucket> {
         let total = self.total();
-        #[expect(clippy::cast_precision_loss, reason = "a rank is off by 1e-16 of itself at most")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "the relative error of a rank is at most 1e-16"
+        )]
         let rank = (q.clamp(0.0, 1.0) * total as f64).ceil().max(1.0);
         let mut seen = 0_u64;
         LatencyBucket::all().find(|bucket| {
@@ -147,7 +151,7 @@ impl Latencies {
         })
     }
 
-    /// The counts less those of `earlier`, or none if a count went down.
+    /// Subtracts the counts of `earlier`. Returns `None` if a count decreased.
     pub(crate) fn checked_sub(&self, earlier: &Self) -> Option<Self> {
         let mut difference = self.clone();
         for (mine, theirs) in difference.0.iter_mut().zip(earlier.0.iter()) {
@@ -179,13 +183,13 @@ fn sum(calls: &[u64]) -> u64 {
     calls.iter().fold(0, |sum, calls| sum.saturating_add(*calls))
 }
 
-/// The first bucket ends at 2^13 ns, 8.192 µs: an axum route that does nothing takes about a
-/// microsecond, so that little hides below.
+/// The first bucket ends at 2^13 ns, 8.192 µs. An empty axum route takes about a microsecond, so
+/// few calls are faster than that.
 const FIRST_OCTAVE: u32 = 13;
-/// 2^36 ns, 68.7 s, is above the time limits that servers and proxies set by default.
+/// The last edge, 2^36 ns or 68.7 s, is above the default timeouts of servers and proxies.
 const OCTAVES: usize = 23;
-/// A factor of at most 1.25 from edge to edge puts a quantile 2 % off (median); Prometheus' default
-/// buckets put it 24 % off.
+/// With edges a factor of 1.25 apart, the median error of a quantile is 2 %; with the default
+/// buckets of Prometheus it is 24 %.
 const SPLITS: usize = 4;
 
 #[cfg(test)]
@@ -213,18 +217,18 @@ mod tests {
     }
 
     #[test]
-    fn no_latency_is_too_short_or_too_long() {
+    fn extreme_latencies_are_in_the_first_and_last_bucket() {
         assert_eq!(LatencyBucket::of(Duration::ZERO).index(), 0);
         assert_eq!(LatencyBucket::of(Duration::MAX).index(), LatencyBucket::COUNT - 1);
     }
 
     #[test]
-    fn a_quantile_of_nothing_is_nothing() {
+    fn there_is_no_quantile_without_calls() {
         assert_eq!(Latencies::default().quantile(0.5), None);
     }
 
     #[test]
-    fn slower_than_the_last_bucket_is_nobody() {
+    fn no_call_is_slower_than_the_last_bucket() {
         let mut latencies = Latencies::default();
         let last = LatencyBucket::of(Duration::MAX);
         latencies.add(last, 3);
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_stay_at_the_end_of_their_type() {
+    fn sums_saturate() {
         let mut latencies = Latencies::default();
         for millis in [1, 100] {
             latencies.add(LatencyBucket::of(Duration::from_millis(millis)), u64::MAX);
@@ -245,7 +249,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_quantile_has_the_asked_share_at_or_below_it(
+        fn a_quantile_has_the_requested_share_at_or_below_it(
             nanos in proptest::collection::vec(0..100_000_000_000_u64, 1..200), q in 0.0..1.0_f64
         ) {
             let mut latencies = Latencies::default();

@@ -1,15 +1,4 @@
-//! The values of a canary release: what we ask for, what we saw, and how calls ended.
-//!
-//! A service runs in two versions, the two [`Channel`]s: *stable*, which served everybody so far, and
-//! *canary*, the new one. The [`Weight`] is the share of calls we ask of the canary. A call is assigned
-//! by a [`Bucket`], drawn at random or hashed from a key: it is the canary's if the weight
-//! [admits](Weight::admits) the bucket. How a call ended is its [`Outcome`]; sums of outcomes are
-//! [`Counts`], kept apart by the weight that was in force when the calls were assigned (a
-//! [`Snapshot`] of [`EpochCounts`]). What no outcome shows, users and the application say by a
-//! [`Rating`] of a call; their sums are [`Ratings`].
-//!
-//! This crate holds values only. It reads no clock, draws no random number, and does no I/O, so that
-//! the data plane (`tower-canary`) and everything built on its counts share one vocabulary.
+//! The values of a canary release: weights, channels, outcomes and counts.
 //!
 //! ```
 //! use canary_core::{Bucket, Weight};
@@ -20,6 +9,17 @@
 //! assert!(!Weight::ZERO.admits(Bucket::from_hash(0)));
 //! # Ok::<(), canary_core::ParseWeightError>(())
 //! ```
+//!
+//! A service runs in two versions, the [`Channel`]s *stable* and *canary*. The [`Weight`] is the
+//! share of calls requested for the canary. Each call has a [`Bucket`], drawn at random or hashed
+//! from a key, and goes to the canary if the weight [admits](Weight::admits) the bucket. Each call
+//! ends with an [`Outcome`].
+//!
+//! Sums of outcomes are [`Counts`]. A [`Snapshot`] keeps them by the weight at which the calls were
+//! assigned. [`Ratings`] by users and by the application add the faults that no outcome shows.
+//!
+//! This crate holds values only: it reads no clock, draws no random number and does no I/O. The
+//! data plane (`tower-canary`) and the judge share these types.
 
 mod bucket;
 mod channel;
@@ -31,7 +31,6 @@ mod outcome;
 mod rating;
 mod ratings;
 mod reason;
-mod route_class;
 mod snapshot;
 mod verdict;
 mod weight;
@@ -42,12 +41,11 @@ pub use self::{
     counts::{ChannelCounts, Counts, CountsWentBackwards},
     key_sample::KeySample,
     latencies::{Latencies, LatencyBucket},
-    name::{CanaryName, EventName, InvalidName, ReleaseId},
+    name::{CanaryName, EventName, InvalidName, ReleaseId, RouteClass},
     outcome::Outcome,
     rating::Rating,
     ratings::{RatingCounts, Ratings, RatingsByWeight, TooManyEvents},
     reason::{AssignmentReason, PerReason},
-    route_class::RouteClass,
     snapshot::{EpochCounts, Snapshot},
     verdict::Verdict,
     weight::{ParseWeightError, Weight, WeightRangeError},

@@ -1,17 +1,18 @@
 use std::fmt;
 
-/// How a call ended.
+/// The end of a call.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(
     clippy::exhaustive_enums,
     reason = "the counting identity `picked = success + failure + cancelled + ..` needs a closed set"
 )]
 pub enum Outcome {
-    /// The response ended, and was not the service's fault, whatever it said to the caller.
+    /// The response ended, and reports no fault of the service.
     Success,
-    /// The service failed: an error, a server-side status, a panic, a missed deadline.
+    /// The service failed: an error, a status of a server error, a panic or a missed deadline.
     Failure,
-    /// The caller went away before the response ended: neither success nor failure.
+    /// The caller abandoned the call before the response ended. This is neither success nor
+    /// failure.
     Cancelled,
 }
 
@@ -19,7 +20,7 @@ impl Outcome {
     /// All outcomes.
     pub const ALL: [Self; 3] = [Self::Success, Self::Failure, Self::Cancelled];
 
-    /// The outcome's name as it stands in labels and logs.
+    /// Returns the name for labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,15 +1,12 @@
 use std::fmt;
 
-/// What somebody thinks of a call.
+/// The opinion of a user or of the application about a call.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "the judge compares how often it was bad; a third answer would be another question"
-)]
+#[expect(clippy::exhaustive_enums, reason = "the judge compares the rate of bad ratings")]
 pub enum Rating {
-    /// It went well.
+    /// The call went well.
     Good,
-    /// It did not.
+    /// The call went badly.
     Bad,
 }
 
@@ -17,7 +14,7 @@ impl Rating {
     /// Both ratings.
     pub const ALL: [Self; 2] = [Self::Good, Self::Bad];
 
-    /// The rating as it stands in labels and requests: `good` or `bad`.
+    /// Returns the name for labels and requests: `good` or `bad`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

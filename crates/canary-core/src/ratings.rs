@@ -2,20 +2,20 @@ use std::collections::BTreeMap;
 
 use crate::{Channel, CountsWentBackwards, EventName, PerChannel, Rating, Weight};
 
-/// How often something could have gone wrong, and how often it did.
+/// The number of ratings, and of bad ratings among them.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[expect(clippy::exhaustive_structs, reason = "what happened, and the part of it that was bad")]
+#[expect(clippy::exhaustive_structs, reason = "the trials and the adverse ones among them")]
 pub struct RatingCounts {
-    /// All occasions.
+    /// All ratings.
     pub total: u64,
-    /// Those that went badly. They are among the total.
+    /// Bad ratings. They are part of the total.
     pub adverse: u64,
 }
 
 impl RatingCounts {
     const NONE: Self = Self { total: 0, adverse: 0 };
 
-    /// RatingCounts with this rating.
+    /// Returns the number of ratings of this kind.
     #[must_use]
     pub const fn rated(self, rating: Rating) -> u64 {
         match rating {
@@ -24,7 +24,7 @@ impl RatingCounts {
         }
     }
 
-    /// Adds the occasions of `other`.
+    /// Adds the counts of `other`.
     pub const fn merge(&mut self, other: Self) {
         self.total += other.total;
         self.adverse += other.adverse;
@@ -44,9 +44,9 @@ impl RatingCounts {
     }
 }
 
-/// Ratings of one kind, by the channel that served the rated call.
+/// Ratings from one source, by the channel and the weight of the rated call.
 ///
-/// All counts only ever grow.
+/// Counts never decrease.
 ///
 /// ```
 /// use canary_core::{Channel, RatingCounts, RatingsByWeight, Rating, Weight};
@@ -64,10 +64,11 @@ pub struct RatingsByWeight {
 }
 
 impl RatingsByWeight {
-    /// The most weights that are told apart. It is enough for a weight that rises by 0.1 % at a time.
+    /// The maximum number of weights that are kept apart. It suffices for a weight that rises in
+    /// steps of 0.1 %.
     ///
-    /// Ratings of calls at further weights count [excluded](Self::excluded): nothing is lost from the totals,
-    /// but the judge does not hear of them.
+    /// Ratings at further weights count as [excluded](Self::excluded): the totals include them, the
+    /// judge does not see them.
     pub const MAX_WEIGHTS: usize = 1024;
 
     const NONE: Self = Self {
@@ -75,18 +76,19 @@ impl RatingsByWeight {
         excluded: PerChannel { stable: RatingCounts::NONE, canary: RatingCounts::NONE },
     };
 
-    /// Counts the rating of a call that chance gave to `channel`, at the weight at which it did.
+    /// Counts the rating of a call that chance assigned to `channel` at this weight.
     ///
-    /// It counts [excluded](Self::excluded) if chance cannot have done so, which gives no call to the canary at
-    /// [`Weight::ZERO`] and none to stable at [`Weight::FULL`], and if there are too many weights.
+    /// The rating counts as [excluded](Self::excluded) if the weight admits no such call
+    /// ([`Weight::ZERO`] for the canary, [`Weight::FULL`] for stable), and if there are
+    /// [`MAX_WEIGHTS`](Self::MAX_WEIGHTS) already.
     pub fn count(&mut self, channel: Channel, weight: Weight, rating: Rating) {
         let impossible = match channel {
             Channel::Stable => Weight::FULL,
             Channel::Canary => Weight::ZERO,
         };
-        let has_place =
+        let has_room =
             self.evidence.len() < Self::MAX_WEIGHTS || self.evidence.contains_key(&weight);
-        if weight != impossible && has_place {
+        if weight != impossible && has_room {
             self.evidence.entry(weight).or_default()[channel].count(rating);
         } else {
             self.count_excluded(channel, rating);
@@ -99,21 +101,22 @@ impl RatingsByWeight {
         self.excluded[channel].count(rating);
     }
 
-    /// The ratings by which the channels may be compared, by the weight at which the rated calls were
+    /// Returns the ratings that can be compared, by the weight at which the rated calls were
     /// assigned.
     #[must_use]
     pub const fn evidence(&self) -> &BTreeMap<Weight, PerChannel<RatingCounts>> {
         &self.evidence
     }
 
-    /// The ratings that compare nothing: of calls that chance did not assign, such as testers', of calls
-    /// before the canary's last [salt](Ratings), and at weights beyond [`MAX_WEIGHTS`](Self::MAX_WEIGHTS).
+    /// Returns the ratings that cannot be compared: of calls that chance did not assign, such as
+    /// those of testers; of calls before the current [salt](Ratings); and at weights beyond
+    /// [`MAX_WEIGHTS`](Self::MAX_WEIGHTS).
     #[must_use]
     pub const fn excluded(&self) -> PerChannel<RatingCounts> {
         self.excluded
     }
 
-    /// All ratings of a channel's calls, evidence or not.
+    /// Returns all ratings of a channel, both evidence and excluded.
     #[must_use]
     pub fn total(&self, channel: Channel) -> RatingCounts {
         let mut total = self.excluded[channel];
@@ -123,7 +126,7 @@ impl RatingsByWeight {
         total
     }
 
-    /// Adds the ratings of `other`. The result has all weights of both.
+    /// Adds the ratings of `other`. The result has the weights of both.
     pub fn merge(&mut self, other: &Self) {
         for (weight, more) in &other.evidence {
             let rated = self.evidence.entry(*weight).or_default();
@@ -134,7 +137,7 @@ impl RatingsByWeight {
             .for_each(|channel| self.excluded[channel].merge(other.excluded[channel]));
     }
 
-    /// What was counted after `earlier`, at weights at which something was.
+    /// Returns the ratings since `earlier`, without weights that have none.
     fn since(&self, earlier: &Self, name: &str) -> Result<Self, CountsWentBackwards> {
         let subtract = |now: PerChannel<RatingCounts>,
                         then: PerChannel<RatingCounts>,
@@ -159,13 +162,12 @@ impl RatingsByWeight {
     }
 }
 
-/// How people and the application rated the calls of a canary: what counting outcomes cannot see.
+/// The ratings of calls by users and by the application.
 ///
-/// An answer of 200 can be wrong. Who notices is the user who complains, and the application when the
-/// order does not complete. A rating belongs to a call, however much later it comes, and so to the
-/// channel that served the call and to the weight at which it was assigned. A canary whose keys are
-/// hashed with another *salt*, as in another attempt, is compared anew: ratings of earlier calls count
-/// [excluded](RatingsByWeight::excluded) from then on.
+/// A response with status 200 can be wrong. Users complain about it, and the application notices
+/// that an order does not complete. A rating belongs to the channel and the weight of the rated
+/// call, however late it arrives. After a change of the *salt* that hashes sticky keys, for example
+/// in another attempt, ratings of earlier calls count as [excluded](RatingsByWeight::excluded).
 ///
 /// ```
 /// use canary_core::{Channel, Rating, Ratings, Weight};
@@ -182,22 +184,22 @@ impl RatingsByWeight {
 /// ```
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Ratings {
-    /// What users said.
+    /// Ratings by users.
     pub feedback: RatingsByWeight,
     events: BTreeMap<EventName, RatingsByWeight>,
 }
 
 impl Ratings {
-    /// The most events that one process counts.
+    /// The maximum number of events.
     pub const MAX_EVENTS: usize = 64;
 
     pub(crate) const NONE: Self = Self { feedback: RatingsByWeight::NONE, events: BTreeMap::new() };
 
-    /// No ratings yet, and places for the events of these names.
+    /// Creates empty ratings for the events with these names.
     ///
     /// # Errors
     ///
-    /// If there are more than [`MAX_EVENTS`](Self::MAX_EVENTS) of them.
+    /// Returns an error if there are more than [`MAX_EVENTS`](Self::MAX_EVENTS) names.
     pub fn try_new(events: impl IntoIterator<Item = EventName>) -> Result<Self, TooManyEvents> {
         let mut ratings = Self::NONE;
         for event in events {
@@ -209,24 +211,24 @@ impl Ratings {
         Ok(ratings)
     }
 
-    /// The ratings of one of the application's events; none, if it has no place here.
+    /// Returns the ratings of an event, or `None` if it is not among the names.
     #[must_use]
     pub fn event(&self, name: &str) -> Option<&RatingsByWeight> {
         self.events.get(name)
     }
 
-    /// The ratings of one of the application's events, to count more.
+    /// Returns the ratings of an event for counting, or `None` if it is not among the names.
     pub fn event_mut(&mut self, name: &str) -> Option<&mut RatingsByWeight> {
         self.events.get_mut(name)
     }
 
-    /// The ratings of all events of the application's own, by name.
+    /// Returns the ratings of all events by name.
     #[must_use]
     pub const fn events(&self) -> &BTreeMap<EventName, RatingsByWeight> {
         &self.events
     }
 
-    /// Adds the ratings of `other`. The result has all events of both.
+    /// Adds the ratings of `other`. The result has the events of both.
     pub fn merge(&mut self, other: &Self) {
         self.feedback.merge(&other.feedback);
         for (name, more) in &other.events {
@@ -234,12 +236,11 @@ impl Ratings {
         }
     }
 
-    /// What was counted after `earlier`. Events of which nothing was counted keep their place.
+    /// Returns the ratings since `earlier`, with all events.
     ///
     /// # Errors
     ///
-    /// If a count is lower than it was in `earlier`, which then is no earlier state of these. The error
-    /// names it.
+    /// Returns an error that names the count if one is lower than in `earlier`.
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
         let feedback = self.feedback.since(&earlier.feedback, "feedback")?;
         let mut events = BTreeMap::new();
@@ -251,13 +252,13 @@ impl Ratings {
     }
 }
 
-/// More names of events than there are places.
+/// The error for more than [`Ratings::MAX_EVENTS`] names of events.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct TooManyEvents(());
 
 impl std::fmt::Display for TooManyEvents {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "a canary counts at most {} events of the application's own", Ratings::MAX_EVENTS)
+        write!(f, "a canary counts at most {} events of the application", Ratings::MAX_EVENTS)
     }
 }
 

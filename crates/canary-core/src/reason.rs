@@ -1,34 +1,36 @@
 use std::{fmt, ops};
 
-/// Why a call went to the channel that it went to.
+/// The reason why a call was assigned to its channel.
 ///
-/// | reason | the channel was chosen by | evidence |
+/// | reason | the channel was decided by | evidence |
 /// |---|---|---|
-/// | [`Random`](Self::Random) | a draw against the weight | yes |
-/// | [`Sticky`](Self::Sticky) | the hash of a key against the weight | yes |
+/// | [`Random`](Self::Random) | a random draw and the weight | yes |
+/// | [`Sticky`](Self::Sticky) | the hash of a key and the weight | yes |
 /// | [`Rule`](Self::Rule) | a rule of the application: always or never | no |
-/// | [`Forced`](Self::Forced) | the caller, who proved to be a tester | no |
+/// | [`Forced`](Self::Forced) | the caller, an authenticated tester | no |
 /// | [`Propagated`](Self::Propagated) | the service that called this one | no |
-/// | [`Spilled`](Self::Spilled) | the canary, which did not take the call | no |
-/// | [`FellBack`](Self::FellBack) | the canary, which took the call and failed it | no |
+/// | [`Spilled`](Self::Spilled) | the canary, which was not ready for the call | no |
+/// | [`FellBack`](Self::FellBack) | the canary, which failed the call | no |
 ///
-/// Evidence are the calls by which the channels may be compared: those that chance alone assigned.
+/// Only calls that chance assigned are evidence: they can be compared between the channels.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum AssignmentReason {
-    /// A draw, anew for each call.
+    /// A random draw for each call.
     Random,
-    /// A key of the caller's, such as a user's id: the same key at the same weight, the same channel.
+    /// A key of the caller, such as a user id. At one weight, the same key always gives the same
+    /// channel.
     Sticky,
-    /// A rule said so, whatever the weight.
+    /// A rule, regardless of the weight.
     Rule,
-    /// A tester asked for the channel.
+    /// The request of a tester.
     Forced,
-    /// An earlier service of the call chain had decided.
+    /// The decision of an earlier service in the call chain.
     Propagated,
-    /// It was the canary's call, but the canary was not ready, or busy up to its limit: stable took it.
+    /// Stable took the call over, because the canary was not ready or had reached its concurrency
+    /// limit.
     Spilled,
-    /// It was the canary's call, and failed there before any of the response went out: stable repeated it.
+    /// Stable repeated the call, because the canary failed before it sent a response.
     FellBack,
 }
 
@@ -44,7 +46,7 @@ impl AssignmentReason {
         Self::FellBack,
     ];
 
-    /// The reason's name as it stands in labels and logs.
+    /// Returns the name for labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,7 +60,7 @@ impl AssignmentReason {
         }
     }
 
-    /// Whether chance assigned the call, so that it may be compared with the other channel's.
+    /// Returns whether chance assigned the call, so that it can be compared between the channels.
     #[must_use]
     pub const fn is_evidence(self) -> bool {
         matches!(self, Self::Random | Self::Sticky)
@@ -85,13 +87,13 @@ impl fmt::Display for AssignmentReason {
 pub struct PerReason([u64; AssignmentReason::ALL.len()]);
 
 impl PerReason {
-    /// Makes the number for each reason with `make`.
+    /// Calls `make` for each reason.
     #[must_use]
     pub fn from_fn(make: impl FnMut(AssignmentReason) -> u64) -> Self {
         Self(AssignmentReason::ALL.map(make))
     }
 
-    /// The sum over all reasons.
+    /// Returns the sum over all reasons.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().fold(0, |sum, calls| sum.saturating_add(*calls))
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_end_at_the_largest_number() {
+    fn sums_saturate() {
         let mut counts = crate::Counts::default();
         for channel in crate::Channel::ALL {
             counts.evidence[channel].picked = u64::MAX;
@@ -147,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_has_a_number_of_its_own() {
+    fn each_reason_has_its_own_number() {
         let mut calls = PerReason::default();
         for reason in AssignmentReason::ALL {
             assert_eq!(calls[reason], 0, "{reason}");

@@ -1,28 +1,28 @@
 use crate::{Counts, CountsWentBackwards, Ratings, Weight};
 
-/// What was counted while one weight was in force, from the moment it was set until the next.
+/// The counts of one epoch: the time during which one weight is in force.
 ///
-/// A call belongs to the epoch in which it was assigned, however long it lasts after that.
+/// A call belongs to the epoch in which it was assigned, however long it lasts.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct EpochCounts {
-    /// The epoch's number. It grows by one with each change of the weight, and with each drain.
+    /// The number of the epoch. Each change of the weight and each drain begins the next epoch.
     pub epoch: u64,
-    /// The weight in force.
+    /// The weight in the epoch.
     pub weight: Weight,
-    /// What became of the calls.
+    /// The counts of its calls.
     pub counts: Counts,
 }
 
 impl EpochCounts {
-    /// The counts of epoch number `epoch`, in which `weight` was in force.
+    /// Creates the counts of epoch number `epoch` with this weight.
     #[must_use]
     pub const fn new(epoch: u64, weight: Weight, counts: Counts) -> Self {
         Self { epoch, weight, counts }
     }
 }
 
-/// All counts of one canary at one moment, kept apart by the weight at which calls were assigned.
+/// All counts of one canary at one moment, by the epoch in which the calls were assigned.
 ///
 /// ```
 /// use canary_core::{Counts, EpochCounts, Snapshot, Weight};
@@ -40,36 +40,36 @@ impl EpochCounts {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The counts of epochs that are over: none of their calls is in flight, and several other epochs
-    /// have ended since. Which weight they belong to is no longer kept.
+    /// The sum over retired epochs: none of their calls is in flight, and several later epochs have
+    /// ended. Their weights are not kept.
     pub retired: Counts,
-    /// The epochs that are not retired, oldest first. The last one is in force.
+    /// The epochs that are not retired, oldest first. The last one is current.
     pub epochs: Vec<EpochCounts>,
-    /// How the calls were rated, by users and by the application. Ratings keep their weight when an epoch
-    /// retires: they come late.
+    /// The ratings of the calls, by users and by the application. Because ratings arrive late, they
+    /// keep their weight when an epoch retires.
     pub ratings: Ratings,
 }
 
 impl Snapshot {
-    /// A snapshot of `epochs`, oldest first, and the counts of all epochs before them.
+    /// Creates a snapshot from the counts of retired epochs and from `epochs`, oldest first.
     #[must_use]
     pub const fn new(retired: Counts, epochs: Vec<EpochCounts>) -> Self {
         Self { retired, epochs, ratings: Ratings::NONE }
     }
 
-    /// The snapshot with these ratings.
+    /// Returns the snapshot with these ratings.
     #[must_use]
     pub fn with_ratings(self, ratings: Ratings) -> Self {
         Self { ratings, ..self }
     }
 
-    /// The epoch in force.
+    /// Returns the current epoch.
     #[must_use]
     pub fn current(&self) -> Option<&EpochCounts> {
         self.epochs.last()
     }
 
-    /// The sum over all epochs.
+    /// Returns the sum over all epochs.
     #[must_use]
     pub fn total(&self) -> Counts {
         let mut total = self.retired.clone();
@@ -79,7 +79,7 @@ impl Snapshot {
         total
     }
 
-    /// The calls of one class of routes alone, as their own snapshot: [evidence](Counts::evidence) only.
+    /// Returns the snapshot of one class of routes, which has [evidence](Counts::evidence) only.
     #[must_use]
     pub fn of_class(&self, class: &str) -> Self {
         let of = |counts: &Counts| Counts {
@@ -91,14 +91,14 @@ impl Snapshot {
         Self::new(of(&self.retired), epochs.collect())
     }
 
-    /// What was counted after `earlier`, epoch by epoch.
+    /// Returns the counts since `earlier`, by epoch.
     ///
-    /// What an epoch counted between `earlier` and its retirement is in the difference's
-    /// [`retired`](Self::retired).
+    /// For an epoch that retired since, the difference is in [`retired`](Self::retired).
     ///
     /// # Errors
     ///
-    /// If a count is lower than it was in `earlier`, which then is no earlier state of this canary.
+    /// Returns an error if a count is lower than in `earlier`, which then is not an earlier state
+    /// of this canary.
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
         let mut retired_before = earlier.retired.clone();
         for epoch in &earlier.epochs {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_epoch_counted_before_it_retired_is_in_the_difference() {
+    fn the_difference_includes_the_last_counts_of_a_retired_epoch() {
         let earlier = Snapshot::new(Counts::default(), vec![picked(0, 5)]);
         let now = Snapshot::new(picked(0, 6).counts, vec![picked(1, 2)]);
 
@@ -164,14 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_of_another_canary_is_no_earlier_state() {
+    fn a_snapshot_of_another_canary_is_not_an_earlier_state() {
         let other = Snapshot::new(Counts::default(), vec![picked(0, 5)]);
         assert!(Snapshot::new(Counts::default(), vec![picked(0, 4)]).since(&other).is_err());
         assert!(Snapshot::default().since(&other).is_err());
     }
 
     #[test]
-    fn ratings_have_a_part_in_the_difference() {
+    fn the_difference_includes_ratings() {
         let weight = Weight::from_percent(1);
         let mut earlier = Ratings::default();
         earlier.feedback.count(Channel::Canary, weight, Rating::Good);

@@ -1,25 +1,23 @@
 use std::fmt;
 
-/// What the judge says of the canary, or of one thing it watches.
+/// The judgment about a canary, or about one monitor.
 ///
-/// Knowing too little is a verdict of its own: it is neither a reason to go on nor one to go back.
+/// Too little evidence gives [`Inconclusive`](Self::Inconclusive), which justifies neither an
+/// advance nor a rollback.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "a rollout must answer each verdict, and a fourth would be a new kind of rollout"
-)]
+#[expect(clippy::exhaustive_enums, reason = "a rollout must handle each verdict")]
 pub enum Verdict {
     /// The canary is proven good enough.
     Healthy,
     /// The canary is proven worse than stable.
     Degraded,
-    /// Neither is proven, be it for lack of calls or because the truth lies between the margins.
+    /// Neither is proven: there are too few calls, or the difference lies between the margins.
     #[default]
     Inconclusive,
 }
 
 impl Verdict {
-    /// The verdict's name as it stands in labels and logs.
+    /// Returns the name for labels and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

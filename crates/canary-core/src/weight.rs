@@ -2,11 +2,11 @@ use std::{error, fmt, str};
 
 use crate::Bucket;
 
-/// The share of calls that we ask of the canary, in parts per million.
+/// The share of calls requested for the canary, in parts per million.
 ///
-/// A weight is between [`Weight::ZERO`] (no call reaches the canary) and [`Weight::FULL`] (every call
-/// does), in steps of 0.0001 %. It parses from a percentage, with or without a space before the sign, and
-/// prints as one:
+/// A weight is between [`Weight::ZERO`] (no call) and [`Weight::FULL`] (every call), in steps of
+/// 0.0001 %. It parses from a percentage, with or without a space before the sign, and is displayed
+/// as one:
 ///
 /// ```
 /// use canary_core::Weight;
@@ -30,54 +30,54 @@ impl Weight {
     /// Every call reaches the canary.
     pub const FULL: Self = Self(Bucket::COUNT);
 
-    /// A weight of `ppm` parts per million.
+    /// Returns a weight of `ppm` parts per million.
     ///
     /// # Panics
     ///
-    /// If `ppm` is above 1,000,000; in a `const`, a wrong literal does not compile. For a number that is
-    /// not known beforehand there is [`Weight::try_from_ppm`].
+    /// Panics if `ppm` is above 1,000,000. In a `const`, a wrong literal does not compile. For a
+    /// number that is only known at run time, use [`Weight::try_from_ppm`].
     #[must_use]
     pub const fn from_ppm(ppm: u32) -> Self {
         assert!(ppm <= Self::FULL.0, "a weight is at most 1000000 ppm");
         Self(ppm)
     }
 
-    /// A weight of `percent` percent.
+    /// Returns a weight of `percent` percent.
     ///
     /// # Panics
     ///
-    /// If `percent` is above 100; in a `const`, a wrong literal does not compile.
+    /// Panics if `percent` is above 100. In a `const`, a wrong literal does not compile.
     #[must_use]
     pub const fn from_percent(percent: u32) -> Self {
         assert!(percent <= 100, "a weight is at most 100 percent");
         Self(percent * PPM_PER_PERCENT)
     }
 
-    /// A weight of `ppm` parts per million.
+    /// Returns a weight of `ppm` parts per million.
     ///
     /// # Errors
     ///
-    /// If `ppm` is above 1,000,000.
+    /// Returns an error if `ppm` is above 1,000,000.
     pub const fn try_from_ppm(ppm: u32) -> Result<Self, WeightRangeError> {
         if ppm <= Self::FULL.0 { Ok(Self(ppm)) } else { Err(WeightRangeError(ppm)) }
     }
 
-    /// The weight in parts per million, `0..=1_000_000`.
+    /// Returns the weight in parts per million, `0..=1_000_000`.
     #[must_use]
     pub const fn ppm(self) -> u32 {
         self.0
     }
 
-    /// The weight as a ratio, `0.0..=1.0`.
+    /// Returns the weight as a ratio, `0.0..=1.0`.
     #[must_use]
     pub fn ratio(self) -> f64 {
         f64::from(self.0) / f64::from(Self::FULL.0)
     }
 
-    /// Whether a call in this bucket goes to the canary.
+    /// Returns whether a call in this bucket goes to the canary.
     ///
-    /// [`Weight::ZERO`] admits none of the buckets and [`Weight::FULL`] all of them. Each step of weight
-    /// admits one bucket more and keeps those it had.
+    /// [`Weight::ZERO`] admits none of the buckets and [`Weight::FULL`] all of them. Each step of
+    /// weight admits one bucket more and keeps those it had.
     #[must_use]
     pub const fn admits(self, bucket: Bucket) -> bool {
         bucket.index() < self.0
@@ -102,30 +102,31 @@ impl str::FromStr for Weight {
 
     fn from_str(text: &str) -> Result<Self, ParseWeightError> {
         let fail = |fault| ParseWeightError { text: text.to_owned(), fault };
-        let number = text.trim().strip_suffix('%').ok_or_else(|| fail(Fault::NotAPercentage))?;
+        let number =
+            text.trim().strip_suffix('%').ok_or_else(|| fail(ParseFault::NotAPercentage))?;
         let number = number.trim_end();
         let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
         let is_digits =
             |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
         if number.starts_with('-') && is_digits(&whole[1..]) && is_digits(fraction) {
-            return Err(fail(Fault::Negative));
+            return Err(fail(ParseFault::Negative));
         }
         if !is_digits(whole) || !is_digits(fraction) {
-            return Err(fail(Fault::NotAPercentage));
+            return Err(fail(ParseFault::NotAPercentage));
         }
         let fraction = fraction.trim_end_matches('0');
         if fraction.len() > DIGITS_BELOW_PERCENT {
-            return Err(fail(Fault::TooFine));
+            return Err(fail(ParseFault::TooFine));
         }
-        // Whole numbers too long for a u32 are above 100 as well.
-        let percent: u32 = whole.parse().map_err(|_| fail(Fault::TooLarge))?;
+        // A whole number that does not fit a u32 is above 100.
+        let percent: u32 = whole.parse().map_err(|_| fail(ParseFault::TooLarge))?;
         let below = fraction.bytes().fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0'));
         let missing_digits = u32::try_from(DIGITS_BELOW_PERCENT - fraction.len()).unwrap_or(0);
         percent
             .checked_mul(PPM_PER_PERCENT)
             .and_then(|ppm| ppm.checked_add(below * 10_u32.pow(missing_digits)))
             .and_then(|ppm| Self::try_from_ppm(ppm).ok())
-            .ok_or_else(|| fail(Fault::TooLarge))
+            .ok_or_else(|| fail(ParseFault::TooLarge))
     }
 }
 
@@ -137,7 +138,7 @@ impl TryFrom<u32> for Weight {
     }
 }
 
-/// A number of parts per million that is no [`Weight`]: it is above 1,000,000.
+/// The error for a number above 1,000,000 ppm.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct WeightRangeError(u32);
 
@@ -149,15 +150,15 @@ impl fmt::Display for WeightRangeError {
 
 impl error::Error for WeightRangeError {}
 
-/// A text that is no [`Weight`]. The message names the text and the range.
+/// A text that is not a valid [`Weight`]. The message names the text and the range.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseWeightError {
     text: String,
-    fault: Fault,
+    fault: ParseFault,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Fault {
+enum ParseFault {
     NotAPercentage,
     Negative,
     TooLarge,
@@ -168,10 +169,10 @@ impl fmt::Display for ParseWeightError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { text, fault } = self;
         let fault = match fault {
-            Fault::NotAPercentage => "is not a percentage",
-            Fault::Negative => "is below 0%",
-            Fault::TooLarge => "is above 100%",
-            Fault::TooFine => "is finer than 0.0001%",
+            ParseFault::NotAPercentage => "is not a percentage",
+            ParseFault::Negative => "is below 0%",
+            ParseFault::TooLarge => "is above 100%",
+            ParseFault::TooFine => "is finer than 0.0001%",
         };
         write!(f, r#"weight {text:?} {fault}: expected 0% to 100%, such as "0.1%""#)
     }
@@ -206,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_weight_is_refused_with_its_text_and_the_range() {
+    fn invalid_texts_are_rejected_with_the_text_and_the_range() {
         for (text, fault) in [
             ("-1%", "is below 0%"),
             ("-0.5%", "is below 0%"),
@@ -241,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_per_million_above_a_million_are_refused() {
+    fn parts_per_million_above_a_million_are_rejected() {
         assert_eq!(Weight::try_from_ppm(1_000_000), Ok(Weight::FULL));
         let error = Weight::try_from(1_000_001).unwrap_err();
         assert_eq!(error.to_string(), "weight 1000001 is above 1000000 ppm");
@@ -249,18 +250,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_weight_parses_back_from_what_it_prints(ppm in 0..=1_000_000_u32) {
+        fn every_weight_parses_back_from_its_display(ppm in 0..=1_000_000_u32) {
             let weight = Weight::from_ppm(ppm);
             prop_assert_eq!(weight.to_string().parse(), Ok(weight));
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,12}%?") {
+        fn the_parser_never_panics(text in "\\PC{0,12}%?") {
             let _ = text.parse::<Weight>();
         }
 
         #[test]
-        fn a_higher_weight_admits_what_a_lower_one_does(
+        fn a_higher_weight_admits_every_bucket_of_a_lower_one(
             low in 0..=1_000_000_u32, high in 0..=1_000_000_u32, bits: u32
         ) {
             let (low, high) = (low.min(high), low.max(high));

@@ -4,10 +4,11 @@ use super::*;
 
 const WEIGHT: Weight = Weight::from_percent(1);
 
-/// One rating: whether of an event, its weight if chance assigned the call, its channel, and what it said.
-type One = (Option<&'static str>, Option<u32>, Channel, Rating);
+/// One rating: its event if it has one, its weight if chance assigned the call, its channel and its
+/// value.
+type OneRating = (Option<&'static str>, Option<u32>, Channel, Rating);
 
-fn one() -> impl Strategy<Value = One> {
+fn one() -> impl Strategy<Value = OneRating> {
     let event = prop_oneof![Just(None), Just(Some("ordered")), Just(Some("paid"))];
     let weight = proptest::option::of(prop_oneof![Just(0), Just(100), 1..5_u32]);
     let channel = prop_oneof![Just(Channel::Stable), Just(Channel::Canary)];
@@ -18,7 +19,7 @@ fn no_ratings() -> Ratings {
     Ratings::try_new(["ordered", "paid"].map(|name| name.parse().unwrap())).unwrap()
 }
 
-fn count(ratings: &mut Ratings, all: &[One]) {
+fn count(ratings: &mut Ratings, all: &[OneRating]) {
     for (event, percent, channel, rating) in all {
         let rated = match event {
             Some(event) => ratings.event_mut(event).unwrap(),
@@ -31,7 +32,7 @@ fn count(ratings: &mut Ratings, all: &[One]) {
     }
 }
 
-fn counted(all: &[One]) -> Ratings {
+fn counted(all: &[OneRating]) -> Ratings {
     let mut ratings = no_ratings();
     count(&mut ratings, all);
     ratings
@@ -45,7 +46,7 @@ fn merged(a: &Ratings, b: &Ratings) -> Ratings {
 
 proptest! {
     #[test]
-    fn the_difference_is_what_was_counted_in_between(
+    fn the_difference_has_the_ratings_in_between(
         before in vec(one(), 0..40), after in vec(one(), 0..40)
     ) {
         let earlier = counted(&before);
@@ -57,7 +58,7 @@ proptest! {
     }
 
     #[test]
-    fn replicas_are_added_up_in_any_order(
+    fn replicas_can_be_added_in_any_order(
         a in vec(one(), 0..20), b in vec(one(), 0..20), c in vec(one(), 0..20)
     ) {
         let [a, b, c] = [a, b, c].map(|all| counted(&all));
@@ -67,7 +68,7 @@ proptest! {
     }
 
     #[test]
-    fn what_was_counted_is_no_earlier_state_of_less(less in vec(one(), 0..20), more in vec(one(), 1..20)) {
+    fn more_ratings_are_not_an_earlier_state_of_fewer(less in vec(one(), 0..20), more in vec(one(), 1..20)) {
         let (now, mut later) = (counted(&less), counted(&less));
         count(&mut later, &more);
         prop_assert!(now.since(&later).is_err());
@@ -88,7 +89,7 @@ proptest! {
 }
 
 #[test]
-fn a_count_that_went_backwards_is_named_with_its_event_weight_and_channel() {
+fn the_error_names_the_event_weight_and_channel_of_a_count_that_decreased() {
     let mut earlier = no_ratings();
     earlier.event_mut("ordered").unwrap().count(Channel::Canary, WEIGHT, Rating::Good);
     for now in [no_ratings(), Ratings::default()] {
@@ -105,14 +106,14 @@ fn a_count_that_went_backwards_is_named_with_its_event_weight_and_channel() {
 }
 
 #[test]
-fn more_adverse_occasions_than_occasions_are_no_difference() {
+fn a_difference_with_more_bad_ratings_than_ratings_is_rejected() {
     let of = |total, adverse| RatingCounts { total, adverse };
     assert_eq!(of(5, 5).checked_sub(of(4, 1)), None);
     assert_eq!(of(5, 2).checked_sub(of(4, 1)), Some(of(1, 1)));
 }
 
 #[test]
-fn what_chance_cannot_have_assigned_is_no_evidence() {
+fn ratings_of_calls_that_chance_cannot_assign_are_excluded() {
     let mut rated = RatingsByWeight::default();
     rated.count(Channel::Canary, Weight::ZERO, Rating::Bad);
     rated.count(Channel::Stable, Weight::FULL, Rating::Bad);
@@ -123,7 +124,7 @@ fn what_chance_cannot_have_assigned_is_no_evidence() {
 }
 
 #[test]
-fn weights_beyond_the_bound_count_aside_and_the_first_ones_go_on() {
+fn ratings_at_weights_beyond_the_bound_are_excluded_and_earlier_weights_continue() {
     let mut rated = RatingsByWeight::default();
     for ppm in 1..=2_000 {
         rated.count(Channel::Canary, Weight::from_ppm(ppm), Rating::Good);
@@ -139,12 +140,12 @@ fn weights_beyond_the_bound_count_aside_and_the_first_ones_go_on() {
 }
 
 #[test]
-fn a_sixty_fifth_event_is_refused_and_one_named_twice_counts_once() {
+fn a_sixty_fifth_event_is_rejected_and_duplicates_count_once() {
     let names = |count: usize| {
         let name = |number| format!("event-{}", number % count).parse().unwrap();
         Ratings::try_new((0..2 * count).map(name))
     };
     assert_eq!(names(64).unwrap().events().len(), 64);
-    let message = "a canary counts at most 64 events of the application's own";
+    let message = "a canary counts at most 64 events of the application";
     assert_eq!(names(65).unwrap_err().to_string(), message);
 }

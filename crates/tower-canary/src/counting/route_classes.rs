@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "class of routes \"/checkout\": expected 1 to 63 characters")]
+    #[should_panic(expected = "route class \"/checkout\": expected 1 to 63 characters")]
     fn an_invalid_class_name_is_refused() {
         let _ = RouteClasses::new().class("/checkout", Condition::any());
     }

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    #[should_panic(expected = "a canary counts at most 64 events of the application's own")]
+    #[should_panic(expected = "a canary counts at most 64 events of the application")]
     fn a_sixty_fifth_event_is_refused() {
         let add = |options: FeedbackOptions, number| options.event(format!("event-{number}"));
         let _ = (0..65).fold(FeedbackOptions::new(), add);
