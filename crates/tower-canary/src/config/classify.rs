@@ -210,6 +210,7 @@ impl Classifier {
     }
 
     /// Returns the outcome of a call whose response ended.
+    #[inline]
     pub(crate) fn outcome(
         &self,
         protocol: Protocol,

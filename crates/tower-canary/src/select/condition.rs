@@ -12,6 +12,8 @@ use crate::select::{Incoming, RequestHead, Select, Selection, path_pattern::Path
 /// | option | requests that meet the condition |
 /// |---|---|
 /// | a [`Rule`], made with [`always`](Self::always), [`never`](Self::never) and others | are assigned by the rule |
+/// | [`Forced::by_header_if`](crate::select::Forced::by_header_if) | may choose their channel |
+/// | [`Propagated::from_callers`](crate::select::Propagated::from_callers) | are trusted to propagate a channel |
 /// | [`Bypass::or`](crate::Bypass::or) | go to stable, outside the canary |
 /// | [`Fallback::only`](crate::Fallback::only) | may be repeated by stable |
 /// | [`RouteClasses::class`](crate::RouteClasses::class) | are also counted separately |

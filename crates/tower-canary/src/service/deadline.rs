@@ -12,6 +12,7 @@ pub(crate) struct CallerDeadline {
 }
 
 impl CallerDeadline {
+    #[inline]
     pub(crate) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {
         let timeout = match protocol {
             Protocol::Grpc => grpc_timeout(headers),

@@ -36,6 +36,7 @@ impl Call {
         self.has_permit
     }
 
+    #[inline]
     pub(super) fn release_permit(&mut self) {
         if mem::take(&mut self.has_permit)
             && let Some(limit) = &self.config().concurrency_limit
