@@ -1,4 +1,4 @@
-//! Two versions of an axum router. The second is a canary, which gets more and more of the calls.
+//! Version 2 of an axum router as a canary whose weight increases step by step.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ async fn main() -> anyhow::Result<()> {
     let v1 = Router::new().route("/hello/{name}", get(hello_v1));
     let v2 = Router::new().route("/hello/{name}", get(hello_v2));
 
-    let layer = CanaryLayer::new("hello", v2); // At weight zero: no call reaches v2.
+    let layer = CanaryLayer::new("hello", v2); // The weight is zero: v2 gets no calls.
     let canary = layer.handle();
     let app = v1.canary(layer);
 
@@ -32,11 +32,11 @@ async fn hello_v2(Path(name): Path<String>) -> String {
     format!("good day, {name}\n")
 }
 
-/// Raises the weight while the canary fails nobody, and takes it back at its first failure.
+/// Raises the weight every 20 s, and halts the canary at its first failed call.
 async fn raise(canary: CanaryHandle) -> anyhow::Result<()> {
     for weight in STEPS {
         canary.set_weight(weight)?;
-        println!("{weight} of calls go to the canary");
+        println!("the canary gets {weight} of calls");
         sleep(STEP_TIME).await;
         let counts = canary.counts().total().total(Channel::Canary);
         if counts.failure > 0 {

@@ -1,4 +1,4 @@
-//! A shop that calls a stock, both with a canary: who has the shop's has the stock's, too.
+//! Two services with canaries, where the second uses the channel that the first one chose.
 
 use axum::{
     Router,
@@ -22,14 +22,14 @@ use tower_canary::{
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    // Only the shop can reach the stock here. For real, check who calls, by a certificate or a network.
+    // Only the shop can reach this port. In production, authenticate callers, for example with TLS.
     let inside = Propagated::from_callers(Condition::any());
     let stock_listener = TcpListener::bind("127.0.0.1:0").await?;
     let url: Uri = format!("http://{}/", stock_listener.local_addr()?).parse()?;
     let stock = with_canary(&stock(), inside)?;
     tokio::spawn(async move { axum::serve(stock_listener, stock.into_make_service()).await });
 
-    // At the edge nobody is believed. Each user stays on one channel.
+    // At the edge, ignore propagated decisions. Each user stays on one channel.
     let edge = Propagated::at_edge()
         .or(Sticky::by_header(HeaderName::from_static("x-user-id")).or_cookie("session"));
     let client = PropagateLayer.layer(Client::builder(TokioExecutor::new()).build_http());
@@ -39,12 +39,12 @@ async fn main() -> anyhow::Result<()> {
     let listener = TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
     println!("try `curl {addr} -H 'x-user-id: dora'`, and with other users");
-    println!("or `curl {addr} -H 'baggage: canary.shop=canary'`, which nobody believes");
+    println!("or `curl {addr} -H 'baggage: canary.shop=canary'`, which is ignored");
     Ok(axum::serve(listener, shop.into_make_service()).await?)
 }
 
-/// A router beside itself, at 50 %. Canaries that are released together have one name: the decision
-/// travels under it.
+/// Adds a canary at 50 %. Both services use the same canary name, because decisions are propagated under
+/// that name.
 fn with_canary(router: &Router, policy: impl Select) -> anyhow::Result<Router> {
     let options = CanaryOptions::new().canary_release("2").select(policy);
     let layer = CanaryLayer::with_options("shop", router.clone(), options);
@@ -53,11 +53,12 @@ fn with_canary(router: &Router, policy: impl Select) -> anyhow::Result<Router> {
 }
 
 fn stock() -> Router {
-    let tell = async |call: Assignment| format!("stock: {}, {}\n", call.channel(), call.reason());
-    Router::new().route("/", get(tell))
+    let respond =
+        async |call: Assignment| format!("stock: {}, {}\n", call.channel(), call.reason());
+    Router::new().route("/", get(respond))
 }
 
-/// The client of the stock.
+/// A client of the stock service.
 #[derive(Clone)]
 struct Stock {
     client: Propagate<Client<HttpConnector, Body>>,
@@ -71,10 +72,10 @@ fn shop(stock: Stock) -> Router {
 async fn order(State(stock): State<Stock>, call: Assignment) -> Result<String, StatusCode> {
     let mut request = Request::new(Body::empty());
     *request.uri_mut() = stock.url;
-    // This is all that a handler has to do.
+    // The client propagates the assignment in this extension.
     request.extensions_mut().insert(call.clone());
-    let answer = stock.client.oneshot(request).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
-    let answer = answer.collect().await.map_err(|_| StatusCode::BAD_GATEWAY)?.to_bytes();
-    let answer = String::from_utf8_lossy(&answer);
-    Ok(format!("shop:  {}, {}\n{answer}", call.channel(), call.reason()))
+    let response = stock.client.oneshot(request).await.map_err(|_| StatusCode::BAD_GATEWAY)?;
+    let body = response.collect().await.map_err(|_| StatusCode::BAD_GATEWAY)?.to_bytes();
+    let body = String::from_utf8_lossy(&body);
+    Ok(format!("shop:  {}, {}\n{body}", call.channel(), call.reason()))
 }

@@ -1,4 +1,4 @@
-//! HTTP by axum and gRPC by tonic on one port, both behind one canary.
+//! axum routes and tonic services on one port, behind one canary.
 
 use axum::{Router, extract::Path, routing::get};
 use tokio::net::TcpListener;
@@ -27,24 +27,24 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, app.into_make_service()).await?)
 }
 
-/// The whole of one version, HTTP and gRPC.
-fn version(words: &'static str) -> Router {
-    let greet = async move |Path(name): Path<String>| format!("{words}, {name}\n");
+/// Returns one version of the service, with HTTP and gRPC routes.
+fn version(greeting: &'static str) -> Router {
+    let greet = async move |Path(name): Path<String>| format!("{greeting}, {name}\n");
     Router::new()
         .route("/greet/{name}", get(greet))
-        .merge(grpc(words))
-        // tonic's own fallback answers 200, with the error in a gRPC status that no browser reads.
+        .merge(grpc(greeting))
+        // tonic's fallback would answer unknown paths with 200 and a gRPC status.
         .fallback(async || (axum::http::StatusCode::NOT_FOUND, "no such page\n"))
 }
 
-fn grpc(words: &'static str) -> Router {
-    Routes::new(GreeterServer::new(Words(words))).into_axum_router().reset_fallback()
+fn grpc(greeting: &'static str) -> Router {
+    Routes::new(GreeterServer::new(GreeterService(greeting))).into_axum_router().reset_fallback()
 }
 
-struct Words(&'static str);
+struct GreeterService(&'static str);
 
 #[tonic::async_trait]
-impl Greeter for Words {
+impl Greeter for GreeterService {
     async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<Greeting>, Status> {
         let text = format!("{}, {}", self.0, request.get_ref().name);
         Ok(Response::new(Greeting { text }))

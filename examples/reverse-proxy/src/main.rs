@@ -1,4 +1,4 @@
-//! A reverse proxy whose two channels are two addresses: a canary of what need not be written in Rust.
+//! A reverse proxy that splits calls between two upstream addresses.
 
 use std::{convert::Infallible, env, time::Duration};
 
@@ -21,15 +21,17 @@ use tower_canary::{CanaryLayer, Weight};
 async fn main() -> anyhow::Result<()> {
     let args: Vec<String> = env::args().skip(1).collect();
     let (addr, weight, [stable, canary]) = match &args[..] {
-        [] => {
-            ("127.0.0.1:3000", Weight::from_percent(20), [toy("v1\n").await?, toy("v2\n").await?])
-        }
+        [] => (
+            "127.0.0.1:3000",
+            Weight::from_percent(20),
+            [demo_upstream("v1\n").await?, demo_upstream("v2\n").await?],
+        ),
         [addr, weight, stable, canary] => {
             (&**addr, weight.parse()?, [stable.parse()?, canary.parse()?])
         }
         _ => anyhow::bail!("usage: reverse-proxy [ADDR WEIGHT STABLE CANARY]"),
     };
-    println!("stable is {stable}, canary is {canary}");
+    println!("stable: {stable}, canary: {canary}");
 
     let layer = CanaryLayer::new("upstream", proxy_to(canary));
     layer.handle().set_weight(weight)?;
@@ -76,7 +78,7 @@ async fn forward(
     })
 }
 
-/// Removes what concerns one connection and not the message.
+/// Removes the hop-by-hop headers.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     let connection: Vec<_> = headers.get_all(header::CONNECTION).iter().cloned().collect();
     let named = connection.iter().flat_map(|value| value.to_str().unwrap_or("").split(','));
@@ -85,8 +87,8 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// An upstream to play with.
-async fn toy(text: &'static str) -> anyhow::Result<uri::Authority> {
+/// Starts an upstream that answers all requests with the text.
+async fn demo_upstream(text: &'static str) -> anyhow::Result<uri::Authority> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let addr = listener.local_addr()?;
     let app = Router::new().fallback(async move || text);
@@ -95,6 +97,7 @@ async fn toy(text: &'static str) -> anyhow::Result<uri::Authority> {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// RFC 9110, 7.6.1. The sixth, `te`, is named in `connection`, or is what gRPC needs over HTTP/2.
+/// RFC 9110, section 7.6.1. Without `te`: over HTTP/1 it is listed in `connection`, and over HTTP/2 gRPC
+/// needs it.
 const HOP_BY_HOP: [&str; 5] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];

@@ -1,4 +1,4 @@
-//! A canary as a layer among the layers of an axum router: behind authentication, inside of a log.
+//! A canary as a layer of an axum router, behind authentication and an access log.
 
 use axum::{
     Extension, Router,
@@ -16,13 +16,13 @@ async fn main() -> anyhow::Result<()> {
     let v1 = Router::new().route("/users/{user}/cart/{item}", get(v1_item));
     let v2 = Router::new()
         .route("/users/{user}/cart/{item}", get(v2_item))
-        .route("/users/{user}/wishes", get(async || "a feature that only v2 has\n"));
+        .route("/users/{user}/wishes", get(async || "a feature of v2 only\n"));
 
     let options = CanaryOptions::new().tags(Tags::default().response_extension());
     let layer = CanaryLayer::with_options("cart", v2, options);
     layer.handle().set_weight(Weight::from_percent(50))?;
 
-    // From the inside out: what is added after the canary sees the calls of both channels.
+    // Layers that are added after the canary wrap both channels.
     let app = v1.layer(layer).layer(from_fn(authenticate)).layer(from_fn(log));
 
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
@@ -41,7 +41,7 @@ async fn v1_item(
     format!("v1: {item} is in the cart of {user}, for {}\n", who.0)
 }
 
-/// Takes the same path parameters, although stable's router has matched the request before.
+/// Has the same path parameters as `v1_item`, although stable's router matched the request first.
 async fn v2_item(
     Path((user, item)): Path<(u32, String)>,
     Extension(who): Extension<User>,
@@ -52,7 +52,7 @@ async fn v2_item(
 #[derive(Clone)]
 struct User(String);
 
-/// Believes whoever says anything: for an example only.
+/// Accepts any credentials. For this example only.
 async fn authenticate(mut request: Request, next: Next) -> Result<Response, StatusCode> {
     let credentials =
         request.headers().get(header::AUTHORIZATION).ok_or(StatusCode::UNAUTHORIZED)?;
@@ -64,7 +64,7 @@ async fn authenticate(mut request: Request, next: Next) -> Result<Response, Stat
 async fn log(path: Option<MatchedPath>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     let channel = response.extensions().get().map(Assignment::channel);
-    let path = path.as_ref().map_or("no route of v1", MatchedPath::as_str);
+    let path = path.as_ref().map_or("no route in v1", MatchedPath::as_str);
     println!("{path} {} {channel:?}", response.status());
     response
 }

@@ -1,4 +1,4 @@
-//! Two versions of a service, and the access log around both.
+//! Two versions of a service, with one access log.
 
 use std::{convert::Infallible, time::Instant};
 
@@ -15,15 +15,15 @@ use tower::{Layer as _, Service};
 use tower_canary::{Assignment, CanaryLayer, CanaryOptions, Tags};
 use tracing::Instrument as _;
 
-/// Responses carry their [`Assignment`], for the access log.
+/// Returns options that add the [`Assignment`] to responses, for the access log.
 pub fn options() -> CanaryOptions {
     CanaryOptions::new().tags(Tags::default().response_extension())
 }
 
-/// Version 1 with a canary beside it, and the access log around both.
+/// Returns version 1 with the canary and the access log.
 ///
-/// Outside of the canary's layer the access log has all calls, those among them that a service panicked
-/// over, with the status that the caller gets.
+/// The access log is outside of the canary layer. It contains all calls, including panics, with the
+/// status that the caller receives.
 pub fn app<C>(layer: &CanaryLayer<C>) -> Router
 where
     C: Service<Request, Response = Response, Error = Infallible, Future: Send>
@@ -39,11 +39,11 @@ async fn access_log(request: Request, next: Next) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let started = Instant::now();
     let response = next.run(request).await;
-    // None if the path bypasses the canary.
+    // Bypassed paths have no assignment.
     if let Some(call) = response.extensions().get::<Assignment>() {
         tracing::info!(
             target: "access",
-            canary = call.canary(), // By this and the next field the line finds its file.
+            canary = call.canary(), // This field and `channel` select the file.
             channel = call.channel().as_str(),
             reason = call.reason().as_str(),
             %method,
@@ -67,18 +67,18 @@ pub fn v2() -> Router {
 }
 
 async fn item_v2(id: Path<u32>) -> String {
-    assert_ne!(*id, 13, "nobody would ask for item 13");
+    assert_ne!(*id, 13, "item 13 is not supported");
     item(id).await
 }
 
 async fn item(Path(id): Path<u32>) -> String {
     tracing::info!(id, "looked up");
-    // A task is in no span of its own accord.
+    // A spawned task does not inherit the span.
     tokio::spawn(async move { tracing::info!(id, "remembered") }.in_current_span());
     format!("item {id}\n")
 }
 
-/// A body that is made, and logs, while it is sent.
+/// Returns a body that is generated and logged while it is sent.
 fn export(what: &'static str) -> Body {
     Body::from_stream(stream::iter(1..=3).map(move |id| {
         tracing::info!(id, "exported");

@@ -1,4 +1,4 @@
-//! A service that writes what stable's calls log into one file, and what the canary's log into another.
+//! A service that writes the logs of each channel to a separate file.
 
 mod app;
 mod logs;

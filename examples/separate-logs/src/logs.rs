@@ -1,4 +1,4 @@
-//! The two files, and everything on standard error.
+//! One log file per channel, and all logs on standard error.
 
 use std::{io, path::Path};
 
@@ -17,28 +17,28 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-/// How lines are written into the files.
+/// The format of the files.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_enums, reason = "an example")]
 pub enum Format {
-    /// For people.
+    /// Plain text.
     Text,
-    /// An object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Writes the files, in threads of its own, until it is dropped: the last lines are written then.
+/// The background threads that write the files. Dropping it writes the remaining lines.
 #[derive(Debug)]
 #[must_use]
 pub struct Logs {
     _writers: [WorkerGuard; 2],
 }
 
-/// Logs the channels' calls to `stable.log` and `canary.log` in a directory, with a new file each day.
+/// Logs the calls of the channels to `stable.DATE.log` and `canary.DATE.log` in a directory.
 ///
 /// # Errors
 ///
-/// If a file cannot be made there, or the process logs elsewhere already.
+/// Returns an error if a file cannot be created, or if the process already has a subscriber.
 pub fn install(directory: &Path, format: Format) -> anyhow::Result<Logs> {
     let (stable, stable_writer) = file(directory, "stable")?;
     let (canary, canary_writer) = file(directory, "canary")?;
@@ -54,7 +54,7 @@ fn only<S: Subscriber + for<'a> LookupSpan<'a>>(channel: Channel) -> impl Filter
     ChannelFilter::only(channel).and(LevelFilter::INFO)
 }
 
-/// A file that no call waits for. If the disk does not keep up with 128,000 lines, lines are dropped.
+/// Opens a file that is written in the background. Lines are dropped while 128,000 lines are queued.
 fn file(directory: &Path, name: &str) -> anyhow::Result<(NonBlocking, WorkerGuard)> {
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)

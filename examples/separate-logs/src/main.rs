@@ -1,4 +1,4 @@
-//! Serves the app, and logs each channel's calls to a file of its own.
+//! Serves the app and logs the calls of each channel to a separate file.
 
 use std::path::PathBuf;
 
@@ -10,13 +10,13 @@ use tower_canary::{CanaryLayer, Weight};
 #[derive(Parser)]
 #[command(about)]
 struct Arguments {
-    /// Where `stable.DATE.log` and `canary.DATE.log` are written
+    /// The directory of `stable.DATE.log` and `canary.DATE.log`
     #[arg(long, default_value = "logs")]
     directory: PathBuf,
-    /// Writes an object a line
+    /// Write one JSON object per line
     #[arg(long)]
     json: bool,
-    /// Where to listen
+    /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:3000")]
     addr: String,
 }
@@ -24,7 +24,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Arguments { directory, json, addr } = Arguments::parse();
-    // Dropped at the end, when the last lines are written.
+    // Writes the remaining lines when it is dropped.
     let _logs = install(&directory, if json { Format::Json } else { Format::Text })?;
 
     let layer = CanaryLayer::with_options("items", v2(), options());
@@ -33,7 +33,7 @@ async fn main() -> anyhow::Result<()> {
     println!("try `curl {}/items/1`, several times", listener.local_addr()?);
     axum::serve(listener, app(&layer).into_make_service())
         .with_graceful_shutdown(async {
-            // If the signal cannot be had, only killing the process ends it.
+            // Without a signal handler, the process must be killed.
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending().await
             }

@@ -1,7 +1,7 @@
-//! The files for programs.
+//! The JSON files.
 #![allow(clippy::unwrap_used)]
 
-mod apart;
+mod support;
 
 use separate_logs::Format;
 use serde_json::Value;
@@ -9,18 +9,18 @@ use tower_canary::Channel;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_object_is_in_the_file_of_its_channel() {
-    let files = apart::lines_of_calls(Format::Json).await;
+    let files = support::lines_of_calls(Format::Json).await;
     for channel in Channel::ALL {
         let lines: Vec<Value> =
             files[channel].iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        for (what, times) in apart::expected(channel) {
-            let is_meant = |line: &&Value| line["message"] == *what || line["path"] == *what;
-            assert_eq!(lines.iter().filter(is_meant).count(), *times, "{what}: {lines:#?}");
+        for (what, times) in support::expected(channel) {
+            let matches = |line: &&Value| line["message"] == *what || line["path"] == *what;
+            assert_eq!(lines.iter().filter(matches).count(), *times, "{what}: {lines:#?}");
         }
-        let total: usize = apart::expected(channel).iter().map(|(_, times)| times).sum();
+        let total: usize = support::expected(channel).iter().map(|(_, times)| times).sum();
         assert_eq!(lines.len(), total, "{lines:#?}");
         for line in lines {
-            // The access log's lines name the call, and the others are in its span.
+            // Lines of the access log have the fields of the call. Other lines have its span.
             let call = if line["target"] == "access" { &line } else { &line["span"] };
             let is_item_77 = line["id"] == 77 || line["path"] == "/items/77";
             let reason = if is_item_77 { "spilled" } else { "random" };

@@ -1,23 +1,23 @@
-//! The files for people.
+//! The text files.
 #![allow(clippy::unwrap_used)]
 
-mod apart;
+mod support;
 
 use separate_logs::Format;
 use tower_canary::Channel;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_line_is_in_the_file_of_its_channel() {
-    let files = apart::lines_of_calls(Format::Text).await;
+    let files = support::lines_of_calls(Format::Text).await;
     for channel in Channel::ALL {
         let lines = &files[channel];
-        for (what, times) in apart::expected(channel) {
-            let is_meant = |line: &&String| {
+        for (what, times) in support::expected(channel) {
+            let matches = |line: &&String| {
                 line.contains(&format!(": {what}")) || line.contains(&format!("path=\"{what}\""))
             };
-            assert_eq!(lines.iter().filter(is_meant).count(), *times, "{what}: {lines:#?}");
+            assert_eq!(lines.iter().filter(matches).count(), *times, "{what}: {lines:#?}");
         }
-        let total: usize = apart::expected(channel).iter().map(|(_, times)| times).sum();
+        let total: usize = support::expected(channel).iter().map(|(_, times)| times).sum();
         assert_eq!(lines.len(), total, "{lines:#?}");
         for line in lines {
             let is_item_77 = line.contains("id=77") || line.contains("/items/77");

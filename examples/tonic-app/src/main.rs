@@ -1,4 +1,4 @@
-//! Two versions of a tonic service. The second is a canary; health checks go past it.
+//! Version 2 of a tonic service as a canary. Health checks bypass it.
 
 use std::net::SocketAddr;
 
@@ -26,11 +26,11 @@ async fn main() -> anyhow::Result<()> {
 
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let addr: SocketAddr = addr.parse()?;
-    println!("serves gRPC on {addr}; the README says how to call it with curl");
+    println!("serving gRPC on {addr}; see the README for calls with curl");
     Server::builder()
         .layer(layer)
         .add_service(GreeterServer::new(Version1))
-        .add_service(health) // The canary has none, and needs none.
+        .add_service(health) // The canary needs no health service.
         .serve(addr)
         .await?;
     Ok(())
@@ -52,7 +52,7 @@ struct Version2;
 impl Greeter for Version2 {
     async fn greet(&self, request: Request<GreetRequest>) -> Result<Response<Greeting>, Status> {
         let weight = request.extensions().get().map_or(Weight::FULL, Assignment::weight);
-        let text = format!("good day, {}: you are among the {weight}", request.get_ref().name);
+        let text = format!("good day, {} (canary weight {weight})", request.get_ref().name);
         Ok(Response::new(Greeting { text }))
     }
 }

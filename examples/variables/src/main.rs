@@ -1,4 +1,4 @@
-//! A stage with variables, of which the canary overrides one; both change while calls come in.
+//! Variables of a stage, some of which the canary overrides. Both can change at runtime.
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ use tower_canary::{
     axum::RouterExt as _,
 };
 
-/// What the service calls its variables. A change that does not fit it is refused.
+/// The typed form of the variables. Changes that do not deserialize are rejected.
 #[derive(Deserialize)]
 struct Settings {
     database: String,
@@ -32,11 +32,14 @@ async fn main() -> anyhow::Result<()> {
 
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(addr).await?;
-    println!("try `curl {}`, several times, and what the README has", listener.local_addr()?);
+    println!(
+        "try `curl {}`, several times, and the commands in the README",
+        listener.local_addr()?
+    );
     Ok(axum::serve(listener, app.into_make_service()).await?)
 }
 
-/// Either version: its code is the same, and reads what its channel has.
+/// Returns the service. Both versions have the same code and different variables.
 fn orders() -> Router {
     let list = async |call: Assignment, settings: TypedVariables<Settings>| {
         format!("{}: {} orders of {}\n", call.channel(), settings.page_size, settings.database)
@@ -44,15 +47,15 @@ fn orders() -> Router {
     Router::new().route("/", get(list))
 }
 
-/// For real, not without authentication.
+/// Routes for the operator. In production they need authentication.
 fn control(canary: CanaryHandle) -> Router {
     let promoted = canary.clone();
     let promote = async move || promoted.promote().map_err(|halted| halted.to_string());
     let rolled_back = canary.clone();
     let roll_back = async move || rolled_back.roll_back();
-    let set = async move |Path((of, name)): Path<(String, String)>, value: String| {
+    let set = async move |Path((target, name)): Path<(String, String)>, value: String| {
         let changed = canary.change_variables(|stage, overrides| {
-            let variables = if of == "stage" { stage } else { overrides };
+            let variables = if target == "stage" { stage } else { overrides };
             match value.parse::<u32>() {
                 Ok(number) => variables.set(name, number),
                 Err(_) => variables.set(name, value),
@@ -61,7 +64,7 @@ fn control(canary: CanaryHandle) -> Router {
         changed.map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}\n")))
     };
     Router::new()
-        .route("/variables/{of}/{name}", put(set))
+        .route("/variables/{target}/{name}", put(set))
         .route("/promote", post(promote))
         .route("/roll-back", post(roll_back))
 }

@@ -1,4 +1,4 @@
-//! Testers, rules, users that keep their channel, and strangers that get a cookie to keep it by.
+//! A selection policy for testers, rules, known users and visitors with a cookie.
 
 use axum::{
     Router,
@@ -12,47 +12,46 @@ use tower_canary::{
     select::{Condition, Forced, InvalidSecret, IssuedCookie, Secret, Select, Sticky},
 };
 
-/// Who gets the canary. The first policy that has something to say decides.
+/// Selects the channel. The first policy that returns a channel decides.
 fn policy() -> Result<impl Select, InvalidSecret> {
-    // For real, secrets come from the configuration and not out of the source.
+    // In production, secrets come from the configuration.
     let for_testers = Secret::try_new("not-a-secret-anymore")?;
     let for_cookies = Secret::try_new("nor-is-this-one-which-signs-cookies")?;
 
-    // Testers choose. Only a halt keeps them from the canary.
+    // Testers choose their channel, unless the canary is halted.
     let testers = Forced::by_header(HeaderName::from_static("x-canary-force"), for_testers);
-    // The office has the canary as soon as anybody has. A proxy in front must set this header, or take
-    // it away.
+    // The office gets the canary at any weight above zero. A proxy must set or remove this header.
     let office = Condition::header(HeaderName::from_static("x-office"), "yes").always();
-    // Orders are stable's for now.
+    // Orders always go to stable.
     let orders = Condition::path_prefix("/orders").and(Condition::method(Method::POST)).never();
-    // Users stay on one channel, on all their devices. Strangers do so, too, as long as they keep the
-    // cookie that they get. Serve it with `secure()` where there is HTTPS.
-    let people = Sticky::by_header(HeaderName::from_static("x-user-id"))
+    // Users stay on one channel, on all devices. Visitors without a user id do so while they keep the
+    // issued cookie. With HTTPS, add `secure()` to the cookie.
+    let users = Sticky::by_header(HeaderName::from_static("x-user-id"))
         .or_issue(IssuedCookie::new("canary_id").signed(&for_cookies));
 
-    Ok(testers.or(office).or(orders).or(people))
+    Ok(testers.or(office).or(orders).or(users))
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = CanaryOptions::new().canary_release("2").select(policy()?);
     let layer = CanaryLayer::with_options("shop", shop(), options);
-    let canary = layer.handle(); // At weight zero.
+    let canary = layer.handle(); // The weight is zero.
     let app = shop().canary(layer).merge(control(canary));
 
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(addr).await?;
-    println!("try `curl {}`, and what the README has", listener.local_addr()?);
+    println!("try `curl {}`, and the commands in the README", listener.local_addr()?);
     Ok(axum::serve(listener, app.into_make_service()).await?)
 }
 
-/// Either version: it says which it is, and why it was chosen.
+/// Returns the service. Both versions respond with the channel and the reason.
 fn shop() -> Router {
-    let tell = async |call: Assignment| format!("{}, {}\n", call.channel(), call.reason());
-    Router::new().route("/", get(tell)).route("/orders", get(tell).post(tell))
+    let respond = async |call: Assignment| format!("{}, {}\n", call.channel(), call.reason());
+    Router::new().route("/", get(respond)).route("/orders", get(respond).post(respond))
 }
 
-/// For real, not without authentication.
+/// Routes for the operator. In production they need authentication.
 fn control(canary: CanaryHandle) -> Router {
     let set_weight = async move |weight: String| {
         let weight: Weight =

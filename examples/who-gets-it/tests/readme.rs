@@ -1,4 +1,4 @@
-//! The README's commands do what the README says.
+//! The commands of the README print the documented output.
 #![allow(clippy::unwrap_used)]
 
 use std::{io, process::Stdio, time::Duration};
@@ -10,7 +10,7 @@ use tokio::{
 };
 
 #[tokio::test]
-async fn each_command_of_the_readme_prints_what_its_comment_says() {
+async fn each_command_of_the_readme_prints_its_comment() {
     let mut app = Command::new(env!("CARGO_BIN_EXE_who-gets-it"))
         .arg("127.0.0.1:0")
         .stdout(Stdio::piped())
@@ -22,7 +22,7 @@ async fn each_command_of_the_readme_prints_what_its_comment_says() {
     let address = line.split(['`', ' ']).find(|word| word.starts_with("127.0.0.1:")).unwrap();
 
     let jar = tempfile::tempdir().unwrap();
-    let mut of_stranger = None;
+    let mut visitor = None;
     let mut commands = 0;
     for line in include_str!("../README.md").lines().filter(|line| line.starts_with("curl")) {
         let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
@@ -32,10 +32,10 @@ async fn each_command_of_the_readme_prints_what_its_comment_says() {
             .current_dir(jar.path())
             .kill_on_drop(true)
             .output();
-        let output = timeout(PATIENCE, output).await.unwrap().unwrap();
+        let output = timeout(TIMEOUT, output).await.unwrap().unwrap();
         if output.status.code() == Some(NOT_FOUND) {
             let message = String::from_utf8_lossy(&output.stderr);
-            return skip(&format!("there is no curl: {message}"));
+            return skip(&format!("curl is missing: {message}"));
         }
         assert!(output.status.success(), "{command}: {output:?}");
         let answer = String::from_utf8(output.stdout).unwrap();
@@ -43,9 +43,9 @@ async fn each_command_of_the_readme_prints_what_its_comment_says() {
         match comment.trim() {
             "one of the two, sticky" => {
                 assert!(["stable, sticky", "canary, sticky"].contains(&answer), "{answer}");
-                of_stranger = Some(answer.to_owned());
+                visitor = Some(answer.to_owned());
             }
-            "the same, sticky" => assert_eq!(Some(answer), of_stranger.as_deref(), "{command}"),
+            "the same, sticky" => assert_eq!(Some(answer), visitor.as_deref(), "{command}"),
             comment => assert_eq!(answer, comment, "{command}"),
         }
         commands += 1;
@@ -53,15 +53,15 @@ async fn each_command_of_the_readme_prints_what_its_comment_says() {
     assert_eq!(commands, 17);
 }
 
-/// As in the tests of the whole: in CI nothing may be missing.
+/// Skips the test if a program is missing, except in CI.
 fn skip(reason: &str) {
     let is_required = std::env::var_os("CANARY_TESTS_REQUIRE").is_some_and(|value| value == "1");
     assert!(!is_required, "{reason}");
-    // Not `eprintln!`, whose output is kept to itself when a test passes.
+    // The test harness hides the output of `eprintln!` when a test passes.
     _ = io::Write::write_fmt(&mut io::stderr(), format_args!("\n*** SKIPPED: {reason} ***\n"));
 }
 
 const CURL: &str = "curl --disable --noproxy '*' --silent --show-error --fail --max-time 30";
-/// A shell's exit status if it does not find a program.
+/// The exit status of a shell that cannot find a program.
 const NOT_FOUND: i32 = 127;
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);

@@ -124,14 +124,15 @@ async fn health_is_checked_in_another_process() {
         failed(r#"health of "shop.Cart" is NOT_SERVING, expected SERVING"#),
     );
     drop(server);
+    // A request that is in progress when the server stops fails with another reason.
+    let expected = "health of the server got no response: ";
     let stopped = async {
         loop {
             match run(&runner, "").await {
-                ProbeOutcome::Failed(reason) => break reason,
+                ProbeOutcome::Failed(reason) if reason.starts_with(expected) => break,
                 _ => tokio::task::yield_now().await,
             }
         }
     };
-    let reason = soon(stopped).await;
-    assert!(reason.starts_with("health of the server got no response: "), "{reason}");
+    soon(stopped).await;
 }

@@ -1,4 +1,4 @@
-//! Calls to both channels over a socket, and what of them is in which file.
+//! Calls to both channels over a socket, and the expected content of the files.
 
 use std::{
     convert::Infallible,
@@ -19,14 +19,14 @@ use tokio::{net::TcpListener, runtime::Handle, sync::oneshot};
 use tower::Service;
 use tower_canary::{CanaryLayer, Channel, PerChannel, Weight};
 
-/// Version 2, which at times is not ready.
+/// Version 2 with a switch for its readiness.
 #[derive(Clone)]
-struct Moody {
+struct SwitchableReadiness {
     v2: Router,
     is_ready: Arc<AtomicBool>,
 }
 
-impl Service<Request> for Moody {
+impl Service<Request> for SwitchableReadiness {
     type Response = Response;
     type Error = Infallible;
     type Future = <Router as Service<Request>>::Future;
@@ -34,7 +34,7 @@ impl Service<Request> for Moody {
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         match self.is_ready.load(Ordering::SeqCst) {
             true => Service::<Request>::poll_ready(&mut self.v2, cx),
-            // Nobody is woken: the layer asks once, and spills.
+            // No waker is needed: the layer polls once and spills.
             false => Poll::Pending,
         }
     }
@@ -44,15 +44,15 @@ impl Service<Request> for Moody {
     }
 }
 
-/// Calls the app, and returns the lines of stable's file and of the canary's.
+/// Calls the app and returns the lines of both files.
 ///
-/// On each channel an item and an export; on the canary item 13, too, over which it panics; and item 77,
-/// which is the canary's but spills. The item's id is the channel's own: 1 on stable, 2 on the canary.
+/// Each channel gets one item (1 for stable, 2 for the canary) and one export. The canary also gets item
+/// 13, which panics, and item 77, which spills.
 pub(crate) async fn lines_of_calls(format: Format) -> PerChannel<Vec<String>> {
     let directory = tempfile::tempdir().unwrap();
     let logs = install(directory.path(), format).unwrap();
     let is_ready = Arc::new(AtomicBool::new(true));
-    let canary = Moody { v2: v2(), is_ready: Arc::clone(&is_ready) };
+    let canary = SwitchableReadiness { v2: v2(), is_ready: Arc::clone(&is_ready) };
     let layer = CanaryLayer::with_options("items", canary, options());
     let handle = layer.handle();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -72,7 +72,7 @@ pub(crate) async fn lines_of_calls(format: Format) -> PerChannel<Vec<String>> {
 
     assert_eq!(get("/items/1").await, 200);
     assert_eq!(get("/export").await, 200);
-    // At full weight nothing spills. One call in a million is stable's.
+    // Not full weight, at which nothing spills. One call in a million goes to stable.
     handle.set_weight(Weight::from_ppm(999_999)).unwrap();
     assert_eq!(get("/items/2").await, 200);
     assert_eq!(get("/export").await, 200);
@@ -87,7 +87,7 @@ pub(crate) async fn lines_of_calls(format: Format) -> PerChannel<Vec<String>> {
     PerChannel::from_fn(|channel| lines_in(directory.path(), channel))
 }
 
-/// Waits for the tasks that handlers left behind.
+/// Waits for the tasks that handlers spawned.
 async fn all_tasks_ended() {
     let runtime = Handle::current().metrics();
     let ended = async {
@@ -98,7 +98,7 @@ async fn all_tasks_ended() {
     tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap();
 }
 
-/// Which messages, or paths in the access log, are in a channel's file how often.
+/// Returns the messages and access log paths in a channel's file, with their numbers.
 pub(crate) fn expected(channel: Channel) -> &'static [(&'static str, usize)] {
     match channel {
         Channel::Stable => &[
@@ -122,7 +122,7 @@ pub(crate) fn expected(channel: Channel) -> &'static [(&'static str, usize)] {
 
 fn lines_in(directory: &Path, channel: Channel) -> Vec<String> {
     let files = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    // Two, if the day changed meanwhile.
+    // There are two files if the date has changed.
     let files = files.filter(|path| {
         let name = path.file_name().unwrap().to_str().unwrap();
         name.starts_with(channel.as_str()) && name.ends_with(".log")

@@ -1,5 +1,5 @@
-//! A canary that is sick in every way, and the four options that hold it apart from stable: a time limit,
-//! a limit of concurrent calls, a fallback, and a runtime of its own.
+//! A canary that panics, hangs and blocks, isolated from stable by a time limit, a concurrency limit, a
+//! fallback and a separate runtime.
 
 use std::{thread, time::Duration};
 
@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
         .build()?;
     let v2 = Router::new()
         .route("/fine", any(async || "v2\n"))
-        .route("/panic", any(async || -> &'static str { panic!("v2 is sick") }))
+        .route("/panic", any(async || -> &'static str { panic!("intentional panic") }))
         .route("/hang", any(std::future::pending::<&'static str>))
         .route("/block", any(block))
         .with_state(());
@@ -35,7 +35,7 @@ async fn main() -> anyhow::Result<()> {
         .concurrency_limit(4)
         .fallback(Fallback::axum())
         .bypass(Bypass::default().or(Condition::path("/counts")));
-    let layer = CanaryLayer::with_options("sick", v2, options);
+    let layer = CanaryLayer::with_options("failing", v2, options);
     let canary = layer.handle();
     canary.set_weight(Weight::from_percent(50))?;
 
@@ -44,26 +44,26 @@ async fn main() -> anyhow::Result<()> {
         .route("/counts", get(async move || report(&canary)));
     let addr = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".to_owned());
     let listener = TcpListener::bind(addr).await?;
-    println!("try `curl -i {}/panic`, and what the README has", listener.local_addr()?);
+    println!("try `curl -i {}/panic`, and the commands in the README", listener.local_addr()?);
     axum::serve(listener, v1.canary(layer).into_make_service()).await?;
 
-    // A runtime must not be dropped in async code, nor waited for while its threads may be blocked.
+    // Dropping a runtime in async code panics, and a normal shutdown waits for blocked threads.
     canary_runtime.shutdown_background();
     Ok(())
 }
 
-/// What no async handler should do.
+/// Blocks a thread of the runtime, which async code must not do.
 async fn block() -> &'static str {
     thread::sleep(Duration::from_secs(60));
-    "v2, at last\n"
+    "v2, after a minute\n"
 }
 
 fn report(canary: &CanaryHandle) -> String {
     let counts = canary.counts().total();
     let canary = counts.total(Channel::Canary);
     format!(
-        "canary: {} calls, {} failures (of them {} panics, {} timeouts; {} repeated by stable), \
-         {} spilled (of them {} shed), {} open\n",
+        "canary: {} calls, {} failures (including {} panics, {} timeouts; {} repeated by stable), \
+         {} spilled (including {} shed), {} in flight\n",
         canary.picked,
         canary.failure,
         canary.panicked,
