@@ -1,4 +1,4 @@
-//! Puts the parts together: the two versions behind the canary, and beside it what belongs to the process.
+//! The router of the process: both versions behind the canary layer, metrics and control routes.
 
 use axum::{Router, routing::get};
 use canary_controller::RolloutHandle;
@@ -22,7 +22,7 @@ pub(crate) fn router(
     let handle = canary.handle();
     let metrics = metrics_route(handle.clone(), prometheus);
     let controls = match rollout {
-        Some(rollout) => control::lowering(handle).merge(rollout::routes(rollout)),
+        Some(rollout) => control::rollback_routes(handle).merge(rollout::routes(rollout)),
         None => control::router(handle),
     };
     v1.canary(canary).merge(metrics).merge(controls)

@@ -1,4 +1,4 @@
-//! What the shop sells. Both versions sell the same, and only [`v2`](crate::v2) has a sale.
+//! The products. Both versions have the same ones; [`v2`](crate::v2) sells them at a discount.
 
 use axum::{
     http::StatusCode,
@@ -13,8 +13,8 @@ pub(crate) struct Product {
     pub(crate) cents: u64,
 }
 
-pub(crate) fn find(id: u32) -> Result<Product, NotForSale> {
-    CATALOG.iter().find(|product| product.id == id).cloned().ok_or(NotForSale(id))
+pub(crate) fn find(id: u32) -> Result<Product, UnknownProduct> {
+    CATALOG.iter().find(|product| product.id == id).cloned().ok_or(UnknownProduct(id))
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,23 +34,23 @@ pub(crate) struct Receipt {
 }
 
 impl Order {
-    pub(crate) fn total_cents(&self) -> Result<u64, NotForSale> {
+    pub(crate) fn total_cents(&self) -> Result<u64, UnknownProduct> {
         self.items.iter().map(|item| Ok(find(item.product)?.cents * u64::from(item.quantity))).sum()
     }
 }
 
-/// There is no product of this id: the caller's fault, in HTTP as in gRPC.
+/// The error for an unknown product id, a client error in HTTP and gRPC.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct NotForSale(u32);
+pub(crate) struct UnknownProduct(u32);
 
-impl IntoResponse for NotForSale {
+impl IntoResponse for UnknownProduct {
     fn into_response(self) -> Response {
         (StatusCode::NOT_FOUND, format!("there is no product {}\n", self.0)).into_response()
     }
 }
 
-impl From<NotForSale> for tonic::Status {
-    fn from(NotForSale(id): NotForSale) -> Self {
+impl From<UnknownProduct> for tonic::Status {
+    fn from(UnknownProduct(id): UnknownProduct) -> Self {
         Self::not_found(format!("there is no product {id}"))
     }
 }

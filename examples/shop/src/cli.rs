@@ -5,43 +5,43 @@ use std::{net::SocketAddr, path::PathBuf, process, time::Duration};
 use clap::Parser;
 use tower_canary::Weight;
 
-/// A shop whose second version is a canary.
+/// A shop with a canary of its second version.
 #[derive(Debug, Parser)]
 #[command(version, after_help = STATUS)]
 pub(crate) struct Options {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:3000")]
     pub(crate) addr: SocketAddr,
 
-    /// The share of calls that version 2 gets
+    /// The canary's weight
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub(crate) weight: Weight,
 
-    /// Raise the weight by a plan instead, from zero until version 2 is promoted or taken back
+    /// Roll out version 2 with the plan in this file
     #[arg(long, value_name = "FILE", conflicts_with = "weight")]
     pub(crate) plan: Option<PathBuf>,
 
-    /// Keep the state of the rollout in this directory, so that a restart goes on with it
+    /// Store the state of the rollout in this directory, so that a restart continues it
     #[arg(long, value_name = "DIRECTORY", requires = "plan")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Go on serving when the plan is done, or version 2 is taken back
+    /// Continue to serve after the rollout has ended
     #[arg(long, requires = "plan")]
     pub(crate) stay: bool,
 
-    /// The share of its calls that version 2 fails
+    /// The share of version 2's calls that fail
     #[arg(long, default_value = "0%", value_name = "PERCENT")]
     pub(crate) v2_error_rate: Weight,
 
-    /// The time that version 2 wastes on each call, such as 20ms or 1s
+    /// The delay of each call to version 2, such as 20ms or 1s
     #[arg(long, default_value = "0ms", value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) v2_latency: Duration,
 
-    /// The share of its calls in which version 2 panics
+    /// The share of version 2's calls that panic
     #[arg(long, default_value = "0%", value_name = "PERCENT")]
     pub(crate) v2_panic_rate: Weight,
 
-    /// Call yourself this often per second, and print a line per second
+    /// Generate this many calls per second, and print a line per second
     #[arg(long, value_name = "RPS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) load: Option<u32>,
 
@@ -51,14 +51,15 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// What was asked for; none if that was help, which is printed. Ends the process if it is wrong.
-    pub(crate) fn of_command_line() -> Option<Self> {
+    /// Parses the command line. Prints help and returns `None` if that was requested. Exits the process on
+    /// an error.
+    pub(crate) fn from_command_line() -> Option<Self> {
         Self::try_parse().map_or_else(
             |error| {
-                // Whoever would read why has closed the stream.
+                // Fails only if the stream is closed.
                 let _ = error.print();
                 if error.use_stderr() {
-                    // Not clap's 2, which says here that version 2 was taken back.
+                    // Not clap's status 2, which here means a rollback.
                     process::exit(1);
                 }
                 None
@@ -67,7 +68,7 @@ impl Options {
         )
     }
 
-    /// The share of calls that version 2 gets at first.
+    /// Returns the initial weight.
     pub(crate) fn first_weight(&self) -> Weight {
         if self.plan.is_some() { Weight::ZERO } else { self.weight }
     }
@@ -91,10 +92,10 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
 
 const STATUS: &str = "\
 Exit status, with a plan:
-  0  version 2 is promoted
-  1  the shop could not run: a wrong option, a wrong plan, a port that is taken
-  2  version 2 is rolled back, or halted
-  3  the shop was stopped before the plan was done; with --state, the next one goes on";
+  0  version 2 was promoted
+  1  the shop could not start, for example because of an invalid plan
+  2  version 2 was rolled back or halted
+  3  the shop was stopped before the rollout ended; with --state, the next start continues it";
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
-//! The canary's controls as routes of the app's own.
+//! Routes that show and control the canary.
 //!
-//! They are open to whoever can reach the port: for an example on loopback, and nowhere else.
+//! They have no authentication. Use them only in examples that listen on the loopback interface.
 
 use axum::{
     Json, Router,
@@ -16,16 +16,16 @@ use tower_canary::{
 };
 
 pub(crate) fn router(canary: CanaryHandle) -> Router {
-    let raising = Router::new()
+    let other_routes = Router::new()
         .route("/canary/weight", put(set_weight))
         .route("/canary/promote", post(promote))
         .route("/canary/halt", delete(lift_halt))
         .with_state(canary.clone());
-    lowering(canary).merge(raising)
+    rollback_routes(canary).merge(other_routes)
 }
 
-/// Those that hold while a plan decides, too. What is raised past a plan, it takes back.
-pub(crate) fn lowering(canary: CanaryHandle) -> Router {
+/// Returns the routes that are also available during a rollout. The others would be overridden by it.
+pub(crate) fn rollback_routes(canary: CanaryHandle) -> Router {
     Router::new()
         .route("/canary", get(show))
         .route("/canary/roll-back", post(roll_back))
@@ -33,58 +33,58 @@ pub(crate) fn lowering(canary: CanaryHandle) -> Router {
         .with_state(canary)
 }
 
-async fn show(State(canary): State<CanaryHandle>) -> Json<Canary> {
-    Json(Canary::from(&canary))
+async fn show(State(canary): State<CanaryHandle>) -> Json<CanaryState> {
+    Json(CanaryState::from(&canary))
 }
 
 async fn set_weight(
     State(canary): State<CanaryHandle>,
     body: String,
-) -> Result<Json<Canary>, Refused> {
+) -> Result<Json<CanaryState>, ControlError> {
     canary.set_weight(body.parse::<Weight>()?)?;
-    Ok(Json(Canary::from(&canary)))
+    Ok(Json(CanaryState::from(&canary)))
 }
 
-async fn promote(State(canary): State<CanaryHandle>) -> Result<Json<Canary>, Refused> {
+async fn promote(State(canary): State<CanaryHandle>) -> Result<Json<CanaryState>, ControlError> {
     canary.promote()?;
-    Ok(Json(Canary::from(&canary)))
+    Ok(Json(CanaryState::from(&canary)))
 }
 
-async fn roll_back(State(canary): State<CanaryHandle>) -> Json<Canary> {
+async fn roll_back(State(canary): State<CanaryHandle>) -> Json<CanaryState> {
     canary.roll_back();
-    Json(Canary::from(&canary))
+    Json(CanaryState::from(&canary))
 }
 
 /// The body is the reason.
-async fn halt(State(canary): State<CanaryHandle>, body: String) -> Json<Canary> {
+async fn halt(State(canary): State<CanaryHandle>, body: String) -> Json<CanaryState> {
     let reason = body.trim();
     canary.halt(if reason.is_empty() { "no reason given" } else { reason });
-    Json(Canary::from(&canary))
+    Json(CanaryState::from(&canary))
 }
 
-async fn lift_halt(State(canary): State<CanaryHandle>) -> Json<Canary> {
+async fn lift_halt(State(canary): State<CanaryHandle>) -> Json<CanaryState> {
     canary.lift_halt();
-    Json(Canary::from(&canary))
+    Json(CanaryState::from(&canary))
 }
 
 /// The state of the canary, as JSON.
 #[derive(Debug, Serialize)]
-struct Canary {
+struct CanaryState {
     name: String,
     phase: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     halted_because: Option<String>,
-    /// The share of calls that we ask of the canary.
+    /// The requested share of calls.
     weight: String,
-    /// The share that we saw since that weight was set.
+    /// The observed share of calls since the weight was set.
     share: Option<f64>,
-    stable: Calls,
-    canary: Calls,
+    stable: CallCounts,
+    canary: CallCounts,
 }
 
-/// What became of a channel's calls.
+/// The counts of a channel.
 #[derive(Debug, Serialize)]
-struct Calls {
+struct CallCounts {
     release: Option<String>,
     picked: u64,
     success: u64,
@@ -95,7 +95,7 @@ struct Calls {
     in_flight: u64,
 }
 
-impl From<&CanaryHandle> for Canary {
+impl From<&CanaryHandle> for CanaryState {
     fn from(handle: &CanaryHandle) -> Self {
         let snapshot = handle.counts();
         let counts = snapshot.total();
@@ -105,7 +105,7 @@ impl From<&CanaryHandle> for Canary {
             SplitMode::Halted { reason } => ("halted", Some(reason)),
             _ => ("unknown", None),
         };
-        let calls = |channel| Calls::new(handle.release(channel), &counts.total(channel));
+        let calls = |channel| CallCounts::new(handle.release(channel), &counts.total(channel));
         Self {
             name: handle.name().to_string(),
             phase,
@@ -118,7 +118,7 @@ impl From<&CanaryHandle> for Canary {
     }
 }
 
-impl Calls {
+impl CallCounts {
     fn new(release: Option<&ReleaseId>, counts: &ChannelCounts) -> Self {
         Self {
             release: release.map(ToString::to_string),
@@ -133,36 +133,36 @@ impl Calls {
     }
 }
 
-/// A command that was not obeyed.
+/// The error of a rejected command.
 #[derive(Debug)]
-enum Refused {
-    NotAWeight(ParseWeightError),
-    NotChanged(PromoteError),
+enum ControlError {
+    InvalidWeight(ParseWeightError),
+    Rejected(PromoteError),
 }
 
-impl From<ParseWeightError> for Refused {
+impl From<ParseWeightError> for ControlError {
     fn from(error: ParseWeightError) -> Self {
-        Self::NotAWeight(error)
+        Self::InvalidWeight(error)
     }
 }
 
-impl From<Halted> for Refused {
+impl From<Halted> for ControlError {
     fn from(error: Halted) -> Self {
-        Self::NotChanged(error.into())
+        Self::Rejected(error.into())
     }
 }
 
-impl From<PromoteError> for Refused {
+impl From<PromoteError> for ControlError {
     fn from(error: PromoteError) -> Self {
-        Self::NotChanged(error)
+        Self::Rejected(error)
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         match self {
-            Self::NotAWeight(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
-            Self::NotChanged(error) => (StatusCode::CONFLICT, format!("{error}\n")),
+            Self::InvalidWeight(error) => (StatusCode::BAD_REQUEST, format!("{error}\n")),
+            Self::Rejected(error) => (StatusCode::CONFLICT, format!("{error}\n")),
         }
         .into_response()
     }

@@ -1,4 +1,4 @@
-//! Calls of the shop's own, over real sockets as anybody's.
+//! A load generator that calls the shop over real sockets.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -17,9 +17,9 @@ use crate::{
     report::Report,
 };
 
-/// Calls the shop `per_second` times a second, and prints a line every second. Ends only by an error.
+/// Calls the shop `per_second` times per second, and prints a line per second. Returns only on an error.
 ///
-/// Dropping it ends the calls that are under way.
+/// Dropping the future cancels the calls in flight.
 pub(crate) async fn run(
     addr: SocketAddr,
     per_second: u32,
@@ -27,16 +27,16 @@ pub(crate) async fn run(
 ) -> anyhow::Result<()> {
     let customer = Customer::of(addr)?;
     let mut calls = JoinSet::new();
-    // Bursts after a delay, so that there are as many calls as promised.
+    // Catches up after a delay, so that the average rate is right.
     let mut next_call = time::interval(Duration::from_secs(1) / per_second);
-    let mut next_line = time::interval_at(time::Instant::now() + EACH_SECOND, EACH_SECOND);
-    for number in (0..KINDS_OF_CALLS).cycle() {
+    let mut next_line = time::interval_at(time::Instant::now() + ONE_SECOND, ONE_SECOND);
+    for number in (0..CALL_KINDS).cycle() {
         loop {
             tokio::select! {
                 biased;
                 _ = next_line.tick() => report.print_line(),
                 Some(done) = calls.join_next() => log_failure(done?),
-                _ = next_call.tick(), if calls.len() < MAX_OPEN => break,
+                _ = next_call.tick(), if calls.len() < MAX_IN_FLIGHT => break,
             }
         }
         calls.spawn(customer.clone().call(number));
@@ -61,7 +61,7 @@ impl Customer {
         })
     }
 
-    /// Of five calls, three look at a product, one buys, and one asks for a price by gRPC.
+    /// Of five calls, three get a product, one checks out, and one gets a price over gRPC.
     async fn call(self, number: u32) -> anyhow::Result<()> {
         let product = number % 3 + 1;
         match number % 5 {
@@ -80,13 +80,13 @@ impl Customer {
             .uri(format!("http://{}{path}", self.authority))
             .header(header::CONTENT_TYPE, "application/json")
             .body(Body::from(json.to_owned()))?;
-        let response = self.http.request(request).await.context("no answer")?;
+        let response = self.http.request(request).await.context("no response")?;
         to_bytes(Body::new(response.into_body()), MAX_RESPONSE).await?;
         Ok(())
     }
 
     async fn price(mut self, product_id: u32) -> anyhow::Result<()> {
-        // A status that says the shop failed is an answer, too.
+        // An error status is counted by the canary layer.
         let _ = self.grpc.get(PriceRequest { product_id }).await;
         Ok(())
     }
@@ -98,9 +98,9 @@ fn log_failure(done: anyhow::Result<()>) {
     }
 }
 
-/// Each of three products in each of five calls.
-const KINDS_OF_CALLS: u32 = 15;
-const EACH_SECOND: Duration = Duration::from_secs(1);
-/// Calls that may be open at once. A shop that is too slow gets fewer calls than promised, not a crowd.
-const MAX_OPEN: usize = 500;
+/// Three products times five calls.
+const CALL_KINDS: u32 = 15;
+const ONE_SECOND: Duration = Duration::from_secs(1);
+/// The maximum number of calls in flight. If the shop is too slow, the rate is lower than requested.
+const MAX_IN_FLIGHT: usize = 500;
 const MAX_RESPONSE: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! Logs to standard error. A panic, backtraces and all, would drown them: it is one line here.
+//! Logs on standard error, with one line per panic.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -12,7 +12,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::Options;
 
 pub(crate) fn install(options: &Options) {
-    // The events of a rollout are printed, and need not be logged as well.
+    // The events of a rollout are printed already.
     let levels = if options.plan.is_some() { "warn,canary::audit=off" } else { "info" };
 
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(levels));
@@ -26,7 +26,7 @@ pub(crate) fn install(options: &Options) {
     panic::set_hook(Box::new(panic_logger()));
 }
 
-/// Logs a panic in one line, and at most one a second: how many there were, the counts tell.
+/// Returns a panic hook that logs one line, at most once per second. The counts contain all panics.
 fn panic_logger() -> impl Fn(&panic::PanicHookInfo<'_>) {
     let started = Instant::now();
     let next_second = AtomicU64::new(0);

@@ -1,18 +1,17 @@
-//! A shop whose second version is a canary: HTTP and gRPC on one port, faults to order, and a load that
-//! shows what the canary does with them.
+//! A shop with a canary: HTTP and gRPC on one port, fault injection, a load generator and a report.
 
 mod app;
 mod catalog;
 mod cli;
 mod control;
-mod faults;
-mod greet;
-mod live;
+mod fault_injection;
 mod load;
 mod logs;
 mod report;
 mod rollout;
 mod serve;
+mod startup_message;
+mod streaming;
 mod v1;
 mod v2;
 
@@ -27,11 +26,11 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 use tower_canary::{CanaryLayer, CanaryOptions, Tags};
 
-use self::{cli::Options, faults::Faults, report::Report, rollout::Rollout};
+use self::{cli::Options, fault_injection::FaultInjector, report::Report, rollout::Rollout};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Some(options) = Options::of_command_line() else { return ExitCode::SUCCESS };
+    let Some(options) = Options::from_command_line() else { return ExitCode::SUCCESS };
     run(options).await.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
@@ -43,7 +42,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let prometheus = app::install_prometheus()?;
     let plan = options.plan.as_deref().map(rollout::read_plan).transpose()?;
 
-    let v2 = v2::router(Faults::from(&options));
+    let v2 = v2::router(FaultInjector::from(&options));
     let layer = CanaryLayer::with_options(
         "shop",
         v2.clone(),
@@ -62,27 +61,27 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut rollout = match (&options.plan, plan) {
         (Some(file), Some(plan)) => {
             let state = options.state.clone();
-            Some(Rollout::begin(canary.clone(), v2, (file, plan), state).await?)
+            Some(Rollout::start(canary.clone(), v2, (file, plan), state).await?)
         }
         _ => None,
     };
     let app = app::router(v1::router(), layer, prometheus, rollout.as_ref().map(Rollout::handle));
-    greet::greet(addr, &options);
+    startup_message::print(addr, &options);
 
-    let stop = asked_to_stop_or_done(&options, rollout.as_mut());
+    let stop = finished_or_stopped(&options, rollout.as_mut());
     match options.load {
         None => serve::until(stop, listener, app, &canary).await?,
         Some(per_second) => {
             let mut report = Report::new(canary.clone());
             let stop_or_load = async {
                 tokio::select! {
-                    biased; // The last second's line comes before the stop.
+                    biased; // Print the line of the last second before stopping.
                     ended = load::run(addr, per_second, &mut report) => ended,
                     stopped = stop => stopped,
                 }
             };
             let served = serve::until(stop_or_load, listener, app, &canary).await;
-            report.print_sum();
+            report.print_total();
             served?;
         }
     }
@@ -92,19 +91,19 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     }
 }
 
-async fn asked_to_stop_or_done(
+async fn finished_or_stopped(
     options: &Options,
     rollout: Option<&mut Rollout>,
 ) -> anyhow::Result<()> {
     let done = async {
         match rollout {
-            Some(rollout) if options.stay => rollout.tell_for_ever().await,
-            Some(rollout) => rollout.tell_to_the_end().await,
+            Some(rollout) if options.stay => rollout.print_forever().await,
+            Some(rollout) => rollout.print_to_the_end().await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
         done = done => done,
-        stopped = serve::asked_to_stop(options.stop_after()) => stopped,
+        stopped = serve::stop_requested(options.stop_after()) => stopped,
     }
 }

@@ -1,4 +1,4 @@
-//! What the canary does, in a line per second.
+//! A line per second with the counts of both channels.
 
 use std::time::Duration;
 
@@ -19,21 +19,21 @@ impl Report {
         Self { canary, last, lines: 0 }
     }
 
-    /// Prints what happened since the last line.
+    /// Prints the counts since the last line.
     pub(crate) fn print_line(&mut self) {
         if self.lines.is_multiple_of(LINES_PER_HEADER) {
             println!("{HEADER}");
         }
         self.lines += 1;
         let now = self.canary.counts();
-        let news = now.since(&self.last).unwrap_or_default().total();
-        println!("{:>5}s  {}", self.lines, row(&self.canary.weight().to_string(), &news));
+        let recent = now.since(&self.last).unwrap_or_default().total();
+        println!("{:>5}s  {}", self.lines, row(&self.canary.weight().to_string(), &recent));
         self.last = now;
     }
 
-    /// Prints what happened in all.
-    pub(crate) fn print_sum(&self) {
-        println!("in all  {}", row("", &self.canary.counts().total()));
+    /// Prints the counts since the start.
+    pub(crate) fn print_total(&self) {
+        println!("total   {}", row("", &self.canary.counts().total()));
     }
 }
 
@@ -49,7 +49,7 @@ fn channel(counts: &ChannelCounts) -> String {
         let bucket = counts.end.quantile(q);
         bucket.map_or_else(|| "-".to_owned(), |bucket| readable(bucket.midpoint()))
     });
-    #[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
+    #[expect(clippy::cast_precision_loss, reason = "only one decimal is printed")]
     let rate = *failure as f64 / (success + failure).max(1) as f64;
     format!("{picked:>7} {failure:>6} {:>7} {p50:>8} {p99:>8}", percent(rate))
 }

@@ -1,9 +1,9 @@
-//! Version 2 by a plan: from its first call to all of them, or back.
+//! The rollout of version 2 with a plan.
 
-mod ending;
+mod completion;
+mod event_printer;
 mod plan_file;
 mod routes;
-mod story;
 
 use std::path::{Path, PathBuf};
 
@@ -16,19 +16,21 @@ use canary_controller::{
 };
 use tower_canary::CanaryHandle;
 
-use self::story::Story;
-pub(crate) use self::{ending::Ending, plan_file::read as read_plan, routes::router as routes};
+use self::event_printer::EventPrinter;
+pub(crate) use self::{
+    completion::Completion, plan_file::read as read_plan, routes::router as routes,
+};
 
 /// A rollout, and the controller that runs it.
 pub(crate) struct Rollout {
     controller: Controller,
     handle: RolloutHandle,
-    story: Story,
+    printer: EventPrinter,
 }
 
 impl Rollout {
-    /// Runs the plan of a file: from where it was, if the directory has it stored, else from the start.
-    pub(crate) async fn begin(
+    /// Starts the plan, or continues the rollout that is stored in the directory.
+    pub(crate) async fn start(
         canary: CanaryHandle,
         v2: Router,
         (file, plan): (&Path, Plan),
@@ -38,47 +40,47 @@ impl Rollout {
             Some(directory) => Controller::new(FileStore::open(directory).await?),
             None => Controller::new(MemoryStore::new()),
         };
-        let story = Story::begin();
+        let printer = EventPrinter::new();
         let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
         let managed = Managed::new(canary, plan).probes(probes).auto_start();
         let handle = controller.add(managed).map_err(|error| match error {
             AddError::Plan(unmet) => plan_file::unmet(file, &unmet),
             error => error.into(),
         })?;
-        Ok(Self { controller, handle, story })
+        Ok(Self { controller, handle, printer })
     }
 
     pub(crate) fn handle(&self) -> RolloutHandle {
         self.handle.clone()
     }
 
-    /// Prints what happens, until the canary has every call or none.
-    pub(crate) async fn tell_to_the_end(&mut self) -> anyhow::Result<()> {
+    /// Prints events until the rollout has ended.
+    pub(crate) async fn print_to_the_end(&mut self) -> anyhow::Result<()> {
         let mut changes = self.handle.watch();
         loop {
             changes.changed().await.context("the controller has stopped")?;
             let status = changes.borrow_and_update().clone();
-            self.story.tell(&status);
-            // An end that is not stored would be forgotten by the next process.
-            if Ending::of(&status) != Ending::Open && status.unsaved_for.is_none() {
+            self.printer.print(&status);
+            // The next process must see the same end, so wait until it is stored.
+            if Completion::of(&status) != Completion::Unfinished && status.unsaved_for.is_none() {
                 return Ok(());
             }
         }
     }
 
-    /// As [`tell_to_the_end`](Self::tell_to_the_end), and beyond it: somebody may restart.
-    pub(crate) async fn tell_for_ever(&mut self) -> anyhow::Result<()> {
+    /// Prints events after the end as well: the operator may restart the rollout.
+    pub(crate) async fn print_forever(&mut self) -> anyhow::Result<()> {
         loop {
-            self.tell_to_the_end().await?;
+            self.print_to_the_end().await?;
         }
     }
 
-    /// Stores what is to be stored, stops, and tells how it ended.
-    pub(crate) async fn stop(self) -> Ending {
+    /// Stops the controller and prints the result.
+    pub(crate) async fn stop(self) -> Completion {
         self.controller.stop().await;
         let status = self.handle.status();
-        let ending = Ending::of(&status);
-        println!("\n{}", ending.sentence(&status.summary, &self.handle.canary().counts()));
-        ending
+        let completion = Completion::of(&status);
+        println!("\n{}", completion.sentence(&status.summary, &self.handle.canary().counts()));
+        completion
     }
 }

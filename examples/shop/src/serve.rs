@@ -1,4 +1,4 @@
-//! Serving, and the way out: ctrl-c, SIGTERM, or the time that was given.
+//! Serving until ctrl-c, SIGTERM or a time limit, and graceful shutdown.
 
 use std::{future, io, pin::pin, time::Duration};
 
@@ -7,23 +7,23 @@ use axum::Router;
 use tokio::{net::TcpListener, signal, time};
 use tower_canary::{CanaryHandle, Channel, Drain};
 
-/// Serves HTTP/1, HTTP/2 and gRPC until `stop` is done; then lets open calls end, for a while.
+/// Serves HTTP/1, HTTP/2 and gRPC until `stop` completes, then waits up to [`GRACE`] for open calls.
 pub(crate) async fn until(
     stop: impl Future<Output = anyhow::Result<()>>,
     listener: TcpListener,
     app: Router,
     canary: &CanaryHandle,
 ) -> anyhow::Result<()> {
-    let (begin, begun) = tokio::sync::oneshot::channel::<()>();
+    let (shutdown, requested) = tokio::sync::oneshot::channel::<()>();
     let server = axum::serve(listener, app.into_make_service()).with_graceful_shutdown(async {
-        let _ = begun.await;
+        let _ = requested.await;
     });
     let mut server = pin!(server.into_future());
     tokio::select! {
         served = &mut server => return served.context("cannot serve"),
         stopped = stop => stopped?,
     }
-    drop(begin);
+    drop(shutdown);
     let drains = Channel::ALL.map(|channel| canary.drain(channel));
     let in_time = time::timeout(GRACE, async {
         let served = server.as_mut().await;
@@ -41,7 +41,7 @@ pub(crate) async fn until(
     }
 }
 
-pub(crate) async fn asked_to_stop(after: Option<Duration>) -> anyhow::Result<()> {
+pub(crate) async fn stop_requested(after: Option<Duration>) -> anyhow::Result<()> {
     let timer = async {
         match after {
             Some(after) => time::sleep(after).await,
@@ -66,5 +66,5 @@ async fn terminated() -> io::Result<()> {
     future::pending().await
 }
 
-/// How long open calls may take to end after they were asked.
+/// The time for open calls to end.
 const GRACE: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! Version 1, the stable one: an axum router, with a gRPC service among its routes.
+//! Version 1, stable: an axum router with HTTP routes and a gRPC service.
 
 use axum::{
     Json, Router,
@@ -8,27 +8,30 @@ use axum::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    catalog::{self, NotForSale, Order, Product, Receipt},
-    live::{self, PriceStream},
+    catalog::{self, Order, Product, Receipt, UnknownProduct},
     proto::{
         Price, PriceRequest,
         prices_server::{self, PricesServer},
     },
+    streaming::{self, PriceStream},
 };
 
 pub(crate) fn router() -> Router {
     Router::new()
         .route("/products/{id}", get(product))
         .route("/checkout", post(checkout))
-        .route_service(&live::grpc_path(prices_server::SERVICE_NAME), PricesServer::new(Prices))
-        .merge(live::router())
+        .route_service(
+            &streaming::grpc_path(prices_server::SERVICE_NAME),
+            PricesServer::new(Prices),
+        )
+        .merge(streaming::router())
 }
 
-async fn product(Path(id): Path<u32>) -> Result<Json<Product>, NotForSale> {
+async fn product(Path(id): Path<u32>) -> Result<Json<Product>, UnknownProduct> {
     Ok(Json(catalog::find(id)?))
 }
 
-async fn checkout(Json(order): Json<Order>) -> Result<Json<Receipt>, NotForSale> {
+async fn checkout(Json(order): Json<Order>) -> Result<Json<Receipt>, UnknownProduct> {
     Ok(Json(Receipt { total_cents: order.total_cents()? }))
 }
 
@@ -45,6 +48,6 @@ impl prices_server::Prices for Prices {
 
     async fn watch(&self, request: Request<PriceRequest>) -> Result<Response<PriceStream>, Status> {
         let Product { id, cents, .. } = catalog::find(request.get_ref().product_id)?;
-        live::prices(&request, Price { product_id: id, cents })
+        streaming::prices(&request, Price { product_id: id, cents })
     }
 }

@@ -1,4 +1,4 @@
-//! Version 2, the canary: everything is a tenth off, and whatever faults were ordered are in it.
+//! Version 2, the canary: a 10 % discount, and the faults configured on the command line.
 
 use std::sync::Arc;
 
@@ -12,41 +12,47 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     catalog::{self, Order, Product, Receipt},
-    faults::Faults,
-    live::{self, PriceStream},
+    fault_injection::FaultInjector,
     proto::{
         Price, PriceRequest,
         prices_server::{self, PricesServer},
     },
+    streaming::{self, PriceStream},
 };
 
-pub(crate) fn router(faults: Faults) -> Router {
+pub(crate) fn router(faults: FaultInjector) -> Router {
     let faults = Arc::new(faults);
     let prices = Prices { faults: Arc::clone(&faults) };
     Router::new()
         .route("/products/{id}", get(product))
         .route("/checkout", post(checkout))
-        .route_service(&live::grpc_path(prices_server::SERVICE_NAME), PricesServer::new(prices))
-        .merge(live::router())
+        .route_service(
+            &streaming::grpc_path(prices_server::SERVICE_NAME),
+            PricesServer::new(prices),
+        )
+        .merge(streaming::router())
         .with_state(faults)
 }
 
-async fn product(State(faults): State<Arc<Faults>>, Path(id): Path<u32>) -> Result<Json<Product>> {
-    faults.strike().await?;
+async fn product(
+    State(faults): State<Arc<FaultInjector>>,
+    Path(id): Path<u32>,
+) -> Result<Json<Product>> {
+    faults.inject().await?;
     let product = catalog::find(id)?;
-    Ok(Json(Product { cents: on_sale(product.cents), ..product }))
+    Ok(Json(Product { cents: discounted(product.cents), ..product }))
 }
 
 async fn checkout(
-    State(faults): State<Arc<Faults>>,
+    State(faults): State<Arc<FaultInjector>>,
     Json(order): Json<Order>,
 ) -> Result<Json<Receipt>> {
-    faults.strike().await?;
-    Ok(Json(Receipt { total_cents: on_sale(order.total_cents()?) }))
+    faults.inject().await?;
+    Ok(Json(Receipt { total_cents: discounted(order.total_cents()?) }))
 }
 
 struct Prices {
-    faults: Arc<Faults>,
+    faults: Arc<FaultInjector>,
 }
 
 #[tonic::async_trait]
@@ -54,18 +60,18 @@ impl prices_server::Prices for Prices {
     type WatchStream = PriceStream;
 
     async fn get(&self, request: Request<PriceRequest>) -> Result<Response<Price>, Status> {
-        self.faults.strike().await?;
+        self.faults.inject().await?;
         let Product { id, cents, .. } = catalog::find(request.get_ref().product_id)?;
-        Ok(Response::new(Price { product_id: id, cents: on_sale(cents) }))
+        Ok(Response::new(Price { product_id: id, cents: discounted(cents) }))
     }
 
     async fn watch(&self, request: Request<PriceRequest>) -> Result<Response<PriceStream>, Status> {
-        self.faults.strike().await?;
+        self.faults.inject().await?;
         let Product { id, cents, .. } = catalog::find(request.get_ref().product_id)?;
-        live::prices(&request, Price { product_id: id, cents: on_sale(cents) })
+        streaming::prices(&request, Price { product_id: id, cents: discounted(cents) })
     }
 }
 
-const fn on_sale(cents: u64) -> u64 {
+const fn discounted(cents: u64) -> u64 {
     cents - cents / 10
 }

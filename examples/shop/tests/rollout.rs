@@ -1,4 +1,4 @@
-//! Rollouts of the built shop, by plans that take seconds.
+//! Rollouts of the built shop, with plans that take seconds.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -12,157 +12,157 @@ use http::{Method, StatusCode};
 use tempfile::TempDir;
 use tokio::{io::AsyncBufReadExt as _, process::Command, time::timeout};
 
-use self::support::{Answer, PATIENCE, Shop};
+use self::support::{HttpResponse, Shop, TIMEOUT};
 
-/// A directory for one test: its plan, and the state of its rollout.
-struct Desk(TempDir);
+/// The directory of a test, with a plan and the state of its rollout.
+struct TestDirectory(TempDir);
 
-impl Desk {
-    fn with(plan: &str) -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        fs::write(desk.plan(), plan).unwrap();
-        desk
+impl TestDirectory {
+    fn with_plan(plan: &str) -> Self {
+        let directory = Self(tempfile::tempdir().unwrap());
+        fs::write(directory.plan(), plan).unwrap();
+        directory
     }
 
     fn plan(&self) -> PathBuf {
         self.0.path().join("plan.toml")
     }
 
-    async fn open(&self, options: &[&str]) -> Shop {
+    async fn start(&self, options: &[&str]) -> Shop {
         let plan = self.plan();
         let plan = ["--plan", plan.to_str().unwrap()];
-        Shop::open(&[&plan, options].concat()).await
+        Shop::start(&[&plan, options].concat()).await
     }
 
-    /// Opens it with a state that outlives the process.
-    async fn open_again(&self, options: &[&str]) -> Shop {
+    /// Starts the shop with a stored state.
+    async fn start_with_state(&self, options: &[&str]) -> Shop {
         let state = self.0.path().join("state");
         let state = ["--state", state.to_str().unwrap()];
-        self.open(&[&state, options].concat()).await
+        self.start(&[&state, options].concat()).await
     }
 }
 
 impl Shop {
-    async fn command(&self, command: &str, body: &str) -> Answer {
+    async fn command(&self, command: &str, body: &str) -> HttpResponse {
         self.call(Method::POST, &format!("/rollout/{command}"), body).await
     }
 
-    /// What is printed, down to the first line with this text.
-    async fn told_until(&mut self, text: &str) -> String {
-        let mut told = String::new();
-        while !told.lines().last().is_some_and(|line| line.contains(text)) {
-            let read = timeout(PATIENCE, self.output.read_line(&mut told)).await;
-            let read = read.unwrap_or_else(|_| panic!("no {text:?} comes after:\n{told}"));
-            assert_ne!(read.unwrap(), 0, "the shop ended without {text:?}:\n{told}");
+    /// Returns the output up to the first line with this text.
+    async fn output_until(&mut self, text: &str) -> String {
+        let mut output = String::new();
+        while !output.lines().last().is_some_and(|line| line.contains(text)) {
+            let read = timeout(TIMEOUT, self.output.read_line(&mut output)).await;
+            let read = read.unwrap_or_else(|_| panic!("no {text:?} after:\n{output}"));
+            assert_ne!(read.unwrap(), 0, "the shop ended without {text:?}:\n{output}");
         }
-        told
+        output
     }
 
-    /// What is printed down to the end, and the exit status.
-    async fn told_to_the_end(&mut self) -> (String, Option<i32>) {
-        let mut told = String::new();
-        let read_all = async { while self.output.read_line(&mut told).await.unwrap() > 0 {} };
-        timeout(PATIENCE, read_all).await.expect("the shop ends");
-        (told, self.process.wait().await.unwrap().code())
+    /// Returns the rest of the output, and the exit status.
+    async fn output_to_the_end(&mut self) -> (String, Option<i32>) {
+        let mut output = String::new();
+        let read_all = async { while self.output.read_line(&mut output).await.unwrap() > 0 {} };
+        timeout(TIMEOUT, read_all).await.expect("the shop should end");
+        (output, self.process.wait().await.unwrap().code())
     }
 }
 
-/// Has all of them, in this order.
-fn assert_in_order(told: &str, parts: &[&str]) {
-    let mut rest = told;
+/// Asserts that the output contains all parts in this order.
+fn assert_in_order(output: &str, parts: &[&str]) {
+    let mut rest = output;
     for part in parts {
         let found = rest.split_once(part);
-        (_, rest) = found.unwrap_or_else(|| panic!("no {part:?} where it should be in:\n{told}"));
+        (_, rest) = found.unwrap_or_else(|| panic!("no {part:?} at its place in:\n{output}"));
     }
 }
 
 #[tokio::test]
-async fn a_plan_takes_version_2_to_its_promotion_and_tells_each_step() {
-    let desk = Desk::with(FAST);
-    let (told, status) = desk.open(&["--load", "500"]).await.told_to_the_end().await;
+async fn a_plan_promotes_version_2_and_prints_each_step() {
+    let directory = TestDirectory::with_plan(FAST);
+    let (output, status) = directory.start(&["--load", "500"]).await.output_to_the_end().await;
     assert_in_order(
-        &told,
+        &output,
         &[
             "deployment started (attempt 1), weight 0%",
             "the plan began step 1 of 2, weight 10%",
             "the plan began step 2 of 2, weight 50%",
-            "\n   why: after ",
+            "\n   reason: after ",
             "the judge began the bake, weight 80%",
             "the judge promoted the canary, weight 100%",
-            "the rollout is over: promoted (healthy",
-            ", and failed 0 of them",
+            "the rollout has ended: promoted (healthy",
+            ", 0 of them with a failure",
         ],
     );
     assert_eq!(status, Some(0));
 }
 
 #[tokio::test]
-async fn a_version_2_that_fails_is_taken_back_with_the_reason() {
-    let desk = Desk::with(FAST_WITHOUT_PROBE);
+async fn a_failing_version_2_is_rolled_back_with_the_reason() {
+    let directory = TestDirectory::with_plan(FAST_WITHOUT_PROBE);
     let options = ["--load", "500", "--v2-error-rate", "50%"];
-    let (told, status) = desk.open(&options).await.told_to_the_end().await;
+    let (output, status) = directory.start(&options).await.output_to_the_end().await;
     assert_in_order(
-        &told,
+        &output,
         &[
             "the plan began step 1 of 2, weight 10%",
             "the judge rolled back, weight 0%",
-            "why: the canary is degraded\n   evidence: ",
+            "reason: the canary is degraded\n   evidence: ",
             "`failures`",
-            "the rollout is over: rolled back (",
+            "the rollout has ended: rolled back (",
             "`failures`",
-            "version 2 has answered ",
+            "version 2 answered ",
         ],
     );
-    assert!(!told.contains("promoted"), "{told}");
+    assert!(!output.contains("promoted"), "{output}");
     assert_eq!(status, Some(2));
 }
 
 #[tokio::test]
-async fn a_version_2_that_fails_its_probe_serves_nobody() {
-    let desk = Desk::with(FAST);
+async fn a_version_2_that_fails_its_probe_gets_no_calls() {
+    let directory = TestDirectory::with_plan(FAST);
     let options = ["--load", "500", "--v2-error-rate", "100%"];
-    let (told, status) = desk.open(&options).await.told_to_the_end().await;
+    let (output, status) = directory.start(&options).await.output_to_the_end().await;
     assert_in_order(
-        &told,
+        &output,
         &[
             r#"probe "teapot" rolled back, weight 0%"#,
             "GET /products/1 answered 500, expected 200",
-            "version 2 has answered 0 calls",
+            "version 2 answered 0 calls",
         ],
     );
-    assert!(!told.contains("began step"), "{told}");
+    assert!(!output.contains("began step"), "{output}");
     assert_eq!(status, Some(2));
 }
 
 #[tokio::test]
-async fn a_gate_waits_for_an_approval_by_http() {
-    let desk = Desk::with(GATED);
-    let mut shop = desk.open(&["--load", "500"]).await;
-    shop.told_until(r#"asked gate "owner""#).await;
+async fn a_gate_is_approved_over_http() {
+    let directory = TestDirectory::with_plan(GATED);
+    let mut shop = directory.start(&["--load", "500"]).await;
+    shop.output_until(r#"asked gate "owner""#).await;
     let waiting = shop.get("/rollout").await.text;
     assert!(waiting.contains(r#"approval of the owner (gate \"owner\")"#), "{waiting}");
     assert!(waiting.contains(r#""approve""#), "{waiting}");
 
-    let wrong = shop.command("approve/boss", "").await;
-    assert_eq!(wrong.status, StatusCode::CONFLICT);
-    assert!(wrong.text.contains(r#""boss""#), "{}", wrong.text);
+    let unknown_gate = shop.command("approve/boss", "").await;
+    assert_eq!(unknown_gate.status, StatusCode::CONFLICT);
+    assert!(unknown_gate.text.contains(r#""boss""#), "{}", unknown_gate.text);
     assert_eq!(shop.command("approve", "").await.status, StatusCode::BAD_REQUEST);
 
     let opened = shop.command("approve/owner", "the totals are right").await;
     assert_eq!(opened.status, StatusCode::OK, "{}", opened.text);
-    let (told, status) = shop.told_to_the_end().await;
+    let (output, status) = shop.output_to_the_end().await;
     assert_in_order(
-        &told,
-        &[r#"ada opened gate "owner""#, "why: the totals are right", "promoted the canary"],
+        &output,
+        &[r#"ada opened gate "owner""#, "reason: the totals are right", "promoted the canary"],
     );
     assert_eq!(status, Some(0));
 }
 
 #[tokio::test]
-async fn a_person_pauses_resumes_and_rolls_back_by_http() {
-    let desk = Desk::with(STUCK);
-    let mut shop = desk.open(&["--load", "100"]).await;
-    shop.told_until("began step 2 of 2").await;
+async fn an_operator_pauses_resumes_and_rolls_back_over_http() {
+    let directory = TestDirectory::with_plan(STUCK);
+    let mut shop = directory.start(&["--load", "100"]).await;
+    shop.output_until("began step 2 of 2").await;
 
     let paused = shop.command("pause", "lunch").await.text;
     assert!(paused.contains(r#""phase": "paused""#), "{paused}");
@@ -178,111 +178,114 @@ async fn a_person_pauses_resumes_and_rolls_back_by_http() {
     assert!(unknown.text.contains("roll-back"), "{}", unknown.text);
 
     shop.command("roll-back", "wrong totals").await;
-    let (told, status) = shop.told_to_the_end().await;
+    let (output, status) = shop.output_to_the_end().await;
     assert_in_order(
-        &told,
+        &output,
         &[
-            "ada paused, weight 50%\n   why: lunch",
+            "ada paused, weight 50%\n   reason: lunch",
             "ada resumed, weight 50%",
-            "ada rolled back, weight 0%\n   why: wrong totals",
-            "the rollout is over: rolled back (by ada: wrong totals)",
+            "ada rolled back, weight 0%\n   reason: wrong totals",
+            "the rollout has ended: rolled back (by ada: wrong totals)",
         ],
     );
     assert_eq!(status, Some(2));
 }
 
 #[tokio::test]
-async fn a_shop_that_stays_can_start_again_after_a_halt() {
-    let desk = Desk::with(STUCK);
-    let mut shop = desk.open(&["--load", "100", "--stay"]).await;
-    shop.told_until("began step 2 of 2").await;
+async fn a_shop_with_stay_can_restart_after_a_halt() {
+    let directory = TestDirectory::with_plan(STUCK);
+    let mut shop = directory.start(&["--load", "100", "--stay"]).await;
+    shop.output_until("began step 2 of 2").await;
     shop.command("halt", "wrong totals").await;
-    let refused = shop.command("start", "").await;
-    assert_eq!(refused.status, StatusCode::CONFLICT);
-    assert!(refused.text.contains("release"), "{}", refused.text);
+    let rejected = shop.command("start", "").await;
+    assert_eq!(rejected.status, StatusCode::CONFLICT);
+    assert!(rejected.text.contains("release"), "{}", rejected.text);
 
     assert_eq!(shop.command("release", "").await.status, StatusCode::OK);
-    assert_eq!(shop.command("start", "mended").await.status, StatusCode::OK);
-    shop.told_until("ada started (attempt 2)").await;
+    assert_eq!(shop.command("start", "fixed").await.status, StatusCode::OK);
+    shop.output_until("ada started (attempt 2)").await;
 }
 
 #[tokio::test]
-async fn a_killed_shop_goes_on_at_the_same_step() {
-    let desk = Desk::with(STUCK);
-    let mut shop = desk.open_again(&["--load", "100"]).await;
-    shop.told_until("began step 2 of 2").await;
+async fn a_killed_shop_continues_at_the_same_step() {
+    let directory = TestDirectory::with_plan(STUCK);
+    let mut shop = directory.start_with_state(&["--load", "100"]).await;
+    shop.output_until("began step 2 of 2").await;
     shop.process.kill().await.unwrap();
 
-    let mut shop = desk.open_again(&["--load", "100"]).await;
-    let told = shop.told_until("now: step 2 of 2, holding at 50%").await;
-    assert_in_order(&told, &["going on from what is stored", "began step 2 of 2"]);
+    let mut shop = directory.start_with_state(&["--load", "100"]).await;
+    let output = shop.output_until("now: step 2 of 2, holding at 50%").await;
+    assert_in_order(&output, &["continuing the stored rollout", "began step 2 of 2"]);
 
-    shop.command("promote-fully", "it is well").await;
-    let (told, status) = shop.told_to_the_end().await;
-    assert_in_order(&told, &["ada promoted the canary, weight 100%"]);
-    assert!(!told.contains("began step"), "{told}");
+    shop.command("promote-fully", "healthy").await;
+    let (output, status) = shop.output_to_the_end().await;
+    assert_in_order(&output, &["ada promoted the canary, weight 100%"]);
+    assert!(!output.contains("began step"), "{output}");
     assert_eq!(status, Some(0));
 }
 
 #[tokio::test]
-async fn a_shop_that_is_stopped_early_says_that_nothing_is_decided() {
-    let desk = Desk::with(STUCK);
-    let (told, status) = desk.open(&["--load", "100", "--for", "2"]).await.told_to_the_end().await;
-    assert_in_order(&told, &["the rollout is not over: step"]);
+async fn a_shop_that_is_stopped_early_reports_an_unfinished_rollout() {
+    let directory = TestDirectory::with_plan(STUCK);
+    let (output, status) =
+        directory.start(&["--load", "100", "--for", "2"]).await.output_to_the_end().await;
+    assert_in_order(&output, &["the rollout has not ended: step"]);
     assert_eq!(status, Some(3));
 }
 
 #[tokio::test]
-async fn a_wrong_plan_is_told_with_file_line_and_field() {
-    let desk =
-        Desk::with("steps = [\n  { weight = \"10%\" },\n  { weight = \"1%\", hold = 3 },\n]\n");
-    let error = refusal(&desk.plan()).await;
-    let file = desk.plan().display().to_string();
+async fn an_invalid_plan_is_reported_with_file_line_and_field() {
+    let directory = TestDirectory::with_plan(
+        "steps = [\n  { weight = \"10%\" },\n  { weight = \"1%\", hold = 3 },\n]\n",
+    );
+    let error = startup_error(&directory.plan()).await;
+    let file = directory.plan().display().to_string();
     assert_in_order(
         &error,
-        &["error: ", &file, " is no plan\n", &format!("  {file}:3:"), "steps[1].hold"],
+        &["error: ", &file, " is not a valid plan\n", &format!("  {file}:3:"), "steps[1].hold"],
     );
 
-    let desk = Desk::with("steps = [\n  { weight = \"10%\" },\n  { weight = \"1%\" },\n]\n");
-    let error = refusal(&desk.plan()).await;
+    let directory =
+        TestDirectory::with_plan("steps = [\n  { weight = \"10%\" },\n  { weight = \"1%\" },\n]\n");
+    let error = startup_error(&directory.plan()).await;
     assert_in_order(&error, &[":3:", "steps[1].weight: 1% is not above the step before, 10%"]);
 
-    let nowhere = desk.0.path().join("nowhere.toml");
-    let error = refusal(&nowhere).await;
+    let nowhere = directory.0.path().join("nowhere.toml");
+    let error = startup_error(&nowhere).await;
     assert_in_order(&error, &["error: cannot read ", "nowhere.toml: "]);
     assert!(!error.contains("backtrace"), "{error}");
 }
 
 #[tokio::test]
-async fn a_plan_that_needs_what_the_shop_has_not_is_refused() {
-    let desk = Desk::with(
+async fn a_plan_with_an_unknown_function_is_rejected() {
+    let directory = TestDirectory::with_plan(
         "start = { gates = [\"ci\"] }\nsteps = [{ weight = \"10%\" }]\ngates.ci.kind = { function = \"ci\" }\n",
     );
-    let error = refusal(&desk.plan()).await;
-    assert_in_order(&error, &["is no plan for this shop", "gates.ci.kind.function", "\"ci\""]);
+    let error = startup_error(&directory.plan()).await;
+    assert_in_order(&error, &["cannot be run by this shop", "gates.ci.kind.function", "\"ci\""]);
 }
 
 #[tokio::test]
-async fn a_wrong_option_is_no_rollback() {
+async fn an_invalid_option_has_status_1() {
     let run = Command::new(env!("CARGO_BIN_EXE_shop")).arg("--plans").output();
     assert_eq!(run.await.unwrap().status.code(), Some(1));
 }
 
-/// What a shop says that does not open.
-async fn refusal(plan: &Path) -> String {
+/// Returns the error of a shop that does not start.
+async fn startup_error(plan: &Path) -> String {
     let run = Command::new(env!("CARGO_BIN_EXE_shop"))
         .args(["--addr", "127.0.0.1:0", "--plan"])
         .arg(plan)
         .env("RUST_BACKTRACE", "1")
         .kill_on_drop(true)
         .output();
-    let output = timeout(PATIENCE, run).await.expect("it does not open").unwrap();
+    let output = timeout(TIMEOUT, run).await.expect("the shop should not start").unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(output.stdout.is_empty(), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// To its end in seconds, with some hundred calls a second.
+/// Ends within seconds with some hundred calls per second.
 const FAST: &str = r#"
 start = { probes = ["teapot"] }
 steps = [
@@ -312,7 +315,7 @@ monitors = [{ measure = "failures" }]
 gates.owner.kind = { approval = "the owner" }
 "#;
 
-/// Comes to its second step, and no further by itself.
+/// Stays in its second step.
 const STUCK: &str = r#"
 steps = [
     { weight = "10%", min_duration = "200ms", min_calls = 1 },

@@ -1,4 +1,4 @@
-//! Starts the built shop as anybody would, and talks to it over sockets.
+//! Tests of the built shop over real sockets.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -11,7 +11,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use self::{
     proto::{Price, PriceRequest, prices_client::PricesClient},
-    support::{Answer, PATIENCE, Shop},
+    support::{HttpResponse, Shop, TIMEOUT},
 };
 
 mod proto {
@@ -20,7 +20,7 @@ mod proto {
 }
 
 impl Shop {
-    async fn set_weight(&self, weight: &str) -> Answer {
+    async fn set_weight(&self, weight: &str) -> HttpResponse {
         self.call(Method::PUT, "/canary/weight", weight).await
     }
 
@@ -39,7 +39,7 @@ impl Shop {
 
 #[tokio::test]
 async fn both_versions_serve_http_and_grpc_on_one_port() {
-    let shop = Shop::open(&["--weight", "0%"]).await;
+    let shop = Shop::start(&["--weight", "0%"]).await;
     for (weight, channel, release, cents) in
         [("0%", "stable", "v1", 2_500), ("100%", "canary", "v2", 2_250)]
     {
@@ -60,7 +60,7 @@ async fn both_versions_serve_http_and_grpc_on_one_port() {
 
 #[tokio::test]
 async fn metrics_count_the_calls_of_each_channel() {
-    let shop = Shop::open(&["--weight", "0%"]).await;
+    let shop = Shop::start(&["--weight", "0%"]).await;
     shop.get("/products/1").await;
     shop.set_weight("100%").await;
     shop.get("/products/1").await;
@@ -80,18 +80,18 @@ async fn metrics_count_the_calls_of_each_channel() {
 }
 
 #[tokio::test]
-async fn commands_that_cannot_be_obeyed_are_refused_with_the_reason() {
-    let shop = Shop::open(&["--weight", "5%"]).await;
-    let wrong = shop.set_weight("101%").await;
-    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
-    assert!(wrong.text.contains(r#"weight "101%" is above 100%"#), "{}", wrong.text);
+async fn rejected_commands_return_the_reason() {
+    let shop = Shop::start(&["--weight", "5%"]).await;
+    let invalid = shop.set_weight("101%").await;
+    assert_eq!(invalid.status, StatusCode::BAD_REQUEST);
+    assert!(invalid.text.contains(r#"weight "101%" is above 100%"#), "{}", invalid.text);
 
     shop.call(Method::POST, "/canary/halt", "bad totals").await;
-    for refused in
+    for rejected in
         [shop.set_weight("5%").await, shop.call(Method::POST, "/canary/promote", "").await]
     {
-        assert_eq!(refused.status, StatusCode::CONFLICT);
-        assert!(refused.text.contains("bad totals"), "{}", refused.text);
+        assert_eq!(rejected.status, StatusCode::CONFLICT);
+        assert!(rejected.text.contains("bad totals"), "{}", rejected.text);
     }
 
     shop.call(Method::DELETE, "/canary/halt", "").await;
@@ -101,8 +101,8 @@ async fn commands_that_cannot_be_obeyed_are_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_web_socket_of_the_canary_says_good_bye_when_it_is_rolled_back() {
-    let shop = Shop::open(&["--weight", "100%"]).await;
+async fn a_rollback_closes_the_web_sockets_of_the_canary() {
+    let shop = Shop::start(&["--weight", "100%"]).await;
     let url = format!("ws://{}/ws", shop.addr);
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     let greeting = socket.next().await.unwrap().unwrap();
@@ -112,7 +112,7 @@ async fn a_web_socket_of_the_canary_says_good_bye_when_it_is_rolled_back() {
 
     let state = shop.call(Method::POST, "/canary/roll-back", "").await.text;
     assert!(state.contains(r#""picked":1,"#) && state.contains(r#""in_flight":1"#), "{state}");
-    let last = timeout(PATIENCE, socket.next()).await.expect("it says good-bye");
+    let last = timeout(TIMEOUT, socket.next()).await.expect("the socket should close");
     let Message::Close(Some(close)) = last.unwrap().unwrap() else {
         panic!("the socket was not closed");
     };
@@ -120,8 +120,8 @@ async fn a_web_socket_of_the_canary_says_good_bye_when_it_is_rolled_back() {
 }
 
 #[tokio::test]
-async fn a_panic_of_version_2_is_one_failed_call() {
-    let shop = Shop::open(&["--weight", "100%", "--v2-panic-rate", "100%"]).await;
+async fn a_panic_of_version_2_fails_one_call() {
+    let shop = Shop::start(&["--weight", "100%", "--v2-panic-rate", "100%"]).await;
     let answer = shop.get("/products/1").await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.headers["x-canary-channel"], "canary");
@@ -131,9 +131,9 @@ async fn a_panic_of_version_2_is_one_failed_call() {
 }
 
 #[tokio::test]
-async fn the_load_reports_and_stops_in_time() {
+async fn the_load_generator_prints_a_report_and_stops_in_time() {
     let options = ["--weight", "50%", "--v2-error-rate", "100%", "--load", "100", "--for", "2"];
-    let mut shop = Shop::open(&options).await;
+    let mut shop = Shop::start(&options).await;
     let mut lines = Vec::new();
     let mut output = shop.output.lines();
     while let Some(line) = output.next_line().await.unwrap() {
@@ -141,18 +141,18 @@ async fn the_load_reports_and_stops_in_time() {
     }
     assert!(shop.process.wait().await.unwrap().success());
 
-    let sum = lines.last().unwrap();
-    let [_, stable, canary] = sum.split('│').collect::<Vec<_>>().try_into().unwrap();
+    let total = lines.last().unwrap();
+    let [_, stable, canary] = total.split('│').collect::<Vec<_>>().try_into().unwrap();
     let errors = |channel: &str| channel.split_whitespace().nth(1).unwrap().to_owned();
-    assert!(sum.starts_with("in all"), "{sum}");
+    assert!(total.starts_with("total"), "{total}");
     assert_eq!(errors(stable), "0");
     assert_ne!(errors(canary), "0");
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn sigterm_ends_the_shop_although_a_stream_is_open() {
-    let mut shop = Shop::open(&["--weight", "0%"]).await;
+async fn sigterm_ends_the_shop_while_a_stream_is_open() {
+    let mut shop = Shop::start(&["--weight", "0%"]).await;
     let watch = shop.prices().watch(PriceRequest { product_id: 1 }).await.unwrap();
     let mut watch = watch.into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().cents, 2_500);
@@ -167,6 +167,6 @@ async fn sigterm_ends_the_shop_although_a_stream_is_open() {
             .success()
     );
     while watch.message().await.unwrap().is_some() {}
-    let ended = timeout(PATIENCE, shop.process.wait()).await.expect("it ends");
+    let ended = timeout(TIMEOUT, shop.process.wait()).await.expect("the shop should end");
     assert!(ended.unwrap().success());
 }

@@ -38,7 +38,7 @@ fn text(notification: &Notification, dropped: u64) -> String {
     if matches!(event.kind, EventKind::GateAsked { .. }) {
         line("Waiting for: ", notification.approval.as_deref().unwrap_or_default());
     }
-    line("Why: ", &event.reason);
+    line("Reason: ", &event.reason);
     line("Evidence: ", &event.evidence);
     line("", &format!("{}, event {}", event.at, event.number));
     if dropped > 0 {

@@ -31,8 +31,8 @@ pub struct Document(Bytes);
 /// ```
 /// use canary_controller::store::EventRecord;
 ///
-/// let event = EventRecord::try_new(r#"{"id":"7","who":"ada","what":"paused"}"#)?;
-/// assert_eq!(event.as_str(), r#"{"id":"7","who":"ada","what":"paused"}"#);
+/// let event = EventRecord::try_new(r#"{"id":"7","by":"ada","kind":"paused"}"#)?;
+/// assert_eq!(event.as_str(), r#"{"id":"7","by":"ada","kind":"paused"}"#);
 /// assert_eq!(
 ///     EventRecord::try_new("{\n}").unwrap_err().to_string(),
 ///     "event of 3 bytes: expected one line",

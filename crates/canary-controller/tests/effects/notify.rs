@@ -270,7 +270,7 @@ fn a_reason_cannot_mention_chat_users() {
     let notification = Notification::new(&raising(), event(json!({ "reason": why })));
     let body: Value = serde_json::from_str(&slack_body(&notification, 0)).unwrap();
     let text = body["text"].as_str().unwrap();
-    assert!(text.contains("\nWhy: &lt;!channel&gt; a &amp; b &gt; c *bold*\n"), "{text}");
+    assert!(text.contains("\nReason: &lt;!channel&gt; a &amp; b &gt; c *bold*\n"), "{text}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
-//! Plans in files, and what is wrong with them in the form that editors and terminals make links of.
+//! Reads plan files. Errors start with `file:line:column`, which editors turn into links.
 
 use std::{fmt::Display, fs, path::Path};
 
 use anyhow::{Context as _, anyhow};
 use canary_controller::{Plan, Unmet, rollout::plan::PlanFault};
 
-/// Reads JSON and YAML from files that are called so, and else TOML.
+/// Reads a plan as JSON or YAML, depending on the file extension, and otherwise as TOML.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
     let text =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -20,16 +20,16 @@ pub(crate) fn read(file: &Path) -> anyhow::Result<Plan> {
             let field = if field.is_empty() { String::new() } else { format!("{field}: ") };
             format!(":{line}:{column}: {field}{message}")
         });
-        listed(file, "is no plan", faults)
+        listed(file, "is not a valid plan", faults)
     })
 }
 
-/// A plan that needs what the shop has not.
+/// Returns the error for a plan that needs something the shop does not provide.
 pub(super) fn unmet(file: &Path, unmet: &Unmet) -> anyhow::Error {
     listed(
         file,
-        "is no plan for this shop",
-        unmet.requirements().iter().map(|requirement| format!(": {requirement}")),
+        "cannot be run by this shop",
+        unmet.requirements().iter().map(|it| format!(": {it}")),
     )
 }
 

@@ -1,6 +1,6 @@
-//! What people ask and tell a rollout by HTTP.
+//! Routes that show and control the rollout.
 //!
-//! They are open to whoever can reach the port, as the canary's [controls](crate::control) are.
+//! They have no authentication, like the canary's [control routes](crate::control).
 
 use std::collections::BTreeMap;
 
@@ -26,17 +26,17 @@ pub(crate) fn router(rollout: RolloutHandle) -> Router {
         .with_state(rollout)
 }
 
-async fn show(State(rollout): State<RolloutHandle>) -> Shown {
-    Shown::new(&rollout.status(), None)
+async fn show(State(rollout): State<RolloutHandle>) -> RolloutStatus {
+    RolloutStatus::new(&rollout.status(), None)
 }
 
-/// The body is the reason, or the weight to set.
+/// The body is the reason, or the weight for `set-weight`.
 async fn command(
     State(rollout): State<RolloutHandle>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: String,
-) -> Result<Shown, Refused> {
+) -> Result<RolloutStatus, RolloutError> {
     let body = body.trim();
     let (command, reason) = match name.parse()? {
         CommandName::Start => (Command::Start, body),
@@ -50,9 +50,9 @@ async fn command(
         CommandName::Halt => (Command::Halt, body),
         CommandName::LiftHalt => (Command::LiftHalt, body),
         CommandName::Restart => (Command::Restart, body),
-        _ => return Err(Refused::NamesNoGate(name)),
+        _ => return Err(RolloutError::GateMissing(name)),
     };
-    order(&rollout, Order::new(command, who(&headers), reason)).await
+    order(&rollout, Order::new(command, operator(&headers), reason)).await
 }
 
 /// Opens a gate that waits for an operator, or rejects it. The body is the reason.
@@ -61,30 +61,30 @@ async fn answer_gate(
     Path((name, gate)): Path<(String, String)>,
     headers: HeaderMap,
     reason: String,
-) -> Result<Shown, Refused> {
+) -> Result<RolloutStatus, RolloutError> {
     let command = match name.parse()? {
         CommandName::Approve => Command::Approve { gate },
         CommandName::Reject => Command::Reject { gate },
-        other => return Err(Refused::TakesNoGate(other)),
+        other => return Err(RolloutError::UnexpectedGate(other)),
     };
-    order(&rollout, Order::new(command, who(&headers), reason.trim())).await
+    order(&rollout, Order::new(command, operator(&headers), reason.trim())).await
 }
 
-async fn order(rollout: &RolloutHandle, order: Order) -> Result<Shown, Refused> {
+async fn order(rollout: &RolloutHandle, order: Order) -> Result<RolloutStatus, RolloutError> {
     let outcome = rollout.command(order).await?;
-    Ok(Shown::new(&rollout.status(), outcome.note))
+    Ok(RolloutStatus::new(&rollout.status(), outcome.note))
 }
 
-/// Nobody checks the name: a service of your own takes it from its authentication.
-fn who(headers: &HeaderMap) -> Actor {
+/// Returns the operator named in the header. A real service takes the name from its authentication.
+fn operator(headers: &HeaderMap) -> Actor {
     let name = headers.get("x-user").and_then(|name| name.to_str().ok());
-    Actor::person(name.unwrap_or("somebody"))
+    Actor::person(name.unwrap_or("unknown"))
 }
 
-/// A rollout, as JSON.
+/// The JSON form of a rollout.
 #[derive(Debug, Serialize)]
-struct Shown {
-    /// What came of a command that changed nothing, or could not be stored.
+struct RolloutStatus {
+    /// A note if the command changed nothing or could not be stored.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     phase: Phase,
@@ -97,11 +97,11 @@ struct Shown {
     #[serde(skip_serializing_if = "Option::is_none")]
     unloaded: Option<String>,
     is_stored: bool,
-    /// In sentences, the latest first.
+    /// Sentences, the latest first.
     events: Vec<String>,
 }
 
-impl Shown {
+impl RolloutStatus {
     fn new(status: &Status, note: Option<String>) -> Self {
         Self {
             note,
@@ -118,58 +118,59 @@ impl Shown {
     }
 }
 
-impl IntoResponse for Shown {
-    /// In lines, since people read it.
+impl IntoResponse for RolloutStatus {
+    /// Pretty-printed, to be read with `curl`.
     fn into_response(self) -> Response {
-        let json = serde_json::to_string_pretty(&self).expect("all keys are texts");
+        let json = serde_json::to_string_pretty(&self).expect("all keys are strings");
         ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response()
     }
 }
 
-/// A command that was not obeyed.
+/// The error of a rejected command.
 #[derive(Debug)]
-enum Refused {
+enum RolloutError {
     Unknown(UnknownCommand),
-    NotAWeight(ParseWeightError),
-    NamesNoGate(String),
-    TakesNoGate(CommandName),
-    NotDone(CommandError),
+    InvalidWeight(ParseWeightError),
+    GateMissing(String),
+    UnexpectedGate(CommandName),
+    Rejected(CommandError),
 }
 
-impl From<UnknownCommand> for Refused {
+impl From<UnknownCommand> for RolloutError {
     fn from(error: UnknownCommand) -> Self {
         Self::Unknown(error)
     }
 }
 
-impl From<ParseWeightError> for Refused {
+impl From<ParseWeightError> for RolloutError {
     fn from(error: ParseWeightError) -> Self {
-        Self::NotAWeight(error)
+        Self::InvalidWeight(error)
     }
 }
 
-impl From<CommandError> for Refused {
+impl From<CommandError> for RolloutError {
     fn from(error: CommandError) -> Self {
-        Self::NotDone(error)
+        Self::Rejected(error)
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for RolloutError {
     fn into_response(self) -> Response {
-        let (status, why) = match self {
+        let (status, message) = match self {
             Self::Unknown(error) => (StatusCode::NOT_FOUND, error.to_string()),
-            Self::NotAWeight(error) => (StatusCode::BAD_REQUEST, error.to_string()),
-            Self::NamesNoGate(name) => {
-                (StatusCode::BAD_REQUEST, format!("which gate? POST /rollout/{name}/GATE"))
+            Self::InvalidWeight(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::GateMissing(name) => (
+                StatusCode::BAD_REQUEST,
+                format!("the gate is missing: use POST /rollout/{name}/GATE"),
+            ),
+            Self::UnexpectedGate(name) => {
+                (StatusCode::BAD_REQUEST, format!("{name} takes no gate: use POST /rollout/{name}"))
             }
-            Self::TakesNoGate(name) => {
-                (StatusCode::BAD_REQUEST, format!("{name} takes no gate: POST /rollout/{name}"))
-            }
-            Self::NotDone(error @ (CommandError::Refused(_) | CommandError::Changed { .. })) => {
+            Self::Rejected(error @ (CommandError::Refused(_) | CommandError::Changed { .. })) => {
                 (StatusCode::CONFLICT, error.to_string())
             }
-            Self::NotDone(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            Self::Rejected(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         };
-        (status, why + "\n").into_response()
+        (status, message + "\n").into_response()
     }
 }

@@ -1,5 +1,5 @@
-//! The built shop, in a process of its own.
-#![allow(dead_code, reason = "no test file uses all of it")]
+//! Starts the built shop as a separate process.
+#![allow(dead_code, reason = "each test file uses a part")]
 
 use std::{process::Stdio, time::Duration};
 
@@ -11,21 +11,21 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-/// The shop, in a process of its own that is killed with it.
+/// A shop process, which is killed when it is dropped.
 pub(crate) struct Shop {
     pub(crate) process: Child,
     pub(crate) output: BufReader<ChildStdout>,
     pub(crate) addr: String,
 }
 
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) text: String,
 }
 
 impl Shop {
-    pub(crate) async fn open(options: &[&str]) -> Self {
+    pub(crate) async fn start(options: &[&str]) -> Self {
         let mut process = Command::new(env!("CARGO_BIN_EXE_shop"))
             .args(["--addr", "127.0.0.1:0"])
             .args(options)
@@ -42,7 +42,7 @@ impl Shop {
         Self { process, output, addr }
     }
 
-    pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> Answer {
+    pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> HttpResponse {
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{}{path}", self.addr))
@@ -54,13 +54,13 @@ impl Shop {
         let (head, body) = client.request(request).await.unwrap().into_parts();
         let bytes = to_bytes(Body::new(body), usize::MAX).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
-        Answer { status: head.status, headers: head.headers, text }
+        HttpResponse { status: head.status, headers: head.headers, text }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> HttpResponse {
         self.call(Method::GET, path, "").await
     }
 }
 
-/// Far longer than anything here takes, so that what hangs is told from what is slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Much longer than any test takes.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);

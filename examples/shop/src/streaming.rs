@@ -1,7 +1,7 @@
-//! What stays open: server-sent events, WebSockets, gRPC streams.
+//! Long-lived calls: server-sent events, WebSockets and gRPC streams.
 //!
-//! A rollback sends no new calls to the canary, but the open ones are open. They are told by their
-//! [`Assignment`], and say good-bye: callers that come back are stable's.
+//! After a rollback the canary gets no new calls, but open ones continue. Their [`Assignment`] reports
+//! that the channel is draining, and they end themselves. Clients that reconnect get stable.
 
 use std::{convert::Infallible, pin::Pin, time::Duration};
 
@@ -21,45 +21,45 @@ use tower_canary::Assignment;
 
 use crate::proto::Price;
 
-/// The routes that are the same in both versions, save for what they say of themselves.
+/// Returns the streaming routes, which both versions have.
 pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new().route("/events", get(events)).route("/ws", get(web_socket))
 }
 
 async fn events(assignment: Assignment) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let hello = introduction(&assignment);
-    let news =
-        ticks(&assignment).map(move |number| Event::default().data(format!("{number} {hello}")));
+    let release = served_by(&assignment);
+    let events =
+        ticks(&assignment).map(move |number| Event::default().data(format!("{number} {release}")));
     let bye = stream::once(async { Event::default().event("bye").data(GOOD_BYE) });
-    Sse::new(news.chain(bye).map(Ok))
+    Sse::new(events.chain(bye).map(Ok))
 }
 
 async fn web_socket(upgrade: WebSocketUpgrade, assignment: Assignment) -> Response {
     upgrade.on_upgrade(|socket| async move {
-        let talk = talk(socket, assignment.clone());
-        // Until the talk ends, the call is in flight.
-        assignment.attach(talk).await;
+        let echo = echo(socket, assignment.clone());
+        // The call stays in flight until the echo ends.
+        assignment.attach(echo).await;
     })
 }
 
-/// Repeats what it is told, until either side has enough.
-async fn talk(mut socket: WebSocket, assignment: Assignment) {
-    let mut to_say = Some(Message::from(introduction(&assignment)));
+/// Returns each message to the client, until either side closes the connection.
+async fn echo(mut socket: WebSocket, assignment: Assignment) {
+    let mut next = Some(Message::from(served_by(&assignment)));
     loop {
-        if let Some(message) = to_say.take()
+        if let Some(message) = next.take()
             && socket.send(message).await.is_err()
         {
             return;
         }
         tokio::select! {
-            heard = socket.recv() => match heard {
-                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => to_say = Some(message),
+            received = socket.recv() => match received {
+                Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => next = Some(message),
                 Some(Ok(_)) => {}
                 Some(Err(_)) | None => return,
             },
             () = assignment.draining() => {
                 let close = CloseFrame { code: close_code::RESTART, reason: GOOD_BYE.into() };
-                // Whoever is gone already needs no good-bye.
+                // Fails only if the client has disconnected.
                 let _ = socket.send(Message::Close(Some(close))).await;
                 return;
             }
@@ -69,7 +69,7 @@ async fn talk(mut socket: WebSocket, assignment: Assignment) {
 
 pub(crate) type PriceStream = Pin<Box<dyn Stream<Item = Result<Price, Status>> + Send>>;
 
-/// Tells the price once a second.
+/// Sends the price once per second.
 pub(crate) fn prices<T>(
     request: &tonic::Request<T>,
     price: Price,
@@ -80,20 +80,20 @@ pub(crate) fn prices<T>(
     Ok(tonic::Response::new(Box::pin(prices)))
 }
 
-/// The route of a gRPC service in an axum router.
+/// Returns the route of a gRPC service.
 pub(crate) fn grpc_path(service: &str) -> String {
     format!("/{service}/{{*method}}")
 }
 
-/// Counts the seconds, until the call should come to an end.
+/// Returns a stream that counts seconds until the channel drains.
 fn ticks(assignment: &Assignment) -> impl Stream<Item = usize> + use<> {
     let seconds = IntervalStream::new(tokio::time::interval(Duration::from_secs(1)));
     seconds.take_until(assignment.draining()).enumerate().map(|(number, _)| number)
 }
 
-fn introduction(assignment: &Assignment) -> String {
+fn served_by(assignment: &Assignment) -> String {
     let release = assignment.release().map_or("unknown", |release| release.as_str());
     format!("served by {release}, the {}", assignment.channel())
 }
 
-const GOOD_BYE: &str = "this version is going away, please come back";
+const GOOD_BYE: &str = "this version is draining, please reconnect";
