@@ -169,7 +169,7 @@ async fn an_operator_pauses_resumes_and_rolls_back_over_http() {
     assert!(paused.contains(r#""weight": "50%""#), "{paused}");
     let skipped = shop.command("skip-step", "").await;
     assert_eq!(skipped.status, StatusCode::CONFLICT);
-    assert!(skipped.text.contains("resume first"), "{}", skipped.text);
+    assert!(skipped.text.contains("resume it first"), "{}", skipped.text);
 
     let resumed = shop.command("resume", "").await.text;
     assert!(resumed.contains(r#""phase": "running""#), "{resumed}");
@@ -199,9 +199,9 @@ async fn a_shop_with_stay_can_restart_after_a_halt() {
     shop.command("halt", "wrong totals").await;
     let rejected = shop.command("start", "").await;
     assert_eq!(rejected.status, StatusCode::CONFLICT);
-    assert!(rejected.text.contains("release"), "{}", rejected.text);
+    assert!(rejected.text.contains("lift-halt"), "{}", rejected.text);
 
-    assert_eq!(shop.command("release", "").await.status, StatusCode::OK);
+    assert_eq!(shop.command("lift-halt", "").await.status, StatusCode::OK);
     assert_eq!(shop.command("start", "fixed").await.status, StatusCode::OK);
     shop.output_until("ada started (attempt 2)").await;
 }
