@@ -25,13 +25,13 @@ impl Completion {
     }
 
     /// Returns the result, its reason, and the number of failed calls in this process.
-    pub(super) fn sentence(self, waits: &str, counts: &Snapshot) -> String {
+    pub(super) fn sentence(self, summary: &str, counts: &Snapshot) -> String {
         let counts = counts.total();
         let ChannelCounts { success, failure, .. } = counts.evidence[Channel::Canary];
         let answered = success + failure;
         let result = match self {
-            Self::Unfinished => format!("the rollout has not ended: {waits}"),
-            _ => format!("the rollout has ended: {waits}"),
+            Self::Unfinished => format!("the rollout has not ended: {summary}"),
+            _ => format!("the rollout has ended: {summary}"),
         };
         format!(
             "{result}\nversion 2 answered {answered} calls in this run, {failure} of them with a failure"

@@ -88,14 +88,14 @@ struct RolloutStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<String>,
     phase: Phase,
-    waits: String,
+    summary: String,
     weight: String,
     verdict: String,
     allowed: Vec<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     probes: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    unloaded: Option<String>,
+    load_error: Option<String>,
     is_stored: bool,
     /// Sentences, the latest first.
     events: Vec<String>,
@@ -106,12 +106,12 @@ impl RolloutStatus {
         Self {
             note,
             phase: status.rollout.phase(),
-            waits: status.summary.clone(),
+            summary: status.summary.clone(),
             weight: status.weight.to_string(),
             verdict: status.judgment.to_string(),
             allowed: status.allowed.iter().map(|name| name.as_str()).collect(),
             probes: status.probes.clone(),
-            unloaded: status.load_error.clone(),
+            load_error: status.load_error.clone(),
             is_stored: status.load_error.is_none() && status.unsaved_for.is_none(),
             events: status.rollout.history().rev().map(ToString::to_string).collect(),
         }
