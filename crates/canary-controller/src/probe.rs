@@ -38,9 +38,9 @@
 //! Use `ProbeTarget::router` for an axum `Router`, `ProbeTarget::routes` for tonic's `Routes`, and
 //! [`ProbeTarget::url`] for a canary in another process.
 //!
-//! Requests have the header `x-canary-probe: 1`, so that handlers and logs can distinguish them from
-//! user traffic. A probe fails if the canary panics, or if its response does not end in time. A
-//! canary that blocks its thread blocks a thread of the runtime.
+//! Requests have the header `x-canary-probe: 1`, so that handlers and logs can distinguish them
+//! from user traffic. A probe fails if the canary panics, or if its response does not end in time.
+//! A canary that blocks its thread blocks a thread of the runtime.
 
 mod body;
 #[cfg(feature = "tonic")]

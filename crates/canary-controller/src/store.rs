@@ -2,8 +2,8 @@
 //!
 //! A store holds one [`Document`] per [`StoreKey`], changed only by compare-and-swap, and a history
 //! of [`EventRecord`]s beside it. [`StateStore`] is the interface. This crate implements it twice:
-//! [`MemoryStore`] and [`FileStore`]. For other engines, implement it in a crate of your own. Stores
-//! do not interpret documents; the controller does.
+//! [`MemoryStore`] and [`FileStore`]. For other engines, implement it in a crate of your own.
+//! Stores do not interpret documents; the controller does.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -48,9 +48,9 @@
 //!   Of concurrent swaps that expect the same revision, at most one succeeds.
 //! - **S4, conflicts return the current document.** A conflict carries the document that was
 //!   current when the swap was refused, so that the caller need not load it.
-//! - **S5, revisions are unique.** Each swap creates a new revision, even if the bytes are the same.
-//!   A revision never identifies a second document, even after the key was deleted and created
-//!   again.
+//! - **S5, revisions are unique.** Each swap creates a new revision, even if the bytes are the
+//!   same. A revision never identifies a second document, even after the key was deleted and
+//!   created again.
 //! - **S6, bytes are preserved.** A load returns exactly the stored bytes, up to
 //!   [`Document::MAX_LEN`] and [`EventRecord::MAX_LEN`].
 //! - **S7, acknowledged writes are durable.** An acknowledged document or event survives every
@@ -69,8 +69,8 @@
 //! - **S12, a history is ordered and bounded.** Events are in the order of their acknowledgment,
 //!   which is the same for every reader. Each acknowledged event appears at least once, and twice
 //!   only if it was appended twice. At least the last [`EventRecord::MIN_KEPT`] events of a key are
-//!   kept. Older events are dropped oldest first, so that the size has a bound. Each store documents
-//!   its bound.
+//!   kept. Older events are dropped oldest first, so that the size has a bound. Each store
+//!   documents its bound.
 //! - **S13, keys are independent.** Operations on one key have no effect on any other key.
 //! - **S14, corrupt documents are left unchanged.** If the stored bytes are not a document, `load`
 //!   and `compare_and_swap` return [`StoreError::Corrupt`] and a watch returns `Stale`. Only an
@@ -109,8 +109,8 @@
 //! document. A commit without a response is `Unknown`. The source listens before it loads, and
 //! waits for a notification or for 5 s: notifications are lost while the connection is broken, and
 //! do not pass through a connection pooler. Read from the primary. If S7 must survive a failover,
-//! use a synchronous replica. Store events as rows numbered from a sequence, and insert them under a
-//! lock per key; otherwise a number can become visible after a higher one.
+//! use a synchronous replica. Store events as rows numbered from a sequence, and insert them under
+//! a lock per key; otherwise a number can become visible after a higher one.
 
 mod document;
 mod error;

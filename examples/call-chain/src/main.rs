@@ -43,8 +43,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(axum::serve(listener, shop.into_make_service()).await?)
 }
 
-/// Adds a canary at 50 %. Both services use the same canary name, because decisions are propagated under
-/// that name.
+/// Adds a canary at 50 %. Both services use the same canary name, because decisions are propagated
+/// under that name.
 fn with_canary(router: &Router, policy: impl Select) -> anyhow::Result<Router> {
     let options = CanaryOptions::new().canary_release("2").select(policy);
     let layer = CanaryLayer::with_options("shop", router.clone(), options);

@@ -1,5 +1,5 @@
-//! A canary that panics, hangs and blocks, isolated from stable by a time limit, a concurrency limit, a
-//! fallback and a separate runtime.
+//! A canary that panics, hangs and blocks, isolated from stable by a time limit, a concurrency
+//! limit, a fallback and a separate runtime.
 
 use std::{thread, time::Duration};
 

@@ -1,4 +1,5 @@
-//! A canary that returns wrong results with status 200, and is halted after bad ratings by its users.
+//! A canary that returns wrong results with status 200, and is halted after bad ratings by its
+//! users.
 
 use axum::{Router, extract::Path, routing::get};
 use tokio::{

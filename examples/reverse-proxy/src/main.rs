@@ -97,7 +97,7 @@ async fn demo_upstream(text: &'static str) -> anyhow::Result<uri::Authority> {
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// RFC 9110, section 7.6.1. Without `te`: over HTTP/1 it is listed in `connection`, and over HTTP/2 gRPC
-/// needs it.
+/// RFC 9110, section 7.6.1. Without `te`: over HTTP/1 it is listed in `connection`, and over HTTP/2
+/// gRPC needs it.
 const HOP_BY_HOP: [&str; 5] =
     ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"];

@@ -54,7 +54,8 @@ fn only<S: Subscriber + for<'a> LookupSpan<'a>>(channel: Channel) -> impl Filter
     ChannelFilter::only(channel).and(LevelFilter::INFO)
 }
 
-/// Opens a file that is written in the background. Lines are dropped while 128,000 lines are queued.
+/// Opens a file that is written in the background. Lines are dropped while 128,000 lines are
+/// queued.
 fn file(directory: &Path, name: &str) -> anyhow::Result<(NonBlocking, WorkerGuard)> {
     let file = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)

@@ -51,8 +51,8 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Parses the command line. Prints help and returns `None` if that was requested. Exits the process on
-    /// an error.
+    /// Parses the command line. Prints help and returns `None` if that was requested. Exits the
+    /// process on an error.
     pub(crate) fn from_command_line() -> Option<Self> {
         Self::try_parse().map_or_else(
             |error| {

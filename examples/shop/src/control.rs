@@ -24,7 +24,8 @@ pub(crate) fn router(canary: CanaryHandle) -> Router {
     rollback_routes(canary).merge(other_routes)
 }
 
-/// Returns the routes that are also available during a rollout. The others would be overridden by it.
+/// Returns the routes that are also available during a rollout. The others would be overridden by
+/// it.
 pub(crate) fn rollback_routes(canary: CanaryHandle) -> Router {
     Router::new()
         .route("/canary", get(show))

@@ -17,7 +17,8 @@ use crate::{
     report::Report,
 };
 
-/// Calls the shop `per_second` times per second, and prints a line per second. Returns only on an error.
+/// Calls the shop `per_second` times per second, and prints a line per second. Returns only on an
+/// error.
 ///
 /// Dropping the future cancels the calls in flight.
 pub(crate) async fn run(
@@ -101,6 +102,7 @@ fn log_failure(done: anyhow::Result<()>) {
 /// Three products times five calls.
 const CALL_KINDS: u32 = 15;
 const ONE_SECOND: Duration = Duration::from_secs(1);
-/// The maximum number of calls in flight. If the shop is too slow, the rate is lower than requested.
+/// The maximum number of calls in flight. If the shop is too slow, the rate is lower than
+/// requested.
 const MAX_IN_FLIGHT: usize = 500;
 const MAX_RESPONSE: usize = 64 * 1024;

@@ -7,7 +7,8 @@ use axum::Router;
 use tokio::{net::TcpListener, signal, time};
 use tower_canary::{CanaryHandle, Channel, Drain};
 
-/// Serves HTTP/1, HTTP/2 and gRPC until `stop` completes, then waits up to [`GRACE`] for open calls.
+/// Serves HTTP/1, HTTP/2 and gRPC until `stop` completes, then waits up to [`GRACE`] for open
+/// calls.
 pub(crate) async fn until(
     stop: impl Future<Output = anyhow::Result<()>>,
     listener: TcpListener,

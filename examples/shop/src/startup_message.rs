@@ -43,7 +43,8 @@ const WITH_PLAN: [(&str, &str); 7] = [
     ("curl -s ADDR/metrics | grep canary_requests_total", "for Prometheus"),
 ];
 
-/// A gRPC message is a zero byte, a length of four bytes, and the protobuf message. Here, field 1 is 1.
+/// A gRPC message is a zero byte, a length of four bytes, and the protobuf message. Here, field 1
+/// is 1.
 const MORE: &str = r#"  curl ADDR/checkout --json '{"items": [{"product": 1, "quantity": 2}]}'
   printf '\0\0\0\0\2\b\1' | curl -s --http2-prior-knowledge ADDR/shop.Prices/Get --data-binary @- \
     -H 'content-type: application/grpc' -H 'te: trailers' -i -o - | cat -v

@@ -1,7 +1,8 @@
 //! Long-lived calls: server-sent events, WebSockets and gRPC streams.
 //!
-//! After a rollback the canary gets no new calls, but open ones continue. Their [`Assignment`] reports
-//! that the channel is draining, and they end themselves. Clients that reconnect get stable.
+//! After a rollback the canary gets no new calls, but open ones continue. Their [`Assignment`]
+//! reports that the channel is draining, and they end themselves. Clients that reconnect get
+//! stable.
 
 use std::{convert::Infallible, pin::Pin, time::Duration};
 

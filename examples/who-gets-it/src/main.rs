@@ -24,8 +24,8 @@ fn policy() -> Result<impl Select, InvalidSecret> {
     let office = Condition::header(HeaderName::from_static("x-office"), "yes").always();
     // Orders always go to stable.
     let orders = Condition::path_prefix("/orders").and(Condition::method(Method::POST)).never();
-    // Users stay on one channel, on all devices. Visitors without a user id do so while they keep the
-    // issued cookie. With HTTPS, add `secure()` to the cookie.
+    // Users stay on one channel, on all devices. Visitors without a user id do so while they keep
+    // the issued cookie. With HTTPS, add `secure()` to the cookie.
     let users = Sticky::by_header(HeaderName::from_static("x-user-id"))
         .or_issue(IssuedCookie::new("canary_id").signed(&for_cookies));
 

@@ -18,8 +18,8 @@ pub struct GateQuestion {
     /// The kind of confirmation.
     #[serde(rename = "kind")]
     pub confirm: Confirm,
-    /// An id of the question, unique per attempt, step and gate. It stays the same when the question is
-    /// repeated.
+    /// An id of the question, unique per attempt, step and gate. It stays the same when the
+    /// question is repeated.
     pub id: String,
     /// The canary's name.
     #[serde(serialize_with = "display")]
@@ -69,8 +69,8 @@ pub enum Confirm {
 }
 
 impl GateQuestion {
-    /// Creates the question to a gate of the rollout's plan, or returns `None` if the plan has no such
-    /// gate.
+    /// Creates the question to a gate of the rollout's plan, or returns `None` if the plan has no
+    /// such gate.
     #[must_use]
     pub fn for_gate(rollout: &Rollout, gate: &str, now: Timestamp) -> Option<Self> {
         let plan = rollout.plan();

@@ -50,8 +50,8 @@ impl GateRunner {
         self
     }
 
-    /// Sets the time limit of functions. The default is 10 s. A function that exceeds it answers "not
-    /// yet".
+    /// Sets the time limit of functions. The default is 10 s. A function that exceeds it answers
+    /// "not yet".
     #[must_use]
     pub const fn function_timeout(mut self, timeout: Duration) -> Self {
         self.function_timeout = timeout;
@@ -62,8 +62,8 @@ impl GateRunner {
     ///
     /// # Errors
     ///
-    /// Returns an error if a function of the plan is not registered, or if a webhook cannot be used,
-    /// for example because its secret is missing.
+    /// Returns an error if a function of the plan is not registered, or if a webhook cannot be
+    /// used, for example because its secret is missing.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let needs = |(name, gate): (&String, &Gate)| {
             let field = format!("gates.{name}.kind");
@@ -90,13 +90,13 @@ impl GateRunner {
 
     /// Asks a gate once.
     ///
-    /// An approval is a command, so for an approval nothing is sent, and the answer is "not yet" without
-    /// a reason. Receivers learn of the request from the event
+    /// An approval is a command, so for an approval nothing is sent, and the answer is "not yet"
+    /// without a reason. Receivers learn of the request from the event
     /// [`GateAsked`](canary_rollout::event::EventKind::GateAsked).
     ///
-    /// A function that panics or exceeds its time limit answers "not yet", and so does an unreachable
-    /// webhook; the gate's deadline still applies. Dropping the future cancels the function or the
-    /// request.
+    /// A function that panics or exceeds its time limit answers "not yet", and so does an
+    /// unreachable webhook; the gate's deadline still applies. Dropping the future cancels the
+    /// function or the request.
     ///
     /// # Panics
     ///

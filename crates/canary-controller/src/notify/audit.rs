@@ -10,8 +10,8 @@ use super::notification::Notification;
 ///
 /// The level is `WARN` for problems of the canary and `INFO` otherwise. The fields are `canary`,
 /// `stable_release`, `canary_release`, `number`, `at`, `by` (`plan`, `judge`, `probe`, `gate`,
-/// `person` or `program`), `who`, `kind`, `reason`, `verdict`, `evidence`, `phase` and `weight`. The
-/// message is a sentence. All values have a bounded length, and texts from outside contain no
+/// `person` or `program`), `who`, `kind`, `reason`, `verdict`, `evidence`, `phase` and `weight`.
+/// The message is a sentence. All values have a bounded length, and texts from outside contain no
 /// control characters.
 pub fn audit(notification: &Notification) {
     macro_rules! audit {

@@ -38,8 +38,8 @@ impl Notification {
 
     /// Returns an id of the event, which is the same on every replica.
     ///
-    /// It contains the time, so that ids stay unique if the event numbers start over because the store
-    /// has lost the rollout.
+    /// It contains the time, so that ids stay unique if the event numbers start over because the
+    /// store has lost the rollout.
     #[must_use]
     pub fn id(&self) -> String {
         let Event { number, at, .. } = &self.event;

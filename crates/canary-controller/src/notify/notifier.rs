@@ -18,8 +18,8 @@ use crate::{requirements::Unmet, webhook::WebhookClient};
 
 /// Sends events to the receivers of plans.
 ///
-/// Each receiver has a queue, which preserves the order of the events, and a task that sends them. A
-/// receiver that hangs delays neither the other receivers nor the driver. A queue holds
+/// Each receiver has a queue, which preserves the order of the events, and a task that sends them.
+/// A receiver that hangs delays neither the other receivers nor the driver. A queue holds
 /// [`QUEUE_CAPACITY`](super::QUEUE_CAPACITY) events; when it is full, the oldest event is dropped.
 /// Undelivered events are counted and logged, and the next delivered message contains their number.
 ///
@@ -65,8 +65,9 @@ impl Notifier {
 
     /// Sets the receivers of a canary to those of the plan.
     ///
-    /// A receiver keeps its queue if it was registered before under the same name. Queued events are
-    /// sent as the previous plan configured, also to receivers that the new plan does not contain.
+    /// A receiver keeps its queue if it was registered before under the same name. Queued events
+    /// are sent as the previous plan configured, also to receivers that the new plan does not
+    /// contain.
     ///
     /// # Errors
     ///
@@ -138,8 +139,8 @@ impl Notifier {
         Some(self.lock().receivers.get(canary)?.get(receiver)?.queue.deliveries())
     }
 
-    /// Sends the queued events for at most `grace`, then ends all tasks. Returns the number of events
-    /// that are still queued.
+    /// Sends the queued events for at most `grace`, then ends all tasks. Returns the number of
+    /// events that are still queued.
     ///
     /// Later events are dropped and logged. Dropping the future aborts all tasks.
     pub async fn shutdown(&self, grace: Duration) -> usize {

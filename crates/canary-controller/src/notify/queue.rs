@@ -73,8 +73,9 @@ impl NotificationQueue {
         !is_overfull
     }
 
-    /// Waits for the first event and removes it. Returns it with the number of events lost since the
-    /// last delivered one, or `None` if the queue is closed and empty. Only one task may call this.
+    /// Waits for the first event and removes it. Returns it with the number of events lost since
+    /// the last delivered one, or `None` if the queue is closed and empty. Only one task may call
+    /// this.
     pub(super) async fn next(&self) -> Option<(QueuedNotification, u64)> {
         loop {
             {
@@ -91,8 +92,8 @@ impl NotificationQueue {
         }
     }
 
-    /// Records the result of the event returned last. `reported` is the number of lost events that the
-    /// message contained.
+    /// Records the result of the event returned last. `reported` is the number of lost events that
+    /// the message contained.
     pub(super) fn done(&self, is_delivered: bool, reported: u64) {
         let mut state = self.lock();
         state.is_sending = false;

@@ -39,8 +39,8 @@ impl ProbeRunner {
         self
     }
 
-    /// Registers a function under the name that plans use. Replaces a function of the same name. Its
-    /// error becomes the reason of the failure.
+    /// Registers a function under the name that plans use. Replaces a function of the same name.
+    /// Its error becomes the reason of the failure.
     #[must_use]
     pub fn function<F, R, E>(mut self, name: impl Into<String>, function: F) -> Self
     where
@@ -62,8 +62,8 @@ impl ProbeRunner {
     ///
     /// # Errors
     ///
-    /// Returns an error if a function of the plan is not registered, or if the plan has an HTTP or gRPC
-    /// probe and there is no target.
+    /// Returns an error if a function of the plan is not registered, or if the plan has an HTTP or
+    /// gRPC probe and there is no target.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
         let need = |(name, probe): (&String, &Probe)| {
             let field = format!("probes.{name}.kind");

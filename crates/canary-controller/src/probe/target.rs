@@ -29,8 +29,8 @@ pub(super) type ProbeFuture =
     Pin<Box<dyn Future<Output = Result<Response<ProbeBody>, BoxError>> + Send>>;
 
 impl ProbeTarget {
-    /// Creates a target that calls a service in this process. `wrap` converts a [`ProbeBody`] to the
-    /// body type of the service.
+    /// Creates a target that calls a service in this process. `wrap` converts a [`ProbeBody`] to
+    /// the body type of the service.
     ///
     /// Each probe clones the service, waits until the clone is ready, and calls it. The URI of a
     /// request consists of a path and a query; the host is in the header `host` only.

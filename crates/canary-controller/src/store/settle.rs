@@ -10,9 +10,9 @@ use super::{Document, Retry, Revision, StateStore, StoreError, StoreKey, Swap, V
 ///
 /// # Errors
 ///
-/// Returns the errors of [`StateStore::compare_and_swap`]. Returns
-/// [`Unknown`](StoreError::Unknown) if the store cannot be loaded either, or if three swaps in a row
-/// had an unknown outcome; then call `settle` again with the same arguments.
+/// Returns the errors of [`StateStore::compare_and_swap`]. Returns [`Unknown`](StoreError::Unknown)
+/// if the store cannot be loaded either, or if three swaps in a row had an unknown outcome; then
+/// call `settle` again with the same arguments.
 ///
 /// # Example
 ///

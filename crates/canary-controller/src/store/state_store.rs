@@ -12,8 +12,8 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 
 /// A store for the state of rollouts: one document per key, and its recent events.
 ///
-/// The [module documentation](super) lists the guarantees and explains how to implement a store. The
-/// futures need a Tokio runtime with time enabled.
+/// The [module documentation](super) lists the guarantees and explains how to implement a store.
+/// The futures need a Tokio runtime with time enabled.
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// Reads the document of a key. Returns `None` if the key has no document.
     ///
@@ -36,8 +36,8 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// Returns any [`StoreError`]. After [`Unknown`](StoreError::Unknown) the document may have
-    /// been stored, or may be stored later; [`settle`](super::settle()) resolves it. After any other
-    /// error nothing was stored.
+    /// been stored, or may be stored later; [`settle`](super::settle()) resolves it. After any
+    /// other error nothing was stored.
     fn compare_and_swap<'a>(
         &'a self,
         key: &'a StoreKey,

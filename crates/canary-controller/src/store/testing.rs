@@ -1,9 +1,9 @@
 //! A conformance suite for stores, and a store that fails on demand.
 //!
 //! [`store_conformance!`](crate::store_conformance) generates one test per check for a
-//! [`StoreUnderTest`], which opens the store and, where possible, injects faults into it. Each check
-//! is also a public function. Checks need a multi-threaded runtime and the real clock. Each uses its
-//! own keys, so that checks can share an engine and run concurrently.
+//! [`StoreUnderTest`], which opens the store and, where possible, injects faults into it. Each
+//! check is also a public function. Checks need a multi-threaded runtime and the real clock. Each
+//! uses its own keys, so that checks can share an engine and run concurrently.
 //!
 //! ```no_run
 //! // `no_run`, because `cargo test` runs the generated tests.

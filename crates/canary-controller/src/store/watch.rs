@@ -63,8 +63,8 @@ impl DocumentWatch {
     ///
     /// If the source fails, the watch loads again after 50 ms. The delay doubles with each failure,
     /// up to 1 s; half of it is random, so that replicas do not retry at the same time. Even if the
-    /// source reports no change, the watch loads every 30 s, because a dead connection may report no
-    /// error.
+    /// source reports no change, the watch loads every 30 s, because a dead connection may report
+    /// no error.
     #[must_use]
     pub fn new(source: impl WatchSource) -> Self {
         let reader = Reader { source, state: WatchState::Initial };

@@ -24,8 +24,8 @@ use crate::{
 
 /// Posts JSON to the webhooks of plans.
 ///
-/// A request without a response, or with the status 408, 425, 429 or 5xx, is retried as often as the
-/// plan allows, with exponential backoff. All attempts have the same body and the same
+/// A request without a response, or with the status 408, 425, 429 or 5xx, is retried as often as
+/// the plan allows, with exponential backoff. All attempts have the same body and the same
 /// `x-canary-delivery`. `Retry-After` extends a pause, up to the maximum of the [`Backoff`].
 /// Redirects are not followed.
 ///
@@ -57,7 +57,8 @@ pub struct Reply {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PostError {
-    /// The webhook is misconfigured. [`check_plan`](crate::notify::Notifier::check_plan) detects it.
+    /// The webhook is misconfigured. [`check_plan`](crate::notify::Notifier::check_plan) detects
+    /// it.
     #[error("{0}")]
     Invalid(String),
     /// The last request had no response in time.
@@ -86,8 +87,8 @@ impl WebhookClient {
     /// The maximum number of retries. Plans with more are rejected.
     pub const MAX_RETRIES: u32 = 10;
 
-    /// The minimum length of a secret in bytes. Plans with a shorter one are rejected. Create a secret
-    /// with `openssl rand -hex 32`.
+    /// The minimum length of a secret in bytes. Plans with a shorter one are rejected. Create a
+    /// secret with `openssl rand -hex 32`.
     pub const MIN_SECRET_LEN: usize = 16;
 
     /// Creates a client that sends with this transport and takes secrets from the environment.
@@ -135,8 +136,8 @@ impl WebhookClient {
 
     /// Posts a JSON body, and retries as configured.
     ///
-    /// `delivery` is the value of `x-canary-delivery`, by which receivers detect retries. It must be
-    /// visible ASCII. Dropping the future cancels the current request and all retries.
+    /// `delivery` is the value of `x-canary-delivery`, by which receivers detect retries. It must
+    /// be visible ASCII. Dropping the future cancels the current request and all retries.
     ///
     /// # Errors
     ///
@@ -251,8 +252,8 @@ impl WebhookClient {
 }
 
 impl Reply {
-    /// Returns the reason in the body: the field `reason` of a JSON object, or a text that is neither
-    /// JSON nor HTML. It is cut to 256 bytes.
+    /// Returns the reason in the body: the field `reason` of a JSON object, or a text that is
+    /// neither JSON nor HTML. It is cut to 256 bytes.
     #[must_use]
     pub fn reason(&self) -> Option<String> {
         #[derive(serde::Deserialize)]

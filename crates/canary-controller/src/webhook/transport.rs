@@ -11,11 +11,12 @@ pub type SendFuture<'a> =
 
 /// Sends HTTP requests: webhooks, and probes of a URL.
 ///
-/// Most services use `HttpTransport` (feature `webhook`). Implement a transport of your own to use a
-/// proxy or a client certificate, or to replace the network in tests. A function from a request and
-/// a maximum number of bytes to a [`SendFuture`] is also a transport.
+/// Most services use `HttpTransport` (feature `webhook`). Implement a transport of your own to use
+/// a proxy or a client certificate, or to replace the network in tests. A function from a request
+/// and a maximum number of bytes to a [`SendFuture`] is also a transport.
 pub trait Transport: Send + Sync + 'static {
-    /// Sends the request, whose URI is absolute, and reads at most `max_bytes` of the response body.
+    /// Sends the request, whose URI is absolute, and reads at most `max_bytes` of the response
+    /// body.
     ///
     /// Must not follow redirects: a signed body is meant only for the URL in the plan. Need not
     /// enforce a time limit: the caller drops the future.

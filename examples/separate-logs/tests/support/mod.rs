@@ -46,8 +46,8 @@ impl Service<Request> for SwitchableReadiness {
 
 /// Calls the app and returns the lines of both files.
 ///
-/// Each channel gets one item (1 for stable, 2 for the canary) and one export. The canary also gets item
-/// 13, which panics, and item 77, which spills.
+/// Each channel gets one item (1 for stable, 2 for the canary) and one export. The canary also gets
+/// item 13, which panics, and item 77, which spills.
 pub(crate) async fn lines_of_calls(format: Format) -> PerChannel<Vec<String>> {
     let directory = tempfile::tempdir().unwrap();
     let logs = install(directory.path(), format).unwrap();

@@ -51,8 +51,8 @@ use crate::{
 /// - **F7** If the directory disappears, because it was deleted or its disk was unmounted, calls
 ///   return [`Unavailable`](StoreError::Unavailable). An empty mount point does not count as a
 ///   missing document.
-/// - **F8** A call ends within 2 s even if a stopped process holds the lock or the disk hangs. Calls
-///   that hang occupy at most four threads for reading and one for writing.
+/// - **F8** A call ends within 2 s even if a stopped process holds the lock or the disk hangs.
+///   Calls that hang occupy at most four threads for reading and one for writing.
 ///
 /// After a power failure, F1 and F2 hold as far as the disk honors `fsync`. Readers can see a
 /// document before it is synced and acknowledged. If its writer is killed in that moment, the next
@@ -62,14 +62,14 @@ use crate::{
 ///
 /// A write makes three system calls that wait for the disk, on a thread for blocking work. Watches
 /// in the same process are notified of a write. Watches in other processes poll the file ten times
-/// per second, at a cost of some ten microseconds each; this works on every file system and needs no
-/// further dependency.
+/// per second, at a cost of some ten microseconds each; this works on every file system and needs
+/// no further dependency.
 ///
 /// A child process inherits the open files, including the lock, until it executes another program.
 /// Until then a write waits, as for another writer.
 ///
-/// Do not use network file systems: their locks are unreliable. Directories are synced and modes are
-/// set on Unix only.
+/// Do not use network file systems: their locks are unreliable. Directories are synced and modes
+/// are set on Unix only.
 ///
 /// # Example
 ///
@@ -109,8 +109,8 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// Returns [`Refused`](StoreError::Refused) if the directory or its files must not be created or
-    /// written, and [`Unavailable`](StoreError::Unavailable) for other failures.
+    /// Returns [`Refused`](StoreError::Refused) if the directory or its files must not be created
+    /// or written, and [`Unavailable`](StoreError::Unavailable) for other failures.
     pub async fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = directory.into();
         let operation = format!("open {}", path.display());
@@ -265,8 +265,8 @@ impl WatchSource for FileWatchSource {
 /// How often a watch checks for writes of other processes.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long to wait for other writers. It is shorter than [`CALL_DEADLINE`], so that a call that does
-/// not get the lock can still report that nothing was written.
+/// How long to wait for other writers. It is shorter than [`CALL_DEADLINE`], so that a call that
+/// does not get the lock can still report that nothing was written.
 const LOCK_TIMEOUT: Duration = Duration::from_millis(1500);
 
 const MAX_READERS: usize = 4;

@@ -83,7 +83,8 @@ async fn definite_errors_are_returned_unchanged() {
     assert_eq!(store.load(&key).await.unwrap().unwrap().document, document("a"));
 }
 
-/// A store that makes a swap, replaces the document as another writer would, and loses the response.
+/// A store that makes a swap, replaces the document as another writer would, and loses the
+/// response.
 #[derive(Debug)]
 struct OvertakenStore(MemoryStore);
 

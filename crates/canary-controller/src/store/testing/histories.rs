@@ -59,8 +59,8 @@ pub async fn histories_are_bounded(subject: &dyn StoreUnderTest) {
     assert!(kept < all, "all {kept} events are kept: the history has no bound");
 }
 
-/// S12: events that are appended concurrently appear exactly once each, in an order that is the same
-/// for all readers and preserves the order of each writer.
+/// S12: events that are appended concurrently appear exactly once each, in an order that is the
+/// same for all readers and preserves the order of each writer.
 ///
 /// # Panics
 ///

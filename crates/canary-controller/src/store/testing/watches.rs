@@ -94,8 +94,8 @@ pub async fn a_watch_outlives_its_store_handle(subject: &dyn StoreUnderTest) {
     assert_eq!(next(&mut watch).await, WatchEvent::Value(stored));
 }
 
-/// S11: a watch returns `Stale` when the store becomes unavailable, and then `Fresh` and the current
-/// document.
+/// S11: a watch returns `Stale` when the store becomes unavailable, and then `Fresh` and the
+/// current document.
 ///
 /// # Panics
 ///
