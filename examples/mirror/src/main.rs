@@ -87,10 +87,13 @@ async fn report(mirror: MirrorHandle) {
         }
         for field in mirror.fields() {
             let noise = if field.is_noise() { ", noise" } else { "" };
-            println!("{} differed in {}{noise}", field.field, field.differed);
+            println!("{} differed {} times{noise}", field.field, field.differed);
         }
         for found in mirror.differences().iter().filter(|found| found.field == "body/cents") {
-            println!("{} {}: {} is {}", found.method, found.path, found.stable, found.canary);
+            println!(
+                "{} {}: stable {}, canary {}",
+                found.method, found.path, found.stable, found.canary
+            );
         }
     }
 }
