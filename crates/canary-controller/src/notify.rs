@@ -8,12 +8,12 @@
 //! use canary_controller::{notify::{Notification, Notifier, audit}, webhook::WebhookClient};
 //! use canary_rollout::{Action, Releases, Rollout, Transition, plan::Preset};
 //!
-//! /// Reports the outcome of a tick or a command.
-//! fn report(notifier: &Notifier, rollout: &Rollout, outcome: &Outcome) {
-//!     for event in &outcome.events {
+//! /// Reports the transition of a tick or a command.
+//! fn report(notifier: &Notifier, rollout: &Rollout, transition: &Transition) {
+//!     for event in &transition.events {
 //!         audit(&Notification::new(rollout, event.clone()));
 //!     }
-//!     for action in &outcome.actions {
+//!     for action in &transition.actions {
 //!         if let Action::Notify { to, event } = action {
 //!             notifier.notify(to, Notification::new(rollout, event.clone()));
 //!         }
@@ -26,7 +26,7 @@
 //! let rollout = Rollout::new("checkout".parse()?, releases, Preset::all()[0].plan());
 //! let notifier = Notifier::new(WebhookClient::without_transport());
 //! notifier.register(rollout.name(), rollout.plan())?;
-//! report(&notifier, &rollout, &Outcome::default());
+//! report(&notifier, &rollout, &Transition::default());
 //!
 //! // At the end of the process, allow five seconds for queued events.
 //! let undelivered = notifier.shutdown(Duration::from_secs(5)).await;

@@ -18,7 +18,7 @@ impl Driver {
         let trip = self.weight_lock.take_trip();
         let calls = self.judge.observe(&self.canary, self.rollout.weight());
         let calls = std::mem::take(&mut self.uncounted_calls).saturating_add(calls);
-        let mut tick = self.to_tick(trip.as_deref(), calls);
+        let mut tick = self.next_tick(trip.as_deref(), calls);
         for _ in 0..MAX_ATTEMPTS {
             let (attempt, stage) = (self.rollout.attempt(), self.rollout.state().stage());
             if trip.as_ref().is_some_and(|finding| self.is_trip_too_late(finding)) {
@@ -45,7 +45,7 @@ impl Driver {
         }
     }
 
-    fn to_tick(&mut self, trip: Option<&str>, calls: u64) -> Tick {
+    fn next_tick(&mut self, trip: Option<&str>, calls: u64) -> Tick {
         let judgment = self.judge.judgment();
         let mut tick = match trip {
             // A trip counts even if the judge has since found the canary healthy.
