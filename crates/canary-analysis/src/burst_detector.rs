@@ -14,7 +14,7 @@ use crate::log_space::float;
 /// does.
 ///
 /// The result for a look depends on the totals of this look and of earlier ones only. This keeps
-/// bets on the looks outside bursts fair, see [`OutageFilter`](crate::outage_filter::OutageFilter).
+/// bets on the looks outside bursts fair, see `OutageFilter`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct BurstDetector {
     /// Calls and adverse events outside bursts.

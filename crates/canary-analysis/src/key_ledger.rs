@@ -35,9 +35,9 @@ mod stored;
 ///
 /// If there are more keys than a ledger can hold, [narrow](Self::narrow) both ledgers to a sample.
 /// A sample has the same proportion of keys of both channels and all events of its keys, and keeps
-/// the counts so far. Otherwise a full ledger ignores new keys, and after a full ledger of adverse
-/// keys the canary is never healthy. The sample of adverse keys must be part of that of seen keys:
-/// otherwise the rates are too high.
+/// the counts so far. Otherwise a full ledger ignores new keys, and once a ledger of adverse keys
+/// was full, the canary is never healthy. The sample of adverse keys must be part of that of seen
+/// keys: otherwise the rates are too high.
 ///
 /// Keep one ledger of each kind for the whole rollout. With replicas, send it the keys for which
 /// the ledger of the replica returned [`Recorded::Counted`]: a key that moves between replicas
@@ -56,9 +56,10 @@ mod stored;
 /// let mut ledger = KeyLedger::new(10_000);
 /// let hash_of_user = 0xbe64_50c3_656b_097e;
 /// let one_percent = Weight::from_percent(1);
+/// let five_percent = Weight::from_percent(5);
 /// assert_eq!(ledger.record(hash_of_user, Channel::Stable, one_percent), Recorded::Counted);
 /// assert_eq!(ledger.record(hash_of_user, Channel::Stable, one_percent), Recorded::AlreadyCounted);
-/// assert_eq!(ledger.record(hash_of_user, Channel::Canary, Weight::from_percent(5)), Recorded::Counted);
+/// assert_eq!(ledger.record(hash_of_user, Channel::Canary, five_percent), Recorded::Counted);
 /// ```
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
@@ -70,7 +71,7 @@ pub struct KeyLedger {
     counts: KeyCounts,
 }
 
-/// The range of a key's bucket, as far as its events show it.
+/// The range that must contain a key's bucket, given its events.
 #[derive(Clone, Copy, Debug)]
 struct BucketRange {
     from: u32,
