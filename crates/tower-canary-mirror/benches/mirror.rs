@@ -1,5 +1,5 @@
-//! Measures what a mirror adds to a call of stable in an axum router: time and allocations in the call, and
-//! the time of the tasks that send the mirrored requests.
+//! Measures what a mirror adds to a call of stable in an axum router: time and allocations in the
+//! call, and the time of the tasks that send the mirrored requests.
 //!
 //! `cargo bench -p tower-canary-mirror --features axum`
 #![allow(clippy::unwrap_used, missing_docs)]

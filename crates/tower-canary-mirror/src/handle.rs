@@ -46,7 +46,8 @@ impl MirrorHandle {
         self.mirror.share.set(share);
     }
 
-    /// Sets the share of the mirrored requests that are also sent to stable again, to measure noise.
+    /// Sets the share of the mirrored requests that are also sent to stable again, to measure
+    /// noise.
     ///
     /// It applies to new requests.
     pub fn set_noise_share(&self, share: Weight) {
@@ -83,13 +84,15 @@ impl MirrorHandle {
         self.mirror.findings().fields.differences()
     }
 
-    /// Returns the counts of differences and noise for each field that has differed, up to 256 fields.
+    /// Returns the counts of differences and noise for each field that has differed, up to 256
+    /// fields.
     #[must_use]
     pub fn fields(&self) -> Vec<FieldCounts> {
         self.mirror.findings().fields.counts()
     }
 
-    /// Returns the number of comparisons with a difference in a field beyond the limit of 256 fields.
+    /// Returns the number of comparisons with a difference in a field beyond the limit of 256
+    /// fields.
     ///
     /// These count as mismatched.
     #[must_use]

@@ -10,7 +10,8 @@ use crate::{
 
 /// Mirrors a share of the requests of a service to a canary.
 ///
-/// All services that the layer wraps belong to the same mirror. See the [crate documentation](crate).
+/// All services that the layer wraps belong to the same mirror. See the [crate
+/// documentation](crate).
 pub struct MirrorLayer<C> {
     mirror: Arc<Mirror>,
     target: Arc<Target<C>>,

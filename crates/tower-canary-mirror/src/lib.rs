@@ -1,5 +1,5 @@
-//! Traffic mirroring (shadowing) for axum and tonic: sends copies of stable's requests to the canary and
-//! compares the responses.
+//! Traffic mirroring (shadowing) for axum and tonic: sends copies of stable's requests to the
+//! canary and compares the responses.
 //!
 //! Callers get stable's responses. The canary's response is discarded.
 //!

@@ -1,9 +1,10 @@
 //! The metrics of mirrors.
 //!
-//! [`tower_canary::metrics::publish_all`] and [`Publisher`](tower_canary::metrics::Publisher) publish every
-//! mirror of the process together with its canaries.
-//! [`MirrorHandle::publish_metrics`](crate::MirrorHandle::publish_metrics) publishes one mirror. The module
-//! [`tower_canary::metrics`] describes recorders, histogram buckets and the uniqueness of names.
+//! [`tower_canary::metrics::publish_all`] and [`Publisher`](tower_canary::metrics::Publisher)
+//! publish every mirror of the process together with its canaries.
+//! [`MirrorHandle::publish_metrics`](crate::MirrorHandle::publish_metrics) publishes one mirror.
+//! The module [`tower_canary::metrics`] describes recorders, histogram buckets and the uniqueness
+//! of names.
 //!
 //! ```
 //! use metrics_exporter_prometheus::{Matcher, PrometheusBuilder};

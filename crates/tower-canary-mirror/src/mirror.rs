@@ -130,6 +130,7 @@ impl Share {
     }
 }
 
-/// At a small noise share, fields that differ in every response would count as mismatches for a long
-/// time. Twenty responses detect a field that differs in one of seven responses with 95 % probability.
+/// At a small noise share, fields that differ in every response would count as mismatches for a
+/// long time. Twenty responses detect a field that differs in one of seven responses with 95 %
+/// probability.
 const WARM_UP: u32 = 20;

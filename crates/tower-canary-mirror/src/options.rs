@@ -93,12 +93,13 @@ impl MirrorOptions {
         self
     }
 
-    /// Sets the initial share of the mirrored requests that are also sent to stable again, to measure
-    /// [noise](crate#noise).
+    /// Sets the initial share of the mirrored requests that are also sent to stable again, to
+    /// measure [noise](crate#noise).
     ///
-    /// The default is zero because it uses stable's capacity. With any other share, the first twenty
-    /// mirrored requests are all sent again, so that the mirror soon knows the fields that always differ.
-    /// [`MirrorHandle::set_noise_share`](crate::MirrorHandle::set_noise_share) changes the share later.
+    /// The default is zero because it uses stable's capacity. With any other share, the first
+    /// twenty mirrored requests are all sent again, so that the mirror soon knows the fields that
+    /// always differ. [`MirrorHandle::set_noise_share`](crate::MirrorHandle::set_noise_share)
+    /// changes the share later.
     pub fn noise_share(mut self, share: Weight) -> Self {
         self.noise_share = share;
         self
@@ -106,12 +107,13 @@ impl MirrorOptions {
 
     /// Sets the requests that are eligible for mirroring.
     ///
-    /// If the canary handles a mirrored request that changes data, the data changes twice. The default is
-    /// therefore [`Condition::safe_methods`]. All gRPC requests are POST: name the methods that only read.
+    /// If the canary handles a mirrored request that changes data, the data changes twice. The
+    /// default is therefore [`Condition::safe_methods`]. All gRPC requests are POST: name the
+    /// methods that only read.
     ///
     /// The following requests are never mirrored: upgrades, CONNECT, requests with the header
-    /// [`Mirrored::HEADER`](crate::Mirrored::HEADER), and requests that [bypass](Self::bypass) the mirror.
-    /// If the condition panics, the request is not mirrored.
+    /// [`Mirrored::HEADER`](crate::Mirrored::HEADER), and requests that [bypass](Self::bypass) the
+    /// mirror. If the condition panics, the request is not mirrored.
     ///
     /// ```
     /// use tower_canary::select::Condition;
@@ -128,7 +130,8 @@ impl MirrorOptions {
 
     /// Sets the requests that are never mirrored.
     ///
-    /// A [`Condition`] replaces the default. To add to the default, use `Bypass::default().or(condition)`.
+    /// A [`Condition`] replaces the default. To add to the default, use
+    /// `Bypass::default().or(condition)`.
     pub fn bypass(mut self, bypass: impl Into<Bypass>) -> Self {
         self.bypass = bypass.into();
         self
@@ -192,8 +195,8 @@ impl MirrorOptions {
 
     /// Sends mirrored requests on this tokio runtime, which must have its timers enabled.
     ///
-    /// A canary that blocks threads then blocks none of stable's. By default, each mirrored request runs
-    /// on the runtime that serves the original call.
+    /// A canary that blocks threads then blocks none of stable's. By default, each mirrored request
+    /// runs on the runtime that serves the original call.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self

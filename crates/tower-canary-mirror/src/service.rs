@@ -20,8 +20,8 @@ use crate::{
 
 /// Serves each request with stable and mirrors some of them to the canary.
 ///
-/// Created by [`MirrorLayer`](crate::MirrorLayer). It is ready when stable is ready, and it has the same
-/// request and response types as stable.
+/// Created by [`MirrorLayer`](crate::MirrorLayer). It is ready when stable is ready, and it has the
+/// same request and response types as stable.
 pub struct MirrorService<S, C> {
     stable: S,
     mirror: Arc<Mirror>,

@@ -1,7 +1,7 @@
 //! Items that `tower-canary-mirror` shares with this crate.
 //!
-//! They are not part of the public API and can change in every release: `tower-canary-mirror` requires
-//! the exact version of this crate that it was released with.
+//! They are not part of the public API and can change in every release: `tower-canary-mirror`
+//! requires the exact version of this crate that it was released with.
 
 #[cfg(feature = "axum")]
 pub use crate::axum::{rematch::Rematch, router::prepare};

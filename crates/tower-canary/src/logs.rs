@@ -30,8 +30,8 @@
 //!   span unless it is instrumented: `tokio::spawn(task.in_current_span())`.
 //! - Events outside all calls that have the fields `canary` and `channel`. An access log in an
 //!   outer layer gets the values from the [`Assignment`](crate::Assignment) in the response.
-//! - Events of a mirrored copy. Its span is `mirrored call`, with `mirrored=true` instead of a
-//!   reason.
+//! - Events of a mirrored request. Its span is `mirrored request`, with `mirrored=true` instead of
+//!   a reason.
 //!
 //! A call that spills belongs to the canary until it spills, and then to stable, whose span has the
 //! reason `spilled`. A call through two nested canary layers belongs to a channel of each.

@@ -27,15 +27,15 @@ use crate::{
 /// | `grpc-status` | the gRPC status, in the trailers or in the head |
 /// | `messages`, `message/3` | the number of gRPC messages, and the first message that differs |
 ///
-/// A body is compared as JSON if both responses have the content type `application/json` or one that ends
-/// in `+json`, no `content-encoding`, and both bodies parse. All other bodies are compared as bytes. Put
-/// the mirror inside compression.
+/// A body is compared as JSON if both responses have the content type `application/json` or one
+/// that ends in `+json`, no `content-encoding`, and both bodies parse. All other bodies are
+/// compared as bytes. Put the mirror inside compression.
 ///
-/// In JSON, white space and the order of keys do not matter. An absent key differs from `null`. Numbers
-/// are compared by value (`1` equals `1.0`): integers of up to 64 bits exactly, others as the nearest
-/// `f64`. Arrays are ordered: an item inserted at the front makes all items differ. The items of an array
-/// are one field, and only the first difference is reported. If the order of an array varies from call to
-/// call, ignore the array or measure [noise](crate#noise).
+/// In JSON, white space and the order of keys do not matter. An absent key differs from `null`.
+/// Numbers are compared by value (`1` equals `1.0`): integers of up to 64 bits exactly, others as
+/// the nearest `f64`. Arrays are ordered: an item inserted at the front makes all items differ. The
+/// items of an array are one field, and only the first difference is reported. If the order of an
+/// array varies from call to call, ignore the array or measure [noise](crate#noise).
 ///
 /// If a body exceeds the limit, only the status and the headers are compared.
 ///

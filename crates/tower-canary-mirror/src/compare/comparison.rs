@@ -4,8 +4,8 @@ use crate::compare::captured_response::CapturedResponse;
 
 /// Compares two responses to the same request.
 ///
-/// The default is [`ByField`](crate::ByField). Closures implement this trait too. A comparison that knows
-/// the application's messages can decode them and name the fields that differ:
+/// The default is [`ByField`](crate::ByField). Closures implement this trait too. A comparison that
+/// knows the application's messages can decode them and name the fields that differ:
 ///
 /// ```
 /// use http::request::Parts;
@@ -23,8 +23,8 @@ use crate::compare::captured_response::CapturedResponse;
 /// # let _ = options;
 /// ```
 ///
-/// The mirror also uses it to compare two responses of stable, to measure noise. It runs in the tasks of
-/// the mirror. If it panics, the request counts as not compared.
+/// The mirror also uses it to compare two responses of stable, to measure noise. It runs in the
+/// tasks of the mirror. If it panics, the request counts as not compared.
 pub trait Compare: Send + Sync + 'static {
     /// Returns the differences between stable's response and the canary's.
     fn compare(

@@ -1,7 +1,7 @@
 use std::{error, fmt, str};
 
-/// One or more places in a JSON document: a JSON pointer (RFC 6901) in which `*` matches any key or array
-/// position.
+/// One or more places in a JSON document: a JSON pointer (RFC 6901) in which `*` matches any key or
+/// array position.
 ///
 /// ```
 /// use tower_canary_mirror::FieldPath;

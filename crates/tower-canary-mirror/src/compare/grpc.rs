@@ -17,8 +17,8 @@ pub(super) fn compare_status(
 
 /// Compares the number of messages, and each message byte by byte.
 ///
-/// Protobuf does not specify the order of map entries. Messages with maps can therefore be noise, unless a
-/// custom comparison decodes them.
+/// Protobuf does not specify the order of map entries. Messages with maps can therefore be noise,
+/// unless a custom comparison decodes them.
 pub(super) fn compare_messages(stable: &[u8], canary: &[u8]) -> Vec<FieldDifference> {
     let (stable, canary) = (messages(stable), messages(canary));
     let mut found = Vec::new();

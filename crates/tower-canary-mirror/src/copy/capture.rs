@@ -1,11 +1,11 @@
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::copy::budget::Reservation;
 
 /// A copy of a body, up to a limit.
 ///
-/// It copies the bytes instead of sharing them. A small chunk can keep a whole read buffer of the server
-/// alive, so shared chunks could exceed the limits.
+/// It copies the bytes instead of sharing them. A small chunk can keep a whole read buffer of the
+/// server alive, so shared chunks could exceed the limits.
 pub(crate) struct Capture {
     bytes: BytesMut,
     limit: usize,
@@ -36,6 +36,17 @@ impl Capture {
         self.reservation.grow(growth).map_err(|_| CaptureError::MemoryFull)?;
         self.reserved += growth;
         self.bytes.extend_from_slice(data);
+        Ok(())
+    }
+
+    /// Pushes all chunks of `data`.
+    pub(crate) fn push_all(&mut self, mut data: impl Buf) -> Result<(), CaptureError> {
+        while data.has_remaining() {
+            let chunk = data.chunk();
+            self.push(chunk)?;
+            let length = chunk.len();
+            data.advance(length);
+        }
         Ok(())
     }
 

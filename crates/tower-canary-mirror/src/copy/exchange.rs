@@ -57,8 +57,8 @@ impl CapturedRequest {
 }
 
 impl Exchange {
-    /// Spawns a task that sends the request as soon as the concurrency limit allows it, or drops the
-    /// request if the queue is full. Never waits.
+    /// Spawns a task that sends the request as soon as the concurrency limit allows it, or drops
+    /// the request if the queue is full. Never waits.
     pub(crate) fn spawn(mut self) {
         let mirror = Arc::clone(self.in_flight.mirror());
         let Ok(slot) = Arc::clone(&mirror.slots).try_acquire_owned() else {

@@ -6,17 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use canary_core::Channel;
-use http::{HeaderMap, Request, Response};
-use http_body::{Body, Frame};
-use http_body_util::Empty;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty};
 use tower_canary::body::ReplayBody;
 use tower_service::Service;
 
+#[cfg(feature = "tracing")]
+use crate::copy::span;
 use crate::{
     compare::captured_response::CapturedResponse,
-    copy::{budget::Reservation, capture::Capture, span::Span},
+    copy::{budget::Reservation, capture::Capture},
     erased_body::ErasedBody,
     framing::has_no_body,
     mirror::Mirror,
@@ -79,11 +81,13 @@ impl ShadowCall {
         mirror: &Arc<Mirror>,
     ) -> Result<ShadowResponse, ShadowError> {
         let mut response = DiscardOnDrop(Some((self.0)(request, Arc::clone(mirror))));
-        let span = Span::new(mirror, channel);
         let response = poll_fn(move |cx| {
-            catch(|| span.in_scope(|| response.as_mut().poll(cx)))
-                .unwrap_or(Poll::Ready(Err(ShadowError::Panicked)))
+            catch(|| response.as_mut().poll(cx)).unwrap_or(Poll::Ready(Err(ShadowError::Panicked)))
         });
+        #[cfg(feature = "tracing")]
+        let response = tracing::Instrument::instrument(response, span::new(mirror, channel));
+        #[cfg(not(feature = "tracing"))]
+        let _ = channel;
         let limit = mirror.options.time_limit;
         let Ok(response) = catch(|| tokio::time::timeout(limit, response)) else {
             return Err(ShadowError::Runtime);
@@ -135,16 +139,18 @@ where
     let mut capture = Capture::new(mirror.options.response_limit, mirror.reservation());
     let mut frames = 0_u32;
     let trailers = loop {
-        match poll_fn(|cx| body.as_mut().poll_frame(cx).map(|frame| push(frame, &mut capture)))
-            .await
-        {
-            Pushed::Data => {}
-            Pushed::Overflow => {
-                response.set_body(None, None);
-                return captured(response, mirror.reservation());
-            }
-            Pushed::End(trailers) => break trailers,
-            Pushed::Failed => return Err(ShadowError::Failed),
+        let frame = match body.frame().await {
+            None => break None,
+            Some(Ok(frame)) => frame,
+            Some(Err(_)) => return Err(ShadowError::Failed),
+        };
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => break frame.into_trailers().ok(),
+        };
+        if capture.push_all(data).is_err() {
+            response.set_body(None, None);
+            return captured(response, mirror.reservation());
         }
         frames = frames.wrapping_add(1);
         if frames.is_multiple_of(FRAMES_PER_TURN) {
@@ -156,31 +162,6 @@ where
     let (bytes, reservation) = capture.finish();
     response.set_body(Some(bytes), trailers);
     captured(response, reservation)
-}
-
-enum Pushed {
-    Data,
-    Overflow,
-    End(Option<HeaderMap>),
-    Failed,
-}
-
-fn push<D: Buf, E>(frame: Option<Result<Frame<D>, E>>, capture: &mut Capture) -> Pushed {
-    let mut data = match frame.map(|frame| frame.map(Frame::into_data)) {
-        None => return Pushed::End(None),
-        Some(Err(_)) => return Pushed::Failed,
-        Some(Ok(Err(frame))) => return Pushed::End(frame.into_trailers().ok()),
-        Some(Ok(Ok(data))) => data,
-    };
-    while data.has_remaining() {
-        let chunk = data.chunk();
-        if capture.push(chunk).is_err() {
-            return Pushed::Overflow;
-        }
-        let length = chunk.len();
-        data.advance(length);
-    }
-    Pushed::Data
 }
 
 /// Takes some tens of microseconds.

@@ -44,7 +44,8 @@ enum RequestCapture {
 }
 
 impl StableCall {
-    /// Starts to capture a call. Returns the request for stable, and the call unless it was dropped.
+    /// Starts to capture a call. Returns the request for stable, and the call unless it was
+    /// dropped.
     pub(crate) fn begin<B: ErasedBody>(
         in_flight: InFlight,
         request: Request<B>,
@@ -239,7 +240,8 @@ fn lock(capture: &SharedCapture) -> MutexGuard<'_, Option<RequestCapture>> {
     capture.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns the length of a response that HTTP/1 sends: the header, or else the exact size of the body.
+/// Returns the length of a response that HTTP/1 sends: the header, or else the exact size of the
+/// body.
 fn content_length<B: Body>(headers: &HeaderMap, body: &B) -> Option<u64> {
     match headers.get(header::CONTENT_LENGTH).map(HeaderValue::to_str) {
         Some(length) => length.ok().and_then(|length| length.parse().ok()),

@@ -19,8 +19,8 @@ pin_project! {
 
 /// Captures a body.
 ///
-/// A sink that is dropped without a call of [`finish`](Self::finish) or [`fail`](Self::fail) has not
-/// seen the end of the body.
+/// A sink that is dropped without a call of [`finish`](Self::finish) or [`fail`](Self::fail) has
+/// not seen the end of the body.
 pub(crate) trait Sink: Sized {
     /// Marks the start and the end of a poll of the body. A poll that panics does not end.
     fn set_polling(&mut self, is_polling: bool);

@@ -20,10 +20,11 @@ pub struct MirrorCounts {
     pub matched_with_noise: u64,
     /// Requests whose responses differed.
     pub mismatched: u64,
-    /// Requests whose responses were not compared completely and did not differ otherwise: a body exceeded
-    /// the limit, or the comparison declined or panicked.
+    /// Requests whose responses were not compared completely and did not differ otherwise: a body
+    /// exceeded the limit, or the comparison declined or panicked.
     pub not_compared: u64,
-    /// Requests without a complete response of the canary: the service or the body failed or panicked.
+    /// Requests without a complete response of the canary: the service or the body failed or
+    /// panicked.
     pub failed: u64,
     /// The part of `failed` in which the canary panicked.
     pub panicked: u64,
@@ -168,6 +169,23 @@ pub(crate) enum MirrorOutcome {
     Dropped(DropReason),
 }
 
+impl MirrorOutcome {
+    const COUNT: usize = 7 + DropReason::ALL.len();
+
+    const fn index(self) -> usize {
+        match self {
+            Self::Matched => 0,
+            Self::MatchedWithNoise => 1,
+            Self::Mismatched => 2,
+            Self::NotCompared => 3,
+            Self::Failed => 4,
+            Self::Panicked => 5,
+            Self::TimedOut => 6,
+            Self::Dropped(reason) => 7 + reason.index(),
+        }
+    }
+}
+
 /// The counters behind [`MirrorCounts`], except the latencies.
 ///
 /// Outcomes are counted with `Release` and read with `Acquire` before `mirrored` is read. No reader
@@ -175,14 +193,7 @@ pub(crate) enum MirrorOutcome {
 #[derive(Default)]
 pub(crate) struct Counters {
     mirrored: AtomicU64,
-    matched: AtomicU64,
-    matched_with_noise: AtomicU64,
-    mismatched: AtomicU64,
-    not_compared: AtomicU64,
-    failed: AtomicU64,
-    panicked: AtomicU64,
-    timed_out: AtomicU64,
-    dropped: [AtomicU64; DropReason::ALL.len()],
+    outcomes: [AtomicU64; MirrorOutcome::COUNT],
     noise_sent: AtomicU64,
     noise_compared: AtomicU64,
     noise_differed: AtomicU64,
@@ -194,23 +205,7 @@ impl Counters {
     }
 
     pub(crate) fn end(&self, outcome: MirrorOutcome) {
-        let counter = match outcome {
-            MirrorOutcome::Matched => &self.matched,
-            MirrorOutcome::MatchedWithNoise => {
-                self.matched.fetch_add(1, Ordering::Release);
-                &self.matched_with_noise
-            }
-            MirrorOutcome::Mismatched => &self.mismatched,
-            MirrorOutcome::NotCompared => &self.not_compared,
-            MirrorOutcome::Failed => &self.failed,
-            MirrorOutcome::Panicked => {
-                self.failed.fetch_add(1, Ordering::Release);
-                &self.panicked
-            }
-            MirrorOutcome::TimedOut => &self.timed_out,
-            MirrorOutcome::Dropped(reason) => &self.dropped[reason.index()],
-        };
-        counter.fetch_add(1, Ordering::Release);
+        self.outcomes[outcome.index()].fetch_add(1, Ordering::Release);
     }
 
     pub(crate) fn noise_sent(&self) {
@@ -224,28 +219,28 @@ impl Counters {
 
     pub(crate) fn read(&self, head: PerChannel<Latencies>) -> MirrorCounts {
         let read = |counter: &AtomicU64| counter.load(Ordering::Acquire);
+        let count = |outcome: MirrorOutcome| read(&self.outcomes[outcome.index()]);
+        let matched_with_noise = count(MirrorOutcome::MatchedWithNoise);
+        let panicked = count(MirrorOutcome::Panicked);
         // A part is read before its whole, and `mirrored` last.
-        let (matched_with_noise, panicked) = (read(&self.matched_with_noise), read(&self.panicked));
-        let noise_differed = read(&self.noise_differed);
-        let noise_compared = read(&self.noise_compared);
+        let differed = read(&self.noise_differed);
+        let compared = read(&self.noise_compared);
         let mut counts = MirrorCounts {
-            matched: read(&self.matched),
-            mismatched: read(&self.mismatched),
-            not_compared: read(&self.not_compared),
-            failed: read(&self.failed),
-            timed_out: read(&self.timed_out),
-            dropped: DropCounts(std::array::from_fn(|reason| read(&self.dropped[reason]))),
-            matched_with_noise,
-            panicked,
-            noise: NoiseCounts {
-                sent: read(&self.noise_sent),
-                compared: noise_compared,
-                differed: noise_differed,
-            },
-            head,
             mirrored: 0,
+            matched: count(MirrorOutcome::Matched) + matched_with_noise,
+            matched_with_noise,
+            mismatched: count(MirrorOutcome::Mismatched),
+            not_compared: count(MirrorOutcome::NotCompared),
+            failed: count(MirrorOutcome::Failed) + panicked,
+            panicked,
+            timed_out: count(MirrorOutcome::TimedOut),
+            dropped: DropCounts(
+                DropReason::ALL.map(|reason| count(MirrorOutcome::Dropped(reason))),
+            ),
+            noise: NoiseCounts { sent: read(&self.noise_sent), compared, differed },
+            head,
         };
-        counts.mirrored = self.mirrored.load(Ordering::Relaxed);
+        counts.mirrored = read(&self.mirrored);
         counts
     }
 }

@@ -6,8 +6,9 @@ use crate::{compare::comparison::FieldDifference, findings::field_name::truncate
 
 /// A difference between the responses of stable and the canary to the same request.
 ///
-/// Texts longer than 200 bytes are truncated. The path has no query, because queries can contain secrets.
-/// The values can contain secrets too: see [`MirrorOptions::redact`](crate::MirrorOptions::redact).
+/// Texts longer than 200 bytes are truncated. The path has no query, because queries can contain
+/// secrets. The values can contain secrets too: see
+/// [`MirrorOptions::redact`](crate::MirrorOptions::redact).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Difference {

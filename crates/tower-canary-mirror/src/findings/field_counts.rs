@@ -1,4 +1,5 @@
-/// The counts of differences in one field: between the channels, and between two responses of stable.
+/// The counts of differences in one field: between the channels, and between two responses of
+/// stable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct FieldCounts {
@@ -17,17 +18,17 @@ pub struct FieldCounts {
 impl FieldCounts {
     /// Returns whether differences in this field are noise and do not count.
     ///
-    /// A field is noise if stable's responses differ in it and the canary's do not differ clearly more
-    /// often: the lower end of the 95 % Wilson score interval of the canary's rate is not above the upper
-    /// end of stable's.
+    /// A field is noise if stable's responses differ in it and the canary's do not differ clearly
+    /// more often: the lower end of the 95 % Wilson score interval of the canary's rate is not
+    /// above the upper end of stable's.
     ///
-    /// A field that always differs is noise as soon as stable has responded twice once. A field in which
-    /// one of a hundred of stable's responses differs is noise while the canary differs about as often. If
-    /// it differs in every response of the canary, it is not noise.
+    /// A field that always differs is noise as soon as stable has responded twice once. A field in
+    /// which one of a hundred of stable's responses differs is noise while the canary differs about
+    /// as often. If it differs in every response of the canary, it is not noise.
     ///
-    /// The probability that two such intervals do not overlap by chance alone is below 1 % for one field
-    /// and one look. The mirror looks after each comparison and uses the result as a filter, not as a
-    /// verdict.
+    /// The probability that two such intervals do not overlap by chance alone is below 1 % for one
+    /// field and one look. The mirror looks after each comparison and uses the result as a filter,
+    /// not as a verdict.
     ///
     /// (E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.)
     #[must_use]

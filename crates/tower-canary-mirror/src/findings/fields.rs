@@ -10,8 +10,8 @@ use crate::{
 
 /// Counts differences and noise by field.
 ///
-/// The number of fields is bounded, because clients can create new ones, such as the keys of a map by user
-/// id. Differences in fields beyond the bound count together.
+/// The number of fields is bounded, because clients can create new ones, such as the keys of a map
+/// by user id. Differences in fields beyond the bound count together.
 #[derive(Default)]
 pub(crate) struct FieldTracker {
     fields: BTreeMap<String, TrackedField>,
