@@ -1,6 +1,6 @@
-"""Calls the echo service through grpcio, and prints what it saw as JSON.
+"""Calls the echo service with grpcio, and prints the results as JSON.
 
-The messages are encoded by hand, so that grpcio is all that has to be installed.
+The messages are encoded by hand, so that grpcio is the only dependency.
 """
 
 import json
@@ -12,14 +12,14 @@ RETURN, FAIL, WAIT = 0, 1, 3
 
 
 def ask(text="", answers=0, end=RETURN, code=0):
-    """An `Ask`; all its numbers are below 128, one byte each."""
+    """Encodes an `Ask`. All numbers must be below 128, so that each is one byte."""
     encoded = text.encode()
     message = bytes([0x0A, len(encoded)]) + encoded
     return message + bytes([0x10, answers, 0x18, end, 0x20, code])
 
 
 def channel_of(answer):
-    """What an `Answer` says in its second field; all its fields are short strings."""
+    """Returns the second field of an `Answer`, whose fields are short strings."""
     fields = {}
     while answer:
         number, length = answer[0] >> 3, answer[1]
@@ -29,14 +29,14 @@ def channel_of(answer):
 
 
 def tag_of(call):
-    """The tag of a call, which is in the trailing metadata if there is nothing but a status."""
+    """Returns the tag of a call. A response with only a status has it in the trailing metadata."""
     metadata = list(call.initial_metadata()) + list(call.trailing_metadata())
     return dict(metadata).get("x-canary-channel")
 
 
 class Echo:
     def __init__(self, address):
-        # A proxy has no way to this server.
+        # An HTTP proxy cannot reach this server.
         channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
         service = "/canary.tests.Echo/"
         self.unary = channel.unary_unary(service + "Unary")
@@ -46,7 +46,7 @@ class Echo:
 
 
 def share(echo, calls):
-    """How many unary calls each channel served."""
+    """Makes unary calls, and returns the number that each channel served."""
     seen = {"stable": 0, "canary": 0}
     for _ in range(int(calls)):
         answer, call = echo.unary.with_call(ask())
@@ -56,7 +56,7 @@ def share(echo, calls):
 
 
 def kinds(echo):
-    """The tags of one call of each kind, with the metadata that came back."""
+    """Makes one call of each kind, and returns the tags and the returned metadata."""
     metadata = [("x-ask", "hello")]
     seen = []
     answer, unary = echo.unary.with_call(ask("a"), metadata=metadata)
@@ -78,14 +78,14 @@ def kinds(echo):
 
 
 def failures(echo, code):
-    """The codes of a unary call and a stream that are asked to fail."""
+    """Returns the codes of a failing unary call and a failing stream."""
     unary = code_of(lambda: echo.unary(ask(end=FAIL, code=int(code))))
     expand = code_of(lambda: list(echo.expand(ask(answers=2, end=FAIL, code=int(code)))))
     return [unary, expand]
 
 
 def deadline(echo, seconds):
-    """The codes of a unary call and a stream that do not end in time, made at the same time."""
+    """Returns the codes of a unary call and a concurrent stream that exceed their deadline."""
     timeout = float(seconds)
     unary = echo.unary.future(ask(end=WAIT), timeout=timeout)
     expand = echo.expand(ask(answers=1, end=WAIT), timeout=timeout)
@@ -93,7 +93,7 @@ def deadline(echo, seconds):
 
 
 def cancel(echo):
-    """Leaves a stream after its first answer."""
+    """Cancels a stream after its first answer."""
     stream = echo.expand(ask(answers=1, end=WAIT))
     first = next(stream)
     stream.cancel()

@@ -1,4 +1,4 @@
-//! A browser, if the machine has one.
+//! A headless browser, if one is installed.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A headless browser with a profile of its own; both are gone when it is dropped.
+/// A headless browser with a temporary profile. Dropping it ends the browser and removes the profile.
 #[derive(Debug)]
 pub struct Browser {
     process: Child,
@@ -17,11 +17,11 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Opens a page. The profile is put into `directory`.
+    /// Opens a page. The profile is created in `directory`.
     ///
     /// # Errors
     ///
-    /// If the machine has no browser that we know, with the reason.
+    /// Returns the reason if no known browser is installed or it does not start.
     pub fn start(url: &str, directory: impl AsRef<Path>) -> Result<Self, String> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
@@ -46,7 +46,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its helpers are in its process group.
+        // The browser's child processes are in its process group.
         let group = format!("kill -s KILL -- -{}", self.process.id());
         let _ = Command::new("sh").args(["-c", &group]).status();
         let _ = self.process.kill();

@@ -1,4 +1,4 @@
-//! Clients that talk to a [`Server`] over a socket.
+//! Clients that call a [`Server`] over a socket.
 
 use std::net::SocketAddr;
 
@@ -15,7 +15,7 @@ use tower_canary::{Channel, Tags};
 
 use crate::Server;
 
-/// A client with a pool of connections, which speaks one version of HTTP.
+/// A client with a connection pool for one HTTP version.
 #[derive(Clone, Debug)]
 pub struct Client {
     inner: legacy::Client<HttpConnector, Body>,
@@ -23,19 +23,19 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client that speaks HTTP/1.
+    /// Creates a client for HTTP/1.
     #[must_use]
     pub fn http1(server: &Server) -> Self {
         Self::new(server, &legacy::Client::builder(TokioExecutor::new()))
     }
 
-    /// A client that speaks HTTP/2 without upgrade, on one connection.
+    /// Creates a client for HTTP/2 with prior knowledge, on one connection.
     #[must_use]
     pub fn http2(server: &Server) -> Self {
         Self::new(server, legacy::Client::builder(TokioExecutor::new()).http2_only(true))
     }
 
-    /// A client of each version, with the version's name.
+    /// Creates a client for each version, and returns it with the version's name.
     #[must_use]
     pub fn of_each_version(server: &Server) -> [(&'static str, Self); 2] {
         [("HTTP/1", Self::http1(server)), ("HTTP/2", Self::http2(server))]
@@ -47,15 +47,15 @@ impl Client {
         Self { inner: builder.build(connector), origin: format!("http://{}", server.address()) }
     }
 
-    /// Sends a request, whose URI is a path, and returns the response when its head has come.
+    /// Sends a request, whose URI is a path, and returns the response after its head has arrived.
     ///
     /// # Errors
     ///
-    /// If the connection broke.
+    /// Returns an error if the connection breaks.
     ///
     /// # Panics
     ///
-    /// If the URI is no path.
+    /// If the URI is not a path.
     pub async fn send(
         &self,
         mut request: Request<Body>,
@@ -70,27 +70,28 @@ impl Client {
     ///
     /// # Panics
     ///
-    /// If the response does not come, or breaks off.
+    /// If the response does not arrive or is incomplete.
     pub async fn ask(&self, request: Request<Body>) -> Answer {
-        let what = format!("{} {}", request.method(), request.uri());
-        let response = self.send(request).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        let request_line = format!("{} {}", request.method(), request.uri());
+        let response =
+            self.send(request).await.unwrap_or_else(|error| panic!("{request_line}: {error:?}"));
         let (head, body) = response.into_parts();
-        let body = body.collect().await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
-        let body = String::from_utf8(body.to_bytes().into()).expect("answers are text");
+        let body = body.collect().await.unwrap_or_else(|error| panic!("{request_line}: {error:?}"));
+        let body = String::from_utf8(body.to_bytes().into()).expect("the response is text");
         Answer { status: head.status, headers: head.headers, body }
     }
 
-    /// Asks for a path.
+    /// Sends a GET request for a path, and reads the whole response.
     ///
     /// # Panics
     ///
-    /// If the response does not come, or breaks off.
+    /// If the response does not arrive or is incomplete.
     pub async fn get(&self, path: &str) -> Answer {
         self.ask(Request::get(path).body(Body::empty()).expect("a path makes a request")).await
     }
 }
 
-/// A response that came whole.
+/// A complete response.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Answer {
@@ -103,43 +104,44 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The channel that the answer is tagged with.
+    /// Returns the channel in the response's tag.
     #[must_use]
     pub fn channel(&self) -> Option<Channel> {
         channel_of(&self.headers)
     }
 }
 
-/// The channel that a response is tagged with.
+/// Returns the channel in the tag of a response.
 ///
 /// # Panics
 ///
-/// If it is tagged with anything else.
+/// If the tag is not a channel.
 #[must_use]
 pub fn channel_of(headers: &HeaderMap) -> Option<Channel> {
     headers.get(Tags::CHANNEL_HEADER).map(|value| match value.as_bytes() {
         b"stable" => Channel::Stable,
         b"canary" => Channel::Canary,
-        _ => panic!("there is no channel {value:?}"),
+        _ => panic!("unknown channel {value:?}"),
     })
 }
 
-/// One HTTP/1 connection, and the task that drives it: dropping the sender closes the connection.
+/// Opens an HTTP/1 connection and spawns a task that drives it. Dropping the sender closes the
+/// connection.
 ///
 /// # Panics
 ///
-/// If the server does not accept.
+/// If the server does not accept the connection.
 pub async fn connect_http1(
     server: &Server,
 ) -> (conn::http1::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
     connect_http1_at(server.address()).await
 }
 
-/// As [`connect_http1`], to whoever listens at `address`.
+/// Like [`connect_http1`], for any server at `address`.
 ///
 /// # Panics
 ///
-/// If nobody accepts at `address`.
+/// If no server accepts at `address`.
 pub async fn connect_http1_at(
     address: SocketAddr,
 ) -> (conn::http1::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {
@@ -149,11 +151,11 @@ pub async fn connect_http1_at(
     (sender, tokio::spawn(connection))
 }
 
-/// One HTTP/2 connection, and the task that drives it.
+/// Opens an HTTP/2 connection and spawns a task that drives it.
 ///
 /// # Panics
 ///
-/// If the server does not accept.
+/// If the server does not accept the connection.
 pub async fn connect_http2(
     server: &Server,
 ) -> (conn::http2::SendRequest<Body>, JoinHandle<hyper::Result<()>>) {

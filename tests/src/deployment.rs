@@ -1,4 +1,4 @@
-//! Two releases of the echo service behind one canary layer, mounted in each of the ways there are.
+//! Two releases of the echo service behind one canary layer, at any mount point.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
     task_server::TaskServer,
 };
 
-/// A running server, with its canary.
+/// A running server with a canary.
 #[derive(Debug)]
 pub struct Deployment {
     server: TaskServer,
@@ -26,9 +26,9 @@ pub struct Deployment {
     releases: Releases,
 }
 
-/// Where the layer is.
+/// The position of the layer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "tests go through all of them")]
+#[expect(clippy::exhaustive_enums, reason = "tests iterate over all variants")]
 pub enum Mount {
     /// `Server::builder().layer(layer)`, around all of tonic's routes.
     Server,
@@ -47,7 +47,7 @@ impl Mount {
         self.start_with(CanaryOptions::new()).await
     }
 
-    /// As [`start`](Self::start), with options.
+    /// Like [`start`](Self::start), with options.
     pub async fn start_with(self, options: CanaryOptions) -> Deployment {
         let releases = Releases::new();
         match self {
@@ -64,7 +64,10 @@ impl Mount {
                 let router = Server::builder().add_service(echo);
                 let server = TaskServer::start(|listener| async {
                     let incoming = TcpListenerStream::new(listener);
-                    router.serve_with_incoming(incoming).await.expect("serves until it is dropped");
+                    router
+                        .serve_with_incoming(incoming)
+                        .await
+                        .expect("the server runs until it is dropped");
                 });
                 Deployment::new(releases, layer.handle(), server.await)
             }
@@ -75,7 +78,7 @@ impl Mount {
                 let app = releases.router(Channel::Stable).layer(layer);
                 let server = TaskServer::start(|listener| async {
                     let app = app.into_make_service();
-                    axum::serve(listener, app).await.expect("serves until it is dropped");
+                    axum::serve(listener, app).await.expect("the server runs until it is dropped");
                 });
                 Deployment::new(releases, handle, server.await)
             }
@@ -88,30 +91,30 @@ impl Deployment {
         Self { server, handle, releases }
     }
 
-    /// The canary's handle.
+    /// Returns the handle of the canary.
     #[must_use]
     pub const fn handle(&self) -> &CanaryHandle {
         &self.handle
     }
 
-    /// The server.
+    /// Returns the server.
     #[must_use]
     pub const fn server(&self) -> &TaskServer {
         &self.server
     }
 
-    /// Where the handlers of a channel wait.
+    /// Returns the breakpoint of the handlers of a channel.
     #[must_use]
     pub fn breakpoint(&self, channel: Channel) -> &Breakpoint {
         &self.releases.breakpoints[channel]
     }
 
-    /// A client with a connection of its own.
+    /// Returns a client with a new connection.
     pub async fn client(&self) -> EchoClient {
         client(&self.server).await
     }
 
-    /// Sends all calls that start from now on to `channel`.
+    /// Sends all new calls to `channel`.
     pub fn send_all_to(&self, channel: Channel) {
         send_all_to(&self.handle, channel);
     }
@@ -124,25 +127,26 @@ pub struct Releases {
 }
 
 impl Releases {
-    /// Both, with closed breakpoints.
+    /// Creates both releases with new breakpoints.
     #[must_use]
     pub fn new() -> Self {
         Self { breakpoints: PerChannel::from_fn(|_| Arc::default()) }
     }
 
-    /// The release that a channel runs.
+    /// Returns the service of a channel's release.
     #[must_use]
     pub fn echo(&self, channel: Channel) -> EchoServer {
         Echo::new(release(channel), Arc::clone(&self.breakpoints[channel])).into_server()
     }
 
-    /// As tonic's routes.
+    /// Returns the release as tonic routes.
     #[must_use]
     pub fn routes(&self, channel: Channel) -> Routes {
         Routes::new(self.echo(channel)).prepare()
     }
 
-    /// As an axum router that speaks HTTP, too: `/status/{code}` answers with this status.
+    /// Returns the release as an axum router that also serves HTTP. `/status/{code}` responds with that
+    /// status.
     pub fn router(&self, channel: Channel) -> Router {
         let status = async |Path(code): Path<u16>| {
             StatusCode::from_u16(code).map_err(|_| StatusCode::BAD_REQUEST)
@@ -160,7 +164,7 @@ impl Default for Releases {
     }
 }
 
-/// What the release of a channel calls itself.
+/// Returns the name of a channel's release.
 #[must_use]
 pub const fn release(channel: Channel) -> &'static str {
     match channel {
@@ -185,18 +189,18 @@ where
     TaskServer::start(|listener| async {
         let server = Server::builder().layer(layer).add_routes(stable);
         let incoming = TcpListenerStream::new(listener);
-        server.serve_with_incoming(incoming).await.expect("serves until it is dropped");
+        server.serve_with_incoming(incoming).await.expect("the server runs until it is dropped");
     })
     .await
 }
 
-/// A client of a server, with a connection of its own.
+/// Connects a new client to a server.
 pub async fn client(server: &TaskServer) -> EchoClient {
     let endpoint = Endpoint::from_shared(server.url("")).expect("a valid URL");
     EchoClient::new(endpoint.connect().await.expect("the server accepts"))
 }
 
-/// Sends all calls that start from now on to `channel`.
+/// Sends all new calls to `channel`.
 pub fn send_all_to(handle: &CanaryHandle, channel: Channel) {
     let weight = match channel {
         Channel::Stable => Weight::ZERO,

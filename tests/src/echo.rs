@@ -1,4 +1,4 @@
-//! A gRPC service that does what its caller asks for.
+//! A gRPC service that behaves as its caller requests.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -13,7 +13,7 @@ use tower_canary::{Assignment, Rating};
 use self::proto::{Answer, Ask, End, echo_server};
 use crate::breakpoint::Breakpoint;
 
-/// What the build script makes of `proto/echo.proto`.
+/// The code that the build script generates from `proto/echo.proto`.
 #[allow(missing_docs, unused_qualifications, clippy::all, clippy::pedantic, clippy::restriction)]
 pub mod proto {
     tonic::include_proto!("canary.tests");
@@ -23,7 +23,7 @@ pub mod proto {
 
 /// A client of [`Echo`] over a tonic channel.
 pub type EchoClient = proto::echo_client::EchoClient<tonic::transport::Channel>;
-/// [`Echo`] as tonic serves it.
+/// [`Echo`] as a tonic service.
 pub type EchoServer = echo_server::EchoServer<Echo>;
 
 /// One release of the service.
@@ -34,27 +34,27 @@ pub struct Echo {
 }
 
 impl Echo {
-    /// The implementation that says it is `release`, and stops at `breakpoint` where it is asked to wait.
+    /// Creates an implementation that reports `release`, and stops at `breakpoint` for `End::Wait`.
     #[must_use]
     pub const fn new(release: &'static str, breakpoint: Arc<Breakpoint>) -> Self {
         Self { release, breakpoint }
     }
 
-    /// As a service of tonic's.
+    /// Converts it into a tonic service.
     #[must_use]
     pub fn into_server(self) -> EchoServer {
         EchoServer::new(self)
     }
 
-    /// Comes to the end that was asked for, with a parting word if it was made to drain.
+    /// Ends the call as requested. Returns a last text if the call was drained.
     async fn end(&self, ask: &Ask, context: &Context) -> Result<Option<&'static str>, Status> {
         match ask.end() {
             End::Return => Ok(None),
             End::Fail => Err(context.status(ask.code)),
             End::Panic => {
-                // Else tonic's encoder would take the answers given so far down with it.
+                // Lets tonic's encoder flush the previous answers, which the panic would discard.
                 tokio::task::yield_now().await;
-                panic!("asked to panic")
+                panic!("intentional test panic")
             }
             End::Wait => {
                 self.breakpoint.stop().await;
@@ -83,8 +83,8 @@ impl Echo {
         let answer = self.answer(&ask.text, &context);
         let answers = iter(0..ask.answers).map(move |_| Ok(answer.clone()));
         let end = once(async move {
-            let parting = self.end(&ask, &context).await?;
-            Ok(parting.map(|text| self.answer(text, &context)))
+            let last = self.end(&ask, &context).await?;
+            Ok(last.map(|text| self.answer(text, &context)))
         });
         answers.chain(end.filter_map(|end| ready(end.transpose())))
     }
@@ -136,7 +136,7 @@ impl echo_server::Echo for Echo {
     }
 }
 
-/// What came with a call: how it was assigned, and metadata, which goes back to the caller.
+/// The assignment of a call, and the metadata that is returned to the caller.
 #[derive(Clone)]
 struct Context {
     assignment: Option<Assignment>,
@@ -156,12 +156,12 @@ impl Context {
         (Self { assignment, metadata }, request.into_inner())
     }
 
-    /// An answer without words is a bad one, though its status is OK.
+    /// Rates an empty answer as bad, although its status is OK.
     fn rate(&self, ask: &Ask) {
         let Some(assignment) = &self.assignment else { return };
         let rating = if ask.text.is_empty() { Rating::Bad } else { Rating::Good };
         assignment.rate(rating);
-        // Deployments that do not count this event have none to lose.
+        // Fails in deployments without this event, which is fine.
         let _ = assignment.rate_event("answered", rating);
     }
 
@@ -173,6 +173,6 @@ impl Context {
 
     fn status(&self, code: u32) -> Status {
         let code = Code::from(i32::try_from(code).expect("a gRPC code"));
-        Status::with_metadata(code, "asked to fail", self.metadata.clone())
+        Status::with_metadata(code, "intentional test failure", self.metadata.clone())
     }
 }

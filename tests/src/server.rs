@@ -1,4 +1,4 @@
-//! Servers on loopback ports of their own.
+//! An axum server on a free loopback port.
 
 use std::{convert::Infallible, net::SocketAddr};
 
@@ -6,7 +6,7 @@ use axum::{Router, extract::Request, response::Response, serve::IncomingStream};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use tower::Service;
 
-/// A server that accepts connections of HTTP/1 and HTTP/2 until it is dropped.
+/// A server for HTTP/1 and HTTP/2. It accepts connections until it is dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -21,7 +21,7 @@ impl Server {
         Self::of_maker(router.into_make_service_with_connect_info::<SocketAddr>())
     }
 
-    /// Serves what `axum::serve` does.
+    /// Serves a make service with `axum::serve`.
     ///
     /// # Panics
     ///
@@ -39,26 +39,26 @@ impl Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
         listener.set_nonblocking(true).expect("sockets can be non-blocking");
         let address = listener.local_addr().expect("the listener is bound");
-        let listener = TcpListener::from_std(listener).expect("a runtime runs");
+        let listener = TcpListener::from_std(listener).expect("a runtime is active");
         let (stop, stopped) = oneshot::channel();
         let served = axum::serve(listener, make_service).with_graceful_shutdown(async {
-            // An error is a server that was dropped.
+            // An error means that the server was dropped.
             let _ = stopped.await;
         });
         let task = tokio::spawn(async { served.await.expect("axum::serve never fails") });
         Self { address, stop, task }
     }
 
-    /// Where the server listens.
+    /// Returns the address on which the server listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Begins a graceful shutdown. The task ends when all connections have.
+    /// Starts a graceful shutdown. The returned task ends after all connections have ended.
     #[must_use]
     pub fn shut_down(self) -> JoinHandle<()> {
-        // An error is a server whose task is over, as awaiting it shows.
+        // An error means that the task has ended, and awaiting it shows the reason.
         let _ = self.stop.send(());
         self.task
     }

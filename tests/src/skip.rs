@@ -1,17 +1,17 @@
-//! Tests that need a program which the machine may lack.
+//! Tests that need a program that may be missing.
 
 use std::{env, io::Write as _};
 
-/// Says loudly why the calling test does not run. The test then returns.
+/// Prints the reason why a test is skipped. The test then returns.
 ///
 /// # Panics
 ///
-/// If `CANARY_TESTS_REQUIRE=1` is set, as it is in CI, where nothing may be missing.
+/// If `CANARY_TESTS_REQUIRE=1` is set. CI sets it, because no program may be missing there.
 pub fn skip(test: &str, reason: impl std::fmt::Display) {
     assert!(
         env::var_os("CANARY_TESTS_REQUIRE").is_none_or(|value| value != "1"),
         "{test} cannot run: {reason}"
     );
-    // Not `eprintln!`, whose output the test harness keeps to itself when a test passes.
+    // The test harness hides the output of `eprintln!` if the test passes.
     let _ = writeln!(std::io::stderr(), "\n*** SKIPPED {test}: {reason} ***");
 }

@@ -1,4 +1,4 @@
-//! What is compared: a server, or a proxy with two, and its callers.
+//! The cases: a server, or a proxy with two servers, and its callers.
 
 use std::{path::Path, rc::Rc};
 
@@ -14,7 +14,7 @@ use crate::{
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) subject: Subject,
-    /// All that work for a call, its caller apart. Proxies share their upstreams: one case calls at a time.
+    /// All processes that serve a call. Proxies share their upstreams, so only one case may run at a time.
     processes: Vec<Rc<Process>>,
     callers: Callers,
     pub(crate) rounds: Vec<Round>,
@@ -32,18 +32,18 @@ pub(crate) enum Subject {
     Proxy(Proxy),
 }
 
-/// What one round measured.
+/// The results of one round.
 #[derive(Clone, Copy)]
 pub(crate) struct Round {
     pub(crate) calls_per_second: f64,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
-    /// For 100,000 calls.
+    /// Per 100,000 calls.
     pub(crate) cpu_seconds: f64,
 }
 
 impl Case {
-    /// All of a protocol that this machine has the programs for, direct first.
+    /// Starts all cases of a protocol whose programs are installed. The direct server is the first.
     pub(crate) async fn all(protocol: Protocol, directory: &Path) -> Result<Vec<Self>> {
         let (prefix, direct) = match protocol {
             Protocol::Http => ("http", "axum"),
@@ -93,14 +93,14 @@ impl Case {
         Ok(Self { name, subject, processes, callers, rounds, calls, from_canary })
     }
 
-    /// Calls without being measured.
+    /// Makes calls that are not measured.
     async fn warm_up(&mut self, calls: usize) -> Result<()> {
         self.callers.call(calls / CALLERS).await.context(self.name.clone())?;
         Ok(())
     }
 
     pub(crate) async fn measure(&mut self, calls: usize) -> Result<()> {
-        // Who comes after a proxy finds the caches cold and itself on another core.
+        // After the case of a proxy, caches are cold and the server is on another core.
         self.warm_up(calls / 4).await?;
         let before = self.cpu_seconds()?;
         let load = self.callers.call(calls / CALLERS).await.context(self.name.clone())?;
@@ -110,7 +110,7 @@ impl Case {
         self.from_canary += load.from_canary;
         let percentile = |percent: usize| load.latencies[calls * percent / 100].as_secs_f64() * 1e6;
         self.rounds.push(Round {
-            calls_per_second: count(calls) / load.whole.as_secs_f64(),
+            calls_per_second: count(calls) / load.elapsed.as_secs_f64(),
             p50_us: percentile(50),
             p99_us: percentile(99),
             cpu_seconds: spent / count(calls) * 1e5,
@@ -126,26 +126,26 @@ impl Case {
         resident_mib(self.processes.iter().map(|process| &**process))
     }
 
-    /// Fails unless the canary answered as many calls as it should have.
+    /// Returns an error unless the canary's share matches the split.
     pub(crate) fn check_share(&self) -> Result<()> {
-        let asked = if self.subject == Subject::Direct { 0.0 } else { 0.05 };
+        let expected = if self.subject == Subject::Direct { 0.0 } else { 0.05 };
         let share = count(self.from_canary) / count(self.calls);
-        // Five standard deviations: one run in a million fails by chance.
-        let tolerance = 5.0 * (asked * (1.0 - asked) / count(self.calls)).sqrt();
+        // Five standard deviations. A correct split fails once in a million runs.
+        let tolerance = 5.0 * (expected * (1.0 - expected) / count(self.calls)).sqrt();
         ensure!(
-            (share - asked).abs() <= tolerance,
-            "{}: the canary answered {} of {} calls, which is {:.2} %, not {:.0} %",
+            (share - expected).abs() <= tolerance,
+            "{}: the canary served {} of {} calls, which is {:.2}% instead of {:.0}%",
             self.name,
             self.from_canary,
             self.calls,
             share * 1e2,
-            asked * 1e2
+            expected * 1e2
         );
         Ok(())
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "some millions")]
+#[expect(clippy::cast_precision_loss, reason = "up to some millions")]
 fn count(calls: usize) -> f64 {
     calls as f64
 }

@@ -1,4 +1,4 @@
-//! Processes that end with the bench.
+//! Child processes, which end with the benchmark.
 
 use std::{
     fs::{self, File},
@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// A process that listens, until it is dropped.
+/// A listening process. Dropping it ends the process.
 pub(crate) struct Process {
     name: String,
     child: Child,
@@ -21,21 +21,21 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// This program again, as the server that `kind` names: it prints where it listens.
+    /// Starts this program as the server `kind`, which prints its address.
     pub(crate) fn server(kind: &str, directory: &Path) -> Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
-        // The server ends when its standard input does, even if we are killed.
+        // The server ends with its standard input, even if this process is killed.
         command.args(["--serve", kind]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut server = Self::spawn(kind, &mut command, directory, ([127, 0, 0, 1], 0).into())?;
-        let stdout = server.child.stdout.take().context("its output is a pipe")?;
+        let stdout = server.child.stdout.take().context("stdout must be a pipe")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         server.address =
-            line.trim().parse().with_context(|| server.failure("printed no address"))?;
+            line.trim().parse().with_context(|| server.failure("did not print an address"))?;
         Ok(server)
     }
 
-    /// A proxy that was told to listen at `address`, once it accepts connections there.
+    /// Starts a proxy, and waits until it accepts connections at `address`.
     pub(crate) fn proxy(
         name: &str,
         command: &mut Command,
@@ -44,15 +44,15 @@ impl Process {
     ) -> Result<Self> {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         let mut proxy = Self::spawn(name, command, directory, address)?;
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect_timeout(&address, PATIENCE).is_err() {
+        let deadline = Instant::now() + TIMEOUT;
+        while TcpStream::connect_timeout(&address, TIMEOUT).is_err() {
             if let Some(status) = proxy.child.try_wait()? {
                 bail!(proxy.failure(&format!("ended with {status}")));
             }
             if Instant::now() > deadline {
                 bail!(proxy.failure(&format!("does not listen at {address}")));
             }
-            thread::sleep(BETWEEN_TRIES);
+            thread::sleep(RETRY_INTERVAL);
         }
         Ok(proxy)
     }
@@ -69,9 +69,9 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, address, log })
     }
 
-    fn failure(&self, what: &str) -> String {
+    fn failure(&self, problem: &str) -> String {
         let log = fs::read(&self.log).unwrap_or_default();
-        format!("{} {what}; its log:\n{}", self.name, String::from_utf8_lossy(&log))
+        format!("{} {problem}; its log:\n{}", self.name, String::from_utf8_lossy(&log))
     }
 
     pub(crate) const fn address(&self) -> SocketAddr {
@@ -88,22 +88,22 @@ impl Drop for Process {
         if !matches!(self.child.try_wait(), Ok(None)) {
             return;
         }
-        // Not killed at once: nginx's master would leave its worker behind.
+        // A killed nginx master would leave its worker running.
         let id = self.child.id().to_string();
         let _ = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &id]).status();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < deadline {
-            thread::sleep(BETWEEN_TRIES);
+            thread::sleep(RETRY_INTERVAL);
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// An address that nobody listens at.
+/// Returns a free address.
 pub(crate) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
-const BETWEEN_TRIES: Duration = Duration::from_millis(10);
+const TIMEOUT: Duration = Duration::from_secs(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(10);

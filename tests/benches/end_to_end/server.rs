@@ -1,4 +1,4 @@
-//! The servers, each a process of its own with one thread.
+//! The servers. Each is a process with one thread.
 
 use std::{
     io::{self, Read as _},
@@ -14,7 +14,7 @@ use tonic::{service::Routes, transport};
 use tower::Layer;
 use tower_canary::{CanaryLayer, CanaryOptions, Channel, Tags, Weight, axum::AxumBody};
 
-/// Serves as `kind` says, until standard input ends.
+/// Runs the server `kind` until standard input ends.
 pub(crate) fn serve(kind: &str) -> Result<()> {
     thread::spawn(|| {
         let _ = io::stdin().read(&mut [0]);
@@ -33,7 +33,7 @@ pub(crate) fn serve(kind: &str) -> Result<()> {
             "grpc v2" => grpc(listener, routes(Channel::Canary)).await,
             "grpc header" => split_grpc(listener, Tags::header_only()).await,
             "grpc default" => split_grpc(listener, Tags::default()).await,
-            _ => bail!("there is no server {kind:?}"),
+            _ => bail!("unknown server {kind:?}"),
         }
     })
 }
@@ -61,7 +61,7 @@ async fn http(listener: TcpListener, router: Router) -> Result<()> {
     Ok(axum::serve(listener, router).await?)
 }
 
-/// Splits in front of the routers, which is what costs least.
+/// Splits in front of the routers, which is the cheapest way.
 async fn split_http(listener: TcpListener, tags: Tags) -> Result<()> {
     let stable = version(Channel::Stable).with_state(());
     let app = AxumBody::new(layer(version(Channel::Canary), tags).layer(stable));

@@ -1,4 +1,4 @@
-//! What the run came to.
+//! The output table.
 
 use anyhow::Result;
 use canary_tests::bench_rounds::quartiles;
@@ -8,18 +8,18 @@ use crate::{
     proxy::Proxy,
 };
 
-/// Prints the cases of one protocol, the first of which is the direct one.
+/// Prints the cases of one protocol. The first one must be the direct server.
 pub(crate) fn print(cases: &[Case]) -> Result<()> {
     println!(
-        "\n{:<28} {:>8} {:>8} {:>8} {:>11} {:>8}   {:<22} {:<22} CPU to direct",
+        "\n{:<28} {:>8} {:>8} {:>8} {:>11} {:>8}   {:<22} {:<22} CPU / direct",
         "",
         "calls/s",
         "p50 us",
         "p99 us",
         "CPU s/100k",
         "RSS MiB",
-        "calls/s to direct",
-        "p99 to direct"
+        "calls/s / direct",
+        "p99 / direct"
     );
     let direct = &cases[0];
     for case in cases {
@@ -42,7 +42,7 @@ pub(crate) fn print(cases: &[Case]) -> Result<()> {
             to_direct(|round| round.cpu_seconds),
         );
     }
-    println!("\nCPU seconds added to direct, for 100,000 calls:");
+    println!("\nCPU seconds added to direct, per 100,000 calls:");
     for case in &cases[1..] {
         let [low, middle, high] = added(case, direct);
         println!("{:<28} {middle:>8.3} ({low:.3} to {high:.3})", case.name);
@@ -50,17 +50,17 @@ pub(crate) fn print(cases: &[Case]) -> Result<()> {
     let envoy = cases.iter().find(|case| case.subject == Subject::Proxy(Proxy::Envoy));
     if let Some(envoy) = envoy {
         println!(
-            "\nEnvoy's CPU to the canary's, of a call as a whole, and of what comes to direct:"
+            "\nEnvoy's CPU / the canary's CPU, for the whole call, and for the part added to direct:"
         );
         for canary in cases.iter().filter(|case| case.subject == Subject::Layer) {
             let [low, middle, high] =
                 pairwise(envoy, canary, |envoy, canary| envoy.cpu_seconds / canary.cpu_seconds);
             let [envoy, added] = [envoy, canary].map(|case| added(case, direct)[1]);
-            // A difference within the noise may well be negative.
+            // A difference within the noise can be negative.
             let added = if added > 0.0 {
                 format!("{:.1}", envoy / added)
             } else {
-                "the canary's is lost in the noise".to_owned()
+                "the canary's part is within the noise".to_owned()
             };
             println!("{:<28} {middle:>8.2} ({low:.2} to {high:.2}) {added:>10}", canary.name);
         }
@@ -76,7 +76,7 @@ fn added(case: &Case, direct: &Case) -> [f64; 3] {
     pairwise(case, direct, |case, direct| case.cpu_seconds - direct.cpu_seconds)
 }
 
-/// The quartiles of what two cases came to in the same rounds.
+/// Returns the quartiles of the comparison of two cases round by round.
 fn pairwise(one: &Case, other: &Case, compare: impl Fn(&Round, &Round) -> f64) -> [f64; 3] {
     let rounds = one.rounds.iter().zip(&other.rounds);
     quartiles(rounds.map(|(one, other)| compare(one, other)).collect())

@@ -1,4 +1,4 @@
-//! What processes use, as Linux tells it.
+//! The CPU time and memory of processes, from `/proc`.
 
 use std::fs;
 
@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 
 use crate::child::Process;
 
-/// The seconds that processes, and those that they started, have spent on a core.
+/// Returns the CPU seconds of processes and their descendants.
 ///
-/// Of `schedstat`, not of `stat`, whose clock ticks are some hundred calls long. A thread that ends in
-/// between is lost; none of ours does.
+/// It reads `schedstat`, because a clock tick in `stat` is as long as some hundred calls. The time of threads
+/// that end is lost, but no measured process ends a thread.
 pub(crate) fn cpu_seconds<'a>(processes: impl IntoIterator<Item = &'a Process>) -> Result<f64> {
     let mut nanos = 0;
     for process in processes {
@@ -26,7 +26,7 @@ pub(crate) fn cpu_seconds<'a>(processes: impl IntoIterator<Item = &'a Process>) 
     Ok(nanos as f64 / 1e9)
 }
 
-/// The resident memory of processes, and of those that they started, in MiB.
+/// Returns the resident memory of processes and their descendants in MiB.
 pub(crate) fn resident_mib<'a>(processes: impl IntoIterator<Item = &'a Process>) -> Result<f64> {
     let mut kib = 0;
     for process in processes {

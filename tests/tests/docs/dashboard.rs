@@ -1,4 +1,4 @@
-//! The Grafana dashboard shows the metrics that there are, all of them, by labels that they have.
+//! The Grafana dashboard shows every metric, with labels that the metric has.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use tower_canary::{
 };
 
 #[test]
-fn every_query_names_metrics_and_labels_of_the_table() {
+fn every_query_uses_existing_metrics_and_labels() {
     for target in targets() {
         for selector in selectors(&target.expr) {
             let metric = selector.metric();
@@ -22,7 +22,7 @@ fn every_query_names_metrics_and_labels_of_the_table() {
 }
 
 #[test]
-fn every_metric_of_the_table_is_shown() {
+fn the_dashboard_shows_every_metric() {
     let exprs: Vec<_> = targets().into_iter().map(|target| target.expr).collect();
     let shown: BTreeSet<_> =
         exprs.iter().flat_map(|expr| selectors(expr)).map(|shown| shown.metric().name).collect();
@@ -31,7 +31,7 @@ fn every_metric_of_the_table_is_shown() {
 }
 
 #[test]
-fn every_query_groups_and_names_its_series_by_labels_of_its_metrics() {
+fn groups_and_legends_use_labels_of_the_queried_metrics() {
     for target in targets() {
         let selectors = selectors(&target.expr);
         let groups = target.groups();
@@ -49,7 +49,7 @@ fn every_query_groups_and_names_its_series_by_labels_of_its_metrics() {
 }
 
 #[test]
-fn every_query_is_about_the_chosen_canary_of_the_chosen_data_source() {
+fn every_query_uses_the_selected_canary_and_data_source() {
     for target in targets() {
         assert_eq!(target.datasource, "${datasource}", "{}", target.expr);
         for selector in selectors(&target.expr) {
@@ -60,13 +60,13 @@ fn every_query_is_about_the_chosen_canary_of_the_chosen_data_source() {
     let names: Vec<_> = variables.iter().map(|variable| &variable["name"]).collect();
     assert_eq!(names, ["datasource", "canary"]);
     let query = variables[1]["query"]["query"].as_str().unwrap();
-    let [asked] = between(query, "label_values(", ")")[..] else { panic!("{query}") };
-    let (metric, label) = asked.split_once(", ").unwrap();
+    let [arguments] = between(query, "label_values(", ")")[..] else { panic!("{query}") };
+    let (metric, label) = arguments.split_once(", ").unwrap();
     assert!(metrics().any(|known| known.name == metric && known.labels.contains(&label)));
 }
 
 #[test]
-fn counters_and_histograms_are_shown_by_their_rates_and_gauges_as_they_are() {
+fn only_counters_and_histograms_are_queried_by_rate() {
     for target in targets() {
         for selector in selectors(&target.expr) {
             let grows =
@@ -77,7 +77,7 @@ fn counters_and_histograms_are_shown_by_their_rates_and_gauges_as_they_are() {
 }
 
 #[test]
-fn the_panels_have_a_place_each() {
+fn panels_do_not_overlap() {
     let panels = panels();
     let ids: BTreeSet<_> = panels.iter().map(|panel| panel["id"].as_u64()).collect();
     assert_eq!(ids.len(), panels.len());
@@ -87,7 +87,7 @@ fn the_panels_have_a_place_each() {
         let [x, y, w, h] = ["x", "y", "w", "h"].map(|key| panel["gridPos"][key].as_u64().unwrap());
         assert!(x + w <= 24, "{}", panel["title"]);
         for cell in (x..x + w).flat_map(|x| (y..y + h).map(move |y| (x, y))) {
-            assert!(taken.insert(cell), "{} lies over another panel", panel["title"]);
+            assert!(taken.insert(cell), "{} overlaps another panel", panel["title"]);
         }
     }
 }
@@ -111,7 +111,7 @@ impl Target {
     }
 }
 
-/// `name{label="value", ..}`, and whether a range follows.
+/// `name{label="value", ..}`, possibly followed by a range.
 struct Selector<'a> {
     name: &'a str,
     matchers: Vec<(&'a str, &'a str)>,
@@ -119,18 +119,18 @@ struct Selector<'a> {
 }
 
 impl Selector<'_> {
-    /// What it selects. Of a histogram, Prometheus keeps buckets, under a name of their own.
+    /// Returns the selected metric. Prometheus stores the buckets of a histogram under a different name.
     fn metric(&self) -> &'static Metric {
         let named = |name: &str| metrics().find(|metric| metric.name == name);
         let metric = match self.name.strip_suffix("_bucket").and_then(named) {
             Some(histogram) if histogram.kind == MetricKind::Histogram => Some(histogram),
             _ => named(self.name).filter(|metric| metric.kind != MetricKind::Histogram),
         };
-        metric.unwrap_or_else(|| panic!("there is no {}", self.name))
+        metric.unwrap_or_else(|| panic!("unknown metric {}", self.name))
     }
 }
 
-/// All names in a query that begin as ours do, with the braces that must follow.
+/// Returns all selectors in a query whose names start with `canary_`.
 fn selectors(expr: &str) -> Vec<Selector<'_>> {
     let starts = expr.match_indices("canary_").map(|(start, _)| start);
     starts
@@ -155,19 +155,23 @@ fn assert_values_exist(label: &str, values: &str) {
         "rating" => &["good", "bad"],
         "phase" => &["splitting", "promoted", "halted"],
         "reason" => &AssignmentReason::ALL.map(AssignmentReason::as_str),
-        _ => panic!("no closed set of values for {label}"),
+        _ => panic!("unknown label {label}"),
     };
     for value in values.split('|') {
-        assert!(known.contains(&value), "{label} is never {value}");
+        assert!(known.contains(&value), "{label} has no value {value}");
     }
 }
 
 fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
-    text.split(open).skip(1).map(|rest| rest.split_once(close).expect("it is closed").0).collect()
+    text.split(open)
+        .skip(1)
+        .map(|rest| rest.split_once(close).expect("a closing delimiter").0)
+        .collect()
 }
 
 fn targets() -> Vec<Target> {
-    let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("a text")).to_owned();
+    let text =
+        |value: &Value| value.as_str().unwrap_or_else(|| panic!("expected a string")).to_owned();
     let targets = panels().into_iter().flat_map(|panel| panel["targets"].as_array().cloned());
     targets
         .flatten()

@@ -1,4 +1,4 @@
-//! The README names what there is.
+//! The README agrees with the repository.
 
 use std::{fs, path::Path};
 
@@ -11,12 +11,12 @@ fn every_crate_is_in_the_readme() {
     for entry in fs::read_dir(root.join("crates")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let row = format!("| [`crates/{name}`](crates/{name}) |");
-        assert!(readme.contains(&row), "the README should have a row that begins {row}");
+        assert!(readme.contains(&row), "the README must have a row that starts with {row}");
     }
 }
 
 #[test]
-fn what_the_readme_links_to_is_there() {
+fn all_local_links_of_the_readme_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let links = readme.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
@@ -26,7 +26,7 @@ fn what_the_readme_links_to_is_there() {
 }
 
 #[test]
-fn the_plan_in_the_readme_is_a_plan() {
+fn the_plan_in_the_readme_is_valid() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
     let blocks: Vec<_> = readme.split("```toml\n").skip(1).collect();

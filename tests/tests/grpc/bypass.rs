@@ -25,8 +25,8 @@ use tonic_reflection::{
 use tower_canary::{Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel};
 
 #[tokio::test]
-async fn health_is_stables_and_uncounted_even_at_full_weight() {
-    let (server, handle) = start(CanaryOptions::new(), sick_canary().await).await;
+async fn stable_answers_health_checks_uncounted_even_at_full_weight() {
+    let (server, handle) = start(CanaryOptions::new(), unhealthy_canary().await).await;
     for channel in Channel::ALL {
         send_all_to(&handle, channel);
         let response = check_health(&server).await.unwrap();
@@ -37,8 +37,8 @@ async fn health_is_stables_and_uncounted_even_at_full_weight() {
 }
 
 #[tokio::test]
-async fn a_watch_of_the_health_is_not_an_open_call() {
-    let (server, handle) = start(CanaryOptions::new(), sick_canary().await).await;
+async fn a_health_watch_is_not_an_open_call() {
+    let (server, handle) = start(CanaryOptions::new(), unhealthy_canary().await).await;
     send_all_to(&handle, Channel::Canary);
 
     let mut client = HealthClient::new(connect(&server).await);
@@ -49,7 +49,7 @@ async fn a_watch_of_the_health_is_not_an_open_call() {
 }
 
 #[tokio::test]
-async fn reflection_is_stables_and_uncounted_even_at_full_weight() {
+async fn stable_answers_reflection_uncounted_even_at_full_weight() {
     let (server, handle) = start(CanaryOptions::new(), Routes::default()).await;
     for channel in Channel::ALL {
         send_all_to(&handle, channel);
@@ -59,7 +59,7 @@ async fn reflection_is_stables_and_uncounted_even_at_full_weight() {
 }
 
 #[tokio::test]
-async fn health_can_be_split_like_any_other_call() {
+async fn health_checks_can_be_split_like_other_calls() {
     let options = CanaryOptions::new().bypass(Bypass::none());
     let (server, handle) = start(options, Routes::default()).await;
     send_all_to(&handle, Channel::Canary);
@@ -84,8 +84,8 @@ async fn start(options: CanaryOptions, canary: Routes) -> (TaskServer, CanaryHan
     (serve(stable, layer).await, handle)
 }
 
-/// A canary that says that it is not well.
-async fn sick_canary() -> Routes {
+/// A canary that reports that it is not serving.
+async fn unhealthy_canary() -> Routes {
     let (reporter, health) = health_reporter();
     reporter.set_service_status("", ServingStatus::NotServing).await;
     Releases::new().routes(Channel::Canary).add_service(health)
@@ -104,7 +104,7 @@ async fn services(server: &TaskServer) -> Vec<String> {
     let response = client.server_reflection_info(once(request)).await.unwrap();
     let message = response.into_inner().message().await.unwrap().unwrap();
     let Some(MessageResponse::ListServicesResponse(list)) = message.message_response else {
-        panic!("{message:?} is no list of services");
+        panic!("expected a list of services, got {message:?}");
     };
     list.service.into_iter().map(|service| service.name).collect()
 }

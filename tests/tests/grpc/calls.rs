@@ -15,7 +15,7 @@ use tonic::{
 use tower_canary::{CanaryOptions, CanaryService, Channel, Tags};
 
 #[tokio::test]
-async fn all_kinds_of_calls_reach_both_channels_in_every_mount() {
+async fn all_kinds_of_calls_reach_both_channels_at_every_mount_point() {
     for mount in Mount::ALL {
         for channel in Channel::ALL {
             let deployment = mount.start().await;
@@ -24,10 +24,10 @@ async fn all_kinds_of_calls_reach_both_channels_in_every_mount() {
             for (kind, answers) in all_kinds(&deployment).await {
                 assert_eq!(tag(&answers), Some(channel.as_str()), "{kind}, {mount:?}");
                 let answers = answers.into_inner();
-                let told = [channel.as_str(), release(channel)];
+                let expected = [channel.as_str(), release(channel)];
                 assert!(!answers.is_empty(), "{kind}, {mount:?}");
                 for answer in answers {
-                    assert_eq!([&*answer.channel, &*answer.release], told, "{kind}, {mount:?}");
+                    assert_eq!([&*answer.channel, &*answer.release], expected, "{kind}, {mount:?}");
                 }
             }
 
@@ -39,7 +39,7 @@ async fn all_kinds_of_calls_reach_both_channels_in_every_mount() {
 }
 
 #[tokio::test]
-async fn messages_arrive_whole_and_in_order() {
+async fn messages_arrive_complete_and_in_order() {
     let deployment = Mount::Server.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
@@ -58,7 +58,7 @@ async fn messages_arrive_whole_and_in_order() {
 }
 
 #[tokio::test]
-async fn metadata_passes_both_ways() {
+async fn metadata_passes_in_both_directions() {
     let deployment = Mount::Server.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
@@ -69,7 +69,7 @@ async fn metadata_passes_both_ways() {
             request.metadata_mut().insert_bin("x-ask-bin", MetadataValue::from_bytes(b"\0\xff"));
             request
         };
-        let came_back = |metadata: &MetadataMap| {
+        let assert_returned = |metadata: &MetadataMap| {
             assert_eq!(metadata.get("x-answer").unwrap(), "text");
             assert_eq!(
                 metadata.get_bin("x-answer-bin").unwrap().to_bytes().unwrap(),
@@ -77,18 +77,18 @@ async fn metadata_passes_both_ways() {
             );
         };
 
-        came_back(client.unary(asking(Ask::default())).await.unwrap().metadata());
-        came_back(client.expand(asking(Ask::default())).await.unwrap().metadata());
+        assert_returned(client.unary(asking(Ask::default())).await.unwrap().metadata());
+        assert_returned(client.expand(asking(Ask::default())).await.unwrap().metadata());
         let failing = Ask { end: 1, code: 5, ..Ask::default() };
-        came_back(client.unary(asking(failing.clone())).await.unwrap_err().metadata());
+        assert_returned(client.unary(asking(failing.clone())).await.unwrap_err().metadata());
         let mut late = client.expand(asking(Ask { answers: 1, ..failing })).await.unwrap();
         late.get_mut().message().await.unwrap();
-        came_back(late.get_mut().message().await.unwrap_err().metadata());
+        assert_returned(late.get_mut().message().await.unwrap_err().metadata());
     }
 }
 
 #[tokio::test]
-async fn both_channels_get_the_share_asked_for() {
+async fn both_channels_get_the_requested_share() {
     const CALLS: u64 = 400;
     let deployment = Mount::Server.start().await;
     deployment.handle().set_weight("50%".parse().unwrap()).unwrap();
@@ -102,12 +102,12 @@ async fn both_channels_get_the_share_asked_for() {
 
     let counted = [Outcomes::success(CALLS - canary), Outcomes::success(canary)];
     assert_eq!(final_outcomes(deployment.handle()).await, counted);
-    // Five standard deviations, of ten calls each, to both sides.
+    // Five standard deviations, of ten calls each, in both directions.
     assert!((150..=250).contains(&canary), "{canary} of {CALLS}");
 }
 
 #[tokio::test]
-async fn the_release_is_in_the_metadata_when_asked_for() {
+async fn the_release_is_in_the_metadata_if_requested() {
     let options = CanaryOptions::new()
         .stable_release("1.9.2")
         .canary_release("2.0.0")

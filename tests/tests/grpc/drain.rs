@@ -27,7 +27,7 @@ async fn a_stream_is_in_flight_until_it_ends() {
 }
 
 #[tokio::test]
-async fn the_handler_of_an_open_stream_hears_of_the_rollback() {
+async fn a_rollback_notifies_the_handler_of_an_open_stream() {
     for mount in Mount::ALL {
         let deployment = mount.start().await;
         let mut answers = open(&deployment, Channel::Canary, End::Drain).await;
@@ -35,8 +35,8 @@ async fn the_handler_of_an_open_stream_hears_of_the_rollback() {
 
         deployment.handle().roll_back();
 
-        let parting = complete(answers.message()).await.unwrap().unwrap();
-        assert_eq!(parting.text, "good-bye", "{mount:?}");
+        let last = complete(answers.message()).await.unwrap().unwrap();
+        assert_eq!(last.text, "good-bye", "{mount:?}");
         assert!(complete(answers.message()).await.unwrap().is_none());
         let counted = final_outcomes(deployment.handle()).await;
         assert_eq!(counted, [Outcomes::NONE, Outcomes::success(1)], "{mount:?}");
@@ -44,7 +44,7 @@ async fn the_handler_of_an_open_stream_hears_of_the_rollback() {
 }
 
 #[tokio::test]
-async fn a_handler_that_never_answered_hears_of_the_rollback() {
+async fn a_halt_notifies_a_handler_that_has_not_answered() {
     let deployment = Mount::Server.start().await;
     deployment.send_all_to(Channel::Canary);
     let mut client = deployment.client().await;
@@ -58,7 +58,7 @@ async fn a_handler_that_never_answered_hears_of_the_rollback() {
 }
 
 #[tokio::test]
-async fn a_promotion_and_a_drain_reach_stables_streams() {
+async fn a_drain_after_a_promotion_ends_the_streams_of_stable() {
     let deployment = Mount::Server.start().await;
     let mut answers = open(&deployment, Channel::Stable, End::Drain).await;
     deployment.breakpoint(Channel::Stable).wait_for_arrival().await;
@@ -72,7 +72,7 @@ async fn a_promotion_and_a_drain_reach_stables_streams() {
 }
 
 #[tokio::test]
-async fn closing_ends_the_streams_of_one_channel_as_unavailable() {
+async fn closing_a_drain_ends_its_streams_as_unavailable() {
     for mount in Mount::ALL {
         let deployment = mount.start().await;
         let mut stable = open(&deployment, Channel::Stable, End::Wait).await;
@@ -97,7 +97,7 @@ async fn closing_ends_the_streams_of_one_channel_as_unavailable() {
 }
 
 #[tokio::test]
-async fn closing_waits_for_a_handler_that_has_not_answered() {
+async fn closing_a_drain_waits_for_a_handler_that_has_not_answered() {
     let deployment = Mount::Server.start().await;
     deployment.send_all_to(Channel::Canary);
     let mut client = deployment.client().await;

@@ -14,7 +14,7 @@ async fn start(mount: Mount) -> Deployment {
 }
 
 #[tokio::test]
-async fn a_handler_rates_its_call_by_what_its_status_does_not_show() {
+async fn a_handler_rates_its_call_independently_of_the_status() {
     for mount in Mount::ALL {
         let deployment = start(mount).await;
         for channel in Channel::ALL {

@@ -28,7 +28,7 @@ async fn both_protocols_are_split_and_counted_together() {
 }
 
 #[tokio::test]
-async fn each_protocol_fails_in_its_own_way() {
+async fn failures_are_classified_by_protocol() {
     let deployment = Mount::OnePort.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
@@ -45,10 +45,10 @@ async fn each_protocol_fails_in_its_own_way() {
     assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2]);
 }
 
-/// tonic answers a path that it does not know with a gRPC status whoever asks, so that a browser's
-/// mistyped address must not look like the failure of a service.
+/// tonic responds to unknown paths with a gRPC status, also to browsers. A mistyped address must not count
+/// as a failure of a service.
 #[tokio::test]
-async fn an_unknown_path_of_a_browser_is_no_grpc_failure() {
+async fn a_browsers_request_for_an_unknown_path_is_not_a_grpc_failure() {
     let deployment = Mount::OnePort.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
@@ -59,7 +59,7 @@ async fn an_unknown_path_of_a_browser_is_no_grpc_failure() {
     assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(1); 2]);
 }
 
-/// As a browser asks: HTTP/1.1, without a content type.
+/// Sends a request like a browser: HTTP/1.1, without a content type.
 async fn get(deployment: &Deployment, path: &str) -> Response<Incoming> {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let request = Request::get(deployment.server().url(path)).header("accept", "text/html");

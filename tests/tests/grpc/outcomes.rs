@@ -15,8 +15,8 @@ use tower_canary::{
 };
 
 #[tokio::test]
-async fn codes_of_the_server_are_failures_and_codes_of_the_caller_are_not() {
-    // OpenTelemetry's set of server errors.
+async fn server_error_codes_are_failures_and_client_error_codes_are_not() {
+    // The server errors of OpenTelemetry.
     let failures = [2, 4, 12, 13, 14, 15];
     for mount in Mount::ALL {
         let deployment = mount.start().await;
@@ -44,7 +44,7 @@ async fn a_failure_in_the_head_of_a_response_without_a_body_counts() {
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
         let mut client = deployment.client().await;
-        // The handler of a stream fails before there is one.
+        // The handler fails before the stream starts.
         let status = client.expand(failing(0, Code::Internal as u32)).await.unwrap_err();
         assert_eq!(status.code(), Code::Internal);
         assert_eq!(status.metadata().get("x-canary-channel").unwrap(), channel.as_str());
@@ -68,7 +68,7 @@ async fn a_stream_that_fails_after_two_messages_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_stream_that_ends_with_a_code_of_the_caller_is_a_success() {
+async fn a_stream_that_ends_with_a_client_error_is_a_success() {
     let deployment = Mount::Server.start().await;
     deployment.send_all_to(Channel::Canary);
     let mut client = deployment.client().await;
@@ -79,7 +79,7 @@ async fn a_stream_that_ends_with_a_code_of_the_caller_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_canary_that_lacks_the_service_fails() {
+async fn a_canary_without_the_service_fails_its_calls() {
     let layer = CanaryLayer::new("echo", Routes::default());
     let handle = layer.handle();
     let server = serve(Releases::new().routes(Channel::Stable), layer).await;
@@ -110,7 +110,7 @@ async fn a_response_that_ends_without_a_status_is_a_failure() {
 }
 
 #[tokio::test]
-async fn more_or_fewer_codes_can_be_failures() {
+async fn the_set_of_failure_codes_can_be_changed() {
     let classify = ServerErrors::default()
         .grpc_failure(Code::ResourceExhausted as u8)
         .grpc_success(Code::Unimplemented as u8);
@@ -126,8 +126,8 @@ async fn more_or_fewer_codes_can_be_failures() {
 }
 
 #[tokio::test]
-async fn a_classifier_of_ones_own_sees_heads_and_trailers() {
-    /// Fails what took a turn that the caller was told about in `x-answer`.
+async fn a_custom_classifier_sees_heads_and_trailers() {
+    /// Classifies responses with `x-answer: slow` as failures.
     struct Slow;
 
     impl Classify for Slow {

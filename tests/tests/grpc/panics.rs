@@ -12,7 +12,7 @@ use tonic::{Code, Streaming};
 use tower_canary::Channel;
 
 #[tokio::test]
-async fn a_panic_in_the_canarys_handler_is_an_internal_error_of_that_call_alone() {
+async fn a_panic_in_the_canarys_handler_is_an_internal_error_of_that_call_only() {
     for mount in Mount::ALL {
         let deployment = mount.start().await;
         let mut client = deployment.client().await;
@@ -23,7 +23,7 @@ async fn a_panic_in_the_canarys_handler_is_an_internal_error_of_that_call_alone(
         assert_eq!(status.code(), Code::Internal, "{mount:?}");
         assert_eq!(status.metadata().get("x-canary-channel").unwrap(), "canary");
 
-        chat.say_and_hear().await;
+        chat.exchange().await;
         chat.end().await;
         client.unary(Ask::default()).await.unwrap();
         let canary = Outcomes { success: 1, ..Outcomes::panicked(1) };
@@ -36,7 +36,7 @@ async fn a_panic_in_the_canarys_handler_is_an_internal_error_of_that_call_alone(
 }
 
 #[tokio::test]
-async fn a_panic_in_the_canarys_stream_ends_that_stream_alone() {
+async fn a_panic_in_the_canarys_stream_ends_only_that_stream() {
     for mount in Mount::ALL {
         let deployment = mount.start().await;
         let mut client = deployment.client().await;
@@ -48,7 +48,7 @@ async fn a_panic_in_the_canarys_stream_ends_that_stream_alone() {
         assert!(answers.message().await.unwrap().is_some());
         assert_eq!(answers.message().await.unwrap_err().code(), Code::Internal, "{mount:?}");
 
-        chat.say_and_hear().await;
+        chat.exchange().await;
         chat.end().await;
         client.unary(Ask::default()).await.unwrap();
         let canary = Outcomes { success: 1, ..Outcomes::panicked(1) };
@@ -60,7 +60,7 @@ async fn a_panic_in_the_canarys_stream_ends_that_stream_alone() {
     }
 }
 
-/// A call that stays open on the client's only connection, and would break with it.
+/// An open call on the client's only connection. It fails if the connection breaks.
 struct Chat {
     asks: mpsc::UnboundedSender<Ask>,
     answers: Streaming<Answer>,
@@ -72,11 +72,11 @@ impl Chat {
         let (asks, receiver) = mpsc::unbounded_channel();
         let response = client.chat(UnboundedReceiverStream::new(receiver)).await.unwrap();
         let mut chat = Self { asks, answers: response.into_inner() };
-        chat.say_and_hear().await;
+        chat.exchange().await;
         chat
     }
 
-    async fn say_and_hear(&mut self) {
+    async fn exchange(&mut self) {
         self.asks.send(Ask { answers: 1, ..Ask::default() }).unwrap();
         assert!(self.answers.message().await.unwrap().is_some());
     }

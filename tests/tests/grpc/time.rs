@@ -11,8 +11,8 @@ use tonic::{Code, Request, transport::Server};
 use tower_canary::{CanaryLayer, Channel};
 
 #[tokio::test]
-async fn a_canary_that_hangs_until_the_callers_deadline_has_failed() {
-    // axum does not know the deadline: there it is the caller alone who ends the call.
+async fn a_call_that_hangs_until_the_callers_deadline_is_a_failure() {
+    // axum does not enforce the deadline, so the caller ends the call.
     for mount in [Mount::Server, Mount::OnePort] {
         let deployment = mount.start().await;
         deployment.send_all_to(Channel::Canary);
@@ -33,7 +33,7 @@ async fn a_canary_that_hangs_until_the_callers_deadline_has_failed() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_before_its_deadline_has_cancelled() {
+async fn a_call_that_is_dropped_before_its_deadline_is_cancelled() {
     for mount in Mount::ALL {
         let deployment = mount.start().await;
         for channel in Channel::ALL {
@@ -56,7 +56,7 @@ async fn a_caller_that_leaves_before_its_deadline_has_cancelled() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_a_stream_has_cancelled() {
+async fn a_stream_that_the_caller_drops_is_cancelled() {
     for mount in Mount::ALL {
         let deployment = mount.start().await;
         for channel in Channel::ALL {
@@ -74,10 +74,10 @@ async fn a_caller_that_leaves_a_stream_has_cancelled() {
     }
 }
 
-/// tonic's own time limit is outside of all layers and leaves no trace in them. Only the deadlines
-/// that callers set are known to the layer.
+/// tonic applies its timeout outside of all layers, which see only a dropped call. The layer knows only
+/// the deadlines that callers set.
 #[tokio::test]
-async fn a_time_limit_of_the_server_looks_as_if_the_caller_had_left() {
+async fn a_timeout_of_the_tonic_server_counts_as_cancelled() {
     let releases = Releases::new();
     let layer = CanaryLayer::new("echo", releases.routes(Channel::Canary));
     let handle = layer.handle();
@@ -105,6 +105,6 @@ fn waiting() -> Ask {
     Ask { end: End::Wait.into(), ..Ask::default() }
 }
 
-/// The layer takes whoever leaves in the last tenth for one whose time was over. The tenth has to
-/// be longer than what a busy machine takes to bring the request to the layer.
+/// The layer treats a call that is dropped in the last tenth of its deadline as timed out. That tenth must
+/// be longer than the time in which the request reaches the layer on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(2);

@@ -12,7 +12,7 @@ use tower::Layer as _;
 use tower_canary::{CanaryLayer, Channel};
 
 #[tokio::test]
-async fn browsers_calls_are_counted_right_when_tonic_web_is_outside_the_layer() {
+async fn grpc_web_calls_are_counted_correctly_if_tonic_web_is_outside_the_layer() {
     let releases = Releases::new();
     let layer = CanaryLayer::new("echo", releases.routes(Channel::Canary));
     let handle = layer.handle();

@@ -17,7 +17,7 @@ async fn start(mount: Mount, options: CanaryOptions) -> Deployment {
     deployment
 }
 
-/// Of axum's bodies where axum's router is the stable one, of tonic's elsewhere.
+/// The fallback for the request body type of the mount point.
 fn fallback(mount: Mount) -> Fallback {
     let fallback = match mount {
         Mount::Server | Mount::Service => Fallback::tonic(),
@@ -39,7 +39,7 @@ fn ask(end: End) -> Ask {
 }
 
 #[tokio::test]
-async fn a_canary_that_hangs_is_deadline_exceeded_at_its_limit() {
+async fn a_call_that_hangs_fails_with_deadline_exceeded_at_its_limit() {
     for mount in Mount::ALL {
         let options = CanaryOptions::new().time_limit(Channel::Canary, Duration::from_millis(20));
         let deployment = start(mount, options).await;
@@ -52,9 +52,9 @@ async fn a_canary_that_hangs_is_deadline_exceeded_at_its_limit() {
 }
 
 #[tokio::test]
-async fn methods_that_the_predicate_names_are_repeated_by_stable() {
+async fn stable_repeats_the_methods_that_the_condition_selects() {
     for mount in Mount::ALL {
-        // The stable echo does as the canary's: its gate is open, and what fails fails in both.
+        // Stable behaves like the canary, except that its breakpoint is resumed.
         let limited = CanaryOptions::new()
             .fallback(fallback(mount))
             .time_limit(Channel::Canary, Duration::from_millis(20));
@@ -100,7 +100,7 @@ async fn a_stream_of_requests_is_repeated_from_its_start() {
 }
 
 #[tokio::test]
-async fn a_call_beyond_the_body_bound_or_of_another_method_is_not_repeated() {
+async fn a_call_above_max_body_or_of_another_method_is_not_repeated() {
     for mount in Mount::ALL {
         let options = CanaryOptions::new().fallback(fallback(mount).max_body(1000));
         let deployment = start(mount, options).await;
@@ -116,7 +116,7 @@ async fn a_call_beyond_the_body_bound_or_of_another_method_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn calls_beyond_the_limit_are_shed_streams_that_are_open_included() {
+async fn open_streams_count_against_the_concurrency_limit() {
     for mount in Mount::ALL {
         let options = CanaryOptions::new().concurrency_limit(1);
         let deployment = start(mount, options).await;

@@ -20,7 +20,7 @@ use tower_canary::{
 
 use crate::{ALMOST_ALL, all_to_canary};
 
-/// Where the layer is.
+/// The position of the layer.
 #[derive(Clone, Copy, Debug)]
 enum Mount {
     Layer,
@@ -35,9 +35,9 @@ fn start(
     breakpoints: [&Arc<Breakpoint>; 2],
 ) -> (Server, CanaryHandle) {
     let [v1, v2] = breakpoints.map(|breakpoint| {
-        Router::new().route("/{deed}/{id}", any(handle)).with_state(Arc::clone(breakpoint))
+        Router::new().route("/{fault}/{id}", any(handle)).with_state(Arc::clone(breakpoint))
     });
-    let layer = CanaryLayer::with_options("sick", v2, all_to_canary(options));
+    let layer = CanaryLayer::with_options("faulty", v2, all_to_canary(options));
     let handle = layer.handle();
     handle.set_weight(ALMOST_ALL).unwrap();
     let app = match mount {
@@ -47,22 +47,22 @@ fn start(
     (Server::of_router(app), handle)
 }
 
-/// Reads the request's body, and does on the canary what the path says.
+/// Reads the request's body. On the canary, the path selects the fault.
 async fn handle(
     State(breakpoint): State<Arc<Breakpoint>>,
-    Path((deed, id)): Path<(String, u32)>,
+    Path((fault, id)): Path<(String, u32)>,
     assignment: Assignment,
     request: axum::extract::Request,
 ) -> Response {
     let is_canary = assignment.channel() == Channel::Canary;
-    let body = match (is_canary, &*deed) {
-        // Half of it at most.
-        (true, "panic-early") => panic!("as the test wants it to"),
+    let body = match (is_canary, &*fault) {
+        // The body is not read.
+        (true, "panic-early") => panic!("intentional test panic"),
         (true, "hang") => std::future::pending().await,
         _ => request.into_body().collect().await.unwrap().to_bytes(),
     };
-    match (is_canary, &*deed) {
-        (true, "panic") => panic!("as the test wants it to"),
+    match (is_canary, &*fault) {
+        (true, "panic") => panic!("intentional test panic"),
         (true, "500") => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         (true, "break") => {
             let rest = async move {
@@ -76,7 +76,7 @@ async fn handle(
             breakpoint.stop().await;
             format!("{} {id} {}", assignment.channel(), body.len()).into_response()
         }
-        (true, "wait-stable") => panic!("as the test wants it to"),
+        (true, "wait-stable") => panic!("intentional test panic"),
         _ => format!("{} {id} {}", assignment.channel(), body.len()).into_response(),
     }
 }
@@ -90,7 +90,7 @@ fn new_breakpoints() -> [Arc<Breakpoint>; 2] {
 }
 
 #[tokio::test]
-async fn a_canary_that_hangs_is_answered_504_at_its_limit() {
+async fn a_call_that_hangs_gets_status_504_at_its_limit() {
     let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().time_limit(Channel::Canary, Duration::from_millis(20));
@@ -106,18 +106,18 @@ async fn a_canary_that_hangs_is_answered_504_at_its_limit() {
 }
 
 #[tokio::test]
-async fn calls_that_can_be_repeated_are_stables_if_the_canary_fails_them() {
+async fn stable_repeats_idempotent_calls_that_the_canary_failed() {
     let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().fallback(Fallback::axum());
         let (server, canary) = start(mount, options, [g1, g2]);
         for (version, client) in Client::of_each_version(&server) {
-            for deed in ["panic-early", "panic", "500"] {
+            for fault in ["panic-early", "panic", "500"] {
                 for (method, length) in [(Method::GET, 0), (Method::PUT, 1000)] {
                     let body = vec![b'x'; length];
                     let answer =
-                        complete(client.ask(request(method, &format!("/{deed}/7"), body))).await;
-                    assert_eq!(answer.status, StatusCode::OK, "{mount:?} {version} {deed}");
+                        complete(client.ask(request(method, &format!("/{fault}/7"), body))).await;
+                    assert_eq!(answer.status, StatusCode::OK, "{mount:?} {version} {fault}");
                     assert_eq!(answer.channel(), Some(Channel::Stable));
                     assert_eq!(answer.body, format!("stable 7 {length}"));
                 }
@@ -132,7 +132,7 @@ async fn calls_that_can_be_repeated_are_stables_if_the_canary_fails_them() {
 }
 
 #[tokio::test]
-async fn stable_repeats_what_ran_into_the_canarys_limit() {
+async fn stable_repeats_a_call_that_timed_out() {
     let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new()
@@ -164,7 +164,7 @@ async fn a_post_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_body_that_streams_beyond_the_bound_reaches_the_canary_and_is_not_repeated() {
+async fn a_streamed_body_above_max_body_reaches_the_canary_and_is_not_repeated() {
     let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().fallback(Fallback::axum().max_body(10_000));
@@ -187,7 +187,7 @@ async fn a_body_that_streams_beyond_the_bound_reaches_the_canary_and_is_not_repe
 }
 
 #[tokio::test]
-async fn an_answer_whose_head_went_out_is_not_repeated() {
+async fn a_call_whose_head_was_sent_is_not_repeated() {
     let [g1, g2] = &new_breakpoints();
     for mount in MOUNTS {
         let options = CanaryOptions::new().fallback(Fallback::axum());
@@ -206,7 +206,7 @@ async fn an_answer_whose_head_went_out_is_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_flood_beyond_the_limit_is_served_by_stable() {
+async fn calls_above_the_concurrency_limit_go_to_stable() {
     for mount in MOUNTS {
         let [g1, g2] = &new_breakpoints();
         let options = CanaryOptions::new().concurrency_limit(3);
@@ -240,7 +240,7 @@ async fn a_flood_beyond_the_limit_is_served_by_stable() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_during_the_repetition_cancels_stables_call() {
+async fn a_client_that_disconnects_during_a_repeated_call_cancels_it() {
     for mount in MOUNTS {
         let [g1, g2] = &new_breakpoints();
         let options = CanaryOptions::new().fallback(Fallback::axum());

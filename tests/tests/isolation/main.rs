@@ -1,5 +1,5 @@
-//! The options that hold a sick canary apart from stable, over real sockets.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+//! The options that isolate stable from a faulty canary, over real sockets.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod grpc;
 mod http;
@@ -10,10 +10,10 @@ use tower_canary::{
     select::{Incoming, Selection},
 };
 
-/// Assigns all calls to the canary, as evidence, at any weight but zero.
+/// Assigns all calls to the canary, as evidence, at any weight above zero.
 fn all_to_canary(options: CanaryOptions) -> CanaryOptions {
     options.select(|request: &Incoming<'_>| request.sticky_key("ann").map(Selection::sticky))
 }
 
-/// Less than full: at full weight nothing is shed and nothing falls back.
+/// Below full weight, at which no call is shed or falls back.
 const ALMOST_ALL: tower_canary::Weight = tower_canary::Weight::from_ppm(999_999);

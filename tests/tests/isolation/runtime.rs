@@ -26,23 +26,23 @@ use crate::{ALMOST_ALL, all_to_canary};
 
 const WORKERS: usize = 2;
 
-fn other_runtime() -> Runtime {
+fn canary_runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build().unwrap()
 }
 
 #[tokio::test]
-async fn a_canary_that_blocks_every_thread_of_its_runtime_fails_alone() {
+async fn a_canary_that_blocks_its_runtime_fails_only_its_own_calls() {
     for beside in [false, true] {
-        let other = other_runtime();
+        let runtime = canary_runtime();
         let (blocked, release) =
             (Arc::new(Barrier::new(WORKERS + 1)), Arc::new(Barrier::new(WORKERS + 1)));
-        let v1 = Router::new().route("/{deed}/{id}", get(async || "stable"));
+        let v1 = Router::new().route("/{action}/{id}", get(async || "stable"));
         let v2 = {
             let (blocked, release) = (Arc::clone(&blocked), Arc::clone(&release));
             Router::new().route(
-                "/{deed}/{id}",
-                get(async move |Path((deed, id)): Path<(String, u32)>| {
-                    if deed == "block" {
+                "/{action}/{id}",
+                get(async move |Path((action, id)): Path<(String, u32)>| {
+                    if action == "block" {
                         blocked.wait();
                         release.wait();
                     }
@@ -54,14 +54,14 @@ async fn a_canary_that_blocks_every_thread_of_its_runtime_fails_alone() {
             .canary_is_router()
             .fallback(Fallback::axum())
             .time_limit(Channel::Canary, Duration::from_millis(250));
-        let v2 = OnRuntime::new(other.handle().clone(), v2.with_state(()));
+        let v2 = OnRuntime::new(runtime.handle().clone(), v2.with_state(()));
         let layer = CanaryLayer::with_options("blocking", AxumBody::new(v2), options);
         let canary = layer.handle();
         canary.set_weight(ALMOST_ALL).unwrap();
         let app = if beside { v1.canary(layer) } else { v1.layer(layer) };
         let server = Server::of_router(app);
         let client = Client::http2(&server);
-        // The first call of each thread takes its time in a build without optimization.
+        // The first call of each thread is slow in a build without optimization.
         while complete(client.get("/fine/7")).await.body != "canary 7" {}
 
         let blocking: Vec<_> = (0..WORKERS)
@@ -73,7 +73,7 @@ async fn a_canary_that_blocks_every_thread_of_its_runtime_fails_alone() {
         complete(tokio::task::spawn_blocking(move || blocked.wait())).await.unwrap();
         for (version, client) in Client::of_each_version(&server) {
             for _ in 0..2 {
-                // No thread is left to the canary, and stable answers all the same.
+                // The canary has no free thread, and stable responds.
                 let answer = complete(client.get("/fine/7")).await;
                 assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "stable"), "{version}");
             }
@@ -82,19 +82,19 @@ async fn a_canary_that_blocks_every_thread_of_its_runtime_fails_alone() {
             assert_eq!(complete(call).await.unwrap().body, "stable");
         }
         let counts = final_counts(&canary).await;
-        let failing = &counts.evidence.canary;
-        assert_eq!([failing.failure, failing.timed_out], [failing.fell_back; 2]);
-        assert!(failing.fell_back >= 4 + WORKERS as u64);
+        let canary = &counts.evidence.canary;
+        assert_eq!([canary.failure, canary.timed_out], [canary.fell_back; 2]);
+        assert!(canary.fell_back >= 4 + WORKERS as u64);
         thread::spawn(move || release.wait());
-        other.shutdown_background();
+        runtime.shutdown_background();
     }
 }
 
 #[tokio::test]
-async fn tonics_services_run_on_a_runtime_of_their_own_with_trailers_and_panics() {
-    let other = other_runtime();
+async fn tonic_services_run_on_a_separate_runtime_with_trailers_and_panics() {
+    let runtime = canary_runtime();
     let releases = Releases::new();
-    let v2 = OnRuntime::new(other.handle().clone(), releases.routes(Channel::Canary));
+    let v2 = OnRuntime::new(runtime.handle().clone(), releases.routes(Channel::Canary));
     let options = all_to_canary(CanaryOptions::new());
     let layer = CanaryLayer::with_options("echo", TonicBody::new(v2), options);
     let canary = layer.handle();
@@ -125,7 +125,7 @@ async fn tonics_services_run_on_a_runtime_of_their_own_with_trailers_and_panics(
     let counts = final_counts(&canary).await.evidence.canary;
     assert_eq!([counts.success, counts.failure, counts.panicked], [2, 2, 2]);
 
-    // A client that leaves is one that the canary's runtime hears of.
+    // A cancelled call is aborted on the canary's runtime.
     let call = tokio::spawn({
         let mut client = client.clone();
         async move { client.unary(Ask { end: End::Wait.into(), ..Ask::default() }).await }
@@ -138,5 +138,5 @@ async fn tonics_services_run_on_a_runtime_of_their_own_with_trailers_and_panics(
     .await;
     call.abort();
     assert_eq!(final_counts(&canary).await.evidence.canary.cancelled, 1);
-    other.shutdown_background();
+    runtime.shutdown_background();
 }

@@ -1,4 +1,4 @@
-//! The judge hears what users and the application say.
+//! The judge uses ratings by users and by the application.
 
 use axum::{Router, body::Body, routing::get};
 use canary_analysis::{AdverseCounts, Judge, Levels, Monitor, Observation};
@@ -14,7 +14,7 @@ use tower_canary::{
     select::Secret,
 };
 
-/// What the judge is told of ratings.
+/// Converts ratings into the judge's input.
 fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = AdverseCounts> {
     rated.evidence().iter().map(|(weight, at)| {
         let total = PerChannel::from_fn(|channel| at[channel].total);
@@ -23,19 +23,19 @@ fn ticks(rated: &RatingsByWeight) -> impl Iterator<Item = AdverseCounts> {
     })
 }
 
-/// Lets a judge of ratings look once per round of calls, and returns its last verdict.
-struct Watch {
+/// Passes new ratings to a judge.
+struct RatingJudge {
     judge: Judge,
     seen: Snapshot,
 }
 
-impl Watch {
+impl RatingJudge {
     fn new(monitor: Monitor) -> Self {
         let judge = Judge::try_new(Levels::default(), [monitor]).unwrap();
         Self { judge, seen: Snapshot::default() }
     }
 
-    fn look(&mut self, canary: &CanaryHandle) -> Verdict {
+    fn observe(&mut self, canary: &CanaryHandle) -> Verdict {
         let now = canary.counts();
         let new = now.since(&self.seen).unwrap().ratings;
         let mut observation = Observation::between(&self.seen, &now).unwrap();
@@ -58,7 +58,7 @@ struct Shop {
 impl Shop {
     fn new() -> Self {
         let page = async |assignment: Assignment| {
-            // All answer 200. The canary's orders never complete.
+            // All responses are 200, but orders of the canary never complete.
             let rating = match assignment.channel() {
                 Channel::Stable => Rating::Good,
                 Channel::Canary => Rating::Bad,
@@ -78,7 +78,7 @@ impl Shop {
         Self { client: Client::http1(&server), canary, _server: server }
     }
 
-    /// One user looks at a page and says what they think of it.
+    /// Requests a page and rates it.
     async fn visit(&self, opinion: impl Fn(Channel) -> Rating) {
         let page = self.client.get("/").await;
         let rating = opinion(page.channel().unwrap());
@@ -89,13 +89,13 @@ impl Shop {
     }
 }
 
-/// The verdict after each of `visits`, until it is no longer inconclusive.
+/// Makes visits until the verdict is conclusive, at most `visits`, and returns the verdict.
 async fn verdict(monitor: Monitor, visits: u32, opinion: impl Fn(Channel) -> Rating) -> Verdict {
     let shop = Shop::new();
-    let mut watch = Watch::new(monitor);
+    let mut judge = RatingJudge::new(monitor);
     for _ in 0..visits {
         shop.visit(&opinion).await;
-        match watch.look(&shop.canary) {
+        match judge.observe(&shop.canary) {
             Verdict::Inconclusive => {}
             decided => return decided,
         }
@@ -104,21 +104,21 @@ async fn verdict(monitor: Monitor, visits: u32, opinion: impl Fn(Channel) -> Rat
 }
 
 #[tokio::test]
-async fn a_canary_whose_users_complain_is_degraded_though_all_its_calls_succeed() {
-    let complain = |channel| match channel {
+async fn bad_ratings_by_users_degrade_a_canary_whose_calls_all_succeed() {
+    let opinion = |channel| match channel {
         Channel::Stable => Rating::Good,
         Channel::Canary => Rating::Bad,
     };
-    assert_eq!(verdict(Monitor::feedback(), 500, complain).await, Verdict::Degraded);
+    assert_eq!(verdict(Monitor::feedback(), 500, opinion).await, Verdict::Degraded);
 }
 
 #[tokio::test]
-async fn a_canary_whose_users_are_as_content_as_stable_s_is_not_degraded() {
+async fn equal_ratings_do_not_degrade_a_canary() {
     assert_ne!(verdict(Monitor::feedback(), 300, |_| Rating::Good).await, Verdict::Degraded);
 }
 
 #[tokio::test]
-async fn a_canary_whose_orders_do_not_complete_is_degraded_though_nobody_complains() {
+async fn incomplete_orders_degrade_a_canary_without_bad_ratings_by_users() {
     let monitor = Monitor::event("order-completed");
     assert_eq!(verdict(monitor, 500, |_| Rating::Good).await, Verdict::Degraded);
 }

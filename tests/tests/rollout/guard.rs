@@ -1,4 +1,4 @@
-//! The judge's guard on the data plane: a canary that fails every call is off after a few of them.
+//! The guard halts a canary that fails every call after a few calls.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tower_canary::{
 };
 
 #[tokio::test]
-async fn a_canary_that_fails_every_call_is_halted_within_three_calls_of_its_own() {
+async fn a_canary_that_fails_every_call_is_halted_within_three_calls() {
     let v1 = Router::new().route("/", get(|| async { "ok" }));
     let v2 = Router::new().route("/", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }));
     let layer = CanaryLayer::new("guarded", v2);
@@ -30,7 +30,7 @@ async fn a_canary_that_fails_every_call_is_halted_within_three_calls_of_its_own(
     });
 
     let app = v1.canary(layer);
-    // At 1 % three calls of the canary come within this many, but for once in a billion runs.
+    // At 1%, the canary gets three of this many calls in all but one of a billion runs.
     for _ in 0..3_000 {
         app.clone().oneshot(Request::new(Body::empty())).await.unwrap();
     }

@@ -1,6 +1,6 @@
-//! The seed story over real sockets: increase, watch, decide, promote, watch on, roll back.
+//! A complete rollout over real sockets: steps, promotion, bake and rollback.
 //!
-//! A minute of the plan's passes in a second.
+//! The clock runs sixty times as fast as real time.
 
 use std::{
     sync::{
@@ -18,6 +18,7 @@ use canary_tests::{
     Client, Server,
     deployment::{Releases, client, serve},
     echo::proto::Ask,
+    timeout::TIMEOUT,
 };
 use tonic::{Status, body::Body};
 use tower::{ServiceExt, service_fn};
@@ -33,7 +34,7 @@ bake = { duration = "1h", holdback = "10%" }
 monitors = [{ measure = "failures", margins = { worse = { ratio = 1.5, rate = 0.01 }, good = { ratio = 2.0, rate = 0.1 } } }]
 "#;
 
-/// Sixty times as fast as the system's.
+/// A clock that runs sixty times as fast as the system's.
 fn fast() -> Clock {
     let (start, began): (Timestamp, _) = ("2026-11-24T09:00:00Z".parse().unwrap(), Instant::now());
     Clock::from_fn(move || start + began.elapsed() * 60)
@@ -47,21 +48,21 @@ async fn manage(store: FileStore, canary: &CanaryHandle) -> (Controller, Rollout
     (controller, rollout)
 }
 
-/// Calls until the rollout is in the phase.
+/// Makes calls until the rollout reaches the phase.
 async fn until(rollout: &RolloutHandle, phase: Phase, call: impl AsyncFn()) {
     let began = Instant::now();
     while rollout.status().rollout.phase() != phase {
-        assert!(began.elapsed() < Duration::from_secs(60), "{}", rollout.status().summary);
+        assert!(began.elapsed() < TIMEOUT, "{}", rollout.status().summary);
         call().await;
     }
 }
 
-fn story(rollout: &RolloutHandle) -> Vec<String> {
+fn events(rollout: &RolloutHandle) -> Vec<String> {
     let status = rollout.status();
     status.rollout.history().map(|event| format!("{} {}", event.by, event.kind)).collect()
 }
 
-const STORY: [&str; 6] = [
+const EVENTS: [&str; 6] = [
     "ada started (attempt 1)",
     "the plan began step 1",
     "the plan began step 2",
@@ -71,12 +72,12 @@ const STORY: [&str; 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_router_is_raised_watched_promoted_watched_on_and_rolled_back() {
-    let is_sick = Arc::new(AtomicBool::new(false));
+async fn an_axum_router_is_promoted_and_rolled_back_during_the_bake() {
+    let is_faulty = Arc::new(AtomicBool::new(false));
     let v2 = Router::new().route("/users/{id}", {
-        let is_sick = Arc::clone(&is_sick);
+        let is_faulty = Arc::clone(&is_faulty);
         get(async move || {
-            if is_sick.load(Ordering::Relaxed) {
+            if is_faulty.load(Ordering::Relaxed) {
                 (StatusCode::INTERNAL_SERVER_ERROR, "v2")
             } else {
                 (StatusCode::OK, "v2")
@@ -107,7 +108,7 @@ async fn a_router_is_raised_watched_promoted_watched_on_and_rolled_back() {
     assert_eq!(canary.weight(), Weight::from_percent(90));
     assert_eq!(failed.load(Ordering::Relaxed), 0);
 
-    // A deployment in the middle: the next process goes on where this one was.
+    // A restart during the bake: the next process continues the rollout.
     controller.stop().await;
     let controller = Controller::new(store).clock(fast()).interval(Duration::from_millis(20));
     let managed = Managed::new(canary.clone(), Plan::from_toml(PLAN).unwrap());
@@ -115,25 +116,25 @@ async fn a_router_is_raised_watched_promoted_watched_on_and_rolled_back() {
     until(&rollout, Phase::Baking, call).await;
     assert_eq!(canary.weight(), Weight::from_percent(90));
 
-    is_sick.store(true, Ordering::Relaxed);
+    is_faulty.store(true, Ordering::Relaxed);
     until(&rollout, Phase::RolledBack, call).await;
     assert_eq!(canary.weight(), Weight::ZERO);
-    assert!(failed.load(Ordering::Relaxed) < 100, "{failed:?} users saw it");
-    assert_eq!(story(&rollout), STORY);
+    assert!(failed.load(Ordering::Relaxed) < 100, "{failed:?} calls failed");
+    assert_eq!(events(&rollout), EVENTS);
     assert_eq!(clients[0].get("/users/7").await.body, "v1");
     controller.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_grpc_service_is_raised_watched_promoted_watched_on_and_rolled_back() {
-    let (releases, is_sick) = (Releases::new(), Arc::new(AtomicBool::new(false)));
+async fn a_grpc_service_is_promoted_and_rolled_back_during_the_bake() {
+    let (releases, is_faulty) = (Releases::new(), Arc::new(AtomicBool::new(false)));
     let v2 = {
-        let (routes, is_sick) = (releases.routes(Channel::Canary), Arc::clone(&is_sick));
+        let (routes, is_faulty) = (releases.routes(Channel::Canary), Arc::clone(&is_faulty));
         service_fn(move |request: http::Request<Body>| {
-            let (routes, is_sick) = (routes.clone(), is_sick.load(Ordering::Relaxed));
+            let (routes, is_faulty) = (routes.clone(), is_faulty.load(Ordering::Relaxed));
             async move {
-                // HTTP says 200 all the same.
-                if is_sick {
+                // The HTTP status is 200 in both cases.
+                if is_faulty {
                     Ok(Status::internal("v2").into_http())
                 } else {
                     routes.oneshot(request).await
@@ -159,10 +160,10 @@ async fn a_grpc_service_is_raised_watched_promoted_watched_on_and_rolled_back() 
     assert_eq!(canary.weight(), Weight::from_percent(90));
     assert_eq!(failed.load(Ordering::Relaxed), 0);
 
-    is_sick.store(true, Ordering::Relaxed);
+    is_faulty.store(true, Ordering::Relaxed);
     until(&rollout, Phase::RolledBack, call).await;
     assert_eq!(canary.weight(), Weight::ZERO);
-    assert!(failed.load(Ordering::Relaxed) < 100, "{failed:?} callers saw it");
-    assert_eq!(story(&rollout), STORY);
+    assert!(failed.load(Ordering::Relaxed) < 100, "{failed:?} calls failed");
+    assert_eq!(events(&rollout), EVENTS);
     controller.stop().await;
 }

@@ -1,11 +1,11 @@
-//! How long calls of stable take beside a sick canary, against stable alone: over loopback HTTP, in one
-//! run, the cases taking turns.
+//! The time of calls to stable beside a faulty canary, compared with stable alone, over loopback HTTP.
 //!
-//! `cargo bench -p canary-tests --bench sick_canary`
+//! `cargo bench -p canary-tests --bench faulty_canary`
 //!
-//! In each case a caller asks stable over one connection, call after call, and is timed. Meanwhile others
-//! call 200 times a second; the layer gives these calls to the canary. Alone, stable serves them too. The
-//! line "stable alone, again" tells how far two equal cases are apart on this machine: the noise.
+//! The cases alternate. In each case, a caller makes sequential calls to stable over one connection, and
+//! these calls are timed. Other callers make 200 calls per second, which the layer gives to the canary. In
+//! the case "stable alone", stable serves them as well. The line "stable alone, again" shows the noise: the
+//! difference between two identical cases on this machine.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -37,21 +37,19 @@ use tower_canary_mirror::{MirrorLayer, MirrorOptions};
 struct Case {
     name: &'static str,
     server: Server,
-    /// Nanoseconds at the median and at the 99th percentile, for each round.
+    /// The median and the 99th percentile of each round, in nanoseconds.
     rounds: Vec<[f64; 2]>,
 }
 
 fn version() -> Router {
-    Router::new()
-        .route("/", get(async || "stable"))
-        .route("/others", get(async || "whichever channel"))
+    Router::new().route("/", get(async || "stable")).route("/others", get(async || "any channel"))
 }
 
 fn alone(name: &'static str) -> Case {
     Case { name, server: Server::of_router(version()), rounds: Vec::new() }
 }
 
-/// A canary that gets all calls of the others, and none of the one who is timed.
+/// A canary that gets all calls of the other callers, and none of the timed calls.
 fn beside<C>(name: &'static str, canary: C, options: CanaryOptions) -> Case
 where
     C: tower::Service<
@@ -66,7 +64,7 @@ where
 {
     let others = || Condition::path("/others");
     let options = options.select(others().always().or(others().not().never()));
-    let layer = CanaryLayer::with_options("sick", canary, options);
+    let layer = CanaryLayer::with_options("faulty", canary, options);
     layer.handle().set_weight(Weight::from_percent(50)).unwrap();
     Case { name, server: Server::of_router(version().canary(layer)), rounds: Vec::new() }
 }
@@ -81,17 +79,17 @@ fn mirrored(name: &'static str) -> Case {
     };
     let canary = Router::new().route("/", slow()).route("/others", slow());
     let options = MirrorOptions::new().share(Weight::FULL).time_limit(Duration::from_secs(1));
-    let layer = MirrorLayer::with_options("sick", canary, options);
+    let layer = MirrorLayer::with_options("faulty", canary, options);
     Case { name, server: Server::of_router(version().layer(layer)), rounds: Vec::new() }
 }
 
 fn cases(canary_runtime: &Runtime) -> Vec<Case> {
-    let sick = |handler| Router::new().route("/others", handler).with_state(());
-    let hangs = || sick(get(std::future::pending::<&'static str>));
-    let panics = || sick(get(async || -> &'static str { panic!("a sick canary") }));
-    let blocks = sick(get(async || {
+    let faulty = |handler| Router::new().route("/others", handler).with_state(());
+    let hangs = || faulty(get(std::future::pending::<&'static str>));
+    let panics = || faulty(get(async || -> &'static str { panic!("intentional panic") }));
+    let blocks = faulty(get(async || {
         thread::sleep(Duration::from_millis(50));
-        "at last"
+        "done"
     }));
     let limited = || CanaryOptions::new().time_limit(Channel::Canary, Duration::from_millis(100));
     vec![
@@ -116,7 +114,7 @@ fn cases(canary_runtime: &Runtime) -> Vec<Case> {
 
 impl Case {
     async fn measure(&mut self) {
-        let others = tokio::spawn(call_as_others_do(Client::http2(&self.server)));
+        let others = tokio::spawn(call_from_others(Client::http2(&self.server)));
         let (mut sender, connection) = connect_http1(&self.server).await;
         let mut nanos = Vec::with_capacity(CALLS);
         for call in 0..WARM_UP + CALLS {
@@ -138,7 +136,7 @@ impl Case {
     }
 }
 
-async fn call_as_others_do(client: Client) {
+async fn call_from_others(client: Client) {
     let mut ticks = interval(Duration::from_millis(5));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut calls = JoinSet::new();
@@ -148,7 +146,7 @@ async fn call_as_others_do(client: Client) {
         calls.spawn(async move {
             let request = Request::get("/others").body(Body::empty()).unwrap();
             if let Ok(response) = client.send(request).await {
-                // An error is a canary that broke off.
+                // An error means that the canary broke the body off.
                 let _ = response.into_body().collect().await;
             }
         });
@@ -157,7 +155,7 @@ async fn call_as_others_do(client: Client) {
 }
 
 fn main() {
-    // A backtrace for each panic would be measured, too.
+    // The time of printing backtraces would be measured as well.
     panic::set_hook(Box::new(|panic| {
         if !panic.payload().is::<&str>() {
             eprintln!("{panic}");
@@ -176,19 +174,19 @@ fn main() {
         }
         let alone = cases[0].rounds.clone();
         println!(
-            "{:<38} {:>8} {:>8}   {:<22} p99 to p99 alone",
-            "", "p50 us", "p99 us", "p50 to p50 alone"
+            "{:<38} {:>8} {:>8}   {:<22} p99 / p99 alone",
+            "", "p50 us", "p99 us", "p50 / p50 alone"
         );
         for case in &cases {
-            let of =
-                |which: usize| quartiles(case.rounds.iter().map(|round| round[which]).collect());
-            let ratio = |which: usize| {
+            let median =
+                |index: usize| quartiles(case.rounds.iter().map(|round| round[index]).collect());
+            let ratio = |index: usize| {
                 let rounds = case.rounds.iter().zip(&alone);
                 let [low, middle, high] =
-                    quartiles(rounds.map(|(case, alone)| case[which] / alone[which]).collect());
+                    quartiles(rounds.map(|(case, alone)| case[index] / alone[index]).collect());
                 format!("{middle:.2} ({low:.2} to {high:.2})")
             };
-            let [p50, p99] = [0, 1].map(|which| of(which)[1] / 1e3);
+            let [p50, p99] = [0, 1].map(|index| median(index)[1] / 1e3);
             println!("{:<38} {p50:>8.0} {p99:>8.0}   {:<22} {}", case.name, ratio(0), ratio(1));
         }
     });
