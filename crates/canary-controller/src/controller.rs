@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    driver::{DocumentKeys, Driver, DriverInputs, Settings},
+    driver::{DocumentKeys, Driver, DriverInputs, DriverSettings},
     effects::Effects,
     gate::GateRunner,
     handle::RolloutHandle,
@@ -136,7 +136,7 @@ impl Controller {
         let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
         let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
-        let settings = Settings { plan, releases, auto_start, interval: self.interval };
+        let settings = DriverSettings { plan, releases, auto_start, interval: self.interval };
         let weight_lock = Arc::new(WeightLock::default());
         let driver = Driver::new(
             canary.clone(),

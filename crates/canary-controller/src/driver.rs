@@ -26,5 +26,5 @@ mod save;
 pub(crate) use self::{
     documents::DocumentKeys,
     key_ledgers::key_event_kind,
-    run::{CommandRequest, Driver, DriverInputs, Settings},
+    run::{CommandRequest, Driver, DriverInputs, DriverSettings},
 };

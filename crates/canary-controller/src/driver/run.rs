@@ -30,7 +30,7 @@ use crate::{
 
 /// Runs the rollout of one canary until it is stopped.
 pub(crate) struct Driver {
-    pub(super) settings: Settings,
+    pub(super) settings: DriverSettings,
     pub(super) clock: Clock,
     pub(super) effects: Arc<Effects>,
 
@@ -71,7 +71,7 @@ pub(crate) struct Driver {
 }
 
 /// The configuration of a driver.
-pub(crate) struct Settings {
+pub(crate) struct DriverSettings {
     pub(crate) plan: Plan,
     pub(crate) releases: Releases,
     pub(crate) auto_start: bool,
@@ -98,13 +98,13 @@ pub(crate) struct CommandRequest {
 impl Driver {
     pub(crate) fn new(
         canary: CanaryHandle,
-        settings: Settings,
+        settings: DriverSettings,
         (store, keys): (Arc<dyn StateStore>, DocumentKeys),
         clock: Clock,
         effects: Arc<Effects>,
         weight_lock: Arc<WeightLock>,
     ) -> Self {
-        let Settings { plan, releases, .. } = &settings;
+        let DriverSettings { plan, releases, .. } = &settings;
         let rollout = Rollout::new(canary.name().clone(), releases.clone(), plan.clone());
         let judge = AttemptJudge::new(rollout.attempt(), plan, &canary, &weight_lock);
         let load_error = Some("it has not been loaded yet".to_owned());
