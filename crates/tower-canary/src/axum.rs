@@ -13,8 +13,8 @@ pub(crate) mod router;
 
 #[cfg(feature = "feedback")]
 pub use self::feedback::{feedback, feedback_inside};
+pub(crate) use self::rematch::{Rematch, prepare};
 pub use self::{
     body::{AxumBody, ToAxumBody},
     router::RouterExt,
 };
-pub(crate) use self::{rematch::Rematch, router::prepare};

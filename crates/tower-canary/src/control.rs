@@ -9,6 +9,7 @@ pub(crate) mod drain;
 pub(crate) mod drain_signal;
 pub(crate) mod epoch;
 pub(crate) mod epoch_settings;
+pub(crate) mod error;
 pub(crate) mod handle;
 pub(crate) mod owner;
 mod ratings;

@@ -4,6 +4,7 @@ pub(crate) mod clock;
 pub(crate) mod counter_key;
 pub(crate) mod key_watch;
 pub(crate) mod route_classes;
+pub(crate) mod route_index;
 pub(crate) mod shard;
 pub(crate) mod shard_counters;
 pub(crate) mod sync;

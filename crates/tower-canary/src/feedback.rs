@@ -132,6 +132,7 @@
 
 mod error;
 mod options;
+pub(crate) mod rated_call;
 #[cfg(feature = "feedback")]
 mod receipt;
 #[cfg(feature = "feedback")]

@@ -4,7 +4,7 @@
 //! requires the exact version of this crate that it was released with.
 
 #[cfg(feature = "axum")]
-pub use crate::axum::{rematch::Rematch, router::prepare};
+pub use crate::axum::rematch::{Rematch, prepare};
 #[cfg(feature = "metrics")]
 pub use crate::metrics::publish::{Writer, add_publisher, published_to};
 pub use crate::select::rng::draw;

@@ -161,8 +161,8 @@ pub use self::{
     config::{bypass::Bypass, options::CanaryOptions, tags::Tags},
     control::{
         drain::Drain,
-        handle::{CanaryHandle, Halted, WeakCanaryHandle},
-        owner::PromoteError,
+        error::{Halted, PromoteError},
+        handle::{CanaryHandle, WeakCanaryHandle},
         state::SplitMode,
     },
     counting::route_classes::RouteClasses,

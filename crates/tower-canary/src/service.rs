@@ -1,6 +1,7 @@
 //! The lifecycle of one call: from the assignment of its channel to the end of its response.
 
 pub(crate) mod assignment;
+pub(crate) mod box_error;
 pub(crate) mod call;
 pub(crate) mod canary_service;
 pub(crate) mod deadline;
@@ -10,6 +11,7 @@ pub(crate) mod layer;
 pub(crate) mod layer_response;
 pub(crate) mod map_body;
 pub(crate) mod panic;
+pub(crate) mod position;
 pub(crate) mod protocol;
 mod ratings;
 pub(crate) mod readiness;

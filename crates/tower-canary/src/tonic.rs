@@ -5,9 +5,9 @@ use http::Response;
 use tonic::{body::Body, server::NamedService};
 
 use crate::service::{
+    box_error::BoxError,
     canary_service::CanaryService,
     map_body::{BodyMapping, MapBody},
-    response_body::BoxError,
 };
 
 /// Has the name of stable, as `Server::builder().add_service(layer.layer(greeter))` requires.

@@ -1,4 +1,5 @@
 use std::{
+    any::Any,
     collections::HashMap,
     convert::Infallible,
     future::{Ready, ready},
@@ -136,4 +137,17 @@ impl Service<Request> for Probe {
         response.extensions_mut().insert(Probed { extensions: head.extensions, path });
         ready(Ok(response))
     }
+}
+
+/// Prepares a canary that is a `Router`, and returns whether it is one.
+#[expect(clippy::missing_panics_doc, reason = "the option is `Some` unless it held a router")]
+pub fn prepare<C: 'static>(canary: C) -> (C, bool) {
+    let mut canary = Some(canary);
+    let slot: &mut dyn Any = &mut canary;
+    let Some(router) = slot.downcast_mut::<Option<Router>>() else {
+        return (canary.expect("the option is not taken"), false);
+    };
+    // Without this the router would rebuild itself for every call.
+    *router = router.take().map(|router| router.with_state(()));
+    (canary.expect("the option is not taken"), true)
 }

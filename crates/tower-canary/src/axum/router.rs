@@ -1,5 +1,3 @@
-use std::any::Any;
-
 use axum::Router;
 use http::Request;
 use tower_layer::Layer;
@@ -54,17 +52,4 @@ impl RouterExt for Router {
     {
         Self::new().fallback_service(layer.around_router().layer(self.with_state(())))
     }
-}
-
-/// Prepares a canary that is a `Router`, and returns whether it is one.
-#[expect(clippy::missing_panics_doc, reason = "the option is `Some` unless it held a router")]
-pub fn prepare<C: 'static>(canary: C) -> (C, bool) {
-    let mut canary = Some(canary);
-    let slot: &mut dyn Any = &mut canary;
-    let Some(router) = slot.downcast_mut::<Option<Router>>() else {
-        return (canary.expect("the option is not taken"), false);
-    };
-    // Without this the router would rebuild itself for every call.
-    *router = router.take().map(|router| router.with_state(()));
-    (canary.expect("the option is not taken"), true)
 }

@@ -1,5 +1,5 @@
 use std::{
-    error, fmt,
+    fmt,
     sync::{Arc, Weak},
 };
 
@@ -8,7 +8,7 @@ use canary_core::{CanaryName, Channel, ReleaseId, Snapshot, Weight};
 use crate::control::{
     drain::Drain,
     epoch_settings::EpochSettings,
-    owner::PromoteError,
+    error::{Halted, PromoteError},
     state::{ControlState, EpochHistory, SplitMode},
 };
 
@@ -317,27 +317,3 @@ impl fmt::Debug for WeakCanaryHandle {
             .finish_non_exhaustive()
     }
 }
-
-/// The error for a canary that is halted: its weight stays zero until the halt is lifted.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Halted {
-    name: CanaryName,
-    reason: String,
-}
-
-impl Halted {
-    /// Returns the reason that was given for the halt.
-    #[must_use]
-    pub fn reason(&self) -> &str {
-        &self.reason
-    }
-}
-
-impl fmt::Display for Halted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, reason } = self;
-        write!(f, "canary {name} is halted ({reason}): lift the halt first")
-    }
-}
-
-impl error::Error for Halted {}

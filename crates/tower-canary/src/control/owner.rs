@@ -1,8 +1,6 @@
-use std::{error, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
-use canary_core::CanaryName;
-
-use crate::control::handle::{CanaryHandle, Halted};
+use crate::control::{error::Halted, handle::CanaryHandle};
 
 /// The claim of a controller on a canary: only the owner can promote it.
 ///
@@ -38,38 +36,3 @@ impl fmt::Debug for Owner {
         f.debug_tuple("Owner").field(&self.canary).finish()
     }
 }
-
-/// The error of [`CanaryHandle::promote`].
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum PromoteError {
-    /// The canary is halted.
-    Halted(Halted),
-    /// A controller [owns](crate::control::Owner) the canary.
-    #[non_exhaustive]
-    Owned {
-        /// The canary's name.
-        name: CanaryName,
-        /// The controller's advice for the caller, such as "use `RolloutHandle::promote`".
-        advice: Arc<str>,
-    },
-}
-
-impl From<Halted> for PromoteError {
-    fn from(halted: Halted) -> Self {
-        Self::Halted(halted)
-    }
-}
-
-impl fmt::Display for PromoteError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Halted(halted) => halted.fmt(f),
-            Self::Owned { name, advice } => {
-                write!(f, "a controller owns canary {name}: {advice}")
-            }
-        }
-    }
-}
-
-impl error::Error for PromoteError {}

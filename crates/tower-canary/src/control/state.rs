@@ -8,10 +8,10 @@ use http::HeaderValue;
 
 use crate::{
     config::canary_config::CanaryConfig,
-    control::{epoch::Epoch, epoch_settings::EpochSettings, variables::BeforePromotion},
+    control::{epoch::Epoch, epoch_settings::EpochSettings},
     counting::{
         clock,
-        route_classes::RouteIndex,
+        route_index::RouteIndex,
         shard_counters::SharedCounters,
         sync::{
             Arc, Current, Mutex,
@@ -19,7 +19,7 @@ use crate::{
         },
     },
     select::{AssignmentRule, Selection, StickyKey, rng, salt::Salt},
-    variables::sets::VariableSets,
+    variables::sets::{BeforePromotion, VariableSets},
 };
 
 /// The shared state of a canary: the current epoch, which calls read, and the history of epochs.

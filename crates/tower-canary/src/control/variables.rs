@@ -8,7 +8,7 @@ use crate::{
         handle::CanaryHandle,
         state::{ControlState, EpochHistory},
     },
-    variables::{InvalidVariables, Variables, sets::VariableSets},
+    variables::{InvalidVariables, Variables, sets::BeforePromotion},
 };
 
 impl CanaryHandle {
@@ -59,12 +59,6 @@ impl CanaryHandle {
         self.changed("changed the variables");
         Ok(())
     }
-}
-
-/// The variables before a promotion, restored when the promotion is undone.
-pub(crate) struct BeforePromotion {
-    sets: VariableSets,
-    merged: StdArc<PerChannel<Variables>>,
 }
 
 impl EpochHistory {

@@ -1,6 +1,6 @@
 use canary_core::{AssignmentReason, Channel};
 
-use crate::counting::route_classes::RouteIndex;
+use crate::counting::route_index::RouteIndex;
 
 /// Selects the counters of a call.
 #[derive(Clone, Copy)]

@@ -9,7 +9,7 @@ use std::{
 
 use canary_core::{Channel, KeySample, RouteClass, Weight};
 
-use crate::{counting::route_classes::RouteIndex, select::StickyKey};
+use crate::{counting::route_index::RouteIndex, select::StickyKey};
 
 /// Records which keys of sticky calls were assigned and which of them failed, to count users
 /// instead of calls.

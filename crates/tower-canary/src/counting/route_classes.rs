@@ -4,6 +4,7 @@ use canary_core::RouteClass;
 
 use crate::{
     config::valid::valid,
+    counting::route_index::RouteIndex,
     select::{Condition, RequestHead},
 };
 
@@ -33,10 +34,6 @@ pub struct RouteClasses {
     names: Vec<RouteClass>,
     conditions: Vec<Condition>,
 }
-
-/// The index of a call's class among the classes of the layer.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub(crate) struct RouteIndex(u8);
 
 impl RouteClasses {
     /// The maximum number of classes. More would divide `alpha` among too many monitors, and take
@@ -75,12 +72,6 @@ impl RouteClasses {
     pub(crate) fn find(&self, request: &RequestHead<'_>) -> Option<RouteIndex> {
         let index = self.conditions.iter().position(|condition| condition.matches(request))?;
         u8::try_from(index).ok().map(RouteIndex)
-    }
-}
-
-impl RouteIndex {
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
     }
 }
 

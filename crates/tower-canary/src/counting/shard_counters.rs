@@ -11,7 +11,7 @@ use crate::{
     counting::{
         counter_key::{CounterKey, Scope},
         key_watch::{KeyEventKind, KeyRecord},
-        route_classes::RouteIndex,
+        route_index::RouteIndex,
         sync::{
             Arc,
             atomic::{AtomicU64, Ordering},

@@ -4,7 +4,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use canary_core::{CanaryName, Channel, Weight};
 use xxhash_rust::xxh64::xxh64;
 
-use crate::{counting::counter_key::Scope, feedback::store::RatedCall};
+use crate::{counting::counter_key::Scope, feedback::rated_call::RatedCall};
 
 /// A short text with which a call can be rated later, in another request.
 ///

@@ -5,9 +5,10 @@ use canary_core::Rating;
 use crate::{
     feedback::{
         error::{UnknownEvent, UnknownWeight},
+        rated_call::RatedCall,
         receipt::{CanaryTag, Receipt, SaltTag},
         replay_guard::ReplayError,
-        store::{RatedCall, RatingSeries, RatingStore},
+        store::{RatingSeries, RatingStore},
     },
     select::salt::Salt,
 };

@@ -12,6 +12,7 @@ use crate::{
     feedback::{
         error::{UnknownEvent, UnknownWeight},
         options::FeedbackOptions,
+        rated_call::RatedCall,
     },
     select::salt::Salt,
 };
@@ -46,23 +47,6 @@ pub(crate) enum RatingSeries<'a> {
     Feedback,
     /// An event of the application.
     Event(&'a str),
-}
-
-/// The properties of a call that its ratings are counted by.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct RatedCall {
-    pub(crate) channel: Channel,
-    pub(crate) scope: Scope,
-    pub(crate) weight: Weight,
-}
-
-impl RatedCall {
-    pub(super) fn count_in(self, ratings: &mut RatingsByWeight, rating: Rating) {
-        match self.scope {
-            Scope::Evidence => ratings.count(self.channel, self.weight, rating),
-            Scope::Excluded => ratings.count_excluded(self.channel, rating),
-        }
-    }
 }
 
 impl RatingStore {

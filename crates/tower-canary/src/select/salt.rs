@@ -37,6 +37,15 @@ impl Salt {
     }
 }
 
+impl StickyKey {
+    /// Hashes `key` for a canary with this salt: xxh64, seed 0, of the salt, a zero byte and the
+    /// key.
+    #[must_use]
+    pub fn new(salt: &str, key: impl AsRef<[u8]>) -> Self {
+        Salt::new(salt).hash(key.as_ref())
+    }
+}
+
 impl PartialEq for Salt {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text

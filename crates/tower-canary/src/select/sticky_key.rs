@@ -1,7 +1,5 @@
 use canary_core::Bucket;
 
-use crate::select::salt::Salt;
-
 /// The salted hash of a key that identifies a caller.
 ///
 /// ```
@@ -19,13 +17,6 @@ impl StickyKey {
     ///
     /// The caller controls the key, and hashing takes time in proportion to its length.
     pub const MAX_LENGTH: usize = 256;
-
-    /// Hashes `key` for a canary with this salt: xxh64, seed 0, of the salt, a zero byte and the
-    /// key.
-    #[must_use]
-    pub fn new(salt: &str, key: impl AsRef<[u8]>) -> Self {
-        Salt::new(salt).hash(key.as_ref())
-    }
 
     pub(crate) const fn from_hash(hash: u64) -> Self {
         Self(hash)

@@ -14,8 +14,8 @@ use crate::{
     select::{Incoming, RequestHead, Selection},
     service::{
         call::Call,
-        layer::Position,
         panic::discard,
+        position::Position,
         readiness::{CanaryReadiness, check_readiness},
         response_body::ResponseBody,
         response_future::ResponseFuture,

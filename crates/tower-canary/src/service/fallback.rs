@@ -10,8 +10,8 @@ use http_body::Body;
 use crate::{
     select::{Condition, RequestHead},
     service::{
+        box_error::BoxError,
         replay::{ReplayBody, ReplayHandle},
-        response_body::BoxError,
     },
 };
 

@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use crate::{
     config::{options::CanaryOptions, valid::valid},
     control::{epoch::default_shards, handle::CanaryHandle, state::ControlState},
-    service::canary_service::CanaryService,
+    service::{canary_service::CanaryService, position::Position},
 };
 
 /// Adds a canary to the service it is applied to.
@@ -19,16 +19,6 @@ pub struct CanaryLayer<C> {
     canary: C,
     control: Arc<ControlState>,
     position: Position,
-}
-
-/// The position of a service among axum's routers.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Position {
-    /// Stable's router may have matched a route already.
-    Anywhere,
-    /// Around the router of stable, which has not matched a route yet.
-    #[cfg(feature = "axum")]
-    AroundRouter,
 }
 
 impl<C: 'static> CanaryLayer<C> {

@@ -4,7 +4,7 @@ use canary_core::Rating;
 use crate::feedback::Receipt;
 use crate::{
     counting::counter_key::Scope,
-    feedback::{UnknownEvent, store::RatedCall},
+    feedback::{UnknownEvent, rated_call::RatedCall},
     service::assignment::Assignment,
 };
 

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::service::response_body::BoxError;
+use crate::service::box_error::BoxError;
 
 /// A request body that can be read twice, up to a limit; see [`Fallback`](crate::Fallback).
 ///

@@ -13,6 +13,7 @@ use pin_project_lite::pin_project;
 use crate::{
     control::drain_signal::DrainListener,
     service::{
+        box_error::BoxError,
         call::Call,
         panic::{Panicked, catch, discard},
         protocol::{GRPC_STATUS, Protocol},
@@ -268,5 +269,3 @@ impl fmt::Display for EarlyEnd {
 }
 
 impl error::Error for EarlyEnd {}
-
-pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;

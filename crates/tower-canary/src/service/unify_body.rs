@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
 use crate::service::{
+    box_error::BoxError,
     map_body::{BodyMapping, MapBody},
-    response_body::BoxError,
 };
 
 /// Boxes the response bodies of a service, so that their type does not depend on the service.

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use canary_core::{Channel, PerChannel};
 
 use crate::variables::{InvalidVariables, Variables, typed::ParseVariables};
@@ -35,4 +37,10 @@ impl VariableSets {
     pub(crate) fn promoted(&self) -> Self {
         Self { stage: self.stage.overridden_by(&self.overrides), overrides: Variables::default() }
     }
+}
+
+/// The variables before a promotion, restored when the promotion is undone.
+pub(crate) struct BeforePromotion {
+    pub(crate) sets: VariableSets,
+    pub(crate) merged: Arc<PerChannel<Variables>>,
 }

@@ -1,0 +1,3 @@
+use std::error::Error;
+
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
