@@ -2,6 +2,11 @@ use std::{error, fmt};
 
 /// A ratio of the canary's rate to stable's, and an absolute rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(deny_unknown_fields)
+)]
 #[expect(clippy::exhaustive_structs, reason = "a margin is a ratio and a rate")]
 pub struct Margin {
     /// The canary's adverse rate as a multiple of stable's.

@@ -207,21 +207,32 @@ impl Measure {
 }
 
 /// Whether a [`Monitor`] decides.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum Role {
     /// Its verdict is part of the overall verdict.
+    #[default]
     Decides,
     /// Its verdict is only reported.
     Watches,
 }
 
 /// The unit that a [`Monitor`] counts.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum Unit {
     /// Each call. Use it if calls are assigned independently.
+    #[default]
     Calls,
     /// Each key once per weight. Use it if assignment is sticky.
     Keys,

@@ -124,10 +124,16 @@ impl fmt::Display for SlowLimitError {
 impl error::Error for SlowLimitError {}
 
 /// The part of a call that is timed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(rename_all = "lowercase")
+)]
 #[non_exhaustive]
 pub enum Until {
     /// Until the head of the response. Use it for streams and upgraded connections.
+    #[default]
     Head,
     /// Until the end of the response. Cancelled calls are not timed.
     End,

@@ -2,59 +2,59 @@ use canary_core::Weight;
 
 use crate::event::Event;
 
-/// What whoever drives a rollout has to do, in the order in which it is listed.
+/// An instruction to the driver. Carry out the actions in the order returned.
 ///
-/// What lowers the weight comes before [`Save`](Self::Save), so that no store keeps a sick canary in
-/// service; what raises it comes after, and is to be left out if saving failed. All of them may be
-/// done twice without harm.
+/// Actions that lower the weight come before [`Save`](Self::Save), so that a slow store cannot keep
+/// a degraded canary in service. Actions that raise it come after `Save`; skip them if saving fails.
+/// All actions are idempotent.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Ask this share of calls of the canary.
+    /// Set the canary's weight.
     SetWeight(Weight),
-    /// Make the canary the new stable, its variables included.
+    /// Make the canary the new stable, including its variables.
     Promote,
-    /// Give stable every call.
+    /// Send all calls to stable.
     RollBack,
-    /// Give stable every call, and refuse higher weights; with the reason.
+    /// Send all calls to stable, and refuse higher weights. The text is the reason.
     Halt(String),
-    /// End a halt of the data plane. The weight stays zero.
+    /// Lift a halt of the data plane. The weight stays zero.
     LiftHalt,
-    /// Store the rollout. If somebody else has stored another one meanwhile, drop this one with the
-    /// rest of the actions, load theirs, and repeat what led here.
+    /// Store the rollout with a compare-and-swap. If another replica stored a newer one, discard this
+    /// rollout and the remaining actions, load the newer one, and apply the tick or command again.
     Save,
-    /// Drop the judge's evidence, and assign calls anew with this salt.
+    /// Discard the judge's evidence, and assign keys with this salt.
     ///
-    /// Evidence that is stored belongs to one [attempt](crate::Rollout::attempt): store that with it,
-    /// and do not go on with what is of another. A process may die before it comes to this.
+    /// A process may stop before it carries this out. Therefore store the
+    /// [attempt](crate::Rollout::attempt) with the evidence, and discard evidence of another attempt.
     BeginEvidence {
-        /// For the hash that assigns keys to channels.
+        /// The salt of the hash that assigns keys to channels.
         salt: String,
     },
     /// Call [`Judge::begin_step`](canary_analysis::Judge::begin_step).
     BeginStep,
-    /// Run this probe of the plan, and report with a later tick how it ended.
+    /// Run this probe of the plan, and report its outcome in a later tick.
     RunProbe(String),
-    /// Ask this gate of the plan, and report with a later tick what it answers; for an approval, tell
-    /// people that it is waited for.
+    /// Ask this gate of the plan, and report its answer in a later tick. For an approval, notify the
+    /// operators.
     AskGate(String),
-    /// Tell this receiver of the plan's what happened.
+    /// Send an event to a receiver of the plan.
     Notify {
         /// The receiver's name in the plan.
         to: String,
-        /// What happened.
+        /// The event.
         event: Event,
     },
 }
 
-/// What came of a tick or a command.
+/// The result of a tick or a command.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Transition {
-    /// What is to be done now.
+    /// The actions to carry out, in this order.
     pub actions: Vec<Action>,
-    /// What happened; the rollout's history has it as well.
+    /// The events. The rollout's history contains them as well.
     pub events: Vec<Event>,
-    /// Why nothing happened, if a command had no effect: it is paused already.
+    /// The reason for which a command had no effect, such as "the rollout is already paused".
     pub note: Option<String>,
 }

@@ -4,32 +4,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::text::{NAME_BYTES, bounded};
 
-/// Who did something to a rollout.
+/// The cause of an event: a part of the plan, the judge, a person or a program.
 #[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Actor {
-    /// The plan, by its steps, deadlines and calendar.
+    /// The plan: its steps, deadlines and calendar.
     Plan,
-    /// The judge, by the evidence of the monitors.
+    /// The judge.
     Judge,
-    /// A probe, by its name in the plan.
+    /// A probe, with its name in the plan.
     Probe(String),
-    /// A gate, by its name in the plan.
+    /// A gate, with its name in the plan.
     Gate(String),
-    /// A person, by a name or by that of the token.
+    /// A person, with a name or the name of an access token.
     Person(String),
-    /// A program that gives commands, such as the controller.
+    /// A program, such as a deployment tool.
     Program(String),
 }
 
 impl Actor {
-    /// A person. Of a long name the first 64 bytes are kept.
+    /// Creates a person. Names are cut after 64 bytes.
     pub fn person(name: impl AsRef<str>) -> Self {
         Self::Person(bounded(name.as_ref(), NAME_BYTES))
     }
 
-    /// A program. Of a long name the first 64 bytes are kept.
+    /// Creates a program. Names are cut after 64 bytes.
     pub fn program(name: impl AsRef<str>) -> Self {
         Self::Program(bounded(name.as_ref(), NAME_BYTES))
     }

@@ -12,26 +12,24 @@ use crate::{
     span::rough,
 };
 
-/// How long a plan takes at best, to be asked before it is started.
+/// A forecast of how long a plan takes at best. It prints as a table.
 ///
-/// At best: nothing goes wrong, gates open and probes pass at once, and the calendar is open. It prints
-/// as a table.
+/// "At best" means that no call fails, gates open and probes pass at once, and the calendar is
+/// always open.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DryRun {
-    /// The steps in their order, and the bake, if there is one.
+    /// The steps, followed by the bake if the plan has one.
     pub steps: Vec<DryStep>,
-    /// How long until the promotion is over.
+    /// The time from the start to the end of the promotion.
     #[serde(with = "serialize::span")]
     pub total: Duration,
-    /// When a canary that is as good as stable is proven so, with a probability of 95 % at least; none
-    /// if the plan is over before, or no rate of failures was given.
-    ///
-    /// It is counted from the start, for the failures of all calls, on the way that the plan takes at
-    /// best.
+    /// The time from the start after which a canary as good as stable is proven healthy with a
+    /// probability of at least 95 %, judged by the failures of all calls. `None` if no failure rate
+    /// was given, or if the plan ends before.
     #[serde(with = "serialize::maybe_span")]
     pub proven: Option<Duration>,
-    /// What is to be said about the plan.
+    /// Warnings about the plan.
     pub warnings: Vec<String>,
 }
 
@@ -42,40 +40,40 @@ pub struct DryStep {
     /// The weight.
     #[serde(with = "serialize::weight")]
     pub weight: Weight,
-    /// How long it is kept at best.
+    /// The time at this weight.
     #[serde(with = "serialize::span")]
     pub takes: Duration,
-    /// What takes so long.
+    /// The condition that takes longest.
     pub bound: Bound,
     /// The canary's calls in that time, rounded down.
     pub calls: u64,
-    /// The gates that are asked before the step is left.
+    /// The gates at the end of the step.
     pub gates: Vec<String>,
 }
 
-/// What determines how long a step takes.
+/// The condition that determines how long a step takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Bound {
-    /// The least time that the plan says.
+    /// The plan's minimum duration.
     Time,
-    /// The calls that the plan says.
+    /// The plan's minimum number of calls.
     Calls,
     /// The proof that the canary is healthy.
     Proof,
 }
 
 impl Plan {
-    /// How long the plan takes at best, for a service of `calls_per_second`.
+    /// Forecasts how long the plan takes at best for a service with this traffic.
     ///
-    /// If `failure_rate`, the part of calls that fails on stable, is given as well, the proof that the
-    /// promotion waits for is looked at, too.
+    /// With a `failure_rate`, the fraction of calls that fail on stable, the forecast includes the
+    /// time until the canary is proven healthy.
     ///
     /// # Errors
     ///
-    /// If the calls are not above 0 and at most 10 million a second, or the rate is not at least 0 and
-    /// below 1.
+    /// Returns an error unless `calls_per_second` is above 0 and at most 10 million, and
+    /// `failure_rate` is at least 0 and below 1.
     ///
     /// # Example
     ///
@@ -87,7 +85,7 @@ impl Plan {
     ///     "steps = [{ weight = '1%', min_duration = '5m' }, { weight = '50%', min_duration = '10m' }]",
     /// )?;
     /// let dry_run = plan.dry_run(20.0, None)?;
-    /// // 1% of 20 calls a second is one in five seconds, and the plan wants a hundred.
+    /// // 1% of 20 calls per second is one call every five seconds, and a step needs 100.
     /// assert_eq!(dry_run.steps[0].takes, Duration::from_secs(500));
     /// assert_eq!(dry_run.steps[0].bound, Bound::Calls);
     /// assert_eq!(dry_run.total, Duration::from_secs(500 + 600));
@@ -98,7 +96,7 @@ impl Plan {
         calls_per_second: f64,
         failure_rate: Option<f64>,
     ) -> Result<DryRun, DryRunError> {
-        if !(calls_per_second > 0.0 && calls_per_second <= MOST_CALLS) {
+        if !(calls_per_second > 0.0 && calls_per_second <= MAX_CALLS) {
             return Err(DryRunError::Calls(calls_per_second));
         }
         if let Some(rate) = failure_rate.filter(|rate| !(0.0..1.0).contains(rate)) {
@@ -115,9 +113,8 @@ impl Plan {
             if takes > step.deadline {
                 let (takes, deadline) = (rough(takes), rough(step.deadline));
                 let number = index + 1;
-                warnings.push(format!(
-                    "step {number} needs {takes}, and its deadline is over after {deadline}"
-                ));
+                warnings
+                    .push(format!("step {number} takes {takes}, but its deadline is {deadline}"));
             }
             let (weight, gates) = (step.weight, step.gates.clone());
             steps.push(DryStep { weight, takes, bound, calls: 0, gates });
@@ -126,10 +123,10 @@ impl Plan {
         if failure_rate.is_some() && proven.is_none() {
             let is_watched = failures_of_all_calls(&self.judge_monitors()).is_some();
             warnings.push(if is_watched {
-                "the proof that the canary is healthy takes longer than a month".to_owned()
+                "proving that the canary is healthy takes longer than a month".to_owned()
             } else {
-                "no monitor decides by the failures of all calls: when the canary is proven healthy \
-                 is not known"
+                "no monitor decides by the failures of all calls: the time until the canary is proven \
+                 healthy is unknown"
                     .to_owned()
             });
         }
@@ -143,16 +140,17 @@ impl Plan {
         }
         if self.max_weight() < Weight::FULL {
             let maximum = self.max_weight();
-            warnings.push(format!("above {maximum} it waits for a person, who promotes"));
+            warnings.push(format!("an operator has to promote above {maximum}"));
         }
         let total = steps.iter().fold(Duration::ZERO, |sum, step| sum.saturating_add(step.takes));
         if self.deadline().is_some_and(|deadline| total > deadline) {
-            warnings.push("the deadline of the whole rollout is over before".to_owned());
+            warnings
+                .push("the deadline of the whole rollout passes before the promotion".to_owned());
         }
         Ok(DryRun { steps, total, proven, warnings })
     }
 
-    /// When the canary is proven healthy; steps that wait for it are made as long as that takes.
+    /// Returns the time until the canary is proven healthy, and extends the steps that wait for it.
     fn proven(&self, steps: &mut [DryStep], calls_per_second: f64, rate: f64) -> Option<Duration> {
         let monitors = self.judge_monitors();
         let deciding = monitors.iter().filter(|monitor| monitor.role() == Role::Decides).count();
@@ -208,7 +206,7 @@ impl fmt::Display for DryRun {
             }
             writeln!(f)?;
         }
-        write!(f, "in all {} at best", rough(self.total))?;
+        write!(f, "total: {} at best", rough(self.total))?;
         for warning in &self.warnings {
             write!(f, "\nwarning: {warning}")?;
         }
@@ -216,13 +214,13 @@ impl fmt::Display for DryRun {
     }
 }
 
-/// Traffic for which nothing can be said. The message names the number and its range.
+/// An error for traffic that is out of range. The message names the value and the range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum DryRunError {
-    /// So many calls a second.
+    /// The calls per second.
     Calls(f64),
-    /// Such a rate of failures.
+    /// The failure rate.
     Rate(f64),
 }
 
@@ -230,7 +228,7 @@ impl fmt::Display for DryRunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Calls(calls) => {
-                write!(f, "{calls} calls per second: expected above 0 and up to {MOST_CALLS}")
+                write!(f, "{calls} calls per second: expected above 0 and up to {MAX_CALLS}")
             }
             Self::Rate(rate) => write!(f, "failure rate {rate}: expected at least 0 and below 1"),
         }
@@ -239,9 +237,9 @@ impl fmt::Display for DryRunError {
 
 impl error::Error for DryRunError {}
 
-/// How long so many calls take, rounded up to the second.
+/// Returns the time that these calls take, rounded up to a second.
 fn seconds_of(calls: u64, per_second: f64) -> Duration {
-    let seconds = (float(calls) / per_second).ceil().min(LONGEST);
+    let seconds = (float(calls) / per_second).ceil().min(MAX_SECONDS);
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
 
@@ -251,18 +249,18 @@ fn seconds_of(calls: u64, per_second: f64) -> Duration {
     reason = "at most 10^7 calls a second in a thousand years, which is below 2^64, and not below 0"
 )]
 fn calls_in(time: Duration, per_second: f64) -> u64 {
-    // A thousandth of a call more, since 0.1 times 10 must be 1.
+    // 0.001 compensates for rounding: 0.1 times 10 must be 1.
     (time.as_secs_f64() * per_second + 0.001).floor() as u64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a forecast is no count")]
+#[expect(clippy::cast_precision_loss, reason = "a forecast need not be exact")]
 fn float(count: u64) -> f64 {
     count as f64
 }
 
-const MOST_CALLS: f64 = 1e7;
+const MAX_CALLS: f64 = 1e7;
 
-/// A thousand years: what takes longer takes for ever.
-const LONGEST: f64 = 3.2e10;
+/// A thousand years.
+const MAX_SECONDS: f64 = 3.2e10;
 
 const MONTH: Duration = Duration::from_secs(30 * 86_400);

@@ -7,103 +7,100 @@ use serde::{Deserialize, Serialize};
 
 use crate::{actor::Actor, serialize, state::phase::Phase, timestamp::Timestamp};
 
-/// What happened to a rollout: who did it, when, why, and on which evidence.
-///
-/// It prints as one sentence for people.
+/// An event in the history of a rollout. It prints as one sentence.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Event {
-    /// Counted from 1 over the rollout's whole history, other releases included.
+    /// The number of the event, from 1. Numbers continue when the releases change.
     pub number: u64,
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// Who.
+    /// The cause.
     pub by: Actor,
-    /// What.
+    /// The kind, with its data.
     #[serde(flatten)]
     pub kind: EventKind,
-    /// Why; it may be empty.
+    /// The reason; it may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The judge's verdict at that time.
     #[serde(with = "serialize::verdict")]
     pub verdict: Verdict,
-    /// The evidence for that, in one sentence, where it mattered.
+    /// The evidence for the verdict in one sentence; empty for events that do not depend on it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub evidence: String,
     /// The state afterwards.
     pub phase: Phase,
-    /// The weight that is asked for afterwards.
+    /// The weight afterwards.
     #[serde(with = "serialize::weight")]
     pub weight: Weight,
 }
 
-/// What an [`Event`] tells.
+/// The kind of an [`Event`].
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The plan began, for that many times.
+    /// The plan started.
     Started {
-        /// 1 for the first start of all.
+        /// The number of the attempt, from 1.
         attempt: u64,
     },
     /// A step began.
     StepBegun {
-        /// Counted from 0.
+        /// The index of the step, from 0.
         step: usize,
     },
-    /// The canary's calls were raised to all but the holdback.
+    /// The bake began: the canary serves all calls except the holdback.
     BakeBegun,
-    /// The canary got every call, for good.
+    /// The canary was promoted.
     Promoted,
-    /// The plan stands still.
+    /// The plan was paused.
     Paused,
-    /// The plan goes on.
+    /// The plan was resumed.
     Resumed,
-    /// A weight was set by hand.
+    /// An operator set the weight.
     WeightSet,
-    /// The canary is degraded, and the weight stays until a person decides.
+    /// The canary is degraded, and the weight stays until an operator decides.
     Frozen,
-    /// The weight began to go down, step by step.
+    /// The weight began to ramp down.
     RampDownBegun,
-    /// Stable got every call.
+    /// The canary was rolled back.
     RolledBack,
-    /// Stable got every call, and nothing starts until the halt is released.
+    /// The rollout was halted.
     Halted,
-    /// The halt was released.
+    /// The halt was lifted.
     HaltLifted,
     /// A gate was asked.
     GateAsked {
-        /// Its name.
+        /// The gate's name in the plan.
         gate: String,
     },
     /// A gate opened.
     GateOpened {
-        /// Its name.
+        /// The gate's name in the plan.
         gate: String,
     },
-    /// A gate said no, or nothing until its deadline.
+    /// A gate was rejected, or did not answer before its deadline.
     GateRejected {
-        /// Its name.
+        /// The gate's name in the plan.
         gate: String,
     },
-    /// A probe failed, once or more in a row.
+    /// A probe failed for the first time in a row.
     ProbeFailed {
-        /// Its name.
+        /// The probe's name in the plan.
         probe: String,
     },
-    /// All that is needed for the next raise is there, but for a moment at which the calendar allows
-    /// it.
+    /// The weight could be raised, but the calendar is closed.
     CalendarClosed,
-    /// Other releases are there now, and all evidence of those before is dropped.
+    /// The releases changed, and the evidence of the previous ones was discarded.
     ReleaseChanged,
-    /// Another plan holds for the next start.
+    /// The plan was replaced; the new one applies from the next start.
     PlanReplaced,
 }
 
 impl EventKind {
-    /// All names, as a plan's notices and the JSON of events have them.
+    /// All names, as plan files and the JSON form of events use them.
     pub const NAMES: [&str; 19] = [
         "started",
         "step_begun",
@@ -126,7 +123,7 @@ impl EventKind {
         "plan_replaced",
     ];
 
-    /// The name without the data: "step_begun".
+    /// Returns the name without the data, such as "step_begun".
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         let index = match self {
@@ -174,14 +171,14 @@ impl fmt::Display for EventKind {
             Self::GateRejected { gate } => write!(f, "rejected gate {gate:?}"),
             Self::ProbeFailed { probe } => write!(f, "saw probe {probe:?} fail"),
             Self::CalendarClosed => f.write_str("waits for the calendar"),
-            Self::ReleaseChanged => f.write_str("took other releases"),
-            Self::PlanReplaced => f.write_str("took another plan"),
+            Self::ReleaseChanged => f.write_str("changed the releases"),
+            Self::PlanReplaced => f.write_str("replaced the plan"),
         }
     }
 }
 
 impl fmt::Display for Event {
-    /// As in "2026-11-24T09:00:00Z anna rolled back, weight 0%: wrong totals".
+    /// Formats as "2026-11-24T09:00:00Z anna rolled back, weight 0%: wrong totals".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, by, kind, reason, evidence, weight, .. } = self;
         write!(f, "{at} {by} {kind}, weight {weight}")?;

@@ -4,21 +4,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 
-/// The latest events of a rollout: 64 at most, and fewer if they are long.
+/// The latest events of a rollout: at most 64, fewer if they are long.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct History {
-    /// How many events there have ever been.
+    /// The number of all events so far.
     pub(crate) count: u64,
     pub(crate) events: VecDeque<Event>,
 }
 
 impl History {
     pub(crate) fn push(&mut self, event: Event) {
-        if self.events.len() == MOST_EVENTS {
+        if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
         self.events.push_back(event);
     }
 }
 
-const MOST_EVENTS: usize = 64;
+const MAX_EVENTS: usize = 64;

@@ -18,69 +18,69 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// What a rollout waits for, to be shown. It prints as one sentence.
+/// The status of a rollout, with everything that it is waiting for. It prints as one sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Pending {
-    /// Where it is: "step 2 of 5, holding at 10%".
+    /// The status, such as "step 2 of 5, holding at 10%".
     pub status: String,
-    /// All that it waits for; nothing, if it is done, or about to go on.
+    /// The missing conditions; empty if the rollout is finished or about to continue.
     pub waiting_for: Vec<PendingItem>,
 }
 
-/// One thing that a rollout waits for. It prints as a part of a sentence.
+/// A condition that a rollout is waiting for. It prints as a part of a sentence.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum PendingItem {
-    /// Calls of the canary.
+    /// Canary calls.
     Calls {
-        /// Those that ended at this weight.
+        /// Calls that ended at this weight.
         observed: u64,
-        /// Those that must have.
+        /// Calls that the plan requires.
         required: u64,
     },
-    /// Time.
+    /// Time at this weight.
     Time {
-        /// Since the weight came into force.
+        /// The time since the weight came into force.
         #[serde(with = "serialize::span")]
         elapsed: Duration,
-        /// That must pass.
+        /// The time that the plan requires.
         #[serde(with = "serialize::span")]
         required: Duration,
     },
-    /// The judge's verdict: healthy.
+    /// A "healthy" verdict of the judge.
     Proof,
     /// A probe that has not passed.
     Probe {
-        /// Its name.
+        /// The probe's name.
         probe: String,
-        /// How it failed last; it may be empty.
+        /// The latest failure; it may be empty.
         message: String,
     },
     /// A gate that is not open.
     Gate {
-        /// Its name.
+        /// The gate's name.
         gate: String,
-        /// Who is asked, if it is a person.
-        who: Option<String>,
-        /// What it said last; it may be empty.
+        /// The people who may approve, if it is an approval.
+        approvers: Option<String>,
+        /// The reason of the latest "not yet"; it may be empty.
         message: String,
     },
-    /// A moment at which the calendar allows to raise the weight.
+    /// An opening of the calendar.
     Calendar {
-        /// When that is; none if it is not within a year.
+        /// The next opening; `None` if there is none within 400 days.
         opens: Option<Timestamp>,
     },
-    /// Somebody's decision.
+    /// An operator's decision.
     Operator {
-        /// Why it is needed.
+        /// The decision that is needed.
         reason: String,
     },
 }
 
 impl Rollout {
-    /// What it waits for now.
+    /// Returns the status and everything that the rollout is waiting for.
     ///
     /// ```
     /// use std::time::Duration;
@@ -172,11 +172,11 @@ impl Rollout {
                 Some(GateState::Asked { message, .. }) => message.clone(),
                 None => String::new(),
             };
-            let who = match self.plan().gates().get(&gate).map(|gate| &gate.kind) {
-                Some(GateKind::Approval(who)) => Some(who.clone()),
+            let approvers = match self.plan().gates().get(&gate).map(|gate| &gate.kind) {
+                Some(GateKind::Approval(approvers)) => Some(approvers.clone()),
                 _ => None,
             };
-            waits.push(PendingItem::Gate { gate, who, message });
+            waits.push(PendingItem::Gate { gate, approvers, message });
         }
         let raises_next = !matches!(stage, Stage::Start) && self.weight() < Weight::FULL;
         if waits.is_empty() && raises_next && !self.is_raising_allowed(now) {
@@ -211,10 +211,10 @@ impl fmt::Display for PendingItem {
             }
             Self::Proof => f.write_str("proof that the canary is healthy"),
             Self::Probe { probe, message } => write!(f, "probe {probe:?}{}", because(message)),
-            Self::Gate { gate, who: Some(who), message } => {
-                write!(f, "approval of {who} (gate {gate:?}){}", because(message))
+            Self::Gate { gate, approvers: Some(approvers), message } => {
+                write!(f, "approval of {approvers} (gate {gate:?}){}", because(message))
             }
-            Self::Gate { gate, who: None, message } => {
+            Self::Gate { gate, approvers: None, message } => {
                 write!(f, "gate {gate:?}{}", because(message))
             }
             Self::Calendar { opens: Some(at) } => write!(f, "the calendar, which opens at {at}"),

@@ -12,6 +12,7 @@ mod monitor;
 mod policy;
 mod preset;
 mod probe;
+mod ramp;
 #[cfg(test)]
 mod schema;
 mod source;
@@ -22,10 +23,7 @@ pub use self::{
     calendar::Calendar,
     error::{PlanError, PlanFault},
     gate::{Gate, GateKind, NotifyFormat, NotifyTarget, OnRejected, Webhook},
-    monitor::{
-        CountBy, LatencyKind, MeasureSpec, MonitorSpec, SlowerThan, SlowerThanStable, WatchMargin,
-        WatchMargins, WatchRole,
-    },
+    monitor::{MarginsSpec, MeasureSpec, MonitorSpec, SlowerThan, SlowerThanStable},
     policy::{OnDegraded, OnInconclusive, RampDown},
     preset::{Preset, UnknownPreset},
     probe::{GrpcHealthProbe, HttpProbe, Probe, ProbeKind},

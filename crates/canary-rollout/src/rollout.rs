@@ -25,13 +25,10 @@ mod releases;
 mod stored;
 mod tick;
 
-use self::stored::StoredRollout;
-
-/// A plan under way: the state machine, and the one document that is stored and shared.
+/// A rollout: the state machine that runs a [`Plan`], and the document that replicas share.
 ///
-/// It does nothing by itself. Whoever drives it [ticks](Self::tick) it with what was seen, gives it
-/// [commands](Self::command), and carries out the [actions](Action) that come of that. The same
-/// inputs have the same outcome, on every replica.
+/// The driver feeds it [ticks](Self::tick) and [commands](Self::command), and carries out the
+/// returned [actions](Action). The same inputs produce the same result on every replica.
 ///
 /// # Example
 ///
@@ -61,34 +58,35 @@ use self::stored::StoredRollout;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// # Storing it
+/// # Storage
 ///
-/// It is stored as JSON, in [`Rollout::MAX_BYTES`] at most, and can be read and gone on with at any time,
-/// by this version of the crate or another: fields that a version does not know are kept. Of a
-/// stored rollout [`in_force`](Self::in_force) says what the data plane must be told, and
-/// [`set_releases`](Self::set_releases) starts anew if the releases are not those it was about.
-/// [`generation`](Self::generation) grows by one with each [`Action::Save`].
+/// A rollout serializes as JSON of at most [`Rollout::MAX_BYTES`]. A stored rollout can continue at
+/// any time, also in another version of this crate: unknown fields are kept. After loading,
+/// apply [`in_force`](Self::in_force) to the data plane, and call
+/// [`set_releases`](Self::set_releases), which resets the rollout if the releases have changed.
+/// [`generation`](Self::generation) increases by one with each [`Action::Save`].
 ///
-/// While releases are being replaced in a fleet, replicas of both run, so let only the one that drives
-/// the rollout say which releases there are.
+/// Replicas share a rollout by compare-and-swap. Clone it, apply the tick or command to the clone,
+/// store the clone, and carry out the actions after [`Action::Save`] only if that succeeded.
 ///
-/// Replicas share it by compare-and-swap. Clone it, let the clone tick or obey, store the clone, and
-/// carry out what follows [`Action::Save`] only if that has succeeded.
+/// During a rolling update, replicas of old and new releases run side by side. Let only the replica
+/// that drives the rollout set the releases.
 ///
 /// # Time
 ///
-/// Clocks of machines jump, and are not those of other machines. What a step waits for has to pass by
-/// two measures: the wall clock since the weight came into force, and the sum of the times between
-/// ticks, of which none counts for more than [`Rollout::MAX_TICK`]. Deadlines go by the latter
-/// alone. So a clock that jumps ahead by a day brings a step forward by ten seconds, and no
-/// deadline about; one that jumps behind the step's beginning lets the step's time begin anew. The
-/// time for which nobody ticks does not count.
+/// Clocks of machines jump, and they differ between machines. The time of a step therefore has to
+/// pass by two measures: the wall clock since the weight came into force, and the sum of the times
+/// between ticks, each of which counts for at most [`Rollout::MAX_TICK`]. Deadlines use only the sum.
 ///
-/// So tick at least every ten seconds; once a second is usual.
+/// A clock that jumps ahead by a day thus shortens a step by ten seconds at most, and reaches no
+/// deadline. A clock that jumps back to before the step began restarts the step's time. Time without
+/// ticks does not count.
+///
+/// Tick at least every ten seconds; once a second is usual.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(try_from = "StoredRollout")]
+#[serde(remote = "Self")] // `stored` implements the traits, and validates what it reads.
 pub struct Rollout {
-    schema: Schema,
+    schema: SchemaVersion,
     #[serde(with = "serialize::name")]
     name: CanaryName,
     releases: Releases,
@@ -97,62 +95,65 @@ pub struct Rollout {
     state: State,
     #[serde(with = "serialize::weight")]
     weight: Weight,
+    #[serde(default)]
     clock: Clock,
     #[serde(with = "serialize::verdict")]
     verdict: Verdict,
+    #[serde(default)]
     evidence: String,
     plan: StoredPlan,
+    #[serde(default)]
     history: History,
-    /// What a newer version has stored.
+    /// Fields that a newer version has stored.
     #[serde(flatten)]
     unknown: Map<String, Value>,
 }
 
-/// The builds that the two channels run.
+/// The releases of the two channels.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[expect(clippy::exhaustive_structs, reason = "there are two channels")]
+#[expect(clippy::exhaustive_structs, reason = "there are exactly two channels")]
 pub struct Releases {
-    /// Stable's.
+    /// The release of stable.
     #[serde(with = "serialize::name")]
     pub stable: ReleaseId,
-    /// The canary's.
+    /// The release of the canary.
     #[serde(with = "serialize::name")]
     pub canary: ReleaseId,
 }
 
-/// The form in which a rollout is stored.
+/// The version of the stored form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Schema;
+struct SchemaVersion;
 
-/// The time that was seen in ticks.
+/// The time counted by ticks.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 struct Clock {
     latest: Option<Timestamp>,
-    /// Since the start.
+    /// The time since the start.
     #[serde(with = "serialize::span")]
     elapsed: Duration,
-    /// Since the document was last saved.
+    /// The time since the document was last saved.
     #[serde(with = "serialize::span")]
     unsaved: Duration,
 }
 
 impl Rollout {
-    /// No tick counts for more than this time.
+    /// The longest time that a tick counts for.
     pub const MAX_TICK: Duration = Duration::from_secs(10);
 
-    /// Progress is saved after this time, if nothing else is to be saved before.
+    /// Progress is saved after this time, unless something else is saved before.
     pub const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// As JSON, a rollout that is to be saved is not longer than this; old events make room for the
-    /// rest. It leaves two of the 16 KiB of a shared document to the store.
+    /// The maximum size as JSON of a rollout to be saved. Old events are dropped to stay below it.
+    /// It leaves 2 of the 16 KiB of a shared document to the store.
     pub const MAX_BYTES: usize = 14 * 1024;
 
-    /// A rollout of the canary's release, idle, at weight zero.
+    /// Creates an idle rollout at weight zero.
     #[must_use]
     pub fn new(name: CanaryName, releases: Releases, plan: Plan) -> Self {
         Self {
-            schema: Schema,
+            schema: SchemaVersion,
             name,
             releases,
             generation: 0,
@@ -168,82 +169,83 @@ impl Rollout {
         }
     }
 
-    /// The canary's name.
+    /// Returns the canary's name.
     #[must_use]
     pub const fn name(&self) -> &CanaryName {
         &self.name
     }
 
-    /// The releases that it is about.
+    /// Returns the releases.
     #[must_use]
     pub const fn releases(&self) -> &Releases {
         &self.releases
     }
 
-    /// The plan that it runs, or would run.
+    /// Returns the plan.
     #[must_use]
     pub const fn plan(&self) -> &Plan {
         &self.plan.plan
     }
 
-    /// Where it is.
+    /// Returns the state.
     #[must_use]
     pub const fn state(&self) -> &State {
         &self.state
     }
 
-    /// Where it is, without the data.
+    /// Returns the state without its data.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         self.state.phase()
     }
 
-    /// The weight that is asked for.
+    /// Returns the requested weight.
     #[must_use]
     pub const fn weight(&self) -> Weight {
         self.weight
     }
 
-    /// How often it was stored, or is to be.
+    /// Returns the number of saves, including one that is still to be carried out.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// How often it was started, by all releases.
+    /// Returns the number of starts, including those of previous releases.
     #[must_use]
     pub const fn attempt(&self) -> u64 {
         self.attempt
     }
 
-    /// The salt with which keys are assigned to channels. Each start has another, so that a fixed
-    /// canary is not tried by those whom the broken one has hit.
+    /// Returns the salt with which keys are assigned to channels. It differs for each start, so that
+    /// a fixed canary does not go to the same users as the broken one.
     #[must_use]
     pub fn salt(&self) -> String {
         format!("{}:{}", self.name, self.attempt)
     }
 
-    /// The verdict of the latest tick, and its evidence.
+    /// Returns the verdict of the latest tick and its evidence.
     #[must_use]
     pub fn verdict(&self) -> (Verdict, &str) {
         (self.verdict, &self.evidence)
     }
 
-    /// The latest events, oldest first: 64 at most, and as many as fit into [`Self::MAX_BYTES`]. Whoever
-    /// wants all of them keeps those that each [`Transition`](crate::Transition) brings.
+    /// Returns the latest events, oldest first: at most 64, and as many as fit into
+    /// [`Self::MAX_BYTES`]. To keep all events, collect those of each
+    /// [`Transition`](crate::Transition).
     #[must_use]
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Event> + DoubleEndedIterator {
         self.history.events.iter()
     }
 
-    /// Lets old events go, until the document is short enough.
+    /// Drops old events until the document fits into [`Self::MAX_BYTES`].
     fn drop_events_to_fit(&mut self) {
         let size = |rollout: &Self| serde_json::to_string(rollout).map_or(0, |text| text.len());
         while size(self) > Self::MAX_BYTES && self.history.events.pop_front().is_some() {}
     }
 
-    /// What the data plane must be told, when a process has loaded the rollout, or seen that another
-    /// replica has changed it.
+    /// Returns the actions that bring the data plane into the rollout's state. Apply them after
+    /// loading the rollout, and after another replica has changed it.
     #[must_use]
     pub fn in_force(&self) -> Vec<Action> {
         match &self.state {
@@ -260,22 +262,3 @@ impl From<PerChannel<ReleaseId>> for Releases {
         Self { stable, canary }
     }
 }
-
-impl Serialize for Schema {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(SCHEMA)
-    }
-}
-
-impl<'de> Deserialize<'de> for Schema {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match u32::deserialize(deserializer)? {
-            SCHEMA => Ok(Self),
-            other => Err(serde::de::Error::custom(format!(
-                "the rollout is stored in schema {other}, expected {SCHEMA}"
-            ))),
-        }
-    }
-}
-
-const SCHEMA: u32 = 1;

@@ -1,6 +1,6 @@
-//! How values that know no serde are written and read.
+//! Serialized forms of types that do not implement serde.
 
-/// A weight as "0.1%".
+/// Weights as "0.1%".
 pub(crate) mod weight {
     use canary_core::Weight;
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -14,7 +14,7 @@ pub(crate) mod weight {
     }
 }
 
-/// A duration as "5m".
+/// Durations as "5m".
 pub(crate) mod span {
     use std::time::Duration;
 
@@ -31,7 +31,7 @@ pub(crate) mod span {
     }
 }
 
-/// A duration as "5m", or none.
+/// Optional durations as "5m".
 pub(crate) mod maybe_span {
     use std::time::Duration;
 
@@ -40,7 +40,7 @@ pub(crate) mod maybe_span {
     #[derive(Deserialize, Serialize)]
     struct Written(#[serde(with = "super::span")] Duration);
 
-    #[expect(clippy::ref_option, reason = "serde asks for it")]
+    #[expect(clippy::ref_option, reason = "serde requires this signature")]
     pub(crate) fn serialize<S: Serializer>(
         it: &Option<Duration>,
         to: S,
@@ -55,7 +55,7 @@ pub(crate) mod maybe_span {
     }
 }
 
-/// A verdict as "healthy".
+/// Verdicts as "healthy".
 pub(crate) mod verdict {
     use canary_core::Verdict;
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -69,11 +69,15 @@ pub(crate) mod verdict {
         [Verdict::Healthy, Verdict::Degraded, Verdict::Inconclusive]
             .into_iter()
             .find(|verdict| verdict.as_str() == text)
-            .ok_or_else(|| de::Error::custom(format!("{text:?} is no verdict")))
+            .ok_or_else(|| {
+                de::Error::custom(format!(
+                    "unknown verdict {text:?}: expected healthy, degraded or inconclusive"
+                ))
+            })
     }
 }
 
-/// Names of `canary-core` as text.
+/// Names of `canary-core` as strings.
 pub(crate) mod name {
     use std::{fmt::Display, str::FromStr};
 

@@ -1,8 +1,8 @@
-//! Durations as people write them: "5m", "1h30m", "500ms".
+//! Durations in the form "5m", "1h30m" or "500ms".
 
 use std::{fmt, time::Duration};
 
-/// Reads a duration: numbers with a unit (ms, s, m, h, d), the larger units first.
+/// Parses a duration: numbers with units (ms, s, m, h, d), larger units first.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let fail = || {
         format!("duration {text:?}: expected numbers with units (ms, s, m, h, d), such as \"5m\"")
@@ -28,13 +28,13 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         last_unit = *millis;
         rest = after.trim_start();
     }
-    if sum > LONGEST {
+    if sum > MAX_SPAN {
         return Err(format!("duration {text:?} is above 366d"));
     }
     Ok(sum)
 }
 
-/// Prints as [`parse`] reads, without a part that is zero.
+/// Formats a duration as [`parse`] accepts it, without parts that are zero.
 pub(crate) struct Span(pub(crate) Duration);
 
 impl fmt::Display for Span {
@@ -51,7 +51,7 @@ impl fmt::Display for Span {
     }
 }
 
-/// To the second, for sentences.
+/// Rounds down to seconds, for sentences.
 pub(crate) fn rough(duration: Duration) -> Span {
     Span(Duration::from_secs(duration.as_secs()))
 }
@@ -59,7 +59,7 @@ pub(crate) fn rough(duration: Duration) -> Span {
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+const MAX_SPAN: Duration = Duration::from_secs(366 * 86_400);
 
 #[cfg(test)]
 mod tests {
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_read_as_people_write_them() {
+    fn durations_have_numbers_with_units() {
         for (text, millis) in [
             ("5m", 300_000),
             ("1h30m", 5_400_000),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration_is_refused_with_its_text() {
+    fn an_error_names_the_invalid_duration() {
         for text in
             ["", "5", "m", "5 minutes", "5m5", "5m1h", "5m5m", "-5m", "1.5h", "367d", "9e9d"]
         {
@@ -93,13 +93,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_duration_is_read_as_it_is_written(millis in 0..31_536_000_000_u64) {
+        fn every_formatted_duration_parses_to_itself(millis in 0..31_536_000_000_u64) {
             let duration = Duration::from_millis(millis);
             prop_assert_eq!(parse(&Span(duration).to_string()), Ok(duration));
         }
 
         #[test]
-        fn no_text_makes_the_parser_panic(text in "\\PC{0,12}") {
+        fn the_parser_never_panics(text in "\\PC{0,12}") {
             let _ = parse(&text);
         }
     }

@@ -4,25 +4,25 @@ use crate::text::{REASON_BYTES, bounded};
 
 pub(crate) mod input;
 
-/// What a gate says.
+/// The answer of a gate.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum GateAnswer {
-    /// Go on.
+    /// The rollout may continue.
     Open,
-    /// Ask again later, because of this. A webhook that could not be reached says this, too.
+    /// Ask again later, for this reason. An unreachable webhook counts as this.
     NotYet(String),
-    /// No, because of this: the gate's `on_rejected` says what is done.
+    /// The gate rejects, for this reason. The gate's `on_rejected` applies.
     Rejected(String),
 }
 
-/// How a run of a probe ended.
+/// The outcome of a probe's run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ProbeOutcome {
-    /// As expected.
+    /// The probe passed.
     Passed,
-    /// Otherwise, and how.
+    /// The probe failed, for this reason.
     Failed(String),
 }
 

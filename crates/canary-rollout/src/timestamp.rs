@@ -5,15 +5,12 @@ use std::{
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A moment of wall-clock time, to the millisecond.
+/// A point in wall-clock time, in milliseconds.
 ///
-/// It is written as RFC 3339 says, in UTC, so that people can read stored states and replicas in
-/// different zones agree. Nothing in this crate asks what time it is: whoever drives a rollout says
-/// so.
+/// Its text form is RFC 3339 in UTC. This crate never reads a clock: the driver passes the time.
 ///
-/// A type of our own keeps the library that does the calendar's arithmetic out of the public
-/// interface. Wall-clock time, because a rollout outlives the processes that drive it; what comes of
-/// clocks that jump is told at [`Rollout`](crate::Rollout#time).
+/// A rollout uses wall-clock time because it outlives the processes that drive it.
+/// [`Rollout`](crate::Rollout#time) describes the effect of clocks that jump.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -31,22 +28,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// The moment that many milliseconds after 1970 began, or before if negative.
-    ///
-    /// Moments before the year -9999 and after 9999 become the first and last one that there is.
+    /// Creates a timestamp from milliseconds since the Unix epoch. Values outside the years -9999 to
+    /// 9999 become the nearest valid timestamp.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         let end = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
         Self(jiff::Timestamp::from_millisecond(millis).unwrap_or(end))
     }
 
-    /// Milliseconds since 1970 began.
+    /// Returns the milliseconds since the Unix epoch.
     #[must_use]
     pub fn as_millis(self) -> i64 {
         self.0.as_millisecond()
     }
 
-    /// The time since `earlier`; zero if that is later.
+    /// Returns the time since `earlier`, or zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         let millis = self.as_millis().saturating_sub(earlier.as_millis());
@@ -75,7 +71,7 @@ impl From<SystemTime> for Timestamp {
 impl std::ops::Add<Duration> for Timestamp {
     type Output = Self;
 
-    /// The moment `span` later; the last one there is, if that is later still.
+    /// Returns the timestamp `span` later, or the last valid one.
     fn add(self, span: Duration) -> Self {
         let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         Self::from_millis(self.as_millis().saturating_add(millis))
@@ -108,13 +104,13 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// A text that is no [`Timestamp`]. The message names it.
+/// An error for a text that is not a [`Timestamp`]. The message names the text.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseTimestampError(String);
 
 impl fmt::Display for ParseTimestampError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "time {:?}: expected one such as \"2026-11-24T09:00:00Z\"", self.0)
+        write!(f, "invalid time {:?}: expected a time such as \"2026-11-24T09:00:00Z\"", self.0)
     }
 }
 
@@ -125,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_timestamp_is_read_as_it_is_written() {
+    fn a_formatted_timestamp_parses_to_itself() {
         for millis in [0, 1, -1, 1_800_000_000_123] {
             let at = Timestamp::from_millis(millis);
             assert_eq!(at.to_string().parse(), Ok(at));
@@ -135,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_do_not_overflow() {
+    fn the_first_and_last_timestamps_do_not_overflow() {
         let last = Timestamp::from_millis(i64::MAX);
         assert_eq!(last + Duration::MAX, last);
         assert!(last.since(Timestamp::from_millis(i64::MIN)) > Duration::from_secs(1 << 38));
@@ -143,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_named() {
+    fn an_error_names_the_invalid_time() {
         let message = "9 o'clock".parse::<Timestamp>().unwrap_err().to_string();
         assert!(message.contains("\"9 o'clock\""), "{message}");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use canary_core::Weight;
 use canary_rollout::{
     Plan, Timestamp,
-    plan::{Gate, OnDegraded, Preset},
+    plan::{Gate, GateKind, OnDegraded, Preset},
 };
 
 const STEP: &str = "steps = [{ weight = '1%' }]\n";
@@ -61,7 +61,7 @@ fn faults_stand_at_their_line_and_field_in_each_format() {
             "steps = [\n  { weight = '5%' },\n  { weight = '1%' },\n]",
             "{\"steps\": [\n  {\"weight\": \"5%\"},\n\t{\"weight\": \"1%\"}]}",
             "steps:\n  - weight: 5%\n  - weight: 1%",
-            "line 3, column {}, steps[1].weight: 1% is not above the step before, 5%",
+            "line 3, column {}, steps[1].weight: 1% is not above the previous step's 5%",
         ),
         (
             "# ä\n\nstepz = []",
@@ -83,15 +83,18 @@ fn faults_stand_at_their_line_and_field_in_each_format() {
 #[test]
 fn texts_that_are_not_even_their_format_are_told_where() {
     for (error, expected) in [
-        (Plan::from_toml("steps = [\n{ weight == '1%' }]"), "line 2, column 11, no TOML: "),
-        (Plan::from_json("{\n\"steps\": [}"), "line 2, column 11, no JSON: expected value"),
-        (Plan::from_json("{'steps': []}"), "line 1, column 2, no JSON: key must be a string"),
+        (Plan::from_toml("steps = [\n{ weight == '1%' }]"), "line 2, column 11, invalid TOML: "),
+        (Plan::from_json("{\n\"steps\": [}"), "line 2, column 11, invalid JSON: expected value"),
+        (Plan::from_json("{'steps': []}"), "line 1, column 2, invalid JSON: key must be a string"),
         (Plan::from_yaml("steps:\n  - {weight: 1%"), "line "),
         (Plan::from_yaml(""), "line 1, column 1, the text is empty"),
-        (Plan::from_yaml("a: 1\n---\nb: 2"), "line 2, column 1, a plan is one document"),
+        (
+            Plan::from_yaml("a: 1\n---\nb: 2"),
+            "line 2, column 1, expected one document, found a second one",
+        ),
         (
             Plan::from_yaml("deadline: 1d\ndeadline: 2d"),
-            "line 2, column 1, field `deadline` is there twice",
+            "line 2, column 1, duplicate field `deadline`",
         ),
         (Plan::from_json("[]"), "line 1, column 1, "),
         (Plan::from_toml(""), "line 1, column 1, expected one of `steps`, `preset`"),
@@ -99,6 +102,14 @@ fn texts_that_are_not_even_their_format_are_told_where() {
         let message = error.unwrap_err().to_string();
         assert!(message.starts_with(expected), "{message}, expected {expected}");
     }
+}
+
+#[test]
+fn json_may_have_surrogate_pairs_and_a_byte_order_mark() {
+    let json = "\u{FEFF}{\"steps\": [{\"weight\": \"1%\", \"gates\": [\"g\"]}],
+        \"gates\": {\"g\": {\"kind\": {\"approval\": \"\\ud83d\\udc26\"}}}}";
+    let plan = Plan::from_json(json).unwrap();
+    assert_eq!(plan.gates()["g"].kind, GateKind::Approval("\u{1F426}".into()));
 }
 
 #[test]
@@ -116,9 +127,12 @@ fn aliases_of_aliases_are_not_followed_for_ever() {
 fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
     for (toml, expected) in [
         ("steps = []", "steps: expected 1 to 32 steps, found none"),
-        ("steps = [{ weight = '0%' }]", "steps[0].weight: 0% is no step"),
-        ("steps = [{ weight = '100%' }]", "steps[0].weight: 100% leaves nothing to compare with"),
-        ("steps = [{ weight = '1%', min_calls = 0 }]", "steps[0].min_calls: 0 calls"),
+        ("steps = [{ weight = '0%' }]", "steps[0].weight: expected a weight above 0%, found 0%"),
+        ("steps = [{ weight = '100%' }]", "steps[0].weight: expected a weight below 100%"),
+        (
+            "steps = [{ weight = '1%', min_calls = 0 }]",
+            "steps[0].min_calls: expected at least 1 call, found 0",
+        ),
         (
             "steps = [{ weight = '1%', min_duration = 5 }]",
             "steps[0].min_duration: invalid type: integer `5`",
@@ -129,12 +143,12 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
         ),
         (
             "steps = [{ weight = '1%', min_duration = '5m', deadline = '5m' }]",
-            "steps[0].deadline: 5m is not above `min_duration`, 5m",
+            "steps[0].deadline: 5m is not above `min_duration`, which is 5m",
         ),
         (&format!("{STEP}preset = 'AllAtOnce'"), "expected one of `steps`, `preset`"),
         (
             "preset = 'Canary10Percent7Minutes'",
-            "\"Canary10Percent7Minutes\" is unknown: expected one",
+            "unknown preset \"Canary10Percent7Minutes\": expected one",
         ),
         ("linear = { by = '0.1%', every = '1m' }", "linear: expected 1 to 32 steps, found more"),
         ("linear = { by = '0%', every = '1m' }", "linear: expected 1 to 32 steps, found more"),
@@ -142,10 +156,10 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
             "exponential = { from = '1%', factor = 1, every = '1m' }",
             "exponential: expected 1 to 32 steps, found more",
         ),
-        ("max_weight = '5%'\nsteps = [{ weight = '6%' }]", "6% is above `max_weight`, 5%"),
+        ("max_weight = '5%'\nsteps = [{ weight = '6%' }]", "6% is above `max_weight`, which is 5%"),
         (
             &format!("{STEP}deadline = '0s'"),
-            "deadline: 0s is not above what the plan takes at least",
+            "deadline: 0s is not above the plan's minimum duration",
         ),
         (&format!("{STEP}alpha = 0.0"), "alpha: level `alpha` is 0, expected 1e-12 to 0.5"),
         (&format!("{STEP}beta = 0.7"), "beta: level `beta` is 0.7"),
@@ -185,7 +199,7 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
         ),
         (
             &format!("{STEP}[gates.x]\nkind = {{ webhook = {{ url = 'ftp://x' }} }}"),
-            "gates.x.kind.webhook.url: URL \"ftp://x\": expected one that begins with https://",
+            "gates.x.kind.webhook.url: URL \"ftp://x\": expected a URL with https://",
         ),
         (
             &format!(
@@ -201,17 +215,20 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
             &format!(
                 "{STEP}[probes.x]\nfailure_threshold = 0\nkind = {{ http = {{ path = '/', status = [99] }} }}"
             ),
-            "probes.x.failure_threshold: 0 runs: expected at least 1",
+            "probes.x.failure_threshold: expected at least 1 run, found 0",
         ),
-        (&format!("{STEP}bake = {{ duration = '0s' }}"), "bake.duration: 0s"),
+        (
+            &format!("{STEP}bake = {{ duration = '0s' }}"),
+            "bake.duration: expected a duration above zero, found 0s",
+        ),
         (&format!("{STEP}bake = {{ duration = '1h', holdback = '0%' }}"), "bake.holdback: 0%"),
         (
             "steps = [{ weight = '90%' }]\nbake = { duration = '1h', holdback = '20%' }",
-            "bake.holdback: 20% leaves the canary less than the last step, 90%",
+            "bake.holdback: 20% leaves the canary less than the last step's 90%",
         ),
         (
             &format!("{STEP}calendar = {{ time_zone = 'Berlin' }}"),
-            "calendar.time_zone: time zone \"Berlin\"",
+            "calendar.time_zone: unknown time zone \"Berlin\"",
         ),
         (&format!("{STEP}calendar = {{ days = ['Monday'] }}"), "calendar.days[0]: days \"Monday\""),
         (&format!("{STEP}calendar = {{ hours = ['16:00-09:00'] }}"), "calendar.hours[0]: hours"),
@@ -221,7 +238,7 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
         ),
         (
             &format!("{STEP}[notify.x]\nwebhook = {{ url = 'http://x' }}\nevents = ['rollback']"),
-            "notify.x.events[0]: there is no event \"rollback\": expected one of started,",
+            "notify.x.events[0]: unknown event \"rollback\": expected one of started,",
         ),
     ] {
         let message = why(toml);
@@ -251,7 +268,7 @@ fn a_plan_that_is_too_long_to_be_shared_is_refused() {
         toml += &format!("[notify.n{index}]\nwebhook = {{ url = 'https://x/{path}' }}\n");
     }
     let message = why(&toml);
-    assert!(message.contains("bytes as JSON, expected up to 5120"), "{message}");
+    assert!(message.contains("bytes as JSON, expected at most 5120"), "{message}");
 }
 
 #[test]
@@ -374,11 +391,11 @@ step    weight       takes         calls  bound by
    3       10%         15m        18,000  time, then managers
    4       50%         30m       180,000  time
    5       99%         30m       356,400  time
-in all 1h41m40s at best";
+total: 1h41m40s at best";
     assert_eq!(table, expected);
 
     let slow = plan.dry_run(0.01, Some(0.001)).unwrap();
-    assert!(slow.warnings[0].starts_with("step 1 needs 231d11h"), "{:?}", slow.warnings);
+    assert!(slow.warnings[0].starts_with("step 1 takes 231d11h"), "{:?}", slow.warnings);
     assert!(plan.dry_run(f64::NAN, None).is_err());
     assert!(plan.dry_run(1.0, Some(1.0)).is_err());
 }

@@ -50,10 +50,10 @@ fn what_a_newer_version_has_stored_is_kept() {
 fn what_cannot_be_understood_is_not_gone_on_with() {
     let whole = stored(&Sim::started(PLAN).rollout);
     for (field, wrong, expected) in [
-        ("schema", json!(2), "stored in schema 2, expected 1"),
+        ("schema", json!(2), "schema version 2, expected 1"),
         ("weight", json!("101%"), "is above 100%"),
         ("state", json!({ "phase": "levitating" }), "levitating"),
-        ("verdict", json!("fine"), "\"fine\" is no verdict"),
+        ("verdict", json!("fine"), "unknown verdict \"fine\""),
         ("plan", json!({ "steps": [] }), "expected 1 to 32 steps"),
         ("name", json!("A B"), "canary name \"A B\""),
     ] {
@@ -71,7 +71,7 @@ fn what_does_not_fit_its_own_plan_and_state_is_not_gone_on_with() {
     let mut document = stored(&sim.rollout);
     document["state"]["step"] = json!(7);
     let error = serde_json::from_value::<Rollout>(document).unwrap_err().to_string();
-    assert!(error.contains("stored at step 7 of 2"), "{error}");
+    assert!(error.contains("at step index 7 of 2 steps"), "{error}");
 
     sim.order(Command::Pause);
     let mut document = stored(&sim.rollout);
@@ -82,7 +82,10 @@ fn what_does_not_fit_its_own_plan_and_state_is_not_gone_on_with() {
     let mut document = stored(&sim.rollout);
     document["weight"] = json!("1%");
     let error = serde_json::from_value::<Rollout>(document).unwrap_err().to_string();
-    assert!(error.contains("stored rolled back at weight 1%, expected 0%"), "{error}");
+    assert!(
+        error.contains("the stored rollout is rolled back at weight 1%, expected 0%"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -264,7 +267,7 @@ fn the_plan_under_way_is_no_other_plan() {
     let mut sim = Sim::started(PLAN);
     let same = sim::plan(PLAN);
     let outcome = sim.rollout.replace_plan(sim.now, same, &Actor::person("bob"), "").unwrap();
-    assert_eq!(outcome.note.as_deref(), Some("it has this plan already"));
+    assert_eq!(outcome.note.as_deref(), Some("the rollout already has this plan"));
     assert!(outcome.actions.is_empty());
 }
 

@@ -2,11 +2,11 @@ use std::{error, fmt, str};
 
 use serde::{Deserialize, Serialize};
 
-/// A [`Command`](crate::Command) without its data, to be shown.
+/// A [`Command`](crate::Command) without its data.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is the command of the same name")]
+#[expect(missing_docs, reason = "each variant is the command of the same name")]
 pub enum CommandName {
     Start,
     Pause,
@@ -24,7 +24,7 @@ pub enum CommandName {
 }
 
 impl CommandName {
-    /// All of them.
+    /// All commands, in the order of the documentation.
     pub const ALL: [Self; 13] = [
         Self::Start,
         Self::Pause,
@@ -41,7 +41,7 @@ impl CommandName {
         Self::Reject,
     ];
 
-    /// The name as it is typed: "roll-back".
+    /// Returns the name as operators type it, such as "roll-back".
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -77,14 +77,14 @@ impl str::FromStr for CommandName {
     }
 }
 
-/// A text that names no command. The message lists those that there are.
+/// An error for a text that names no command. The message lists the known commands.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownCommand(String);
 
 impl fmt::Display for UnknownCommand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = CommandName::ALL.map(CommandName::as_str).join(", ");
-        write!(f, "command {:?} is unknown: expected one of {names}", self.0)
+        write!(f, "unknown command {:?}: expected one of {names}", self.0)
     }
 }
 

@@ -8,47 +8,46 @@ use crate::{
     text::{REASON_BYTES, bounded},
 };
 
-/// What a person, or a program, can tell a rollout to do.
+/// A command of an operator.
 ///
-/// Each means one thing, whatever the state; in which state it is allowed, and what comes of it, is
-/// in the [table](crate::states). As JSON it is `{"command": "set_weight", "weight": "1%"}`.
+/// A [table](crate::states) lists the effect of each command in each state. The JSON form is
+/// `{"command": "set_weight", "weight": "1%"}`.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Command {
-    /// Runs the plan from its first step, with new evidence.
+    /// Starts the plan at its first step, with new evidence.
     Start,
-    /// Keeps the weight until [resumed](Self::Resume). The judge goes on, and still rolls back.
+    /// Keeps the weight until [`Resume`](Self::Resume). A degraded canary is still rolled back.
     Pause,
-    /// Goes on where the pause began, at the plan's weight.
+    /// Continues where the pause began, at the plan's weight.
     Resume,
-    /// Goes on to the next step, without what this one still waits for. The calendar holds.
+    /// Begins the next step without waiting for the current one. The calendar still applies.
     SkipStep,
-    /// Asks this weight of the canary, and pauses the plan.
+    /// Sets this weight, and pauses the plan.
     SetWeight {
         /// The weight.
         #[serde(with = "serialize::weight")]
         weight: Weight,
     },
-    /// Gives the canary all calls, by somebody's word instead of proof. If the plan has a bake, that
-    /// comes first.
+    /// Promotes the canary without proof that it is healthy, after the bake if the plan has one.
     Promote,
-    /// Gives the canary all calls, without a bake or what is left of it.
+    /// Promotes the canary at once, without the bake or the rest of it.
     PromoteFully,
-    /// Gives stable all calls. Possible in every state.
+    /// Sends all calls to stable. Allowed in every state.
     RollBack,
-    /// Gives stable all calls, and refuses every start until [released](Self::LiftHalt).
+    /// Sends all calls to stable, and refuses every start until [`LiftHalt`](Self::LiftHalt).
     Halt,
-    /// Ends a halt. The rollout is rolled back then.
+    /// Lifts a halt. The rollout is rolled back afterwards.
     LiftHalt,
-    /// Begins the plan anew from its first step, with new evidence.
+    /// Starts the plan again at its first step, with new evidence.
     Restart,
-    /// Opens a gate that waits.
+    /// Opens a gate that is waiting for an answer.
     Approve {
         /// The gate's name in the plan.
         gate: String,
     },
-    /// Answers no to a gate that waits.
+    /// Rejects a gate that is waiting for an answer.
     Reject {
         /// The gate's name in the plan.
         gate: String,
@@ -56,7 +55,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Which command it is.
+    /// Returns the command without its data.
     #[must_use]
     pub const fn name(&self) -> CommandName {
         match self {
@@ -77,20 +76,20 @@ impl Command {
     }
 }
 
-/// A [`Command`], and who gives it, and why.
+/// A [`Command`] with its author and reason.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Order {
-    /// What is to be done.
+    /// The command.
     pub command: Command,
-    /// Who says so.
+    /// The author.
     pub by: Actor,
-    /// Why; it may be empty.
+    /// The reason; it may be empty.
     pub reason: String,
 }
 
 impl Order {
-    /// An order. Of a long reason the first 256 bytes are kept.
+    /// Creates an order. Reasons are cut after 256 bytes.
     pub fn new(command: Command, by: Actor, reason: impl AsRef<str>) -> Self {
         Self { command, by, reason: bounded(reason.as_ref(), REASON_BYTES) }
     }

@@ -6,11 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
 
-/// When the plan may raise the weight by itself.
+/// The times at which the plan may raise the weight.
 ///
-/// It binds the plan, not people: a weight set by hand and a promotion by hand are somebody's word.
-/// Lowering and rolling back are always allowed. Outside the calendar a rollout keeps its weight, is
-/// judged as always, and says when it will go on.
+/// While the calendar is closed, the plan keeps the weight, and the canary is still judged. Lowering
+/// the weight is always allowed. Operators may set a weight and promote at any time.
 ///
 /// ```
 /// use canary_rollout::Plan;
@@ -42,35 +41,34 @@ pub struct Calendar {
     closed: Vec<Date>,
 }
 
-/// When the plan may raise the weight. Lowering and rolling back are always allowed.
+/// The times at which the plan may raise the weight. Lowering it is always allowed.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "Calendar"))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WrittenCalendar {
-    /// A name of the IANA time zone database: "Europe/Berlin"; UTC unless told otherwise.
+    /// A name from the IANA time zone database, such as "Europe/Berlin"; UTC by default.
     #[serde(default = "utc")]
     time_zone: String,
-    /// Weekdays ("mon") and ranges of them ("mon-fri"): all of them, if empty.
+    /// Weekdays ("mon") and ranges ("mon-fri"); every day if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     days: Vec<String>,
-    /// Ranges of the time of day, "09:00-16:00", the end excluded: all day, if empty.
+    /// Ranges of the time of day, such as "09:00-16:00", without the end; all day if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     hours: Vec<String>,
-    /// Dates, "2026-12-24", on which the weight never rises.
+    /// Dates on which the calendar is closed, such as "2026-12-24".
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     closed_dates: Vec<String>,
 }
 
 impl Calendar {
-    /// A field and what is wrong with it, if there can be no such calendar.
+    /// Returns the invalid field and the message as an error.
     pub(crate) fn try_new(written: WrittenCalendar) -> Result<Self, (String, String)> {
-        // The database is part of the program: replicas on other machines must agree, and nothing
-        // here reads files.
+        // The database is compiled in, so that replicas on all machines agree.
         let zone = TimeZone::get(&written.time_zone).map_err(|_| {
             let zone = &written.time_zone;
             let expected = "expected a name such as \"Europe/Berlin\"";
-            ("time_zone".to_owned(), format!("time zone {zone:?} is unknown: {expected}"))
+            ("time_zone".to_owned(), format!("unknown time zone {zone:?}: {expected}"))
         })?;
         let mut days = Vec::new();
         for (index, text) in written.days.iter().enumerate() {
@@ -83,7 +81,7 @@ impl Calendar {
         let mut closed = Vec::new();
         for (index, text) in written.closed_dates.iter().enumerate() {
             let date: Date = text.parse().map_err(|_| {
-                let expected = "expected one such as \"2026-12-24\"";
+                let expected = "expected a date such as \"2026-12-24\"";
                 (format!("closed_dates[{index}]"), format!("date {text:?}: {expected}"))
             })?;
             closed.push(date);
@@ -91,15 +89,15 @@ impl Calendar {
         Ok(Self { written, zone, days, hours, closed })
     }
 
-    /// Whether the plan may raise the weight at this moment.
+    /// Returns whether the plan may raise the weight at this time.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
         let local = self.zone.to_datetime(now.to_jiff());
-        self.admits(local.date()) && self.is_open_at(local.time())
+        self.is_open_on(local.date()) && self.is_open_at(local.time())
     }
 
-    /// The moment from which on the plan may raise the weight: `now`, if it may already; none, if it
-    /// never may within the 400 days that follow.
+    /// Returns the next time at which the plan may raise the weight: `now` if it may already, or
+    /// `None` if it may not within 400 days.
     #[must_use]
     pub fn next_opening(&self, now: Timestamp) -> Option<Timestamp> {
         if self.is_open(now) {
@@ -107,7 +105,7 @@ impl Calendar {
         }
         let mut date = self.zone.to_datetime(now.to_jiff()).date();
         for _ in 0..HORIZON {
-            if self.admits(date) {
+            if self.is_open_on(date) {
                 let opening = self.openings(date).filter(|at| *at >= now).min();
                 if opening.is_some() {
                     return opening;
@@ -126,7 +124,7 @@ impl Calendar {
         begins.into_iter().filter_map(move |begin| {
             let ambiguous = self.zone.to_ambiguous_timestamp(date.to_datetime(begin));
             if let AmbiguousOffset::Gap { .. } = ambiguous.offset() {
-                // A time that the clocks leave out in spring begins when they are put forward.
+                // The clocks skip this time in spring: the range begins when they go forward.
                 let before = ambiguous.earlier().ok()?;
                 let change = self.zone.following(before).next()?;
                 return Some(Timestamp::from_jiff(change.timestamp()));
@@ -135,7 +133,7 @@ impl Calendar {
         })
     }
 
-    fn admits(&self, date: Date) -> bool {
+    fn is_open_on(&self, date: Date) -> bool {
         let is_day = self.days.is_empty() || self.days.contains(&date.weekday());
         is_day && !self.closed.contains(&date)
     }
@@ -173,7 +171,7 @@ fn weekdays(text: &str) -> Result<Vec<Weekday>, String> {
     Ok(days)
 }
 
-/// A range of the time of day; "24:00" ends it with the day.
+/// Parses a range of the time of day. "24:00" is the end of the day.
 fn hour_range(text: &str) -> Result<(Time, Option<Time>), String> {
     let fail = || format!("hours {text:?}: expected a range within a day, such as \"09:00-16:00\"");
     let time = |text: &str| -> Result<Time, String> {
@@ -195,5 +193,5 @@ fn hour_range(text: &str) -> Result<(Time, Option<Time>), String> {
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// So far ahead is an opening looked for: a year, and some.
+/// The number of days in which an opening is searched.
 const HORIZON: u32 = 400;

@@ -9,14 +9,14 @@ use super::{
     PlanFault, Preset, Probe, Start, Step,
     check::Fault,
     draft::Draft,
-    source::{Node, Unreadable, read_json, read_toml, read_yaml},
+    source::{Node, SyntaxError, read_json, read_toml, read_yaml},
 };
 use crate::serialize;
 
-/// How a canary comes from its first call to its promotion, and what is done if it is sick.
+/// The plan of a rollout: steps, conditions, deadlines, and the reactions to failures.
 ///
-/// A plan that exists is valid. It is read from TOML, JSON or YAML, and each of them has the same
-/// fields; [`Plan::SCHEMA`] describes them to editors. The [guide](crate::guide) explains them.
+/// A `Plan` is always valid. It can be read from TOML, JSON and YAML with the same fields. The
+/// [guide](crate::guide) explains the fields, and [`Plan::SCHEMA`] describes them to editors.
 ///
 /// ```
 /// use canary_rollout::{Plan, plan::OnDegraded};
@@ -46,7 +46,7 @@ use crate::serialize;
 /// assert_eq!(plan.steps()[1].weight, "10%".parse()?);
 /// assert_eq!(plan.on_degraded(), OnDegraded::RollBack);
 ///
-/// // What is stored is JSON.
+/// // Plans are stored as JSON.
 /// let stored = serde_json::to_string(&plan)?;
 /// assert_eq!(Plan::from_json(&stored)?, plan);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -78,18 +78,18 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// A JSON Schema of plans, for editors: the file `schema/plan.schema.json`.
+    /// The JSON Schema of plans, from `schema/plan.schema.json`.
     pub const SCHEMA: &str = include_str!("../../schema/plan.schema.json");
 
-    /// A plan that is longer as JSON is refused: the document in which replicas share a rollout has
-    /// 16 KiB.
+    /// The maximum size of a plan as JSON. A plan is a part of the document of 16 KiB that replicas
+    /// share.
     pub const MAX_BYTES: usize = 5 * 1024;
 
     /// Reads a plan from TOML.
     ///
     /// # Errors
     ///
-    /// If the text is no TOML, has a field that plans have not, or one whose value is no good.
+    /// Returns all faults if `text` is not valid TOML, or if a field is unknown, missing or invalid.
     pub fn from_toml(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_toml(text))
     }
@@ -98,7 +98,7 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// If the text is no JSON, has a field that plans have not, or one whose value is no good.
+    /// Returns all faults if `text` is not valid JSON, or if a field is unknown, missing or invalid.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_json(text))
     }
@@ -107,17 +107,17 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// If the text is no YAML, has a field that plans have not, or one whose value is no good.
+    /// Returns all faults if `text` is not valid YAML, or if a field is unknown, missing or invalid.
     pub fn from_yaml(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_yaml(text))
     }
 
-    fn from_node(node: Result<Node, Unreadable>) -> Result<Self, PlanError> {
-        let node = node.map_err(|Unreadable { at, message }| PlanError {
+    fn from_node(node: Result<Node, SyntaxError>) -> Result<Self, PlanError> {
+        let node = node.map_err(|SyntaxError { at, message }| PlanError {
             faults: vec![PlanFault { line: at.line, column: at.column, field: "".into(), message }],
         })?;
         let fault = |(field, message): Fault| {
-            let at = node.place(&field);
+            let at = node.position(&field);
             PlanFault { line: at.line, column: at.column, field, message }
         };
         let draft = draft_of(node.to_value());
@@ -131,89 +131,89 @@ impl Plan {
 
     pub(crate) fn from_preset(preset: Preset) -> Self {
         let draft = Draft { preset: Some(preset.as_str().to_owned()), ..Draft::default() };
-        Self::try_from(draft).expect("a test makes a plan of each preset")
+        Self::try_from(draft).expect("every preset is a valid plan, as a test shows")
     }
 
-    /// What must be well before the first call.
+    /// Returns the conditions for the first canary call.
     #[must_use]
     pub const fn start(&self) -> &Start {
         &self.start
     }
 
-    /// The steps, one at least, their weights rising.
+    /// Returns the steps: at least one, with increasing weights.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
     }
 
-    /// What follows the last step; none if the canary is promoted at once.
+    /// Returns the bake; `None` if the promotion follows the last step.
     #[must_use]
     pub const fn bake(&self) -> Option<&Bake> {
         self.bake.as_ref()
     }
 
-    /// The weight above which nothing is ever asked for, but by a promotion.
+    /// Returns the maximum weight. Only the bake and the promotion may exceed it.
     #[must_use]
     pub const fn max_weight(&self) -> Weight {
         self.max_weight
     }
 
-    /// The deadline of the whole rollout.
+    /// Returns the deadline of the whole rollout.
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
     }
 
-    /// What is done with a canary that is degraded.
+    /// Returns the reaction to a degraded canary.
     #[must_use]
     pub const fn on_degraded(&self) -> OnDegraded {
         self.on_degraded
     }
 
-    /// What is done at a deadline.
+    /// Returns the reaction to a deadline that passes.
     #[must_use]
     pub const fn on_inconclusive(&self) -> OnInconclusive {
         self.on_inconclusive
     }
 
-    /// The gates by name.
+    /// Returns the gates by name.
     #[must_use]
     pub const fn gates(&self) -> &BTreeMap<String, Gate> {
         &self.gates
     }
 
-    /// The probes by name.
+    /// Returns the probes by name.
     #[must_use]
     pub const fn probes(&self) -> &BTreeMap<String, Probe> {
         &self.probes
     }
 
-    /// When the plan may raise the weight; none for always.
+    /// Returns the calendar; `None` if the plan may raise the weight at any time.
     #[must_use]
     pub const fn calendar(&self) -> Option<&Calendar> {
         self.calendar.as_ref()
     }
 
-    /// Who is told what happens, by name.
+    /// Returns the receivers of notifications by name.
     #[must_use]
     pub const fn notify(&self) -> &BTreeMap<String, NotifyTarget> {
         &self.notify
     }
 
-    /// The monitors as they are written.
+    /// Returns the monitors as the plan defines them.
     #[must_use]
     pub fn monitors(&self) -> &[MonitorSpec] {
         &self.monitors
     }
 
-    /// How often the judge may be wrong.
+    /// Returns the judge's error levels.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
+    #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
     pub fn levels(&self) -> Levels {
         Levels::try_new(self.alpha, self.beta).expect("the levels were checked")
     }
 
-    /// A judge without evidence, with the plan's monitors and levels.
+    /// Creates a judge without evidence, with the plan's monitors and levels.
     ///
     /// ```
     /// let plan = canary_rollout::plan::Preset::all()[0].plan();
@@ -221,15 +221,15 @@ impl Plan {
     /// assert_eq!(names, ["failures", "cancelled", "share"]);
     /// ```
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
+    #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
     pub fn judge(&self) -> Judge {
         let judge = Judge::try_new(self.levels(), self.judge_monitors());
         judge.expect("the monitors were checked").with_restarts()
     }
 
-    /// The plan's monitors as the judge takes them.
+    /// Returns the plan's monitors in the judge's form.
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "a plan that exists was checked")]
+    #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
     pub fn judge_monitors(&self) -> Vec<Monitor> {
         let monitor = |watch: &MonitorSpec| watch.monitor().expect("the monitors were checked");
         self.monitors.iter().map(monitor).collect()
@@ -246,7 +246,7 @@ impl<'de> Deserialize<'de> for Plan {
     }
 }
 
-/// The draft, or the field that is wrong and why.
+/// Deserializes a draft, or returns the invalid field and the message.
 pub(super) fn draft_of(value: serde_json::Value) -> Result<Draft, Fault> {
     serde_path_to_error::deserialize(value).map_err(|error| {
         let message = error.inner().to_string();

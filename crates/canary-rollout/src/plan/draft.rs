@@ -8,8 +8,8 @@ use super::{
     gate::{Gate, NotifyTarget},
     monitor::MonitorSpec,
     policy::{OnDegraded, OnInconclusive},
-    preset::{Exponential, Linear},
     probe::Probe,
+    ramp::{Exponential, Linear},
     step::{AdvanceWhen, Bake, Start},
 };
 use crate::serialize;
@@ -21,95 +21,94 @@ use crate::serialize;
 #[cfg_attr(test, schemars(extend("oneOf" = crate::plan::schema::shapes())))]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Draft {
-    /// Where this schema is, for editors. It means nothing else.
+    /// The location of this schema, for editors.
     #[serde(rename = "$schema")]
     pub(crate) _schema: Option<String>,
-    /// The steps of a managed service's plan, by its name: "Canary10Percent5Minutes".
+    /// The name of an AWS deployment configuration, such as "Canary10Percent5Minutes".
     pub(crate) preset: Option<String>,
     /// Steps that rise by the same weight.
     pub(crate) linear: Option<Linear>,
     /// Steps that rise by the same factor.
     pub(crate) exponential: Option<Exponential>,
-    /// The steps, if none of `preset`, `linear` and `exponential` says them.
+    /// The steps, unless `preset`, `linear` or `exponential` defines them.
     pub(crate) steps: Option<Vec<StepDraft>>,
-    /// How many calls the canary must have ended in a step that does not say it: 100 unless told
-    /// otherwise.
+    /// The default of `min_calls` for steps; 100 if omitted.
     pub(crate) min_calls: Option<u64>,
-    /// The deadline of a step that does not say it: a day unless told otherwise.
+    /// The default of `deadline` for steps; a day if omitted.
     #[serde(with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) step_deadline: Option<Duration>,
-    /// Whether a step waits for proof that does not say it.
+    /// The default of `advance_when` for steps.
     pub(crate) advance_when: Option<AdvanceWhen>,
-    /// What must be well before the first call.
+    /// The conditions for the first canary call.
     pub(crate) start: Start,
-    /// What must be well before the promotion, the proof that the canary is healthy apart.
+    /// The conditions for the promotion, in addition to proof that the canary is healthy.
     pub(crate) promote: PromoteDraft,
-    /// How long the canary is watched once it serves nearly all calls.
+    /// The phase after the last step, in which the canary serves nearly all calls.
     pub(crate) bake: Option<Bake>,
-    /// No weight above this is ever asked for, neither by the plan nor by hand. If it is below 100%,
-    /// only a person can promote.
+    /// The maximum weight that the plan and operators may set; 100% by default. If it is below 100%,
+    /// an operator has to promote.
     #[serde(deserialize_with = "maybe_weight::deserialize")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Percent>"))]
     pub(crate) max_weight: Option<Weight>,
-    /// The deadline of the whole rollout, pauses included.
+    /// The deadline of the whole rollout, including pauses; none by default.
     #[serde(with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) deadline: Option<Duration>,
-    /// What is done with a canary that is degraded.
+    /// The reaction to a degraded canary.
     pub(crate) on_degraded: OnDegraded,
-    /// What is done at a deadline.
+    /// The reaction to a deadline that passes before the conditions are met.
     pub(crate) on_inconclusive: OnInconclusive,
-    /// The probability of a false rollback over the whole rollout, above 0 and up to 0.5: 0.01 unless
-    /// told otherwise.
+    /// The maximum probability of a false rollback over the whole rollout, above 0 and at most 0.5;
+    /// 0.01 by default.
     pub(crate) alpha: Option<f64>,
-    /// The probability of a false promotion, above 0 and up to 0.5: 0.05 unless told otherwise.
+    /// The maximum probability of a false promotion, above 0 and at most 0.5; 0.05 by default.
     pub(crate) beta: Option<f64>,
-    /// What the judge watches: failures, cancelled calls and the share, unless told otherwise.
+    /// The judge's monitors; failures, cancelled calls and the share by default.
     pub(crate) monitors: Option<Vec<MonitorSpec>>,
-    /// The gates, by the names by which steps ask for them.
+    /// The gates by name.
     pub(crate) gates: BTreeMap<String, Gate>,
-    /// The probes, by the names by which steps ask for them.
+    /// The probes by name.
     pub(crate) probes: BTreeMap<String, Probe>,
-    /// When the plan may raise the weight: always, unless told otherwise.
+    /// The times at which the plan may raise the weight; always by default.
     pub(crate) calendar: Option<WrittenCalendar>,
-    /// Who is told what happens, by a name for each.
+    /// The receivers of notifications by name.
     pub(crate) notify: BTreeMap<String, NotifyTarget>,
 }
 
-/// A step, in which the plan's defaults may be left out.
+/// A step. Omitted fields have the plan's defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "Step"))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StepDraft {
-    /// The share of calls that is asked of the canary: above that of the step before, and below 100%.
+    /// The weight: above that of the previous step, and below 100%.
     #[serde(with = "serialize::weight")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) weight: Weight,
-    /// The weight is kept for at least this long.
+    /// The minimum time at this weight; 0s by default.
     #[serde(with = "serialize::span", default)]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub(crate) min_duration: Duration,
-    /// The weight is kept until the canary has ended at least so many calls at it.
+    /// The minimum number of canary calls that end at this weight.
     #[serde(default)]
     pub(crate) min_calls: Option<u64>,
-    /// The step may wait this long for all of that.
+    /// The deadline for the conditions of the step.
     #[serde(default, with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) deadline: Option<Duration>,
-    /// Whether the step waits for proof.
+    /// The verdict that the step requires.
     #[serde(default)]
     pub(crate) advance_when: Option<AdvanceWhen>,
-    /// The gates that are asked when all else is met, by name.
+    /// The gates that are asked when all other conditions are met, by name.
     #[serde(default)]
     pub(crate) gates: Vec<String>,
-    /// The probes that run while the step lasts, by name.
+    /// The probes that run during the step, by name.
     #[serde(default)]
     pub(crate) probes: Vec<String>,
 }
 
-/// What must be well before the promotion.
+/// The conditions for the promotion.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[cfg_attr(test, schemars(rename = "Promote"))]

@@ -1,8 +1,8 @@
 use std::{error, fmt};
 
-/// A text that is no [`Plan`](crate::Plan): what is wrong with it, and where.
+/// The faults of a plan file, with their positions.
 ///
-/// It prints one line for each [fault](Self::faults), so that all of them can be mended at once.
+/// It prints one line for each [fault](Self::faults).
 ///
 /// ```
 /// use canary_rollout::Plan;
@@ -11,7 +11,7 @@ use std::{error, fmt};
 /// let error = Plan::from_toml(text).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "line 5, column 1, steps[1].weight: 1% is not above the step before, 5%\n\
+///     "line 5, column 1, steps[1].weight: 1% is not above the previous step's 5%\n\
 ///      line 6, column 10, steps[1].gates[0]: the plan has no gate \"boss\"",
 /// );
 /// assert_eq!(error.faults()[0].line, 5);
@@ -22,7 +22,7 @@ pub struct PlanError {
 }
 
 impl PlanError {
-    /// What is wrong, in the order of the text. There is one at least.
+    /// Returns the faults in the order of the text; at least one.
     #[must_use]
     pub fn faults(&self) -> &[PlanFault] {
         &self.faults
@@ -40,17 +40,17 @@ impl fmt::Display for PlanError {
 
 impl error::Error for PlanError {}
 
-/// One thing that is wrong with a plan's text.
+/// A fault of a plan file.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct PlanFault {
-    /// The line, counted from 1; 0 if the plan was not read from a text.
+    /// The line, from 1; 0 if the plan was not read from a text.
     pub line: usize,
-    /// The column, counted in characters from 1; 0 if the plan was not read from a text.
+    /// The column in characters, from 1; 0 if the plan was not read from a text.
     pub column: usize,
-    /// The field, such as `steps[1].weight`; empty, if the text as a whole is wrong.
+    /// The field, such as `steps[1].weight`; empty if the fault concerns the whole text.
     pub field: String,
-    /// What is wrong with its value, and what was expected.
+    /// The message, with the value and the expectation.
     pub message: String,
 }
 

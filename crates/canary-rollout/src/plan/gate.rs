@@ -4,96 +4,94 @@ use serde::{Deserialize, Serialize};
 
 use crate::serialize;
 
-/// Somebody, or something, that must agree before the rollout goes on.
+/// A person, service or function that must agree before the rollout continues.
 ///
-/// The judge keeps working while a gate waits.
+/// The canary is judged while a gate waits.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Gate {
-    /// Who is asked.
+    /// The kind of the gate.
     pub kind: GateKind,
-    /// How long an answer may take: a day unless told otherwise.
+    /// The deadline for an answer; a day by default.
     #[serde(with = "serialize::span", default = "default_deadline")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub deadline: Duration,
-    /// How often it is asked again while it says "not yet": every 30 seconds unless told otherwise.
-    /// A person is asked once.
+    /// The interval of questions while the answer is "not yet"; 30 seconds by default. An approval is
+    /// requested once.
     #[serde(with = "serialize::span", default = "default_every")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub every: Duration,
-    /// What is done when the deadline is over.
+    /// The reaction to a rejection, or to a missing answer at the deadline.
     #[serde(default)]
     pub on_rejected: OnRejected,
 }
 
-/// Who opens a [`Gate`].
+/// The kind of a [`Gate`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GateKind {
-    /// A person, described by this text: "release managers".
+    /// An approval by people, whom the text describes, such as "release managers".
     Approval(String),
-    /// A service.
+    /// A service that is asked by a webhook.
     Webhook(Webhook),
-    /// A function that was registered in code under this name.
+    /// A function that is registered in code under this name.
     Function(String),
 }
 
-/// What is done with a gate that never answers, or says no.
+/// The reaction to a gate that rejects, or does not answer before its deadline.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnRejected {
-    /// The weight stays, and a person decides.
+    /// The rollout pauses until an operator decides.
     #[default]
     Hold,
     /// The canary is rolled back.
     RollBack,
 }
 
-/// A service that is told by `POST`, with a JSON body.
+/// The receiver of a `POST` request with a JSON body.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Webhook {
-    /// Where: an `http` or `https` URL.
+    /// The `http` or `https` URL.
     pub url: String,
-    /// How long one request may take: 10 seconds unless told otherwise.
+    /// The time limit of one request; 10 seconds by default.
     #[serde(with = "serialize::span", default = "default_timeout")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub timeout: Duration,
-    /// How often a request that failed is repeated, with growing pauses: 3 times unless told
-    /// otherwise.
+    /// The number of retries of a failed request, with growing pauses; 3 by default.
     #[serde(default = "default_retries")]
     pub retries: u32,
-    /// The environment variable that holds the secret with which bodies are signed. The secret
-    /// itself has no place in a plan.
+    /// The environment variable with the secret that signs requests. Plans never contain secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_env: Option<String>,
 }
 
-/// Somebody who is told what happens.
+/// A receiver of notifications.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NotifyTarget {
-    /// Where.
+    /// The webhook.
     pub webhook: Webhook,
-    /// How the body looks.
+    /// The format of the body.
     #[serde(default)]
     pub format: NotifyFormat,
-    /// Which events are told, by name, such as "rolled_back": all of them, if empty.
+    /// The names of the events to send, such as "rolled_back"; all events if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
 }
 
-/// The form of a [`NotifyTarget`].
+/// The format of notifications to a [`NotifyTarget`].
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -102,7 +100,7 @@ pub enum NotifyFormat {
     /// The event as JSON.
     #[default]
     Json,
-    /// A text, as Slack and its kin take it.
+    /// A text for Slack and compatible services.
     Slack,
 }
 

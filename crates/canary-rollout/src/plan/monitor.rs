@@ -1,169 +1,123 @@
 use std::time::Duration;
 
-use canary_analysis::{Margin, Margins, Monitor, SlowLimit, Until};
+use canary_analysis::{Margin, Margins, Monitor, Role, SlowLimit, Unit, Until};
 use serde::{Deserialize, Serialize};
 
 use crate::serialize;
 
-/// A monitor of the judge, as a plan writes it.
-///
-/// What is not said is as [`Monitor`] has it by default.
+/// A monitor of the judge, as a plan defines it. Omitted fields have the defaults of [`Monitor`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct MonitorSpec {
-    /// What is watched.
+    /// The events that count against the canary.
     pub measure: MeasureSpec,
-    /// Only the calls of this class of routes.
+    /// The route class whose calls are counted; all calls if omitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
-    /// Another name than the monitor would have by itself.
+    /// The monitor's name, instead of the default one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whether it has a say.
+    /// Whether the monitor decides, or is only shown.
     #[serde(default)]
-    pub role: WatchRole,
-    /// What is counted: keys, if traffic is sticky.
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Role"))]
+    pub role: Role,
+    /// The unit that is counted. Use keys if traffic is sticky.
     #[serde(default)]
-    pub count_by: CountBy,
-    /// What is harm, and what is good enough.
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Unit"))]
+    pub count_by: Unit,
+    /// The differences that count as harm and as good enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub margins: Option<WatchMargins>,
+    pub margins: Option<MarginsSpec>,
 }
 
-/// What a [`MonitorSpec`] watches.
+/// The measure of a [`MonitorSpec`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MeasureSpec {
-    /// Calls that failed, or for which the canary was not ready.
+    /// Calls that failed, or that stable served because the canary was not ready.
     Failures,
-    /// Calls whose caller went away.
+    /// Calls that the caller cancelled.
     Cancelled,
-    /// Calls that took longer than a time.
+    /// Calls that took longer than a fixed limit.
     SlowerThan(SlowerThan),
-    /// Calls that took longer than most of stable's.
+    /// Calls that took longer than a quantile of stable's calls.
     SlowerThanStable(SlowerThanStable),
     /// Negative feedback of users.
     Feedback,
-    /// Adverse events of the application's own, by this name.
+    /// Adverse events of the application with this name.
     Event(String),
-    /// Whether calls are split as the weight asks.
+    /// Calls that were not split as the weight requests.
     Share,
 }
 
-/// A time that calls have.
+/// A fixed limit for the duration of calls.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SlowerThan {
-    /// The time, up to 68 s.
+    /// The limit, at most 68 s.
     #[serde(with = "serialize::span")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub limit: Duration,
-    /// What is timed.
+    /// The part of a call that is timed: until the response's head, or until its end.
     #[serde(default)]
-    pub until: LatencyKind,
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Until"))]
+    pub until: Until,
 }
 
-/// The time that a part of stable's calls did not exceed.
+/// A limit for the duration of calls that follows stable.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct SlowerThanStable {
-    /// That part, `0.5..=0.999`.
+    /// The quantile of stable's calls, `0.5..=0.999`.
     pub quantile: f64,
-    /// What is timed.
+    /// The part of a call that is timed: until the response's head, or until its end.
     #[serde(default)]
-    pub until: LatencyKind,
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Until"))]
+    pub until: Until,
 }
 
-/// Which part of a call is timed.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LatencyKind {
-    /// Until the head of the response.
-    #[default]
-    Head,
-    /// Until the end of the response.
-    End,
-}
-
-/// Whether a [`MonitorSpec`] has a say.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum WatchRole {
-    /// It decides.
-    #[default]
-    Decides,
-    /// It is only shown.
-    Watches,
-}
-
-/// What a [`MonitorSpec`] counts.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum CountBy {
-    /// Every call.
-    #[default]
-    Calls,
-    /// Every key once per weight.
-    Keys,
-}
-
-/// What is harm, and what is good enough; see [`Margins`].
+/// The differences that count as harm and as good enough; see [`Margins`].
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
-pub struct WatchMargins {
-    /// Worse: above both.
-    pub worse: WatchMargin,
-    /// Good enough: below either.
-    pub good: WatchMargin,
-}
-
-/// One of two [`WatchMargins`].
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct WatchMargin {
-    /// The canary's adverse rate as a multiple of stable's, `1.0..=1000.0`.
-    pub ratio: f64,
-    /// The canary's adverse rate in itself, above 0.
-    pub rate: f64,
+pub struct MarginsSpec {
+    /// The canary is worse if it exceeds both values.
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Margin"))]
+    pub worse: Margin,
+    /// The canary is good enough if it is below one of the values.
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Margin"))]
+    pub good: Margin,
 }
 
 impl MonitorSpec {
-    pub(crate) const fn of(measure: MeasureSpec) -> Self {
-        let (role, count_by) = (WatchRole::Decides, CountBy::Calls);
+    pub(crate) const fn new(measure: MeasureSpec) -> Self {
+        let (role, count_by) = (Role::Decides, Unit::Calls);
         Self { measure, class: None, name: None, role, count_by, margins: None }
     }
 
-    /// The judge's monitor; a field and what is wrong with it, if there can be none.
+    /// Returns the judge's monitor, or the invalid field and the message.
     pub(crate) fn monitor(&self) -> Result<Monitor, (&'static str, String)> {
-        let wrong = |error: &dyn std::fmt::Display| ("measure", error.to_string());
+        let invalid = |error: &dyn std::fmt::Display| ("measure", error.to_string());
         let mut monitor = match &self.measure {
             MeasureSpec::Failures => Monitor::failures(),
             MeasureSpec::Cancelled => Monitor::cancelled(),
             MeasureSpec::SlowerThan(SlowerThan { limit, until }) => {
-                let limit = SlowLimit::fixed(*limit).map_err(|error| wrong(&error))?;
-                Monitor::slow(until.to_until(), limit)
+                let limit = SlowLimit::fixed(*limit).map_err(|error| invalid(&error))?;
+                Monitor::slow(*until, limit)
             }
             MeasureSpec::SlowerThanStable(SlowerThanStable { quantile, until }) => {
-                let limit = SlowLimit::stable_quantile(*quantile).map_err(|error| wrong(&error))?;
-                Monitor::slow(until.to_until(), limit)
+                let limit =
+                    SlowLimit::stable_quantile(*quantile).map_err(|error| invalid(&error))?;
+                Monitor::slow(*until, limit)
             }
             MeasureSpec::Feedback => Monitor::feedback(),
             MeasureSpec::Event(name) => Monitor::event(name),
@@ -175,28 +129,17 @@ impl MonitorSpec {
         if let Some(name) = &self.name {
             monitor = monitor.named(name);
         }
-        if self.role == WatchRole::Watches {
+        if self.role == Role::Watches {
             monitor = monitor.watch_only();
         }
-        if self.count_by == CountBy::Keys {
+        if self.count_by == Unit::Keys {
             monitor = monitor.per_key();
         }
-        if let Some(WatchMargins { worse, good }) = self.margins {
-            let [worse, good] =
-                [worse, good].map(|WatchMargin { ratio, rate }| Margin { ratio, rate });
+        if let Some(MarginsSpec { worse, good }) = self.margins {
             let margins = Margins::try_new(worse, good);
             monitor =
                 monitor.with_margins(margins.map_err(|error| ("margins", error.to_string()))?);
         }
         Ok(monitor)
-    }
-}
-
-impl LatencyKind {
-    const fn to_until(self) -> Until {
-        match self {
-            Self::Head => Until::Head,
-            Self::End => Until::End,
-        }
     }
 }

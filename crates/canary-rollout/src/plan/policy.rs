@@ -4,47 +4,47 @@ use serde::{Deserialize, Serialize};
 
 use crate::serialize;
 
-/// What is done with a canary that the judge, or a probe, finds degraded.
+/// The reaction to a canary that the judge or a probe finds degraded.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnDegraded {
-    /// Every call is stable's again, at once.
+    /// Sends all calls to stable at once.
     #[default]
     RollBack,
-    /// The weight goes down to zero in ten equal steps, the first one at once: for a stable whose
-    /// caches are cold, or that lacks the capacity.
+    /// Lowers the weight to zero in ten equal steps, the first one at once. Use it if stable has cold
+    /// caches or needs time to scale up.
     RampDown(RampDown),
-    /// The weight stays, and a person decides: for a canary that must not be taken back without
-    /// thought, say after a migration of data.
+    /// Keeps the weight until an operator decides. Use it if a rollback can do harm, for example
+    /// after a data migration.
     Freeze,
 }
 
-/// How fast a ramp goes down.
+/// The duration of a ramp.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RampDown {
-    /// The time from the decision to weight zero.
+    /// The time until the weight is zero.
     #[serde(with = "serialize::span")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub over: Duration,
 }
 
-/// What is done at a deadline, when nothing is proven.
+/// The reaction to a deadline that passes before the conditions are met.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum OnInconclusive {
-    /// The weight stays, and a person decides.
+    /// Pauses until an operator decides.
     #[default]
     Hold,
-    /// The canary is rolled back.
+    /// Rolls back. Pauses instead if the canary had no calls at all.
     RollBack,
-    /// The plan goes on without proof, and in the end promotes without it. A canary that got fewer
-    /// calls than the step needs is held nevertheless: no data is no reason to go on.
+    /// Advances, and finally promotes, without proof that the canary is healthy. Pauses instead if
+    /// calls or probes are missing.
     Advance,
 }

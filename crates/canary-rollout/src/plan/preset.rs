@@ -1,38 +1,39 @@
 use std::{fmt, str, time::Duration};
 
 use canary_core::Weight;
-use serde::{Deserialize, Serialize};
 
-use crate::serialize;
+use super::{
+    definition::Plan,
+    ramp::{Exponential, Linear},
+};
 
-/// The plans that managed services offer, by the names by which people know them.
+/// The deployment configurations of AWS CodeDeploy and AppConfig, by their names.
 ///
-/// Only weights and times are theirs. As every plan these wait for calls, roll back what is
-/// degraded, and promote what is proven.
+/// A preset defines weights, times and the bake. As in every plan, steps also wait for calls, a
+/// degraded canary is rolled back, and the promotion needs proof.
 ///
-/// | names | of | weights | bake |
+/// | names | service | weights | bake |
 /// |---|---|---|---|
 /// | `Canary10Percent5Minutes`, `..10Minutes`, `..15Minutes`, `..30Minutes` | CodeDeploy, Lambda | 10% for that long | none |
 /// | `Canary10Percent20Minutes` | AppConfig | 10%, 20%, 40%, 80%, for 5 minutes each | 10 minutes |
 /// | `Linear10PercentEvery1Minute`, `..2Minutes`, `..3Minutes`, `..10Minutes` | CodeDeploy, Lambda | 10%, 20%, .. 90%, for that long each | none |
 /// | `Linear20PercentEvery6Minutes` | AppConfig | 20%, 40%, 60%, 80%, for 6 minutes each | 30 minutes |
 /// | `Linear50PercentEvery30Seconds` | AppConfig | 50% for 30 seconds | 1 minute |
-/// | `AllAtOnce` | all of them | 99% | 10 minutes |
+/// | `AllAtOnce` | all | 99% | 10 minutes |
 ///
-/// AppConfig's exponential plan doubles its share until everybody is reached, within 20 minutes in
-/// all. `AllAtOnce` leaves 1% to stable, since there is nothing to compare with otherwise.
+/// `AllAtOnce` leaves 1% to stable, because the judge needs calls to compare with.
 ///
-/// The prefixes `CodeDeployDefault.`, `CodeDeployDefault.Lambda`, `CodeDeployDefault.ECS`, and
-/// `AppConfig.` may stand before a name, and CodeDeploy's `Linear10PercentEvery1Minutes` is
-/// `Linear10PercentEvery1Minute`.
+/// A name may have one of the prefixes `CodeDeployDefault.`, `CodeDeployDefault.Lambda`,
+/// `CodeDeployDefault.ECS` and `AppConfig.`. CodeDeploy's `Linear10PercentEvery1Minutes` is accepted
+/// as well.
 ///
 /// ```
-/// use canary_rollout::plan::Preset;
+/// use canary_rollout::plan::{Preset, UnknownPreset};
 ///
 /// let preset: Preset = "CodeDeployDefault.LambdaCanary10Percent5Minutes".parse()?;
 /// assert_eq!(preset.to_string(), "Canary10Percent5Minutes");
 /// assert_eq!(preset.plan().steps().len(), 1);
-/// # Ok::<(), canary_rollout::plan::UnknownPreset>(())
+/// # Ok::<(), UnknownPreset>(())
 /// ```
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Preset {
@@ -47,64 +48,23 @@ enum Shape {
     Exponential(Exponential),
 }
 
-/// Steps that rise by the same weight.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Linear {
-    /// The weight of the first step, and by how much each one is above that before.
-    #[serde(with = "serialize::weight")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
-    pub(crate) by: Weight,
-    /// How long each step lasts at least.
-    #[serde(with = "serialize::span")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
-    pub(crate) every: Duration,
-    /// No step is above this weight.
-    #[serde(with = "serialize::weight", default = "all")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
-    pub(crate) to: Weight,
-}
-
-/// Steps that rise by the same factor.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Exponential {
-    /// The weight of the first step.
-    #[serde(with = "serialize::weight")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
-    pub(crate) from: Weight,
-    /// By how much the weight is multiplied with each step: 2 unless told otherwise.
-    #[serde(default = "two")]
-    pub(crate) factor: u32,
-    /// How long each step lasts at least.
-    #[serde(with = "serialize::span")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
-    pub(crate) every: Duration,
-    /// No step is above this weight.
-    #[serde(with = "serialize::weight", default = "all")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
-    pub(crate) to: Weight,
-}
-
 impl Preset {
-    /// All of them.
+    /// Returns all presets.
     #[must_use]
     pub const fn all() -> &'static [Self] {
         &PRESETS
     }
 
-    /// The preset's name.
+    /// Returns the preset's name.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {
         self.name
     }
 
-    /// The preset as a plan, with the defaults of a plan in all else.
+    /// Returns the preset as a plan, with the defaults for everything else.
     #[must_use]
-    pub fn plan(&self) -> super::definition::Plan {
-        super::definition::Plan::from_preset(*self)
+    pub fn plan(&self) -> Plan {
+        Plan::from_preset(*self)
     }
 
     pub(crate) const fn bake(&self) -> Option<Duration> {
@@ -117,7 +77,39 @@ impl Preset {
             Shape::Exponential(exponential) => exponential.steps(),
         }
     }
+
+    const fn linear(name: &'static str, by: u32, to: u32, every: u64, bake: u64) -> Self {
+        let (by, to) = (Weight::from_percent(by), Weight::from_percent(to));
+        let shape = Shape::Linear(Linear { by, every: Duration::from_secs(every), to });
+        let bake = if bake == 0 { None } else { Some(Duration::from_secs(bake)) };
+        Self { name, shape, bake }
+    }
+
+    /// Doubles the weight from `from`.
+    const fn exponential(name: &'static str, from: u32, every: u64, bake: u64) -> Self {
+        let (from, every) = (Weight::from_percent(from), Duration::from_secs(every));
+        let shape = Shape::Exponential(Exponential { from, factor: 2, every, to: Weight::FULL });
+        Self { name, shape, bake: Some(Duration::from_secs(bake)) }
+    }
 }
+
+/// The columns are the name, the increment and the last weight in percent, and the seconds of each
+/// step and of the bake.
+#[rustfmt::skip]
+static PRESETS: [Preset; 12] = [
+    Preset::linear("Canary10Percent5Minutes",       10,  10,   300,     0),
+    Preset::linear("Canary10Percent10Minutes",      10,  10,   600,     0),
+    Preset::linear("Canary10Percent15Minutes",      10,  10,   900,     0),
+    Preset::linear("Canary10Percent30Minutes",      10,  10, 1_800,     0),
+    Preset::exponential("Canary10Percent20Minutes", 10,        300,   600),
+    Preset::linear("Linear10PercentEvery1Minute",   10, 100,    60,     0),
+    Preset::linear("Linear10PercentEvery2Minutes",  10, 100,   120,     0),
+    Preset::linear("Linear10PercentEvery3Minutes",  10, 100,   180,     0),
+    Preset::linear("Linear10PercentEvery10Minutes", 10, 100,   600,     0),
+    Preset::linear("Linear20PercentEvery6Minutes",  20, 100,   360, 1_800),
+    Preset::linear("Linear50PercentEvery30Seconds", 50, 100,    30,    60),
+    Preset::linear("AllAtOnce",                     99, 100,     0,   600),
+];
 
 impl fmt::Display for Preset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -133,113 +125,23 @@ impl str::FromStr for Preset {
         for prefix in ["CodeDeployDefault.", "AppConfig.", "Lambda", "ECS"] {
             name = name.strip_prefix(prefix).unwrap_or(name);
         }
-        let name = if name == "Linear10PercentEvery1Minutes" {
-            "Linear10PercentEvery1Minute"
-        } else {
-            name
-        };
+        if name == "Linear10PercentEvery1Minutes" {
+            name = "Linear10PercentEvery1Minute";
+        }
         let found = PRESETS.iter().find(|preset| preset.name == name);
         found.copied().ok_or_else(|| UnknownPreset(text.to_owned()))
     }
 }
 
-impl Linear {
-    pub(crate) fn steps(&self) -> Vec<(Weight, Duration)> {
-        let next = |weight: u32| weight.saturating_add(self.by.ppm());
-        steps(self.by, self.to, self.every, next)
-    }
-}
-
-impl Exponential {
-    pub(crate) fn steps(&self) -> Vec<(Weight, Duration)> {
-        let next = |weight: u32| weight.saturating_mul(self.factor);
-        steps(self.from, self.to, self.every, next)
-    }
-}
-
-/// The steps below 100%, to which the promotion belongs; one too many for a plan at most.
-fn steps(
-    from: Weight,
-    to: Weight,
-    every: Duration,
-    next: impl Fn(u32) -> u32,
-) -> Vec<(Weight, Duration)> {
-    let mut steps = Vec::new();
-    let mut ppm = from.ppm();
-    while let Ok(weight) = Weight::try_from_ppm(ppm)
-        && weight < Weight::FULL
-        && weight <= to
-        && steps.len() <= super::check::MAX_STEPS
-    {
-        steps.push((weight, every));
-        ppm = next(ppm);
-    }
-    steps
-}
-
-/// A name that no preset has. The message lists those that there are.
+/// An error for a name that no [`Preset`] has. The message lists the known names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownPreset(String);
 
 impl fmt::Display for UnknownPreset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = PRESETS.iter().map(Preset::as_str).collect();
-        write!(f, "preset {:?} is unknown: expected one of {}", self.0, names.join(", "))
+        write!(f, "unknown preset {:?}: expected one of {}", self.0, names.join(", "))
     }
 }
 
 impl std::error::Error for UnknownPreset {}
-
-const fn all() -> Weight {
-    Weight::FULL
-}
-
-const fn two() -> u32 {
-    2
-}
-
-const fn minutes(minutes: u64) -> Duration {
-    Duration::from_secs(60 * minutes)
-}
-
-const fn linear(
-    name: &'static str,
-    percent: u32,
-    every: Duration,
-    bake: Option<Duration>,
-) -> Preset {
-    let shape =
-        Shape::Linear(Linear { by: Weight::from_percent(percent), every, to: Weight::FULL });
-    Preset { name, shape, bake }
-}
-
-/// One step at 10%, as a line that ends there.
-const fn canary(name: &'static str, every: Duration) -> Preset {
-    let ten = Weight::from_percent(10);
-    Preset { name, shape: Shape::Linear(Linear { by: ten, every, to: ten }), bake: None }
-}
-
-/// In the order of the table above.
-static PRESETS: [Preset; 12] = [
-    canary("Canary10Percent5Minutes", minutes(5)),
-    canary("Canary10Percent10Minutes", minutes(10)),
-    canary("Canary10Percent15Minutes", minutes(15)),
-    canary("Canary10Percent30Minutes", minutes(30)),
-    Preset {
-        name: "Canary10Percent20Minutes",
-        shape: Shape::Exponential(Exponential {
-            from: Weight::from_percent(10),
-            factor: 2,
-            every: minutes(5),
-            to: Weight::FULL,
-        }),
-        bake: Some(minutes(10)),
-    },
-    linear("Linear10PercentEvery1Minute", 10, minutes(1), None),
-    linear("Linear10PercentEvery2Minutes", 10, minutes(2), None),
-    linear("Linear10PercentEvery3Minutes", 10, minutes(3), None),
-    linear("Linear10PercentEvery10Minutes", 10, minutes(10), None),
-    linear("Linear20PercentEvery6Minutes", 20, minutes(6), Some(minutes(30))),
-    linear("Linear50PercentEvery30Seconds", 50, Duration::from_secs(30), Some(minutes(1))),
-    linear("AllAtOnce", 99, Duration::ZERO, Some(minutes(10))),
-];

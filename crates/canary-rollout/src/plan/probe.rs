@@ -4,35 +4,34 @@ use serde::{Deserialize, Serialize};
 
 use crate::serialize;
 
-/// An automated test of the canary, run against the canary service itself: before its first live
-/// call, and again and again while a step lasts.
+/// An automated test that runs directly against the canary, before its first live call and
+/// repeatedly during steps.
 ///
-/// A probe that fails as often as [`failure_threshold`](Self::failure_threshold) says makes the canary degraded.
+/// After [`failure_threshold`](Self::failure_threshold) failures in a row the canary is degraded.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Probe {
-    /// What is run.
+    /// The kind of the probe.
     pub kind: ProbeKind,
-    /// How often: every 30 seconds unless told otherwise.
+    /// The interval between runs; 30 seconds by default.
     #[serde(with = "serialize::span", default = "default_every")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub every: Duration,
-    /// How long one run may take: 5 seconds unless told otherwise. A run that takes longer has
-    /// failed.
+    /// The time limit of one run; 5 seconds by default. A run that exceeds it fails.
     #[serde(with = "serialize::span", default = "default_timeout")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub timeout: Duration,
-    /// So many runs must fail in a row before the canary is degraded: 3 unless told otherwise.
+    /// The number of failures in a row after which the canary is degraded; 3 by default.
     #[serde(default = "default_failures")]
     pub failure_threshold: u32,
-    /// So many runs must pass in a row before the probe has passed: 1 unless told otherwise.
+    /// The number of successes in a row after which the probe has passed; 1 by default.
     #[serde(default = "default_successes")]
     pub success_threshold: u32,
 }
 
-/// What a [`Probe`] runs.
+/// The kind of a [`Probe`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -40,9 +39,9 @@ pub struct Probe {
 pub enum ProbeKind {
     /// An HTTP request.
     Http(HttpProbe),
-    /// gRPC's health protocol.
+    /// A request of the gRPC health protocol.
     GrpcHealth(GrpcHealthProbe),
-    /// A function that was registered in code under this name.
+    /// A function that is registered in code under this name.
     Function(String),
 }
 
@@ -52,23 +51,23 @@ pub enum ProbeKind {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct HttpProbe {
-    /// The method: `GET` unless told otherwise.
+    /// The method; `GET` by default.
     #[serde(default = "default_method")]
     pub method: String,
-    /// The path, with a query if there is one: "/health".
+    /// The path, optionally with a query, such as "/health".
     pub path: String,
-    /// The statuses that pass: 200 unless told otherwise.
+    /// The statuses that count as success; 200 by default.
     #[serde(default = "default_status")]
     pub status: Vec<u16>,
 }
 
-/// A question to the canary's `grpc.health.v1.Health`. `SERVING` passes.
+/// A request to the canary's `grpc.health.v1.Health`. `SERVING` counts as success.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct GrpcHealthProbe {
-    /// The service that is asked about: the whole server, if empty.
+    /// The service to check; the whole server if empty.
     #[serde(default)]
     pub service: String,
 }

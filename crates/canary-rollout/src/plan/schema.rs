@@ -1,15 +1,18 @@
-//! How a plan's texts look, for its JSON Schema.
+//! The JSON Schema of plans, which the tests compare with the committed file.
+//!
+//! It is part of the library's tests, because it is generated from private types.
+
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-/// A weight: "0.1%".
+/// Weights such as "0.1%".
 pub(crate) struct Percent;
 
-/// A duration: "5m".
+/// Durations such as "5m".
 pub(crate) struct Span;
 
-/// Exactly one of these says the steps.
+/// Requires exactly one of the fields that define the steps.
 pub(crate) fn shapes() -> serde_json::Value {
     ["steps", "preset", "linear", "exponential"]
         .map(|field| serde_json::json!({ "required": [field] }))
@@ -47,6 +50,44 @@ impl JsonSchema for Span {
     }
 }
 
+/// Whether the monitor decides, or is only shown.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Role {
+    Decides,
+    Watches,
+}
+
+/// The unit that is counted.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Unit {
+    Calls,
+    Keys,
+}
+
+/// The part of a call that is timed: until the response's head, or until its end.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum Until {
+    Head,
+    End,
+}
+
+/// A ratio and a rate.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) struct Margin {
+    /// The canary's adverse rate as a multiple of stable's, `1.0..=1000.0`.
+    ratio: f64,
+    /// The canary's adverse rate, above 0.
+    rate: f64,
+}
+
 mod tests {
     use std::{env, fs, path::Path};
 
@@ -54,9 +95,9 @@ mod tests {
 
     use crate::plan::{Preset, definition::Plan, draft::Draft, source};
 
-    /// To write the schema anew: `UPDATE_DOCS=1 cargo test -p canary-rollout --lib schema`.
+    /// `UPDATE_DOCS=1 cargo test -p canary-rollout --lib schema` updates the file.
     #[test]
-    fn the_committed_schema_is_that_of_the_types() {
+    fn the_committed_schema_matches_the_types() {
         let schema = schemars::schema_for!(Draft);
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         if env::var_os("UPDATE_DOCS").is_some() {
@@ -64,7 +105,10 @@ mod tests {
             fs::write(file, text).unwrap();
             return;
         }
-        assert!(Plan::SCHEMA == text, "the schema is not that of the types any more");
+        assert!(
+            Plan::SCHEMA == text,
+            "the schema differs from the types: update it with UPDATE_DOCS=1"
+        );
     }
 
     fn validator() -> jsonschema::Validator {
@@ -73,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_examples_are_valid_by_the_schema() {
+    fn the_schema_accepts_the_examples() {
         let schema = validator();
         let mut seen = 0;
         let plans = Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
@@ -95,13 +139,13 @@ mod tests {
     }
 
     #[test]
-    fn stored_plans_are_valid_by_the_schema() {
+    fn the_schema_accepts_stored_plans() {
         let stored = serde_json::to_value(Preset::all()[4].plan()).unwrap();
         assert!(validator().is_valid(&stored), "{stored}");
     }
 
     #[test]
-    fn the_schema_refuses_what_editors_should_mark() {
+    fn the_schema_rejects_invalid_plans() {
         let schema = validator();
         for json in [
             r#"{ "steps": [{ "weight": "1%", "min_duratoin": "5m" }] }"#,

@@ -1,26 +1,25 @@
-//! Texts of three formats as one tree, in which every value knows where it stands.
+//! Parses TOML, JSON and YAML into one tree, in which every value has a position.
 //!
-//! One tree, and not serde's own reader of each format, so that a fault found after reading (a step
-//! below the one before it) has a line as well, and the same one in each format.
+//! With the tree, faults that are found after parsing have a position as well, for example a step
+//! whose weight is below that of the previous step.
 
 use serde_json::{Map, Number, Value};
 
+mod json;
 mod toml;
 mod yaml;
 
-pub(crate) use self::{toml::read as read_toml, yaml::read as read_yaml};
-
-/// A place in a text: line and column from 1, the column in characters.
+/// A position in a text: line and column from 1, the column in characters.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
 
-/// A value and where it stands.
+/// A value with its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(crate) at: Place,
+    pub(crate) at: Position,
     pub(crate) kind: Kind,
 }
 
@@ -28,32 +27,33 @@ pub(crate) struct Node {
 pub(crate) enum Kind {
     Scalar(Value),
     List(Vec<Node>),
-    Table(Vec<(String, Place, Node)>),
+    Table(Vec<(String, Position, Node)>),
 }
 
-/// What is wrong with a text, and where.
+/// An error for a text that cannot be parsed.
 #[derive(Debug)]
-pub(crate) struct Unreadable {
-    pub(crate) at: Place,
+pub(crate) struct SyntaxError {
+    pub(crate) at: Position,
     pub(crate) message: String,
 }
 
 impl Node {
-    /// The value without the places.
+    /// Returns the value without positions.
     pub(crate) fn to_value(&self) -> Value {
         match &self.kind {
             Kind::Scalar(value) => value.clone(),
             Kind::List(items) => items.iter().map(Self::to_value).collect(),
             Kind::Table(fields) => {
-                let field = |(key, _, node): &(String, Place, Self)| (key.clone(), node.to_value());
+                let field =
+                    |(key, _, node): &(String, Position, Self)| (key.clone(), node.to_value());
                 Value::Object(fields.iter().map(field).collect::<Map<_, _>>())
             }
         }
     }
 
-    /// Where the value at a path such as `steps[1].weight` stands: the key of a field, or an item of a
-    /// list; the nearest value around it that is there, if it is not.
-    pub(crate) fn place(&self, path: &str) -> Place {
+    /// Returns the position of the value at a path such as `steps[1].weight`: that of the field's key
+    /// or of the list's item. If there is no such value, returns the position of the nearest parent.
+    pub(crate) fn position(&self, path: &str) -> Position {
         let mut at = self.at;
         let mut node = self;
         for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
@@ -65,26 +65,48 @@ impl Node {
                 }
                 Kind::Table(fields) => {
                     let field = fields.iter().find(|(key, ..)| key == part);
-                    field.map(|(_, place, value)| (*place, value))
+                    field.map(|(_, position, value)| (*position, value))
                 }
             };
-            let Some((place, next)) = found else { break };
-            (at, node) = (place, next);
+            let Some((position, next)) = found else { break };
+            (at, node) = (position, next);
         }
         at
     }
 }
 
-/// Reads JSON. It is YAML as well, which tells us where things stand; what is only YAML is refused.
-pub(crate) fn read_json(text: &str) -> Result<Node, Unreadable> {
-    if let Err(error) = serde_json::from_str::<Value>(text) {
-        let at = Place { line: error.line(), column: error.column() };
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message);
-        return Err(Unreadable { at, message: format!("no JSON: {message}") });
+impl SyntaxError {
+    fn duplicate(at: Position, key: &str) -> Self {
+        Self { at, message: format!("duplicate field `{key}`") }
     }
-    // YAML forbids tabs where JSON allows them, and in JSON they stand nowhere else.
-    read_yaml(&text.replace('\t', " "))
+}
+
+pub(crate) fn read_toml(text: &str) -> Result<Node, SyntaxError> {
+    toml::read(without_bom(text))
+}
+
+pub(crate) fn read_json(text: &str) -> Result<Node, SyntaxError> {
+    json::read(without_bom(text))
+}
+
+pub(crate) fn read_yaml(text: &str) -> Result<Node, SyntaxError> {
+    yaml::read(without_bom(text))
+}
+
+fn without_bom(text: &str) -> &str {
+    text.strip_prefix('\u{FEFF}').unwrap_or(text)
+}
+
+/// Converts byte offsets of a text to positions.
+struct Lines<'a>(&'a str);
+
+impl Lines<'_> {
+    fn position(&self, offset: usize) -> Position {
+        let before = self.0.get(..offset).unwrap_or(self.0);
+        let line = before.matches('\n').count() + 1;
+        let last = before.rsplit('\n').next().unwrap_or_default();
+        Position { line, column: last.chars().count() + 1 }
+    }
 }
 
 fn number(float: f64) -> Option<Value> {

@@ -5,56 +5,54 @@ use serde::{Deserialize, Serialize};
 
 use crate::serialize;
 
-/// One step of a [`Plan`](crate::Plan): a weight, and what must have been seen at it before the
-/// weight may rise.
+/// A step of a [`Plan`](crate::Plan): a weight, and the conditions for leaving it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// The share of calls that is asked of the canary.
+    /// The weight of the canary.
     #[serde(with = "serialize::weight")]
     pub weight: Weight,
-    /// The weight is kept for at least this long.
+    /// The minimum time at this weight.
     #[serde(with = "serialize::span")]
     pub min_duration: Duration,
-    /// The weight is kept until the canary has ended at least so many calls at it; never 0, since
-    /// no data is no reason to go on.
+    /// The minimum number of canary calls that end at this weight; at least 1.
     pub min_calls: u64,
-    /// The step may wait this long for all of that, gates and pauses aside.
+    /// The deadline for the conditions of the step. Gates and pauses do not count.
     #[serde(with = "serialize::span")]
     pub deadline: Duration,
-    /// Whether the step waits for proof.
+    /// The verdict that the step requires.
     pub advance_when: AdvanceWhen,
-    /// The gates that are asked when all else is met, by name.
+    /// The gates that are asked when all other conditions are met, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<String>,
-    /// The probes that run while the step lasts, by name.
+    /// The probes that run during the step, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<String>,
 }
 
-/// When a step's time and calls are enough to go on.
+/// The verdict that a step requires before it advances.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum AdvanceWhen {
-    /// Unless the judge says that the canary is degraded.
+    /// Any verdict except "degraded".
     #[default]
     NotDegraded,
-    /// When the judge says that the canary is healthy. Promotion always waits for that.
+    /// "Healthy". The promotion always requires this.
     Healthy,
 }
 
-/// Before the first call: what must be well before the canary serves anybody.
+/// The conditions for the first canary call.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Start {
-    /// The gates that are asked once the probes have passed, by name.
+    /// The gates that are asked after the probes have passed, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<String>,
-    /// The probes that must pass before the first live call, by name.
+    /// The probes that must pass, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<String>,
 }
@@ -65,27 +63,25 @@ impl Start {
     }
 }
 
-/// After the last step: the canary serves all calls but a few, and is still watched.
+/// The phase after the last step, in which the canary serves all calls except the holdback.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Bake {
-    /// How long.
+    /// The minimum duration.
     #[serde(with = "serialize::span")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub duration: Duration,
-    /// The share of calls that stable keeps, so that there is something to compare with; 1% unless
-    /// told otherwise.
+    /// The share of calls that stable keeps for comparison; 1% by default.
     #[serde(with = "serialize::weight", default = "default_holdback")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub holdback: Weight,
-    /// How long the bake may wait for the time, and for the proof at its end: a day unless told
-    /// otherwise.
+    /// The deadline for the duration and for the proof at its end; a day by default.
     #[serde(with = "serialize::span", default = "default_deadline")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub deadline: Duration,
-    /// The probes that run meanwhile, by name.
+    /// The probes that run during the bake, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<String>,
 }
@@ -95,5 +91,11 @@ const fn default_holdback() -> Weight {
 }
 
 const fn default_deadline() -> Duration {
-    Duration::from_secs(86_400)
+    DEFAULT_DEADLINE
 }
+
+/// Long enough for a service with a call per minute at 10%.
+pub(super) const DEFAULT_DEADLINE: Duration = Duration::from_secs(86_400);
+
+/// The maximum number of steps, so that the plan fits into a stored document.
+pub(super) const MAX_STEPS: usize = 32;

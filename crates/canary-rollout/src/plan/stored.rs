@@ -5,8 +5,8 @@ use super::definition::{Plan, draft_of};
 
 /// A plan within a stored rollout.
 ///
-/// Replicas with an older version of this crate must be able to read what a newer one has stored:
-/// fields that they do not know mean nothing to them, and are stored again as they were.
+/// A replica with an older version of this crate must be able to load a plan that a newer version
+/// stored. It ignores unknown fields, and stores them again unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredPlan {
     pub(crate) plan: Plan,
@@ -15,7 +15,8 @@ pub(crate) struct StoredPlan {
 
 impl From<Plan> for StoredPlan {
     fn from(plan: Plan) -> Self {
-        let written = serde_json::to_value(&plan).expect("a plan is made of texts and numbers");
+        let written =
+            serde_json::to_value(&plan).expect("a plan serializes as strings and numbers");
         Self { plan, written }
     }
 }
@@ -30,7 +31,7 @@ impl<'de> Deserialize<'de> for StoredPlan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Value::deserialize(deserializer)?;
         let mut known = written.clone();
-        // Each round drops one field, so that this ends.
+        // Each iteration removes one field, so the loop ends.
         let draft = loop {
             match draft_of(known.clone()) {
                 Ok(draft) => break draft,

@@ -15,11 +15,10 @@ use crate::{
 };
 
 impl Rollout {
-    /// Says which releases are there: after a restart, and when a rollout was loaded.
+    /// Sets the releases. Call this after loading a rollout.
     ///
-    /// With the same releases it goes on where it was, and nothing happens. With others it is idle
-    /// again, at weight zero, and its start will drop all evidence: what was found of the broken
-    /// canary says nothing of the fixed one. A halt outlives the releases.
+    /// With the same releases nothing changes. With others the rollout becomes idle at weight zero,
+    /// and its next start discards the evidence. A halt persists.
     ///
     /// ```
     /// use canary_rollout::{Actor, Command, Order, Phase, Releases, Rollout, Timestamp, plan::Preset};
@@ -42,9 +41,9 @@ impl Rollout {
         if self.releases == releases {
             return Transition::default();
         }
-        let of = |releases: &Releases| format!("{} against {}", releases.canary, releases.stable);
+        let pair = |releases: &Releases| format!("{} against {}", releases.canary, releases.stable);
         let reason =
-            bounded(&format!("{}, before {}", of(&releases), of(&self.releases)), REASON_BYTES);
+            bounded(&format!("{}, before {}", pair(&releases), pair(&self.releases)), REASON_BYTES);
         self.releases = releases;
         self.verdict = Verdict::Inconclusive;
         self.evidence.clear();
@@ -60,12 +59,11 @@ impl Rollout {
         change.finish()
     }
 
-    /// Takes another plan, for the next start.
+    /// Replaces the plan. The new plan applies from the next start.
     ///
     /// # Errors
     ///
-    /// If the rollout is under way by another plan. Then the plan that it began with holds; roll back
-    /// first.
+    /// Returns an error if the rollout is under way with another plan. Roll back first.
     pub fn replace_plan(
         &mut self,
         now: Timestamp,
@@ -74,7 +72,7 @@ impl Rollout {
         reason: &str,
     ) -> Result<Transition, PlanInUse> {
         if *self.plan() == plan {
-            let note = Some("it has this plan already".to_owned());
+            let note = Some("the rollout already has this plan".to_owned());
             return Ok(Transition { note, ..Transition::default() });
         }
         let phase = self.phase();

@@ -1,76 +1,35 @@
-use canary_core::{CanaryName, Verdict, Weight};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+//! The stored form of a rollout, which is validated when it is read.
 
-use super::{Clock, Releases, Rollout, Schema};
-use crate::{
-    history::History,
-    plan::stored::StoredPlan,
-    serialize,
-    state::{Stage, phase::State},
-};
+use canary_core::Weight;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A rollout as it was stored, before anybody has looked whether its parts fit each other.
-#[derive(Deserialize)]
-pub(super) struct StoredRollout {
-    schema: Schema,
-    #[serde(with = "serialize::name")]
-    name: CanaryName,
-    releases: Releases,
-    generation: u64,
-    attempt: u64,
-    state: State,
-    #[serde(with = "serialize::weight")]
-    weight: Weight,
-    #[serde(default)]
-    clock: Clock,
-    #[serde(with = "serialize::verdict")]
-    verdict: Verdict,
-    #[serde(default)]
-    evidence: String,
-    plan: StoredPlan,
-    #[serde(default)]
-    history: History,
-    #[serde(flatten)]
-    unknown: Map<String, Value>,
+use super::{Rollout, SchemaVersion};
+use crate::state::{Stage, phase::State};
+
+impl Serialize for Rollout {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
 }
 
-impl TryFrom<StoredRollout> for Rollout {
-    type Error = String;
-
-    fn try_from(stored: StoredRollout) -> Result<Self, String> {
-        let StoredRollout { schema, name, releases, generation, attempt, state, weight, .. } =
-            stored;
-        let StoredRollout { clock, verdict, evidence, plan, history, unknown, .. } = stored;
-        let rollout = Self {
-            schema,
-            name,
-            releases,
-            generation,
-            attempt,
-            state,
-            weight,
-            clock,
-            verdict,
-            evidence,
-            plan,
-            history,
-            unknown,
-        };
-        rollout.check()?;
+impl<'de> Deserialize<'de> for Rollout {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let rollout = Self::deserialize(deserializer)?;
+        rollout.check().map_err(de::Error::custom)?;
         Ok(rollout)
     }
 }
 
 impl Rollout {
+    /// Checks that the state fits the plan and the weight.
     fn check(&self) -> Result<(), String> {
         match self.state.stage() {
             Some(Stage::Step { step }) if step >= self.plan().steps().len() => {
                 let steps = self.plan().steps().len();
-                return Err(format!("the rollout is stored at step {step} of {steps}, from 0"));
+                return Err(format!("the stored rollout is at step index {step} of {steps} steps"));
             }
             Some(Stage::Bake { .. }) if self.plan().bake().is_none() => {
-                return Err("the rollout is stored in a bake that its plan has not".to_owned());
+                return Err("the stored rollout is in a bake, but its plan has none".to_owned());
             }
             _ => {}
         }
@@ -88,9 +47,28 @@ impl Rollout {
         if self.weight != expected {
             let (phase, weight) = (self.phase(), self.weight);
             return Err(format!(
-                "the rollout is stored {phase} at weight {weight}, expected {expected}"
+                "the stored rollout is {phase} at weight {weight}, expected {expected}"
             ));
         }
         Ok(())
     }
 }
+
+impl Serialize for SchemaVersion {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(SCHEMA)
+    }
+}
+
+impl<'de> Deserialize<'de> for SchemaVersion {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match u32::deserialize(deserializer)? {
+            SCHEMA => Ok(Self),
+            other => Err(de::Error::custom(format!(
+                "the stored rollout has schema version {other}, expected {SCHEMA}"
+            ))),
+        }
+    }
+}
+
+const SCHEMA: u32 = 1;

@@ -6,83 +6,83 @@ use serde::{Deserialize, Serialize};
 use super::{PauseReason, Progress, PromotionBasis, RollbackReason, Stage};
 use crate::{actor::Actor, serialize, timestamp::Timestamp};
 
-/// Where a rollout is.
+/// The state of a rollout.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// These releases have not been rolled out. The weight is zero.
+    /// The rollout of these releases has not started. The weight is zero.
     Idle,
-    /// The plan's `start`: probes and gates before the first call. The weight is zero.
+    /// Waits for the probes and gates of the plan's `start`. The weight is zero.
     Starting {
-        /// How far it is.
+        /// The progress.
         progress: Progress,
     },
-    /// A step of the plan.
+    /// Runs a step of the plan.
     Running {
-        /// Which, counted from 0. It is never guessed from the weight.
+        /// The index of the step, from 0.
         step: usize,
-        /// How far it is.
+        /// The progress.
         progress: Progress,
     },
-    /// The plan stands still; the judge does not.
+    /// The plan is paused. A degraded canary is still rolled back.
     Paused {
-        /// Where the plan stands.
+        /// The stage at which the plan is paused.
         stage: Stage,
-        /// How far that was.
+        /// The progress of the stage.
         progress: Progress,
-        /// When it was paused.
+        /// The beginning of the pause.
         since: Timestamp,
-        /// Why.
+        /// The reason.
         reason: PauseReason,
     },
-    /// The canary is degraded, and the weight goes down step by step.
+    /// The canary is degraded, and its weight goes down in steps.
     RampingDown {
-        /// The weight from which it goes down.
+        /// The weight at the beginning of the ramp.
         #[serde(with = "serialize::weight")]
         from: Weight,
-        /// Since when.
+        /// The beginning of the ramp.
         since: Timestamp,
-        /// The time since then that was seen in ticks.
+        /// The time since then, as counted by ticks.
         #[serde(with = "serialize::span")]
         ticked: Duration,
-        /// Why.
+        /// The reason.
         reason: RollbackReason,
     },
-    /// All steps are done: the canary serves all calls but the holdback, and is still watched.
+    /// All steps are done. The canary serves all calls except the holdback, and is still judged.
     Baking {
-        /// How far it is.
+        /// The progress.
         progress: Progress,
-        /// On whose word, or which proof.
+        /// The basis of the promotion.
         basis: PromotionBasis,
     },
-    /// The canary serves every call. It is the end of the plan.
+    /// The canary serves all calls. The plan is finished.
     Promoted {
-        /// Since when.
+        /// The time of the change.
         at: Timestamp,
-        /// On whose word, or which proof.
+        /// The basis of the promotion.
         basis: PromotionBasis,
     },
-    /// Stable serves every call, until a new start.
+    /// Stable serves all calls until a new start.
     RolledBack {
-        /// Since when.
+        /// The time of the change.
         at: Timestamp,
-        /// Why.
+        /// The reason.
         reason: RollbackReason,
     },
-    /// Stable serves every call, and nothing can start until the halt is released.
+    /// Stable serves all calls, and no start is allowed until the halt is lifted.
     Halted {
-        /// Since when.
+        /// The time of the change.
         at: Timestamp,
-        /// Who halted it.
+        /// The operator.
         by: Actor,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }
 
 impl State {
-    /// The state without its data.
+    /// Returns the state without its data.
     #[must_use]
     pub const fn phase(&self) -> Phase {
         match self {
@@ -98,7 +98,7 @@ impl State {
         }
     }
 
-    /// Where the plan is, or stands still.
+    /// Returns the stage of the plan; `None` if the plan is not under way.
     #[must_use]
     pub fn stage(&self) -> Option<Stage> {
         match self {
@@ -110,7 +110,7 @@ impl State {
         }
     }
 
-    /// How far the stage is.
+    /// Returns the progress of the stage; `None` if the plan is not under way.
     #[must_use]
     pub const fn progress(&self) -> Option<&Progress> {
         match self {
@@ -137,7 +137,7 @@ impl State {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-#[expect(missing_docs, reason = "each is the state of the same name")]
+#[expect(missing_docs, reason = "each variant is the state of the same name")]
 pub enum Phase {
     Idle,
     Starting,
@@ -151,7 +151,7 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// All of them.
+    /// All phases.
     pub const ALL: [Self; 9] = [
         Self::Idle,
         Self::Starting,
@@ -164,7 +164,7 @@ impl Phase {
         Self::Halted,
     ];
 
-    /// The phase in words: "ramping down".
+    /// Returns the phase in words, such as "ramping down".
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

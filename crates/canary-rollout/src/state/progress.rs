@@ -5,41 +5,39 @@ use serde::{Deserialize, Serialize};
 use super::PromotionBasis;
 use crate::{actor::Actor, serialize, timestamp::Timestamp};
 
-/// A part of the plan.
+/// A stage of the plan.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stage {
-    /// Before the first call.
+    /// The plan's `start`, before the first canary call.
     Start,
     /// A step.
     Step {
-        /// Which, counted from 0.
+        /// The index of the step, from 0.
         step: usize,
     },
-    /// After the last step.
+    /// The bake, after the last step.
     Bake {
-        /// On whose word, or which proof.
+        /// The basis of the promotion.
         basis: PromotionBasis,
     },
 }
 
-/// How far a stage is.
-///
-/// Times are counted as [`Rollout`](crate::Rollout#time) says.
+/// The progress of a [`Stage`]. [`Rollout`](crate::Rollout#time) explains how time is counted.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Since when the stage's weight is in force; none while the calendar keeps it from rising.
+    /// The time at which the stage's weight came into force; `None` while the calendar is closed.
     pub since: Option<Timestamp>,
-    /// The time since then that was seen in ticks, pauses aside.
+    /// The time since then, as counted by ticks, without pauses.
     #[serde(with = "serialize::span")]
     pub ticked: Duration,
-    /// The part of the stage's deadline that is used up.
+    /// The time that counts against the stage's deadline.
     #[serde(with = "serialize::span")]
     pub waited: Duration,
-    /// The canary's calls that ended at the stage's weight, pauses aside.
+    /// Canary calls that ended at the stage's weight, without pauses.
     pub calls: u64,
     /// The gates that were asked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -50,55 +48,55 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// How long the stage's weight has been in force: by the wall clock and by what was seen in
-    /// ticks, whichever is less.
+    /// Returns the time for which the stage's weight has been in force: the lesser of the wall-clock
+    /// time and the time counted by ticks.
     #[must_use]
     pub fn time_at_weight(&self, now: Timestamp) -> Duration {
         self.since.map_or(Duration::ZERO, |since| now.since(since).min(self.ticked))
     }
 }
 
-/// What is known of a gate.
+/// The state of a gate.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GateState {
-    /// It was asked.
+    /// The gate was asked and has not opened.
     Asked {
-        /// When first.
+        /// The time of the first question.
         since: Timestamp,
-        /// The part of its deadline that is used up.
+        /// The time that counts against the gate's deadline.
         #[serde(with = "serialize::span")]
         waited: Duration,
-        /// The time since it was asked last.
+        /// The time since the latest question.
         #[serde(with = "serialize::span")]
         since_ask: Duration,
-        /// What it said last, if it was not "open".
+        /// The reason of the latest "not yet"; it may be empty.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         message: String,
     },
-    /// It is open.
+    /// The gate is open.
     Open {
-        /// Since when.
+        /// The time at which it opened.
         at: Timestamp,
-        /// Who opened it.
+        /// The actor that opened it.
         by: Actor,
     },
 }
 
-/// What is known of a probe.
+/// The state of a probe.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct ProbeState {
-    /// So many runs passed in a row.
+    /// The number of runs that passed in a row.
     pub passes: u32,
-    /// So many runs failed in a row.
+    /// The number of runs that failed in a row.
     pub failures: u32,
-    /// The time since it was last run.
+    /// The time since the latest run began.
     #[serde(with = "serialize::span")]
     pub since_run: Duration,
-    /// How it failed last.
+    /// The latest failure.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
 }

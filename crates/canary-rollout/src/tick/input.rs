@@ -3,7 +3,7 @@ use canary_core::Verdict;
 use super::{GateAnswer, ProbeOutcome};
 use crate::text::{EVIDENCE_BYTES, bounded};
 
-/// What was seen since the tick before.
+/// The observations since the previous tick.
 ///
 /// ```
 /// use canary_core::Verdict;
@@ -18,44 +18,43 @@ use crate::text::{EVIDENCE_BYTES, bounded};
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Tick {
-    /// The judge's verdict, on all evidence so far.
+    /// The judge's verdict on all evidence so far.
     pub verdict: Verdict,
-    /// The evidence in one sentence: [`Judgment`](canary_analysis::Judgment) prints as one.
+    /// The evidence in one sentence, as a [`Judgment`](canary_analysis::Judgment) prints it.
     pub evidence: String,
-    /// The canary's calls that ended since the tick before, at the weight that is in force, calls that
-    /// are put aside (forced ones) not counted.
+    /// Canary calls that ended since the previous tick at the current weight, without excluded ones
+    /// such as forced calls.
     ///
-    /// A difference and not a total, as the judge's observations are: counters that begin anew with
-    /// a process do no harm then.
+    /// This is a difference, not a total, so that counters may restart at zero with a process.
     pub calls: u64,
-    /// What gates answered.
+    /// Answers of gates, with their names.
     pub answers: Vec<(String, GateAnswer)>,
-    /// How runs of probes ended.
+    /// Outcomes of probes, with their names.
     pub probes: Vec<(String, ProbeOutcome)>,
 }
 
 impl Tick {
-    /// A tick in which no calls ended. Of long evidence the first 256 bytes are kept.
+    /// Creates a tick without calls. Evidence is cut after 256 bytes.
     pub fn new(verdict: Verdict, evidence: impl AsRef<str>) -> Self {
         let evidence = bounded(evidence.as_ref(), EVIDENCE_BYTES);
         Self { verdict, evidence, ..Self::default() }
     }
 
-    /// So many of the canary's calls ended.
+    /// Sets the number of canary calls that ended.
     #[must_use]
     pub const fn with_calls(mut self, calls: u64) -> Self {
         self.calls = calls;
         self
     }
 
-    /// A gate has answered. What nobody asked for is ignored.
+    /// Adds a gate's answer. Answers of gates that were not asked are ignored.
     #[must_use]
     pub fn with_answer(mut self, gate: impl Into<String>, answer: GateAnswer) -> Self {
         self.answers.push((gate.into(), answer));
         self
     }
 
-    /// A run of a probe has ended.
+    /// Adds the outcome of a probe's run.
     #[must_use]
     pub fn with_probe(mut self, probe: impl Into<String>, outcome: ProbeOutcome) -> Self {
         self.probes.push((probe.into(), outcome));

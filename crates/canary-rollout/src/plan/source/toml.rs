@@ -1,39 +1,30 @@
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::{Kind, Node, Place, Unreadable, number};
+use super::{Kind, Lines, Node, Position, SyntaxError, number};
 
-/// Reads TOML. A date is read as the text that it is.
-pub(crate) fn read(text: &str) -> Result<Node, Unreadable> {
+/// Parses TOML. Dates become strings.
+pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     let lines = Lines(text);
     match DeTable::parse(text) {
         Ok(table) => {
             let mut root = lines.node(0, &DeValue::Table(table.into_inner()))?;
-            root.at = Place { line: 1, column: 1 };
+            root.at = Position { line: 1, column: 1 };
             Ok(root)
         }
         Err(error) => {
-            let at = lines.place(error.span().map_or(0, |span| span.start));
-            Err(Unreadable { at, message: format!("no TOML: {}", error.message()) })
+            let at = lines.position(error.span().map_or(0, |span| span.start));
+            Err(SyntaxError { at, message: format!("invalid TOML: {}", error.message()) })
         }
     }
 }
 
-struct Lines<'a>(&'a str);
-
 impl Lines<'_> {
-    fn place(&self, offset: usize) -> Place {
-        let before = self.0.get(..offset).unwrap_or(self.0);
-        let line = before.matches('\n').count() + 1;
-        let last = before.rsplit('\n').next().unwrap_or_default();
-        Place { line, column: last.chars().count() + 1 }
-    }
-
-    fn node(&self, offset: usize, value: &DeValue<'_>) -> Result<Node, Unreadable> {
-        let at = self.place(offset);
-        let fail = |what: &str| {
-            let message = format!("number {what} is out of range");
-            Unreadable { at, message }
+    fn node(&self, offset: usize, value: &DeValue<'_>) -> Result<Node, SyntaxError> {
+        let at = self.position(offset);
+        let fail = |number: &str| {
+            let message = format!("number {number} is out of range");
+            SyntaxError { at, message }
         };
         let scalar = match value {
             DeValue::String(text) => Value::String(text.to_string()),
@@ -57,9 +48,9 @@ impl Lines<'_> {
             DeValue::Table(table) => {
                 let mut fields = Vec::new();
                 for (key, value) in table {
-                    let place = self.place(key.span().start);
+                    let position = self.position(key.span().start);
                     let node = self.node(value.span().start, value.get_ref())?;
-                    fields.push((key.get_ref().to_string(), place, node));
+                    fields.push((key.get_ref().to_string(), position, node));
                 }
                 return Ok(Node { at, kind: Kind::Table(fields) });
             }

@@ -3,10 +3,10 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::Value;
 
-use super::{Kind, Node, Place, Unreadable, number};
+use super::{Kind, Node, Position, SyntaxError, number};
 
-/// Reads YAML 1.2 with its core schema, so that `no` is a text and no flag.
-pub(crate) fn read(text: &str) -> Result<Node, Unreadable> {
+/// Parses YAML 1.2 with its core schema, in which `no` is a string.
+pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     let mut reader =
         Reader { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
     loop {
@@ -14,7 +14,7 @@ pub(crate) fn read(text: &str) -> Result<Node, Unreadable> {
         match event {
             Event::StreamEnd => {
                 let message = "the text is empty".to_owned();
-                return Err(Unreadable { at: Place { line: 1, column: 1 }, message });
+                return Err(SyntaxError { at: Position { line: 1, column: 1 }, message });
             }
             Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
             first => {
@@ -29,41 +29,43 @@ pub(crate) fn read(text: &str) -> Result<Node, Unreadable> {
 struct Reader<'a> {
     events: Parser<'a, saphyr_parser::StrInput<'a>>,
     anchors: HashMap<usize, Node>,
-    /// What was read so far, aliases included.
+    /// The number of nodes so far, including those behind aliases.
     nodes: usize,
 }
 
 impl<'a> Reader<'a> {
-    fn next(&mut self) -> Result<(Event<'a>, Span), Unreadable> {
+    fn next(&mut self) -> Result<(Event<'a>, Span), SyntaxError> {
         match self.events.next() {
             Some(Ok(next)) => Ok(next),
             Some(Err(error)) => {
-                let message = format!("no YAML: {}", error.info());
-                Err(Unreadable { at: place(error.marker()), message })
+                let message = format!("invalid YAML: {}", error.info());
+                Err(SyntaxError { at: position(error.marker()), message })
             }
-            None => Err(Unreadable { at: Place::default(), message: "the text ends".to_owned() }),
+            None => {
+                Err(SyntaxError { at: Position::default(), message: "the text ends".to_owned() })
+            }
         }
     }
 
-    fn end(&mut self) -> Result<(), Unreadable> {
+    fn end(&mut self) -> Result<(), SyntaxError> {
         loop {
             match self.next()? {
                 (Event::StreamEnd, _) => return Ok(()),
                 (Event::DocumentEnd | Event::Nothing, _) => {}
                 (_, span) => {
-                    let message = "a plan is one document, and here begins another".to_owned();
-                    return Err(Unreadable { at: place(&span.start), message });
+                    let message = "expected one document, found a second one".to_owned();
+                    return Err(SyntaxError { at: position(&span.start), message });
                 }
             }
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, Unreadable> {
-        let at = place(&span.start);
+    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node, SyntaxError> {
+        let at = position(&span.start);
         self.nodes += 1;
-        if self.nodes > MOST_NODES || depth > DEEPEST {
-            let message = "the text has too many values for a plan".to_owned();
-            return Err(Unreadable { at, message });
+        if self.nodes > MAX_NODES || depth > MAX_DEPTH {
+            let message = "the text has too many values, or they are nested too deeply".to_owned();
+            return Err(SyntaxError { at, message });
         }
         let (anchor, kind) = match event {
             Event::Scalar(text, style, anchor, _) => {
@@ -83,15 +85,15 @@ impl<'a> Reader<'a> {
             }
             Event::MappingStart(anchor, _) => (anchor, Kind::Table(self.fields(depth)?)),
             Event::Alias(anchor) => {
-                let message = "the alias names no anchor before it".to_owned();
+                let message = "the alias refers to an unknown anchor".to_owned();
                 let found = self.anchors.get(&anchor).cloned();
-                let found = found.ok_or(Unreadable { at, message })?;
+                let found = found.ok_or(SyntaxError { at, message })?;
                 self.nodes += count(&found);
                 return Ok(Node { at, ..found });
             }
             _ => {
                 let message = "expected a value".to_owned();
-                return Err(Unreadable { at, message });
+                return Err(SyntaxError { at, message });
             }
         };
         let node = Node { at, kind };
@@ -101,19 +103,19 @@ impl<'a> Reader<'a> {
         Ok(node)
     }
 
-    fn fields(&mut self, depth: usize) -> Result<Vec<(String, Place, Node)>, Unreadable> {
-        let mut fields: Vec<(String, Place, Node)> = Vec::new();
+    fn fields(&mut self, depth: usize) -> Result<Vec<(String, Position, Node)>, SyntaxError> {
+        let mut fields: Vec<(String, Position, Node)> = Vec::new();
         loop {
             let (key, at) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(fields),
-                (Event::Scalar(key, ..), span) => (key.into_owned(), place(&span.start)),
+                (Event::Scalar(key, ..), span) => (key.into_owned(), position(&span.start)),
                 (_, span) => {
-                    let message = "a field's name must be a text".to_owned();
-                    return Err(Unreadable { at: place(&span.start), message });
+                    let message = "expected a string as the name of a field".to_owned();
+                    return Err(SyntaxError { at: position(&span.start), message });
                 }
             };
             if fields.iter().any(|(other, ..)| *other == key) {
-                return Err(Unreadable { at, message: format!("field `{key}` is there twice") });
+                return Err(SyntaxError::duplicate(at, &key));
             }
             let (event, span) = self.next()?;
             let value = self.node(event, span, depth + 1)?;
@@ -137,8 +139,8 @@ fn plain(text: &str) -> Value {
     }
 }
 
-fn place(marker: &Marker) -> Place {
-    Place { line: marker.line(), column: marker.col() + 1 }
+fn position(marker: &Marker) -> Position {
+    Position { line: marker.line(), column: marker.col() + 1 }
 }
 
 fn count(node: &Node) -> usize {
@@ -149,7 +151,7 @@ fn count(node: &Node) -> usize {
     }
 }
 
-/// Aliases of aliases grow without bounds; no plan has so many values.
-const MOST_NODES: usize = 20_000;
+/// Limits aliases of aliases, which grow exponentially.
+const MAX_NODES: usize = 20_000;
 
-const DEEPEST: usize = 32;
+const MAX_DEPTH: usize = 32;

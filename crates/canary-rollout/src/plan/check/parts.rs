@@ -1,0 +1,143 @@
+//! Checks of gates, probes and webhooks, each on its own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::Check;
+use crate::{
+    event::EventKind,
+    plan::{
+        gate::{Gate, GateKind, NotifyTarget, Webhook},
+        probe::{HttpProbe, Probe, ProbeKind},
+    },
+};
+
+impl Check {
+    pub(super) fn gates(&mut self, gates: &BTreeMap<String, Gate>) {
+        self.at_most("gates", gates.len(), MAX_ENTRIES);
+        for (name, gate) in gates {
+            let field = format!("gates.{name}");
+            self.name(&field, name);
+            self.above_zero(&format!("{field}.deadline"), gate.deadline);
+            self.above_zero(&format!("{field}.every"), gate.every);
+            match &gate.kind {
+                GateKind::Webhook(hook) => self.webhook(&format!("{field}.kind.webhook"), hook),
+                GateKind::Approval(who) => self.text(&format!("{field}.kind.approval"), who),
+                GateKind::Function(name) => self.text(&format!("{field}.kind.function"), name),
+            }
+        }
+    }
+
+    pub(super) fn probes(&mut self, probes: &BTreeMap<String, Probe>) {
+        self.at_most("probes", probes.len(), MAX_ENTRIES);
+        for (name, probe) in probes {
+            let field = format!("probes.{name}");
+            self.name(&field, name);
+            self.above_zero(&format!("{field}.every"), probe.every);
+            self.above_zero(&format!("{field}.timeout"), probe.timeout);
+            for (threshold, value) in [
+                ("failure_threshold", probe.failure_threshold),
+                ("success_threshold", probe.success_threshold),
+            ] {
+                if value == 0 {
+                    self.fault(format!("{field}.{threshold}"), "expected at least 1 run, found 0");
+                }
+            }
+            match &probe.kind {
+                ProbeKind::Http(http) => self.http(&format!("{field}.kind.http"), http),
+                ProbeKind::Function(name) => self.text(&format!("{field}.kind.function"), name),
+                ProbeKind::GrpcHealth(_) => {}
+            }
+        }
+    }
+
+    fn http(&mut self, field: &str, http: &HttpProbe) {
+        let HttpProbe { method, path, status } = http;
+        if !path.starts_with('/') || path.len() > MAX_TEXT || !path.bytes().all(is_visible) {
+            let message = format!("path {path:?}: expected a path such as \"/health\"");
+            self.fault(format!("{field}.path"), message);
+        }
+        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            let message = format!("method {method:?}: expected a method such as \"GET\"");
+            self.fault(format!("{field}.method"), message);
+        }
+        if status.is_empty() {
+            self.fault(format!("{field}.status"), "expected at least one status, found none");
+        }
+        for (index, status) in status.iter().enumerate() {
+            if !(100..=599).contains(status) {
+                let message = format!("status {status}: expected 100 to 599");
+                self.fault(format!("{field}.status[{index}]"), message);
+            }
+        }
+    }
+
+    pub(super) fn notify(&mut self, targets: &BTreeMap<String, NotifyTarget>) {
+        self.at_most("notify", targets.len(), MAX_ENTRIES);
+        for (name, target) in targets {
+            let field = format!("notify.{name}");
+            self.name(&field, name);
+            self.webhook(&format!("{field}.webhook"), &target.webhook);
+            for (index, event) in target.events.iter().enumerate() {
+                if !EventKind::NAMES.contains(&event.as_str()) {
+                    let expected = EventKind::NAMES.join(", ");
+                    let message = format!("unknown event {event:?}: expected one of {expected}");
+                    self.fault(format!("{field}.events[{index}]"), message);
+                }
+            }
+        }
+    }
+
+    fn webhook(&mut self, field: &str, webhook: &Webhook) {
+        let Webhook { url, timeout, secret_env, .. } = webhook;
+        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+        let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
+        if !has_host || url.len() > MAX_TEXT || !url.bytes().all(is_visible) {
+            let message = format!("URL {url:?}: expected a URL with https:// or http://");
+            self.fault(format!("{field}.url"), message);
+        }
+        self.above_zero(&format!("{field}.timeout"), *timeout);
+        let is_name = |name: &String| {
+            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && name.starts_with(|first: char| !first.is_ascii_digit())
+        };
+        if let Some(name) = secret_env.as_ref().filter(|name| !is_name(name)) {
+            let expected = "expected the name of an environment variable, not the secret itself";
+            self.fault(format!("{field}.secret_env"), format!("{name:?}: {expected}"));
+        }
+    }
+
+    pub(super) fn above_zero(&mut self, field: &str, duration: Duration) {
+        if duration.is_zero() {
+            self.fault(field, "expected a duration above zero, found 0s");
+        }
+    }
+
+    pub(super) fn at_most(&mut self, field: &str, count: usize, max: usize) {
+        if count > max {
+            self.fault(field, format!("expected at most {max} {field}, found {count}"));
+        }
+    }
+
+    fn name(&mut self, field: &str, name: &str) {
+        if name.parse::<canary_core::CanaryName>().is_err() {
+            let expected = "expected 1 to 63 characters of a-z, 0-9 and '-'";
+            self.fault(field, format!("name {name:?}: {expected}"));
+        }
+    }
+
+    fn text(&mut self, field: &str, text: &str) {
+        if text.trim().is_empty() || text.len() > MAX_TEXT {
+            self.fault(field, format!("{text:?}: expected 1 to {MAX_TEXT} bytes"));
+        }
+    }
+}
+
+const fn is_visible(byte: u8) -> bool {
+    byte.is_ascii_graphic()
+}
+
+/// The maximum length of a text in bytes.
+const MAX_TEXT: usize = 256;
+
+/// The maximum number of gates, of probes and of receivers.
+const MAX_ENTRIES: usize = 8;
