@@ -5,8 +5,8 @@ use canary_core::CanaryName;
 /// The error for a canary that is halted: its weight stays zero until the halt is lifted.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Halted {
-    name: CanaryName,
-    reason: String,
+    pub(super) name: CanaryName,
+    pub(super) reason: String,
 }
 
 impl Halted {
