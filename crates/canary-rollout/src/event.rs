@@ -1,4 +1,4 @@
-//! Events: what happened to a rollout, who caused it, when, and why.
+//! The events in the history of a rollout.
 
 use std::fmt;
 

@@ -1,6 +1,6 @@
-//! What holds whatever happens, shown by random histories.
+//! Tests of the guarantees R1 to R9 with random inputs.
 
-#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod sim;
 
@@ -16,7 +16,7 @@ use canary_rollout::{
 };
 use proptest::prelude::*;
 
-/// Short enough for random histories to reach the end.
+/// Plans that are short enough for random inputs to reach their end.
 const PLANS: [&str; 5] = [
     "steps = [
         { weight = '1%', min_duration = '15s', min_calls = 20 },
@@ -57,14 +57,14 @@ enum Input {
         probe: Option<bool>,
     },
     Command(Command),
-    Release(bool),
+    SetReleases(bool),
 }
 
-/// A rollout, and what an honest witness has seen of it.
-struct Witness {
+/// A rollout, with independent counts of the time and calls of its step.
+struct Tracked {
     rollout: Rollout,
     now: Timestamp,
-    /// Of the step that runs: time that was ticked through, and calls.
+    /// The time and the calls of the current step.
     seen: Duration,
     calls: u64,
 }
@@ -118,7 +118,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
     let input = prop_oneof![
         12 => ticks(),
         3 => commands().prop_map(Input::Command),
-        1 => prop::bool::weighted(0.9).prop_map(Input::Release),
+        1 => prop::bool::weighted(0.9).prop_map(Input::SetReleases),
     ];
     prop::collection::vec(input, 1..80).prop_map(|mut inputs| {
         inputs.insert(0, Input::Command(Command::Start));
@@ -126,7 +126,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
     })
 }
 
-impl Witness {
+impl Tracked {
     fn new(plan: usize) -> Self {
         let plan = sim::plan(PLANS[plan]);
         let rollout = Rollout::new("shop".parse().unwrap(), sim::releases("v2"), plan);
@@ -134,7 +134,7 @@ impl Witness {
         Self { rollout, now, seen: Duration::ZERO, calls: 0 }
     }
 
-    /// Applies the input, and returns what came of it.
+    /// Applies the input and returns the result.
     fn apply(&mut self, input: &Input) -> Result<Transition, Refusal> {
         match input {
             Input::Tick { millis, verdict, calls, gate, probe } => {
@@ -159,7 +159,7 @@ impl Witness {
                 let order = Order::new(command.clone(), Actor::person("anna"), "\"why\"");
                 self.rollout.command(self.now, &order)
             }
-            Input::Release(is_same) => {
+            Input::SetReleases(is_same) => {
                 let canary = if *is_same { "v2" } else { "v3" };
                 Ok(self.rollout.set_releases(self.now, sim::releases(canary)))
             }
@@ -167,7 +167,7 @@ impl Witness {
     }
 }
 
-/// The step that runs, or is paused.
+/// Returns the index of the step that is running or paused.
 fn step(rollout: &Rollout) -> Option<usize> {
     match rollout.state().stage() {
         Some(Stage::Step { step }) => Some(step),
@@ -180,7 +180,7 @@ fn bake_weight(plan: &Plan) -> Weight {
     Weight::from_ppm(1_000_000 - holdback)
 }
 
-/// The highest weight that a state may ask for.
+/// Returns the maximum weight of a state.
 fn limit(rollout: &Rollout) -> Weight {
     let plan = rollout.plan();
     match rollout.state() {
@@ -194,18 +194,18 @@ fn limit(rollout: &Rollout) -> Weight {
     }
 }
 
-/// Whether the input is a proof, a person's word, or the plan's leave to promote.
-fn is_warranted(before: &Rollout, input: &Input) -> bool {
+/// Returns whether the input justifies a promotion.
+fn is_justified(before: &Rollout, input: &Input) -> bool {
     match input {
         Input::Tick { verdict: Verdict::Healthy, .. } => true,
         Input::Tick { verdict: Verdict::Inconclusive, .. } => {
             let is_manual = |basis: &PromotionBasis| matches!(basis, PromotionBasis::Manual { .. });
-            let is_baked_on_word =
+            let is_baked_manually =
                 matches!(before.state(), State::Baking { basis, .. } if is_manual(basis));
-            before.plan().on_inconclusive() == OnInconclusive::Advance || is_baked_on_word
+            before.plan().on_inconclusive() == OnInconclusive::Advance || is_baked_manually
         }
         Input::Command(Command::Promote | Command::PromoteFully) => true,
-        // A bake that was paused goes on.
+        // Resuming a paused bake is allowed.
         Input::Command(Command::Resume) => {
             matches!(before.state(), State::Paused { stage: Stage::Bake { .. }, .. })
         }
@@ -226,10 +226,10 @@ proptest! {
 
     #[test]
     fn the_weight_is_within_the_plan(plan in 0..PLANS.len(), inputs in inputs()) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
-            let _ = witness.apply(input);
-            let rollout = &witness.rollout;
+            let _ = tracked.apply(input);
+            let rollout = &tracked.rollout;
             prop_assert!(rollout.weight() <= limit(rollout), "{:?} at {}", rollout.state(), rollout.weight());
             if !matches!(rollout.phase(), Phase::Baking | Phase::Promoted | Phase::RampingDown) {
                 let in_bake = matches!(rollout.state().stage(), Some(Stage::Bake { .. }));
@@ -239,23 +239,23 @@ proptest! {
     }
 
     #[test]
-    fn nothing_but_a_start_raises_the_weight_after_a_rollback_or_a_halt(
+    fn only_a_start_raises_the_weight_after_a_rollback_or_a_halt(
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         let mut is_back = false;
         for input in &inputs {
-            let attempt = witness.rollout.attempt();
-            let phase = witness.rollout.phase();
-            let _ = witness.apply(input);
-            let rollout = &witness.rollout;
+            let attempt = tracked.rollout.attempt();
+            let phase = tracked.rollout.phase();
+            let _ = tracked.apply(input);
+            let rollout = &tracked.rollout;
             if rollout.attempt() > attempt {
                 let is_start = matches!(
                     input,
                     Input::Command(Command::Start | Command::Restart | Command::SetWeight { .. })
                 );
-                prop_assert!(is_start, "{input:?} is no start");
-                prop_assert!(phase != Phase::Halted, "started in a halt");
+                prop_assert!(is_start, "{input:?} is not a start");
+                prop_assert!(phase != Phase::Halted, "started during a halt");
                 is_back = false;
             }
             if is_back {
@@ -266,28 +266,28 @@ proptest! {
     }
 
     #[test]
-    fn a_halt_ends_by_a_release_only(plan in 0..PLANS.len(), inputs in inputs()) {
-        let mut witness = Witness::new(plan);
+    fn only_lifting_a_halt_ends_it(plan in 0..PLANS.len(), inputs in inputs()) {
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
-            let was_halted = witness.rollout.phase() == Phase::Halted;
-            let _ = witness.apply(input);
-            if was_halted && witness.rollout.phase() != Phase::Halted {
+            let was_halted = tracked.rollout.phase() == Phase::Halted;
+            let _ = tracked.apply(input);
+            if was_halted && tracked.rollout.phase() != Phase::Halted {
                 prop_assert!(matches!(input, Input::Command(Command::LiftHalt)), "{:?}", input);
-                prop_assert_eq!(witness.rollout.phase(), Phase::RolledBack);
+                prop_assert_eq!(tracked.rollout.phase(), Phase::RolledBack);
             }
         }
     }
 
     #[test]
-    fn a_promotion_rests_on_proof_or_on_somebodys_word(
+    fn a_promotion_requires_proof_or_a_command(
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
-            let before = witness.rollout.clone();
-            let _ = witness.apply(input);
-            if rank(witness.rollout.phase()) > rank(before.phase()) {
-                prop_assert!(is_warranted(&before, input), "{:?} after {:?}", input, before.state());
+            let before = tracked.rollout.clone();
+            let _ = tracked.apply(input);
+            if rank(tracked.rollout.phase()) > rank(before.phase()) {
+                prop_assert!(is_justified(&before, input), "{:?} after {:?}", input, before.state());
                 let is_by_itself = matches!(input, Input::Tick { .. });
                 if is_by_itself && before.phase() == Phase::Running {
                     prop_assert_eq!(before.plan().max_weight(), Weight::FULL);
@@ -297,41 +297,41 @@ proptest! {
     }
 
     #[test]
-    fn a_step_is_left_only_after_its_time_and_calls_whatever_the_clock_does(
+    fn a_step_ends_only_after_its_time_and_calls(
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
-            let before = (step(&witness.rollout), witness.rollout.attempt());
-            let _ = witness.apply(input);
-            let after = (step(&witness.rollout), witness.rollout.attempt());
-            let is_promoted = rank(witness.rollout.phase()) > 0;
+            let before = (step(&tracked.rollout), tracked.rollout.attempt());
+            let _ = tracked.apply(input);
+            let after = (step(&tracked.rollout), tracked.rollout.attempt());
+            let is_promoted = rank(tracked.rollout.phase()) > 0;
             if let (Some(step), Input::Tick { .. }) = (before.0, input)
                 && (after.0 > before.0 || is_promoted)
             {
-                let step = &witness.rollout.plan().steps()[step];
-                prop_assert!(witness.seen >= step.min_duration, "after {:?}", witness.seen);
-                prop_assert!(witness.calls >= step.min_calls, "after {} calls", witness.calls);
+                let step = &tracked.rollout.plan().steps()[step];
+                prop_assert!(tracked.seen >= step.min_duration, "after {:?}", tracked.seen);
+                prop_assert!(tracked.calls >= step.min_calls, "after {} calls", tracked.calls);
             }
             if after != before {
-                (witness.seen, witness.calls) = (Duration::ZERO, 0);
+                (tracked.seen, tracked.calls) = (Duration::ZERO, 0);
             }
         }
     }
 
     #[test]
     fn a_degraded_canary_never_gets_more_calls(plan in 0..PLANS.len(), inputs in inputs()) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
-            let before = witness.rollout.clone();
-            let _ = witness.apply(input);
+            let before = tracked.rollout.clone();
+            let _ = tracked.apply(input);
             if before.phase() == Phase::RampingDown {
-                prop_assert!(witness.rollout.weight() <= before.weight());
+                prop_assert!(tracked.rollout.weight() <= before.weight());
             }
             if let Input::Tick { verdict: Verdict::Degraded, .. } = input {
-                prop_assert!(witness.rollout.weight() <= before.weight());
-                prop_assert_eq!(rank(witness.rollout.phase()) / 2, rank(before.phase()) / 2);
-                let phase = witness.rollout.phase();
+                prop_assert!(tracked.rollout.weight() <= before.weight());
+                prop_assert_eq!(rank(tracked.rollout.phase()) / 2, rank(before.phase()) / 2);
+                let phase = tracked.rollout.phase();
                 prop_assert!(!matches!(phase, Phase::Starting | Phase::Running | Phase::Baking));
             }
         }
@@ -339,22 +339,22 @@ proptest! {
 
     #[test]
     fn the_plan_raises_nothing_while_the_calendar_is_closed(inputs in inputs()) {
-        let mut witness = Witness::new(4);
+        let mut tracked = Tracked::new(4);
         for input in &inputs {
-            let before = witness.rollout.weight();
-            let _ = witness.apply(input);
-            let calendar = witness.rollout.plan().calendar().unwrap();
-            if matches!(input, Input::Tick { .. }) && !calendar.is_open(witness.now) {
-                prop_assert!(witness.rollout.weight() <= before);
+            let before = tracked.rollout.weight();
+            let _ = tracked.apply(input);
+            let calendar = tracked.rollout.plan().calendar().unwrap();
+            if matches!(input, Input::Tick { .. }) && !calendar.is_open(tracked.now) {
+                prop_assert!(tracked.rollout.weight() <= before);
             }
         }
     }
 
     #[test]
-    fn the_same_inputs_have_the_same_outcome_stored_between_or_not(
+    fn the_same_inputs_produce_the_same_transitions(
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
-        let (mut one, mut other) = (Witness::new(plan), Witness::new(plan));
+        let (mut one, mut other) = (Tracked::new(plan), Tracked::new(plan));
         for input in &inputs {
             let stored = serde_json::to_string(&other.rollout).unwrap();
             other.rollout = serde_json::from_str(&stored).unwrap();
@@ -364,16 +364,16 @@ proptest! {
     }
 
     #[test]
-    fn a_refusal_changes_nothing_and_names_what_is_allowed(
+    fn a_refusal_changes_nothing_and_lists_allowed_commands(
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
-            let before = witness.rollout.clone();
-            if let Err(refusal) = witness.apply(input) {
-                prop_assert_eq!(&witness.rollout, &before);
+            let before = tracked.rollout.clone();
+            if let Err(refusal) = tracked.apply(input) {
+                prop_assert_eq!(&tracked.rollout, &before);
                 prop_assert!(!refusal.allowed.is_empty());
-                // Another weight, or another gate, might be allowed.
+                // Another weight or gate may be allowed.
                 let depends = matches!(
                     input,
                     Input::Command(Command::SetWeight { .. } | Command::Approve { .. })
@@ -384,16 +384,16 @@ proptest! {
     }
 
     #[test]
-    fn what_lowers_comes_before_saving_and_what_raises_after(
+    fn lowering_comes_before_saving_and_raising_after(
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
-            let (generation, before) = (witness.rollout.generation(), witness.rollout.weight());
-            let Ok(outcome) = witness.apply(input) else { continue };
+            let (generation, before) = (tracked.rollout.generation(), tracked.rollout.weight());
+            let Ok(outcome) = tracked.apply(input) else { continue };
             let saves = outcome.actions.iter().filter(|action| **action == Action::Save).count();
-            prop_assert_eq!(witness.rollout.generation(), generation + u64::try_from(saves).unwrap());
-            if outcome.events.is_empty() && witness.rollout.weight() == before {
+            prop_assert_eq!(tracked.rollout.generation(), generation + u64::try_from(saves).unwrap());
+            if outcome.events.is_empty() && tracked.rollout.weight() == before {
                 continue;
             }
             prop_assert_eq!(saves, 1);
@@ -410,7 +410,7 @@ proptest! {
                 prop_assert!(next >= weight || index < save, "{:?}", outcome.actions);
                 weight = next;
             }
-            prop_assert_eq!(weight, witness.rollout.weight(), "the data plane is told");
+            prop_assert_eq!(weight, tracked.rollout.weight(), "the data plane has the rollout's weight");
         }
     }
 
@@ -418,17 +418,17 @@ proptest! {
     fn a_stored_rollout_is_short_and_its_events_are_in_order(
         plan in 0..PLANS.len(), inputs in inputs(), noise in "\\PC{0,300}"
     ) {
-        let mut witness = Witness::new(plan);
+        let mut tracked = Tracked::new(plan);
         let mut latest = 0;
         for input in &inputs {
             let order = Order::new(Command::Pause, Actor::person(&noise), &noise);
-            let _ = witness.rollout.command(witness.now, &order);
-            let Ok(outcome) = witness.apply(input) else { continue };
+            let _ = tracked.rollout.command(tracked.now, &order);
+            let Ok(outcome) = tracked.apply(input) else { continue };
             if outcome.actions.contains(&Action::Save) {
-                let stored = serde_json::to_string(&witness.rollout).unwrap();
+                let stored = serde_json::to_string(&tracked.rollout).unwrap();
                 prop_assert!(stored.len() <= Rollout::MAX_BYTES);
             }
-            let numbers: Vec<u64> = witness.rollout.history().map(|event| event.number).collect();
+            let numbers: Vec<u64> = tracked.rollout.history().map(|event| event.number).collect();
             prop_assert!(numbers.len() <= 64);
             prop_assert!(numbers.windows(2).all(|pair| pair[0] + 1 == pair[1]));
             prop_assert!(numbers.last() >= Some(&latest));

@@ -1,4 +1,4 @@
-//! Plans as people write them, and what they are told if they err.
+//! Tests of plan files and their error messages.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ const TOML: &str = include_str!("../plans/checkout.toml");
 const JSON: &str = include_str!("../plans/checkout.json");
 const YAML: &str = include_str!("../plans/checkout.yaml");
 
-fn why(toml: &str) -> String {
+fn error(toml: &str) -> String {
     Plan::from_toml(toml).expect_err(toml).to_string()
 }
 
 #[test]
-fn three_formats_are_the_same_plan() {
+fn the_three_formats_produce_the_same_plan() {
     let plan = Plan::from_toml(TOML).unwrap();
     assert_eq!(Plan::from_json(JSON).unwrap(), plan);
     assert_eq!(Plan::from_yaml(YAML).unwrap(), plan);
@@ -28,7 +28,7 @@ fn three_formats_are_the_same_plan() {
 }
 
 #[test]
-fn a_plan_is_read_as_it_is_stored() {
+fn a_stored_plan_is_read_unchanged() {
     let examples =
         [TOML, include_str!("../plans/preset.toml"), include_str!("../plans/slow-start.toml")];
     for text in examples {
@@ -41,7 +41,7 @@ fn a_plan_is_read_as_it_is_stored() {
 }
 
 #[test]
-fn faults_stand_at_their_line_and_field_in_each_format() {
+fn faults_have_a_line_and_a_field_in_each_format() {
     for (toml, json, yaml, expected) in [
         (
             "[[steps]]\nweight = '1%'\nmin_duratoin = '5m'",
@@ -81,7 +81,7 @@ fn faults_stand_at_their_line_and_field_in_each_format() {
 }
 
 #[test]
-fn texts_that_are_not_even_their_format_are_told_where() {
+fn syntax_errors_have_a_position() {
     for (error, expected) in [
         (Plan::from_toml("steps = [\n{ weight == '1%' }]"), "line 2, column 11, invalid TOML: "),
         (Plan::from_json("{\n\"steps\": [}"), "line 2, column 11, invalid JSON: expected value"),
@@ -113,7 +113,7 @@ fn json_may_have_surrogate_pairs_and_a_byte_order_mark() {
 }
 
 #[test]
-fn aliases_of_aliases_are_not_followed_for_ever() {
+fn nested_aliases_are_limited() {
     let mut yaml = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let aliases = vec![format!("*a{}", level - 1); 10].join(", ");
@@ -124,7 +124,7 @@ fn aliases_of_aliases_are_not_followed_for_ever() {
 }
 
 #[test]
-fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
+fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
     for (toml, expected) in [
         ("steps = []", "steps: expected 1 to 32 steps, found none"),
         ("steps = [{ weight = '0%' }]", "steps[0].weight: expected a weight above 0%, found 0%"),
@@ -241,14 +241,14 @@ fn what_cannot_be_run_is_refused_with_the_value_and_what_was_expected() {
             "notify.x.events[0]: unknown event \"rollback\": expected one of started,",
         ),
     ] {
-        let message = why(toml);
+        let message = error(toml);
         assert!(message.contains(expected), "{toml}\n{message}\nexpected: {expected}");
         assert!(message.starts_with("line "), "{message}");
     }
 }
 
 #[test]
-fn all_faults_are_told_at_once_in_the_order_of_the_text() {
+fn all_faults_are_reported_in_the_order_of_the_text() {
     let error = Plan::from_toml(
         "alpha = 2.0\nsteps = [{ weight = '5%', gates = ['a'] }, { weight = '5%', probes = ['b'] }]",
     )
@@ -258,7 +258,7 @@ fn all_faults_are_told_at_once_in_the_order_of_the_text() {
 }
 
 #[test]
-fn a_plan_that_is_too_long_to_be_shared_is_refused() {
+fn a_plan_that_is_too_long_is_rejected() {
     let mut toml = STEP.to_owned();
     for index in 0..8 {
         let path = "x".repeat(200);
@@ -267,12 +267,12 @@ fn a_plan_that_is_too_long_to_be_shared_is_refused() {
         toml += &format!("[probes.p{index}]\nkind = {{ http = {{ path = '/{path}' }} }}\n");
         toml += &format!("[notify.n{index}]\nwebhook = {{ url = 'https://x/{path}' }}\n");
     }
-    let message = why(&toml);
+    let message = error(&toml);
     assert!(message.contains("bytes as JSON, expected at most 5120"), "{message}");
 }
 
 #[test]
-fn presets_are_those_of_the_managed_services() {
+fn presets_match_the_deployment_configurations_of_aws() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
     // (name, weights in percent, time of each, bake)
     let expected: [(&str, &[u32], Duration, Option<Duration>); 12] = [
@@ -310,7 +310,7 @@ fn presets_are_those_of_the_managed_services() {
 }
 
 #[test]
-fn lines_of_our_own_rise_to_where_they_are_told() {
+fn linear_and_exponential_steps_end_at_their_maximum() {
     let linear = Plan::from_toml("linear = { by = '15%', every = '5m', to = '50%' }").unwrap();
     let percents: Vec<_> = linear.steps().iter().map(|it| it.weight.to_string()).collect();
     assert_eq!(percents, ["15%", "30%", "45%"]);
@@ -321,7 +321,7 @@ fn lines_of_our_own_rise_to_where_they_are_told() {
 }
 
 #[test]
-fn what_a_plan_does_not_say_is_as_documented() {
+fn omitted_fields_have_the_documented_defaults() {
     let plan = Plan::from_toml(STEP).unwrap();
     let step = &plan.steps()[0];
     assert_eq!((step.min_calls, step.deadline), (100, Duration::from_secs(86_400)));
@@ -334,7 +334,7 @@ fn what_a_plan_does_not_say_is_as_documented() {
 }
 
 #[test]
-fn a_calendar_knows_its_zone_its_days_and_its_hours() {
+fn a_calendar_respects_its_zone_days_and_hours() {
     let toml = format!(
         "{STEP}[calendar]\ntime_zone = 'Europe/Berlin'\ndays = ['sun', 'fri-mon']\n\
          hours = ['02:30-12:00', '22:00-24:00']\nclosed_dates = ['2026-03-30']"
@@ -345,7 +345,7 @@ fn a_calendar_knows_its_zone_its_days_and_its_hours() {
         ("2026-03-27T08:00:00Z", true, "2026-03-27T08:00:00Z"),
         ("2026-03-27T11:00:00Z", false, "2026-03-27T21:00:00Z"),
         ("2026-03-27T22:59:00Z", true, "2026-03-27T22:59:00Z"),
-        // The clocks go forward on the 29th, from two to three: half past two there is none.
+        // On the 29th the clocks go forward from two to three, so 02:30 does not exist.
         ("2026-03-29T00:59:00Z", false, "2026-03-29T01:00:00Z"),
         ("2026-03-30T08:00:00Z", false, "2026-04-03T00:30:00Z"),
         ("2026-12-23T08:00:00Z", false, "2026-12-25T01:30:00Z"),
@@ -381,7 +381,7 @@ fn the_next_opening_is_the_first_minute_that_is_open() {
 }
 
 #[test]
-fn a_dry_run_tells_how_long_a_plan_takes_at_best() {
+fn a_dry_run_forecasts_how_long_a_plan_takes_at_best() {
     let plan = Plan::from_toml(TOML).unwrap();
     let table = plan.dry_run(200.0, Some(0.001)).unwrap().to_string();
     let expected = "\

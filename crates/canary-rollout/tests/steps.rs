@@ -1,4 +1,4 @@
-//! How a plan runs, from its first step to the promotion, and back.
+//! Tests of plans from the first step to the promotion or rollback.
 
 mod sim;
 
@@ -22,17 +22,17 @@ const STORY: &str = r#"
     bake = { duration = "5m", holdback = "2%" }
 "#;
 
-/// What one row of a table does.
+/// The input of a row of a table.
 enum Do {
     Order(Command),
-    /// The judge says this, and the canary ends so many calls a second.
+    /// Sets the verdict and the canary calls per second.
     See(Verdict, u64),
     Run(u64),
 }
 
 use self::Do::{Order, Run, See};
 
-/// After each row, what the rollout waits for must begin like this.
+/// Runs the rows, and compares the beginning of the status after each one.
 fn table(toml: &str, rows: &[(Do, &str)]) -> Sim {
     let mut sim = Sim::new(toml);
     for (row, (what, expected)) in rows.iter().enumerate() {
@@ -85,7 +85,7 @@ fn a_good_canary_goes_from_its_first_call_to_the_promotion() {
 }
 
 #[test]
-fn no_data_is_no_reason_to_go_on_and_none_to_go_back() {
+fn missing_data_neither_advances_nor_rolls_back() {
     for policy in ["hold", "roll_back", "advance"] {
         let mut sim = Sim::started(&format!("on_inconclusive = '{policy}'\n{STORY}"));
         (sim.verdict, sim.calls) = (Verdict::Inconclusive, 0);
@@ -105,7 +105,7 @@ fn no_data_is_no_reason_to_go_on_and_none_to_go_back() {
 }
 
 #[test]
-fn a_deadline_without_proof_does_what_the_plan_says() {
+fn a_deadline_without_proof_applies_on_inconclusive() {
     for (policy, expected) in [
         (
             "hold",
@@ -136,7 +136,7 @@ fn a_plan_may_wait_for_proof_in_each_step() {
 }
 
 #[test]
-fn a_degraded_canary_is_rolled_back_from_wherever_it_is_watched() {
+fn a_degraded_canary_is_rolled_back_at_every_stage() {
     let gate = "[start]\ngates = ['go']\n[gates.go]\nkind = { approval = 'boss' }\n";
     type Place = (&'static str, String, fn(&mut Sim));
     let places: [Place; 6] = [
@@ -165,20 +165,16 @@ fn a_degraded_canary_is_rolled_back_from_wherever_it_is_watched() {
         sim.actions.clear();
         let outcome = sim.tick();
         assert_eq!(outcome.actions[0], Action::RollBack, "{place}");
-        assert_eq!(
-            outcome.actions[1],
-            Action::Save,
-            "{place}: lowering does not wait for the store"
-        );
+        assert_eq!(outcome.actions[1], Action::Save, "{place}: lowering comes before saving");
         assert_eq!(sim.waits(), "rolled back (canary fails every call)", "{place}");
         sim.verdict = Verdict::Healthy;
         sim.run(3_600);
-        assert_eq!(sim.weight, Weight::ZERO, "{place}: nothing raises it again");
+        assert_eq!(sim.weight, Weight::ZERO, "{place}: the weight stays zero");
     }
 }
 
 #[test]
-fn a_degraded_canary_is_frozen_if_the_plan_says_so() {
+fn on_degraded_can_freeze_the_weight() {
     let mut sim = Sim::started(&format!("on_degraded = 'freeze'\n{STORY}"));
     sim.run(90);
     sim.verdict = Verdict::Degraded;
@@ -198,13 +194,13 @@ fn a_degraded_canary_is_frozen_if_the_plan_says_so() {
     );
     sim.try_order(Command::SetWeight { weight: percent("20%") }).unwrap_err();
     sim.order(Command::SetWeight { weight: percent("1%") });
-    sim.try_order(Command::Resume).expect_err("a lower weight is no proof");
+    sim.try_order(Command::Resume).expect_err("a lower weight does not unfreeze the canary");
     sim.order(Command::RollBack);
     assert_eq!(sim.weight, Weight::ZERO);
 }
 
 #[test]
-fn a_degraded_canary_is_ramped_down_if_the_plan_says_so() {
+fn on_degraded_can_ramp_down() {
     let mut sim =
         Sim::started(&format!("on_degraded = {{ ramp_down = {{ over = '100s' }} }}\n{STORY}"));
     sim.run(90);
@@ -221,7 +217,7 @@ fn a_degraded_canary_is_ramped_down_if_the_plan_says_so() {
 }
 
 #[test]
-fn nothing_lives_before_probes_and_gates_let_it() {
+fn the_first_call_waits_for_probes_and_gates() {
     let mut sim = Sim::started(&format!(
         "{STORY}
         start = {{ probes = ['health'], gates = ['go'] }}
@@ -241,7 +237,7 @@ fn nothing_lives_before_probes_and_gates_let_it() {
     sim.run(9);
     assert_eq!(sim.asked(&probe), 0);
     sim.run(1);
-    assert_eq!(sim.asked(&probe), 1, "it is run again after its time");
+    assert_eq!(sim.asked(&probe), 1, "the probe runs again after its interval");
     sim.probe("health", ProbeOutcome::Failed("status 503".into()));
     assert_eq!(sim.waits(), "starting: probe \"health\" (status 503)");
     sim.probe("health", ProbeOutcome::Passed);
@@ -251,7 +247,7 @@ fn nothing_lives_before_probes_and_gates_let_it() {
     sim.answer("go", GateAnswer::NotYet("tests run".into()));
     assert_eq!(sim.waits(), "starting: gate \"go\" (tests run)");
     sim.run(20);
-    assert_eq!(sim.asked(&gate), 1, "it is asked again after its time");
+    assert_eq!(sim.asked(&gate), 1, "the gate is asked again after its interval");
     assert_eq!(sim.weight, Weight::ZERO);
     sim.answer("go", GateAnswer::Open);
     assert!(sim.waits().starts_with("step 1 of 3"), "{}", sim.waits());
@@ -259,7 +255,7 @@ fn nothing_lives_before_probes_and_gates_let_it() {
 }
 
 #[test]
-fn a_probe_that_fails_too_often_is_a_degraded_canary() {
+fn a_probe_that_fails_too_often_makes_the_canary_degraded() {
     let mut sim = Sim::started(
         "steps = [{ weight = '10%', min_duration = '5m', probes = ['health'] }]
         [probes.health]
@@ -289,7 +285,7 @@ const GATED: &str = "
 ";
 
 #[test]
-fn a_gate_that_never_answers_has_a_deadline() {
+fn a_gate_without_an_answer_is_rejected_at_its_deadline() {
     let mut sim = Sim::started(GATED);
     sim.run(61);
     assert_eq!(
@@ -305,7 +301,7 @@ fn a_gate_that_never_answers_has_a_deadline() {
     );
     sim.order(Command::Resume);
     sim.run(1);
-    assert_eq!(sim.asked(&Action::AskGate("boss".into())), 2, "it is asked again");
+    assert_eq!(sim.asked(&Action::AskGate("boss".into())), 2, "the gate is asked again");
     sim.order(Command::Approve { gate: "boss".into() });
     sim.run(1);
     assert_eq!(sim.weight, percent("10%"));
@@ -325,17 +321,17 @@ fn only_a_gate_that_waits_can_be_approved() {
     let refusal = sim.try_order(Command::Approve { gate: "bos".into() }).unwrap_err();
     assert!(refusal.to_string().contains("; waiting: \"boss\""), "{refusal}");
     let opened = sim.order(approve());
-    assert_eq!(opened.events[0].reason, "she says so");
+    assert_eq!(opened.events[0].reason, "manual test");
     assert_eq!(sim.order(approve()).note.as_deref(), Some("the gate is already open"));
 
     let mut sim = Sim::started(GATED);
     sim.run(60);
     sim.order(Command::Reject { gate: "boss".into() });
-    assert_eq!(sim.waits(), "paused at 1%: waiting for an operator (gate \"boss\": she says so)");
+    assert_eq!(sim.waits(), "paused at 1%: waiting for an operator (gate \"boss\": manual test)");
 }
 
 #[test]
-fn a_weight_by_hand_pauses_the_plan_and_a_resume_returns_to_it() {
+fn setting_a_weight_pauses_the_plan_and_resume_returns_to_it() {
     let mut sim = Sim::started(STORY);
     sim.run(100);
     let held = sim.rollout.state().progress().unwrap().calls;
@@ -347,7 +343,7 @@ fn a_weight_by_hand_pauses_the_plan_and_a_resume_returns_to_it() {
         sim.order(Command::Resume);
         assert_eq!(sim.weight, percent("10%"));
         let expected = "step 2 of 3, holding at 10%: 0 of 1,000 needed canary calls; 0s of 2m";
-        assert_eq!(sim.waits(), expected, "what was seen at {hand} says nothing of 10%");
+        assert_eq!(sim.waits(), expected, "progress at {hand} does not count for 10%");
     }
     let refusal = sim.try_order(Command::SetWeight { weight: Weight::FULL }).unwrap_err();
     assert_eq!(refusal.reason, RefusalReason::FullWeight);
@@ -369,11 +365,15 @@ fn a_pause_stops_the_steps_clock_but_not_the_rollouts() {
     assert_eq!(sim.waits(), format!("paused at 50%: waiting for an operator {over}"));
     sim.order(Command::Resume);
     sim.run(600);
-    assert!(sim.waits().starts_with("step 3 of 3"), "a person has given it time: {}", sim.waits());
+    assert!(
+        sim.waits().starts_with("step 3 of 3"),
+        "resuming restarts the deadline: {}",
+        sim.waits()
+    );
 }
 
 #[test]
-fn the_deadline_of_the_rollout_ends_a_pause_if_it_rolls_back() {
+fn the_deadline_of_the_rollout_can_roll_back_during_a_pause() {
     let toml = format!("deadline = '20m'\non_inconclusive = 'roll_back'\n{STORY}");
     let mut sim = Sim::started(&toml);
     sim.order(Command::Pause);
@@ -382,7 +382,7 @@ fn the_deadline_of_the_rollout_ends_a_pause_if_it_rolls_back() {
 }
 
 #[test]
-fn a_maximum_weight_leaves_the_promotion_to_a_person() {
+fn a_maximum_weight_leaves_the_promotion_to_an_operator() {
     let mut sim = Sim::started("max_weight = '50%'\nsteps = [{ weight = '50%' }]");
     sim.run(10);
     assert!(
@@ -393,15 +393,15 @@ fn a_maximum_weight_leaves_the_promotion_to_a_person() {
     let refusal = sim.try_order(Command::SetWeight { weight: percent("60%") }).unwrap_err();
     assert_eq!(refusal.reason.to_string(), "weight 60% is above the plan's maximum of 50%");
     sim.order(Command::Promote);
-    assert_eq!(sim.waits(), "promoted (she says so)");
+    assert_eq!(sim.waits(), "promoted (manual test)");
     assert_eq!(sim.weight, Weight::FULL);
 }
 
 #[test]
-fn the_plan_raises_within_the_calendar_only_and_lowers_always() {
+fn the_plan_raises_only_while_the_calendar_is_open_and_lowers_always() {
     let calendar = "[calendar]\ntime_zone = 'Europe/Berlin'\nhours = ['10:00-10:02']";
     let mut sim = Sim::started(&format!("{STORY}{calendar}"));
-    assert_eq!(sim.weight, percent("0.1%"), "nine o'clock in London is ten in Berlin");
+    assert_eq!(sim.weight, percent("0.1%"), "nine o'clock UTC is ten in Berlin");
     sim.run(60);
     assert_eq!(sim.weight, percent("10%"));
     sim.run(180);
@@ -421,7 +421,7 @@ fn the_plan_raises_within_the_calendar_only_and_lowers_always() {
 }
 
 #[test]
-fn a_person_may_promote_outside_the_calendar() {
+fn an_operator_may_promote_while_the_calendar_is_closed() {
     let mut sim = Sim::started(&format!("{STORY}[calendar]\nhours = ['10:00-10:05']"));
     assert_eq!(sim.weight, Weight::ZERO, "a start waits for the calendar");
     sim.order(Command::SetWeight { weight: percent("5%") });
@@ -429,13 +429,17 @@ fn a_person_may_promote_outside_the_calendar() {
     sim.order(Command::Promote);
     assert_eq!(sim.weight, percent("98%"));
     sim.run(600);
-    assert_eq!(sim.rollout.phase(), Phase::Baking, "the end of the bake is the plan's");
+    assert_eq!(
+        sim.rollout.phase(),
+        Phase::Baking,
+        "the promotion after the bake waits for the calendar"
+    );
     sim.order(Command::PromoteFully);
     assert_eq!(sim.weight, Weight::FULL);
 }
 
 #[test]
-fn skipping_goes_one_step_on_and_never_to_the_promotion() {
+fn skip_step_begins_the_next_step_and_never_promotes() {
     let mut sim = Sim::started(STORY);
     sim.order(Command::SkipStep);
     assert_eq!(sim.weight, percent("10%"));
@@ -446,16 +450,16 @@ fn skipping_goes_one_step_on_and_never_to_the_promotion() {
 }
 
 #[test]
-fn a_halt_holds_until_it_is_released_and_then_a_start_is_needed() {
+fn a_halt_holds_until_it_is_lifted_and_then_a_start_is_needed() {
     let mut sim = Sim::started(STORY);
     sim.order(Command::Halt);
     sim.run(100);
     sim.restart();
     sim.rollout.set_releases(sim.now, releases("v3"));
-    sim.try_order(Command::Start).expect_err("a halt outlives the releases");
+    sim.try_order(Command::Start).expect_err("a halt persists when the releases change");
     sim.order(Command::LiftHalt);
     sim.run(100);
-    assert_eq!(sim.waits(), "rolled back (halted: she says so)");
+    assert_eq!(sim.waits(), "rolled back (halted: manual test)");
     assert_eq!(sim.weight, Weight::ZERO);
     sim.order(Command::Start);
     assert_eq!(sim.weight, percent("0.1%"));

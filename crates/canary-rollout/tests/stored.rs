@@ -1,6 +1,6 @@
-//! Rollouts as they are stored and gone on with, and clocks that do as they like.
+//! Tests of stored rollouts, and of clocks that jump.
 
-#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod sim;
 
@@ -29,7 +29,7 @@ fn stored(rollout: &Rollout) -> Value {
 }
 
 #[test]
-fn what_a_newer_version_has_stored_is_kept() {
+fn unknown_fields_of_a_newer_version_are_kept() {
     let mut sim = Sim::started(PLAN);
     sim.run(30);
     let mut newer = stored(&sim.rollout);
@@ -47,7 +47,7 @@ fn what_a_newer_version_has_stored_is_kept() {
 }
 
 #[test]
-fn what_cannot_be_understood_is_not_gone_on_with() {
+fn an_invalid_document_is_rejected() {
     let whole = stored(&Sim::started(PLAN).rollout);
     for (field, wrong, expected) in [
         ("schema", json!(2), "schema version 2, expected 1"),
@@ -65,7 +65,7 @@ fn what_cannot_be_understood_is_not_gone_on_with() {
 }
 
 #[test]
-fn what_does_not_fit_its_own_plan_and_state_is_not_gone_on_with() {
+fn a_state_that_does_not_fit_the_plan_is_rejected() {
     let mut sim = Sim::started(PLAN);
     sim.run(1);
     let mut document = stored(&sim.rollout);
@@ -89,7 +89,7 @@ fn what_does_not_fit_its_own_plan_and_state_is_not_gone_on_with() {
 }
 
 #[test]
-fn a_stored_rollout_can_be_read_by_people() {
+fn a_stored_rollout_is_readable() {
     let mut sim = Sim::started(PLAN);
     sim.run(12);
     let document = stored(&sim.rollout);
@@ -107,7 +107,7 @@ fn a_stored_rollout_can_be_read_by_people() {
 }
 
 #[test]
-fn events_have_the_names_that_plans_know() {
+fn events_have_the_names_that_plans_accept() {
     let mut sim = Sim::started(PLAN);
     sim.run(3_600);
     sim.order(Command::Halt);
@@ -126,7 +126,7 @@ fn events_have_the_names_that_plans_know() {
 }
 
 #[test]
-fn the_longest_texts_leave_the_document_short() {
+fn long_texts_do_not_exceed_the_size_limit() {
     let long = "\"\\\u{1F426}".repeat(1_000);
     let mut toml = "on_degraded = 'freeze'\nsteps = [{ weight = '1%', ".to_owned();
     let names: Vec<_> = (0..8).map(|index| format!("'{}{index}'", "n".repeat(60))).collect();
@@ -160,11 +160,11 @@ fn the_longest_texts_leave_the_document_short() {
         }
     }
     sim.rollout.command(sim.now, &order(Command::Pause)).unwrap();
-    assert!(sim.rollout.history().len() > 5, "some history is left");
+    assert!(sim.rollout.history().len() > 5, "some events are kept");
 }
 
 #[test]
-fn a_clock_that_jumps_ahead_by_a_day_brings_nothing_about() {
+fn a_clock_that_jumps_ahead_by_a_day_reaches_no_deadline() {
     let mut sim = Sim::started(&format!("deadline = '2h'\n{PLAN}"));
     sim.run(20);
     sim.now = sim.now + DAY;
@@ -177,7 +177,7 @@ fn a_clock_that_jumps_ahead_by_a_day_brings_nothing_about() {
 }
 
 #[test]
-fn a_clock_that_jumps_back_by_a_day_costs_a_steps_time_at_most() {
+fn a_clock_that_jumps_back_by_a_day_restarts_the_step_at_most() {
     let mut sim = Sim::started(PLAN);
     sim.run(40);
     sim.now = "2026-11-23T09:00:00Z".parse().unwrap();
@@ -188,7 +188,7 @@ fn a_clock_that_jumps_back_by_a_day_costs_a_steps_time_at_most() {
 }
 
 #[test]
-fn a_ramp_goes_down_only_whatever_the_clock_does() {
+fn a_ramp_never_rises_even_if_the_clock_jumps() {
     let mut sim =
         Sim::started(&format!("on_degraded = {{ ramp_down = {{ over = '100s' }} }}\n{PLAN}"));
     sim.run(70);
@@ -197,10 +197,10 @@ fn a_ramp_goes_down_only_whatever_the_clock_does() {
     assert_eq!(sim.weight, percent("9%"));
     sim.now = sim.now + Duration::from_secs(45);
     sim.tick();
-    assert_eq!(sim.weight, percent("5%"), "a clock that jumps ahead brings calls back sooner");
+    assert_eq!(sim.weight, percent("5%"), "a clock that jumps ahead lowers the weight sooner");
     sim.now = "2026-11-24T09:00:00Z".parse().unwrap();
     sim.run(20);
-    assert_eq!(sim.weight, percent("5%"), "one that jumps back gives none to the canary");
+    assert_eq!(sim.weight, percent("5%"), "a clock that jumps back does not raise the weight");
     sim.run(80);
     assert_eq!(sim.rollout.phase(), Phase::RolledBack);
 }
@@ -209,7 +209,7 @@ fn a_ramp_goes_down_only_whatever_the_clock_does() {
 fn replicas_whose_clocks_differ_do_not_shorten_a_step() {
     let mut sim = Sim::started(PLAN);
     let begun = sim.now;
-    // Two of them tick in turn, and one is eight seconds ahead.
+    // Two replicas tick in turn, and one clock is eight seconds ahead.
     let skew = Duration::from_secs(8);
     let mut second = 0;
     while sim.rollout.state().stage() == Some(canary_rollout::state::Stage::Step { step: 0 }) {
@@ -218,11 +218,11 @@ fn replicas_whose_clocks_differ_do_not_shorten_a_step() {
         sim.now = if second.is_multiple_of(2) { now } else { now + skew };
         sim.tick();
     }
-    assert!(second >= 52, "left after {second} s instead of 60, less the skew");
+    assert!(second >= 52, "the step ended after {second} s, expected 60 s minus the skew");
 }
 
 #[test]
-fn the_time_for_which_nobody_ticked_does_not_count() {
+fn time_without_ticks_does_not_count() {
     let mut sim = Sim::started(PLAN);
     sim.run(20);
     sim.restart();
@@ -234,7 +234,7 @@ fn the_time_for_which_nobody_ticked_does_not_count() {
 }
 
 #[test]
-fn another_release_begins_at_zero_with_another_salt() {
+fn a_new_release_starts_at_zero_with_a_new_salt() {
     let mut sim = Sim::started(PLAN);
     sim.run(100);
     let outcome = sim.rollout.set_releases(sim.now, releases("v3"));
@@ -248,7 +248,7 @@ fn another_release_begins_at_zero_with_another_salt() {
 }
 
 #[test]
-fn a_plan_under_way_is_not_replaced() {
+fn a_plan_in_use_cannot_be_replaced() {
     let other: Plan = sim::plan("preset = 'AllAtOnce'");
     let mut sim = Sim::started(PLAN);
     let error = sim.rollout.replace_plan(sim.now, other.clone(), &Actor::person("bob"), "");
@@ -263,7 +263,7 @@ fn a_plan_under_way_is_not_replaced() {
 }
 
 #[test]
-fn the_plan_under_way_is_no_other_plan() {
+fn replacing_a_plan_by_itself_changes_nothing() {
     let mut sim = Sim::started(PLAN);
     let same = sim::plan(PLAN);
     let outcome = sim.rollout.replace_plan(sim.now, same, &Actor::person("bob"), "").unwrap();
@@ -272,7 +272,7 @@ fn the_plan_under_way_is_no_other_plan() {
 }
 
 #[test]
-fn progress_is_saved_every_ten_seconds_and_rest_is_not() {
+fn progress_is_saved_every_ten_seconds_and_an_idle_rollout_is_not() {
     let mut sim = Sim::started(PLAN);
     sim.run(1);
     sim.actions.clear();
@@ -285,7 +285,7 @@ fn progress_is_saved_every_ten_seconds_and_rest_is_not() {
 }
 
 #[test]
-fn who_is_told_what_is_as_the_plan_says() {
+fn receivers_get_the_events_that_the_plan_names() {
     let mut sim = Sim::started(&format!(
         "{PLAN}
         [notify.all]
@@ -296,11 +296,11 @@ fn who_is_told_what_is_as_the_plan_says() {
     ));
     sim.run(5);
     sim.order(Command::RollBack);
-    let told = |name: &str| {
-        let is_told = |action: &&Action| matches!(action, Action::Notify { to, .. } if to == name);
-        sim.actions.iter().filter(is_told).count()
+    let count = |name: &str| {
+        let is_for = |action: &&Action| matches!(action, Action::Notify { to, .. } if to == name);
+        sim.actions.iter().filter(is_for).count()
     };
-    assert_eq!((told("all"), told("some")), (3, 1));
+    assert_eq!((count("all"), count("some")), (3, 1));
 }
 
 #[test]
@@ -315,7 +315,7 @@ fn public_types_can_cross_threads() {
 }
 
 #[test]
-fn the_guides_plans_are_plans() {
+fn the_plans_in_the_guide_are_valid() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/plans.md");
     let guide = fs::read_to_string(guide).unwrap();
     let mut seen = 0;

@@ -79,7 +79,7 @@ impl Rollout {
     }
 }
 
-/// Formats the reason for an event, which has the evidence in a field of its own.
+/// Formats the reason for an event without the evidence, which the event contains separately.
 fn without_evidence(reason: &RollbackReason) -> String {
     match reason {
         RollbackReason::Degraded { .. } => "the canary is degraded".to_owned(),

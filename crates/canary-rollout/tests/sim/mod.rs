@@ -1,7 +1,7 @@
-//! A rollout, its data plane and a clock, none of them real.
+//! A simulated data plane, judge and clock that drive a rollout.
 
-#![allow(dead_code, reason = "each test uses its part")]
-#![allow(clippy::unwrap_used, reason = "it is part of tests")]
+#![allow(dead_code, reason = "no test uses all of it")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::time::Duration;
 
@@ -15,15 +15,15 @@ use canary_rollout::{
 pub(crate) struct Sim {
     pub(crate) rollout: Rollout,
     pub(crate) now: Timestamp,
-    /// What the data plane has been told.
+    /// The state of the data plane.
     pub(crate) weight: Weight,
     pub(crate) is_halted: bool,
-    /// What the judge says, and how many calls the canary ends each second.
+    /// The verdict and the canary calls of each tick.
     pub(crate) verdict: Verdict,
     pub(crate) calls: u64,
-    /// What happened, as "who what", in order.
+    /// The events in the form "anna paused", in order.
     pub(crate) log: Vec<String>,
-    /// Actions since they were last taken.
+    /// The actions since the last call of `asked`.
     pub(crate) actions: Vec<Action>,
 }
 
@@ -40,7 +40,7 @@ pub(crate) fn percent(text: &str) -> Weight {
 }
 
 impl Sim {
-    /// On a Tuesday at nine o'clock.
+    /// Starts the clock on a Tuesday at nine o'clock.
     pub(crate) fn new(toml: &str) -> Self {
         let rollout = Rollout::new("checkout".parse().unwrap(), releases("v2"), plan(toml));
         Self {
@@ -61,19 +61,19 @@ impl Sim {
         sim
     }
 
-    /// Lets anna give a command.
+    /// Gives a command as anna.
     pub(crate) fn order(&mut self, command: Command) -> Transition {
         self.try_order(command).unwrap_or_else(|refusal| panic!("{refusal}"))
     }
 
     pub(crate) fn try_order(&mut self, command: Command) -> Result<Transition, Refusal> {
-        let order = Order::new(command, Actor::person("anna"), "she says so");
+        let order = Order::new(command, Actor::person("anna"), "manual test");
         let outcome = self.rollout.command(self.now, &order)?;
         self.carry_out(&outcome);
         Ok(outcome)
     }
 
-    /// Lets so many seconds pass, a tick each.
+    /// Ticks once per second for the given time.
     pub(crate) fn run(&mut self, seconds: u64) {
         for _ in 0..seconds {
             self.now = self.now + Duration::from_secs(1);
@@ -81,7 +81,7 @@ impl Sim {
         }
     }
 
-    /// Runs until the phase is another one, for an hour at most.
+    /// Runs until the phase changes, for at most an hour.
     pub(crate) fn run_until_not(&mut self, phase: Phase) {
         for _ in 0..3_600 {
             if self.rollout.phase() != phase {
@@ -100,7 +100,7 @@ impl Sim {
         let evidence = match self.verdict {
             Verdict::Healthy => "canary fails no more than stable",
             Verdict::Degraded => "canary fails every call",
-            Verdict::Inconclusive => "nothing is known",
+            Verdict::Inconclusive => "no evidence yet",
         };
         let tick = with(Tick::new(self.verdict, evidence).with_calls(self.calls));
         let outcome = self.rollout.tick(self.now, &tick);
@@ -116,7 +116,7 @@ impl Sim {
         self.tick_with(|tick| tick.with_probe(probe, outcome));
     }
 
-    /// Stores the rollout, and goes on with what was stored.
+    /// Stores and loads the rollout, and applies it to the data plane.
     pub(crate) fn restart(&mut self) {
         let stored = serde_json::to_string(&self.rollout).unwrap();
         let loaded: Rollout = serde_json::from_str(&stored).unwrap();
@@ -148,11 +148,14 @@ impl Sim {
         for action in actions {
             match action {
                 Action::SetWeight(weight) => {
-                    assert!(!self.is_halted || *weight == Weight::ZERO, "a halt refuses {weight}");
+                    assert!(
+                        !self.is_halted || *weight == Weight::ZERO,
+                        "weight {weight} during a halt"
+                    );
                     self.weight = *weight;
                 }
                 Action::Promote => {
-                    assert!(!self.is_halted, "a halt refuses a promotion");
+                    assert!(!self.is_halted, "promotion during a halt");
                     self.weight = Weight::FULL;
                 }
                 Action::RollBack => self.weight = Weight::ZERO,
@@ -162,6 +165,6 @@ impl Sim {
             }
         }
         self.actions.extend_from_slice(actions);
-        assert_eq!(self.weight, self.rollout.weight(), "the data plane has another weight");
+        assert_eq!(self.weight, self.rollout.weight(), "the data plane's weight differs");
     }
 }
