@@ -1,4 +1,4 @@
-//! A mirror over real sockets: what it finds, and that callers of stable are not affected.
+//! A mirror over real sockets: its findings, and that it does not affect callers of stable.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod app;

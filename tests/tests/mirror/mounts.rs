@@ -34,8 +34,8 @@ fn layer() -> (MirrorLayer<Router>, MirrorHandle) {
 async fn all_match(mount: &str, server: &Server, mirror: &MirrorHandle) {
     let client = Client::http1(server);
     for path in ["/users/7", "/users/7/items/tea", "/t/8/items/tea", "/users/seven"] {
-        let answer = client.get(path).await;
-        assert_eq!(answer.status.is_success(), !path.ends_with("seven"), "{mount}: {answer:?}");
+        let response = client.get(path).await;
+        assert_eq!(response.status.is_success(), !path.ends_with("seven"), "{mount}: {response:?}");
     }
     let counts = settled(mirror).await;
     let differences = mirror.differences();

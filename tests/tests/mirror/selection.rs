@@ -31,11 +31,11 @@ fn any_path() -> Router {
 fn counting_canary() -> (Router, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&calls);
-    let answer = async move || {
+    let handler = async move || {
         counted.fetch_add(1, Ordering::Relaxed);
         "same"
     };
-    (Router::new().fallback(answer), calls)
+    (Router::new().fallback(handler), calls)
 }
 
 fn request(method: Method, path: &str) -> Request {
