@@ -39,7 +39,7 @@ struct NotifierState {
 }
 
 struct Receiver {
-    notice: Arc<NotifyTarget>,
+    target: Arc<NotifyTarget>,
     queue: Arc<NotificationQueue>,
 }
 
@@ -57,8 +57,8 @@ impl Notifier {
     /// Returns an error if a webhook of the plan cannot be used, for example because its secret is
     /// missing.
     pub fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
-        let needs = |(name, notice): (&String, &NotifyTarget)| {
-            self.client.unmet_requirements(&format!("notify.{name}.webhook"), &notice.webhook)
+        let needs = |(name, target): (&String, &NotifyTarget)| {
+            self.client.unmet_requirements(&format!("notify.{name}.webhook"), &target.webhook)
         };
         Unmet::check(plan.notify().iter().flat_map(needs).collect())
     }
@@ -85,15 +85,15 @@ impl Notifier {
         state.remove_finished();
         let mut previous = state.receivers.remove(canary).unwrap_or_default();
         let mut receivers = BTreeMap::new();
-        for (name, notice) in plan.notify() {
-            let notice = Arc::new(notice.clone());
+        for (name, target) in plan.notify() {
+            let target = Arc::new(target.clone());
             let queue = previous.remove(name).map(|it| it.queue).unwrap_or_else(|| {
                 let queue = Arc::new(NotificationQueue::default());
                 let client = self.client.clone();
                 state.tasks.spawn(receiver::serve(name.clone(), Arc::clone(&queue), client));
                 queue
             });
-            receivers.insert(name.clone(), Receiver { notice, queue });
+            receivers.insert(name.clone(), Receiver { target, queue });
         }
         state.close(previous);
         if !receivers.is_empty() {
@@ -120,8 +120,8 @@ impl Notifier {
             let state = self.lock();
             let receivers = state.receivers.get(&canary);
             receivers.and_then(|receivers| receivers.get(to)).map(|receiver| {
-                let notice = Arc::clone(&receiver.notice);
-                receiver.queue.push(QueuedNotification { notice, notification })
+                let target = Arc::clone(&receiver.target);
+                receiver.queue.push(QueuedNotification { target, notification })
             })
         };
         let message = match is_queued {

@@ -49,7 +49,7 @@ struct QueueState {
 /// An event and its receiver as configured when the event was queued. The plan may change later.
 #[derive(Clone, Debug)]
 pub(super) struct QueuedNotification {
-    pub(super) notice: Arc<NotifyTarget>,
+    pub(super) target: Arc<NotifyTarget>,
     pub(super) notification: Notification,
 }
 

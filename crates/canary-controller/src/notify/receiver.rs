@@ -32,12 +32,12 @@ async fn send(
     queued: &QueuedNotification,
     lost: u64,
 ) -> Result<(), String> {
-    let QueuedNotification { notice, notification } = queued;
-    let body = match notice.format {
+    let QueuedNotification { target, notification } = queued;
+    let body = match target.format {
         NotifyFormat::Slack => slack_body(notification, lost),
         _ => notification.to_json(lost),
     };
-    let reply = client.post(&notice.webhook, &notification.id(), body).await;
+    let reply = client.post(&target.webhook, &notification.id(), body).await;
     let reply = reply.map_err(|error| error_chain::with_causes(&error))?;
     if reply.status.is_success() {
         return Ok(());

@@ -73,15 +73,12 @@ impl ProbeRunner {
                     let registered = self.functions.keys();
                     Some(Requirement::function(format!("{field}.function"), function, registered))
                 }
-                ProbeKind::Http(_) => {
-                    self.lacks_target().then(|| Requirement::new(field, NO_TARGET))
-                }
                 ProbeKind::GrpcHealth(_) if cfg!(not(feature = "tonic")) => {
                     let message = "needs the feature `tonic` of canary-controller";
                     Some(Requirement::new(field, message))
                 }
-                ProbeKind::GrpcHealth(_) => {
-                    self.lacks_target().then(|| Requirement::new(field, NO_TARGET))
+                ProbeKind::Http(_) | ProbeKind::GrpcHealth(_) => {
+                    self.target.is_none().then(|| Requirement::new(field, NO_TARGET))
                 }
                 other => Some(Requirement::new(
                     field,
@@ -102,39 +99,32 @@ impl ProbeRunner {
     /// Panics outside of a Tokio runtime.
     pub async fn run(&self, probe: &Probe) -> ProbeOutcome {
         let limit = probe.timeout;
-        let result = match &probe.kind {
-            ProbeKind::Function(name) => match self.functions.get(name) {
+        let target = self.target.clone().ok_or_else(|| NO_TARGET.to_owned());
+        let result = match (&probe.kind, target) {
+            (ProbeKind::Function(name), _) => match self.functions.get(name).cloned() {
                 Some(function) => {
-                    let function = Arc::clone(function);
                     let name = format!("function {name:?}");
                     limited(limit, &name, async move { function().await }).await
                 }
                 None => Err(format!("no function {name:?} is registered")),
             },
-            ProbeKind::Http(it) => match self.target.clone() {
-                Some(target) => {
-                    limited(limit, &http::name(it), http::probe(target, it.clone())).await
-                }
-                None => Err(NO_TARGET.to_owned()),
-            },
+            (ProbeKind::Http(it), Ok(target)) => {
+                limited(limit, &http::name(it), http::probe(target, it.clone())).await
+            }
             #[cfg(feature = "tonic")]
-            ProbeKind::GrpcHealth(it) => match self.target.clone() {
-                Some(target) => {
-                    use super::grpc;
-                    limited(limit, &grpc::name(it), grpc::probe(target, it.clone())).await
-                }
-                None => Err(NO_TARGET.to_owned()),
-            },
-            other => Err(format!("{other:?} is not supported by this build")),
+            (ProbeKind::GrpcHealth(it), Ok(target)) => {
+                use super::grpc;
+                limited(limit, &grpc::name(it), grpc::probe(target, it.clone())).await
+            }
+            #[cfg(feature = "tonic")]
+            (ProbeKind::GrpcHealth(_), Err(reason)) => Err(reason),
+            (ProbeKind::Http(_), Err(reason)) => Err(reason),
+            (other, _) => Err(format!("{other:?} is not supported by this build")),
         };
         match result {
             Ok(()) => ProbeOutcome::Passed,
             Err(reason) => ProbeOutcome::Failed(bounded(&reason, MAX_REASON_BYTES)),
         }
-    }
-
-    const fn lacks_target(&self) -> bool {
-        self.target.is_none()
     }
 }
 
