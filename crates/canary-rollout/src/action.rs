@@ -5,8 +5,8 @@ use crate::event::Event;
 /// An instruction to the driver. Carry out the actions in the order returned.
 ///
 /// Actions that lower the weight come before [`Save`](Self::Save), so that a slow store cannot keep
-/// a degraded canary in service. Actions that raise it come after `Save`; skip them if saving fails.
-/// All actions are idempotent.
+/// a degraded canary in service. Actions that raise it come after `Save`; skip them if saving
+/// fails. All actions are idempotent.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Action {
@@ -20,13 +20,15 @@ pub enum Action {
     Halt(String),
     /// Lift a halt of the data plane. The weight stays zero.
     LiftHalt,
-    /// Store the rollout with a compare-and-swap. If another replica stored a newer one, discard this
-    /// rollout and the remaining actions, load the newer one, and apply the tick or command again.
+    /// Store the rollout with a compare-and-swap. If another replica stored a newer one, discard
+    /// this rollout and the remaining actions, load the newer one, and apply the tick or command
+    /// again.
     Save,
     /// Discard the judge's evidence, and assign keys with this salt.
     ///
     /// A process may stop before it carries this out. Therefore store the
-    /// [attempt](crate::Rollout::attempt) with the evidence, and discard evidence of another attempt.
+    /// [attempt](crate::Rollout::attempt) with the evidence, and discard evidence of another
+    /// attempt.
     BeginEvidence {
         /// The salt of the hash that assigns keys to channels.
         salt: String,
@@ -35,8 +37,8 @@ pub enum Action {
     BeginStep,
     /// Run this probe of the plan, and report its outcome in a later tick.
     RunProbe(String),
-    /// Ask this gate of the plan, and report its answer in a later tick. For an approval, notify the
-    /// operators.
+    /// Ask this gate of the plan, and report its answer in a later tick. For an approval, notify
+    /// the operators.
     AskGate(String),
     /// Send an event to a receiver of the plan.
     Notify {

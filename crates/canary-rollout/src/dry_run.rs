@@ -82,7 +82,8 @@ impl Plan {
     /// use canary_rollout::{Plan, dry_run::Bound};
     ///
     /// let plan = Plan::from_toml(
-    ///     "steps = [{ weight = '1%', min_duration = '5m' }, { weight = '50%', min_duration = '10m' }]",
+    ///     "[[steps]]\nweight = '1%'\nmin_duration = '5m'\n\
+    ///      [[steps]]\nweight = '50%'\nmin_duration = '10m'\n",
     /// )?;
     /// let dry_run = plan.dry_run(20.0, None)?;
     /// // 1% of 20 calls per second is one call every five seconds, and a step needs 100.

@@ -1,14 +1,15 @@
 //! The plan of a canary rollout, and the state machine that runs it.
 //!
-//! A canary starts with a few calls, is judged, gets more calls, and finally gets all of them or none.
-//! A [`Plan`] defines the steps; a [`Rollout`] is the current state with its history. This crate only
-//! decides: it never reads a clock or sleeps, draws no random numbers, logs nothing and does no I/O.
-//! Therefore every decision can be tested and repeated, and any replica can make it.
+//! A canary starts with a few calls, is judged, gets more calls, and finally gets all of them or
+//! none. A [`Plan`] defines the steps; a [`Rollout`] is the current state with its history. This
+//! crate only decides: it never reads a clock or sleeps, draws no random numbers, logs nothing and
+//! does no I/O. Therefore every decision can be tested and repeated, and any replica can make it.
 //!
 //! # Example
 //!
-//! A complete rollout in simulated time. In production the driver (`canary-controller`) reads the clock
-//! and the counts, asks a [`Judge`](canary_analysis::Judge) for verdicts, and carries out the actions.
+//! A complete rollout in simulated time. In production the driver (`canary-controller`) reads the
+//! clock and the counts, asks a [`Judge`](canary_analysis::Judge) for verdicts, and carries out the
+//! actions.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,7 +19,8 @@
 //!     Action, Actor, Command, Order, Phase, Plan, Releases, Rollout, Tick, Timestamp,
 //! };
 //!
-//! let plan = Plan::from_toml("steps = [{ weight = '10%', min_duration = '5m', min_calls = 1000 }]")?;
+//! let plan = "steps = [{ weight = '10%', min_duration = '5m', min_calls = 1000 }]";
+//! let plan = Plan::from_toml(plan)?;
 //! println!("{}", plan.dry_run(200.0, Some(0.001))?); // How long the plan takes at best.
 //!
 //! let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
@@ -39,8 +41,8 @@
 //!     }
 //!     now = now + Duration::from_secs(1);
 //!     let calls = u64::from(weight.ppm()) * 200 / 1_000_000; // Of 200 calls per second.
-//!     let tick = Tick::new(Verdict::Healthy, "canary fails no more than stable").with_calls(calls);
-//!     actions = rollout.tick(now, &tick).actions;
+//!     let tick = Tick::new(Verdict::Healthy, "canary fails no more than stable");
+//!     actions = rollout.tick(now, &tick.with_calls(calls)).actions;
 //! }
 //! let story: Vec<String> =
 //!     rollout.history().map(|event| format!("{} {}", event.by, event.kind)).collect();
@@ -67,12 +69,12 @@
 //!             Transition: actions, events, a note; or a Refusal
 //! ```
 //!
-//! - [`Plan`]: steps, gates, probes, monitors, deadlines, calendar. The [`guide`] explains its fields.
-//! - [`State`]: the state of a rollout. [`states`] lists the effect of every command in every state.
-//! - [`Action`]: an instruction to the driver. The order is safe if the process dies between any two.
+//! - [`Plan`]: steps, gates, probes, monitors, deadlines, calendar. The [`guide`] explains its
+//!   fields.
+//! - [`State`]: the state of a rollout. [`states`] lists the effect of each command in each state.
+//! - [`Action`]: an instruction to the driver. A process may die between any two of them.
 //! - [`Event`](event::Event): an entry of the history, with its time, cause, reason and evidence.
-//! - [`Pending`](pending::Pending): the conditions that a rollout is waiting for, as data and in one
-//!   sentence.
+//! - [`Pending`](pending::Pending): the conditions that a rollout is waiting for.
 //! - [`DryRun`](dry_run::DryRun): a forecast of how long a plan takes at best.
 //!
 //! # Guarantees

@@ -87,7 +87,8 @@ impl Rollout {
     /// use canary_core::Verdict;
     /// use canary_rollout::{Actor, Command, Order, Plan, Releases, Rollout, Tick, Timestamp};
     ///
-    /// let plan = Plan::from_toml("steps = [{ weight = '10%', min_duration = '5m', min_calls = 1000 }]")?;
+    /// let plan = "steps = [{ weight = '10%', min_duration = '5m', min_calls = 1000 }]";
+    /// let plan = Plan::from_toml(plan)?;
     /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
     /// let mut rollout = Rollout::new("checkout".parse()?, releases, plan);
     /// let mut now: Timestamp = "2026-11-24T09:00:00Z".parse()?;

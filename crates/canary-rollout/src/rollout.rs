@@ -35,7 +35,9 @@ mod tick;
 /// ```
 /// use std::time::Duration;
 /// use canary_core::Verdict;
-/// use canary_rollout::{Action, Actor, Command, Order, Phase, Releases, Rollout, Tick, Timestamp, plan::Preset};
+/// use canary_rollout::{
+///     Action, Actor, Command, Order, Phase, Releases, Rollout, Tick, Timestamp, plan::Preset,
+/// };
 ///
 /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
 /// let plan = Preset::all()[0].plan();
@@ -76,11 +78,12 @@ mod tick;
 ///
 /// Clocks of machines jump, and they differ between machines. The time of a step therefore has to
 /// pass by two measures: the wall clock since the weight came into force, and the sum of the times
-/// between ticks, each of which counts for at most [`Rollout::MAX_TICK`]. Deadlines use only the sum.
+/// between ticks, each of which counts for at most [`Rollout::MAX_TICK`]. Deadlines use only the
+/// sum.
 ///
 /// A clock that jumps ahead by a day thus shortens a step by ten seconds at most, and reaches no
-/// deadline. A clock that jumps back to before the step began restarts the step's time. Time without
-/// ticks does not count.
+/// deadline. A clock that jumps back to before the step began restarts the step's time. Time
+/// without ticks does not count.
 ///
 /// Tick at least every ten seconds; once a second is usual.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -217,8 +220,8 @@ impl Rollout {
         self.attempt
     }
 
-    /// Returns the salt with which keys are assigned to channels. It differs for each start, so that
-    /// a fixed canary does not go to the same users as the broken one.
+    /// Returns the salt with which keys are assigned to channels. It differs for each start, so
+    /// that a fixed canary does not go to the same users as the broken one.
     #[must_use]
     pub fn salt(&self) -> String {
         format!("{}:{}", self.name, self.attempt)

@@ -28,8 +28,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 pub struct Timestamp(jiff::Timestamp);
 
 impl Timestamp {
-    /// Creates a timestamp from milliseconds since the Unix epoch. Values outside the years -9999 to
-    /// 9999 become the nearest valid timestamp.
+    /// Creates a timestamp from milliseconds since the Unix epoch. Values outside the years -9999
+    /// to 9999 become the nearest valid timestamp.
     #[must_use]
     pub fn from_millis(millis: i64) -> Self {
         let end = if millis < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };

@@ -134,7 +134,8 @@ impl Serialize for RefusalReason {
     }
 }
 
-/// An error from [`Rollout::replace_plan`](crate::Rollout::replace_plan): the current plan is in use.
+/// An error from [`Rollout::replace_plan`](crate::Rollout::replace_plan): the current plan is in
+/// use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PlanInUse(pub(crate) Phase);
 

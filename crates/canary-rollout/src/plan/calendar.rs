@@ -8,8 +8,8 @@ use crate::timestamp::Timestamp;
 
 /// The times at which the plan may raise the weight.
 ///
-/// While the calendar is closed, the plan keeps the weight, and the canary is still judged. Lowering
-/// the weight is always allowed. Operators may set a weight and promote at any time.
+/// While the calendar is closed, the plan keeps the weight, and the canary is still judged.
+/// Lowering the weight is always allowed. Operators may set a weight and promote at any time.
 ///
 /// ```
 /// use canary_rollout::Plan;

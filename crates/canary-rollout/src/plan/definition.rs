@@ -89,7 +89,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Returns all faults if `text` is not valid TOML, or if a field is unknown, missing or invalid.
+    /// Returns all faults if `text` is not valid TOML, or if a field is unknown, missing or
+    /// invalid.
     pub fn from_toml(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_toml(text))
     }
@@ -98,7 +99,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Returns all faults if `text` is not valid JSON, or if a field is unknown, missing or invalid.
+    /// Returns all faults if `text` is not valid JSON, or if a field is unknown, missing or
+    /// invalid.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_json(text))
     }
@@ -107,7 +109,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Returns all faults if `text` is not valid YAML, or if a field is unknown, missing or invalid.
+    /// Returns all faults if `text` is not valid YAML, or if a field is unknown, missing or
+    /// invalid.
     pub fn from_yaml(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_yaml(text))
     }

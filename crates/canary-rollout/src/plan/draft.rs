@@ -46,8 +46,8 @@ pub(crate) struct Draft {
     pub(crate) promote: PromoteDraft,
     /// The phase after the last step, in which the canary serves nearly all calls.
     pub(crate) bake: Option<Bake>,
-    /// The maximum weight that the plan and operators may set; 100% by default. If it is below 100%,
-    /// an operator has to promote.
+    /// The maximum weight that the plan and operators may set; 100% by default. If it is below
+    /// 100%, an operator has to promote.
     #[serde(deserialize_with = "maybe_weight::deserialize")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Percent>"))]
     pub(crate) max_weight: Option<Weight>,

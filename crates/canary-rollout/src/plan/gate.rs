@@ -18,8 +18,8 @@ pub struct Gate {
     #[serde(with = "serialize::span", default = "default_deadline")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub deadline: Duration,
-    /// The interval of questions while the answer is "not yet"; 30 seconds by default. An approval is
-    /// requested once.
+    /// The interval of questions while the answer is "not yet"; 30 seconds by default. An approval
+    /// is requested once.
     #[serde(with = "serialize::span", default = "default_every")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub every: Duration,

@@ -13,8 +13,8 @@ pub enum OnDegraded {
     /// Sends all calls to stable at once.
     #[default]
     RollBack,
-    /// Lowers the weight to zero in ten equal steps, the first one at once. Use it if stable has cold
-    /// caches or needs time to scale up.
+    /// Lowers the weight to zero in ten equal steps, the first one at once. Use it if stable has
+    /// cold caches or needs time to scale up.
     RampDown(RampDown),
     /// Keeps the weight until an operator decides. Use it if a rollback can do harm, for example
     /// after a data migration.

@@ -24,8 +24,8 @@ use super::{
 /// `AllAtOnce` leaves 1% to stable, because the judge needs calls to compare with.
 ///
 /// A name may have one of the prefixes `CodeDeployDefault.`, `CodeDeployDefault.Lambda`,
-/// `CodeDeployDefault.ECS` and `AppConfig.`. CodeDeploy's `Linear10PercentEvery1Minutes` is accepted
-/// as well.
+/// `CodeDeployDefault.ECS` and `AppConfig.`. CodeDeploy's `Linear10PercentEvery1Minutes` is
+/// accepted as well.
 ///
 /// ```
 /// use canary_rollout::plan::{Preset, UnknownPreset};

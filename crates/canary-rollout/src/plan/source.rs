@@ -51,8 +51,9 @@ impl Node {
         }
     }
 
-    /// Returns the position of the value at a path such as `steps[1].weight`: that of the field's key
-    /// or of the list's item. If there is no such value, returns the position of the nearest parent.
+    /// Returns the position of the value at a path such as `steps[1].weight`: that of the field's
+    /// key or of the list's item. If there is no such value, returns the position of the nearest
+    /// parent.
     pub(crate) fn position(&self, path: &str) -> Position {
         let mut at = self.at;
         let mut node = self;

@@ -21,7 +21,9 @@ impl Rollout {
     /// and its next start discards the evidence. A halt persists.
     ///
     /// ```
-    /// use canary_rollout::{Actor, Command, Order, Phase, Releases, Rollout, Timestamp, plan::Preset};
+    /// use canary_rollout::{
+    ///     Actor, Command, Order, Phase, Releases, Rollout, Timestamp, plan::Preset,
+    /// };
     ///
     /// let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
     /// let broken = Releases { stable: "v1".parse()?, canary: "v2".parse()? };

@@ -48,8 +48,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Returns the time for which the stage's weight has been in force: the lesser of the wall-clock
-    /// time and the time counted by ticks.
+    /// Returns the time for which the stage's weight has been in force: the lesser of the
+    /// wall-clock time and the time counted by ticks.
     #[must_use]
     pub fn time_at_weight(&self, now: Timestamp) -> Duration {
         self.since.map_or(Duration::ZERO, |since| now.since(since).min(self.ticked))

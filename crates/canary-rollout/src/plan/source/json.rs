@@ -8,7 +8,8 @@ use serde_json::{Value, value::RawValue};
 
 use super::{Kind, Lines, Node, Position, SyntaxError};
 
-/// Parses JSON. serde_json reports no positions of values, but a [`RawValue`] is a part of the text.
+/// Parses JSON. serde_json reports no positions of values, but a [`RawValue`] is a part of the
+/// text.
 pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     // This also limits the depth, before `node` recurses.
     serde_json::from_str::<Value>(text).map_err(|error| syntax_error(&error))?;
