@@ -27,6 +27,21 @@ mod pages {
     #[doc = include_str!("../../README.md")]
     struct Readme;
 
+    #[doc = include_str!("../../crates/canary-analysis/README.md")]
+    struct CanaryAnalysisReadme;
+
+    #[doc = include_str!("../../crates/canary-controller/README.md")]
+    struct CanaryControllerReadme;
+
+    #[doc = include_str!("../../crates/canary-core/README.md")]
+    struct CanaryCoreReadme;
+
+    #[doc = include_str!("../../crates/canary-rollout/README.md")]
+    struct CanaryRolloutReadme;
+
+    #[doc = include_str!("../../crates/tower-canary/README.md")]
+    struct TowerCanaryReadme;
+
     #[doc = include_str!("../../crates/tower-canary/docs/what-one-process-cannot-isolate.md")]
     struct WhatOneProcessCannotIsolate;
 }

@@ -16,12 +16,31 @@ fn every_crate_is_in_the_readme() {
 }
 
 #[test]
-fn all_local_links_of_the_readme_exist() {
+fn all_local_links_of_the_pages_in_the_root_exist() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let links = readme.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
-    for (link, _) in links.filter(|(link, _)| !link.starts_with("http")) {
-        assert!(root.join(link).exists(), "{link}");
+    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        let links = text.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        for (link, _) in links.filter(|(link, _)| !link.starts_with("http")) {
+            let file = link.split('#').next().unwrap();
+            assert!(root.join(file).exists(), "{page}: {link}");
+        }
+    }
+}
+
+#[test]
+fn all_source_files_that_the_architecture_names_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let crates: Vec<_> =
+        fs::read_dir(root.join("crates")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let exists = |name: &str| {
+        root.join("crates").join(name).exists()
+            || crates.iter().any(|path| path.join("src").join(name).exists())
+    };
+    let names = text.split('`').skip(1).step_by(2);
+    for name in names.filter(|name| name.ends_with(".rs") && !name.contains(' ')) {
+        assert!(exists(name), "ARCHITECTURE.md names {name}");
     }
 }
 
