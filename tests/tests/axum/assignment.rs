@@ -1,4 +1,4 @@
-//! The weight decides who serves a call, at once and exactly.
+//! The weight determines the channel of each call, immediately and exactly.
 
 use std::{
     convert::Infallible,
@@ -54,10 +54,10 @@ fn split() -> (Split, CanaryHandle, [Counter; 2]) {
     (layer.layer(counters[0].clone()), handle, counters)
 }
 
-/// Calls a clone of the service, and returns the channel that answered.
+/// Calls a clone of the service, and returns the channel that responded.
 fn call(service: &Split) -> Channel {
     let response = service.clone().oneshot(Request::new(())).now_or_never();
-    let response = response.expect("both services answer at once").unwrap();
+    let response = response.expect("both services respond at once").unwrap();
     match response.headers()[Tags::CHANNEL_HEADER].as_bytes() {
         b"canary" => Channel::Canary,
         _ => Channel::Stable,
@@ -77,7 +77,7 @@ const THREADS: u64 = 8;
 const MILLION: u64 = 1_000_000;
 
 #[tokio::test]
-async fn of_a_million_calls_none_reaches_the_canary_at_zero_and_none_stable_at_full_weight() {
+async fn a_million_calls_all_go_to_stable_at_weight_zero_and_to_the_canary_at_full_weight() {
     let (service, handle, [stable, canary]) = split();
     call_from_many_threads(&service, MILLION);
     assert_eq!((stable.calls(), canary.calls()), (MILLION, 0));
@@ -91,14 +91,14 @@ async fn of_a_million_calls_none_reaches_the_canary_at_zero_and_none_stable_at_f
 }
 
 #[tokio::test]
-async fn a_tenth_of_a_percent_of_a_million_calls_is_a_thousand_within_chance() {
+async fn a_weight_of_a_tenth_of_a_percent_gives_the_canary_about_a_thousand_of_a_million_calls() {
     let (service, handle, [stable, canary]) = split();
     handle.set_weight("0.1%".parse().unwrap()).unwrap();
     call_from_many_threads(&service, MILLION);
 
     assert_eq!(stable.calls() + canary.calls(), MILLION);
-    // Six standard deviations of a binomial: sqrt(1e6 * 0.001 * 0.999) = 31.6. A right share misses
-    // them once in five hundred million runs.
+    // Six standard deviations of a binomial, sqrt(1e6 * 0.001 * 0.999) = 31.6 each. A correct split
+    // fails once in five hundred million runs.
     assert!((810..=1190).contains(&canary.calls()), "{}", canary.calls());
     let counts = final_counts(&handle).await;
     assert_eq!(counts.evidence.canary.picked, canary.calls());
@@ -106,7 +106,7 @@ async fn a_tenth_of_a_percent_of_a_million_calls_is_a_thousand_within_chance() {
     assert!((share - f64::from(picked) / 1e6).abs() < 1e-12, "{share}");
 }
 
-/// What the operator last did, for callers to see: even once a weight is set, odd while it changes.
+/// Changes the weight. `steps` is even while the weight is fixed, and odd while it changes.
 #[derive(Default)]
 struct Operator {
     steps: AtomicU64,
@@ -129,7 +129,7 @@ impl Operator {
 }
 
 #[tokio::test]
-async fn after_set_weight_returns_no_later_call_sees_the_old_weight() {
+async fn a_call_after_set_weight_returned_uses_the_new_weight() {
     let (service, handle, _) = split();
     let operator = Operator::default();
     let checked: u64 = thread::scope(|scope| {
@@ -157,12 +157,12 @@ async fn after_set_weight_returns_no_later_call_sees_the_old_weight() {
         operator.done.store(true, Ordering::Relaxed);
         callers.into_iter().map(|caller| caller.join().unwrap()).sum()
     });
-    assert!(checked > 1_000, "only {checked} calls fell between two changes");
+    assert!(checked > 1_000, "only {checked} calls ran between two changes");
     final_counts(&handle).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn after_set_weight_returns_no_later_call_over_a_socket_sees_the_old_weight() {
+async fn a_call_over_a_socket_after_set_weight_returned_uses_the_new_weight() {
     let layer = CanaryLayer::new("sockets", Router::new().route("/{id}", get(async || "canary")));
     let handle = layer.handle();
     let app = Router::new().route("/{name}", get(async || "stable")).layer(layer);
@@ -192,7 +192,7 @@ async fn after_set_weight_returns_no_later_call_over_a_socket_sees_the_old_weigh
     let mut calls = 0;
     for _ in 0..200 {
         operator.change(&handle);
-        // This call certainly starts after the change returned.
+        // This call starts after the change returned.
         let step = operator.steps.load(Ordering::SeqCst);
         assert_eq!(client.get("/7").await.channel(), Some(Operator::channel(step)));
         assert_counts_add_up(&handle);
@@ -205,10 +205,10 @@ async fn after_set_weight_returns_no_later_call_over_a_socket_sees_the_old_weigh
     let counts = final_counts(&handle).await.evidence;
     assert_eq!(counts.stable.success + counts.canary.success, calls);
     for epoch in handle.counts().epochs {
-        let of_other = match epoch.weight {
+        let of_other_channel = match epoch.weight {
             Weight::FULL => epoch.counts.evidence.stable.picked,
             _ => epoch.counts.evidence.canary.picked,
         };
-        assert_eq!(of_other, 0, "a call belongs to the weight that drew it");
+        assert_eq!(of_other_channel, 0, "a call is counted in the epoch in which it was assigned");
     }
 }

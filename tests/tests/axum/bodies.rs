@@ -1,4 +1,4 @@
-//! Bodies, whole and broken off: each call ends once, as what it was.
+//! Complete and broken bodies. Each call ends once, with the right outcome.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 use tower::util::MapResponseLayer;
 use tower_canary::{CanaryHandle, CanaryLayer, Channel, Weight, axum::RouterExt};
 
-/// Both channels serve the same routes.
+/// Serves the same routes on both channels.
 fn split(routes: impl Fn() -> Router) -> (Router, CanaryHandle) {
     let layer = CanaryLayer::new("bodies", routes());
     let handle = layer.handle();
@@ -38,7 +38,7 @@ fn ask(method: Method, path: &str) -> Request {
 const CHUNK: usize = 64 * 1024;
 const CHUNKS: usize = 1600;
 
-/// A hundred megabytes, of which no two neighboring chunks are equal.
+/// A body of a hundred megabytes in which adjacent chunks differ.
 fn hundred_megabytes() -> Body {
     const { assert!(CHUNK * CHUNKS > 100_000_000) };
     let chunks = (0..CHUNKS).map(|number| Ok::<_, Infallible>(chunk(number)));
@@ -50,7 +50,7 @@ fn chunk(number: usize) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_hundred_megabytes_stream_through_each_channel_both_ways() {
+async fn a_hundred_megabytes_stream_through_each_channel_in_both_directions() {
     let echo = || {
         let echo = async |request: Request| Response::new(request.into_body());
         Router::new().route("/", post(echo))
@@ -71,7 +71,7 @@ async fn a_hundred_megabytes_stream_through_each_channel_both_ways() {
                     let left = CHUNK - received % CHUNK;
                     let part = data.split_to(left.min(data.len()));
                     let expected = chunk(received / CHUNK).slice(..part.len());
-                    assert!(part == expected, "{version}: byte {received} is wrong");
+                    assert!(part == expected, "{version}: wrong data at byte {received}");
                     received += part.len();
                 }
             }
@@ -83,7 +83,7 @@ async fn a_hundred_megabytes_stream_through_each_channel_both_ways() {
 }
 
 #[tokio::test]
-async fn each_kind_of_complete_response_is_one_success() {
+async fn each_kind_of_complete_response_counts_as_one_success() {
     let routes = || {
         let unsized_body =
             async || Body::from_stream(stream::iter([Ok::<_, Infallible>("streamed")]));
@@ -123,7 +123,7 @@ async fn each_kind_of_complete_response_is_one_success() {
                     let answer = client.ask(ask(method.clone(), path)).await;
                     assert_eq!(answer.body, body, "{what}");
                     let seen = answer.headers.get(header::CONTENT_LENGTH);
-                    // See the next test for the length of what HEAD says is streamed.
+                    // The next test covers the length of a streamed body in the response to HEAD.
                     let head_of_stream = (&method, path) == (&Method::HEAD, "/streamed");
                     if answer.status == StatusCode::OK && !head_of_stream {
                         assert_eq!(seen.map(|length| length.to_str().unwrap()), length, "{what}");
@@ -138,11 +138,11 @@ async fn each_kind_of_complete_response_is_one_success() {
     }
 }
 
-/// A limit of `Router::layer` with a canary that is a `Router`: for HEAD axum's routes take the body
-/// away, and the route of stable around that of the canary takes what is left for the length. GET and
-/// bodies of known length are right, and so are the mounts around whole routers.
+/// A limitation of `Router::layer` with a `Router` as canary. For HEAD, axum's route of the canary drops
+/// the body, and the route of stable around it then uses the length of the empty body. GET, bodies of
+/// known length, and layers around whole routers are not affected.
 #[tokio::test]
-async fn through_router_layer_head_of_a_streamed_body_has_a_length_of_zero_from_the_canary() {
+async fn with_router_layer_the_canarys_response_to_head_has_length_zero_for_a_streamed_body() {
     let routes = || {
         let streamed = async || Body::from_stream(stream::iter([Ok::<_, Infallible>("streamed")]));
         Router::new().route("/", get(streamed))
@@ -164,7 +164,7 @@ async fn through_router_layer_head_of_a_streamed_body_has_a_length_of_zero_from_
 }
 
 #[tokio::test]
-async fn a_body_that_nobody_polls_ends_its_call_once() {
+async fn a_body_that_is_never_polled_ends_its_call_once() {
     let routes = || {
         Router::new()
             .route(
@@ -196,10 +196,10 @@ async fn a_body_that_nobody_polls_ends_its_call_once() {
 }
 
 #[tokio::test]
-async fn errors_of_the_server_and_of_bodies_are_failures() {
+async fn server_errors_and_broken_bodies_are_failures() {
     let routes = || {
         let breaks = async || {
-            let frames = [Ok("half"), Err(std::io::Error::other("the disk is gone"))];
+            let frames = [Ok("half"), Err(std::io::Error::other("intentional test error"))];
             Body::from_stream(stream::iter(frames))
         };
         Router::new()
@@ -216,7 +216,7 @@ async fn errors_of_the_server_and_of_bodies_are_failures() {
             for path in ["/500", "/503", "/404"] {
                 client.get(path).await;
             }
-            // An error instead of a response is a reset that overtook the head.
+            // An error instead of a response means that the reset arrived before the head.
             if let Ok(response) = client.send(ask(Method::GET, "/breaks")).await {
                 assert!(response.into_body().collect().await.is_err(), "{version}");
             }
@@ -226,7 +226,7 @@ async fn errors_of_the_server_and_of_bodies_are_failures() {
     }
 }
 
-/// Routes that tell of each call, and then wait: before the head, or in the body.
+/// Routes that report each call and then wait, before the head or in the body.
 fn waiting(entered: &mpsc::UnboundedSender<()>) -> Router {
     let (head, body) = (entered.clone(), entered.clone());
     Router::new()
@@ -248,7 +248,7 @@ fn waiting(entered: &mpsc::UnboundedSender<()>) -> Router {
 }
 
 #[tokio::test]
-async fn a_caller_who_goes_away_is_a_cancelled_call() {
+async fn a_call_whose_caller_disconnects_is_cancelled() {
     let (entered, mut calls) = mpsc::unbounded_channel();
     let (app, handle) = split(|| waiting(&entered));
     let server = Server::of_router(app);
@@ -272,7 +272,7 @@ async fn a_caller_who_goes_away_is_a_cancelled_call() {
         drop(response);
         connection.abort();
 
-        // HTTP/2 resets the streams; the connection, and another call on it, go on.
+        // HTTP/2 resets the streams. The connection and another call on it continue.
         let client = Client::http2(&server);
         let other = client.send(ask(Method::GET, "/body")).await.unwrap();
         calls.recv().await.unwrap();
@@ -295,14 +295,14 @@ async fn a_caller_who_goes_away_is_a_cancelled_call() {
 async fn a_graceful_shutdown_waits_for_an_open_call_of_the_canary() {
     for http2 in [false, true] {
         let (entered, mut calls) = mpsc::unbounded_channel();
-        let go_on = Arc::new(Notify::new());
+        let proceed = Arc::new(Notify::new());
         let routes = || {
-            let (entered, go_on) = (entered.clone(), Arc::clone(&go_on));
+            let (entered, proceed) = (entered.clone(), Arc::clone(&proceed));
             Router::new().route(
                 "/",
                 get(async move || {
                     entered.send(()).unwrap();
-                    go_on.notified().await;
+                    proceed.notified().await;
                     "done"
                 }),
             )
@@ -319,13 +319,13 @@ async fn a_graceful_shutdown_waits_for_an_open_call_of_the_canary() {
         calls.recv().await.unwrap();
 
         let mut shut_down = server.shut_down();
-        // Once the server accepts no more, it has begun to shut down.
+        // A server that refuses connections has started to shut down.
         while tokio::net::TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;
         }
         assert_eq!(handle.open(Channel::Canary), 1);
         assert!(!shut_down.is_finished());
-        go_on.notify_one();
+        proceed.notify_one();
 
         let answer = call.await.unwrap();
         assert_eq!((answer.channel(), &*answer.body), (Some(Channel::Canary), "done"));

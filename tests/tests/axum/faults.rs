@@ -1,4 +1,4 @@
-//! A sick canary over real connections: stable answers all its calls.
+//! A faulty canary over real connections does not affect the calls of stable.
 
 use std::{
     convert::Infallible,
@@ -16,7 +16,7 @@ use axum::{
     response::Response,
     routing::any,
 };
-use canary_tests::{Client, Server, channel_of, final_counts};
+use canary_tests::{Client, Server, channel_of, final_counts, timeout::TIMEOUT};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -29,7 +29,7 @@ use tower_canary::{
 
 /// A canary with a fault.
 #[derive(Clone)]
-struct Sick(Fault);
+struct FaultyService(Fault);
 
 #[derive(Clone)]
 enum Fault {
@@ -38,16 +38,16 @@ enum Fault {
     PanicsInPoll,
     PanicsInBody,
     IsNeverReady,
-    /// Tells of each call that it will never answer.
+    /// Never responds, and reports each call to the channel.
     Hangs(mpsc::UnboundedSender<()>),
 }
 
-/// Panics without a word on stderr.
+/// Panics without output on stderr.
 fn panic() -> ! {
-    resume_unwind(Box::new("the canary is sick"))
+    resume_unwind(Box::new("intentional test panic"))
 }
 
-impl Service<Request> for Sick {
+impl Service<Request> for FaultyService {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -64,20 +64,24 @@ impl Service<Request> for Sick {
         match &self.0 {
             Fault::PanicsInCall => panic(),
             Fault::PanicsInPoll => Box::pin(async { panic() }),
-            Fault::PanicsInBody => Box::pin(async { Ok(Response::new(Body::new(SickBody(1)))) }),
+            Fault::PanicsInBody => {
+                Box::pin(async { Ok(Response::new(Body::new(PanickingBody(1)))) })
+            }
             Fault::Hangs(entered) => {
                 entered.send(()).unwrap();
                 Box::pin(std::future::pending())
             }
-            Fault::IsNeverReady | Fault::PanicsInPollReady => unreachable!("it never was ready"),
+            Fault::IsNeverReady | Fault::PanicsInPollReady => {
+                unreachable!("the service is never ready")
+            }
         }
     }
 }
 
 /// A body that panics after some frames.
-struct SickBody(u8);
+struct PanickingBody(u8);
 
-impl http_body::Body for SickBody {
+impl http_body::Body for PanickingBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -91,7 +95,7 @@ impl http_body::Body for SickBody {
     }
 }
 
-/// Stable: a plain answer, and a stream that the test feeds.
+/// Stable, with a plain response and a stream that the test feeds.
 fn stable(feed: mpsc::UnboundedReceiver<&'static str>) -> Router {
     let feed = Arc::new(std::sync::Mutex::new(Some(feed)));
     let stream = any(async move || {
@@ -110,28 +114,28 @@ fn get(path: &str) -> Request {
     Request::get(path).body(Body::empty()).unwrap()
 }
 
-/// How a call ended for the caller.
+/// The result of a call for its caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Seen {
-    Whole(StatusCode, Option<Channel>),
-    /// An error in the body, or instead of the head, if HTTP/2's reset overtook it.
+enum CallResult {
+    Complete(StatusCode, Option<Channel>),
+    /// An error in the body, or instead of the head if the HTTP/2 reset arrives before it.
     Broken,
 }
 
-const fn ok(channel: Channel) -> Seen {
-    Seen::Whole(StatusCode::OK, Some(channel))
+const fn ok(channel: Channel) -> CallResult {
+    CallResult::Complete(StatusCode::OK, Some(channel))
 }
 
-async fn ask(client: &Client) -> Seen {
-    let Ok(response) = client.send(get("/")).await else { return Seen::Broken };
+async fn ask(client: &Client) -> CallResult {
+    let Ok(response) = client.send(get("/")).await else { return CallResult::Broken };
     let (head, body) = response.into_parts();
     match body.collect().await {
-        Ok(_) => Seen::Whole(head.status, channel_of(&head.headers)),
-        Err(_) => Seen::Broken,
+        Ok(_) => CallResult::Complete(head.status, channel_of(&head.headers)),
+        Err(_) => CallResult::Broken,
     }
 }
 
-type Mount = fn(Router, CanaryLayer<Sick>) -> Server;
+type Mount = fn(Router, CanaryLayer<FaultyService>) -> Server;
 
 const MOUNTS: [(&str, Mount); 3] = [
     ("Router::layer", |stable, layer| Server::of_router(stable.layer(layer))),
@@ -142,14 +146,14 @@ const MOUNTS: [(&str, Mount); 3] = [
     }),
 ];
 
-/// Calls through one HTTP/2 connection on which a call of stable is open all the while.
+/// Makes calls over one HTTP/2 connection that has an open stream of stable.
 async fn call_beside_an_open_stream(
     mount: Mount,
     fault: Fault,
     weight: Weight,
-) -> (Vec<Seen>, CanaryHandle) {
+) -> (Vec<CallResult>, CanaryHandle) {
     let (feed, fed) = mpsc::unbounded_channel();
-    let layer = CanaryLayer::new("sick", Sick(fault));
+    let layer = CanaryLayer::new("faulty", FaultyService(fault));
     let handle = layer.handle();
     let server = mount(stable(fed), layer);
     let client = Client::http2(&server);
@@ -166,7 +170,7 @@ async fn call_beside_an_open_stream(
 
     feed.send("after").unwrap();
     drop(feed);
-    let rest = stream.collect().await.expect("the connection and stable's stream survive");
+    let rest = stream.collect().await.expect("the connection and the stream of stable survive");
     assert_eq!(rest.to_bytes(), "after");
     (seen, handle)
 }
@@ -178,22 +182,22 @@ fn count<T: PartialEq>(all: &[T], one: &T) -> u64 {
 }
 
 #[tokio::test]
-async fn a_canary_that_panics_fails_its_own_calls_and_leaves_the_connection_whole() {
-    let error = Seen::Whole(StatusCode::INTERNAL_SERVER_ERROR, Some(Channel::Canary));
+async fn a_canary_that_panics_fails_only_its_own_calls_and_keeps_the_connection() {
+    let error = CallResult::Complete(StatusCode::INTERNAL_SERVER_ERROR, Some(Channel::Canary));
     for (name, mount) in MOUNTS {
-        for (fault, what, seen_by_caller) in [
+        for (fault, place, expected) in [
             (Fault::PanicsInCall, "call", error),
             (Fault::PanicsInPoll, "poll", error),
-            (Fault::PanicsInBody, "body", Seen::Broken),
+            (Fault::PanicsInBody, "body", CallResult::Broken),
         ] {
             for weight in [half(), Weight::FULL] {
-                let what = format!("{name}: in {what} at {weight}");
+                let what = format!("{name}: in {place} at {weight}");
                 let (seen, handle) = call_beside_an_open_stream(mount, fault.clone(), weight).await;
                 let counts = final_counts(&handle).await;
                 let (stable, canary) = (&counts.evidence.stable, &counts.evidence.canary);
                 assert_eq!(count(&seen, &ok(Channel::Stable)) + 1, stable.picked, "{what}");
                 assert_eq!(stable.success, stable.picked, "{what}");
-                assert_eq!(count(&seen, &seen_by_caller), canary.picked, "{what}: {seen:?}");
+                assert_eq!(count(&seen, &expected), canary.picked, "{what}: {seen:?}");
                 assert!(canary.picked > 0, "{what}");
                 assert_eq!(stable.picked + canary.picked, CALLS as u64 + 1, "{what}");
                 assert_eq!(
@@ -207,9 +211,9 @@ async fn a_canary_that_panics_fails_its_own_calls_and_leaves_the_connection_whol
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_is_answered_500() {
+async fn a_panic_of_a_handler_becomes_status_500() {
     let layer =
-        CanaryLayer::new("sick", Router::new().route("/", any(async || -> &str { panic() })));
+        CanaryLayer::new("faulty", Router::new().route("/", any(async || -> &str { panic() })));
     let handle = layer.handle();
     handle.promote().unwrap();
     let server = Server::of_router(Router::new().route("/", any(async || "stable")).layer(layer));
@@ -253,27 +257,27 @@ async fn a_canary_that_is_never_ready_spills_to_stable() {
     }
 }
 
-/// A service of which each clone fails readiness.
+/// A service that always fails readiness.
 #[derive(Clone)]
-struct Dead;
+struct Unready;
 
-impl Service<Request> for Dead {
+impl Service<Request> for Unready {
     type Response = Response;
     type Error = BoxError;
     type Future = std::future::Pending<Result<Response, BoxError>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Err("the canary is dead".into()))
+        Poll::Ready(Err("the canary is not ready".into()))
     }
 
     fn call(&mut self, _: Request) -> Self::Future {
-        unreachable!("it never was ready")
+        unreachable!("the service is never ready")
     }
 }
 
 #[tokio::test]
 async fn a_canary_that_fails_readiness_spills_to_stable() {
-    let layer = CanaryLayer::new("dead", Dead);
+    let layer = CanaryLayer::new("unready", Unready);
     let handle = layer.handle();
     let stable = Router::new().fallback(async || "stable");
     let app = ServiceBuilder::new()
@@ -298,17 +302,20 @@ async fn a_canary_that_fails_readiness_spills_to_stable() {
     assert!(counts.evidence.canary.spilled > 0);
     assert_eq!(counts.evidence.canary.spilled, counts.evidence.canary.picked);
 
-    // A promoted canary has nothing to spill to: it is the service, and its errors are.
+    // A promoted canary cannot spill, so its errors reach the caller.
     handle.promote().unwrap();
     let answer = client.get("/").await;
-    assert_eq!((answer.status, &*answer.body), (StatusCode::BAD_GATEWAY, "the canary is dead"));
+    assert_eq!(
+        (answer.status, &*answer.body),
+        (StatusCode::BAD_GATEWAY, "the canary is not ready")
+    );
 }
 
 #[tokio::test]
-async fn a_canary_that_hangs_holds_up_no_call_of_stable() {
+async fn a_canary_that_hangs_delays_no_call_of_stable() {
     for (name, mount) in MOUNTS {
         let (entered, mut hung) = mpsc::unbounded_channel();
-        let layer = CanaryLayer::new("hanging", Sick(Fault::Hangs(entered)));
+        let layer = CanaryLayer::new("hanging", FaultyService(Fault::Hangs(entered)));
         let handle = layer.handle();
         handle.set_weight(half()).unwrap();
         let server = mount(stable(mpsc::unbounded_channel().1), layer);
@@ -328,7 +335,7 @@ async fn a_canary_that_hangs_holds_up_no_call_of_stable() {
         assert!(hanging > 0, "{name}");
         assert_eq!(handle.open(Channel::Canary), hanging, "{name}");
 
-        // The callers give up, or the connection does.
+        // The callers cancel, or the connection closes.
         drop(calls);
         let counts = final_counts(&handle).await.evidence;
         assert_eq!((counts.stable.success, counts.canary.cancelled), (answered, hanging), "{name}");
@@ -336,7 +343,7 @@ async fn a_canary_that_hangs_holds_up_no_call_of_stable() {
 }
 
 #[tokio::test]
-async fn concurrency_limits_of_either_channel_lose_no_permit() {
+async fn concurrency_limits_of_both_channels_lose_no_permit() {
     let limits = [2, 2].map(|permits| Arc::new(Semaphore::new(permits)));
     let [stable_limit, canary_limit] = &limits;
     let limit = |semaphore: &Arc<Semaphore>| {
@@ -376,24 +383,27 @@ async fn concurrency_limits_of_either_channel_lose_no_permit() {
             tokio::spawn(async move {
                 for call in 0..40 {
                     match (task + call) % 8 {
-                        // The weight changes under waiting and running calls.
+                        // Changes the weight while calls wait and run.
                         0 => handle
                             .set_weight([Weight::ZERO, half(), Weight::FULL][call % 3])
                             .unwrap(),
                         1 => drop(client.send(get("/panic")).await.unwrap()),
                         2 => {
-                            // The caller soon leaves, often while the call waits for a permit.
+                            // Cancels the call soon, often while it waits for a permit.
                             let call = client.send(get("/hang"));
-                            let patience = async {
+                            let delay = async {
                                 for _ in 0..20 {
                                     tokio::task::yield_now().await;
                                 }
                             };
-                            tokio::select! { _ = call => unreachable!(), () = patience => {} }
+                            tokio::select! { _ = call => unreachable!(), () = delay => {} }
                         }
                         _ => {
                             let seen = ask(&client).await;
-                            assert!(matches!(seen, Seen::Whole(StatusCode::OK, _)), "{seen:?}");
+                            assert!(
+                                matches!(seen, CallResult::Complete(StatusCode::OK, _)),
+                                "{seen:?}"
+                            );
                         }
                     }
                 }
@@ -405,8 +415,8 @@ async fn concurrency_limits_of_either_channel_lose_no_permit() {
     }
     final_counts(&handle).await;
     for (channel, limit) in Channel::ALL.into_iter().zip(&limits) {
-        // Whoever dropped the last service may still be about to drop its permit.
-        let all = tokio::time::timeout(std::time::Duration::from_secs(60), limit.acquire_many(2));
+        // The task that dropped the last service may not have dropped its permit yet.
+        let all = tokio::time::timeout(TIMEOUT, limit.acquire_many(2));
         drop(all.await.unwrap_or_else(|_| panic!("{channel} lost a permit")).unwrap());
         assert_eq!(limit.available_permits(), 2, "{channel}");
     }

@@ -1,4 +1,4 @@
-//! Users' feedback through the ready route, inside and outside of the layer.
+//! Users' feedback through the provided route, inside and outside of the layer.
 
 use std::{
     sync::{
@@ -21,8 +21,8 @@ use tower_canary::{
     select::{Forced, Secret, Select as _, Sticky},
 };
 
-/// A replica of a shop whose pages carry receipts, with the feedback route outside of the layer and,
-/// as `/inside`, behind it.
+/// A replica of a shop whose pages contain receipts. `/feedback` is outside of the layer, and `/inside`
+/// behind it.
 struct Shop {
     client: Client,
     canary: CanaryHandle,
@@ -55,7 +55,7 @@ impl Shop {
         Self { client, canary, _server: server }
     }
 
-    /// The page as this user gets it: the channel that served it, and a receipt.
+    /// Requests the page for a user, and returns the serving channel and the receipt.
     async fn page(&self, user: &str) -> (Channel, String) {
         let request = Request::get("/page").header(USER, user).body(Body::empty()).unwrap();
         let answer = self.client.ask(request).await;
@@ -69,7 +69,7 @@ impl Shop {
         self.client.ask(request.body(body.into()).unwrap()).await
     }
 
-    async fn complain(&self, receipt: &str) -> Answer {
+    async fn rate_bad(&self, receipt: &str) -> Answer {
         let body = json!({ "rating": "bad", "receipt": receipt }).to_string();
         self.post("/feedback", "nobody", body).await
     }
@@ -84,8 +84,8 @@ impl Shop {
         Channel::ALL.into_iter().map(|channel| ratings.total(channel).total).sum()
     }
 
-    /// A user whom stable serves at `low`, and the canary at `high`.
-    async fn who_moves(&self, low: Weight, high: Weight) -> String {
+    /// Finds a user whom stable serves at `low` and the canary serves at `high`.
+    async fn user_that_moves(&self, low: Weight, high: Weight) -> String {
         for user in (0..1_000).map(|number| format!("user-{number}")) {
             let mut served = Vec::new();
             for weight in [low, high] {
@@ -96,7 +96,7 @@ impl Shop {
                 return user;
             }
         }
-        panic!("no user moves from stable to the canary");
+        panic!("no user moved from stable to the canary");
     }
 }
 
@@ -119,15 +119,15 @@ const LOW: Weight = Weight::from_percent(10);
 const HIGH: Weight = Weight::from_percent(90);
 
 #[tokio::test]
-async fn who_complains_after_the_weight_was_raised_is_credited_to_the_channel_that_served_them() {
+async fn a_rating_after_a_weight_increase_counts_for_the_channel_that_served_the_page() {
     for path in ["/feedback", "/inside"] {
         let shop = Shop::signed();
-        let user = shop.who_moves(LOW, HIGH).await;
+        let user = shop.user_that_moves(LOW, HIGH).await;
         shop.canary.set_weight(LOW).unwrap();
         let (_, receipt) = shop.page(&user).await;
         shop.canary.set_weight(HIGH).unwrap();
 
-        // Behind the layer, the complaint itself is a call that the canary serves.
+        // Behind the layer, the canary serves the rating itself.
         let body = json!({ "rating": "bad", "receipt": receipt }).to_string();
         let answer = shop.post(path, &user, body).await;
         let served_by = (path == "/inside").then_some(Channel::Canary);
@@ -139,17 +139,17 @@ async fn who_complains_after_the_weight_was_raised_is_credited_to_the_channel_th
 }
 
 #[tokio::test]
-async fn another_replica_takes_the_receipt() {
+async fn a_receipt_is_valid_at_another_replica() {
     let (one, other) = (Shop::signed(), Shop::signed());
     one.canary.set_weight(Weight::FULL).unwrap();
     let (channel, receipt) = one.page("ann").await;
     assert_eq!(channel, Channel::Canary);
-    assert_eq!(other.complain(&receipt).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(other.rate_bad(&receipt).await.status, StatusCode::NO_CONTENT);
     assert_eq!((one.ratings(), other.bad(Channel::Canary, Weight::FULL)), (0, 1));
 }
 
 #[tokio::test]
-async fn forged_replayed_truncated_and_foreign_receipts_are_told_apart_and_do_not_count() {
+async fn forged_replayed_truncated_and_foreign_receipts_are_refused_with_different_statuses() {
     let shop = Shop::signed();
     shop.canary.set_weight(LOW).unwrap();
     let (_, receipt) = shop.page("ann").await;
@@ -167,42 +167,42 @@ async fn forged_replayed_truncated_and_foreign_receipts_are_told_apart_and_do_no
         ("", StatusCode::BAD_REQUEST),
         (&foreign[..], StatusCode::UNPROCESSABLE_ENTITY),
     ] {
-        assert_problem(&shop.complain(text).await, status);
+        assert_problem(&shop.rate_bad(text).await, status);
     }
     for length in 0..receipt.len() {
-        // What is left of a signed receipt can look like one that is not.
-        let status = shop.complain(&receipt[..length]).await.status;
+        // A truncated signed receipt can look like an unsigned one.
+        let status = shop.rate_bad(&receipt[..length]).await.status;
         let looks_unsigned = length == 38 && status == StatusCode::FORBIDDEN;
         assert!(looks_unsigned || status == StatusCode::BAD_REQUEST, "{length}: {status}");
     }
     assert_eq!(shop.ratings(), 0);
 
-    assert_eq!(shop.complain(&receipt).await.status, StatusCode::NO_CONTENT);
-    assert_problem(&shop.complain(&receipt).await, StatusCode::CONFLICT);
+    assert_eq!(shop.rate_bad(&receipt).await.status, StatusCode::NO_CONTENT);
+    assert_problem(&shop.rate_bad(&receipt).await, StatusCode::CONFLICT);
     assert_eq!(shop.ratings(), 1);
 
     let (_, earlier) = shop.page("bob").await;
     shop.canary.set_salt("shop:v2, second attempt");
-    assert_problem(&shop.complain(&earlier).await, StatusCode::GONE);
+    assert_problem(&shop.rate_bad(&earlier).await, StatusCode::GONE);
 }
 
 #[tokio::test]
 async fn a_receipt_expires() {
-    let late = Arc::new(AtomicU64::new(0));
-    let clock = Arc::clone(&late);
+    let elapsed = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&elapsed);
     let now = SystemTime::now();
     let options = FeedbackOptions::new().max_age(Duration::from_secs(60));
     let shop =
         Shop::new(options.clock(move || now + Duration::from_secs(clock.load(Ordering::Relaxed))));
     let receipts = [shop.page("ann").await.1, shop.page("ann").await.1];
-    late.store(60, Ordering::Relaxed);
-    assert_eq!(shop.complain(&receipts[0]).await.status, StatusCode::NO_CONTENT);
-    late.store(61, Ordering::Relaxed);
-    assert_problem(&shop.complain(&receipts[1]).await, StatusCode::GONE);
+    elapsed.store(60, Ordering::Relaxed);
+    assert_eq!(shop.rate_bad(&receipts[0]).await.status, StatusCode::NO_CONTENT);
+    elapsed.store(61, Ordering::Relaxed);
+    assert_problem(&shop.rate_bad(&receipts[1]).await, StatusCode::GONE);
 }
 
 #[tokio::test]
-async fn without_a_receipt_only_a_sticky_call_behind_the_layer_is_credited() {
+async fn without_a_receipt_only_a_sticky_call_behind_the_layer_is_rated() {
     const GOOD: &str = r#"{"rating": "good"}"#;
     let shop = Shop::new(FeedbackOptions::new());
     shop.canary.set_weight(LOW).unwrap();
@@ -214,29 +214,29 @@ async fn without_a_receipt_only_a_sticky_call_behind_the_layer_is_credited() {
 
     assert_problem(&shop.post("/feedback", "ann", GOOD).await, StatusCode::UNPROCESSABLE_ENTITY);
     let json = Request::post("/inside").header(header::CONTENT_TYPE, "application/json");
-    let of_nobody = shop.client.ask(json.body(GOOD.into()).unwrap()).await;
-    assert_problem(&of_nobody, StatusCode::UNPROCESSABLE_ENTITY);
-    // Anybody could say so as often as they like: with a secret, that is not what counts.
+    let without_key = shop.client.ask(json.body(GOOD.into()).unwrap()).await;
+    assert_problem(&without_key, StatusCode::UNPROCESSABLE_ENTITY);
+    // Any caller could repeat such a rating, so it does not count if receipts are signed.
     let signed = Shop::signed();
     assert_problem(&signed.post("/inside", "ann", GOOD).await, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!((shop.ratings(), signed.ratings()), (1, 0));
 }
 
 #[tokio::test]
-async fn what_a_tester_says_counts_aside() {
+async fn ratings_by_testers_are_excluded() {
     let shop = Shop::signed();
-    // At zero no canary's call is by chance, whatever its receipt says.
+    // At weight zero, no receipt of the canary counts as evidence.
     shop.canary.set_weight(LOW).unwrap();
     let force = format!("canary:{}", "6f1d0c5a9e784b3f8d2e71c4a5b60938");
     let page = Request::get("/page").header(FORCE, force).body(Body::empty()).unwrap();
     let receipt = shop.client.ask(page).await.body;
-    assert_eq!(shop.complain(&receipt).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(shop.rate_bad(&receipt).await.status, StatusCode::NO_CONTENT);
     let ratings = shop.canary.counts().ratings.feedback;
     assert_eq!((ratings.excluded().canary.adverse, ratings.evidence().len()), (1, 0));
 }
 
 #[tokio::test]
-async fn what_is_not_the_form_is_refused_and_not_repeated() {
+async fn an_invalid_body_is_refused_and_not_echoed() {
     let shop = Shop::new(FeedbackOptions::new());
     for body in [
         "",
@@ -259,13 +259,13 @@ async fn what_is_not_the_form_is_refused_and_not_repeated() {
         .header(header::CONTENT_TYPE, "text/plain")
         .body(Body::from(r#"{"rating": "good"}"#));
     assert_problem(&shop.client.ask(form.unwrap()).await, StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let got = shop.client.get("/feedback").await;
-    assert_eq!(got.status, StatusCode::METHOD_NOT_ALLOWED);
+    let answer = shop.client.get("/feedback").await;
+    assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(shop.ratings(), 0);
 }
 
 #[tokio::test]
-async fn the_assignment_of_another_canary_is_not_credited() {
+async fn an_assignment_of_another_canary_is_not_rated() {
     let inner = CanaryLayer::new("inner", ()).handle();
     let options = || CanaryOptions::new().select(Sticky::by_header(USER));
     let v1 = Router::new().route("/feedback", feedback(inner.clone()));
@@ -284,8 +284,8 @@ async fn the_assignment_of_another_canary_is_not_credited() {
 }
 
 #[tokio::test]
-async fn a_flood_of_receipts_is_counted_whole_and_each_but_once() {
-    // One page a second, by this clock, which goes as fast as they are served.
+async fn each_of_many_receipts_is_counted_once() {
+    // This clock advances by a second per page.
     let pages = AtomicU64::new(0);
     let clock = move || {
         let second = pages.fetch_add(1, Ordering::Relaxed);
@@ -296,11 +296,11 @@ async fn a_flood_of_receipts_is_counted_whole_and_each_but_once() {
     let mut receipts = Vec::new();
     for _ in 0..500 {
         let (_, receipt) = shop.page("ann").await;
-        assert_eq!(shop.complain(&receipt).await.status, StatusCode::NO_CONTENT);
+        assert_eq!(shop.rate_bad(&receipt).await.status, StatusCode::NO_CONTENT);
         receipts.push(receipt);
     }
     for receipt in receipts {
-        let status = shop.complain(&receipt).await.status;
+        let status = shop.rate_bad(&receipt).await.status;
         assert!(matches!(status, StatusCode::CONFLICT | StatusCode::GONE), "{status}");
     }
     assert_eq!(shop.ratings(), 500);

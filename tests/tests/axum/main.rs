@@ -1,5 +1,5 @@
-//! A canary in axum, called over real sockets: through every mount, and whatever goes wrong.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+//! A canary in axum over real sockets, at every mount point, with and without failures.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod assignment;
 mod bodies;

@@ -1,6 +1,6 @@
-//! Mounts times extractors: what the canary's handler finds is what stable's finds.
+//! At every mount point, each extractor returns the same value on the canary as on stable.
 //!
-//! This guards the reliance on what axum keeps in private extensions, on its newest release too.
+//! This depends on private extensions of axum, which may change with each release.
 
 use std::{collections::BTreeMap, net::SocketAddr};
 
@@ -20,7 +20,7 @@ use tower_canary::{Channel, Weight};
 
 use crate::mounts::{MOUNTS, Mount, Mounted, Route, User};
 
-/// A request, and the route that it is for.
+/// A request and its route.
 struct Row {
     nest: Option<&'static str>,
     pattern: &'static str,
@@ -28,7 +28,7 @@ struct Row {
     method: Method,
     uri: &'static str,
     body: &'static str,
-    /// The answer if the application is at the root and there is no canary.
+    /// The status without a canary, if the application is mounted at the root.
     status: StatusCode,
 }
 
@@ -55,7 +55,7 @@ impl Row {
     }
 }
 
-/// Shows what an extractor found, or how it refuses.
+/// Responds with the extracted value or the rejection.
 macro_rules! show {
     ($extractor:ty, $pattern:pat => $shown:expr) => {
         || {
@@ -71,7 +71,7 @@ macro_rules! show {
 }
 
 #[derive(Debug, serde::Deserialize)]
-#[expect(dead_code, reason = "shown by Debug")]
+#[expect(dead_code, reason = "only Debug reads the fields")]
 struct Order {
     shop: String,
     number: u64,
@@ -154,8 +154,8 @@ fn routes() -> Vec<Route> {
     routes
 }
 
-/// What must not depend on the channel.
-fn essence(answer: &Answer) -> (StatusCode, HeaderMap, String) {
+/// The parts of a response that must not depend on the channel.
+fn comparable(answer: &Answer) -> (StatusCode, HeaderMap, String) {
     let mut headers = answer.headers.clone();
     headers.remove(header::DATE);
     headers.remove(tower_canary::Tags::CHANNEL_HEADER);
@@ -173,7 +173,7 @@ async fn ask(client: &Client, prefix: &str, row: &Row) -> Answer {
     client.ask(request).await
 }
 
-/// Compares every row's answers, and returns how many of them each channel gave.
+/// Compares the responses for every row, and returns the number of responses of each channel.
 async fn compare(
     mount: &Mount,
     mounted: &Mounted,
@@ -189,7 +189,7 @@ async fn compare(
     };
     for row in rows() {
         let what = format!("{}: {} {}{}", mount.name, row.method, mount.prefix, row.uri);
-        let expected = essence(&ask(reference, mount.prefix, &row).await);
+        let expected = comparable(&ask(reference, mount.prefix, &row).await);
         if mount.prefix.is_empty() && row.pattern != "/peer" {
             assert_eq!(expected.0, row.status, "{what}: {}", expected.2);
         }
@@ -199,16 +199,16 @@ async fn compare(
             mounted.set_weight(weight);
             let answer = ask(client, mount.prefix, &row).await;
             assert_eq!(note(&answer), Some(channel), "{what}");
-            assert_eq!(essence(&answer), expected, "{what} by {channel}");
+            assert_eq!(comparable(&answer), expected, "{what} by {channel}");
         }
 
-        // Below the full weight the canary is called in another way.
+        // Below full weight, the layer calls the canary by a different code path.
         mounted.set_weight(Weight::from_percent(50));
         let mut seen = [false, false];
         while seen != [true, true] {
             let answer = ask(client, mount.prefix, &row).await;
             let channel = note(&answer).unwrap();
-            assert_eq!(essence(&answer), expected, "{what} by {channel}");
+            assert_eq!(comparable(&answer), expected, "{what} by {channel}");
             seen[channel as usize] = true;
         }
     }
@@ -216,7 +216,7 @@ async fn compare(
 }
 
 #[tokio::test]
-async fn the_canary_finds_what_stable_finds_through_every_mount() {
+async fn extractors_return_the_same_on_both_channels_at_every_mount_point() {
     for mount in MOUNTS {
         let reference_server = (mount.plain)(routes());
         let mounted = (mount.mount)(routes(), routes());
@@ -233,11 +233,11 @@ async fn the_canary_finds_what_stable_finds_through_every_mount() {
             let counts = final_counts(canary).await;
             for channel in Channel::ALL {
                 let counts = &counts.evidence[channel];
-                // A rejection of a bad extractor is a 500 in both channels.
+                // A missing extension is a 500 on both channels.
                 assert_eq!(counts.success + counts.failure, counts.picked, "{}", mount.name);
                 success[channel as usize] += counts.picked;
             }
         }
-        assert_eq!(success, answers, "{}: every answer is counted once", mount.name);
+        assert_eq!(success, answers, "{}: every response is counted once", mount.name);
     }
 }

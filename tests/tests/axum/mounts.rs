@@ -1,4 +1,4 @@
-//! All the places where a canary can be put into an axum application.
+//! All mount points of a canary in an axum application.
 
 use axum::{
     Router, ServiceExt,
@@ -18,7 +18,7 @@ use tower_canary::{
     axum::{AxumBody, RouterExt},
 };
 
-/// A route, perhaps of a router that is nested.
+/// A route, possibly in a nested router.
 #[derive(Clone)]
 pub(crate) struct Route {
     pub(crate) nest: Option<&'static str>,
@@ -26,11 +26,11 @@ pub(crate) struct Route {
     pub(crate) handler: MethodRouter,
 }
 
-/// A place for a canary.
+/// A mount point for a canary.
 #[derive(Clone, Copy)]
 pub(crate) struct Mount {
     pub(crate) name: &'static str,
-    /// What the paths of the routes begin with.
+    /// The prefix of all paths.
     pub(crate) prefix: &'static str,
     pub(crate) kind: Kind,
     /// Serves stable and canary.
@@ -39,16 +39,16 @@ pub(crate) struct Mount {
     pub(crate) plain: fn(Vec<Route>) -> Server,
 }
 
-/// When the canary is asked.
+/// The point at which the layer splits calls.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// Before any router looked for a route.
+    /// Before any router has matched a route.
     BeforeMatch,
-    /// After stable's router matched.
+    /// After stable's router has matched.
     AfterMatch,
-    /// After stable's router, which is nested in another, matched.
+    /// After stable's router, which is nested, has matched.
     NestedAfterMatch,
-    /// For one route each.
+    /// Separately for each route.
     PerRoute,
 }
 
@@ -69,7 +69,7 @@ impl Mounted {
     }
 }
 
-/// Whom the outermost layer of each mount found a request to be from.
+/// The user that the outermost layer of each mount point found in the request.
 #[derive(Clone, Debug)]
 pub(crate) struct User(pub(crate) String);
 
@@ -108,7 +108,7 @@ fn plain(routes: Vec<Route>) -> Server {
     serve(router(routes))
 }
 
-/// A router behind middleware of its own.
+/// A router inside a custom service.
 #[derive(Clone)]
 struct Wrapped(Router);
 

@@ -1,4 +1,4 @@
-//! The counting invariant, while calls of all kinds, changes of the weight and readers race.
+//! The counting invariants under races of calls, weight changes and readers.
 
 use std::{
     cell::Cell,
@@ -24,15 +24,15 @@ use tower_canary::{
     select::Condition,
 };
 
-/// What happens in a call.
+/// The course of a call.
 #[derive(Clone, Copy, Debug)]
-enum Fate {
-    Answers,
+enum CallScript {
+    Responds,
     Fails,
-    /// The caller drops the future.
+    /// The service hangs, and the caller drops the future.
     Hangs,
     /// The caller drops the body unread.
-    IsLeft,
+    IsUnread,
     /// The body ends in an error.
     Breaks,
     PanicsInCall,
@@ -43,47 +43,47 @@ enum Fate {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Act {
-    Call(Fate),
+enum Action {
+    Call(CallScript),
     SetWeight(u32),
     RollBack,
     Promote,
     Drain,
 }
 
-fn act() -> impl Strategy<Value = Act> {
-    let fate = prop_oneof![
-        Just(Fate::Answers),
-        Just(Fate::Fails),
-        Just(Fate::Hangs),
-        Just(Fate::IsLeft),
-        Just(Fate::Breaks),
-        Just(Fate::PanicsInCall),
-        Just(Fate::PanicsInPoll),
-        Just(Fate::PanicsInBody),
-        Just(Fate::Spills),
+fn action() -> impl Strategy<Value = Action> {
+    let script = prop_oneof![
+        Just(CallScript::Responds),
+        Just(CallScript::Fails),
+        Just(CallScript::Hangs),
+        Just(CallScript::IsUnread),
+        Just(CallScript::Breaks),
+        Just(CallScript::PanicsInCall),
+        Just(CallScript::PanicsInPoll),
+        Just(CallScript::PanicsInBody),
+        Just(CallScript::Spills),
     ];
     prop_oneof![
-        20 => fate.prop_map(Act::Call),
-        2 => (0..=100_u32).prop_map(Act::SetWeight),
-        1 => Just(Act::RollBack),
-        1 => Just(Act::Promote),
-        1 => Just(Act::Drain),
+        20 => script.prop_map(Action::Call),
+        2 => (0..=100_u32).prop_map(Action::SetWeight),
+        1 => Just(Action::RollBack),
+        1 => Just(Action::Promote),
+        1 => Just(Action::Drain),
     ]
 }
 
 thread_local! {
-    /// Whether the calls of this thread find the canary ready.
+    /// Whether the canary is ready for the calls of this thread.
     static CANARY_IS_READY: Cell<bool> = const { Cell::new(true) };
 }
 
-/// A service that does what the request says.
+/// A service that follows the script in the request.
 #[derive(Clone)]
-struct Fated(Channel);
+struct ScriptedService(Channel);
 
-struct FatedBody(Fate, Full<&'static [u8]>);
+struct ScriptedBody(CallScript, Full<&'static [u8]>);
 
-impl http_body::Body for FatedBody {
+impl http_body::Body for ScriptedBody {
     type Data = &'static [u8];
     type Error = std::io::Error;
 
@@ -92,15 +92,15 @@ impl http_body::Body for FatedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<&'static [u8]>, std::io::Error>>> {
         match self.0 {
-            Fate::Breaks => Poll::Ready(Some(Err(std::io::Error::other("broken")))),
-            Fate::PanicsInBody => resume_unwind(Box::new("body")),
+            CallScript::Breaks => Poll::Ready(Some(Err(std::io::Error::other("broken")))),
+            CallScript::PanicsInBody => resume_unwind(Box::new("body")),
             _ => Pin::new(&mut self.1).poll_frame(cx).map_err(|error| match error {}),
         }
     }
 }
 
-impl Service<Request<Fate>> for Fated {
-    type Response = Response<FatedBody>;
+impl Service<Request<CallScript>> for ScriptedService {
+    type Response = Response<ScriptedBody>;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
 
@@ -112,19 +112,19 @@ impl Service<Request<Fate>> for Fated {
         }
     }
 
-    fn call(&mut self, request: Request<Fate>) -> Self::Future {
-        let fate = request.into_body();
-        if let Fate::PanicsInCall = fate {
+    fn call(&mut self, request: Request<CallScript>) -> Self::Future {
+        let script = request.into_body();
+        if let CallScript::PanicsInCall = script {
             resume_unwind(Box::new("call"));
         }
         Box::pin(async move {
-            match fate {
-                Fate::PanicsInPoll => resume_unwind(Box::new("poll")),
-                Fate::Hangs => std::future::pending().await,
+            match script {
+                CallScript::PanicsInPoll => resume_unwind(Box::new("poll")),
+                CallScript::Hangs => std::future::pending().await,
                 _ => {}
             }
-            let mut response = Response::new(FatedBody(fate, Full::new(b"body")));
-            if let Fate::Fails = fate {
+            let mut response = Response::new(ScriptedBody(script, Full::new(b"body")));
+            if let CallScript::Fails = script {
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             }
             Ok(response)
@@ -132,47 +132,47 @@ impl Service<Request<Fate>> for Fated {
     }
 }
 
-type Split = CanaryService<Fated, Fated>;
+type Split = CanaryService<ScriptedService, ScriptedService>;
 
-/// Makes one call, as a caller who is not patient, and says whether it was taken.
-fn call(service: &Split, fate: Fate) -> bool {
-    CANARY_IS_READY.set(!matches!(fate, Fate::Spills));
+/// Makes one call without waiting, and returns whether the service accepted it.
+fn call(service: &Split, script: CallScript) -> bool {
+    CANARY_IS_READY.set(!matches!(script, CallScript::Spills));
     let mut service = service.clone();
     if service.ready().now_or_never().is_none() {
-        return false; // Promoted, and not ready.
+        return false; // The canary is promoted and not ready.
     }
-    // Panics of stable come through.
+    // Panics of stable reach the caller.
     let _ = catch_unwind(AssertUnwindSafe(|| {
-        let Some(Ok(response)) = service.call(Request::new(fate)).now_or_never() else { return };
-        if !matches!(fate, Fate::IsLeft) {
+        let Some(Ok(response)) = service.call(Request::new(script)).now_or_never() else { return };
+        if !matches!(script, CallScript::IsUnread) {
             let _ = response.into_body().collect().now_or_never();
         }
     }));
     true
 }
 
-/// Does what it is told, and returns how many calls were taken.
-fn act_out(acts: &[Act], service: &Split, handle: &CanaryHandle) -> u64 {
+/// Runs the actions, and returns the number of accepted calls.
+fn run(actions: &[Action], service: &Split, handle: &CanaryHandle) -> u64 {
     let mut calls = 0;
-    for act in acts {
-        match *act {
-            Act::Call(fate) => calls += u64::from(call(service, fate)),
-            Act::SetWeight(percent) => {
-                handle.set_weight(Weight::from_percent(percent)).expect("nobody halts");
+    for action in actions {
+        match *action {
+            Action::Call(script) => calls += u64::from(call(service, script)),
+            Action::SetWeight(percent) => {
+                handle.set_weight(Weight::from_percent(percent)).expect("the canary is not halted");
             }
-            Act::RollBack => handle.roll_back(),
-            Act::Promote => handle.promote().expect("nobody halts"),
-            Act::Drain => drop(handle.drain(Channel::Canary)),
+            Action::RollBack => handle.roll_back(),
+            Action::Promote => handle.promote().expect("the canary is not halted"),
+            Action::Drain => drop(handle.drain(Channel::Canary)),
         }
     }
     calls
 }
 
-fn every_call_is_counted_once(threads: &[Vec<Act>], options: CanaryOptions) {
-    let layer = CanaryLayer::with_options("raced", Fated(Channel::Canary), options);
+fn every_call_is_counted_once(threads: &[Vec<Action>], options: CanaryOptions) {
+    let layer = CanaryLayer::with_options("raced", ScriptedService(Channel::Canary), options);
     let handle = layer.handle();
     handle.set_weight(Weight::from_percent(50)).unwrap();
-    let service = layer.layer(Fated(Channel::Stable));
+    let service = layer.layer(ScriptedService(Channel::Stable));
     let start = Barrier::new(threads.len() + 1);
     let done = AtomicBool::new(false);
 
@@ -188,16 +188,16 @@ fn every_call_is_counted_once(threads: &[Vec<Act>], options: CanaryOptions) {
                 earlier = now;
             }
         });
-        let actors: Vec<_> = threads
+        let callers: Vec<_> = threads
             .iter()
-            .map(|acts| {
+            .map(|actions| {
                 scope.spawn(move || {
                     start.wait();
-                    act_out(acts, service, handle)
+                    run(actions, service, handle)
                 })
             })
             .collect();
-        let calls = actors.into_iter().map(|actor| actor.join().unwrap()).sum();
+        let calls = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
         done.store(true, Ordering::Relaxed);
         reader.join().unwrap();
         calls
@@ -216,21 +216,21 @@ fn every_call_is_counted_once(threads: &[Vec<Act>], options: CanaryOptions) {
 }
 
 proptest! {
-    // A race does not come again by its seed.
+    // A seed does not reproduce a race.
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn every_call_is_counted_once_whatever_races(
-        threads in prop::collection::vec(prop::collection::vec(act(), 0..120), 4)
+    fn every_call_is_counted_once_in_a_race(
+        threads in prop::collection::vec(prop::collection::vec(action(), 0..120), 4)
     ) {
         every_call_is_counted_once(&threads, CanaryOptions::new());
     }
 
     #[test]
-    fn every_call_is_counted_once_if_it_is_shed_or_falls_back(
-        threads in prop::collection::vec(prop::collection::vec(act(), 0..120), 4)
+    fn every_call_is_counted_once_in_a_race_with_shedding_and_fallback(
+        threads in prop::collection::vec(prop::collection::vec(action(), 0..120), 4)
     ) {
-        let fallback = Fallback::of_clones::<Fate>().only(Condition::any());
+        let fallback = Fallback::of_clones::<CallScript>().only(Condition::any());
         let options = CanaryOptions::new().fallback(fallback).concurrency_limit(1);
         every_call_is_counted_once(&threads, options);
     }

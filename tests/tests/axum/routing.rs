@@ -1,4 +1,4 @@
-//! Routers that differ, through every mount.
+//! Different routers of stable and the canary, at every mount point.
 
 use axum::{
     Router,
@@ -20,7 +20,7 @@ fn filter(method: Method) -> axum::routing::MethodFilter {
     method.try_into().unwrap()
 }
 
-/// A handler that shows its channel and its path parameters.
+/// A handler that responds with its channel and path parameters.
 fn show(channel: Channel, method: Method) -> MethodRouter {
     on(filter(method), async move |params: RawPathParams| {
         let params: Vec<_> = params.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -59,10 +59,10 @@ struct Case {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Expected {
-    /// The parameters that the handler finds, after those of the mount's prefix.
+    /// The parameters that the handler gets in addition to those of the prefix.
     Found(&'static str),
     NoRoute,
-    /// The methods that are allowed.
+    /// The allowed methods.
     NoMethod(&'static str),
 }
 
@@ -71,17 +71,17 @@ use Expected::{Found, NoMethod, NoRoute};
 fn cases() -> Vec<Case> {
     let get = |uri, stable, canary| Case { method: Method::GET, uri, stable, canary };
     vec![
-        // Other names, and other counts, of parameters.
+        // Different names and numbers of parameters.
         get("/users/7", Found("id=7"), Found("name=7")),
         get("/items/a/b", Found("a=a b=b"), Found("path=a/b")),
         get("/files/x/y", Found("rest=x/y"), Found("dir=x file=y")),
         get("/inner/1/leaf/2", Found("x=1 y=2"), Found("one=1 two=2")),
-        // Routes that only one of them has.
+        // Routes of one channel only.
         get("/old/7", Found("id=7"), NoRoute),
         get("/files/x", Found("rest=x"), NoRoute),
         get("/new/7", NoRoute, Found("id=7")),
         get("/nowhere", NoRoute, NoRoute),
-        // Methods that only one of them has.
+        // Methods of one channel only.
         Case {
             method: Method::PUT,
             uri: "/items/a/b",
@@ -97,22 +97,22 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-/// The parameters of a mount's prefix, as a handler finds them.
+/// Returns the parameters that a handler gets from the prefix.
 fn params_of_prefix(prefix: &str) -> &'static str {
     match prefix {
         "" | "/api" => "",
         "/t/acme" => "tenant=acme ",
         "/t/acme/v/2" => "tenant=acme version=2 ",
-        _ => panic!("a new prefix {prefix}"),
+        _ => panic!("unknown prefix {prefix}"),
     }
 }
 
 fn check(what: &str, answer: &Answer, channel: Channel, params: &str, expected: Expected) {
     let allow = answer.headers.get(header::ALLOW).map(|allow| allow.to_str().unwrap());
     match expected {
-        Found(own) => {
+        Found(found) => {
             assert_eq!(answer.status, StatusCode::OK, "{what}");
-            assert_eq!(answer.body, format!("{channel} {params}{own}"), "{what}");
+            assert_eq!(answer.body, format!("{channel} {params}{found}"), "{what}");
         }
         NoRoute => assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}"),
         NoMethod(methods) => {
@@ -123,10 +123,10 @@ fn check(what: &str, answer: &Answer, channel: Channel, params: &str, expected: 
 }
 
 #[tokio::test]
-async fn each_channel_routes_by_its_own_router_through_every_mount() {
+async fn each_channel_uses_its_own_router_at_every_mount_point() {
     for mount in MOUNTS {
         if mount.kind == Kind::PerRoute {
-            continue; // It has one router only.
+            continue; // Both channels share one router.
         }
         let mounted = (mount.mount)(stable(), canary());
         let params = params_of_prefix(mount.prefix);
@@ -143,8 +143,8 @@ async fn each_channel_routes_by_its_own_router_through_every_mount() {
                     let answer = client.ask(request.body(Body::empty()).unwrap()).await;
 
                     if stable == NoRoute && mount.kind == Kind::NestedAfterMatch {
-                        // Documented: axum does not nest the default fallback of a router, so that
-                        // no layer of it is asked.
+                        // Documented: axum does not nest the default fallback of a router, so
+                        // its layers do not run.
                         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{what}");
                         assert_eq!(answer.channel(), None, "{what}");
                         continue;
@@ -153,7 +153,7 @@ async fn each_channel_routes_by_its_own_router_through_every_mount() {
                     check(&what, &answer, channel, params, expected);
                     let allow = answer.headers.get(header::ALLOW);
                     let stale = match (stable, expected, mount.kind) {
-                        // Documented: axum adds what stable allows to the answer of the canary.
+                        // Documented: axum adds stable's `Allow` header to the canary's response.
                         (
                             NoMethod(stables),
                             Found(_),
@@ -174,12 +174,12 @@ async fn each_channel_routes_by_its_own_router_through_every_mount() {
 }
 
 #[tokio::test]
-async fn a_path_only_the_canary_has_is_reached_under_a_nest_with_a_fallback() {
+async fn a_nested_router_with_a_fallback_reaches_paths_that_only_the_canary_has() {
     let canary = || Router::new().route("/new/{id}", show(Channel::Canary, Method::GET));
     let stable = || {
         Router::new()
             .route("/old", show(Channel::Stable, Method::GET))
-            .fallback(async || (StatusCode::NOT_FOUND, "stable has no such path"))
+            .fallback(async || (StatusCode::NOT_FOUND, "not found by stable"))
     };
     let layer = CanaryLayer::new("nested", canary());
     let handle = layer.handle();
@@ -188,7 +188,7 @@ async fn a_path_only_the_canary_has_is_reached_under_a_nest_with_a_fallback() {
 
     let answer = client.get("/t/acme/new/7").await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
-    assert_eq!(answer.body, "stable has no such path");
+    assert_eq!(answer.body, "not found by stable");
     handle.set_weight(Weight::FULL).unwrap();
     let answer = client.get("/t/acme/new/7").await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
@@ -197,7 +197,7 @@ async fn a_path_only_the_canary_has_is_reached_under_a_nest_with_a_fallback() {
 }
 
 #[tokio::test]
-async fn a_method_router_splits_methods_that_only_one_has() {
+async fn a_method_router_splits_methods_that_only_one_channel_has() {
     let layer = CanaryLayer::new("method", post(async || "canary").put(async || "canary"));
     let handle = layer.handle();
     let stable = get(async || "stable").put(async || "stable");
@@ -220,7 +220,7 @@ async fn a_method_router_splits_methods_that_only_one_has() {
     handle.set_weight(Weight::FULL).unwrap();
     assert_eq!(ask(Method::GET).await, (405, allow("POST,PUT"), none()));
     assert_eq!(ask(Method::PUT).await, (200, None, "canary".to_owned()));
-    // As with `Router::layer`: what stable allows is added to the canary's answer.
+    // As with `Router::layer`, axum adds stable's `Allow` header to the canary's response.
     assert_eq!(ask(Method::POST).await, (200, allow("GET,HEAD,PUT"), "canary".to_owned()));
 
     let counts = final_counts(&handle).await.evidence;
@@ -239,8 +239,8 @@ async fn routes_added_after_the_layer_are_not_split() {
 }
 
 #[tokio::test]
-async fn layers_outside_see_the_matched_path_only_if_stable_matched() {
-    async fn note(
+async fn outer_layers_see_the_matched_path_only_if_stable_matched() {
+    async fn add_matched_path(
         request: axum::extract::Request,
         next: axum::middleware::Next,
     ) -> axum::response::Response {
@@ -253,7 +253,7 @@ async fn layers_outside_see_the_matched_path_only_if_stable_matched() {
     }
     let v1 = || Router::new().route("/users/{id}", get(async || "stable"));
     let v2 = || Router::new().route("/users/{name}", get(async || "canary"));
-    let outside = axum::middleware::from_fn(note);
+    let outside = axum::middleware::from_fn(add_matched_path);
     for (app, seen) in [
         (v1().layer(CanaryLayer::new("inside", v2())), Some("/users/{id}")),
         (v1().canary(CanaryLayer::new("beside", v2())), None),

@@ -1,4 +1,4 @@
-//! Canaries on canaries, in canaries, and behind middleware.
+//! Stacked canaries, nested canaries, and wrapped routers.
 
 use axum::{
     Router,
@@ -11,7 +11,7 @@ use canary_tests::{Client, Server, final_counts};
 use tower::util::MapRequest;
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel, Weight, axum::RouterExt};
 
-/// A router that says who it is, and reads a path parameter by its name and by its place.
+/// A router that responds with its name and a path parameter.
 fn named(name: &'static str) -> Router {
     let handler = async move |Path(id): Path<u64>| format!("{name} {id}");
     Router::new().route("/users/{id}", get(handler))
@@ -24,7 +24,7 @@ fn layer<C: 'static>(name: &'static str, canary: C) -> (CanaryLayer<C>, CanaryHa
 }
 
 #[tokio::test]
-async fn stacked_canaries_split_what_the_outer_one_leaves_to_stable() {
+async fn an_inner_canary_splits_the_stable_calls_of_the_outer_one() {
     type Stack = fn(CanaryLayer<Router>, CanaryLayer<Router>) -> Router;
     let stacks: [(&str, Stack); 3] = [
         ("layers", |inner, outer| named("stable").layer(inner).layer(outer)),
@@ -55,7 +55,7 @@ async fn stacked_canaries_split_what_the_outer_one_leaves_to_stable() {
 }
 
 #[tokio::test]
-async fn a_canary_may_have_a_canary() {
+async fn a_canary_can_have_a_canary() {
     let (third_layer, third) = layer("third", named("third"));
     let (second_layer, second) = layer("second", named("second").layer(third_layer));
     let server = Server::of_router(named("first").layer(second_layer));
@@ -76,7 +76,7 @@ async fn a_canary_may_have_a_canary() {
 }
 
 #[tokio::test]
-async fn a_layer_applied_twice_has_one_weight_and_one_set_of_counts() {
+async fn a_layer_that_is_applied_twice_has_one_weight_and_one_set_of_counts() {
     let (layer, handle) = layer("shared", named("canary"));
     let app = named("stable")
         .layer(layer.clone())
@@ -90,13 +90,13 @@ async fn a_layer_applied_twice_has_one_weight_and_one_set_of_counts() {
 }
 
 #[tokio::test]
-async fn a_wrapped_router_must_be_announced() {
+async fn a_wrapped_router_must_be_declared_in_the_options() {
     let wrapped = || MapRequest::new(named("canary"), |request: Request<Body>| request);
-    let announced = CanaryOptions::new().canary_is_router();
+    let declared = CanaryOptions::new().canary_is_router();
     for (options, status, body) in [
-        // Documented: the parameters of both routers are there.
+        // Documented: the handler gets the parameters of both routers.
         (CanaryOptions::new(), StatusCode::INTERNAL_SERVER_ERROR, "Expected 1 but got 2"),
-        (announced, StatusCode::OK, "canary 7"),
+        (declared, StatusCode::OK, "canary 7"),
     ] {
         let layer = CanaryLayer::with_options("wrapped", wrapped(), options);
         let handle = layer.handle();
@@ -110,7 +110,7 @@ async fn a_wrapped_router_must_be_announced() {
 }
 
 #[tokio::test]
-async fn a_wrapped_router_needs_no_announcement_before_any_router_matched() {
+async fn a_wrapped_router_needs_no_declaration_before_a_router_has_matched() {
     let wrapped = MapRequest::new(named("canary"), |request: Request<Body>| request);
     let (layer, handle) = layer("wrapped", wrapped);
     handle.set_weight(Weight::FULL).unwrap();

@@ -1,4 +1,4 @@
-//! Server-sent events: in flight until they end, asked to drain, closed.
+//! Server-sent events: open until their end, drained, and closed.
 
 use std::convert::Infallible;
 
@@ -24,8 +24,8 @@ use tower_canary::{Assignment, CanaryHandle, CanaryLayer, Channel, Weight};
 type Feed = Sender<&'static str>;
 type Events = Sse<Box<dyn Stream<Item = Result<Event, Infallible>> + Send + Unpin>>;
 
-/// Passes on what it is fed, and says good-bye when it should end.
-async fn polite(State(feed): State<Feed>, assignment: Assignment) -> Events {
+/// Forwards the feed, and ends with a last event when it is drained.
+async fn draining(State(feed): State<Feed>, assignment: Assignment) -> Events {
     let state = Some((feed.subscribe(), assignment));
     let events = stream::unfold(state, |state| async move {
         let (mut feed, assignment): (Receiver<&str>, Assignment) = state?;
@@ -37,8 +37,8 @@ async fn polite(State(feed): State<Feed>, assignment: Assignment) -> Events {
     Sse::new(Box::new(Box::pin(events)))
 }
 
-/// Passes on what it is fed, whatever happens.
-async fn stubborn(State(feed): State<Feed>) -> Events {
+/// Forwards the feed and ignores drains.
+async fn endless(State(feed): State<Feed>) -> Events {
     let events = stream::unfold(feed.subscribe(), |mut feed| async move {
         let event = feed.recv().await.ok()?;
         Some((Ok(Event::default().data(event)), feed))
@@ -50,8 +50,8 @@ fn split() -> (Server, CanaryHandle, [Feed; 2]) {
     let feeds = [channel(8).0, channel(8).0];
     let routes = |feed: &Feed| {
         Router::new()
-            .route("/polite", get(polite))
-            .route("/stubborn", get(stubborn))
+            .route("/draining", get(draining))
+            .route("/endless", get(endless))
             .with_state(feed.clone())
     };
     let layer = CanaryLayer::new("events", routes(&feeds[1]));
@@ -72,7 +72,7 @@ async fn next(events: &mut Incoming) -> Option<Result<String, hyper::Error>> {
             Ok(frame) => frame.into_data().unwrap(),
             Err(error) => return Some(Err(error)),
         };
-        // HTTP/2 may say that the stream is over in an empty frame.
+        // HTTP/2 may end the stream with an empty frame.
         if !data.is_empty() {
             return Some(Ok(String::from_utf8(data.into()).unwrap()));
         }
@@ -87,16 +87,16 @@ fn at(channel: Channel) -> Weight {
 }
 
 #[tokio::test]
-async fn events_come_one_by_one_and_their_call_is_open_until_the_last() {
+async fn events_are_not_buffered_and_their_call_is_open_until_the_last() {
     let (server, handle, feeds) = split();
     for channel in Channel::ALL {
         handle.set_weight(at(channel)).unwrap();
         let feed = &feeds[channel as usize];
         for (version, client) in Client::of_each_version(&server) {
-            let (served_by, mut events) = open(&client, "/stubborn").await;
+            let (served_by, mut events) = open(&client, "/endless").await;
             assert_eq!(served_by, channel);
             for event in ["one", "two", "three"] {
-                // Nothing else is sent before this one arrived: it was not held back.
+                // No other event follows before this one arrives, so it was not buffered.
                 feed.send(event).unwrap();
                 let seen = next(&mut events).await.unwrap().unwrap();
                 assert_eq!(seen, format!("data: {event}\n\n"), "{version}");
@@ -105,8 +105,8 @@ async fn events_come_one_by_one_and_their_call_is_open_until_the_last() {
             }
             drop(events);
             let drain = handle.drain(channel);
-            // A stream notices that its reader is gone when it has something to say.
-            let _ = feed.send("anybody?");
+            // A stream detects that its reader has left when it sends an event.
+            let _ = feed.send("last");
             complete(drain.ended()).await;
             assert_eq!(handle.open(channel), 0, "{version}");
         }
@@ -116,25 +116,25 @@ async fn events_come_one_by_one_and_their_call_is_open_until_the_last() {
 }
 
 #[tokio::test]
-async fn a_rollback_asks_the_canarys_streams_to_drain_and_leaves_stables_alone() {
+async fn a_rollback_drains_the_streams_of_the_canary_and_not_those_of_stable() {
     let (server, handle, feeds) = split();
     for (version, client) in Client::of_each_version(&server) {
         handle.set_weight(Weight::ZERO).unwrap();
-        let (_, mut of_stable) = open(&client, "/polite").await;
+        let (_, mut of_stable) = open(&client, "/draining").await;
         handle.set_weight(Weight::FULL).unwrap();
-        let (_, mut of_canary) = open(&client, "/polite").await;
+        let (_, mut of_canary) = open(&client, "/draining").await;
 
         handle.roll_back();
         assert_eq!(next(&mut of_canary).await.unwrap().unwrap(), "data: good-bye\n\n", "{version}");
         assert!(next(&mut of_canary).await.is_none(), "{version}: a clean end");
-        let (served_by, later) = open(&client, "/polite").await;
+        let (served_by, later) = open(&client, "/draining").await;
         assert_eq!(served_by, Channel::Stable, "{version}");
         drop(later);
 
-        feeds[0].send("still here").unwrap();
+        feeds[0].send("still open").unwrap();
         assert_eq!(
             next(&mut of_stable).await.unwrap().unwrap(),
-            "data: still here\n\n",
+            "data: still open\n\n",
             "{version}"
         );
         let drain = handle.drain(Channel::Stable);
@@ -149,11 +149,11 @@ async fn a_rollback_asks_the_canarys_streams_to_drain_and_leaves_stables_alone()
 }
 
 #[tokio::test]
-async fn a_stream_that_is_closed_ends_in_an_error_and_is_cancelled() {
+async fn closing_a_drain_ends_its_streams_with_an_error_as_cancelled() {
     let (server, handle, feeds) = split();
     for (version, client) in Client::of_each_version(&server) {
         handle.set_weight(Weight::FULL).unwrap();
-        let (_, mut events) = open(&client, "/stubborn").await;
+        let (_, mut events) = open(&client, "/endless").await;
         feeds[1].send("one").unwrap();
         next(&mut events).await.unwrap().unwrap();
 
@@ -164,7 +164,7 @@ async fn a_stream_that_is_closed_ends_in_an_error_and_is_cancelled() {
         assert_eq!(next(&mut events).await.unwrap().unwrap(), "data: two\n\n", "{version}");
 
         drain.close();
-        let end = next(&mut events).await.expect("no clean end");
+        let end = next(&mut events).await.expect("the end must be an error");
         assert!(end.is_err(), "{version}: {end:?}");
         complete(drain.ended()).await;
         assert_eq!(drain.open(), 0, "{version}");
@@ -174,7 +174,7 @@ async fn a_stream_that_is_closed_ends_in_an_error_and_is_cancelled() {
 }
 
 #[tokio::test]
-async fn keep_alives_pass() {
+async fn keep_alive_events_pass() {
     let events = async || {
         let nothing = stream::pending::<Result<Event, Infallible>>();
         Sse::new(nothing).keep_alive(KeepAlive::new().interval(std::time::Duration::from_millis(1)))

@@ -1,4 +1,4 @@
-//! Tags, and the paths that are bypassed.
+//! Tags and bypassed paths.
 
 use axum::{
     Router,
@@ -13,19 +13,19 @@ use tower_canary::{
     select::Condition,
 };
 
-async fn tell(assignment: Assignment) -> String {
+async fn show(assignment: Assignment) -> String {
     let release = assignment.release().map_or("none", |release| release.as_str());
     format!("{} {} {release} {}", assignment.canary(), assignment.channel(), assignment.weight())
 }
 
-async fn tell_if_any(assignment: Option<Assignment>) -> String {
-    assignment.map_or("nobody".to_owned(), |assignment| assignment.channel().to_string())
+async fn show_if_assigned(assignment: Option<Assignment>) -> String {
+    assignment.map_or("unassigned".to_owned(), |assignment| assignment.channel().to_string())
 }
 
 fn routes() -> Router {
     Router::new()
-        .route("/", get(tell))
-        .route("/perhaps", get(tell_if_any))
+        .route("/", get(show))
+        .route("/optional", get(show_if_assigned))
         .route("/cached", get(async || ([(header::CACHE_CONTROL, "public, max-age=60")], "page")))
 }
 
@@ -34,9 +34,9 @@ fn serve(options: CanaryOptions) -> (Server, CanaryHandle) {
     let handle = layer.handle();
     let stable = BYPASSED
         .iter()
-        .fold(routes(), |router, path| router.route(path, get(tell_if_any)))
-        .route("/internal/ping", get(tell_if_any))
-        .route("/debug/heap", get(tell_if_any));
+        .fold(routes(), |router, path| router.route(path, get(show_if_assigned)))
+        .route("/internal/ping", get(show_if_assigned))
+        .route("/debug/heap", get(show_if_assigned));
     (Server::of_router(stable.layer(layer)), handle)
 }
 
@@ -51,28 +51,28 @@ fn released() -> CanaryOptions {
 }
 
 #[tokio::test]
-async fn handlers_extract_how_their_call_was_assigned() {
+async fn handlers_extract_the_assignment_of_their_call() {
     let (server, handle) = serve(released());
     let client = Client::http1(&server);
     assert_eq!(client.get("/").await.body, "shop stable v1.9.2 0%");
-    assert_eq!(client.get("/perhaps").await.body, "stable");
+    assert_eq!(client.get("/optional").await.body, "stable");
     handle.set_weight(Weight::FULL).unwrap();
     assert_eq!(client.get("/").await.body, "shop canary 3f7a1c0 100%");
-    assert_eq!(client.get("/perhaps").await.body, "canary");
+    assert_eq!(client.get("/optional").await.body, "canary");
 }
 
 #[tokio::test]
 async fn without_a_canary_there_is_no_assignment() {
     let server = Server::of_router(routes());
     let client = Client::http1(&server);
-    assert_eq!(client.get("/perhaps").await.body, "nobody");
+    assert_eq!(client.get("/optional").await.body, "unassigned");
     let answer = client.get("/").await;
     assert_eq!(answer.status, 500);
     assert!(answer.body.contains("the call has no assignment"), "{}", answer.body);
 }
 
 #[tokio::test]
-async fn the_release_header_names_what_the_channel_runs() {
+async fn the_release_header_names_the_release_of_the_channel() {
     let (server, handle) = serve(released().tags(Tags::default().release_header()));
     for (_, client) in Client::of_each_version(&server) {
         handle.set_weight(Weight::ZERO).unwrap();
@@ -86,7 +86,7 @@ async fn the_release_header_names_what_the_channel_runs() {
 }
 
 #[tokio::test]
-async fn the_release_outlives_the_promotion() {
+async fn a_promotion_does_not_change_the_release_of_the_canary() {
     let (server, handle) = serve(released().tags(Tags::default().release_header()));
     handle.promote().unwrap();
     let answer = Client::http1(&server).get("/").await;
@@ -94,7 +94,7 @@ async fn the_release_outlives_the_promotion() {
 }
 
 #[tokio::test]
-async fn by_default_the_channel_is_tagged_and_nothing_else() {
+async fn by_default_only_the_channel_is_tagged() {
     let (server, handle) = serve(released());
     let client = Client::http1(&server);
     assert_eq!(client.get("/").await.channel(), Some(Channel::Stable));
@@ -106,47 +106,47 @@ async fn by_default_the_channel_is_tagged_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_channel_header_can_be_renamed_and_left_out() {
+async fn the_channel_header_can_be_renamed_or_omitted() {
     let renamed = Tags::none().channel_header(HeaderName::from_static("x-served-by"));
     let (server, _handle) = serve(released().tags(renamed));
-    let answer = Client::http1(&server).get("/perhaps").await;
+    let answer = Client::http1(&server).get("/optional").await;
     assert_eq!(header(&answer, "x-served-by"), Some("stable"));
     assert_eq!(answer.channel(), None);
-    assert_eq!(answer.body, "nobody");
+    assert_eq!(answer.body, "unassigned");
 
     let (server, handle) = serve(released().tags(Tags::none()));
-    let answer = Client::http1(&server).get("/perhaps").await;
-    assert_eq!((answer.channel(), &*answer.body), (None, "nobody"));
+    let answer = Client::http1(&server).get("/optional").await;
+    assert_eq!((answer.channel(), &*answer.body), (None, "unassigned"));
     assert_eq!(final_counts(&handle).await.total(Channel::Stable).success, 1);
 }
 
 #[tokio::test]
-async fn a_private_canary_is_kept_out_of_shared_caches_and_stable_is_not() {
+async fn private_canary_keeps_only_canary_responses_out_of_shared_caches() {
     let (server, handle) = serve(released().tags(Tags::default().private_canary()));
     let client = Client::http1(&server);
     let stable = client.get("/cached").await;
     handle.set_weight(Weight::FULL).unwrap();
     let canary = client.get("/cached").await;
-    let untold = client.get("/").await;
+    let uncached = client.get("/").await;
     assert_eq!(header(&stable, "cache-control"), Some("public, max-age=60"));
     assert_eq!(header(&canary, "cache-control"), Some("private, max-age=60"));
-    assert_eq!(header(&untold, "cache-control"), Some("private"));
+    assert_eq!(header(&uncached, "cache-control"), Some("private"));
 }
 
 #[tokio::test]
-async fn layers_outside_find_the_assignment_in_the_response_if_asked() {
+async fn outer_layers_find_the_assignment_in_the_response_if_requested() {
     let options = released().tags(Tags::default().response_extension());
     let layer = CanaryLayer::with_options("shop", routes(), options);
     layer.handle().set_weight(Weight::FULL).unwrap();
-    let note = MapResponseLayer::new(|mut response: Response| {
+    let add_channel = MapResponseLayer::new(|mut response: Response| {
         let assignment = response.extensions().get::<Assignment>().unwrap();
         let channel = assignment.channel().as_str().parse().unwrap();
-        response.headers_mut().insert("x-noted", channel);
+        response.headers_mut().insert("x-assigned", channel);
         response
     });
-    let server = Server::of_router(routes().layer(layer).layer(note));
+    let server = Server::of_router(routes().layer(layer).layer(add_channel));
     let answer = Client::http1(&server).get("/").await;
-    assert_eq!(header(&answer, "x-noted"), Some("canary"));
+    assert_eq!(header(&answer, "x-assigned"), Some("canary"));
 }
 
 #[tokio::test]
@@ -160,9 +160,9 @@ async fn bypassed_paths_go_to_stable_untagged_and_uncounted() {
         for path in BYPASSED.iter().chain(&["/internal/ping", "/debug/heap"]) {
             let answer = client.get(path).await;
             assert_eq!(answer.status, 200, "{path}");
-            assert_eq!((answer.channel(), &*answer.body), (None, "nobody"), "{path}");
+            assert_eq!((answer.channel(), &*answer.body), (None, "unassigned"), "{path}");
         }
-        // One that only looks like it.
+        // A similar path that is not bypassed.
         assert_eq!(client.get("/healthz/deep").await.channel(), Some(Channel::Canary));
     }
     let counts = final_counts(&handle).await;
@@ -171,7 +171,7 @@ async fn bypassed_paths_go_to_stable_untagged_and_uncounted() {
 }
 
 #[tokio::test]
-async fn nothing_is_bypassed_if_nothing_shall_be() {
+async fn bypass_none_bypasses_no_path() {
     let (server, handle) = serve(released().bypass(Bypass::none()));
     handle.set_weight(Weight::FULL).unwrap();
     let answer = Client::http1(&server).get("/healthz").await;

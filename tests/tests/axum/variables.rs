@@ -1,4 +1,4 @@
-//! Variables over sockets: handlers of axum and tonic see their channel's.
+//! Handlers of axum and tonic see the variables of their channel.
 
 use std::sync::Arc;
 
@@ -34,20 +34,22 @@ fn options() -> CanaryOptions {
         .typed_variables::<Settings>()
 }
 
-/// What both channels see in turn: before the canary, on the canary, after a live change, promoted, and
-/// rolled back.
-async fn assert_seen<F: Future<Output = String>>(canary: &CanaryHandle, seen: impl Fn() -> F) {
-    assert_eq!(seen().await, "one");
+/// Asserts what handlers see before and on the canary, after a change, a promotion and a rollback.
+async fn assert_backends<F: Future<Output = String>>(
+    canary: &CanaryHandle,
+    backend: impl Fn() -> F,
+) {
+    assert_eq!(backend().await, "one");
     canary.set_weight(Weight::FULL).unwrap();
-    assert_eq!(seen().await, "two");
+    assert_eq!(backend().await, "two");
     canary.change_variables(|_, overrides| overrides.set("backend", "three")).unwrap();
-    assert_eq!(seen().await, "three");
+    assert_eq!(backend().await, "three");
     canary.promote().unwrap();
-    assert_eq!(seen().await, "three");
+    assert_eq!(backend().await, "three");
     canary.roll_back();
-    assert_eq!(seen().await, "one");
+    assert_eq!(backend().await, "one");
     canary.change_variables(|stage, _| stage.set("backend", "four")).unwrap();
-    assert_eq!(seen().await, "four");
+    assert_eq!(backend().await, "four");
 }
 
 #[tokio::test]
@@ -74,34 +76,34 @@ async fn handlers_of_axum_extract_the_variables_of_their_channel() {
         for path in ["/other", "/healthz"] {
             assert_eq!(client.get(path).await.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
         }
-        assert_seen(&canary, || async { client.get("/typed").await.body }).await;
+        assert_backends(&canary, || async { client.get("/typed").await.body }).await;
     }
 }
 
 #[tokio::test]
-async fn services_of_tonic_find_the_variables_in_the_extensions() {
+async fn tonic_services_find_the_variables_in_the_extensions() {
     let routes = |release| {
         let echo = Echo::new(release, Arc::new(Breakpoint::default()));
-        let tell = |mut request: Request<()>| {
+        let interceptor = |mut request: Request<()>| {
             let assignment = request.extensions().get::<Assignment>();
             let assignment = assignment.ok_or_else(|| Status::internal("not assigned"))?;
             let backend = assignment.variables().typed::<Settings>().unwrap().backend.parse();
             request.metadata_mut().insert("x-ask", backend.unwrap());
             Ok(request)
         };
-        Routes::new(EchoServer::with_interceptor(echo, tell)).prepare()
+        Routes::new(EchoServer::with_interceptor(echo, interceptor)).prepare()
     };
     let layer = CanaryLayer::with_options("shop", routes("v2"), options());
     let canary = layer.handle();
     let server = TonicServer::builder().layer(layer).add_routes(routes("v1"));
     let server = TaskServer::start(|listener| async {
         let incoming = TcpListenerStream::new(listener);
-        server.serve_with_incoming(incoming).await.expect("serves until it is dropped");
+        server.serve_with_incoming(incoming).await.expect("the server runs until it is dropped");
     });
     let server = server.await;
     let channel = Endpoint::from_shared(server.url("")).unwrap().connect().await.unwrap();
     let client = EchoClient::new(channel);
-    assert_seen(&canary, || async {
+    assert_backends(&canary, || async {
         let answer = client.clone().unary(Ask::default()).await.unwrap();
         answer.metadata().get("x-answer").unwrap().to_str().unwrap().to_owned()
     })

@@ -1,4 +1,4 @@
-//! WebSockets, upgraded from HTTP/1 and through HTTP/2's extended CONNECT.
+//! WebSockets over HTTP/1 upgrades and over extended CONNECT of HTTP/2.
 
 use axum::{
     Router,
@@ -26,14 +26,14 @@ use tokio_tungstenite::{
 };
 use tower_canary::{Assignment, CanaryHandle, CanaryLayer, Channel, Weight, axum::RouterExt};
 
-/// Echoes, and says so when it should end. It goes on until the client closes.
+/// Echoes messages, sends one message when it is drained, and runs until the client closes.
 async fn chat(mut socket: WebSocket, assignment: Assignment, room: String) {
-    let mut told = false;
+    let mut drain_sent = false;
     loop {
         tokio::select! {
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) if text == "panic" => {
-                    std::panic::resume_unwind(Box::new("the handler is sick"))
+                    std::panic::resume_unwind(Box::new("intentional test panic"))
                 }
                 Some(Ok(Message::Text(text))) => {
                     let echo = format!("{room}: {text}");
@@ -42,8 +42,8 @@ async fn chat(mut socket: WebSocket, assignment: Assignment, room: String) {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                 Some(Ok(_)) => {}
             },
-            () = assignment.draining(), if !told => {
-                told = true;
+            () = assignment.draining(), if !drain_sent => {
+                drain_sent = true;
                 socket.send(Message::text("draining")).await.unwrap();
             }
         }
@@ -61,7 +61,7 @@ async fn attached(
     })
 }
 
-/// Does not know of canaries.
+/// Does not attach the socket to its assignment.
 async fn unattached(upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(|mut socket| async move {
         while let Some(Ok(message)) = socket.recv().await {
@@ -92,7 +92,7 @@ fn split(mount: Mount) -> (Server, CanaryHandle) {
     (Server::of_router(mount(routes(), layer)), handle)
 }
 
-/// A socket over whichever transport.
+/// A socket over any transport.
 type Socket = WebSocketStream<Box<dyn Transport>>;
 
 trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -110,7 +110,7 @@ async fn over_http1(server: &Server, path: &str) -> (Option<Channel>, Socket) {
 async fn over_http2(server: &Server, path: &str) -> (Option<Channel>, Socket) {
     let (mut sender, _connection) = connect_http2(server).await;
     let uri = |path| format!("http://{}{path}", server.address());
-    // The server's settings, by which it permits extended CONNECT, come with an answer.
+    // The server's settings, which permit extended CONNECT, arrive with a first response.
     let hello = http::Request::get(uri("/")).body(Body::empty()).unwrap();
     sender.send_request(hello).await.unwrap();
     let request = http::Request::connect(uri(path))
@@ -142,7 +142,7 @@ impl Version {
         }
     }
 
-    /// The calls that opening a socket takes besides the socket's own.
+    /// The number of additional calls for opening a socket.
     const fn other_calls(self) -> u64 {
         match self {
             Self::Http1 => 0,
@@ -151,11 +151,11 @@ impl Version {
     }
 }
 
-async fn say(socket: &mut Socket, text: &str) {
+async fn send(socket: &mut Socket, text: &str) {
     socket.send(ClientMessage::text(text)).await.unwrap();
 }
 
-async fn hear(socket: &mut Socket) -> String {
+async fn receive(socket: &mut Socket) -> String {
     complete(socket.next()).await.unwrap().unwrap().into_text().unwrap().to_string()
 }
 
@@ -167,7 +167,7 @@ fn at(channel: Channel) -> Weight {
 }
 
 #[tokio::test]
-async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
+async fn a_socket_is_in_flight_until_it_ends_and_is_notified_of_a_drain() {
     for (mount_name, mount) in MOUNTS {
         for version in Version::ALL {
             let (server, handle) = split(mount);
@@ -176,8 +176,8 @@ async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
                 handle.set_weight(at(channel)).unwrap();
                 let (served_by, mut socket) = version.open(&server, "/rooms/blue").await;
                 assert_eq!(served_by, Some(channel), "{what}");
-                say(&mut socket, "hi").await;
-                assert_eq!(hear(&mut socket).await, "blue: hi", "{what}");
+                send(&mut socket, "hi").await;
+                assert_eq!(receive(&mut socket).await, "blue: hi", "{what}");
                 assert_eq!(handle.open(channel), 1, "{what}");
                 assert_counts_add_up(&handle);
 
@@ -188,9 +188,9 @@ async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
                         handle.drain(Channel::Canary)
                     }
                 };
-                assert_eq!(hear(&mut socket).await, "draining", "{what}");
-                say(&mut socket, "one more").await;
-                assert_eq!(hear(&mut socket).await, "blue: one more", "{what}");
+                assert_eq!(receive(&mut socket).await, "draining", "{what}");
+                send(&mut socket, "one more").await;
+                assert_eq!(receive(&mut socket).await, "blue: one more", "{what}");
                 assert_eq!(drain.open(), 1, "{what}");
                 socket.close(None).await.unwrap();
                 complete(drain.ended()).await;
@@ -204,7 +204,7 @@ async fn a_socket_is_in_flight_until_it_ends_and_told_to_drain() {
 }
 
 #[tokio::test]
-async fn a_socket_that_is_closed_is_dropped_and_cancelled() {
+async fn closing_a_drain_drops_the_socket_as_cancelled() {
     for (mount_name, mount) in MOUNTS {
         for version in Version::ALL {
             let what = format!("{mount_name} {version:?}");
@@ -213,10 +213,10 @@ async fn a_socket_that_is_closed_is_dropped_and_cancelled() {
             let (_, mut socket) = version.open(&server, "/rooms/blue").await;
             handle.roll_back();
             let drain = handle.drain(Channel::Canary);
-            assert_eq!(hear(&mut socket).await, "draining", "{what}");
+            assert_eq!(receive(&mut socket).await, "draining", "{what}");
             drain.close();
             complete(drain.ended()).await;
-            // The connection is gone: no close frame was exchanged.
+            // The connection ends without a close frame.
             assert!(!matches!(complete(socket.next()).await, Some(Ok(_))), "{what}");
 
             let canary = final_counts(&handle).await.evidence.canary;
@@ -230,35 +230,35 @@ async fn a_panic_in_a_socket_is_a_failure() {
     let (server, handle) = split(|stable, layer| stable.layer(layer));
     handle.set_weight(Weight::FULL).unwrap();
     let (_, mut socket) = over_http1(&server, "/rooms/blue").await;
-    say(&mut socket, "panic").await;
+    send(&mut socket, "panic").await;
     assert!(!matches!(complete(socket.next()).await, Some(Ok(_))));
     let canary = final_counts(&handle).await.evidence.canary;
     assert_eq!((canary.failure, canary.panicked, canary.picked), (1, 1, 1));
 }
 
 #[tokio::test]
-async fn a_client_that_vanishes_ends_its_socket() {
+async fn a_client_that_disconnects_ends_its_socket() {
     let (server, handle) = split(|stable, layer| stable.layer(layer));
     handle.set_weight(Weight::FULL).unwrap();
     let (_, mut socket) = over_http1(&server, "/rooms/blue").await;
-    say(&mut socket, "hi").await;
-    hear(&mut socket).await;
+    send(&mut socket, "hi").await;
+    receive(&mut socket).await;
     drop(socket);
     let canary = final_counts(&handle).await.evidence.canary;
-    // The handler saw the end and returned: for the layer, that is how sockets end.
+    // The handler sees the end and returns, which the layer counts as a success.
     assert_eq!((canary.success, canary.picked), (1, 1));
 }
 
 #[tokio::test]
-async fn a_socket_that_nobody_attached_counts_up_to_its_upgrade() {
+async fn a_socket_that_is_not_attached_is_counted_until_its_upgrade() {
     for version in Version::ALL {
         let (server, handle) = split(|stable, layer| stable.layer(layer));
         handle.set_weight(Weight::FULL).unwrap();
         let (_, mut socket) = version.open(&server, "/plain").await;
         let canary = final_counts(&handle).await.evidence.canary;
         assert_eq!(canary.success, 1 + version.other_calls(), "{version:?}");
-        // It is not in flight, but it works.
-        say(&mut socket, "hi").await;
-        assert_eq!(hear(&mut socket).await, "hi", "{version:?}");
+        // The socket still works, although it is not in flight.
+        send(&mut socket, "hi").await;
+        assert_eq!(receive(&mut socket).await, "hi", "{version:?}");
     }
 }

@@ -22,7 +22,7 @@ use tokio::sync::{Mutex, mpsc};
 use tower_canary::{Assignment, CanaryLayer, Channel};
 
 #[tokio::test]
-async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
+async fn a_browsers_web_sockets_get_the_requested_share_and_are_counted() {
     const SOCKETS: u64 = 100;
     let layer = CanaryLayer::new("sockets", app(Channel::Canary));
     let handle = layer.handle();
@@ -42,17 +42,17 @@ async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
     for (weight, allowed) in [
         ("100%", SOCKETS..=SOCKETS),
         ("0%", 0..=0),
-        // Five standard deviations to both sides, of five sockets each.
+        // Five standard deviations, of five sockets each, in both directions.
         ("50%", 25..=75),
     ] {
         handle.set_weight(weight.parse().unwrap()).unwrap();
-        let heard = page.run(json!({"do": "open", "count": SOCKETS})).await;
+        let greetings = page.run(json!({"do": "open", "count": SOCKETS})).await;
 
         let seen = Channel::ALL.map(|channel| {
             let greeting = greeting(channel, channel);
-            heard.iter().filter(|heard| **heard == greeting).count() as u64
+            greetings.iter().filter(|received| **received == greeting).count() as u64
         });
-        assert_eq!(seen[0] + seen[1], SOCKETS, "{heard:?}");
+        assert_eq!(seen[0] + seen[1], SOCKETS, "{greetings:?}");
         assert!(allowed.contains(&seen[1]), "{} of {SOCKETS} at {weight}", seen[1]);
         assert_eq!(Channel::ALL.map(|channel| handle.open(channel)), seen, "{weight}");
 
@@ -70,7 +70,7 @@ async fn a_browsers_web_sockets_get_the_share_asked_for_and_are_counted() {
     assert_eq!(final_outcomes(&handle).await, [Outcomes::success(ended[0]), canary]);
 }
 
-/// A release that greets on `/socket`, and listens until the browser closes.
+/// A release that sends a greeting on `/socket`, and reads until the browser closes.
 fn app(channel: Channel) -> Router {
     let socket = async move |upgrade: WebSocketUpgrade, assignment: Assignment| -> Response {
         let greeting = greeting(channel, assignment.channel());
@@ -80,16 +80,16 @@ fn app(channel: Channel) -> Router {
                     while let Some(Ok(_)) = socket.recv().await {}
                 }
             };
-            // None if the test has closed it.
+            // `None` if the test has closed the drain.
             let _ = assignment.attach(conversation).await;
         })
     };
     Router::new().route("/socket", get(socket))
 }
 
-/// What a release says of itself and of the channel it was told to be.
-fn greeting(served_by: Channel, told: Channel) -> String {
-    format!("{} {told}", release(served_by))
+/// The greeting of a release: its name and the channel in its assignment.
+fn greeting(served_by: Channel, assigned: Channel) -> String {
+    format!("{} {assigned}", release(served_by))
 }
 
 /// The test's side of the page.
@@ -98,19 +98,19 @@ struct Page {
     reports: mpsc::UnboundedReceiver<Vec<String>>,
 }
 
-/// The page's side: it reports on one task, and gets the next.
+/// The page's side. The page reports the result of a task and gets the next one.
 struct Control {
     tasks: Mutex<mpsc::UnboundedReceiver<Value>>,
     reports: mpsc::UnboundedSender<Vec<String>>,
 }
 
 impl Page {
-    /// A page, and the routes by which it is controlled, not to be split.
+    /// Creates a page, and the routes that control it. They must not be split.
     fn new() -> (Self, Router) {
         let (tasks, next_task) = mpsc::unbounded_channel();
         let (report, reports) = mpsc::unbounded_channel();
         let control = Arc::new(Control { tasks: Mutex::new(next_task), reports: report });
-        // Not `Json`, since the page does not say what it sends.
+        // Not `Json`, since the page sends no content type.
         let next = async |State(control): State<Arc<Control>>, report: String| {
             control.reports.send(serde_json::from_str(&report).unwrap()).unwrap();
             let task = control.tasks.lock().await.recv().await;

@@ -9,16 +9,16 @@ use tokio::process::Command;
 use tower_canary::Channel;
 
 #[tokio::test]
-async fn curl_gets_the_share_asked_for_and_is_counted() {
+async fn curl_gets_the_requested_share_and_is_counted() {
     const CALLS: u64 = 400;
-    // Five standard deviations to both sides of 25 %, of 8.7 calls each.
+    // Five standard deviations, of 8.7 calls each, around 25%.
     for (weight, allowed) in [("0%", 0..=0), ("25%", 56..=144), ("100%", CALLS..=CALLS)] {
         let deployment = Mount::OnePort.start().await;
         deployment.handle().set_weight(weight.parse().unwrap()).unwrap();
 
         let path = format!("/hello?[1-{CALLS}]");
         let Some(seen) = curl(&deployment, "--http1.1", &path).await else {
-            return skip("curl", "there is no `curl` on the PATH");
+            return skip("curl", "`curl` is not on the PATH");
         };
 
         let [stable, canary] = seen;
@@ -37,11 +37,11 @@ async fn curl_gets_both_channels_over_http2() {
     let deployment = Mount::OnePort.start().await;
     for (channel, expected) in [(Channel::Stable, [1, 0]), (Channel::Canary, [0, 1])] {
         deployment.send_all_to(channel);
-        // A process for each: curl 7.88, which is Debian's, cannot use such a connection twice.
+        // One process per call, since curl 7.88 (Debian) cannot reuse such a connection.
         for _ in 0..5 {
             let seen = curl(&deployment, "--http2-prior-knowledge", "/hello").await;
             let Some(seen) = seen else {
-                return skip("curl", "there is no `curl` on the PATH");
+                return skip("curl", "`curl` is not on the PATH");
             };
             assert_eq!(seen, expected);
         }
@@ -50,13 +50,13 @@ async fn curl_gets_both_channels_over_http2() {
 }
 
 #[tokio::test]
-async fn curl_sees_failures_where_they_are_counted() {
+async fn failures_of_curls_calls_are_counted_for_their_channel() {
     let deployment = Mount::OnePort.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
         for path in ["/status/404?[1-5]", "/status/503?[1-7]"] {
             if curl(&deployment, "--http1.1", path).await.is_none() {
-                return skip("curl", "there is no `curl` on the PATH");
+                return skip("curl", "`curl` is not on the PATH");
             }
         }
     }
@@ -64,8 +64,8 @@ async fn curl_sees_failures_where_they_are_counted() {
     assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2]);
 }
 
-/// Lets curl get all URLs of a pattern, and returns how many were tagged as stable's and the
-/// canary's.
+/// Requests all URLs of a pattern by curl, and returns the number of responses tagged with stable and
+/// with the canary.
 async fn curl(deployment: &Deployment, version: &str, path: &str) -> Option<[u64; 2]> {
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--noproxy", "*", "--silent", "--show-error", "--include"]);
@@ -81,7 +81,11 @@ async fn curl(deployment: &Deployment, version: &str, path: &str) -> Option<[u64
         let count = |wanted: &str| output.lines().filter(|line| *line == wanted).count() as u64;
         let tags = count(&format!("x-canary-channel: {channel}"));
         if path.starts_with("/hello") {
-            assert_eq!(count(release(channel)), tags, "the tag is not of who answered");
+            assert_eq!(
+                count(release(channel)),
+                tags,
+                "the tag differs from the release that responded"
+            );
         }
         tags
     }))

@@ -13,7 +13,7 @@ use tokio::process::Command;
 use tower_canary::Channel;
 
 #[tokio::test]
-async fn grpcio_gets_the_share_asked_for_and_is_counted() {
+async fn grpcio_gets_the_requested_share_and_is_counted() {
     const CALLS: u64 = 400;
     let python = match python_with_grpcio().await {
         Ok(python) => python,
@@ -23,12 +23,12 @@ async fn grpcio_gets_the_share_asked_for_and_is_counted() {
         share(&python, mount, CALLS).await;
         kinds(&python, mount).await;
         failures(&python, mount).await;
-        departures(&python, mount).await;
+        cancellations(&python, mount).await;
     }
 }
 
 async fn share(python: &Path, mount: Mount, calls: u64) {
-    // Five standard deviations to both sides of 50 %, of ten calls each.
+    // Five standard deviations, of ten calls each, around 50%.
     for (weight, allowed) in [("0%", 0..=0), ("50%", 150..=250), ("100%", calls..=calls)] {
         let deployment = mount.start().await;
         deployment.handle().set_weight(weight.parse().unwrap()).unwrap();
@@ -68,13 +68,13 @@ async fn failures(python: &Path, mount: Mount) {
     assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2], "{mount:?}");
 }
 
-/// Calls whose caller goes: because its time is over, or of its own will.
-async fn departures(python: &Path, mount: Mount) {
+/// Calls that the caller ends, by a deadline or by cancelling.
+async fn cancellations(python: &Path, mount: Mount) {
     let deployment = mount.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
         let seen = run(python, &deployment, &["deadline", "2"]).await;
-        // tonic keeps the time of a call until its head, and then says so in its own way.
+        // tonic enforces the deadline until the head, with its own status code.
         assert!(["DEADLINE_EXCEEDED", "CANCELLED"].contains(&seen[0].as_str().unwrap()), "{seen}");
         assert_eq!(seen[1], "DEADLINE_EXCEEDED", "{mount:?}");
         assert_eq!(run(python, &deployment, &["cancel"]).await, json!(channel.as_str()));
@@ -91,13 +91,13 @@ async fn run(python: &Path, deployment: &Deployment, command: &[&str]) -> Value 
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// A Python in a virtual environment of the tests' own, which is made anew if it is not complete.
+/// Returns a Python in a virtual environment, which is created if it is missing or incomplete.
 async fn python_with_grpcio() -> Result<PathBuf, String> {
     let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpcio");
     let python = environment.join("bin/python");
     let requirements = clients().join("requirements.txt");
     let wanted = fs::read_to_string(&requirements).unwrap();
-    // Written last, so that what a killed run has left behind is not taken for complete.
+    // This file is written last, so that an interrupted installation is repeated.
     let installed = environment.join("installed.txt");
     if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(python);
@@ -118,8 +118,8 @@ async fn step(command: &mut Command) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    let told = [output.stdout, output.stderr].concat();
-    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&told)))
+    let output_text = [output.stdout, output.stderr].concat();
+    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output_text)))
 }
 
 fn clients() -> PathBuf {

@@ -1,4 +1,4 @@
-//! Every kind of bad cookie, header and baggage is answered, and nobody else notices.
+//! Requests with invalid cookies, headers and baggage are answered, and do not affect other requests.
 
 use std::net::SocketAddr;
 
@@ -18,9 +18,9 @@ use tower_canary::{
     select::{Condition, Forced, Propagated, Select, Sticky},
 };
 
-use crate::shop::{BAGGAGE, FORCE, HALF, SECRET, Shop, USER, secret, signed_cookie, told};
+use crate::shop::{BAGGAGE, FORCE, HALF, SECRET, Shop, USER, assignment_of, secret, signed_cookie};
 
-/// All policies that read what clients write.
+/// All policies that read request headers.
 fn policy() -> impl Select {
     Forced::by_header(FORCE, secret())
         .or(Forced::by_cookie("force", secret()))
@@ -28,10 +28,10 @@ fn policy() -> impl Select {
         .or(Sticky::by_header(USER).or_cookie("session").or_issue(signed_cookie()))
 }
 
-struct Bad {
+struct BadRequest {
     what: &'static str,
     headers: Vec<(HeaderName, Vec<u8>)>,
-    /// The reason that the handler is told.
+    /// The reason in the assignment.
     reason: &'static str,
 }
 
@@ -39,12 +39,12 @@ fn bad(
     what: &'static str,
     headers: impl IntoIterator<Item = (HeaderName, Vec<u8>)>,
     reason: &'static str,
-) -> Bad {
-    Bad { what, headers: headers.into_iter().collect(), reason }
+) -> BadRequest {
+    BadRequest { what, headers: headers.into_iter().collect(), reason }
 }
 
-/// What is no identity gets a cookie, so that its reason is `sticky`, too.
-fn bad_requests() -> Vec<Bad> {
+/// A request without a valid key gets a cookie, so its reason is `sticky` as well.
+fn bad_requests() -> Vec<BadRequest> {
     let user = |value: &[u8]| (USER, value.to_vec());
     let cookie = |value: &[u8]| (COOKIE, value.to_vec());
     let baggage = |value: &[u8]| (BAGGAGE, value.to_vec());
@@ -99,7 +99,7 @@ fn bad_requests() -> Vec<Bad> {
             "sticky",
         ),
         bad("an oversized secret", [(FORCE, many("canary:", 1_000))], "sticky"),
-        bad("a channel that is none", [force(b"both:0b2f7c65a41d4f1e9c3d")], "sticky"),
+        bad("an unknown channel", [force(b"both:0b2f7c65a41d4f1e9c3d")], "sticky"),
         bad("empty baggage", [baggage(b"")], "sticky"),
         bad("baggage of commas", [(BAGGAGE, many(",", 5_000))], "sticky"),
         bad(
@@ -112,26 +112,26 @@ fn bad_requests() -> Vec<Bad> {
             [baggage(b"\xff\xfe=\x80,canary.shop=\xff,canary.shop=canary")],
             "sticky",
         ),
-        bad("a channel that baggage cannot mean", [baggage(b"canary.shop=CANARY")], "sticky"),
+        bad("a channel in upper case", [baggage(b"canary.shop=CANARY")], "sticky"),
         bad("baggage with broken quotes", [baggage(b"a=\"b,canary.shop=\"canary\";\"p")], "sticky"),
         bad(
-            "our member behind 64 others",
+            "the canary's member behind 64 others",
             [(BAGGAGE, [&*many("a=b,", 64), b"canary.shop=canary"].concat())],
             "sticky",
         ),
         bad(
-            "our member as the 64th",
+            "the canary's member as the 64th",
             [(BAGGAGE, [&*many("a=b,", 63), b"canary.shop=stable"].concat())],
             "propagated",
         ),
         bad(
-            "our member beyond 8,192 bytes",
+            "the canary's member beyond 8,192 bytes",
             [(BAGGAGE, [&*many("a", 8_192), b"=b,canary.shop=canary"].concat())],
             "sticky",
         ),
         bad("ninety baggage headers", (0..90).map(|_| baggage(b"a=b")), "sticky"),
         bad(
-            "two opinions",
+            "two contradicting members",
             [baggage(b"canary.shop=stable"), baggage(b"canary.shop=canary")],
             "propagated",
         ),
@@ -144,11 +144,11 @@ fn bad_requests() -> Vec<Bad> {
 }
 
 #[tokio::test]
-async fn a_request_with_every_kind_of_bad_cookie_header_and_baggage_is_answered_over_http1() {
+async fn bad_requests_are_answered_over_http1() {
     let shop = Shop::open(policy());
     shop.handle.set_weight(HALF).unwrap();
     let mut answered = 0;
-    for Bad { what, headers, reason } in bad_requests() {
+    for BadRequest { what, headers, reason } in bad_requests() {
         let mut bytes = b"GET /page HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n".to_vec();
         for (name, value) in &headers {
             bytes.extend([name.as_str().as_bytes(), b": ", value, b"\r\n"].concat());
@@ -159,20 +159,20 @@ async fn a_request_with_every_kind_of_bad_cookie_header_and_baggage_is_answered_
             answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{what}: {answer}"));
         assert!(head.starts_with("HTTP/1.1 200"), "{what}: {head}");
         assert!(body.contains(&format!(" {reason}\n")), "{what}: {body}");
-        check_what_the_handler_saw(what, body);
+        assert_secrets_are_hidden(what, body);
         answered += 1;
     }
-    check_the_counts(&shop.handle, answered).await;
+    assert_all_succeeded(&shop.handle, answered).await;
 }
 
 #[tokio::test]
-async fn a_request_with_every_kind_of_bad_cookie_header_and_baggage_is_answered_over_http2() {
+async fn bad_requests_are_answered_over_http2() {
     let shop = Shop::open(policy());
     shop.handle.set_weight(HALF).unwrap();
-    // All on one connection: what is wrong with one request must not break it for the others.
+    // All requests share a connection, which a bad request must not break.
     let (sender, _connection) = connect_http2(&shop.server).await;
     let mut answered = 0;
-    for Bad { what, headers, reason } in bad_requests() {
+    for BadRequest { what, headers, reason } in bad_requests() {
         let mut request = Request::get(format!("http://{}/page", shop.server.address()))
             .body(Body::empty())
             .unwrap();
@@ -190,14 +190,14 @@ async fn a_request_with_every_kind_of_bad_cookie_header_and_baggage_is_answered_
         .await;
         let body = String::from_utf8(answer.to_vec()).unwrap();
         assert!(body.contains(&format!(" {reason}\n")), "{what}: {body}");
-        check_what_the_handler_saw(what, &body);
+        assert_secrets_are_hidden(what, &body);
         answered += 1;
     }
-    check_the_counts(&shop.handle, answered).await;
+    assert_all_succeeded(&shop.handle, answered).await;
 }
 
 #[tokio::test]
-async fn a_grpc_call_with_every_kind_of_bad_metadata_is_answered() {
+async fn grpc_calls_with_bad_metadata_are_answered() {
     let releases = Releases::new();
     let options = CanaryOptions::new().select(policy());
     let layer = CanaryLayer::with_options("shop", releases.router(Channel::Canary), options);
@@ -206,12 +206,12 @@ async fn a_grpc_call_with_every_kind_of_bad_metadata_is_answered() {
     let server = Server::of_router(releases.router(Channel::Stable).canary(layer));
     let (sender, _connection) = connect_http2(&server).await;
     let mut answered = 0;
-    for Bad { what, headers, reason: _ } in bad_requests() {
+    for BadRequest { what, headers, reason: _ } in bad_requests() {
         let url = format!("http://{}/canary.tests.Echo/Unary", server.address());
         let mut request = Request::post(url)
             .header("content-type", "application/grpc")
             .header("te", "trailers")
-            // An empty message: not compressed, four bytes of length.
+            // An empty message: a compression flag and four bytes of length.
             .body(Body::from(vec![0; 5]))
             .unwrap();
         for (name, value) in headers {
@@ -227,12 +227,12 @@ async fn a_grpc_call_with_every_kind_of_bad_metadata_is_answered() {
         assert_eq!(trailers["grpc-status"], "0", "{what}");
         answered += 1;
     }
-    check_the_counts(&handle, answered).await;
+    assert_all_succeeded(&handle, answered).await;
 }
 
-/// The server refuses these itself, before any layer. It must go on server.
+/// The server refuses these requests before any layer, and must keep serving.
 #[tokio::test]
-async fn what_is_no_http_at_all_hurts_nobody_else() {
+async fn invalid_http_does_not_affect_other_requests() {
     let shop = Shop::open(policy());
     shop.handle.set_weight(HALF).unwrap();
     let many_headers = "cookie: session=a\r\n".repeat(10_000);
@@ -247,18 +247,18 @@ async fn what_is_no_http_at_all_hurts_nobody_else() {
     ] {
         let request = format!("GET / HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n{header}\r\n");
         let answer = send(shop.server.address(), request.as_bytes()).await;
-        // Where more came than is read, the connection may be reset before the answer is.
+        // If data is left unread, the connection may be reset before the response is read.
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
-        assert_eq!(told(&Client::http1(&shop.server).get("/").await).1, "sticky");
+        assert_eq!(assignment_of(&Client::http1(&shop.server).get("/").await).1, "sticky");
     }
 }
 
-/// Sends bytes as they are, and reads until the server closes.
+/// Sends raw bytes, and reads until the server closes the connection.
 async fn send(address: SocketAddr, bytes: &[u8]) -> String {
     complete(async {
         let mut stream = TcpStream::connect(address).await.unwrap();
         let (mut read, mut write) = stream.split();
-        // A server that refuses need not read all of it.
+        // A server that refuses the request may not read all of it.
         let (_, answer) = tokio::join!(write.write_all(bytes), async {
             let mut answer = Vec::new();
             let _ = read.read_to_end(&mut answer).await;
@@ -269,13 +269,13 @@ async fn send(address: SocketAddr, bytes: &[u8]) -> String {
     .await
 }
 
-fn check_what_the_handler_saw(what: &str, body: &str) {
-    for gone in ["x-canary-force:", "force=", "canary.shop="] {
-        assert!(!body.contains(gone), "{what}: the handler saw {gone}: {body}");
+fn assert_secrets_are_hidden(what: &str, body: &str) {
+    for secret in ["x-canary-force:", "force=", "canary.shop="] {
+        assert!(!body.contains(secret), "{what}: the handler saw {secret}: {body}");
     }
 }
 
-async fn check_the_counts(handle: &CanaryHandle, answered: u64) {
+async fn assert_all_succeeded(handle: &CanaryHandle, answered: u64) {
     let counts = final_counts(handle).await;
     let all = [
         counts.evidence.stable,

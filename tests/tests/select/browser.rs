@@ -12,7 +12,7 @@ use crate::shop::{HALF, signed_cookie};
 
 const LOADS: usize = 6;
 
-/// The page names the version that made it, loads itself several times, and reports what it saw.
+/// A page that contains the channel that served it, reloads itself several times, and reports the channels.
 fn version(channel: Channel) -> Router {
     let page = include_str!("../../clients/sticky.html");
     let page = page.replace("CHANNEL", channel.as_str()).replace("LOADS", &LOADS.to_string());
@@ -22,7 +22,7 @@ fn version(channel: Channel) -> Router {
 }
 
 #[tokio::test]
-async fn a_browser_keeps_its_channel_over_page_loads_by_a_cookie_that_no_script_sees() {
+async fn a_browser_keeps_its_channel_by_a_cookie_that_scripts_cannot_read() {
     let options = CanaryOptions::new().canary_release("v2");
     let options = options.select(Sticky::by_issued(signed_cookie()));
     let layer = CanaryLayer::with_options("shop", version(Channel::Canary), options);
@@ -36,7 +36,7 @@ async fn a_browser_keeps_its_channel_over_page_loads_by_a_cookie_that_no_script_
         version(Channel::Stable).canary(layer).merge(Router::new().route("/report", reported));
     let server = Server::of_router(app);
 
-    // Until both channels have had a browser. Six on one happen once in 32 runs.
+    // Repeats until both channels had a browser. Six browsers get one channel once in 32 runs.
     let mut seen = Vec::new();
     for _ in 0..6 {
         let url = format!("http://{}/", server.address());
@@ -49,8 +49,8 @@ async fn a_browser_keeps_its_channel_over_page_loads_by_a_cookie_that_no_script_
         let channel = pages[0]["page"].as_str().unwrap().to_owned();
         for page in pages {
             assert_eq!(page["page"], channel, "the page");
-            assert_eq!(page["script"], channel, "what the page loads");
-            assert_eq!(page["cookies"], "", "cookies that scripts see");
+            assert_eq!(page["script"], channel, "the script of the page");
+            assert_eq!(page["cookies"], "", "the cookies that scripts can read");
         }
         seen.push(channel);
         if ["stable", "canary"].iter().all(|channel| seen.iter().any(|seen| seen == channel)) {

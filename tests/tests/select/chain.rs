@@ -1,4 +1,4 @@
-//! One user's calls through four services: axum, tonic, axum, and axum again.
+//! A user's calls through four services: axum, tonic, axum and axum.
 
 use std::{pin::Pin, task};
 
@@ -29,12 +29,12 @@ use tower_canary::{
     select::{Condition, Propagated, Select, Sticky},
 };
 
-use crate::shop::{BAGGAGE, HALF, USER, channel_of_key, get_with, told};
+use crate::shop::{BAGGAGE, HALF, USER, assignment_of, channel_of_key, get_with};
 
 type GrpcClient = EchoClient<Propagate<tonic::transport::Channel>>;
 type HttpClient = Propagate<legacy::Client<HttpConnector, Body>>;
 
-/// The services of a chain. Each has a canary of the name `shop`, at 50 %.
+/// A chain of services. Each has a canary named `shop` at 50%.
 struct Chain {
     edge: Server,
     handles: [CanaryHandle; 4],
@@ -43,19 +43,19 @@ struct Chain {
 
 impl Chain {
     async fn start() -> Self {
-        let from_inside = || Propagated::from_callers(Condition::any());
+        let from_services = || Propagated::from_callers(Condition::any());
 
-        let (last_layer, last) = layer(last(Channel::Canary), from_inside());
+        let (last_layer, last) = layer(last(Channel::Canary), from_services());
         let last_server = Server::of_router(self::last(Channel::Stable).canary(last_layer));
 
         let client = Client::http1(&last_server);
-        let (third_layer, third) = layer(third(Channel::Canary, &client), from_inside());
+        let (third_layer, third) = layer(third(Channel::Canary, &client), from_services());
         let app = self::third(Channel::Stable, &client).canary(third_layer);
         let third_server = Server::of_router(app);
 
         let next = format!("http://{}/", third_server.address());
         let canary = Relay::routes(Channel::Canary, next.clone());
-        let (second_layer, second) = layer(canary, from_inside());
+        let (second_layer, second) = layer(canary, from_services());
         let stable = Relay::routes(Channel::Stable, next);
         let second_server = serve(stable, second_layer).await;
 
@@ -81,14 +81,14 @@ fn layer<C: 'static>(canary: C, policy: impl Select) -> (CanaryLayer<C>, CanaryH
     (layer, handle)
 }
 
-/// The first service: calls the second with tonic's generated client.
+/// The first service, which calls the second with tonic's generated client.
 fn edge(channel: Channel, client: GrpcClient) -> Router {
     let handler = async move |State(mut client): State<GrpcClient>,
                               assignment: Assignment,
                               headers: HeaderMap| {
         let mut request = tonic::Request::new(Ask::default());
         for baggage in headers.get_all(BAGGAGE) {
-            // As propagators of traces do.
+            // Propagators of traces do the same.
             let value = baggage.to_str().unwrap().parse().unwrap();
             request.metadata_mut().append("baggage", value);
         }
@@ -106,7 +106,7 @@ fn edge(channel: Channel, client: GrpcClient) -> Router {
     Router::new().route("/", get(handler)).with_state(client)
 }
 
-/// The second: calls the third with a client of hyper-util's.
+/// The second service, which calls the third with hyper-util's client.
 #[derive(Clone)]
 struct Relay {
     channel: Channel,
@@ -157,7 +157,7 @@ impl Echo for Relay {
     }
 }
 
-/// The third: calls the last with a client that is no tower service, as reqwest's is none.
+/// The third service, which calls the last with a client that, like reqwest's, is not a Tower service.
 fn third(channel: Channel, client: &Client) -> Router {
     let client = client.clone();
     let handler = async move |assignment: Assignment| {
@@ -170,7 +170,7 @@ fn third(channel: Channel, client: &Client) -> Router {
 }
 
 fn last(channel: Channel) -> Router {
-    // No handler sees the member: it was for the layer.
+    // The layer removes its member, so handlers do not see it.
     let handler = async move |headers: HeaderMap| {
         assert!(!headers.contains_key(BAGGAGE), "{headers:?}");
         release(channel)
@@ -178,7 +178,7 @@ fn last(channel: Channel) -> Router {
     Router::new().route("/", get(handler))
 }
 
-/// Which release each of the four services ran.
+/// Returns the release of each service.
 fn releases(answer: &Answer) -> Vec<&str> {
     answer.body.lines().nth(1).unwrap().split(' ').collect()
 }
@@ -193,7 +193,7 @@ async fn one_users_chain_stays_on_one_channel() {
         let user = format!("user-{number}");
         let answer = get_with(&client, "/", &[(USER, &user)]).await;
         let channel = channel_of_key("shop:v2", &user, HALF);
-        assert_eq!(told(&answer), (channel, "sticky"));
+        assert_eq!(assignment_of(&answer), (channel, "sticky"));
         assert_eq!(releases(&answer), [release(channel); 4], "{user}");
         on_canary += u64::from(channel == Channel::Canary);
     }
@@ -207,7 +207,7 @@ async fn one_users_chain_stays_on_one_channel() {
 }
 
 #[tokio::test]
-async fn an_outsiders_baggage_is_not_honored_at_the_edge_and_goes_no_further() {
+async fn the_edge_ignores_and_removes_the_baggage_of_outsiders() {
     let chain = Chain::start().await;
     for number in 0..40 {
         let user = format!("user-{number}");
@@ -218,16 +218,16 @@ async fn an_outsiders_baggage_is_not_honored_at_the_edge_and_goes_no_further() {
         let headers = [(USER, &*user), (BAGGAGE, &*forged), (BAGGAGE, &*repeated)];
         for (version, client) in Client::of_each_version(&chain.edge) {
             let answer = get_with(&client, "/", &headers).await;
-            assert_eq!(told(&answer), (channel, "sticky"), "{version}");
+            assert_eq!(assignment_of(&answer), (channel, "sticky"), "{version}");
             assert_eq!(releases(&answer), [release(channel); 4], "{version}, {user}");
             assert!(answer.body.ends_with("baggage: [\"a=b\"]\n"), "{}", answer.body);
         }
     }
 }
 
-/// A service in the middle whose canary is off serves by stable, and so does all behind it.
+/// A service at weight zero uses stable, and so do the services behind it.
 #[tokio::test]
-async fn a_service_that_took_its_canary_back_leads_the_rest_of_the_chain_to_stable() {
+async fn a_rollback_in_a_service_sends_the_rest_of_the_chain_to_stable() {
     let chain = Chain::start().await;
     let client = Client::http1(&chain.edge);
     chain.handles[0].set_weight(Weight::FULL).unwrap();
@@ -238,9 +238,9 @@ async fn a_service_that_took_its_canary_back_leads_the_rest_of_the_chain_to_stab
     }
 }
 
-/// Where insiders and outsiders come by one port, what the check knows decides.
+/// Services and outsiders use the same port, and a closure distinguishes them.
 #[tokio::test]
-async fn a_service_that_trusts_some_callers_believes_no_others() {
+async fn only_the_baggage_of_trusted_callers_decides() {
     const TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
     let policy = Propagated::from_callers(Condition::when(|request| {
         request.header(&TOKEN).is_some_and(|token| token == b"known to services only")
@@ -252,18 +252,18 @@ async fn a_service_that_trusts_some_callers_believes_no_others() {
         let baggage = (BAGGAGE, "canary.shop=canary,a=b");
         let inside = [(TOKEN, "known to services only"), baggage.clone()];
         let answer = get_with(&client, "/", &inside).await;
-        assert_eq!(told(&answer), (Channel::Canary, "propagated"));
+        assert_eq!(assignment_of(&answer), (Channel::Canary, "propagated"));
         for token in ["", "guessed"] {
             let answer = get_with(&client, "/", &[(TOKEN, token), baggage.clone()]).await;
-            assert_eq!(told(&answer), (Channel::Stable, "random"));
+            assert_eq!(assignment_of(&answer), (Channel::Stable, "random"));
             assert_eq!(crate::shop::seen(&answer, &BAGGAGE), ["a=b"]);
         }
     }
 }
 
-/// The decision that is passed on is the one that came true.
+/// The layer propagates the channel that served the call.
 #[tokio::test]
-async fn a_call_that_spilled_leads_the_chain_to_stable() {
+async fn a_call_that_spills_sends_the_rest_of_the_chain_to_stable() {
     #[derive(Clone)]
     struct NeverReady(Router);
 

@@ -7,7 +7,7 @@ use tower_canary::select::{IssuedCookie, Sticky};
 use crate::shop::{HALF, Shop, signed_cookie};
 
 #[tokio::test]
-async fn the_cookie_jar_of_curl_keeps_the_channel() {
+async fn curls_cookie_jar_keeps_the_channel() {
     for cookie in [IssuedCookie::new("canary_id"), signed_cookie()] {
         let shop = Shop::open(Sticky::by_issued(cookie));
         shop.handle.set_weight(HALF).unwrap();
@@ -18,21 +18,25 @@ async fn the_cookie_jar_of_curl_keeps_the_channel() {
             let mut first = None;
             for call in 0..3 {
                 let Some(answer) = curl(&shop, &jar).await else {
-                    return skip("curl", "there is no `curl` on the PATH");
+                    return skip("curl", "`curl` is not on the PATH");
                 };
-                let told = answer.lines().next().unwrap().to_owned();
-                assert!(told.ends_with(" sticky"), "{told}");
-                assert_eq!(*first.get_or_insert_with(|| told.clone()), told, "call {call}");
+                let first_line = answer.lines().next().unwrap().to_owned();
+                assert!(first_line.ends_with(" sticky"), "{first_line}");
+                assert_eq!(
+                    *first.get_or_insert_with(|| first_line.clone()),
+                    first_line,
+                    "call {call}"
+                );
                 assert_eq!(answer.contains("cookie: canary_id="), call > 0, "{answer}");
             }
             channels[usize::from(first.unwrap().starts_with("canary"))] += 1;
         }
-        // All 24 on one channel happen once in eight million runs.
-        assert!(channels.iter().all(|people| *people > 0), "{channels:?}");
+        // All 24 jars are on one channel once in eight million runs.
+        assert!(channels.iter().all(|jars| *jars > 0), "{channels:?}");
     }
 }
 
-/// A process for each call, which knows of the others by the jar only.
+/// Calls curl in a new process, which shares only the cookie jar with the others.
 async fn curl(shop: &Shop, jar: &Path) -> Option<String> {
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--noproxy", "*", "--silent", "--show-error", "--max-time", "60"]);

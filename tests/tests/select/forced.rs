@@ -1,4 +1,4 @@
-//! Testers choose their channel, also at weight zero, but not under a halt.
+//! Testers choose their channel, also at weight zero, but not during a halt.
 
 use canary_tests::{
     Client,
@@ -13,10 +13,10 @@ use tower_canary::{
     select::{Forced, Select as _},
 };
 
-use crate::shop::{FORCE, SECRET, Shop, get_with, secret, seen, told};
+use crate::shop::{FORCE, SECRET, Shop, assignment_of, get_with, secret, seen};
 
 #[tokio::test]
-async fn testers_get_the_canary_at_weight_zero_and_after_a_rollback_but_not_under_a_halt() {
+async fn testers_get_the_canary_at_weight_zero_and_after_a_rollback_but_not_during_a_halt() {
     let testers = Forced::by_header(FORCE, secret()).or(Forced::by_cookie("force", secret()));
     let shop = Shop::open(testers);
     let header = format!("canary:{SECRET}");
@@ -27,7 +27,7 @@ async fn testers_get_the_canary_at_weight_zero_and_after_a_rollback_but_not_unde
         ("weight zero", Channel::Canary),
         ("rolled back", Channel::Canary),
         ("halted", Channel::Stable),
-        ("released", Channel::Canary),
+        ("halt lifted", Channel::Canary),
     ] {
         match step {
             "rolled back" => {
@@ -35,25 +35,28 @@ async fn testers_get_the_canary_at_weight_zero_and_after_a_rollback_but_not_unde
                 shop.handle.roll_back();
             }
             "halted" => shop.handle.halt("bad totals"),
-            "released" => shop.handle.lift_halt(),
+            "halt lifted" => shop.handle.lift_halt(),
             _ => {}
         }
         for (version, client) in &all {
             for headers in [(FORCE, &*header), (header::COOKIE, &*cookie)] {
                 let answer = get_with(client, "/", &[headers]).await;
-                assert_eq!(told(&answer), (expected, "forced"), "{step}, {version}");
+                assert_eq!(assignment_of(&answer), (expected, "forced"), "{step}, {version}");
                 forced += u64::from(expected == Channel::Canary);
             }
-            assert_eq!(told(&get_with(client, "/", &[]).await), (Channel::Stable, "random"));
+            assert_eq!(
+                assignment_of(&get_with(client, "/", &[]).await),
+                (Channel::Stable, "random")
+            );
         }
     }
     let counts = final_counts(&shop.handle).await;
-    assert_eq!(counts.evidence.canary.picked, 0, "forced calls are no evidence");
+    assert_eq!(counts.evidence.canary.picked, 0, "forced calls are excluded");
     assert_eq!(counts.excluded.canary.reasons[AssignmentReason::Forced], forced);
 }
 
 #[tokio::test]
-async fn no_handler_sees_a_secret_whether_it_is_right_or_wrong() {
+async fn no_handler_sees_a_valid_or_invalid_secret() {
     let testers = Forced::by_header(FORCE, secret()).or(Forced::by_cookie("force", secret()));
     let shop = Shop::open(testers);
     for (_, client) in Client::of_each_version(&shop.server) {
@@ -73,24 +76,24 @@ async fn no_handler_sees_a_secret_whether_it_is_right_or_wrong() {
             ];
             let by_cookie = get_with(&client, "/", &cookies).await;
             for answer in [&by_header, &by_cookie] {
-                assert_eq!(told(answer).1, reason, "{value}");
+                assert_eq!(assignment_of(answer).1, reason, "{value}");
                 assert!(!answer.body.contains(&SECRET[1..]), "{}", answer.body);
                 assert_eq!(seen(answer, &FORCE), [""; 0]);
             }
             let cookies = seen(&by_cookie, &header::COOKIE).join("; ");
-            assert_eq!(cookies, "a=b; c=d", "other cookies stay");
+            assert_eq!(cookies, "a=b; c=d", "other cookies are kept");
         }
-        // Repeated, it is as if there were none, but it is removed all the same.
+        // A repeated header is ignored and removed.
         let right = format!("canary:{SECRET}");
         let answer = get_with(&client, "/", &[(FORCE, &right), (FORCE, &right)]).await;
-        assert_eq!(told(&answer), (Channel::Stable, "random"));
+        assert_eq!(assignment_of(&answer), (Channel::Stable, "random"));
         assert_eq!(seen(&answer, &FORCE), [""; 0]);
     }
 }
 
-/// The service answers with the metadata `x-ask` as `x-answer`, so a secret that it saw would come back.
+/// The service returns the metadata `x-ask` as `x-answer`, so a visible secret would be in the response.
 #[tokio::test]
-async fn testers_of_a_grpc_service_choose_by_metadata_in_every_mount() {
+async fn testers_of_a_grpc_service_choose_by_metadata_at_every_mount_point() {
     for mount in Mount::ALL {
         let testers = Forced::by_header(HeaderName::from_static("x-ask"), secret());
         let deployment = mount.start_with(CanaryOptions::new().select(testers)).await;
@@ -109,8 +112,8 @@ async fn testers_of_a_grpc_service_choose_by_metadata_in_every_mount() {
             let answer = client.unary(request).await.unwrap();
             assert!(answer.metadata().get("x-answer").is_none(), "{mount:?}: {answer:?}");
             let answer = answer.into_inner();
-            let told = [&*answer.channel, &*answer.release];
-            assert_eq!(told, [expected.as_str(), release(expected)], "{mount:?}, {secret}");
+            let served_by = [&*answer.channel, &*answer.release];
+            assert_eq!(served_by, [expected.as_str(), release(expected)], "{mount:?}, {secret}");
         }
         let counts = final_counts(deployment.handle()).await;
         assert_eq!(counts.evidence.canary.picked, 0, "{mount:?}");

@@ -1,13 +1,13 @@
-//! An identity that changes: visitors that log in.
+//! Visitors that log in and out.
 
 use axum::{Router, extract::Path, response::AppendHeaders, routing::get};
 use canary_tests::{Client, final_counts};
 use http::header::SET_COOKIE;
 use tower_canary::{Channel, select::Sticky};
 
-use crate::shop::{HALF, Shop, Visitor, channel_of_key, signed_cookie, told};
+use crate::shop::{HALF, Shop, Visitor, assignment_of, channel_of_key, signed_cookie};
 
-/// The user's id, as soon as there is one, and a cookie of the layer's own until then.
+/// Uses the user's id if there is one, and a cookie issued by the layer otherwise.
 fn key_chain() -> Sticky {
     Sticky::by_cookie("user").or_issue(signed_cookie())
 }
@@ -21,7 +21,7 @@ fn accounts() -> Router {
 }
 
 #[tokio::test]
-async fn the_channel_changes_at_login_and_logout_only() {
+async fn the_channel_changes_only_at_login_and_logout() {
     let shop = Shop::open_with("v2", key_chain(), accounts());
     shop.handle.set_weight(HALF).unwrap();
     let mut changed = 0;
@@ -30,25 +30,25 @@ async fn the_channel_changes_at_login_and_logout_only() {
         let [(_, computer), (_, phone)] = Client::of_each_version(&shop.server);
         let (mut computer, mut phone) = (Visitor::new(computer), Visitor::new(phone));
 
-        let as_visitor = told(&computer.get("/").await).0;
+        let as_visitor = assignment_of(&computer.get("/").await).0;
         for _ in 0..3 {
-            assert_eq!(told(&computer.get("/").await), (as_visitor, "sticky"));
+            assert_eq!(assignment_of(&computer.get("/").await), (as_visitor, "sticky"));
         }
         let as_user = channel_of_key("shop:v2", &user, HALF);
         for visitor in [&mut computer, &mut phone] {
             visitor.get(&format!("/login/{user}")).await;
             for _ in 0..3 {
-                assert_eq!(told(&visitor.get("/").await), (as_user, "sticky"));
+                assert_eq!(assignment_of(&visitor.get("/").await), (as_user, "sticky"));
             }
         }
         computer.get("/logout").await;
         for _ in 0..3 {
-            assert_eq!(told(&computer.get("/").await), (as_visitor, "sticky"));
+            assert_eq!(assignment_of(&computer.get("/").await), (as_visitor, "sticky"));
         }
         changed += u32::from(as_visitor != as_user);
     }
-    // Half of 40 users, give or take five standard deviations of three.
-    assert!((4..=36).contains(&changed), "{changed} changed the channel");
+    // Half of 40 users, with five standard deviations of three users.
+    assert!((4..=36).contains(&changed), "{changed} users changed the channel");
     let counts = final_counts(&shop.handle).await;
     assert_eq!(counts.total(Channel::Canary).failure, 0);
 }

@@ -1,7 +1,7 @@
-//! Who gets the canary, over real sockets: policies, real clients' cookies, and whole call chains.
+//! Policies over real sockets, with cookies of real clients and call chains.
 //!
-//! A test whose program the machine lacks says so and passes, unless `CANARY_TESTS_REQUIRE=1` is set.
-#![allow(clippy::unwrap_used, reason = "these are tests")]
+//! A test whose program is missing prints a message and passes. With `CANARY_TESTS_REQUIRE=1` it fails.
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod bad_input;
 mod browser;

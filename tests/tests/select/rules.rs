@@ -1,4 +1,4 @@
-//! Rules, by what clients really ask for.
+//! Rules on the requests of real clients.
 
 use axum::{Router, body::Body};
 use canary_tests::{
@@ -14,7 +14,7 @@ use tower_canary::{
     select::{Condition, Select, Sticky},
 };
 
-use crate::shop::{HALF, USER, channel_of_key, one_key_of_each, told, version};
+use crate::shop::{HALF, USER, assignment_of, channel_of_key, one_key_of_each, version};
 
 fn policy() -> impl Select {
     let beta = HeaderName::from_static("x-beta");
@@ -26,9 +26,9 @@ fn policy() -> impl Select {
         .or(Condition::any().never())
 }
 
-/// Paths are those that the client asked for, wherever in a nest of routers the layer is.
+/// Rules match the path of the client's request, also in nested routers.
 #[tokio::test]
-async fn the_first_rule_that_matches_wins_in_every_mount() {
+async fn the_first_rule_that_matches_wins_at_every_mount_point() {
     let [_, on_canary] = one_key_of_each("shop:v2");
     let layer = || {
         let options = CanaryOptions::new().canary_release("v2").select(policy());
@@ -64,9 +64,13 @@ async fn the_first_rule_that_matches_wins_in_every_mount() {
                 let answer = client.ask(request).await;
                 match expected {
                     Some(expected) => {
-                        assert_eq!(told(&answer), expected, "{mount}, {version}: {method} {path}");
+                        assert_eq!(
+                            assignment_of(&answer),
+                            expected,
+                            "{mount}, {version}: {method} {path}"
+                        );
                     }
-                    None => assert_eq!(told(&answer).1, "random", "{mount}, {version}"),
+                    None => assert_eq!(assignment_of(&answer).1, "random", "{mount}, {version}"),
                 }
             }
         }
@@ -74,7 +78,7 @@ async fn the_first_rule_that_matches_wins_in_every_mount() {
 }
 
 #[tokio::test]
-async fn rules_know_grpc_methods_by_their_path_and_sticky_keys_by_metadata() {
+async fn rules_match_grpc_methods_by_path_and_sticky_keys_by_metadata() {
     let policy = || {
         Condition::path("/canary.tests.Echo/Expand")
             .always()
@@ -106,6 +110,10 @@ async fn rules_know_grpc_methods_by_their_path_and_sticky_keys_by_metadata() {
         deployment.handle().set_weight(Weight::ZERO).unwrap();
         let mut answers = client.expand(Ask { answers: 1, ..Ask::default() }).await.unwrap();
         let answer = answers.get_mut().message().await.unwrap().unwrap();
-        assert_eq!(answer.release, release(Channel::Stable), "at weight zero all is stable's");
+        assert_eq!(
+            answer.release,
+            release(Channel::Stable),
+            "at weight zero all calls go to stable"
+        );
     }
 }

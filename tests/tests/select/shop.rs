@@ -1,4 +1,4 @@
-//! A shop whose two versions say who they are and what they saw.
+//! A shop that responds with the assignment and the headers of each request.
 
 use std::collections::BTreeMap;
 
@@ -17,14 +17,14 @@ pub(crate) const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 pub(crate) const SECRET: &str = "0b2f7c65a41d4f1e9c3d";
 pub(crate) const HALF: Weight = Weight::from_percent(50);
 
-/// A shop that listens.
+/// A running shop.
 pub(crate) struct Shop {
     pub(crate) server: Server,
     pub(crate) handle: CanaryHandle,
 }
 
 impl Shop {
-    /// The canary's name is `shop`, and its release `v2`.
+    /// Starts a shop whose canary is named `shop` and has the release `v2`.
     pub(crate) fn open(policy: impl Select) -> Self {
         Self::open_release("v2", policy)
     }
@@ -33,7 +33,7 @@ impl Shop {
         Self::open_with(release, policy, Router::new())
     }
 
-    /// Besides, there are routes that no canary assigns.
+    /// `beside` has additional routes that are not split.
     pub(crate) fn open_with(release: &str, policy: impl Select, beside: Router) -> Self {
         let options = CanaryOptions::new().canary_release(release).select(policy);
         let layer = CanaryLayer::with_options("shop", version(), options);
@@ -43,22 +43,22 @@ impl Shop {
     }
 }
 
-/// Either version, under any path: it answers with the channel, the reason, and the headers that it saw,
-/// one a line.
+/// Both versions. They respond at any path with the channel and the reason, and then the headers of the
+/// request, one per line.
 pub(crate) fn version() -> Router {
-    Router::new().route("/", get(tell)).route("/{*path}", get(tell).post(tell))
+    Router::new().route("/", get(show)).route("/{*path}", get(show).post(show))
 }
 
-async fn tell(assignment: Assignment, request: Request) -> String {
-    let mut told = format!("{} {}\n", assignment.channel(), assignment.reason());
+async fn show(assignment: Assignment, request: Request) -> String {
+    let mut text = format!("{} {}\n", assignment.channel(), assignment.reason());
     for (name, value) in request.headers() {
-        told += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
+        text += &format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes()));
     }
-    told
+    text
 }
 
-/// What the handler said of the call, and the tag: they must agree.
-pub(crate) fn told(answer: &Answer) -> (Channel, &str) {
+/// Returns the channel and the reason from the body, and asserts that the tag agrees.
+pub(crate) fn assignment_of(answer: &Answer) -> (Channel, &str) {
     assert_eq!(answer.status, 200, "{answer:?}");
     let (channel, reason) = answer.body.lines().next().unwrap().split_once(' ').unwrap();
     let tag = answer.channel().unwrap();
@@ -66,7 +66,7 @@ pub(crate) fn told(answer: &Answer) -> (Channel, &str) {
     (tag, reason)
 }
 
-/// What the handler saw of a header.
+/// Returns the values of a header that the handler saw.
 pub(crate) fn seen<'a>(answer: &'a Answer, name: &HeaderName) -> Vec<&'a str> {
     let prefix = format!("{name}: ");
     answer.body.lines().filter_map(|line| line.strip_prefix(&*prefix)).collect()
@@ -88,7 +88,7 @@ pub(crate) async fn get_as(client: &Client, user: &str) -> Answer {
     get_with(client, "/", &[(USER, user)]).await
 }
 
-/// The channel that the published formula gives a key.
+/// Returns the channel of a key by the published formula.
 pub(crate) fn channel_of_key(salt: &str, key: &str, weight: Weight) -> Channel {
     match weight.admits(StickyKey::new(salt, key).bucket()) {
         true => Channel::Canary,
@@ -96,7 +96,7 @@ pub(crate) fn channel_of_key(salt: &str, key: &str, weight: Weight) -> Channel {
     }
 }
 
-/// At a weight of 50 %, a key of stable's and one of the canary's.
+/// Returns one key of stable and one of the canary, at a weight of 50%.
 pub(crate) fn one_key_of_each(salt: &str) -> [String; 2] {
     Channel::ALL.map(|channel| {
         let mut keys = (0..).map(|number| format!("user-{number}"));
@@ -108,7 +108,7 @@ pub(crate) fn secret() -> Secret {
     Secret::try_new(SECRET).unwrap()
 }
 
-/// A cookie signed with a key that outlives servers.
+/// A cookie signed with a fixed key, which stays valid after a restart.
 pub(crate) fn signed_cookie() -> IssuedCookie {
     let key = Secret::try_new("T5u6Wd0mQ3pZ8sYxVbNfGhJkLrEaC2i7").unwrap();
     IssuedCookie::new("canary_id").signed(&key)
@@ -125,7 +125,7 @@ impl Visitor {
         Self { client, cookies: BTreeMap::new() }
     }
 
-    /// The same visitor after the server moved.
+    /// Continues with another server.
     pub(crate) fn move_to(&mut self, client: Client) {
         self.client = client;
     }
@@ -136,7 +136,7 @@ impl Visitor {
 
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
         let mut request = Request::get(path).body(Body::empty()).unwrap();
-        // One header each, as browsers do over HTTP/2.
+        // One header per cookie, as browsers send them over HTTP/2.
         for (name, value) in &self.cookies {
             let cookie = format!("{name}={value}").parse().unwrap();
             request.headers_mut().append(header::COOKIE, cookie);

@@ -1,11 +1,13 @@
-//! Everybody keeps their channel: over weights, restarts and replicas.
+//! Callers keep their channel across weight changes, restarts and replicas.
 
 use std::collections::BTreeSet;
 
 use canary_tests::Client;
 use tower_canary::{Channel, Weight, select::Sticky};
 
-use crate::shop::{HALF, Shop, USER, Visitor, channel_of_key, get_as, signed_cookie, told};
+use crate::shop::{
+    HALF, Shop, USER, Visitor, assignment_of, channel_of_key, get_as, signed_cookie,
+};
 
 const USERS: u32 = 200;
 
@@ -13,12 +15,12 @@ fn users() -> impl Iterator<Item = String> {
     (0..USERS).map(|number| format!("user-{number}"))
 }
 
-/// Who has the canary.
+/// Returns the users on the canary.
 async fn canary_users(client: &Client) -> BTreeSet<String> {
     let mut on_canary = BTreeSet::new();
     for user in users() {
         let answer = get_as(client, &user).await;
-        let (channel, reason) = told(&answer);
+        let (channel, reason) = assignment_of(&answer);
         assert_eq!(reason, "sticky");
         if channel == Channel::Canary {
             on_canary.insert(user);
@@ -48,14 +50,14 @@ async fn raising_the_weight_only_adds_users_and_lowering_it_only_removes_some() 
     for percent in steps.into_iter().rev() {
         shop.handle.set_weight(Weight::from_percent(percent)).unwrap();
         let now = canary_users(&client).await;
-        assert!(now.is_subset(&before), "at {percent} %");
+        assert!(now.is_subset(&before), "at {percent}%");
         before = now;
     }
     assert_eq!(before, BTreeSet::new());
 }
 
 #[tokio::test]
-async fn replicas_agree_and_a_restart_changes_nothing_but_a_new_release_does() {
+async fn replicas_and_restarts_keep_the_assignments_and_a_new_release_changes_them() {
     let open = |release| {
         let shop = Shop::open_release(release, Sticky::by_header(USER));
         shop.handle.set_weight(HALF).unwrap();
@@ -70,13 +72,13 @@ async fn replicas_agree_and_a_restart_changes_nothing_but_a_new_release_does() {
     assert_eq!(canary_users(&Client::http1(&restarted.server)).await, on_canary);
 
     let next = canary_users(&Client::http1(&open("v3").server)).await;
-    // A half of a half, give or take five standard deviations of six.
+    // A quarter, with five standard deviations of six users.
     let on_both = next.intersection(&on_canary).count();
     assert!((20..=80).contains(&on_both), "{on_both} of {USERS}");
 }
 
 #[tokio::test]
-async fn who_has_an_issued_cookie_keeps_the_channel_on_all_replicas_and_over_restarts() {
+async fn an_issued_cookie_keeps_the_channel_on_all_replicas_and_after_restarts() {
     for policy in [
         || Sticky::by_issued(signed_cookie()),
         || Sticky::by_cookie("other").or_issue(signed_cookie()),
@@ -91,20 +93,23 @@ async fn who_has_an_issued_cookie_keeps_the_channel_on_all_replicas_and_over_res
         for (_, client) in Client::of_each_version(&one.server) {
             for _ in 0..20 {
                 let mut visitor = Visitor::new(client.clone());
-                let channel = told(&visitor.get("/").await).0;
+                let channel = assignment_of(&visitor.get("/").await).0;
                 visitors.push((visitor, channel));
             }
         }
         for channel in Channel::ALL {
-            assert!(visitors.iter().any(|(_, is_on)| *is_on == channel), "nobody is on {channel}");
+            assert!(
+                visitors.iter().any(|(_, is_on)| *is_on == channel),
+                "no visitor is on {channel}"
+            );
         }
         for shop in [&one, &other, &open()] {
             for (visitor, channel) in &mut visitors {
                 visitor.move_to(Client::http2(&shop.server));
                 let cookie = visitor.cookie("canary_id").unwrap().to_owned();
                 let answer = visitor.get("/any/page").await;
-                assert_eq!(told(&answer), (*channel, "sticky"));
-                assert!(!answer.headers.contains_key("set-cookie"), "issued once");
+                assert_eq!(assignment_of(&answer), (*channel, "sticky"));
+                assert!(!answer.headers.contains_key("set-cookie"), "the cookie is issued once");
                 assert_eq!(visitor.cookie("canary_id"), Some(&*cookie));
             }
         }
