@@ -202,7 +202,7 @@ async fn a_document_that_is_not_a_rollout_is_not_replaced() {
     }
     rollout.command(order(Command::RollBack)).await.unwrap();
     let error = rollout.status().load_error.clone().unwrap();
-    assert!(error.contains("schema 2, expected 1"), "{error}");
+    assert!(error.contains("schema version 2, expected 1"), "{error}");
     assert_eq!(store.inner().load(&key).await.unwrap().unwrap().document, document);
     assert_eq!(shop.canary.weight(), Weight::ZERO);
 }
