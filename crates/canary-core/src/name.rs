@@ -122,13 +122,13 @@ names! {
     RouteClass: LABEL, "route class";
 }
 
-struct Rule {
+struct NameRule {
     max_length: usize,
     allows: fn(u8) -> bool,
     expected: &'static str,
 }
 
-impl Rule {
+impl NameRule {
     fn check(&self, what: &'static str, text: &str) -> Result<Arc<str>, InvalidName> {
         if (1..=self.max_length).contains(&text.len()) && text.bytes().all(self.allows) {
             Ok(text.into())
@@ -157,17 +157,17 @@ impl fmt::Display for InvalidName {
 
 impl error::Error for InvalidName {}
 
-const NAME: Rule = Rule {
+const NAME: NameRule = NameRule {
     max_length: 63,
     allows: |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'),
     expected: "1 to 63 characters of a-z, 0-9 and '-'",
 };
-const LABEL: Rule = Rule {
+const LABEL: NameRule = NameRule {
     max_length: 63,
     allows: |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'),
     expected: "1 to 63 characters of a-z, 0-9, '-' and '_'",
 };
-const RELEASE: Rule = Rule {
+const RELEASE: NameRule = NameRule {
     max_length: 128,
     allows: |byte| byte.is_ascii_graphic(),
     expected: "1 to 128 visible ASCII characters",

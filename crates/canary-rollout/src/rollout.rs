@@ -99,7 +99,7 @@ pub struct Rollout {
     #[serde(with = "serialize::weight")]
     weight: Weight,
     #[serde(default)]
-    clock: Clock,
+    clock: MonotonicTime,
     #[serde(with = "serialize::verdict")]
     verdict: Verdict,
     #[serde(default)]
@@ -131,7 +131,7 @@ struct SchemaVersion;
 /// The time counted by ticks.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
-struct Clock {
+struct MonotonicTime {
     latest: Option<Timestamp>,
     /// The time since the start.
     #[serde(with = "serialize::span")]
@@ -163,7 +163,7 @@ impl Rollout {
             attempt: 0,
             state: State::Idle,
             weight: Weight::ZERO,
-            clock: Clock::default(),
+            clock: MonotonicTime::default(),
             verdict: Verdict::Inconclusive,
             evidence: String::new(),
             plan: plan.into(),

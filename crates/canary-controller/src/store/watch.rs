@@ -67,7 +67,7 @@ impl DocumentWatch {
     /// no error.
     #[must_use]
     pub fn new(source: impl WatchSource) -> Self {
-        let reader = Reader { source, state: WatchState::Initial };
+        let reader = DocumentReader { source, state: WatchState::Initial };
         Self { stream: Box::pin(unfold(reader, async |reader| Some(reader.next().await))) }
     }
 
@@ -109,7 +109,7 @@ pub trait WatchSource: Send + 'static {
     fn changed(&mut self) -> StoreFuture<'_, ()>;
 }
 
-struct Reader<S> {
+struct DocumentReader<S> {
     source: S,
     state: WatchState,
 }
@@ -124,7 +124,7 @@ enum WatchState {
     Recovered(Option<Versioned>),
 }
 
-impl<S: WatchSource> Reader<S> {
+impl<S: WatchSource> DocumentReader<S> {
     async fn next(mut self) -> (WatchEvent, Self) {
         loop {
             match mem::replace(&mut self.state, WatchState::Initial) {

@@ -11,7 +11,7 @@ mod yaml;
 
 /// A position in a text: line and column from 1, the column in characters.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Position {
+pub(crate) struct SourcePosition {
     pub(crate) line: usize,
     pub(crate) column: usize,
 }
@@ -19,7 +19,7 @@ pub(crate) struct Position {
 /// A value with its position.
 #[derive(Clone, Debug)]
 pub(crate) struct Node {
-    pub(crate) at: Position,
+    pub(crate) at: SourcePosition,
     pub(crate) kind: Kind,
 }
 
@@ -27,13 +27,13 @@ pub(crate) struct Node {
 pub(crate) enum Kind {
     Scalar(Value),
     List(Vec<Node>),
-    Table(Vec<(String, Position, Node)>),
+    Table(Vec<(String, SourcePosition, Node)>),
 }
 
 /// An error for a text that cannot be parsed.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
-    pub(crate) at: Position,
+    pub(crate) at: SourcePosition,
     pub(crate) message: String,
 }
 
@@ -44,8 +44,9 @@ impl Node {
             Kind::Scalar(value) => value.clone(),
             Kind::List(items) => items.iter().map(Self::to_value).collect(),
             Kind::Table(fields) => {
-                let field =
-                    |(key, _, node): &(String, Position, Self)| (key.clone(), node.to_value());
+                let field = |(key, _, node): &(String, SourcePosition, Self)| {
+                    (key.clone(), node.to_value())
+                };
                 Value::Object(fields.iter().map(field).collect::<Map<_, _>>())
             }
         }
@@ -54,7 +55,7 @@ impl Node {
     /// Returns the position of the value at a path such as `steps[1].weight`: that of the field's
     /// key or of the list's item. If there is no such value, returns the position of the nearest
     /// parent.
-    pub(crate) fn position(&self, path: &str) -> Position {
+    pub(crate) fn position(&self, path: &str) -> SourcePosition {
         let mut at = self.at;
         let mut node = self;
         for part in path.split(['.', '[']).filter(|part| !part.is_empty()) {
@@ -77,7 +78,7 @@ impl Node {
 }
 
 impl SyntaxError {
-    fn duplicate(at: Position, key: &str) -> Self {
+    fn duplicate(at: SourcePosition, key: &str) -> Self {
         Self { at, message: format!("duplicate field `{key}`") }
     }
 }
@@ -102,11 +103,11 @@ fn without_bom(text: &str) -> &str {
 struct Lines<'a>(&'a str);
 
 impl Lines<'_> {
-    fn position(&self, offset: usize) -> Position {
+    fn position(&self, offset: usize) -> SourcePosition {
         let before = self.0.get(..offset).unwrap_or(self.0);
         let line = before.matches('\n').count() + 1;
         let last = before.rsplit('\n').next().unwrap_or_default();
-        Position { line, column: last.chars().count() + 1 }
+        SourcePosition { line, column: last.chars().count() + 1 }
     }
 }
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 
-use super::{Clock, Releases, Rollout, change::Change};
+use super::{MonotonicTime, Releases, Rollout, change::Change};
 use crate::{
     action::{Action, Transition},
     actor::Actor,
@@ -49,7 +49,7 @@ impl Rollout {
         self.releases = releases;
         self.verdict = Verdict::Inconclusive;
         self.evidence.clear();
-        self.clock = Clock { latest: Some(now), elapsed: Duration::ZERO, ..self.clock };
+        self.clock = MonotonicTime { latest: Some(now), elapsed: Duration::ZERO, ..self.clock };
         let mut change = Change::new(self, now);
         if change.rollout.phase() != Phase::Halted {
             if change.rollout.weight > Weight::ZERO {

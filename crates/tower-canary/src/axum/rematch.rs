@@ -63,7 +63,7 @@ impl Rematch {
         }
         let probe = ProbeRouter(
             // The application's router has already checked the prefix, unless its checks are off.
-            Router::new().without_v07_checks().nest_service(prefix, Probe).with_state(()),
+            Router::new().without_v07_checks().nest_service(prefix, ExtensionProbe).with_state(()),
         );
         self.probes.rcu(|probes| {
             let mut probes = HashMap::clone(probes);
@@ -80,8 +80,8 @@ static UNMATCHED: LazyLock<Extensions> = LazyLock::new(|| {
     // path to the whole path. If a later version changes the name, the extensions of the fallback
     // are used instead. Their only flaw is a too long `MatchedPath` for routes that are nested in
     // both stable and canary.
-    let whole = Router::new().route_service("/{*__private__axum_nest_tail_param}", Probe);
-    let fallback = Router::new().fallback_service(Probe);
+    let whole = Router::new().route_service("/{*__private__axum_nest_tail_param}", ExtensionProbe);
+    let fallback = Router::new().fallback_service(ExtensionProbe);
     [whole, fallback]
         .into_iter()
         .filter_map(|router| ProbeRouter(router).extensions_for(Uri::from_static("/x"), "/x"))
@@ -89,7 +89,7 @@ static UNMATCHED: LazyLock<Extensions> = LazyLock::new(|| {
         .unwrap_or_default()
 });
 
-/// A router that leads to a [`Probe`].
+/// A router that leads to a [`ExtensionProbe`].
 #[derive(Clone, Debug)]
 struct ProbeRouter(Router);
 
@@ -113,7 +113,7 @@ impl ProbeRouter {
 
 /// A service whose response contains the extensions of the request.
 #[derive(Clone)]
-struct Probe;
+struct ExtensionProbe;
 
 #[derive(Clone)]
 struct Probed {
@@ -121,7 +121,7 @@ struct Probed {
     path: String,
 }
 
-impl Service<Request> for Probe {
+impl Service<Request> for ExtensionProbe {
     type Response = Response;
     type Error = Infallible;
     type Future = Ready<Result<Response, Infallible>>;

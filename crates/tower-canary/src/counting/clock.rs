@@ -44,9 +44,9 @@ pub(crate) fn recalibrate() {
     CLOCK.recalibrate(Duration::from_secs(1), is_trusted);
 }
 
-static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
+static CLOCK: LazyLock<CounterClock> = LazyLock::new(CounterClock::new);
 
-struct Clock {
+struct CounterClock {
     /// `None` if the processor's counter is not trusted.
     counter: Option<quanta::Clock>,
     /// Whether the counter has lost its trust and `Instant` is read instead.
@@ -71,7 +71,7 @@ struct Reading {
     ticks: u64,
 }
 
-impl Clock {
+impl CounterClock {
     fn new() -> Self {
         Self::with_counter(is_trusted().then(quanta::Clock::new))
     }
@@ -185,7 +185,7 @@ mod tests {
     }
 
     /// Asserts that the clock and `Instant` agree within 1%.
-    fn assert_agrees_with_instant(clock: &Clock) {
+    fn assert_agrees_with_instant(clock: &CounterClock) {
         let outer = Instant::now();
         let start = clock.ticks();
         let inner = Instant::now();
@@ -199,18 +199,18 @@ mod tests {
 
     #[test]
     fn the_clock_agrees_with_instant() {
-        assert_agrees_with_instant(&Clock::new());
-        assert_agrees_with_instant(&Clock::with_counter(None));
+        assert_agrees_with_instant(&CounterClock::new());
+        assert_agrees_with_instant(&CounterClock::with_counter(None));
     }
 
-    fn recalibrate(clock: &Clock) {
+    fn recalibrate(clock: &CounterClock) {
         spin(Duration::from_millis(10));
         clock.recalibrate(Duration::ZERO, || true);
     }
 
     #[test]
     fn a_changed_scale_is_adopted_after_two_measurements() {
-        let clock = Clock::new();
+        let clock = CounterClock::new();
         if clock.counter.is_some() {
             let scale = clock.scale.load(Ordering::Relaxed);
             clock.scale.store(scale / 2, Ordering::Relaxed);
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_counter_that_runs_while_the_machine_sleeps_keeps_its_scale() {
-        let clock = Clock::new();
+        let clock = CounterClock::new();
         for asleep in [1, 3, 9, 0, 1].map(|times| times * (ONE >> 8)) {
             let mut last = clock.last.lock().unwrap();
             last.at.ticks = last.at.ticks.saturating_sub(asleep);
@@ -235,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_counter_that_the_kernel_abandons_is_not_read_again() {
-        let clock = Clock::new();
+        let clock = CounterClock::new();
         clock.recalibrate(Duration::ZERO, || false);
         assert!(clock.counter.is_none() || clock.is_abandoned.load(Ordering::Relaxed));
         assert_agrees_with_instant(&clock);
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn the_scale_is_measured_at_most_once_per_interval() {
-        let clock = Clock::new();
+        let clock = CounterClock::new();
         clock.recalibrate(Duration::from_secs(3600), || panic!("measured too early"));
     }
 

@@ -26,10 +26,10 @@ use crate::{counting::route_index::RouteIndex, select::StickyKey};
 /// Recording an event takes a lock. Calls without a key, and keys outside the sample, take none.
 #[derive(Clone)]
 pub struct KeyWatch {
-    shared: Arc<WatchState>,
+    shared: Arc<KeyWatchState>,
 }
 
-struct WatchState {
+struct KeyWatchState {
     /// Also read without the lock.
     halvings: AtomicU32,
     records: Mutex<HashSet<KeyRecord>>,
@@ -49,7 +49,7 @@ impl KeyWatch {
     pub(crate) fn new(sample: KeySample, classes: &[RouteClass]) -> Self {
         let halvings = AtomicU32::new(sample.halvings());
         let records = Mutex::new(HashSet::with_capacity(CAPACITY));
-        Self { shared: Arc::new(WatchState { halvings, records, classes: classes.into() }) }
+        Self { shared: Arc::new(KeyWatchState { halvings, records, classes: classes.into() }) }
     }
 
     pub(crate) fn record(&self, record: KeyRecord) {

@@ -25,7 +25,7 @@ use crate::{
         deadline::CallerDeadline,
         framing::{Framing, content_length},
         layer_response::LayerResponse,
-        position::Position,
+        mount_position::MountPosition,
         protocol::Protocol,
         span::CallSpan,
         timer::Timer,
@@ -52,7 +52,7 @@ pub(crate) struct Call {
     /// The cookie to set with the response.
     cookie: Option<Box<HeaderValue>>,
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum has routers"))]
-    position: Position,
+    position: MountPosition,
     protocol: Protocol,
     framing: Framing,
     /// `None` until the response head arrives.
@@ -66,7 +66,11 @@ pub(crate) struct Call {
 
 impl Call {
     /// Creates a call that has just been assigned.
-    pub(crate) fn new<B>(assigned: Assigned, position: Position, request: &Request<B>) -> Self {
+    pub(crate) fn new<B>(
+        assigned: Assigned,
+        position: MountPosition,
+        request: &Request<B>,
+    ) -> Self {
         let framing = Framing::of(request.method());
         let protocol = Protocol::of(request);
         let deadline = CallerDeadline::of(protocol, request.headers());
@@ -128,8 +132,8 @@ impl Call {
     #[cfg(feature = "axum")]
     pub(crate) fn rematch(&self) -> Option<&crate::axum::Rematch> {
         match self.position {
-            Position::Anywhere => self.config().rematch.as_ref(),
-            Position::AroundRouter => None,
+            MountPosition::Anywhere => self.config().rematch.as_ref(),
+            MountPosition::AroundRouter => None,
         }
     }
 

@@ -14,8 +14,8 @@ use crate::{
     select::{Incoming, RequestHead, Selection},
     service::{
         call::Call,
+        mount_position::MountPosition,
         panic::discard,
-        position::Position,
         readiness::{CanaryReadiness, check_readiness},
         response_body::ResponseBody,
         response_future::ResponseFuture,
@@ -45,7 +45,7 @@ pub struct CanaryService<S, C> {
     stable: S,
     canary: C,
     control: Arc<ControlState>,
-    position: Position,
+    position: MountPosition,
     readiness: Readiness,
 }
 
@@ -67,7 +67,7 @@ impl<S, C> CanaryService<S, C> {
         stable: S,
         canary: C,
         control: Arc<ControlState>,
-        position: Position,
+        position: MountPosition,
     ) -> Self {
         Self { stable, canary, control, position, readiness: Readiness::Unknown }
     }

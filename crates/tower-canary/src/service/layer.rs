@@ -6,7 +6,7 @@ use tower_layer::Layer;
 use crate::{
     config::{options::CanaryOptions, valid::valid},
     control::{epoch::default_shards, handle::CanaryHandle, state::ControlState},
-    service::{canary_service::CanaryService, position::Position},
+    service::{canary_service::CanaryService, mount_position::MountPosition},
 };
 
 /// Adds a canary to the service it is applied to.
@@ -18,7 +18,7 @@ use crate::{
 pub struct CanaryLayer<C> {
     canary: C,
     control: Arc<ControlState>,
-    position: Position,
+    position: MountPosition,
 }
 
 impl<C: 'static> CanaryLayer<C> {
@@ -50,7 +50,7 @@ impl<C: 'static> CanaryLayer<C> {
         };
         let config = Arc::new(options.into_config(valid(name)));
         let control = Arc::new(ControlState::new(config, default_shards()));
-        let layer = Self { canary, control, position: Position::Anywhere };
+        let layer = Self { canary, control, position: MountPosition::Anywhere };
         layer.handle().announce();
         layer
     }
@@ -65,7 +65,7 @@ impl<C: 'static> CanaryLayer<C> {
 #[cfg(feature = "axum")]
 impl<C> CanaryLayer<C> {
     pub(crate) fn around_router(self) -> Self {
-        Self { position: Position::AroundRouter, ..self }
+        Self { position: MountPosition::AroundRouter, ..self }
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{Kind, Lines, Node, Position, SyntaxError};
+use super::{Kind, Lines, Node, SourcePosition, SyntaxError};
 
 /// Parses JSON. serde_json reports no positions of values, but a [`RawValue`] is a part of the
 /// text.
@@ -14,15 +14,15 @@ pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     // This also limits the depth, before `node` recurses.
     serde_json::from_str::<Value>(text).map_err(|error| syntax_error(&error))?;
     let root = serde_json::from_str(text).map_err(|error| syntax_error(&error))?;
-    Reader { text, lines: Lines(text) }.node(root)
+    JsonReader { text, lines: Lines(text) }.node(root)
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a str,
     lines: Lines<'a>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     fn node(&self, raw: &'a RawValue) -> Result<Node, SyntaxError> {
         let at = self.position(raw.get());
         let invalid = |error: serde_json::Error| SyntaxError { at, ..syntax_error(&error) };
@@ -33,7 +33,7 @@ impl<'a> Reader<'a> {
             }
             Some(b'{') => {
                 let Fields(raw_fields) = serde_json::from_str(raw.get()).map_err(invalid)?;
-                let mut fields: Vec<(String, Position, Node)> = Vec::new();
+                let mut fields: Vec<(String, SourcePosition, Node)> = Vec::new();
                 for (key, value) in raw_fields {
                     let node = self.node(value)?;
                     let at = match &key {
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         Ok(Node { at, kind })
     }
 
-    fn position(&self, part: &str) -> Position {
+    fn position(&self, part: &str) -> SourcePosition {
         let offset = part.as_ptr() as usize - self.text.as_ptr() as usize;
         // Keys are without their quotation mark.
         let quote = usize::from(self.text.as_bytes().get(offset.wrapping_sub(1)) == Some(&b'"'));
@@ -92,7 +92,7 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn syntax_error(error: &serde_json::Error) -> SyntaxError {
-    let at = Position { line: error.line(), column: error.column() };
+    let at = SourcePosition { line: error.line(), column: error.column() };
     let message = error.to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);
     SyntaxError { at, message: format!("invalid JSON: {message}") }

@@ -1,7 +1,7 @@
 use serde_json::Value;
 use toml::de::{DeTable, DeValue};
 
-use super::{Kind, Lines, Node, Position, SyntaxError, number};
+use super::{Kind, Lines, Node, SourcePosition, SyntaxError, number};
 
 /// Parses TOML. Dates become strings.
 pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
@@ -9,7 +9,7 @@ pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     match DeTable::parse(text) {
         Ok(table) => {
             let mut root = lines.node(0, &DeValue::Table(table.into_inner()))?;
-            root.at = Position { line: 1, column: 1 };
+            root.at = SourcePosition { line: 1, column: 1 };
             Ok(root)
         }
         Err(error) => {

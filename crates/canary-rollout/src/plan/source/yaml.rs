@@ -3,18 +3,18 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::Value;
 
-use super::{Kind, Node, Position, SyntaxError, number};
+use super::{Kind, Node, SourcePosition, SyntaxError, number};
 
 /// Parses YAML 1.2 with its core schema, in which `no` is a string.
 pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     let mut reader =
-        Reader { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
+        YamlReader { events: Parser::new_from_str(text), anchors: HashMap::new(), nodes: 0 };
     loop {
         let (event, span) = reader.next()?;
         match event {
             Event::StreamEnd => {
                 let message = "the text is empty".to_owned();
-                return Err(SyntaxError { at: Position { line: 1, column: 1 }, message });
+                return Err(SyntaxError { at: SourcePosition { line: 1, column: 1 }, message });
             }
             Event::StreamStart | Event::DocumentStart(_) | Event::Nothing => {}
             first => {
@@ -26,14 +26,14 @@ pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     }
 }
 
-struct Reader<'a> {
+struct YamlReader<'a> {
     events: Parser<'a, saphyr_parser::StrInput<'a>>,
     anchors: HashMap<usize, Node>,
     /// The number of nodes so far, including those behind aliases.
     nodes: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> YamlReader<'a> {
     fn next(&mut self) -> Result<(Event<'a>, Span), SyntaxError> {
         match self.events.next() {
             Some(Ok(next)) => Ok(next),
@@ -41,9 +41,10 @@ impl<'a> Reader<'a> {
                 let message = format!("invalid YAML: {}", error.info());
                 Err(SyntaxError { at: position(error.marker()), message })
             }
-            None => {
-                Err(SyntaxError { at: Position::default(), message: "the text ends".to_owned() })
-            }
+            None => Err(SyntaxError {
+                at: SourcePosition::default(),
+                message: "the text ends".to_owned(),
+            }),
         }
     }
 
@@ -103,8 +104,8 @@ impl<'a> Reader<'a> {
         Ok(node)
     }
 
-    fn fields(&mut self, depth: usize) -> Result<Vec<(String, Position, Node)>, SyntaxError> {
-        let mut fields: Vec<(String, Position, Node)> = Vec::new();
+    fn fields(&mut self, depth: usize) -> Result<Vec<(String, SourcePosition, Node)>, SyntaxError> {
+        let mut fields: Vec<(String, SourcePosition, Node)> = Vec::new();
         loop {
             let (key, at) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(fields),
@@ -139,8 +140,8 @@ fn plain(text: &str) -> Value {
     }
 }
 
-fn position(marker: &Marker) -> Position {
-    Position { line: marker.line(), column: marker.col() + 1 }
+fn position(marker: &Marker) -> SourcePosition {
+    SourcePosition { line: marker.line(), column: marker.col() + 1 }
 }
 
 fn count(node: &Node) -> usize {
