@@ -37,7 +37,7 @@ pub struct ChannelCounts {
     /// Failed calls that stable repeated, hidden from their callers. They count a second time as
     /// [excluded](Counts::excluded) calls of stable.
     pub fell_back: u64,
-    /// Time from the call to the head of the response. Calls that panicked before are missing.
+    /// Time from the call to the head of the response. Calls that panicked before it are missing.
     pub head: Latencies,
     /// Time from the call to the end of the response. Cancelled calls are missing.
     pub end: Latencies,
@@ -108,7 +108,8 @@ impl ChannelCounts {
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Calls that the weight and chance assigned. Only these can be compared between the channels.
+    /// Calls that the weight assigned, at random or by the hash of a key. Only these can be
+    /// compared between the channels.
     pub evidence: PerChannel<ChannelCounts>,
     /// Calls assigned for [another reason](crate::AssignmentReason::is_evidence): rules of the
     /// application, testers, and calls that the canary spilled or failed.
@@ -160,8 +161,8 @@ impl Counts {
     ///
     /// # Errors
     ///
-    /// Returns an error if a count is lower than in `earlier`, which then is not an earlier state
-    /// of these counts.
+    /// Returns an error if a count is lower than in `earlier`: then `earlier` is not an earlier
+    /// state of these counts.
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
         let mut difference = Self::default();
         for channel in Channel::ALL {

@@ -1,8 +1,8 @@
 /// A sample of all sticky keys: one in a power of two, chosen by hash.
 ///
-/// It bounds the memory for keys: the keys of the sample are recorded completely, all others are
-/// not. The sample depends on the last bits of the hash and the [`Bucket`](crate::Bucket) on the
-/// first bits, so sample and channel are independent. A narrower sample is a subset of a wider one.
+/// It bounds the memory for keys: only the keys of the sample are recorded, with all their events.
+/// The sample depends on the last bits of the hash and the [`Bucket`](crate::Bucket) on the first
+/// bits, so sample and channel are independent. A narrower sample is a subset of a wider one.
 ///
 /// ```
 /// use canary_core::KeySample;
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_sample_has_the_stated_size_on_both_channels() {
-        // The golden ratio spreads the hashes over all of `u64`.
+        // Multiplying by the golden ratio spreads the hashes over all of `u64`.
         let hashes = (1..=100_000_u64).map(|number| {
             let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (mixed >> 32)

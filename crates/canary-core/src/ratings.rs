@@ -64,11 +64,10 @@ pub struct RatingsByWeight {
 }
 
 impl RatingsByWeight {
-    /// The maximum number of weights that are kept apart. It suffices for a weight that rises in
-    /// steps of 0.1 %.
+    /// The maximum number of weights. It suffices for a weight that rises in steps of 0.1 %.
     ///
-    /// Ratings at further weights count as [excluded](Self::excluded): the totals include them, the
-    /// judge does not see them.
+    /// Ratings at further weights count as [excluded](Self::excluded): the totals include them, but
+    /// the judge does not see them.
     pub const MAX_WEIGHTS: usize = 1024;
 
     const NONE: Self = Self {
@@ -76,11 +75,11 @@ impl RatingsByWeight {
         excluded: PerChannel { stable: RatingCounts::NONE, canary: RatingCounts::NONE },
     };
 
-    /// Counts the rating of a call that chance assigned to `channel` at this weight.
+    /// Counts the rating of a call that `weight` assigned to `channel`.
     ///
-    /// The rating counts as [excluded](Self::excluded) if the weight admits no such call
-    /// ([`Weight::ZERO`] for the canary, [`Weight::FULL`] for stable), and if there are
-    /// [`MAX_WEIGHTS`](Self::MAX_WEIGHTS) already.
+    /// The rating counts as [excluded](Self::excluded) if the weight assigns no call to the channel
+    /// ([`Weight::ZERO`] for the canary, [`Weight::FULL`] for stable), or if it is a new weight
+    /// beyond [`MAX_WEIGHTS`](Self::MAX_WEIGHTS).
     pub fn count(&mut self, channel: Channel, weight: Weight, rating: Rating) {
         let impossible = match channel {
             Channel::Stable => Weight::FULL,
@@ -95,8 +94,8 @@ impl RatingsByWeight {
         }
     }
 
-    /// Counts the rating of a call that `channel` served for [another
-    /// reason](crate::AssignmentReason::is_evidence) than chance.
+    /// Counts the rating of a call that `channel` served for a [reason that is not
+    /// evidence](crate::AssignmentReason::is_evidence).
     pub fn count_excluded(&mut self, channel: Channel, rating: Rating) {
         self.excluded[channel].count(rating);
     }
@@ -108,8 +107,8 @@ impl RatingsByWeight {
         &self.evidence
     }
 
-    /// Returns the ratings that cannot be compared: of calls that chance did not assign, such as
-    /// those of testers; of calls before the current [salt](Ratings); and at weights beyond
+    /// Returns the ratings that cannot be compared: of calls that the weight did not assign, such
+    /// as those of testers; of calls before the current [salt](Ratings); and at weights beyond
     /// [`MAX_WEIGHTS`](Self::MAX_WEIGHTS).
     #[must_use]
     pub const fn excluded(&self) -> PerChannel<RatingCounts> {

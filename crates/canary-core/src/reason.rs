@@ -12,7 +12,7 @@ use std::{fmt, ops};
 /// | [`Spilled`](Self::Spilled) | the canary, which was not ready for the call | no |
 /// | [`FellBack`](Self::FellBack) | the canary, which failed the call | no |
 ///
-/// Only calls that chance assigned are evidence: they can be compared between the channels.
+/// Only calls that the weight assigned are evidence: they can be compared between the channels.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum AssignmentReason {
@@ -60,7 +60,8 @@ impl AssignmentReason {
         }
     }
 
-    /// Returns whether chance assigned the call, so that it can be compared between the channels.
+    /// Returns whether the weight assigned the call, so that it can be compared between the
+    /// channels.
     #[must_use]
     pub const fn is_evidence(self) -> bool {
         matches!(self, Self::Random | Self::Sticky)

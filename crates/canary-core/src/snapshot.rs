@@ -1,6 +1,6 @@
 use crate::{Counts, CountsWentBackwards, Ratings, Weight};
 
-/// The counts of one epoch: the time during which one weight is in force.
+/// The counts of one epoch, the time during which one weight is in force.
 ///
 /// A call belongs to the epoch in which it was assigned, however long it lasts.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -97,8 +97,8 @@ impl Snapshot {
     ///
     /// # Errors
     ///
-    /// Returns an error if a count is lower than in `earlier`, which then is not an earlier state
-    /// of this canary.
+    /// Returns an error if a count is lower than in `earlier`: then `earlier` is not an earlier
+    /// state of this canary.
     pub fn since(&self, earlier: &Self) -> Result<Self, CountsWentBackwards> {
         let mut retired_before = earlier.retired.clone();
         for epoch in &earlier.epochs {

@@ -76,8 +76,8 @@ impl Weight {
 
     /// Returns whether a call in this bucket goes to the canary.
     ///
-    /// [`Weight::ZERO`] admits none of the buckets and [`Weight::FULL`] all of them. Each step of
-    /// weight admits one bucket more and keeps those it had.
+    /// [`Weight::ZERO`] admits no bucket and [`Weight::FULL`] all of them. Each part per million
+    /// more admits one bucket more.
     #[must_use]
     pub const fn admits(self, bucket: Bucket) -> bool {
         bucket.index() < self.0

@@ -4,7 +4,7 @@ use super::*;
 
 const WEIGHT: Weight = Weight::from_percent(1);
 
-/// One rating: its event if it has one, its weight if chance assigned the call, its channel and its
+/// One rating: its event if it has one, its weight in percent if it is evidence, its channel and its
 /// value.
 type OneRating = (Option<&'static str>, Option<u32>, Channel, Rating);
 
