@@ -4,13 +4,13 @@ use crate::log_space::float;
 ///
 /// It is a CUSUM: it sums the adverse events in excess of a limit and never falls below zero. An
 /// excess of five events is a burst, until the sum falls again. So one look at many calls and many
-/// looks at one call each find the same bursts. Chance hardly ever makes one: at the usual rate
-/// once in 100,000 events, at twice that rate once in 500.
+/// looks at one call each find the same bursts. Bursts by chance are rare: one in 100,000 events at
+/// the usual rate, one in 500 at twice that rate.
 ///
 /// The limit is four times the odds of the rate so far outside bursts, or of the `floor` if that is
 /// higher. A lasting rate becomes the usual one: the limit doubles with every 30 looks in a burst,
-/// and each look outside takes back one of them. A service that fails 30 % of calls from the start,
-/// where 0.5 % was expected, counts as usual after 134 looks. A service that fails every call never
+/// and each look outside takes back one of them. With a floor of 0.5 %, a service that fails 30 %
+/// of calls from the start counts as usual after 134 looks. A service that fails every call never
 /// does.
 ///
 /// The result for a look depends on the totals of this look and of earlier ones only. This keeps
@@ -29,7 +29,7 @@ pub(crate) struct BurstDetector {
 impl BurstDetector {
     pub(crate) const NEW: Self = Self { calls: 0, adverse: 0, excess: 0, burst_looks: 0 };
 
-    /// Adds one look and returns whether it is outside bursts. A look without calls is.
+    /// Adds one look and returns whether it is outside bursts, as a look without calls always is.
     pub(crate) fn observe(&mut self, floor: f64, calls: u64, adverse: u64) -> bool {
         if calls == 0 {
             return true;
@@ -63,23 +63,23 @@ impl BurstDetector {
     }
 }
 
-/// The limit as a multiple of the usual odds. A lower factor would classify the daily rise in
-/// traffic as an outage and discard its evidence. A higher one would include disturbances that
-/// bring most of the events in little time.
+/// The limit as a multiple of the usual odds. With a lower factor, the rise of failures at the
+/// daily peak would count as an outage, and its evidence would be lost. With a higher one, short
+/// disturbances that bring most of the events would be included.
 const ODDS_FACTOR: f64 = 4.0;
 
 /// Looks in a burst after which the limit has doubled.
 const LOOKS_TO_DOUBLE: f64 = 30.0;
 
 /// The excess that makes a burst, five events, in millionths. This many events of each burst are
-/// included before it is detected. (A proof takes 80 events of an outage at a weight of 50 %, 170
-/// at 10 %, 1,600 at 1 %.) With ten events, at 5 calls a second and an outage every five minutes,
-/// 9.8 % of simulated canaries at the margin were called healthy within an hour; with five, 2.3 %
-/// were.
+/// included before it is detected. They are too few for a proof, which would take 80 events of
+/// outages at a weight of 50 %, 170 at 10 %, 1,600 at 1 %. In simulations of an hour with 5 calls a
+/// second and an outage every five minutes, 2.3 % of canaries at the margin were called healthy;
+/// with an excess of ten events, 9.8 %.
 pub(crate) const BURST_EXCESS: u64 = 5_000_000;
 
-/// At this number of looks the limit is 2^24 times as high. It bounds the looks outside bursts that
-/// bring the limit down again.
+/// The limit is then 2^24 times as high. The maximum bounds the number of looks outside bursts that
+/// lower the limit again.
 pub(crate) const MAX_BURST_LOOKS: u32 = 720;
 
 #[cfg(test)]

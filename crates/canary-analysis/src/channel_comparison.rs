@@ -16,10 +16,9 @@ use crate::{
 
 /// The evidence of one monitor: over the whole rollout and, with restarts, over its latest steps.
 ///
-/// A canary that was good for an hour has so much evidence in its favor that a later fault must
-/// first outweigh it. So a part of the wealth can be reserved for e-processes that start at the
-/// steps of the rollout: a mixture of e-processes with different start times, with weights that sum
-/// to 1, is an e-process itself.
+/// A later fault must first outweigh the evidence in favor of a canary that was good for an hour. So
+/// a part of the wealth can be reserved for e-processes that start at the steps of the rollout. A
+/// mixture of e-processes with different start times, with weights that sum to 1, is an e-process.
 ///
 /// Restarts are about "worse" only. "Good enough" is proven over the whole rollout, with outages
 /// and without, see [`OutageFilter`].
@@ -77,13 +76,12 @@ impl ChannelComparison {
         }
     }
 
-    /// Adds counts to all evidence except that of the outage filter. For callers that read only the
-    /// evidence for worse.
+    /// Adds counts to all evidence except that of the outage filter, which is about "good enough".
     pub(crate) fn observe_worse_only(&mut self, counts: &AdverseCounts) {
         self.for_each_evidence(|evidence| evidence.observe(counts));
     }
 
-    /// Adds feedback or events, whose number is not known from the calls.
+    /// Adds one look at feedback or events.
     pub(crate) fn observe_trials(&mut self, looks: &[AdverseCounts]) {
         self.observe(looks);
         for counts in looks {
@@ -140,7 +138,7 @@ impl ChannelComparison {
     }
 
     /// Returns the evidence that the canary is good enough even if each call without a response was
-    /// adverse: the weaker one of that with outages and that without.
+    /// adverse: with or without outages, whichever is weaker.
     pub(crate) fn log_e_good(&self) -> f64 {
         self.log_e_good_with_outages().min(self.log_e_good_without_outages())
     }
@@ -196,8 +194,8 @@ impl ChannelComparison {
         }
     }
 
-    /// Returns the evidence for worse in a form to which events can be added at a cost that does
-    /// not depend on the number of weights.
+    /// Returns the evidence for worse in a form that takes more events at a cost independent of the
+    /// number of weights.
     pub(crate) fn log_ratios(&self) -> ComparisonLogRatios {
         ComparisonLogRatios {
             parts: self.parts().map(|(part, evidence)| (part, evidence.log_ratios())).collect(),
@@ -246,8 +244,8 @@ impl ComparisonLogRatios {
     }
 }
 
-/// The part of the wealth that is reserved for restarts. Restart number n gets 1/(n(n+1)) of it:
-/// 1/2, 1/6, 1/12 for the first three, which sums to 1 over all n.
+/// The part of the wealth that is reserved for restarts. Restart n gets 1/(n(n+1)) of it: 1/2, 1/6,
+/// 1/12 and so on, which sum to 1.
 const RESERVED: f64 = 0.1;
 
 /// The number of restarts that are kept. Each costs as much per look as the whole.

@@ -4,7 +4,7 @@ use canary_core::PerChannel;
 
 use crate::{log_space::float, split_ratio::SplitRatio};
 
-/// How complete the canary's results are. A canary that hangs has no failures, only missing
+/// The completeness of the canary's results. A canary that hangs has no failures, only missing
 /// results.
 ///
 /// The canary should have a response to as large a fraction of its calls as stable, and its share
@@ -65,8 +65,9 @@ impl Completeness {
         self.sum(|calls| calls.judged)
     }
 
-    /// Returns the canary's results as a fraction of those expected from stable's: about 1 if none
-    /// are missing. It is the smaller fraction of calls and other trials, or `None` without either.
+    /// Returns the canary's results as a fraction of those expected from stable's: the fraction of
+    /// calls or of other trials, whichever is smaller. It is about 1 if no result is missing, and
+    /// `None` if no result is expected.
     pub(crate) fn fraction(&self) -> Option<f64> {
         let fractions = [self.fraction_of_calls(), self.fraction_of_trials()];
         fractions.into_iter().flatten().min_by(f64::total_cmp)

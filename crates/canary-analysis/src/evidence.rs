@@ -22,10 +22,9 @@ use crate::{
 /// after every call.
 ///
 /// The relative e-processes bet on the channel of an adverse event. They hold for all rates, under
-/// any drift of the rates, and during outages of both channels, provided that each event's call was
-/// assigned independently. The absolute e-processes bet on the canary's rate. They hold for calls
-/// that are adverse independently of each other. "Worse" needs both, and so inherits the robustness
-/// of the relative one.
+/// any drift of the rates, and during outages of both channels, provided that each call was assigned
+/// independently. The absolute e-processes bet on the canary's rate. They hold if calls are adverse
+/// independently of each other. "Worse" needs both, and so holds whenever the relative one does.
 ///
 /// Sources: Lindon, Sanden, Shirikian, "Rapid Regression Detection in Software Deployments through
 /// Sequential Testing" (KDD 2022); Lindon and Malek, "Anytime-Valid Inference for Multinomial Count
@@ -36,8 +35,8 @@ use crate::{
 /// # Cost
 ///
 /// [`observe`](Self::observe) adds integers. The other methods calculate their result on each call,
-/// in a time that grows with the number of different weights so far: with 1,000 weights, `observe`
-/// takes about 80 ns and reading the evidence 7 µs.
+/// in a time that grows with the number of different weights so far. With 1,000 weights, `observe`
+/// takes about 80 ns and reading the evidence 7 µs (`cargo bench -p canary-analysis`).
 ///
 /// # Example
 ///
@@ -103,9 +102,7 @@ impl Evidence {
         self.add_trials(calls.canary, adverse.canary);
     }
 
-    /// Adds the evidence of another replica or of another stretch of time.
-    ///
-    /// The margins of `self` stay in force.
+    /// Adds the evidence of another replica or another stretch of time. The margins of `self` apply.
     pub fn merge(&mut self, other: &Self) {
         self.worse_split.merge(&other.worse_split);
         self.good.merge(&other.good);
@@ -145,10 +142,10 @@ impl Evidence {
         self.worse_rate.log_e(self.totals.calls.canary, self.totals.adverse.canary)
     }
 
-    /// Returns the evidence that the canary is worse: the weaker one of relative and absolute.
+    /// Returns the evidence that the canary is worse: relative or absolute, whichever is weaker.
     ///
-    /// For a monitor that counts per key and has no seen keys, it is the relative one alone,
-    /// because the rate is unknown.
+    /// If the monitor counts per key and has no seen keys, the rate is unknown, and only the
+    /// relative evidence counts.
     #[must_use]
     pub fn log_e_worse(&self) -> f64 {
         let relative = self.log_e_worse_relative();
@@ -167,8 +164,8 @@ impl Evidence {
         self.good.log_e_absolute()
     }
 
-    /// Returns the evidence that the canary is good enough (non-inferior): the mean of both
-    /// e-values.
+    /// Returns the evidence that the canary is good enough (non-inferior): the logarithm of the
+    /// mean of both e-values.
     #[must_use]
     pub fn log_e_good(&self) -> f64 {
         self.good.log_e()

@@ -30,14 +30,14 @@ pub struct Finding {
     /// Calls without a response: in flight, cancelled or lost.
     pub unanswered: PerChannel<u64>,
     /// The canary's adverse rate as a multiple of stable's. The interval contains it at all times
-    /// with probability `1 - alpha`, half of it at each end, whatever the other monitors find. For
+    /// with a probability of at least `1 - alpha`; `alpha` is not split over the monitors here. For
     /// the share, the odds of the canary as a multiple of the requested odds.
     pub ratio: RatioInterval,
     /// The evidence that the canary is worse, or that the split is broken.
     pub worse: Strength,
     /// The evidence that the canary is good enough even if all calls without a response were
-    /// adverse: the weaker one of that with [outages](crate#outages) and that without. `None` for
-    /// the share.
+    /// adverse: with or without [outages](crate#outages), whichever is weaker. `None` for the
+    /// share.
     pub good: Option<Strength>,
     /// The reason why the monitor does not call the canary healthy, however strong `good` is.
     pub not_healthy_reason: Option<NotHealthyReason>,
@@ -95,7 +95,7 @@ impl Finding {
 pub struct Strength {
     /// The natural logarithm of the e-value.
     pub log_e: f64,
-    /// The logarithm that it needs to reach.
+    /// The logarithm that suffices for the verdict.
     pub threshold: f64,
 }
 
@@ -108,7 +108,7 @@ impl Strength {
         self.log_e.exp().min(f64::MAX)
     }
 
-    /// Returns the e-value that it needs to reach.
+    /// Returns the e-value that suffices for the verdict.
     #[must_use]
     pub fn needed(&self) -> f64 {
         self.threshold.exp().min(f64::MAX)

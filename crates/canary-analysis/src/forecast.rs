@@ -11,11 +11,11 @@ use crate::{
 ///
 /// # Method
 ///
-/// For each moment of the plan, the numbers of adverse events are set to unlucky quantiles: as few
-/// of the canary and as many of stable as leave a joint probability of 95 %, given that events are
-/// independent. If the evidence suffices even then, the regression is detected by that moment with
-/// a probability of at least 95 %. For the proof that a canary is good, the quantiles are the
-/// opposite ones. No random numbers are involved.
+/// For each moment of the plan, the numbers of adverse events are set to unlucky quantiles of
+/// Poisson distributions: few events on the canary, many on stable. With a probability of at least
+/// 95 %, the real numbers are no worse. If the evidence suffices even then, the regression is
+/// detected by that moment with a probability of at least 95 %. For the proof that a canary is good,
+/// the opposite quantiles are used. No random numbers are involved.
 ///
 /// # Example
 ///
@@ -47,9 +47,8 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Creates a forecast for a service with `calls_per_second`, of which the fraction `base_rate`
-    /// is adverse. The plan is a list of weights and their durations. The monitor is one of
-    /// `deciding`.
+    /// Creates a forecast for one of `deciding` monitors, of a service with `calls_per_second` and
+    /// a fraction `base_rate` of adverse calls. The plan is a list of weights and their durations.
     ///
     /// # Errors
     ///
@@ -79,19 +78,19 @@ impl Forecast {
     /// Returns the time until a canary with `factor` times the adverse rate of stable is called
     /// degraded with a probability of at least 95 %, or `None` if the plan ends before.
     ///
-    /// The canary's rate is at most 1. With a base rate of 0 there is nothing to detect.
+    /// The canary's rate is capped at 1. With a base rate of 0 there is nothing to detect.
     #[must_use]
     pub fn until_caught(&self, factor: f64) -> Option<Duration> {
         self.until_worse((self.base_rate * factor.max(0.0)).min(1.0))
     }
 
-    /// Returns the time until a canary that fails every call is called degraded.
+    /// Returns the time until a canary that fails every call is called degraded, as above.
     #[must_use]
     pub fn until_total_failure_caught(&self) -> Option<Duration> {
         self.until_worse(1.0)
     }
 
-    /// Returns the time until a canary that is as good as stable is called healthy.
+    /// Returns the time until a canary as good as stable is called healthy, as above.
     ///
     /// If the base rate is above four times `good.rate`, the judge first classifies it as an
     /// [outage](crate#outages), for up to two minutes of one look per second. The forecast ignores
@@ -122,7 +121,7 @@ impl Forecast {
         let (canary, stable): (f64, f64) = (all(|calls| calls.canary), all(|calls| calls.stable));
         let adverse = quantile(canary * rate, of_canary);
         let stable_adverse = quantile(stable * self.base_rate, of_stable);
-        // The expected number of good calls, or an unlucky one if the proof needs them.
+        // Good calls hardly affect the evidence for worse, so their expected number suffices there.
         let good = match luck {
             Luck::ForTheCanary => (canary * (1.0 - rate)).round(),
             Luck::AgainstTheCanary => quantile(canary * (1.0 - rate), few),
@@ -228,9 +227,9 @@ const fn whole(number: f64) -> u64 {
     number as u64
 }
 
-/// The probability of an unlucky value for each of three numbers, which leaves 95 % in total.
+/// The probability of a worse value for each of three numbers: 5 % in total.
 const TAIL: f64 = 0.05 / 3.0;
-/// The number of standard deviations that a normal variable exceeds with probability [`TAIL`].
+/// A normal variable exceeds this number of standard deviations with probability [`TAIL`].
 const DEVIATIONS: f64 = 2.128;
 /// Above this mean the normal approximation is exact to 0.1 % and faster.
 const LARGE: f64 = 1e6;

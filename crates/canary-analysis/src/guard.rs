@@ -21,27 +21,28 @@ mod pending_failures;
 /// Updates the evidence with each failed canary call, between the observations of the judge.
 ///
 /// At weights up to 10 %, a canary that fails every call trips the guard with its second or third
-/// call, at any traffic. Calls that succeed cost nothing. (At 25 % it takes five calls, at 50 %
-/// nine: with half of the traffic, three failures in a row are chance in one of eight cases.)
+/// call, at any traffic, if stable has no failures. (At 25 % it takes five calls, at 50 % nine: with
+/// half of the traffic, three failures in a row are chance in one of eight cases.) Calls that
+/// succeed cost nothing.
 ///
 /// The guard watches the failures of all calls. Other monitors (of a class, per key, of another
 /// measure) decide at the next observation of the judge, which should come about every second.
 ///
 /// # How it works
 ///
-/// A failed call increments a counter. If the evidence would not suffice even if these failures
-/// were the only calls since the last look, all at their smallest weight, nothing else happens.
-/// This takes a few hundred nanoseconds at any number of weights. Otherwise the guard reads the
-/// live counts, with the failures of stable, and calculates the evidence in full. So an outage of
-/// both channels does not trip it, and its error rate is that of the judge: an e-process can be
-/// read at any time, so the additional looks cost nothing of `alpha`.
+/// A failed call increments a counter. Then the guard assumes the worst case: these failures are the
+/// only calls since the last look, all at their smallest weight. If the evidence does not suffice
+/// even then, nothing else happens. This takes a few hundred nanoseconds at any number of weights.
+/// Otherwise the guard reads the live counts, including the failures of stable, and calculates the
+/// full evidence. So an outage of both channels does not trip it. Its error rate is that of the
+/// judge: an e-process can be read at any time, so the additional looks cost nothing of `alpha`.
 ///
 /// # Setup
 ///
 /// 1. Create the guard with [`Judge::guard`] and a function that reads the live counts
 ///    (`CanaryHandle::counts`).
 /// 2. Call [`canary_failed`](Self::canary_failed) for each failed or spilled canary call, *after*
-///    it was counted. If it returns a [`Trip`], halt the canary. It does so once.
+///    it was counted. If it returns a [`Trip`], which it does at most once, halt the canary.
 /// 3. After each observation call [`follow`](Self::follow) with the judge and the snapshot that it
 ///    observed.
 ///
@@ -188,8 +189,7 @@ impl<R: Fn() -> Snapshot> Guard<R> {
             return Look::Unsettled;
         }
         let now = (self.read)();
-        // Lower counts are those of another process. The judge handles this at its next
-        // observation.
+        // Lower counts come from another process. The judge handles them at its next observation.
         let Ok(difference) = now.since(&known.until) else { return Look::Unsettled };
         difference
             .epochs
@@ -236,7 +236,7 @@ enum Look {
     Unsettled,
 }
 
-/// The evidence by which a guard found the canary degraded.
+/// The evidence that tripped a guard.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Trip {

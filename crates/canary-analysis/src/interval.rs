@@ -13,13 +13,12 @@ use crate::{
 ///
 /// The interval contains every ratio that neither of two e-processes refutes: one for a higher
 /// ratio (as for "worse"), one for a lower ratio (as for "good enough"). Each gets half of `alpha`.
-/// If the true ratio does not change, every interval that is ever read contains it, with a
-/// probability of at least `1 - alpha`.
+/// If the true ratio does not change, then with a probability of at least `1 - alpha` it is in all
+/// intervals that are ever read.
 ///
-/// The ends of the interval are not the verdict. The lower end excludes a ratio at odds of
-/// `2/alpha`. A canary is called degraded at odds of `1/alpha` for one deciding monitor, and higher
-/// odds for several, by the margins, and only if its rate is above the floor. So the two can differ
-/// for a while.
+/// The interval and the verdict can disagree for a while. Each end excludes a ratio at odds of
+/// `2/alpha`. The canary is called degraded at odds of `1/alpha` times the number of deciding
+/// monitors, and only if its rate is also above the floor.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
@@ -27,15 +26,15 @@ pub struct RatioInterval {
     /// The maximum-likelihood estimate. `None` before the first adverse event, and if all of them
     /// were the canary's.
     pub estimate: Option<f64>,
-    /// The lower end. Zero if no ratio is too low.
+    /// The lower end. Zero if no ratio is refuted as too low.
     pub lower: f64,
-    /// The upper end. `None` if no ratio is too high.
+    /// The upper end. `None` if no ratio is refuted as too high.
     pub upper: Option<f64>,
 }
 
 impl RatioInterval {
     pub(crate) fn of<const N: usize>(events: &SplitEProcess<N>, alpha: f64) -> Self {
-        // A comparison with NaN is false.
+        // The comparison is false for NaN.
         let alpha = if alpha >= MIN_LEVEL { alpha.min(1.0) } else { MIN_LEVEL };
         let threshold = (2.0 / alpha).ln();
         let refuted_above = |ratio| events.against(ratio, &WORSE).log_e() >= threshold;
@@ -65,8 +64,8 @@ fn most_likely<const N: usize>(events: &SplitEProcess<N>) -> Option<f64> {
     (total.stable > 0).then(|| last_with(|ratio| expected(ratio) <= float(total.canary)))
 }
 
-/// Returns the largest ratio for which `holds` is true. It must be true up to some ratio and false
-/// above it.
+/// Returns the largest ratio for which `holds` is true. `holds` must be true up to some ratio and
+/// false above it.
 fn last_with(holds: impl Fn(f64) -> bool) -> f64 {
     let (mut low, mut high) = (SMALLEST.ln(), LARGEST.ln());
     // The interval has a length of 42. After 50 halvings it is as short as the precision of `f64`.

@@ -61,8 +61,8 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// Returns an error if a name is empty or used twice, a monitor counts per key which calls are
-    /// slower than stable's quantile, a feedback or event monitor has a class of routes, or no
+    /// Returns an error if a name is empty or used twice, a monitor of slow calls counts per key
+    /// and has a quantile as its limit, a feedback or event monitor has a class of routes, or no
     /// monitor both decides and compares the channels.
     pub fn try_new(
         levels: Levels,
@@ -96,13 +96,14 @@ impl Judge {
         Ok(Self { levels, states, unused: BTreeSet::new() })
     }
 
-    /// Reserves a tenth of the evidence for restarts at each [step](Self::begin_step).
+    /// Reserves a tenth of the wealth of each monitor for e-processes that start at a later
+    /// [step](Self::begin_step).
     ///
-    /// A canary that breaks late must first outweigh the evidence in its favor. With restarts, a
-    /// canary that fails every call from the step of 50 % on, when stable fails 1 %, harms 26 users
-    /// instead of 103 (median of simulated rollouts of an hour). The cost: faults present from the
-    /// start need evidence larger by 10/9. `alpha` is unchanged. A healthy verdict is based on the
-    /// whole rollout, with or without restarts.
+    /// A fault that begins late must first outweigh the evidence in favor of the canary. With
+    /// restarts, a canary that fails every call from the step of 50 % on, when stable fails 1 %,
+    /// harms 26 users instead of 103 (median of simulated rollouts of an hour). The cost: a fault
+    /// that is present from the start needs an e-value larger by 10/9. `alpha` is unchanged. A
+    /// healthy verdict is based on the whole rollout, with or without restarts.
     #[must_use]
     pub fn with_restarts(mut self) -> Self {
         for state in &mut self.states {
@@ -113,10 +114,11 @@ impl Judge {
         self
     }
 
-    /// Restarts a part of the evidence, if the judge has [restarts](Self::with_restarts).
+    /// Starts additional evidence for worse, if the judge has [restarts](Self::with_restarts).
     ///
     /// Call it between two observations: when the weight changes, when the bake begins, and
-    /// regularly in a long step. The eight latest restarts are kept. Later ones have less weight.
+    /// regularly in a long step. The eight latest restarts are kept. Each gets less of the reserved
+    /// wealth than the one before.
     pub fn begin_step(&mut self) {
         for state in &mut self.states {
             if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
@@ -127,9 +129,9 @@ impl Judge {
 
     /// Adds the counts since the previous observation.
     ///
-    /// Each observation is one look, the unit by which [outages](crate#outages) are detected. Merge
-    /// the counts of replicas into one observation. The number and order of looks affect the
-    /// healthy verdict only.
+    /// Each observation is one look. [Outages](crate#outages) are detected by looks, so their number
+    /// and order affect the healthy verdict, but no other. Merge the counts of replicas into one
+    /// observation.
     ///
     /// Parts of an observation that no monitor uses are listed in [`Judgment::unused`].
     pub fn observe(&mut self, observation: &Observation) {
@@ -151,7 +153,7 @@ impl Judge {
         Judgment { verdict, findings, unused }
     }
 
-    /// Returns the verdict of the [`judgment`](Self::judgment) in a fraction of the time.
+    /// Returns the verdict of the [`judgment`](Self::judgment), without the findings and faster.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         let deciding = self.deciding();
@@ -195,7 +197,7 @@ impl Judge {
     }
 }
 
-/// Degraded if any deciding monitor is. Healthy if every monitor is that must be proven.
+/// Degraded if a deciding monitor is. Healthy if all monitors are that must be proven.
 fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdict {
     let mut overall = Verdict::Healthy;
     for (monitor, verdict) in verdicts.filter(|(monitor, _)| monitor.role() == Role::Decides) {
@@ -226,9 +228,9 @@ pub struct Judgment {
 }
 
 impl Judgment {
-    /// Returns the finding that determined the verdict: among equals, the strongest for degraded,
-    /// the weakest proof for healthy, and the one furthest from proof for inconclusive. On a tie,
-    /// the first.
+    /// Returns the finding that determined the verdict: the strongest evidence for degraded, the
+    /// weakest proof for healthy, and the finding furthest from proof for inconclusive. On a tie,
+    /// it is the first one.
     #[must_use]
     pub fn decisive(&self) -> Option<&Finding> {
         let missing = |finding: &Finding| match (self.verdict, finding.good) {
@@ -274,8 +276,8 @@ pub enum JudgeError {
     EmptyName,
     /// Two monitors have this name.
     DuplicateName(String),
-    /// A monitor counts per key which calls are slower than stable's quantile. The quantile is
-    /// known only after the calls, when the ledger of keys has recorded them.
+    /// A monitor of slow calls counts per key and has a quantile of stable as its limit. The
+    /// quantile is known only after the ledger of keys has recorded the calls.
     QuantilePerKey(String),
     /// A feedback or event monitor has a class of routes. Feedback and events are observed without
     /// one.

@@ -21,8 +21,8 @@ mod outage_filter;
 
 /// The evidence of a [`Judge`] in a form that can be stored, to restore the judge after a restart.
 ///
-/// It contains counts as integers, and the levels and margins, by which a judge refuses the state
-/// of another plan. With the feature `serde` it can be written in any format.
+/// It contains the counts as integers, and the levels and margins, so that a judge with another plan
+/// refuses it. With the feature `serde` it can be written in any format.
 ///
 /// # Example
 ///
@@ -97,8 +97,8 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// Returns an error that names the difference if the monitors are invalid or the evidence is
-    /// not theirs.
+    /// Returns an error if the monitors are invalid, or the evidence was collected with other
+    /// monitors, margins or levels.
     pub fn try_resume(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,

@@ -9,43 +9,42 @@ mod stored;
 
 /// Counts each sticky key once per weight, with the split ratio that applies to it.
 ///
-/// With sticky assignment, a key is assigned once, not each call: a user who retries would count
-/// many times. So a monitor that counts [per key](crate::Monitor::per_key) gets its events from a
-/// ledger, which counts the first event of each key at a weight and ignores the rest.
+/// With sticky assignment, keys are assigned, not calls: without a ledger, a user who retries would
+/// count many times. So a monitor that counts [per key](crate::Monitor::per_key) gets its events
+/// from a ledger, which counts the first event of each key at a weight and ignores the rest.
 ///
-/// A key is not assigned again when the weight rises: a key of the canary at 1 % is the canary's at
-/// 5 % for certain, and is no evidence there. A key of stable at 1 % is the canary's at 5 % with
-/// probability 4/99, not 5/100. The ledger remembers the range of a key's bucket and counts its
-/// next event with the [`SplitRatio`] in that range. (With the weight as ratio, one unlucky key of
-/// the canary would count at each weight: over steps of 1 % and 5 %, the e-value for a rate 100
-/// times as high would be 8.9 on average, although the canary is not worse.)
+/// A key is not assigned again when the weight rises. A canary key at 1 % is certainly a canary key
+/// at 5 %, and is no evidence there. A stable key at 1 % is a canary key at 5 % with probability
+/// 4/99, not 5/100. So the ledger remembers the range that contains the key's bucket, and counts its
+/// next event with the [`SplitRatio`] in that range. (With the weight as the ratio, an unlucky
+/// canary key would count at each weight. Over steps of 1 % and 5 %, the likelihood ratio for a rate
+/// 100 times as high would have a mean of 8.9 instead of 1, although the canary is not worse.)
 ///
 /// # Two ledgers per monitor
 ///
 /// A monitor per key needs two ledgers. Record adverse calls in the first one, for
 /// [`Observation::with_adverse_keys`](crate::Observation::with_adverse_keys). Record each call with
 /// a *response*, good or bad, in the second one, for
-/// [`Observation::with_seen_keys`](crate::Observation::with_seen_keys). Without it, the rate of
-/// adverse keys is unknown. The second one may also record calls when they are *picked*. Then it
-/// has some keys too early, but their calls without a response prevent a healthy verdict. Both
-/// ledgers must cover the same calls: all calls, the calls of the class of the monitor, or the keys
-/// of a sample.
+/// [`Observation::with_seen_keys`](crate::Observation::with_seen_keys). Without the second ledger,
+/// the rate of adverse keys is unknown. It may also record calls when they are *picked*: some keys
+/// then count too early, but calls without a response prevent a healthy verdict. Both ledgers must
+/// cover the same calls: all calls, those of the monitor's class, or those of a sample of keys.
 ///
 /// # Capacity
 ///
 /// If there are more keys than a ledger can hold, [narrow](Self::narrow) both ledgers to a sample.
-/// A sample has the same proportion of keys of both channels and all events of its keys, and keeps
-/// the counts so far. Otherwise a full ledger ignores new keys, and once a ledger of adverse keys
-/// was full, the canary is never healthy. The sample of adverse keys must be part of that of seen
-/// keys: otherwise the rates are too high.
+/// A sample contains the same fraction of the keys of both channels, and all events of its keys. The
+/// counts so far are kept. Otherwise a full ledger ignores new keys. If a ledger of adverse keys
+/// ignored an event, the canary is never healthy. The sample of adverse keys must be a part of that
+/// of seen keys, because otherwise the rates are too high.
 ///
-/// Keep one ledger of each kind for the whole rollout. With replicas, send it the keys for which
-/// the ledger of the replica returned [`Recorded::Counted`]: a key that moves between replicas
-/// would otherwise count on each.
+/// Keep one ledger of each kind for the whole rollout, because a key that moves between replicas
+/// would otherwise count on each of them. A replica can filter with a ledger of its own: send the
+/// shared one the keys for which it returned [`Recorded::Counted`].
 ///
 /// With the feature `serde`, a ledger can be stored. Store it together with the
-/// [`JudgeState`](crate::JudgeState), which contains the counts that were [taken](Self::take) and
-/// observed. The ledger contains those that were not taken yet.
+/// [`JudgeState`](crate::JudgeState): the state contains the counts that were [taken](Self::take)
+/// and observed, the ledger those that were not taken yet.
 ///
 /// # Example
 ///
@@ -194,7 +193,7 @@ impl BucketRange {
 #[non_exhaustive]
 pub enum Recorded {
     /// The event was counted. It is the first one of the key on this channel, or the earlier events
-    /// left open to which channel the key is assigned at this weight.
+    /// do not determine the channel of the key at this weight.
     Counted,
     /// The event was not counted: an earlier one of the key determines its channel.
     AlreadyCounted,

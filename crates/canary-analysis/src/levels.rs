@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-/// The error rates of the judge. By default `alpha` is 1 % and `beta` is 5 %.
+/// The error rates that the judge does not exceed. By default, `alpha` is 1 % and `beta` is 5 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Levels {
     alpha: f64,
@@ -10,10 +10,10 @@ pub struct Levels {
 impl Levels {
     /// Creates levels.
     ///
-    /// - `alpha`: the probability, over a whole rollout, that any deciding monitor calls a canary
-    ///   degraded that is not worse.
-    /// - `beta`: the probability, over a whole rollout, that a canary is called healthy that is not
-    ///   good enough.
+    /// - `alpha` bounds the probability that a canary that is not worse is called degraded by any
+    ///   deciding monitor at any time of a rollout.
+    /// - `beta` bounds the probability that a canary that is not good enough is called healthy at
+    ///   any time of a rollout.
     ///
     /// # Errors
     ///
@@ -27,13 +27,13 @@ impl Levels {
         Ok(Self { alpha, beta })
     }
 
-    /// Returns the probability of a false rollback.
+    /// Returns the bound on the probability of a false rollback.
     #[must_use]
     pub const fn alpha(&self) -> f64 {
         self.alpha
     }
 
-    /// Returns the probability of a false promotion.
+    /// Returns the bound on the probability of a false healthy verdict.
     #[must_use]
     pub const fn beta(&self) -> f64 {
         self.beta

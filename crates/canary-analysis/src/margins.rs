@@ -26,8 +26,7 @@ pub struct Margin {
 /// easier to prove: at a weight of 10 % the canary is healthy after about 5,000 canary calls, and
 /// proven worse after about 20,000. From then on it is degraded, because proven harm takes
 /// priority. If `worse.ratio` is at least `good.ratio` and `worse.rate` at least `good.rate`, no
-/// canary is both. A canary between the margins then stays inconclusive until the operator or a
-/// deadline decides.
+/// canary is both. A canary between the margins then stays inconclusive.
 ///
 /// # Defaults
 ///

@@ -121,11 +121,11 @@ impl Monitor {
     ///
     /// The monitor needs its adverse keys
     /// ([`with_adverse_keys`](crate::Observation::with_adverse_keys)), its seen keys
-    /// ([`with_seen_keys`](crate::Observation::with_seen_keys)), and the calls, by which it detects
-    /// a canary that hangs. A [`KeyLedger`](crate::keys::KeyLedger) counts keys. Slow calls per key
-    /// need a fixed limit, because stable's quantile is known only after the calls.
+    /// ([`with_seen_keys`](crate::Observation::with_seen_keys)), and the calls, to detect a canary
+    /// that hangs. A [`KeyLedger`](crate::keys::KeyLedger) counts the keys. Slow calls per key need
+    /// a fixed limit, because stable's quantile is known only after the calls.
     ///
-    /// The rates, and so the margins, are about keys that were adverse *so far*.
+    /// The rates, and so the margins, are about keys that had an adverse call *so far*.
     #[must_use]
     pub const fn per_key(mut self) -> Self {
         self.unit = Unit::Keys;
@@ -200,7 +200,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// Returns whether the data plane counts it, instead of the application.
+    /// Returns whether it is counted from calls, instead of feedback or events.
     pub(crate) const fn is_of_calls(&self) -> bool {
         matches!(self, Self::Failures | Self::Cancelled | Self::Slow(..))
     }

@@ -138,7 +138,7 @@ impl MonitorState {
         let given = calls.iter().map(|epoch| per_channel(epoch, |counts| counts.picked));
         let given = given.fold(PerChannel::default(), PerChannel::saturating_add);
         comparison.observe_keys(given, adverse, seen);
-        // Seen keys that a full ledger refuses are no loss: the rates are those of the keys before.
+        // Refused seen keys do not count: the rates are then those of the recorded keys.
         self.refused = self.refused.saturating_add(adverse.refused);
         for impossible in [adverse.impossible, seen.impossible] {
             self.impossible = self.impossible.saturating_add(impossible);
@@ -160,7 +160,7 @@ impl MonitorState {
         }
     }
 
-    /// Returns the finding of this monitor, one of `deciding` that share `alpha`.
+    /// Returns the finding. `alpha` is shared by `deciding` monitors.
     pub(crate) fn finding(&self, levels: Levels, deciding: usize) -> Finding {
         let (worse, good) = self.strengths(levels, deciding);
         let blank = Finding {
@@ -281,7 +281,7 @@ fn adverse_counts(
     calls: impl Fn(&ChannelCounts) -> u64,
     adverse: impl Fn(&ChannelCounts) -> u64,
 ) -> Option<AdverseCounts> {
-    // Never `None`: for each measure, the adverse calls are some of the calls.
+    // Never `None`: for each measure, the adverse calls are a part of the calls.
     AdverseCounts::try_new(epoch.weight, per_channel(epoch, calls), per_channel(epoch, adverse))
         .ok()
 }
@@ -319,7 +319,7 @@ const fn timed(counts: &ChannelCounts, until: Until) -> &Latencies {
     }
 }
 
-/// Returns the calls that succeeded, failed or spilled. A cancelled call shows neither.
+/// Returns the calls that succeeded, failed or spilled. A cancelled call has no result.
 const fn answered(counts: &ChannelCounts) -> u64 {
     counts.success.saturating_add(counts.failure).saturating_add(counts.spilled)
 }

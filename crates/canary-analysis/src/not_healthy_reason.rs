@@ -1,6 +1,6 @@
-/// Why a monitor does not call the canary healthy, however strong its evidence.
+/// The reason why a monitor does not call the canary healthy, however strong its evidence.
 ///
-/// Something is missing that could count against the canary. It prints as a clause of the finding.
+/// It prints as a clause of the finding.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum NotHealthyReason {

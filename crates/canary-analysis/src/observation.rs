@@ -102,8 +102,8 @@ impl Observation {
 
     /// Adds keys with an adverse event, for the monitor with this name.
     ///
-    /// Call it for each observation, even if there are none: the seen keys of an observation
-    /// without adverse keys are ignored, because their result is unknown.
+    /// Call it for each observation, even if there are no such keys. Otherwise the seen keys of the
+    /// observation are ignored, because their result is unknown.
     #[must_use]
     pub fn with_adverse_keys(mut self, monitor: impl Into<String>, adverse: &KeyCounts) -> Self {
         self.keys.entry(monitor.into()).or_default().merge(adverse);
@@ -113,9 +113,8 @@ impl Observation {
     /// Adds keys with a response, for the monitor with this name: keys of all calls, or of its
     /// class. A share monitor needs the keys that were assigned.
     ///
-    /// A key becomes a trial with its first response. Its later adverse events count when they
-    /// happen, so that rates are about keys *so far*: harm that needs many calls of one user shows
-    /// late.
+    /// A key becomes a trial with its first response, and adverse with its first adverse event. So
+    /// the rates are about keys *so far*: harm that needs many calls of one user shows late.
     #[must_use]
     pub fn with_seen_keys(mut self, monitor: impl Into<String>, seen: &KeyCounts) -> Self {
         self.seen.entry(monitor.into()).or_default().merge(seen);

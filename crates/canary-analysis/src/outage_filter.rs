@@ -9,9 +9,9 @@ use crate::{
 
 /// The evidence that the canary is good enough, without [outages](crate#outages).
 ///
-/// An outage of both channels brings many events. Their even split refutes "twice as bad" for the
-/// rollout as a whole, however bad the canary is after the outage. So a healthy verdict needs this
-/// evidence in addition to that of the whole rollout.
+/// An outage of both channels brings many events, split as the weight requests. They refute "twice
+/// as bad" for the whole rollout, however bad the canary is outside the outage. So a healthy verdict
+/// needs this evidence in addition to that of the whole rollout.
 ///
 /// The choice of excluded looks must not depend on the outcome of the bets:
 ///
@@ -27,7 +27,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct OutageFilter {
     pub(crate) good: NonInferiority,
-    /// The rate up to which there are no bursts.
+    /// The lowest rate that the detectors treat as usual.
     floor: f64,
     unit: Unit,
     pub(crate) both: BurstDetector,
@@ -80,7 +80,7 @@ mod tests {
         Binomial::new(calls, rate).unwrap().sample(rng)
     }
 
-    /// A comparison of failures, good below twice stable's rate or below `rate`.
+    /// Returns a comparison of failures: good is below twice stable's rate, or below `rate`.
     fn comparison(rate: f64) -> ChannelComparison {
         let margin = |ratio, rate| Margin { ratio, rate };
         let margins = Margins::try_new(margin(1.0, 0.001), margin(2.0, rate)).unwrap();

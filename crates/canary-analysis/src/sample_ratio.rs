@@ -10,14 +10,14 @@ use crate::{
 /// # Method
 ///
 /// Every call is a trial with a known probability, the weight. The e-process tests whether the odds
-/// are off by some factor, up or down. Its mean is at most 1 while calls are assigned independently
-/// with the weight. A broken split invalidates every comparison of the channels, so the rollout
-/// must stop. Calls of sticky users are not independent: count each key once, see
+/// of the canary are off by some factor, up or down. Its mean is 1 if calls are assigned
+/// independently with the weight. A broken split invalidates every comparison of the channels, so
+/// the rollout must stop. Calls of sticky users are not independent: count each key once, see
 /// [`KeyLedger`](crate::keys::KeyLedger).
 ///
 /// Source: Lindon and Malek, "Anytime-Valid Inference for Multinomial Count Data" (NeurIPS 2022).
-/// The mixture over factors is an addition of this crate. It allows the odds to be compared across
-/// changes of the weight.
+/// The mixture over factors is an addition of this crate: a factor has the same meaning at each
+/// weight, so that one test covers changes of the weight.
 #[derive(Clone, Debug)]
 pub struct SampleRatioTest {
     pub(crate) split: SplitEProcess<12>,
@@ -60,8 +60,8 @@ impl SampleRatioTest {
 
     /// Returns the evidence that the split is broken, as a natural logarithm.
     ///
-    /// A single [impossible](Self::impossible) call proves it. Its e-value is infinite, and a large
-    /// finite number is returned instead.
+    /// A single [impossible](Self::impossible) call proves it. Instead of infinity, a large finite
+    /// number is returned.
     #[must_use]
     pub fn log_e(&self) -> f64 {
         let log_e = self.split.log_e();
@@ -112,8 +112,8 @@ impl Default for SampleRatioTest {
 /// The logarithm of 10^304, close to the largest `f64`.
 const CERTAIN: f64 = 700.0;
 
-/// The alternatives: factors by which the odds are off. One per cent is detected within about 10^6
-/// calls at a weight of 50 %, a canary without any calls within a few hundred calls at 1 %.
+/// The alternatives: factors for the odds. Odds that are off by 1 % are detected within about 10^6
+/// calls at a weight of 50 %. A canary without any calls is detected within 1,000 calls at 1 %.
 const OFF: [f64; 12] = [0.01, 0.1, 0.5, 0.8, 0.95, 0.99, 1.01, 1.05, 1.25, 2.0, 10.0, 100.0];
 
 #[cfg(test)]

@@ -4,10 +4,9 @@ use canary_core::{Latencies, LatencyBucket};
 
 use crate::log_space::float;
 
-/// The time from which on a call is slow.
+/// The latency above which a call is slow.
 ///
-/// The limit must not depend on the calls that it judges. It is always the edge of a
-/// [`LatencyBucket`], so that the number of calls above it is exact.
+/// It is always the edge of a [`LatencyBucket`], so that the number of calls above it is exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SlowLimit(LimitKind);
 
@@ -44,8 +43,8 @@ impl SlowLimit {
 
     /// Creates a limit at a quantile of stable's calls so far.
     ///
-    /// The limit is taken from earlier observations, once at least ten of their calls are expected
-    /// above it.
+    /// The limit is taken from earlier observations, so that it does not depend on the calls that
+    /// it judges. It is known once about ten of stable's earlier calls are expected above it.
     ///
     /// # Errors
     ///

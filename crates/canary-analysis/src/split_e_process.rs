@@ -5,11 +5,13 @@ use crate::{
     split_ratio::SplitRatio,
 };
 
-/// An e-process on the split of events between the channels, against `rate_c = null * rate_s`.
+/// An e-process on the split of events between the channels. The null is that the canary's rate is
+/// `null` times stable's.
 ///
-/// Given that an event happened, it was the canary's with probability `p = w*null / (w*null + 1 -
-/// w)`, whatever the rates are. Under the alternative `r = null * factor` that probability is `q`.
-/// The e-value is the mean of the likelihood ratios of `N` alternatives.
+/// At a probability `w` of the canary, an event is then the canary's with probability `p = w*null /
+/// (w*null + 1 - w)`, whatever the rates are. Under an alternative, `null * factor` takes the place
+/// of `null`, and the probability is `q`. The e-value is the mean of the likelihood ratios of `N`
+/// alternatives.
 ///
 /// The only state is the number of events of each channel at each split ratio. These are integers,
 /// so that the order and the grouping of events cannot change the result in any digit.

@@ -5,9 +5,8 @@ use crate::{
     observation::Observation,
 };
 
-/// Part of an observation that no monitor uses, perhaps because of a misspelled name.
-///
-/// The intended monitor has no data then and stays inconclusive.
+/// A part of an observation that no monitor uses, perhaps because of a misspelled name. The monitor
+/// that was meant then has no data and stays inconclusive.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum UnusedObservation {

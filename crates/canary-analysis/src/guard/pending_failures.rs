@@ -2,12 +2,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use canary_core::Weight;
 
-/// Failed canary calls that may be missing in the evidence. Some may be counted twice, none is
-/// missed.
+/// Failed canary calls that the evidence may not include yet. A call may be counted twice, but is
+/// never missed.
 ///
-/// The number of calls and their smallest weight share one word, so that threads see both or
-/// neither. A failure is stronger evidence at a smaller weight. So at the smallest weight, all of
-/// them together are at least as strong as they really are.
+/// The number of calls and their smallest weight share one word, so that threads see a consistent
+/// pair. A failure is stronger evidence at a smaller weight, so counting all of them at the smallest
+/// weight never understates the evidence.
 #[derive(Debug)]
 pub(super) struct PendingFailures(AtomicU64);
 
@@ -27,7 +27,7 @@ impl PendingFailures {
         if calls == 0 {
             return;
         }
-        // A failure at a weight of zero is no evidence, and must not hide that of the others.
+        // A failure at a weight of zero is no evidence, and must not hide the other failures.
         let weight = if weight == Weight::ZERO { Weight::from_ppm(1) } else { weight };
         self.update(|failures| FailureBatch {
             calls: failures.calls.saturating_add(calls).min(MAX_CALLS),
