@@ -47,8 +47,8 @@
 //! Server::builder().layer(layer).add_routes(v1).serve(address).await?;
 //! ```
 //!
-//! The outcome of a gRPC call is its `grpc-status`, in the head or in the trailers. Layers of
-//! tonic-web go outside of the canary.
+//! The outcome of a gRPC call is its `grpc-status`, in the head or in the trailers. Apply layers of
+//! tonic-web outside the canary layer.
 //!
 //! # Other services
 //!
@@ -99,10 +99,10 @@
 //! - the reference counts of a service that is cloned for each call;
 //! - the [`Assignment`] in the request ([`Tags`]), and the growth of a header map;
 //! - the first call of a thread after a change of the weight, which allocates its counters (6 kB);
-//! - a call that waits for a service to be ready: for a canary at full weight, or for stable if
+//! - a call that waits for a service to be ready: for the canary at full weight, or for stable if
 //!   `poll_ready` did not poll it, as for health checks at full weight;
-//! - a response body that has to wait, which registers once, with a lock of its thread, so that it
-//!   can be closed.
+//! - a response body that has to wait, which takes a lock of its thread once, to register for
+//!   [`Drain::close`].
 //!
 //! Options add to that only where they are set: a time limit needs a timer for each call of its
 //! channel, a concurrency limit needs a counter that all threads write, and a fallback copies the

@@ -68,7 +68,7 @@
 //! | [always stable](Selection::always) | stable | stable | stable | stable |
 //! | [forced to the canary](Selection::forced) | canary | canary | canary | stable |
 //! | [forced to stable](Selection::forced) | stable | stable | stable | stable |
-//! | [propagated](Selection::propagated) | stable | as decided upstream | as decided upstream | stable |
+//! | [propagated](Selection::propagated) | stable | the propagated channel | the propagated channel | stable |
 //!
 //! After a rollback, only testers reach the canary. After a halt, no call does. Both ask all open
 //! streams of the canary to end, those of testers included.

@@ -103,7 +103,7 @@ async fn events_of_stable_in_a_spilled_call_have_stable_as_channel() {
             Ok::<_, Infallible>(Response::new(String::new()))
         })
     };
-    // A limit of none is never ready.
+    // With a limit of zero, the canary is never ready.
     let canary = tower::limit::ConcurrencyLimit::new(respond("canary"), 0);
     let layer = CanaryLayer::new("spilled", canary);
     layer.handle().set_weight(Weight::from_ppm(999_999)).unwrap();

@@ -39,7 +39,7 @@ pub(crate) struct CanaryConfig {
 pub(crate) type FailureHook = Box<dyn Fn(Weight) + Send + Sync>;
 
 impl CanaryConfig {
-    /// Runs the failure hook, after a call of the canary failed or spilled.
+    /// Runs the failure hook, after a canary call that is evidence failed or spilled.
     pub(crate) fn canary_failed(&self, weight: Weight) {
         if let Some(hook) = self.failure_hook.load_full() {
             // A panic of the hook must not reach the caller.

@@ -174,8 +174,8 @@ impl Classify for ServerErrors {
     }
 }
 
-/// The classifier of a canary. The default is stored inline, which avoids a dynamic call and the
-/// exchange of heads.
+/// The classifier of a canary. The default is stored inline, which avoids a dynamic call and
+/// swapping the heads.
 pub(crate) enum Classifier {
     ServerErrors(ServerErrors),
     Custom(Box<dyn Classify>),

@@ -3,9 +3,9 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// A limit of the calls in flight, in all threads, services and epochs.
+/// Limits the calls in flight in all threads, services and epochs.
 ///
-/// Each call writes its counter, so it exists only if a limit is set.
+/// Every call writes the shared counter, so there is none unless a limit is set.
 pub(crate) struct ConcurrencyLimit {
     limit: NonZeroUsize,
     in_flight: AtomicUsize,

@@ -177,8 +177,7 @@ impl CanaryOptions {
         self
     }
 
-    /// Sets which ratings by users and by the application are counted; see
-    /// [`feedback`](crate::feedback).
+    /// Sets the events to count and the options of receipts; see [`feedback`](crate::feedback).
     pub fn feedback(mut self, feedback: FeedbackOptions) -> Self {
         self.feedback = feedback;
         self
@@ -187,15 +186,15 @@ impl CanaryOptions {
     /// Sets how long a call of `channel` may take until the head of its response.
     ///
     /// The time starts when the channel gets the call, and includes waiting until the channel is
-    /// ready. A call that spills or falls back to stable has the whole time limit of stable from
-    /// then on. Response bodies are not limited.
+    /// ready. A call that spills or falls back then gets the full time limit of stable. Response
+    /// bodies are not limited.
     ///
     /// After the time limit, the future of the call is dropped. The call counts as a failure and as
     /// [timed out](crate::counts::ChannelCounts::timed_out). It [falls back](Self::fallback), or
     /// the caller gets 504, in gRPC `DEADLINE_EXCEEDED`.
     ///
     /// Set the time limit of the canary below all timeouts outside the layer. Otherwise, calls of a
-    /// canary that hangs are cancelled, which does not count as failure.
+    /// hanging canary are cancelled and do not count as failures.
     ///
     /// ```
     /// use std::time::Duration;

@@ -16,14 +16,15 @@ use crate::{
 pub trait ControlExt: sealed::Sealed {
     /// Returns the salt of the hash that assigns [sticky](crate::select::Sticky) keys to channels.
     ///
-    /// Until it is set, it is the name of the canary, a colon and the release of the canary.
+    /// The default is `NAME:RELEASE`, with the name and the release of the canary. Without a
+    /// release, it is `NAME:`.
     #[must_use]
     fn salt(&self) -> String;
 
     /// Sets the salt. Other keys get the canary from then on.
     ///
-    /// All replicas of a service need the same salt. Set a new one for another attempt with the
-    /// same release that should reach other callers.
+    /// All replicas of a service need the same salt. A new salt lets another attempt with the same
+    /// release reach other callers.
     fn set_salt(&self, salt: &str);
 
     /// Returns the route classes that are counted separately; see
@@ -63,13 +64,13 @@ pub trait ControlExt: sealed::Sealed {
     /// Stops recording keys.
     fn unwatch_keys(&self);
 
-    /// Sets the hook that runs after each failed or spilled call of the canary, with the weight at
-    /// which the call was assigned. It replaces an earlier hook.
+    /// Sets the hook that runs after each canary call that is evidence and fails or spills. It
+    /// replaces an earlier hook.
     ///
-    /// A judge can react to a failure without waiting for its next tick. The hook runs on the
-    /// thread of the call, so it should be quick; other calls do not pay for it. A panic in the
-    /// hook is caught. Use the handle that is passed in: a handle stored in the hook would keep the
-    /// canary alive forever.
+    /// The hook gets the weight at which the call was assigned. It lets a judge react to a failure
+    /// without waiting for its next tick. It runs on the thread of the call, so it should be quick.
+    /// A panic in the hook is caught. Use the handle that is passed in: a handle stored in the hook
+    /// would keep the canary alive forever.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU32, Ordering};
@@ -91,7 +92,7 @@ pub trait ControlExt: sealed::Sealed {
 
     /// Claims the canary: only the returned [`Owner`] can promote it until the owner is dropped.
     ///
-    /// [`CanaryHandle::promote`] then fails with this advice for the caller.
+    /// [`CanaryHandle::promote`] then returns an error that contains `advice`.
     ///
     /// ```
     /// use tower_canary::control::ControlExt;

@@ -35,8 +35,7 @@ use crate::control::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A controller needs more than an operator does; that part is in
-/// [`ControlExt`](crate::control::ControlExt).
+/// The methods that only a controller needs are in [`ControlExt`](crate::control::ControlExt).
 #[derive(Clone)]
 pub struct CanaryHandle {
     control: Arc<ControlState>,
@@ -92,12 +91,13 @@ impl CanaryHandle {
         self.try_change("promoted", Weight::FULL, SplitMode::Promoted, check)
     }
 
-    /// Sends every call to stable from now on, in any mode.
+    /// Sets the weight to zero. This works in any mode; a halt stays in force.
     ///
-    /// After a promotion the stage gets back the variables that it had before. Handlers of the
-    /// canary's open calls are notified by [`Assignment::draining`](crate::Assignment::draining);
-    /// this includes testers, whose later calls can still be forced to the canary. To wait for the
-    /// open calls or to close them, use [`drain`](Self::drain).
+    /// After a promotion the stage gets back the variables that it had before.
+    /// [`Assignment::draining`](crate::Assignment::draining) notifies the handlers of the canary's
+    /// open calls, including those of testers. Later calls can still be
+    /// [forced](crate::select::Forced) to the canary. To wait for the open calls or to close them,
+    /// use [`drain`](Self::drain).
     pub fn roll_back(&self) {
         self.change("rolled back", |history, control| {
             if !matches!(history.mode, SplitMode::Halted { .. }) {
@@ -112,9 +112,11 @@ impl CanaryHandle {
         });
     }
 
-    /// Rolls back and refuses every higher weight until [`lift_halt`](Self::lift_halt).
+    /// Rolls back and sends every call to stable, including forced calls, until
+    /// [`lift_halt`](Self::lift_halt).
     ///
-    /// Refused changes report the reason. A second halt replaces the reason of the first.
+    /// [`set_weight`](Self::set_weight) and [`promote`](Self::promote) return an error with the
+    /// reason. A second halt replaces the reason of the first.
     pub fn halt(&self, reason: impl Into<String>) {
         let mode = SplitMode::Halted { reason: reason.into() };
         self.change("halted", |history, control| {

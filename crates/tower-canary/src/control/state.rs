@@ -39,7 +39,7 @@ pub(crate) struct ControlState {
     history: Mutex<EpochHistory>,
 }
 
-/// How a canary uses its weight at the moment.
+/// The way in which a canary currently uses its weight.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SplitMode {
@@ -64,10 +64,10 @@ pub(crate) struct EpochHistory {
     pub(crate) owner: Option<Weak<str>>,
     /// Epochs that may have calls in flight, oldest first. The last one is the current one.
     open: Vec<Arc<Epoch>>,
-    /// Epochs without calls in flight, in the order in which their last calls ended, so that the
-    /// ones that a reader has not seen yet are at the end.
+    /// The latest epochs without calls in flight, in the order in which they were closed, so that
+    /// those that a reader has not seen are at the end.
     closed: Vec<EpochCounts>,
-    /// The sum of all earlier epochs.
+    /// The sum of the epochs that were removed from `closed`.
     retired: Counts,
 }
 
@@ -250,8 +250,8 @@ impl EpochHistory {
     }
 }
 
-/// A reader gets every count with its weight if it takes a snapshot at least once per eight closed
-/// epochs.
+/// The number of closed epochs that a snapshot lists separately. A reader that takes a snapshot at
+/// least once per eight closed epochs gets every count with its weight.
 const CLOSED_EPOCHS: usize = 8;
 
 #[cfg(all(test, canary_loom))]

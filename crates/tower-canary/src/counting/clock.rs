@@ -37,9 +37,10 @@ impl TickInstant {
     }
 }
 
-/// Checks the length of a tick, at most once per second.
+/// Measures the length of a tick again, at most once per second.
 ///
-/// It changes when a virtual machine is migrated to a host whose counter has another frequency.
+/// The length changes when a virtual machine is migrated to a host whose counter has another
+/// frequency.
 pub(crate) fn recalibrate() {
     CLOCK.recalibrate(Duration::from_secs(1), is_trusted);
 }
@@ -49,7 +50,7 @@ static CLOCK: LazyLock<CounterClock> = LazyLock::new(CounterClock::new);
 struct CounterClock {
     /// `None` if the processor's counter is not trusted.
     counter: Option<quanta::Clock>,
-    /// Whether the counter has lost its trust and `Instant` is read instead.
+    /// Whether the counter is no longer trusted and `Instant` is read instead.
     is_abandoned: AtomicBool,
     start: Instant,
     /// The nanoseconds in 2^32 ticks.
@@ -128,8 +129,8 @@ impl CounterClock {
         let nanos = nanos_of(now.instant - before.instant);
         let ticks = now.ticks.saturating_sub(before.ticks);
         let Some(scale) = scale_of(nanos, ticks) else { return };
-        // While the machine sleeps, one of the clocks may stop and the other not, which yields a
-        // wrong scale. A right scale is measured again the next time.
+        // While the machine sleeps, only one of the clocks may run, which yields a wrong scale. A
+        // new scale is therefore used only after a second measurement confirms it.
         let known = [Some(self.scale.load(Ordering::Relaxed)), last.unconfirmed];
         let is_known =
             known.into_iter().flatten().any(|known| scale.abs_diff(known) <= known / 100);

@@ -71,7 +71,7 @@ impl KeyWatch {
         self.narrow_locked(&mut self.records(), sample);
     }
 
-    /// Removes and returns the events since the last time, with the sample that they come from.
+    /// Removes and returns the recorded events, with the sample that they come from.
     #[must_use = "the events are removed from the watch"]
     pub fn take(&self) -> KeyEvents {
         let empty = HashSet::with_capacity(CAPACITY);

@@ -36,8 +36,8 @@ pub struct RouteClasses {
 }
 
 impl RouteClasses {
-    /// The maximum number of classes. More would divide `alpha` among too many monitors, and take
-    /// memory.
+    /// The maximum number of classes. Each class takes memory, and its monitors get a part of the
+    /// error rate `alpha` of a plan.
     pub const MAX: usize = 16;
 
     /// Creates an empty set of classes.

@@ -22,9 +22,9 @@ use crate::{
 
 /// The counters of one epoch for the threads of one shard.
 ///
-/// A call holds its counters from assignment to end. So it is counted in the epoch of its
-/// assignment, whatever the weight has become since, and everything it needs is behind one pointer.
-/// The alignment keeps two shards off the same cache line, and off the adjacent one, which x86
+/// A call holds its counters from assignment to end, so it is counted in the epoch of its
+/// assignment even if the weight changes. Everything that it needs is behind one pointer. The
+/// alignment keeps two shards off the same cache line, and off the adjacent one, which x86
 /// prefetches.
 #[repr(align(128))]
 pub(crate) struct ShardCounters {

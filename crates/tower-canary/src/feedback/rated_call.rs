@@ -2,7 +2,7 @@ use canary_core::{Channel, Rating, RatingsByWeight, Weight};
 
 use crate::counting::counter_key::Scope;
 
-/// The properties of a call that its ratings are counted by.
+/// The properties of a call that determine where its ratings are counted.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct RatedCall {
     pub(crate) channel: Channel,

@@ -6,7 +6,7 @@ use xxhash_rust::xxh64::xxh64;
 
 use crate::{counting::counter_key::Scope, feedback::rated_call::RatedCall};
 
-/// A short text with which a call can be rated later, in another request.
+/// A short text that identifies a call, to rate it later in another request.
 ///
 /// [`Assignment::receipt`](crate::Assignment::receipt) issues it, and
 /// [`CanaryHandle::rate_receipt`](crate::CanaryHandle::rate_receipt) redeems it, at any replica. It

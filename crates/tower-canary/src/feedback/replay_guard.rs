@@ -1,9 +1,9 @@
 use std::collections::BTreeSet;
 
-/// Remembers which receipts have counted, in bounded memory.
+/// Remembers the counted receipts, in bounded memory.
 ///
-/// When it is full, it forgets the oldest receipt, and from then on refuses everything that old or
-/// older. So no receipt is admitted twice, however many arrive.
+/// When it is full, it forgets the oldest receipt. From then on it refuses receipts of that age or
+/// older, so no receipt is admitted twice.
 pub(super) struct ReplayGuard {
     admitted: BTreeSet<ReceiptKey>,
     /// The newest receipt that was forgotten.

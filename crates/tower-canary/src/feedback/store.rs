@@ -19,8 +19,8 @@ use crate::{
 
 /// The ratings of one canary's calls.
 ///
-/// A plain lock is enough: ratings are rare compared with calls, and the lock is held for about 10
-/// ns.
+/// A plain lock is enough: ratings are rare compared with calls, and the lock is held for 10 to
+/// 20 ns.
 pub(crate) struct RatingStore {
     state: Mutex<RatingState>,
     #[cfg(feature = "feedback")]

@@ -154,5 +154,5 @@ async fn serve<C, ReqBody, ResBody>(
 /// The number of frames between the runtimes: one to be sent while the next one is produced.
 const FRAMES: usize = 2;
 
-/// This many waiting tasks take tens of megabytes: more than a healthy canary needs, and bearable.
+/// A healthy canary needs fewer tasks. At this number, waiting tasks take tens of megabytes.
 const DEFAULT_MAX_CALLS: NonZeroUsize = NonZeroUsize::new(4096).expect("4096 is not zero");

@@ -7,15 +7,15 @@ use crate::select::{Incoming, Secret, Selection};
 
 /// A cookie that the layer sets for callers without an identity, so that they keep their channel.
 ///
-/// Its value is an identity of 128 random bits, not a decision. The weight decides about it as
-/// about any other key, at every call. A caller who changes the value gets another random bucket.
+/// Its value is a random id of 128 bits, not a channel. Each call is assigned by the id and the
+/// current weight, as with any other key. A caller who changes the value gets another random
+/// bucket.
 ///
 /// By default, the cookie is `HttpOnly`, `SameSite=Lax`, valid for the whole site and for 30 days.
 ///
 /// A response that sets the cookie is kept out of shared caches (`cache-control: private`). Clients
-/// that do not store cookies, such as most gRPC clients, get a new identity with each call.
-/// Concurrent calls of a client that does not have the cookie yet get one each, and the client
-/// keeps the last.
+/// that do not store cookies, such as most gRPC clients, get a new id with each call. Concurrent
+/// calls of a client that does not have the cookie yet get one each, and the client keeps the last.
 ///
 /// The cookie is also set at weight zero and under a halt. If shared caches serve callers without
 /// cookies, do not issue it while the canary gets no calls:
@@ -32,6 +32,8 @@ use crate::select::{Incoming, Secret, Selection};
 /// });
 /// # let _ = options;
 /// ```
+///
+/// A signed cookie for HTTPS, valid for seven days:
 ///
 /// ```
 /// use std::time::Duration;

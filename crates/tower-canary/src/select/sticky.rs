@@ -64,7 +64,7 @@ impl Sticky {
         Self { sources: vec![KeySource::Cookie(name.into())] }
     }
 
-    /// Reads the key with a function that calls [`Incoming::sticky_key`].
+    /// Gets the key from a function that calls [`Incoming::sticky_key`].
     pub fn by(key: impl Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync + 'static) -> Self {
         Self { sources: vec![KeySource::Function(Box::new(key))] }
     }
@@ -75,17 +75,17 @@ impl Sticky {
         Self { sources: vec![KeySource::Issued(cookie)] }
     }
 
-    /// Then tries a request header.
+    /// Reads a request header if the sources so far have no key.
     pub fn or_header(self, name: HeaderName) -> Self {
         self.or_source(KeySource::Header(name))
     }
 
-    /// Then tries a cookie that the application sets.
+    /// Reads a cookie that the application sets if the sources so far have no key.
     pub fn or_cookie(self, name: impl Into<Cow<'static, str>>) -> Self {
         self.or_source(KeySource::Cookie(name.into()))
     }
 
-    /// Then tries a function that calls [`Incoming::sticky_key`].
+    /// Calls a function that calls [`Incoming::sticky_key`] if the sources so far have no key.
     pub fn or_by(
         self,
         key: impl Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync + 'static,
@@ -93,7 +93,8 @@ impl Sticky {
         self.or_source(KeySource::Function(Box::new(key)))
     }
 
-    /// Then reads a cookie that the layer issues to callers without one. Every call has a key then.
+    /// Reads a cookie that the layer issues to callers without one, if the sources so far have no
+    /// key. Every call then has a key.
     #[cfg(feature = "cookie")]
     pub fn or_issue(self, cookie: IssuedCookie) -> Self {
         self.or_source(KeySource::Issued(cookie))

@@ -32,9 +32,9 @@ use crate::{
 /// A rollback does not end the open calls of the canary. A handler that serves a stream can wait
 /// for [`draining`](Self::draining) and then end it.
 ///
-/// After an upgrade of the connection (a WebSocket), there is no response body whose end is the end
-/// of the call. The call is in flight until the last clone of its `Assignment` is dropped, so keep
-/// one as long as the socket. [`attach`](Self::attach) does so for a future:
+/// After an upgrade of the connection (a WebSocket), there is no response body that could end the
+/// call. The call stays in flight until the last clone of its `Assignment` is dropped, so keep one
+/// as long as the socket. [`attach`](Self::attach) does so for a future:
 ///
 /// ```ignore
 /// async fn chat(upgrade: WebSocketUpgrade, assignment: Assignment) -> Response {

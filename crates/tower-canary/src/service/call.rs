@@ -209,7 +209,7 @@ impl Call {
         length
     }
 
-    /// Ends the call with its response. The trailers decide about the outcome if the head did not.
+    /// Ends the call with its response. The trailers decide the outcome if the head did not.
     pub(crate) fn end_of_body(&mut self, trailers: Option<&HeaderMap>) {
         self.end(self.outcome(trailers));
     }
@@ -301,7 +301,7 @@ impl Call {
         }
     }
 
-    /// Moves the call to an upgraded connection. This one is left without an outcome to record.
+    /// Returns the call of the upgraded connection, which records the outcome in place of `self`.
     fn successor(&mut self) -> Self {
         self.ended = true;
         let (counters, has_permit) = (self.counters.clone(), mem::take(&mut self.has_permit));

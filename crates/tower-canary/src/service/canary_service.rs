@@ -27,7 +27,7 @@ use crate::{
 
 /// Serves each call with one of two services, stable or the canary.
 ///
-/// [`CanaryLayer`](crate::CanaryLayer) makes it; see the [crate documentation](crate).
+/// [`CanaryLayer`](crate::CanaryLayer) creates it; see the [crate documentation](crate).
 ///
 /// # Readiness
 ///
@@ -39,8 +39,8 @@ use crate::{
 /// waits for the canary, and spills only if the canary is rolled back in the meantime.
 ///
 /// With the feature `tokio`, the canary is polled outside of tokio's cooperative budget. Without
-/// it, a task that makes many calls can exhaust its budget, and a canary that uses the budget, such
-/// as a tower `Buffer`, then seems not to be ready.
+/// the feature, a task that makes many calls can exhaust its budget, and a canary that uses the
+/// budget, such as a tower `Buffer`, then seems not to be ready.
 pub struct CanaryService<S, C> {
     stable: S,
     canary: C,

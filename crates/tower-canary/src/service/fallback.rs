@@ -68,7 +68,7 @@ use crate::{
 /// type of the request body is another one. The message names both types.
 #[must_use]
 pub struct Fallback {
-    /// A `Keep<B>`. The type of the body is erased, because `CanaryOptions` does not have it.
+    /// A `Keep<B>`. The type of the body is erased, because `CanaryOptions` is not generic over it.
     keep: Box<dyn Any + Send + Sync>,
     body: &'static str,
     max_body: usize,
@@ -113,10 +113,11 @@ impl Fallback {
         }
     }
 
-    /// Sets how many bytes of a request body, including trailers, are copied at most; the default
-    /// is 64 KiB.
+    /// Sets the maximum number of bytes that are copied of a request body, including its trailers;
+    /// the default is 64 KiB.
     ///
-    /// A call of the canary can take this much additional memory.
+    /// Each call of the canary can take this much additional memory. Bodies that are
+    /// [cloned](Self::of_clones) have no limit.
     pub const fn max_body(mut self, bytes: usize) -> Self {
         self.max_body = bytes;
         self

@@ -54,7 +54,7 @@ where
 }
 
 pin_project! {
-    /// Response future of [`MapBody`].
+    /// The future of [`MapBody`].
     pub struct MapBodyFuture<F, M> {
         #[pin]
         inner: F,

@@ -14,14 +14,14 @@ pub enum Protocol {
 impl Protocol {
     /// Returns the protocol of a request.
     ///
-    /// The response would not do: tonic responds with a gRPC status even to a browser that requests
-    /// an unknown path.
+    /// The response does not show it: tonic responds with a gRPC status even to a browser that
+    /// requests an unknown path.
     #[must_use]
     pub fn of<B>(request: &Request<B>) -> Self {
         Self::of_headers(request.headers())
     }
 
-    /// The protocol of a request with these headers.
+    /// Returns the protocol of a request with these headers.
     #[must_use]
     pub fn of_headers(headers: &HeaderMap) -> Self {
         let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);

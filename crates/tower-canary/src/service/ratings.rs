@@ -33,7 +33,7 @@ impl Assignment {
 
     /// Counts an [event](crate::feedback::FeedbackOptions::event) of the application for this call.
     ///
-    /// It counts like [`rate`](Self::rate) otherwise.
+    /// Otherwise it counts like [`rate`](Self::rate).
     ///
     /// # Errors
     ///
@@ -47,7 +47,7 @@ impl Assignment {
         store.rate_event(event, &counters.settings.salt, self.rated_call(), rating)
     }
 
-    /// Issues a receipt with which this call can be rated later, at any replica.
+    /// Issues a receipt for this call, to rate it later at any replica.
     #[cfg(feature = "feedback")]
     #[must_use]
     pub fn receipt(&self) -> Receipt {

@@ -64,7 +64,8 @@ impl<B> ResponseBody<B> {
         Self { inner: Some(body), tracked: Some(tracked) }
     }
 
-    /// Calls `read` with the body. Returns `None` if the body is of the canary and panics.
+    /// Calls `read` with the body. Returns `None` if there is no body, or if a body of the canary
+    /// panics.
     fn inspect<T>(&self, read: impl FnOnce(&B) -> T) -> Option<T> {
         let inner = self.inner.as_ref()?;
         match &self.tracked {

@@ -143,7 +143,7 @@ where
         polled
     }
 
-    /// Takes the fallback of a call that the canary has, if there is one.
+    /// Takes the fallback of a call that waits for the canary's response, if there is one.
     pub(crate) fn take_fallback(self: Pin<&mut Self>) -> Option<Box<FallbackCall<S, B>>> {
         match self.project() {
             ResponseStateProj::Canary { fallback, .. } => fallback.take(),

@@ -87,7 +87,7 @@ mod imp {
 
     pub(crate) struct CallSpan;
 
-    /// Stands for the guard of `tracing`, which callers drop explicitly.
+    /// Replaces the guard of `tracing`, which callers drop explicitly.
     pub(crate) struct Entered;
 
     impl Drop for Entered {

@@ -25,7 +25,7 @@ use tower_canary::{
 
 use crate::support::{ALMOST_ALL, OnPoll, ScriptedService, channel_of, one_key};
 
-/// The canary does what the request says.
+/// A canary that follows the [`OnPoll`] in the request's extensions.
 fn canary() -> ScriptedService {
     ScriptedService::new().body("body").obey_requests().expect_channel(Channel::Canary)
 }

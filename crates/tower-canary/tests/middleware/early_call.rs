@@ -118,7 +118,7 @@ fn at_full_weight_the_canary_is_polled_once_and_its_result_is_final() {
     assert_pending!(task::spawn(mounted.call()).poll());
 }
 
-/// A task that makes many calls in a row uses up tokio's cooperative budget after some hundred.
+/// A task that makes many calls in a row exhausts tokio's cooperative budget after a few hundred.
 #[cfg(feature = "tokio")]
 #[tokio::test]
 async fn an_exhausted_cooperative_budget_does_not_make_calls_spill() {

@@ -1,4 +1,4 @@
-//! Errors and panics of a service, and what its caller gets.
+//! Errors and panics of a service, and the responses to its callers.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

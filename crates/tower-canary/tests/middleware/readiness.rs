@@ -1,4 +1,4 @@
-//! When a service is ready, which channel a call then gets, and which calls wait.
+//! Readiness of the channels: which of them gets a call, and which calls wait.
 
 use std::{
     future::Future,

@@ -217,7 +217,7 @@ fn a_panic_of_stables_body_is_counted_and_resumed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_grpc_call_dropped_after_its_deadline_is_a_failure_and_before_it_is_cancelled() {
-    // The layer reads the real clock, so a deadline of one nanosecond has passed when it looks.
+    // The layer reads the real clock, so a deadline of one nanosecond has passed when it checks.
     for (timeout, outcome) in [("1n", [1, 0]), ("99999999H", [0, 1]), ("100H", [0, 1])] {
         let hangs =
             service_fn(|_: Request<()>| pending::<Result<Response<ScriptedBody>, Infallible>>());

@@ -127,7 +127,7 @@ async fn the_canary_sees_the_same_request_as_stable_at_every_mount() {
             handle.set_weight(Weight::FULL).unwrap();
             let canary = ask(&app, &path).await;
             assert_eq!(canary, stable, "{name}: {path}");
-            // axum does not pass every fallback through every nest. The response is the same.
+            // axum does not pass every fallback through every nest, but both channels agree.
             assert!(canary.0.is_success() || path.ends_with("nowhere"), "{name}: {path}");
         }
         let counts = handle.counts().total().evidence;

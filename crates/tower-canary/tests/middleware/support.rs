@@ -1,4 +1,4 @@
-//! Doubles and helpers that several modules use.
+//! Test doubles and helpers.
 
 mod body;
 mod service;

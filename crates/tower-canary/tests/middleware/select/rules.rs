@@ -1,4 +1,4 @@
-//! Rules, closures, and what each kind of selection means at each weight.
+//! Rules, closures, and the channel of each kind of selection at each weight.
 
 use http::{HeaderName, Method};
 use tower_canary::{

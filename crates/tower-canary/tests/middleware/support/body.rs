@@ -1,4 +1,4 @@
-//! A body double.
+//! A test double of a body.
 
 use std::{
     collections::BTreeSet,

@@ -1,4 +1,4 @@
-//! A service double.
+//! A test double of a service.
 
 use std::{
     collections::BTreeSet,
@@ -151,7 +151,7 @@ impl ScriptedService {
         self
     }
 
-    /// Switches between pending and what the script says, for all clones.
+    /// Makes all clones pending, or lets them follow the script again.
     pub(crate) fn set_ready(&self, is_ready: bool) {
         self.record.is_held_back.store(!is_ready, Ordering::Relaxed);
     }
