@@ -96,7 +96,7 @@ fn main() {
         let inside = version().layer(layer).with_state::<()>(());
         cases.push(case(format!("v1.layer(mirror), {share}"), inside, mirror));
     }
-    // The cases take turns, so that a slow moment of the machine affects all of them.
+    // The cases alternate, so that a slow period of the machine affects all of them.
     for _ in 0..ROUNDS {
         for case in &mut cases {
             let (mut calls, mut work) = (Duration::ZERO, Duration::ZERO);

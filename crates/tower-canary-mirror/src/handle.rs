@@ -72,7 +72,7 @@ impl MirrorHandle {
         self.mirror.noise_share.get()
     }
 
-    /// Returns the counts of mirrored requests by result.
+    /// Returns the counts of mirrored requests by outcome.
     #[must_use]
     pub fn counts(&self) -> MirrorCounts {
         self.mirror.counts()

@@ -114,21 +114,21 @@ fn write_counts(writer: &Writer<'_>, counts: &MirrorCounts) {
     }
 }
 
-/// The series of all mirrors that have been published, by name.
+/// Returns the published state of all mirrors, by name.
 fn series() -> MutexGuard<'static, BTreeMap<CanaryName, Series>> {
     static SERIES: Mutex<BTreeMap<CanaryName, Series>> = Mutex::new(BTreeMap::new());
     SERIES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The series that have been published under one name.
+/// The state of the series with one mirror name.
 #[derive(Default)]
 struct Series {
     owner: Weak<Mirror>,
-    /// The counts of earlier mirrors with the name.
+    /// The counts of earlier mirrors of this name.
     before: MirrorCounts,
-    /// The counts of the owner at the last publication.
+    /// The counts of the owner when it was last published.
     counted: MirrorCounts,
-    /// The latencies that each recorder has, by the address of the recorder.
+    /// The latencies that each recorder has received, by the recorder's address.
     recorders: Vec<(usize, PerChannel<Latencies>)>,
 }
 

@@ -130,7 +130,7 @@ impl Share {
     }
 }
 
-/// At a small noise share, fields that differ in every response would count as mismatches for a
-/// long time. Twenty responses detect a field that differs in one of seven responses with 95 %
-/// probability.
+/// The number of requests that measure noise regardless of the noise share. Otherwise, at a small
+/// share, fields that always differ would count as mismatches for a long time. With 95 %
+/// probability, twenty responses detect a field that differs in one of seven.
 const WARM_UP: u32 = 20;

@@ -64,7 +64,7 @@ pub struct MirrorOptions {
 type Redact = dyn Fn(&mut Difference) + Send + Sync;
 
 impl MirrorOptions {
-    /// Creates the default options.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self {
             share: Weight::ZERO,
@@ -85,7 +85,7 @@ impl MirrorOptions {
         }
     }
 
-    /// Sets the initial share of the eligible requests that are mirrored.
+    /// Sets the initial share of the eligible requests that are mirrored. The default is zero.
     ///
     /// [`MirrorHandle::set_share`](crate::MirrorHandle::set_share) changes it later.
     pub fn share(mut self, share: Weight) -> Self {
@@ -151,25 +151,29 @@ impl MirrorOptions {
         self
     }
 
-    /// Sets the largest request body that is mirrored, in bytes.
+    /// Sets the maximum length of a request body in bytes; the default is 64 KiB. Requests with
+    /// longer bodies are dropped.
     pub fn request_limit(mut self, bytes: usize) -> Self {
         self.request_limit = bytes;
         self
     }
 
-    /// Sets the largest response body that is compared, in bytes.
+    /// Sets the maximum length of a response body in bytes; the default is 256 KiB. Longer bodies
+    /// are not compared.
     pub fn response_limit(mut self, bytes: usize) -> Self {
         self.response_limit = bytes;
         self
     }
 
-    /// Sets the memory limit, in bytes, for all requests and responses that the mirror holds.
+    /// Sets the maximum memory in bytes of all requests and responses that the mirror holds; the
+    /// default is 32 MiB. Beyond it, requests are dropped and responses are not compared.
     pub fn memory_limit(mut self, bytes: usize) -> Self {
         self.memory_limit = bytes;
         self
     }
 
-    /// Sets how many mirrored requests may be in progress, at the canary or at stable again.
+    /// Sets how many mirrored requests may be in progress, at the canary or at stable again; the
+    /// default is 8.
     ///
     /// # Panics
     ///
@@ -180,14 +184,15 @@ impl MirrorOptions {
         self
     }
 
-    /// Sets how many mirrored requests may wait while the concurrency limit is reached.
+    /// Sets how many mirrored requests may wait while the concurrency limit is reached; the default
+    /// is 128. Requests beyond it are dropped.
     pub fn queue_limit(mut self, requests: usize) -> Self {
         self.queue_limit = requests;
         self
     }
 
-    /// Sets the time limit for a mirrored request, from readiness of the service to the end of the
-    /// response body.
+    /// Sets the time limit for a mirrored request; the default is ten seconds. It includes waiting
+    /// until the service is ready, and the response body.
     pub fn time_limit(mut self, time: Duration) -> Self {
         self.time_limit = time;
         self

@@ -6,7 +6,7 @@ pub(crate) struct Panicked;
 
 /// Runs code of the user and catches its panic.
 ///
-/// The caller must not use a value again that panicked. It drops the value with [`discard`].
+/// A value that panicked must not be used again. Drop it with [`discard`].
 pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(run)).map_err(|payload| {
         discard(|| drop(payload));
@@ -14,7 +14,7 @@ pub(crate) fn catch<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
     })
 }
 
-/// Runs a destructor that can panic.
+/// Drops a value whose destructor may panic.
 #[expect(clippy::mem_forget, reason = "dropping the payload could panic again")]
 pub(crate) fn discard(drop: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(drop)) {

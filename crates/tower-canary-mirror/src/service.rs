@@ -20,8 +20,8 @@ use crate::{
 
 /// Serves each request with stable and mirrors some of them to the canary.
 ///
-/// Created by [`MirrorLayer`](crate::MirrorLayer). It is ready when stable is ready, and it has the
-/// same request and response types as stable.
+/// [`MirrorLayer`](crate::MirrorLayer) creates it. It is ready when stable is ready, and has the
+/// same request and response types.
 pub struct MirrorService<S, C> {
     stable: S,
     mirror: Arc<Mirror>,
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// The clone is as ready as a clone of stable.
+/// A clone is ready if the clone of stable is.
 impl<S: Clone, C> Clone for MirrorService<S, C> {
     fn clone(&self) -> Self {
         Self::new(self.stable.clone(), Arc::clone(&self.mirror), Arc::clone(&self.target))

@@ -1,4 +1,4 @@
-//! A mirror of plain services, on a runtime that runs its tasks only when a test lets it.
+//! A mirror of plain services, on a runtime that runs tasks only when a test asks it to.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::{

@@ -1,6 +1,6 @@
 use std::{error, fmt, str};
 
-/// One or more places in a JSON document: a JSON pointer (RFC 6901) in which `*` matches any key or
+/// A pattern of paths in a JSON document: a JSON pointer (RFC 6901) in which `*` matches any key or
 /// array position.
 ///
 /// ```

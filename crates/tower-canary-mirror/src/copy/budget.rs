@@ -3,7 +3,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Limits the memory held by all copies of a mirror.
+/// Limits the memory held by all mirrored requests.
 pub(crate) struct MemoryBudget {
     limit: usize,
     used: AtomicUsize,
@@ -15,7 +15,7 @@ pub(crate) struct Reservation {
     bytes: usize,
 }
 
-/// The budget is exhausted.
+/// The error of a reservation that would exceed the budget.
 #[derive(Debug)]
 pub(crate) struct MemoryFull;
 

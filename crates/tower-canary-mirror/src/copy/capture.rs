@@ -18,7 +18,7 @@ pub(crate) struct Capture {
 pub(crate) enum CaptureError {
     /// The body exceeds the limit.
     TooLarge,
-    /// All copies together would exceed the memory budget.
+    /// The copy would exceed the memory budget of the mirror.
     MemoryFull,
 }
 

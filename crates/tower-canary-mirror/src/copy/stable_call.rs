@@ -253,6 +253,7 @@ fn size_of_headers(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + HEADER_OVERHEAD).sum()
 }
 
-/// Estimates of the bytes that a copy takes besides its texts and bodies, and that a header does.
+/// The estimated size in bytes of a mirrored request without its path, headers and bodies.
 const OVERHEAD: usize = 1024;
+/// The estimated size in bytes of a header without its name and value.
 const HEADER_OVERHEAD: usize = 64;

@@ -22,7 +22,7 @@ pin_project! {
 /// A sink that is dropped without a call of [`finish`](Self::finish) or [`fail`](Self::fail) has
 /// not seen the end of the body.
 pub(crate) trait Sink: Sized {
-    /// Marks the start and the end of a poll of the body. A poll that panics does not end.
+    /// Marks the start and the end of a poll of the body. If the poll panics, `false` is not set.
     fn set_polling(&mut self, is_polling: bool);
 
     /// Takes a frame of data. Returns `false` if the capture is over.

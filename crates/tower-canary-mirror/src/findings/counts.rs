@@ -5,7 +5,7 @@ use std::{
 
 use canary_core::{Latencies, PerChannel};
 
-/// Counts of mirrored requests. All of them only grow.
+/// Counts of mirrored requests. They only grow.
 ///
 /// At any moment
 /// `mirrored = matched + mismatched + not_compared + failed + timed_out + dropped + in flight`.

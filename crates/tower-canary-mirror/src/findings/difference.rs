@@ -33,7 +33,7 @@ impl Difference {
         Self { at: SystemTime::now(), method, path, field, stable, canary }
     }
 
-    /// Truncates long texts, including those of the redaction.
+    /// Truncates long texts, including those that the redaction inserted.
     pub(crate) fn truncated(self) -> Self {
         Self {
             at: self.at,

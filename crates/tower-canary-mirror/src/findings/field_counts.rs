@@ -22,12 +22,12 @@ impl FieldCounts {
     /// more often: the lower end of the 95 % Wilson score interval of the canary's rate is not
     /// above the upper end of stable's.
     ///
-    /// A field that always differs is noise as soon as stable has responded twice once. A field in
-    /// which one of a hundred of stable's responses differs is noise while the canary differs about
-    /// as often. If it differs in every response of the canary, it is not noise.
+    /// A field that always differs is noise after the first request that stable answered twice. A
+    /// field that differs in one of a hundred of stable's responses is noise while it differs about
+    /// as often in the canary's. If it differs in every response of the canary, it is not noise.
     ///
-    /// The probability that two such intervals do not overlap by chance alone is below 1 % for one
-    /// field and one look. The mirror looks after each comparison and uses the result as a filter,
+    /// For one field and one test, the probability that two such intervals do not overlap by chance
+    /// alone is below 1 %. The mirror tests after each comparison and uses the result as a filter,
     /// not as a verdict.
     ///
     /// (E. B. Wilson, Probable inference, the law of succession, and statistical inference, 1927.)
