@@ -16,9 +16,10 @@ use crate::{
 
 /// The evidence of one monitor: over the whole rollout and, with restarts, over its latest steps.
 ///
-/// A later fault must first outweigh the evidence in favor of a canary that was good for an hour. So
-/// a part of the wealth can be reserved for e-processes that start at the steps of the rollout. A
-/// mixture of e-processes with different start times, with weights that sum to 1, is an e-process.
+/// A later fault must first outweigh the evidence in favor of a canary that was good for an hour.
+/// So a part of the wealth can be reserved for e-processes that start at the steps of the rollout.
+/// A mixture of e-processes with different start times, with weights that sum to 1, is an
+/// e-process.
 ///
 /// Restarts are about "worse" only. "Good enough" is proven over the whole rollout, with outages
 /// and without, see [`OutageFilter`].

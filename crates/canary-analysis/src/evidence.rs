@@ -22,9 +22,10 @@ use crate::{
 /// after every call.
 ///
 /// The relative e-processes bet on the channel of an adverse event. They hold for all rates, under
-/// any drift of the rates, and during outages of both channels, provided that each call was assigned
-/// independently. The absolute e-processes bet on the canary's rate. They hold if calls are adverse
-/// independently of each other. "Worse" needs both, and so holds whenever the relative one does.
+/// any drift of the rates, and during outages of both channels, provided that each call was
+/// assigned independently. The absolute e-processes bet on the canary's rate. They hold if calls
+/// are adverse independently of each other. "Worse" needs both, and so holds whenever the relative
+/// one does.
 ///
 /// Sources: Lindon, Sanden, Shirikian, "Rapid Regression Detection in Software Deployments through
 /// Sequential Testing" (KDD 2022); Lindon and Malek, "Anytime-Valid Inference for Multinomial Count
@@ -102,7 +103,8 @@ impl Evidence {
         self.add_trials(calls.canary, adverse.canary);
     }
 
-    /// Adds the evidence of another replica or another stretch of time. The margins of `self` apply.
+    /// Adds the evidence of another replica or another stretch of time. The margins of `self`
+    /// apply.
     pub fn merge(&mut self, other: &Self) {
         self.worse_split.merge(&other.worse_split);
         self.good.merge(&other.good);

@@ -14,8 +14,8 @@ use crate::{
 /// For each moment of the plan, the numbers of adverse events are set to unlucky quantiles of
 /// Poisson distributions: few events on the canary, many on stable. With a probability of at least
 /// 95 %, the real numbers are no worse. If the evidence suffices even then, the regression is
-/// detected by that moment with a probability of at least 95 %. For the proof that a canary is good,
-/// the opposite quantiles are used. No random numbers are involved.
+/// detected by that moment with a probability of at least 95 %. For the proof that a canary is
+/// good, the opposite quantiles are used. No random numbers are involved.
 ///
 /// # Example
 ///

@@ -21,8 +21,8 @@ mod pending_failures;
 /// Updates the evidence with each failed canary call, between the observations of the judge.
 ///
 /// At weights up to 10 %, a canary that fails every call trips the guard with its second or third
-/// call, at any traffic, if stable has no failures. (At 25 % it takes five calls, at 50 % nine: with
-/// half of the traffic, three failures in a row are chance in one of eight cases.) Calls that
+/// call, at any traffic, if stable has no failures. (At 25 % it takes five calls, at 50 % nine:
+/// with half of the traffic, three failures in a row are chance in one of eight cases.) Calls that
 /// succeed cost nothing.
 ///
 /// The guard watches the failures of all calls. Other monitors (of a class, per key, of another
@@ -30,12 +30,13 @@ mod pending_failures;
 ///
 /// # How it works
 ///
-/// A failed call increments a counter. Then the guard assumes the worst case: these failures are the
-/// only calls since the last look, all at their smallest weight. If the evidence does not suffice
-/// even then, nothing else happens. This takes a few hundred nanoseconds at any number of weights.
-/// Otherwise the guard reads the live counts, including the failures of stable, and calculates the
-/// full evidence. So an outage of both channels does not trip it. Its error rate is that of the
-/// judge: an e-process can be read at any time, so the additional looks cost nothing of `alpha`.
+/// A failed call increments a counter. Then the guard assumes the worst case: these failures are
+/// the only calls since the last look, all at their smallest weight. If the evidence does not
+/// suffice even then, nothing else happens. This takes a few hundred nanoseconds at any number of
+/// weights. Otherwise the guard reads the live counts, including the failures of stable, and
+/// calculates the full evidence. So an outage of both channels does not trip it. Its error rate is
+/// that of the judge: an e-process can be read at any time, so the additional looks cost nothing of
+/// `alpha`.
 ///
 /// # Setup
 ///

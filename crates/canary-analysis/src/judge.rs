@@ -129,9 +129,9 @@ impl Judge {
 
     /// Adds the counts since the previous observation.
     ///
-    /// Each observation is one look. [Outages](crate#outages) are detected by looks, so their number
-    /// and order affect the healthy verdict, but no other. Merge the counts of replicas into one
-    /// observation.
+    /// Each observation is one look. [Outages](crate#outages) are detected by looks, so their
+    /// number and order affect the healthy verdict, but no other. Merge the counts of replicas into
+    /// one observation.
     ///
     /// Parts of an observation that no monitor uses are listed in [`Judgment::unused`].
     pub fn observe(&mut self, observation: &Observation) {

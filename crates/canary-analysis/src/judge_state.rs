@@ -21,8 +21,8 @@ mod outage_filter;
 
 /// The evidence of a [`Judge`] in a form that can be stored, to restore the judge after a restart.
 ///
-/// It contains the counts as integers, and the levels and margins, so that a judge with another plan
-/// refuses it. With the feature `serde` it can be written in any format.
+/// It contains the counts as integers, and the levels and margins, so that a judge with another
+/// plan refuses it. With the feature `serde` it can be written in any format.
 ///
 /// # Example
 ///

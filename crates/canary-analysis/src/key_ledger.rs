@@ -15,10 +15,10 @@ mod stored;
 ///
 /// A key is not assigned again when the weight rises. A canary key at 1 % is certainly a canary key
 /// at 5 %, and is no evidence there. A stable key at 1 % is a canary key at 5 % with probability
-/// 4/99, not 5/100. So the ledger remembers the range that contains the key's bucket, and counts its
-/// next event with the [`SplitRatio`] in that range. (With the weight as the ratio, an unlucky
-/// canary key would count at each weight. Over steps of 1 % and 5 %, the likelihood ratio for a rate
-/// 100 times as high would have a mean of 8.9 instead of 1, although the canary is not worse.)
+/// 4/99, not 5/100. So the ledger remembers the range that contains the key's bucket, and counts
+/// its next event with the [`SplitRatio`] in that range. (With the weight as the ratio, an unlucky
+/// canary key would count at each weight. Over steps of 1 % and 5 %, the likelihood ratio for a
+/// rate 100 times as high would have a mean of 8.9 instead of 1, although the canary is not worse.)
 ///
 /// # Two ledgers per monitor
 ///
@@ -33,10 +33,10 @@ mod stored;
 /// # Capacity
 ///
 /// If there are more keys than a ledger can hold, [narrow](Self::narrow) both ledgers to a sample.
-/// A sample contains the same fraction of the keys of both channels, and all events of its keys. The
-/// counts so far are kept. Otherwise a full ledger ignores new keys. If a ledger of adverse keys
-/// ignored an event, the canary is never healthy. The sample of adverse keys must be a part of that
-/// of seen keys, because otherwise the rates are too high.
+/// A sample contains the same fraction of the keys of both channels, and all events of its keys.
+/// The counts so far are kept. Otherwise a full ledger ignores new keys. If a ledger of adverse
+/// keys ignored an event, the canary is never healthy. The sample of adverse keys must be a part of
+/// that of seen keys, because otherwise the rates are too high.
 ///
 /// Keep one ledger of each kind for the whole rollout, because a key that moves between replicas
 /// would otherwise count on each of them. A replica can filter with a ledger of its own: send the

@@ -10,8 +10,8 @@ use crate::{
 /// The evidence that the canary is good enough, without [outages](crate#outages).
 ///
 /// An outage of both channels brings many events, split as the weight requests. They refute "twice
-/// as bad" for the whole rollout, however bad the canary is outside the outage. So a healthy verdict
-/// needs this evidence in addition to that of the whole rollout.
+/// as bad" for the whole rollout, however bad the canary is outside the outage. So a healthy
+/// verdict needs this evidence in addition to that of the whole rollout.
 ///
 /// The choice of excluded looks must not depend on the outcome of the bets:
 ///

@@ -2,7 +2,8 @@ use crate::log_space::{ln_mean_exp, times};
 
 /// An e-process against one fixed rate of adverse canary calls.
 ///
-/// The e-value is the mean of the likelihood ratios of `N` alternative rates to that rate, the null.
+/// The e-value is the mean of the likelihood ratios of `N` alternative rates to that rate, the
+/// null.
 #[derive(Clone, Debug)]
 pub(crate) struct RateEProcess<const N: usize> {
     ln_adverse: [f64; N],

@@ -1,5 +1,4 @@
-//! A healthy verdict must not depend on an outage: its even split is no evidence about the time
-//! after it.
+//! A healthy verdict must not depend on an outage, which is no evidence about the time after it.
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 

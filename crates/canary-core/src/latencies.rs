@@ -2,10 +2,10 @@ use std::{fmt, time::Duration};
 
 /// One of the fixed ranges by which latencies are counted.
 ///
-/// The ranges are `(lower edge, upper edge]`, like `le` in Prometheus. From 8.192 µs to 68.7 s, each
-/// doubling is split into four ranges, so that each edge is at most a quarter above the previous
-/// one. There is one more range below and one above. The ranges are the same in every process and
-/// version, so counts of replicas can be added.
+/// The ranges are `(lower edge, upper edge]`, like `le` in Prometheus. From 8.192 µs to 68.7 s,
+/// each doubling is split into four ranges, so that each edge is at most a quarter above the
+/// previous one. There is one more range below and one above. The ranges are the same in every
+/// process and version, so counts of replicas can be added.
 ///
 /// ```
 /// use std::time::Duration;
@@ -188,8 +188,8 @@ fn sum(calls: &[u64]) -> u64 {
 const FIRST_OCTAVE: u32 = 13;
 /// The last edge, 2^36 ns or 68.7 s, is above the default timeouts of servers and proxies.
 const OCTAVES: usize = 23;
-/// With edges at most a factor of 1.25 apart, the median error of a quantile is 2 %; with the default
-/// buckets of Prometheus it is 24 %.
+/// With edges at most a factor of 1.25 apart, the median error of a quantile is 2 %; with the
+/// default buckets of Prometheus it is 24 %.
 const SPLITS: usize = 4;
 
 #[cfg(test)]

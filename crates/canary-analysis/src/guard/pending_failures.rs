@@ -6,8 +6,8 @@ use canary_core::Weight;
 /// never missed.
 ///
 /// The number of calls and their smallest weight share one word, so that threads see a consistent
-/// pair. A failure is stronger evidence at a smaller weight, so counting all of them at the smallest
-/// weight never understates the evidence.
+/// pair. A failure is stronger evidence at a smaller weight, so counting all of them at the
+/// smallest weight never understates the evidence.
 #[derive(Debug)]
 pub(super) struct PendingFailures(AtomicU64);
 

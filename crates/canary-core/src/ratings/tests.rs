@@ -4,8 +4,8 @@ use super::*;
 
 const WEIGHT: Weight = Weight::from_percent(1);
 
-/// One rating: its event if it has one, its weight in percent if it is evidence, its channel and its
-/// value.
+/// One rating: its event if it has one, its weight in percent if it is evidence, its channel and
+/// its value.
 type OneRating = (Option<&'static str>, Option<u32>, Channel, Rating);
 
 fn one() -> impl Strategy<Value = OneRating> {
