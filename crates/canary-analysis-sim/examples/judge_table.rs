@@ -1,5 +1,5 @@
-//! Prints how often the judge and three rival rules roll back a good canary, and how long they take
-//! to roll back a bad one.
+//! Prints how often the judge and three common rules roll back a good canary, and how long they
+//! take to roll back a bad one.
 //!
 //! `cargo run --release -p canary-analysis-sim --example judge_table [rollouts]`
 

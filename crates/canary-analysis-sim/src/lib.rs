@@ -1,9 +1,9 @@
-//! A simulator that measures how often a rule rolls back a good canary, and how late a bad one.
+//! A simulator that measures how often a rule rolls back a good canary, and how long it takes to
+//! roll back a bad one.
 //!
 //! [`Traffic`] defines the calls and their results, a [`Schedule`] the weights over time, and a
-//! [`RollbackRule`] when to roll back. A [`Study`] runs many rollouts, each from its own seed, and returns
-//! a [`Summary`]. The [`rules`] are the judge of `canary-analysis` and three rivals that are in
-//! use.
+//! [`RollbackRule`] when to roll back. A [`Study`] runs many rollouts, each from its own seed, and
+//! returns a [`Summary`]. The [`rules`] are the judge of `canary-analysis` and three common rules.
 //!
 //! ```
 //! use canary_analysis_sim::{Schedule, Study, Traffic, rules};

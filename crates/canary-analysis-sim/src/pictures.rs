@@ -155,6 +155,6 @@ fn path(svg: &mut String, points: &[(f64, f64)], color: &str) {
     let _ = writeln!(svg, r#"<polyline points="{points}" fill="none" stroke="{color}"/>"#);
 }
 
-/// The program that draws the pictures. (XML comments must not contain two hyphens, so not its
-/// command.)
+/// The program that draws the pictures. (Its command has two hyphens, which an XML comment must not
+/// contain.)
 const COMMAND: &str = "see the example judge_pictures of canary-analysis-sim";

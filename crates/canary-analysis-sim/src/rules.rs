@@ -1,4 +1,4 @@
-//! Rules for when to roll back: the judge and three rivals.
+//! Rules for when to roll back: the judge and three common rules.
 
 mod fixed_threshold;
 mod judged;

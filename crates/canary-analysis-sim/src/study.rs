@@ -59,7 +59,7 @@ impl Study {
 
     fn one(&self, run: u32, mut rule: impl RollbackRule) -> RunResult {
         let mut result = RunResult::default();
-        // The seeds of different studies differ, because no study has 2^32 runs.
+        // Studies with different seeds share no rollout, because they have fewer than 2^32 each.
         let seed = (self.seed << 32) + u64::from(run);
         self.traffic.run(&self.schedule, seed, |second| {
             result.seconds += 1;

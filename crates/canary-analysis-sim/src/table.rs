@@ -32,9 +32,10 @@ impl fmt::Display for MarkdownTable {
     }
 }
 
-/// Compares the rules: how often they roll back a good canary, and how late a bad one.
+/// Compares how often the rules roll back a good canary, and how long they take to roll back a bad
+/// one.
 ///
-/// Traffic of 50 calls a second for an hour, at 1, 5, 10, 25 and 50 %, with a look each second.
+/// The traffic is 50 calls a second for an hour, at 1, 5, 10, 25 and 50 %, with a look each second.
 #[must_use]
 pub fn table(runs: u32) -> MarkdownTable {
     let mut table = MarkdownTable::new(

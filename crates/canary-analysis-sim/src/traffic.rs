@@ -7,8 +7,8 @@ use canary_analysis::keys::KeyLedger;
 
 /// The calls of a simulated service, and their results.
 ///
-/// Calls arrive at random at a constant rate. Each is assigned to the canary with the probability
-/// of the weight.
+/// Calls arrive at random at a constant mean rate. Each is assigned to the canary with the
+/// probability of the weight.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
     calls_per_second: f64,
@@ -44,7 +44,7 @@ pub struct Outages {
     pub failures: f64,
 }
 
-/// Sticky users, some of which have all the failures.
+/// Sticky users. A few of them have all the failures.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "an option with all its parts")]
 pub struct Users {
@@ -115,7 +115,7 @@ impl Traffic {
         self
     }
 
-    /// Makes sticky users the callers.
+    /// Makes the callers sticky users.
     #[must_use]
     pub const fn with_users(mut self, users: Users) -> Self {
         self.users = Some(users);

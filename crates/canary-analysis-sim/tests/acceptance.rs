@@ -123,8 +123,8 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
                 study(traffic.with_outages(outages), seed).run(rules::judge);
             assert_at_most(&format!("called healthy, {what}, {outages:?}"), proven, beta);
         }
-        // With few calls per look, each outage includes some events before it is detected. The result
-        // is close to the limit, so this needs more rollouts.
+        // With few calls per look, each outage includes some events before it is detected. The
+        // result is close to the limit, so this needs more rollouts.
         let traffic = Traffic::new(5.0, 0.01).with_canary_failures(0.02).with_outages(outages);
         let part = (0..6).map(|at| study(traffic, seed + 100 + at).run(rules::judge).proven);
         let proven = f64::from(part.sum::<u32>());

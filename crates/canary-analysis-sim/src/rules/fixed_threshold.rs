@@ -13,8 +13,8 @@ pub struct FixedThreshold {
 }
 
 impl FixedThreshold {
-    /// Creates a rule that rolls back in the minute number `checks` in which more than the fraction
-    /// `most` of the calls fail.
+    /// Creates a rule that rolls back after `checks` minutes, not necessarily consecutive, in which
+    /// more than the fraction `most` of the calls fail.
     #[must_use]
     pub const fn new(most: f64, checks: u32) -> Self {
         Self { most, checks_left: checks, calls: 0, failures: 0 }

@@ -28,7 +28,7 @@ impl Judged {
         Ok(Self { judge, per_key, step: None })
     }
 
-    /// Restarts a part of the evidence at each step.
+    /// Starts additional evidence at each step.
     #[must_use]
     pub fn with_restarts(mut self) -> Self {
         self.judge = self.judge.with_restarts();

@@ -30,7 +30,7 @@ impl MannWhitney {
     }
 }
 
-/// Minutes before the first test. With fewer, no order of them is significant.
+/// The number of minutes before the first test. With fewer, no result is significant.
 const FEWEST: usize = 5;
 const CONFIDENCE: f64 = 0.98;
 
