@@ -24,8 +24,7 @@ pub(crate) fn router(canary: CanaryHandle) -> Router {
     rollback_routes(canary).merge(other_routes)
 }
 
-/// Returns the routes that are also available during a rollout. The others would be overridden by
-/// it.
+/// Returns the routes that are also available with a plan, which would override the others.
 pub(crate) fn rollback_routes(canary: CanaryHandle) -> Router {
     Router::new()
         .route("/canary", get(show))

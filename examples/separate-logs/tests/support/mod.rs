@@ -72,7 +72,7 @@ pub(crate) async fn lines_of_calls(format: Format) -> PerChannel<Vec<String>> {
 
     assert_eq!(get("/items/1").await, 200);
     assert_eq!(get("/export").await, 200);
-    // Not full weight, at which nothing spills. One call in a million goes to stable.
+    // At full weight no call would spill. Here one call in a million goes to stable.
     handle.set_weight(Weight::from_ppm(999_999)).unwrap();
     assert_eq!(get("/items/2").await, 200);
     assert_eq!(get("/export").await, 200);
@@ -98,7 +98,7 @@ async fn all_tasks_ended() {
     tokio::time::timeout(Duration::from_secs(30), ended).await.unwrap();
 }
 
-/// Returns the messages and access log paths in a channel's file, with their numbers.
+/// Returns the messages and access log paths in a channel's file, and how often each occurs.
 pub(crate) fn expected(channel: Channel) -> &'static [(&'static str, usize)] {
     match channel {
         Channel::Stable => &[
