@@ -1,11 +1,12 @@
-//! The time of calls to stable beside a faulty canary, compared with stable alone, over loopback HTTP.
+//! The time of calls to stable beside a faulty canary, compared with stable alone, over loopback
+//! HTTP.
 //!
 //! `cargo bench -p canary-tests --bench faulty_canary`
 //!
-//! The cases alternate. In each case, a caller makes sequential calls to stable over one connection, and
-//! these calls are timed. Other callers make 200 calls per second, which the layer gives to the canary. In
-//! the case "stable alone", stable serves them as well. The line "stable alone, again" shows the noise: the
-//! difference between two identical cases on this machine.
+//! The cases alternate. In each case, a caller makes sequential calls to stable over one
+//! connection, and these calls are timed. Other callers make 200 calls per second, which the layer
+//! gives to the canary. In the case "stable alone", stable serves them as well. The line "stable
+//! alone, again" shows the noise: the difference between two identical cases on this machine.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -146,7 +147,7 @@ async fn call_from_others(client: Client) {
         calls.spawn(async move {
             let request = Request::get("/others").body(Body::empty()).unwrap();
             if let Ok(response) = client.send(request).await {
-                // An error means that the canary broke the body off.
+                // An error means that the canary aborted the body.
                 let _ = response.into_body().collect().await;
             }
         });

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p canary-tests --bench mirror`
 //!
-//! Each case has its own server. The cases take turns of some hundred calls, so that a slow moment
+//! Each case has its own server. The cases take turns of a few hundred calls, so that a slow moment
 //! of the machine affects all of them. The last column is the result: the difference from stable
 //! alone in the same round, and its range in the middle half of the rounds.
 #![allow(clippy::unwrap_used, missing_docs)]

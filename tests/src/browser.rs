@@ -9,7 +9,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A headless browser with a temporary profile. Dropping it ends the browser and removes the profile.
+/// A headless browser with a temporary profile. Dropping it ends the browser and removes the
+/// profile.
 #[derive(Debug)]
 pub struct Browser {
     process: Child,

@@ -145,8 +145,8 @@ impl Releases {
         Routes::new(self.echo(channel)).prepare()
     }
 
-    /// Returns the release as an axum router that also serves HTTP. `/status/{code}` responds with that
-    /// status.
+    /// Returns the release as an axum router that also serves HTTP. `/status/{code}` responds with
+    /// that status.
     pub fn router(&self, channel: Channel) -> Router {
         let status = async |Path(code): Path<u16>| {
             StatusCode::from_u16(code).map_err(|_| StatusCode::BAD_REQUEST)

@@ -14,7 +14,8 @@ use crate::{
 pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) subject: Subject,
-    /// All processes that serve a call. Proxies share their upstreams, so only one case may run at a time.
+    /// All processes that serve a call. Proxies share their upstreams, so only one case may run at
+    /// a time.
     processes: Vec<Rc<Process>>,
     callers: Callers,
     pub(crate) rounds: Vec<Round>,
@@ -130,7 +131,7 @@ impl Case {
     pub(crate) fn check_share(&self) -> Result<()> {
         let expected = if self.subject == Subject::Direct { 0.0 } else { 0.05 };
         let share = count(self.from_canary) / count(self.calls);
-        // Five standard deviations. A correct split fails once in a million runs.
+        // Five standard deviations. A correct split fails in less than one of a million runs.
         let tolerance = 5.0 * (expected * (1.0 - expected) / count(self.calls)).sqrt();
         ensure!(
             (share - expected).abs() <= tolerance,

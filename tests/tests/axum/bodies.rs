@@ -138,9 +138,9 @@ async fn each_kind_of_complete_response_counts_as_one_success() {
     }
 }
 
-/// A limitation of `Router::layer` with a `Router` as canary. For HEAD, axum's route of the canary drops
-/// the body, and the route of stable around it then uses the length of the empty body. GET, bodies of
-/// known length, and layers around whole routers are not affected.
+/// A limitation of `Router::layer` with a `Router` as canary. For HEAD, axum's route of the canary
+/// drops the body, and the route of stable around it then uses the length of the empty body. GET,
+/// bodies of known length, and layers around whole routers are not affected.
 #[tokio::test]
 async fn with_router_layer_the_canarys_response_to_head_has_length_zero_for_a_streamed_body() {
     let routes = || {

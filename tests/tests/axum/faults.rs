@@ -234,7 +234,7 @@ async fn a_panic_of_stable_is_stables_failure() {
     let layer = CanaryLayer::new("well", Router::new().route("/", any(async || "canary")));
     let handle = layer.handle();
     let server = Server::of_router(stable.layer(layer));
-    // As without a canary, the connection is torn.
+    // The connection breaks, as it does without a canary.
     Client::http2(&server).send(get("/")).await.unwrap_err();
     let counts = final_counts(&handle).await.evidence;
     assert_eq!((counts.stable.failure, counts.stable.panicked), (1, 1));

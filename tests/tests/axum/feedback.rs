@@ -21,8 +21,8 @@ use tower_canary::{
     select::{Forced, Secret, Select as _, Sticky},
 };
 
-/// A replica of a shop whose pages contain receipts. `/feedback` is outside of the layer, and `/inside`
-/// behind it.
+/// A replica of a shop whose pages contain receipts. `/feedback` is outside of the layer, and
+/// `/inside` behind it.
 struct Shop {
     client: Client,
     canary: CanaryHandle,

@@ -64,8 +64,8 @@ async fn failures_of_curls_calls_are_counted_for_their_channel() {
     assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2]);
 }
 
-/// Requests all URLs of a pattern by curl, and returns the number of responses tagged with stable and
-/// with the canary.
+/// Requests all URLs of a pattern by curl, and returns the number of responses tagged with stable
+/// and with the canary.
 async fn curl(deployment: &Deployment, version: &str, path: &str) -> Option<[u64; 2]> {
     let mut curl = Command::new("curl");
     curl.args(["--disable", "--noproxy", "*", "--silent", "--show-error", "--include"]);

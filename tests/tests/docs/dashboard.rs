@@ -119,7 +119,8 @@ struct Selector<'a> {
 }
 
 impl Selector<'_> {
-    /// Returns the selected metric. Prometheus stores the buckets of a histogram under a different name.
+    /// Returns the selected metric. Prometheus stores the buckets of a histogram under a different
+    /// name.
     fn metric(&self) -> &'static Metric {
         let named = |name: &str| metrics().find(|metric| metric.name == name);
         let metric = match self.name.strip_suffix("_bucket").and_then(named) {

@@ -45,8 +45,8 @@ async fn failures_are_classified_by_protocol() {
     assert_eq!(final_outcomes(deployment.handle()).await, [counted; 2]);
 }
 
-/// tonic responds to unknown paths with a gRPC status, also to browsers. A mistyped address must not count
-/// as a failure of a service.
+/// tonic responds to unknown paths with a gRPC status, also to browsers. A mistyped address must
+/// not count as a failure of a service.
 #[tokio::test]
 async fn a_browsers_request_for_an_unknown_path_is_not_a_grpc_failure() {
     let deployment = Mount::OnePort.start().await;

@@ -74,8 +74,8 @@ async fn a_stream_that_the_caller_drops_is_cancelled() {
     }
 }
 
-/// tonic applies its timeout outside of all layers, which see only a dropped call. The layer knows only
-/// the deadlines that callers set.
+/// tonic applies its timeout outside of all layers, which see only a dropped call. The layer knows
+/// only the deadlines that callers set.
 #[tokio::test]
 async fn a_timeout_of_the_tonic_server_counts_as_cancelled() {
     let releases = Releases::new();
@@ -105,6 +105,6 @@ fn waiting() -> Ask {
     Ask { end: End::Wait.into(), ..Ask::default() }
 }
 
-/// The layer treats a call that is dropped in the last tenth of its deadline as timed out. That tenth must
-/// be longer than the time in which the request reaches the layer on a busy machine.
+/// The layer treats a call that is dropped in the last tenth of its deadline as timed out. That
+/// tenth must be longer than the time in which the request reaches the layer on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! Every place for the layer. The canary matches its own routes in each of them.
+//! Every mount point of the mirror layer. At each of them, the canary matches its own routes.
 
 use axum::{
     Router, ServiceExt,

@@ -95,7 +95,7 @@ async fn no_request_is_sent_to_stable_again_by_default() {
     assert_eq!(calls.seen(), [10, 0, 10]);
 }
 
-/// Otherwise its status would differ and statuses would become noise.
+/// Without one, its status would differ, and so the status would count as noise.
 #[tokio::test]
 async fn a_request_that_measures_noise_has_an_assignment() {
     let version = || Router::new().route("/", get(async |_: Assignment| "same"));

@@ -1,4 +1,5 @@
-//! Requests with invalid cookies, headers and baggage are answered, and do not affect other requests.
+//! Requests with invalid cookies, headers and baggage are answered, and do not affect other
+//! requests.
 
 use std::net::SocketAddr;
 

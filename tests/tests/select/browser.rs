@@ -12,7 +12,8 @@ use crate::shop::{HALF, signed_cookie};
 
 const LOADS: usize = 6;
 
-/// A page that contains the channel that served it, reloads itself several times, and reports the channels.
+/// A page that contains the channel that served it, reloads itself several times, and reports the
+/// channels.
 fn version(channel: Channel) -> Router {
     let page = include_str!("../../clients/sticky.html");
     let page = page.replace("CHANNEL", channel.as_str()).replace("LOADS", &LOADS.to_string());

@@ -157,7 +157,8 @@ impl Echo for Relay {
     }
 }
 
-/// The third service, which calls the last with a client that, like reqwest's, is not a Tower service.
+/// The third service, which calls the last with a client that, like reqwest's, is not a Tower
+/// service.
 fn third(channel: Channel, client: &Client) -> Router {
     let client = client.clone();
     let handler = async move |assignment: Assignment| {

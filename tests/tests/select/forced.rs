@@ -91,7 +91,8 @@ async fn no_handler_sees_a_valid_or_invalid_secret() {
     }
 }
 
-/// The service returns the metadata `x-ask` as `x-answer`, so a visible secret would be in the response.
+/// The service returns the metadata `x-ask` as `x-answer`, so a visible secret would be in the
+/// response.
 #[tokio::test]
 async fn testers_of_a_grpc_service_choose_by_metadata_at_every_mount_point() {
     for mount in Mount::ALL {

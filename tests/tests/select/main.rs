@@ -1,6 +1,7 @@
 //! Policies over real sockets, with cookies of real clients and call chains.
 //!
-//! A test whose program is missing prints a message and passes. With `CANARY_TESTS_REQUIRE=1` it fails.
+//! A test whose program is missing prints a message and passes. With `CANARY_TESTS_REQUIRE=1` it
+//! fails.
 #![allow(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod bad_input;

@@ -43,8 +43,8 @@ impl Shop {
     }
 }
 
-/// Both versions. They respond at any path with the channel and the reason, and then the headers of the
-/// request, one per line.
+/// Both versions. They respond at any path with the channel and the reason, and then the headers of
+/// the request, one per line.
 pub(crate) fn version() -> Router {
     Router::new().route("/", get(show)).route("/{*path}", get(show).post(show))
 }
