@@ -31,7 +31,7 @@ impl SlowLimit {
     ///
     /// assert!(SlowLimit::fixed(Duration::from_millis(300)).is_ok());
     /// let error = SlowLimit::fixed(Duration::from_secs(90)).unwrap_err();
-    /// assert_eq!(error.to_string(), "slow limit 90s is not above 0s and up to 68.719476736s");
+    /// assert_eq!(error.to_string(), "slow limit 90s, expected above 0s and at most 68.719476736s");
     /// ```
     pub fn fixed(limit: Duration) -> Result<Self, SlowLimitError> {
         let bucket = LatencyBucket::of(limit);
@@ -111,10 +111,10 @@ impl fmt::Display for SlowLimitError {
             Self::Limit(limit) => {
                 let last = LatencyBucket::all().rev().find_map(LatencyBucket::upper_edge);
                 let last = last.unwrap_or(Duration::MAX);
-                write!(f, "slow limit {limit:?} is not above 0s and up to {last:?}")
+                write!(f, "slow limit {limit:?}, expected above 0s and at most {last:?}")
             }
             Self::Quantile(quantile) => {
-                write!(f, "slow quantile {quantile} is not between 0.5 and 0.999")
+                write!(f, "slow quantile {quantile}, expected 0.5 to 0.999")
             }
         }
     }
@@ -177,7 +177,7 @@ mod tests {
     fn quantiles_out_of_range_are_named() {
         for quantile in [0.0, 0.49, 0.9999, 1.0, f64::NAN] {
             let message = SlowLimit::stable_quantile(quantile).unwrap_err().to_string();
-            assert_eq!(message, format!("slow quantile {quantile} is not between 0.5 and 0.999"));
+            assert_eq!(message, format!("slow quantile {quantile}, expected 0.5 to 0.999"));
         }
     }
 }

@@ -172,7 +172,7 @@ fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
         ),
         (
             &format!("{STEP}monitors = [{{ measure = {{ slower_than = {{ limit = '90s' }} }} }}]"),
-            "monitors[0].measure: slow limit 90s is not above 0s",
+            "monitors[0].measure: slow limit 90s, expected above 0s",
         ),
         (
             &format!(

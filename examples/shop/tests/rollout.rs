@@ -285,7 +285,7 @@ async fn startup_error(plan: &Path) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Ends within seconds with some hundred calls per second.
+/// Ends within seconds with a few hundred calls per second.
 const FAST: &str = r#"
 start = { probes = ["teapot"] }
 steps = [

@@ -146,7 +146,7 @@ impl Case {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "up to some millions")]
+#[expect(clippy::cast_precision_loss, reason = "a few million calls at most")]
 fn count(calls: usize) -> f64 {
     calls as f64
 }
