@@ -221,7 +221,7 @@ impl CanaryHandle {
 
     fn try_change<E>(
         &self,
-        what: &'static str,
+        description: &'static str,
         weight: Weight,
         mode: SplitMode,
         check: impl FnOnce(&EpochHistory, &ControlState) -> Result<(), E>,
@@ -231,17 +231,21 @@ impl CanaryHandle {
             history.enter(control, weight, mode);
             Ok(())
         })?;
-        self.changed(what);
+        self.changed(description);
         Ok(())
     }
 
-    fn change(&self, what: &'static str, change: impl FnOnce(&mut EpochHistory, &ControlState)) {
+    fn change(
+        &self,
+        description: &'static str,
+        change: impl FnOnce(&mut EpochHistory, &ControlState),
+    ) {
         self.control.with(change);
-        self.changed(what);
+        self.changed(description);
     }
 
-    pub(crate) fn changed(&self, what: &'static str) {
-        crate::service::span::changed(&self.control, what);
+    pub(crate) fn changed(&self, description: &'static str) {
+        crate::service::span::changed(&self.control, description);
         self.announce();
     }
 }

@@ -113,7 +113,9 @@ impl ShardCounters {
         for (name, class) in self.config.route_classes.names().iter().zip(&self.classes) {
             if let Some(class) = class.get() {
                 let evidence = counts.classes.entry(name.clone()).or_default();
-                Channel::ALL.into_iter().for_each(|it| class[it].add_to(&mut evidence[it]));
+                for channel in Channel::ALL {
+                    class[channel].add_to(&mut evidence[channel]);
+                }
             }
         }
     }

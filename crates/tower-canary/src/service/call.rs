@@ -262,8 +262,8 @@ impl Call {
         self.release_permit();
         match outcome {
             Outcome::Success => {}
-            Outcome::Failure => self.note_key(KeyEventKind::Failed),
-            Outcome::Cancelled => self.note_key(KeyEventKind::Cancelled),
+            Outcome::Failure => self.record_key(KeyEventKind::Failed),
+            Outcome::Cancelled => self.record_key(KeyEventKind::Cancelled),
         }
         self.count(count);
         self.drain_signal().call_ended();
@@ -289,7 +289,7 @@ impl Call {
         CounterKey::new(self.channel, self.reason, self.route)
     }
 
-    fn note_key(&self, kind: KeyEventKind) {
+    fn record_key(&self, kind: KeyEventKind) {
         if let Some(key) = self.key {
             self.counters.record_key(key, self.counter_key(), kind);
         }

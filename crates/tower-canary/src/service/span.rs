@@ -68,13 +68,13 @@ mod imp {
         }
     }
 
-    pub(crate) fn changed(control: &ControlState, what: &'static str) {
+    pub(crate) fn changed(control: &ControlState, description: &'static str) {
         tracing::info!(
             target: "tower_canary::control",
             canary = control.config().name.as_str(),
             weight = %control.weight(),
             mode = ?control.with(|history, _| history.mode.clone()),
-            "{what}",
+            "{description}",
         );
     }
 }

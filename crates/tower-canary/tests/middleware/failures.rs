@@ -94,7 +94,7 @@ async fn a_panic_in_is_end_stream_before_the_first_frame_becomes_status_500() {
 }
 
 #[tokio::test]
-async fn a_panic_in_is_end_stream_after_a_frame_breaks_the_body_off() {
+async fn a_panic_in_is_end_stream_after_a_frame_ends_the_body_with_an_error() {
     let body = ScriptedBody::new([Step::Data("x"), Step::PanicInIsEndStream]).length(1);
     let layer = CanaryLayer::new("frame", ScriptedService::new().body(body));
     layer.handle().promote().unwrap();
@@ -102,7 +102,7 @@ async fn a_panic_in_is_end_stream_after_a_frame_breaks_the_body_off() {
     let response = service.oneshot(Request::new(())).await.unwrap();
     let mut body = task::spawn(response.into_body());
     let Poll::Ready(Some(Err(_))) = body.enter(|cx, body| body.poll_frame(cx)) else {
-        panic!("the broken body must not look complete");
+        panic!("expected an error from the body that panicked");
     };
     assert!(body.is_end_stream(), "a body that has panicked is not polled again");
     assert_eq!(counts(&layer.handle()).evidence.canary.panicked, 1);
@@ -145,7 +145,7 @@ where
 }
 
 #[test]
-fn a_panic_of_the_canarys_body_in_a_query_does_not_reach_the_caller() {
+fn a_panic_in_is_end_stream_or_size_hint_of_the_canary_does_not_reach_the_caller() {
     for (answers, status) in PANICS {
         let layer = CanaryLayer::new("panics", with_answers(answers));
         layer.handle().set_weight(ALMOST_ALL).unwrap();
@@ -159,7 +159,7 @@ fn a_panic_of_the_canarys_body_in_a_query_does_not_reach_the_caller() {
 }
 
 #[test]
-fn a_panic_of_stables_body_in_a_query_is_counted_and_resumed() {
+fn a_panic_in_is_end_stream_or_size_hint_of_stable_is_counted_and_resumed() {
     for answers in [[0, 9], [9, 0], [2, 9]] {
         let layer = CanaryLayer::new("panics", with_answers(answers));
         let service = layer.layer(with_answers(answers));

@@ -3,7 +3,7 @@
 use tower_canary::{CanaryLayer, SplitMode, Weight};
 
 #[test]
-fn a_halt_refuses_higher_weights_with_its_reason_until_it_is_lifted() {
+fn a_halt_refuses_weights_and_promotions_until_it_is_lifted() {
     let canary = CanaryLayer::new("halted", ()).handle();
     canary.promote().unwrap();
     canary.halt("totals are wrong");

@@ -90,7 +90,7 @@ async fn readiness_call_future_and_body_run_on_the_canarys_runtime() {
 }
 
 #[tokio::test]
-async fn a_panic_on_the_runtime_counts_as_the_canarys() {
+async fn a_panic_on_the_runtime_counts_as_a_failure_of_the_canary() {
     let runtime = CanaryRuntime::new();
     let broken_body = ScriptedBody::new([Step::Data("frame"), Step::Panic]);
     for (canary, panics_in_body) in [

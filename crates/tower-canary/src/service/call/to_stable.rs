@@ -56,7 +56,7 @@ impl Call {
         // Stable's pick comes first: an epoch without calls in flight is discarded.
         self.counters.pick(Channel::Stable, AssignmentReason::Spilled, self.key, self.route);
         self.release_permit();
-        self.note_key(KeyEventKind::Failed);
+        self.record_key(KeyEventKind::Failed);
         self.count(ChannelCounters::spill);
         self.drain_signal().call_ended();
         self.run_failure_hook();

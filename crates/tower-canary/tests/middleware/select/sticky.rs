@@ -136,7 +136,7 @@ async fn the_first_source_with_a_key_decides() {
 
 /// The visitor's cookie maps to one channel and the user's id to the other.
 #[tokio::test]
-async fn the_channel_changes_at_login_and_only_then() {
+async fn the_channel_changes_only_at_login() {
     let fixture = PolicyFixture::new(Sticky::by_header(USER).or_cookie("visitor"), HALF);
     let [on_stable, on_canary] = one_key_of_each("shop:v2");
     let cookie = format!("visitor={on_canary}");

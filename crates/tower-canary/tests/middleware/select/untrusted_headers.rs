@@ -17,7 +17,7 @@ use crate::support::HALF;
 proptest! {
     /// The call is answered, and drawn at random if no header has a valid key.
     #[test]
-    fn no_header_or_cookie_can_break_an_assignment(
+    fn arbitrary_header_bytes_do_not_prevent_an_assignment(
         users in prop::collection::vec(header_bytes(), 0..3),
         cookies in prop::collection::vec(header_bytes(), 0..4),
         baggage in prop::collection::vec(header_bytes(), 0..4),

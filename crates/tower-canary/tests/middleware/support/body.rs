@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::service::note_thread;
+use super::service::record_thread;
 
 /// The effect of one poll of a [`ScriptedBody`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -105,7 +105,7 @@ impl Body for ScriptedBody {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
-        note_thread(self.threads.as_ref());
+        record_thread(self.threads.as_ref());
         let step = self.step();
         if step != Some(Step::End) {
             self.position += 1;

@@ -69,7 +69,7 @@ pub(crate) struct ScriptedService {
 
 #[derive(Debug, Default)]
 struct Record {
-    is_held_back: AtomicBool,
+    is_pending: AtomicBool,
     panics_in_clone: AtomicBool,
     polls: AtomicU64,
     calls: AtomicU64,
@@ -153,7 +153,7 @@ impl ScriptedService {
 
     /// Makes all clones pending, or lets them follow the script again.
     pub(crate) fn set_ready(&self, is_ready: bool) {
-        self.record.is_held_back.store(!is_ready, Ordering::Relaxed);
+        self.record.is_pending.store(!is_ready, Ordering::Relaxed);
     }
 
     /// Makes each later attempt to clone the service panic.
@@ -184,8 +184,8 @@ impl ScriptedService {
         self.threads.as_ref().unwrap().lock().unwrap().clone()
     }
 
-    fn note_use(&self) {
-        note_thread(self.threads.as_ref());
+    fn record_use(&self) {
+        record_thread(self.threads.as_ref());
         if self.has_panicked {
             self.record.uses_after_panic.fetch_add(1, Ordering::SeqCst);
         }
@@ -201,7 +201,7 @@ impl ScriptedService {
 }
 
 /// Records the name of the calling thread.
-pub(super) fn note_thread(threads: Option<&Arc<Mutex<BTreeSet<String>>>>) {
+pub(super) fn record_thread(threads: Option<&Arc<Mutex<BTreeSet<String>>>>) {
     if let Some(threads) = threads {
         let name = thread::current().name().unwrap_or_default().to_owned();
         threads.lock().unwrap().insert(name);
@@ -235,9 +235,9 @@ impl Service<Request<()>> for ScriptedService {
     type Future = ScriptedFuture;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.note_use();
+        self.record_use();
         let polls = self.record.polls.fetch_add(1, Ordering::SeqCst);
-        if self.record.is_held_back.load(Ordering::Relaxed) {
+        if self.record.is_pending.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
         match self.readiness {
@@ -253,7 +253,7 @@ impl Service<Request<()>> for ScriptedService {
     }
 
     fn call(&mut self, request: Request<()>) -> ScriptedFuture {
-        self.note_use();
+        self.record_use();
         self.record.calls.fetch_add(1, Ordering::SeqCst);
         if let Some(channel) = self.channel {
             let assignment: &Assignment = request.extensions().get().unwrap();
@@ -290,7 +290,7 @@ impl Future for ScriptedFuture {
     type Output = Result<Response<ScriptedBody>, BoxError>;
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        note_thread(self.threads.as_ref());
+        record_thread(self.threads.as_ref());
         if self.script == OnPoll::Hang {
             return Poll::Pending;
         }
