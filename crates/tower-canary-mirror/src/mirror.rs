@@ -27,10 +27,10 @@ pub(crate) struct Mirror {
     pub(crate) noise_share: Share,
     pub(crate) options: MirrorOptions,
     pub(crate) counters: Counters,
-    /// Bounds the captured requests that wait for a turn or have one.
+    /// Bounds the requests that are queued or in progress.
     pub(crate) slots: Arc<Semaphore>,
-    /// Bounds the requests at the canary, or at stable for noise.
-    pub(crate) turns: Semaphore,
+    /// Bounds the requests in progress, at the canary or at stable for noise.
+    pub(crate) permits: Semaphore,
     /// How many more requests measure noise regardless of the share.
     warm_up: AtomicU32,
     budget: Arc<MemoryBudget>,
@@ -54,7 +54,7 @@ impl Mirror {
             noise_share: Share::new(options.noise_share),
             counters: Counters::default(),
             slots: Arc::new(Semaphore::new(permits(slots))),
-            turns: Semaphore::new(permits(options.concurrency_limit)),
+            permits: Semaphore::new(permits(options.concurrency_limit)),
             warm_up: AtomicU32::new(WARM_UP),
             budget: Arc::new(MemoryBudget::new(options.memory_limit)),
             findings: Mutex::default(),

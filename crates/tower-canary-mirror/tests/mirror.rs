@@ -249,13 +249,13 @@ fn the_counts_add_up_at_every_moment_during_concurrent_calls() {
 
 #[test]
 #[should_panic(expected = "concurrency limit of a mirror is 0: expected at least 1")]
-fn a_concurrency_limit_of_zero_is_rejected() {
+fn a_concurrency_limit_of_zero_is_refused() {
     let _ = MirrorOptions::new().concurrency_limit(0);
 }
 
 #[test]
 #[should_panic(expected = r#"field path "at": expected a JSON pointer"#)]
-fn an_invalid_field_path_is_rejected() {
+fn an_invalid_field_path_is_refused() {
     let _ = ByField::new().ignore("at");
 }
 

@@ -27,9 +27,9 @@ enum PathSegment {
 
 impl FieldPath {
     /// Returns whether the path matches these keys and positions.
-    pub(super) fn matches(&self, place: &[String]) -> bool {
-        self.segments.len() == place.len()
-            && self.segments.iter().zip(place).all(|(segment, key)| match segment {
+    pub(super) fn matches(&self, location: &[String]) -> bool {
+        self.segments.len() == location.len()
+            && self.segments.iter().zip(location).all(|(segment, key)| match segment {
                 PathSegment::Any => true,
                 PathSegment::Key(expected) => expected == key,
             })
@@ -82,8 +82,8 @@ impl fmt::Display for InvalidFieldPath {
 impl error::Error for InvalidFieldPath {}
 
 /// Returns the JSON pointer of these keys and positions.
-pub(super) fn pointer(place: &[String]) -> String {
-    place.iter().fold(String::new(), |pointer, key| pointer + "/" + &escape(key))
+pub(super) fn pointer(location: &[String]) -> String {
+    location.iter().fold(String::new(), |pointer, key| pointer + "/" + &escape(key))
 }
 
 fn escape(key: &str) -> String {
@@ -122,11 +122,11 @@ mod tests {
 
     #[test]
     fn a_star_matches_exactly_one_key() {
-        let place = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
+        let location = |keys: &[&str]| keys.iter().map(|&key| key.to_owned()).collect::<Vec<_>>();
         let path: FieldPath = "/items/*/a~1b".parse().unwrap();
-        assert!(path.matches(&place(&["items", "7", "a/b"])));
-        assert!(!path.matches(&place(&["items", "7"])));
-        assert!(!path.matches(&place(&["items", "7", "8", "a/b"])));
-        assert!(!path.matches(&place(&["other", "7", "a/b"])));
+        assert!(path.matches(&location(&["items", "7", "a/b"])));
+        assert!(!path.matches(&location(&["items", "7"])));
+        assert!(!path.matches(&location(&["items", "7", "8", "a/b"])));
+        assert!(!path.matches(&location(&["other", "7", "a/b"])));
     }
 }

@@ -16,7 +16,7 @@ pub(super) fn differences(
     canary: &Value,
     ignored: &[FieldPath],
 ) -> Vec<FieldDifference> {
-    let mut diff = JsonDiff { ignored, place: Vec::new(), found: BTreeMap::new() };
+    let mut diff = JsonDiff { ignored, location: Vec::new(), found: BTreeMap::new() };
     diff.compare(stable, canary);
     diff.found.into_values().collect()
 }
@@ -24,13 +24,13 @@ pub(super) fn differences(
 /// Traverses both documents together. The parser limits their depth to 128.
 struct JsonDiff<'a> {
     ignored: &'a [FieldPath],
-    place: Vec<String>,
+    location: Vec<String>,
     found: BTreeMap<String, FieldDifference>,
 }
 
 impl JsonDiff<'_> {
     fn compare(&mut self, stable: &Value, canary: &Value) {
-        if self.ignored.iter().any(|ignored| ignored.matches(&self.place)) {
+        if self.ignored.iter().any(|ignored| ignored.matches(&self.location)) {
             return;
         }
         match (stable, canary) {
@@ -65,19 +65,19 @@ impl JsonDiff<'_> {
     }
 
     fn at(&mut self, key: &str, visit: impl FnOnce(&mut Self)) {
-        self.place.push(key.to_owned());
+        self.location.push(key.to_owned());
         visit(self);
-        self.place.pop();
+        self.location.pop();
     }
 
     fn report_unless_ignored(&mut self, stable: Option<&Value>, canary: Option<&Value>) {
-        if !self.ignored.iter().any(|ignored| ignored.matches(&self.place)) {
+        if !self.ignored.iter().any(|ignored| ignored.matches(&self.location)) {
             self.report(&text(stable), &text(canary));
         }
     }
 
     fn report(&mut self, stable: &str, canary: &str) {
-        let field = format!("body{}", pointer(&self.place));
+        let field = format!("body{}", pointer(&self.location));
         let pattern = pattern(&field);
         if self.found.len() < MAX_FIELDS {
             let difference = || FieldDifference::new(field, stable, canary);

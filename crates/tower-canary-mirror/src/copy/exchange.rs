@@ -69,9 +69,9 @@ impl Exchange {
         let runtime = mirror.options.runtime.clone().or_else(|| Handle::try_current().ok());
         let Some(runtime) = runtime else { return };
         runtime.spawn(async move {
-            let turn = mirror.turns.acquire().await;
+            let permit = mirror.permits.acquire().await;
             self.run(&mirror).await;
-            drop((turn, slot));
+            drop((permit, slot));
         });
     }
 

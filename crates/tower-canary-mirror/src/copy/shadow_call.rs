@@ -153,7 +153,7 @@ where
             return captured(response, mirror.reservation());
         }
         frames = frames.wrapping_add(1);
-        if frames.is_multiple_of(FRAMES_PER_TURN) {
+        if frames.is_multiple_of(FRAMES_PER_YIELD) {
             // An endless body that is always ready must neither block the thread nor evade the time
             // limit.
             tokio::task::yield_now().await;
@@ -164,5 +164,5 @@ where
     captured(response, reservation)
 }
 
-/// Takes some tens of microseconds.
-const FRAMES_PER_TURN: u32 = 32;
+/// Reading this many frames takes some tens of microseconds.
+const FRAMES_PER_YIELD: u32 = 32;
