@@ -56,12 +56,15 @@ struct StoredMonitor {
     /// Ratio and rate of `worse`, then of `good`.
     margins: [f64; 4],
     whole: StoredEvidenceCounts,
+    // Short names keep the document of a long plan small.
+    #[cfg_attr(feature = "serde", serde(rename = "outages"))]
     outage_filter: StoredOutageFilter,
     restarts: Option<StoredRestarts>,
     /// Stable's calls by latency bucket. Empty if the monitor does not need them.
     stable_latencies: Vec<u64>,
     refused_keys: u64,
     impossible: u64,
+    #[cfg_attr(feature = "serde", serde(rename = "answers"))]
     completeness: StoredCompleteness,
 }
 

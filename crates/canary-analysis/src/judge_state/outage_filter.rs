@@ -23,6 +23,7 @@ struct StoredBurstDetector {
     calls: u64,
     adverse: u64,
     excess: u64,
+    #[cfg_attr(feature = "serde", serde(rename = "bursts"))]
     burst_looks: u32,
 }
 
