@@ -110,8 +110,8 @@
 //! [observation](Judge::observe), with all its weights and replicas.
 //!
 //! - An outage starts with five adverse events in excess of a limit, over any number of looks. The
-//!   limit is four times the odds of the usual rate, or of `good.rate` if that is higher. (With a
-//!   quantile, of the rate that is slow by definition.)
+//!   limit is four times the odds of the usual rate, or of `good.rate` if that is higher, or, with
+//!   a quantile, of the fraction of calls that is slow by definition.
 //! - The e-process on the split excludes looks by their *totals*, the calls and adverse events of
 //!   both channels. The e-process on the canary's rate excludes looks by *stable's* calls alone.
 //!   Neither choice depends on the outcome of the bet or on later looks, so that both remain fair.
