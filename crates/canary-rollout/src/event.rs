@@ -36,7 +36,7 @@ pub struct Event {
     pub weight: Weight,
 }
 
-/// The kind of an [`Event`].
+/// The kind of an [`Event`]. It prints as the sentence's predicate, without the cause.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
@@ -86,7 +86,7 @@ pub enum EventKind {
         /// The gate's name in the plan.
         gate: String,
     },
-    /// A probe failed for the first time in a row.
+    /// A probe failed. Further failures in a row are not recorded.
     ProbeFailed {
         /// The probe's name in the plan.
         probe: String,
@@ -95,7 +95,7 @@ pub enum EventKind {
     CalendarClosed,
     /// The releases changed, and the evidence of the previous ones was discarded.
     ReleaseChanged,
-    /// The plan was replaced; the new one applies from the next start.
+    /// The plan was replaced. The new one applies from the next start.
     PlanReplaced,
 }
 
@@ -169,7 +169,8 @@ impl fmt::Display for EventKind {
             Self::GateAsked { gate } => write!(f, "asked gate {gate:?}"),
             Self::GateOpened { gate } => write!(f, "opened gate {gate:?}"),
             Self::GateRejected { gate } => write!(f, "rejected gate {gate:?}"),
-            Self::ProbeFailed { probe } => write!(f, "saw probe {probe:?} fail"),
+            // The cause of this event is the probe, so the sentence names it already.
+            Self::ProbeFailed { .. } => f.write_str("failed"),
             Self::CalendarClosed => f.write_str("waits for the calendar"),
             Self::ReleaseChanged => f.write_str("changed the releases"),
             Self::PlanReplaced => f.write_str("replaced the plan"),

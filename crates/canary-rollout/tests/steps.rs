@@ -150,7 +150,7 @@ fn a_degraded_canary_is_rolled_back_at_every_stage() {
             sim.order(Command::Pause);
             sim.run(5);
         }),
-        ("a weight by hand", STORY.into(), |sim| {
+        ("a manual weight", STORY.into(), |sim| {
             sim.order(Command::SetWeight { weight: percent("30%") });
         }),
         ("the bake", STORY.into(), |sim| {
@@ -163,9 +163,9 @@ fn a_degraded_canary_is_rolled_back_at_every_stage() {
         go(&mut sim);
         sim.verdict = Verdict::Degraded;
         sim.actions.clear();
-        let outcome = sim.tick();
-        assert_eq!(outcome.actions[0], Action::RollBack, "{place}");
-        assert_eq!(outcome.actions[1], Action::Save, "{place}: lowering comes before saving");
+        let transition = sim.tick();
+        assert_eq!(transition.actions[0], Action::RollBack, "{place}");
+        assert_eq!(transition.actions[1], Action::Save, "{place}: lowering comes before saving");
         assert_eq!(sim.waits(), "rolled back (canary fails every call)", "{place}");
         sim.verdict = Verdict::Healthy;
         sim.run(3_600);
@@ -272,6 +272,8 @@ fn a_probe_that_fails_too_often_makes_the_canary_degraded() {
     }
     sim.probe("health", ProbeOutcome::Failed("no answer".into()));
     assert_eq!(sim.waits(), "rolled back (probe \"health\" failed: no answer)");
+    let failures = sim.take_log().into_iter().filter(|line| line == "probe \"health\" failed");
+    assert_eq!(failures.count(), 2, "only the first failure in a row is an event");
 }
 
 const GATED: &str = "
@@ -334,16 +336,15 @@ fn only_a_gate_that_waits_can_be_approved() {
 fn setting_a_weight_pauses_the_plan_and_resume_returns_to_it() {
     let mut sim = Sim::started(STORY);
     sim.run(100);
-    let held = sim.rollout.state().progress().unwrap().calls;
-    assert!(held > 0);
-    for hand in ["3%", "40%"] {
-        sim.order(Command::SetWeight { weight: percent(hand) });
+    assert!(sim.rollout.state().progress().unwrap().calls > 0);
+    for manual in ["3%", "40%"] {
+        sim.order(Command::SetWeight { weight: percent(manual) });
         sim.run(1_000);
-        assert_eq!(sim.weight, percent(hand));
+        assert_eq!(sim.weight, percent(manual));
         sim.order(Command::Resume);
         assert_eq!(sim.weight, percent("10%"));
         let expected = "step 2 of 3, holding at 10%: 0 of 1,000 needed canary calls; 0s of 2m";
-        assert_eq!(sim.waits(), expected, "progress at {hand} does not count for 10%");
+        assert_eq!(sim.waits(), expected, "progress at {manual} does not count for 10%");
     }
     let refusal = sim.try_order(Command::SetWeight { weight: Weight::FULL }).unwrap_err();
     assert_eq!(refusal.reason, RefusalReason::FullWeight);
@@ -471,8 +472,8 @@ fn each_start_has_new_evidence_and_a_new_salt() {
     let begin = |attempt| Action::BeginEvidence { salt: format!("checkout:{attempt}") };
     assert_eq!(sim.asked(&begin(1)), 1);
     sim.run(100);
-    let outcome = sim.order(Command::Restart);
-    let order: Vec<_> = outcome.actions.iter().take(4).collect();
+    let transition = sim.order(Command::Restart);
+    let order: Vec<_> = transition.actions.iter().take(4).collect();
     let first = Action::SetWeight(percent("0.1%"));
     let zero = Action::SetWeight(Weight::ZERO);
     assert_eq!(order, [&zero, &Action::Save, &begin(2), &first]);

@@ -153,8 +153,8 @@ fn long_texts_do_not_exceed_the_size_limit() {
         if round < 50 {
             tick.verdict = Verdict::Healthy;
         }
-        let outcome = sim.rollout.tick(sim.now, &tick);
-        if outcome.actions.contains(&Action::Save) {
+        let transition = sim.rollout.tick(sim.now, &tick);
+        if transition.actions.contains(&Action::Save) {
             let text = serde_json::to_string(&sim.rollout).unwrap();
             assert!(text.len() <= Rollout::MAX_BYTES, "{} bytes", text.len());
         }
@@ -237,9 +237,9 @@ fn time_without_ticks_does_not_count() {
 fn a_new_release_starts_at_zero_with_a_new_salt() {
     let mut sim = Sim::started(PLAN);
     sim.run(100);
-    let outcome = sim.rollout.set_releases(sim.now, releases("v3"));
-    assert_eq!(outcome.actions, [Action::RollBack, Action::Save]);
-    assert_eq!(outcome.events[0].reason, "v3 against v1, before v2 against v1");
+    let transition = sim.rollout.set_releases(sim.now, releases("v3"));
+    assert_eq!(transition.actions, [Action::RollBack, Action::Save]);
+    assert_eq!(transition.events[0].reason, "v3 against v1, previously v2 against v1");
     assert_eq!((sim.rollout.phase(), sim.rollout.weight()), (Phase::Idle, Weight::ZERO));
     sim.weight = Weight::ZERO;
     sim.order(Command::Start);
@@ -255,8 +255,8 @@ fn a_plan_in_use_cannot_be_replaced() {
     let message = "the rollout is running and uses its plan: roll back first";
     assert_eq!(error.unwrap_err().to_string(), message);
     sim.order(Command::RollBack);
-    let outcome = sim.rollout.replace_plan(sim.now, other.clone(), &Actor::person("bob"), "");
-    assert_eq!(outcome.unwrap().actions, [Action::Save]);
+    let transition = sim.rollout.replace_plan(sim.now, other.clone(), &Actor::person("bob"), "");
+    assert_eq!(transition.unwrap().actions, [Action::Save]);
     sim.order(Command::Start);
     assert_eq!(sim.weight, percent("99%"));
     assert_eq!(sim.rollout.plan(), &other);
@@ -266,9 +266,9 @@ fn a_plan_in_use_cannot_be_replaced() {
 fn replacing_a_plan_by_itself_changes_nothing() {
     let mut sim = Sim::started(PLAN);
     let same = sim::plan(PLAN);
-    let outcome = sim.rollout.replace_plan(sim.now, same, &Actor::person("bob"), "").unwrap();
-    assert_eq!(outcome.note.as_deref(), Some("the rollout already has this plan"));
-    assert!(outcome.actions.is_empty());
+    let transition = sim.rollout.replace_plan(sim.now, same, &Actor::person("bob"), "").unwrap();
+    assert_eq!(transition.note.as_deref(), Some("the rollout already has this plan"));
+    assert!(transition.actions.is_empty());
 }
 
 #[test]

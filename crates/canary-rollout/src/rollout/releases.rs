@@ -17,8 +17,8 @@ use crate::{
 impl Rollout {
     /// Sets the releases. Call this after loading a rollout.
     ///
-    /// With the same releases nothing changes. With others the rollout becomes idle at weight zero,
-    /// and its next start discards the evidence. A halt persists.
+    /// If the releases are the same, nothing changes. Otherwise the rollout becomes idle at weight
+    /// zero, and its next start discards the evidence. A halt persists.
     ///
     /// ```
     /// use canary_rollout::{
@@ -44,8 +44,10 @@ impl Rollout {
             return Transition::default();
         }
         let pair = |releases: &Releases| format!("{} against {}", releases.canary, releases.stable);
-        let reason =
-            bounded(&format!("{}, before {}", pair(&releases), pair(&self.releases)), REASON_BYTES);
+        let reason = bounded(
+            &format!("{}, previously {}", pair(&releases), pair(&self.releases)),
+            REASON_BYTES,
+        );
         self.releases = releases;
         self.verdict = Verdict::Inconclusive;
         self.evidence.clear();
@@ -65,7 +67,7 @@ impl Rollout {
     ///
     /// # Errors
     ///
-    /// Returns an error if the rollout is under way with another plan. Roll back first.
+    /// Returns an error if the rollout is in progress with another plan. Roll back first.
     pub fn replace_plan(
         &mut self,
         now: Timestamp,
