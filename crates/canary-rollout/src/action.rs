@@ -12,7 +12,7 @@ use crate::event::Event;
 pub enum Action {
     /// Set the canary's weight.
     SetWeight(Weight),
-    /// Make the canary the new stable, including its variables.
+    /// Send all calls to the canary, and make its variables those of the stage.
     Promote,
     /// Send all calls to stable.
     RollBack,
@@ -26,8 +26,8 @@ pub enum Action {
     Save,
     /// Discard the judge's evidence, and assign keys with this salt.
     ///
-    /// A process may stop before it carries this out. Therefore store the
-    /// [attempt](crate::Rollout::attempt) with the evidence, and discard evidence of another
+    /// A process may stop before it carries this out. Store the
+    /// [attempt](crate::Rollout::attempt) with the evidence, and discard the evidence of any other
     /// attempt.
     BeginEvidence {
         /// The salt of the hash that assigns keys to channels.
@@ -37,8 +37,8 @@ pub enum Action {
     BeginStep,
     /// Run this probe of the plan, and report its outcome in a later tick.
     RunProbe(String),
-    /// Ask this gate of the plan, and report its answer in a later tick. For an approval, notify
-    /// the operators.
+    /// Ask this gate of the plan, and report its answer in a later tick. An approval arrives as a
+    /// command instead.
     AskGate(String),
     /// Send an event to a receiver of the plan.
     Notify {
@@ -57,6 +57,6 @@ pub struct Transition {
     pub actions: Vec<Action>,
     /// The events. The rollout's history contains them as well.
     pub events: Vec<Event>,
-    /// The reason for which a command had no effect, such as "the rollout is already paused".
+    /// The reason why a command had no effect, such as "the rollout is already paused".
     pub note: Option<String>,
 }

@@ -24,12 +24,12 @@ pub enum Actor {
 }
 
 impl Actor {
-    /// Creates a person. Names are cut after 64 bytes.
+    /// Creates a person. A name is cut to 64 bytes.
     pub fn person(name: impl AsRef<str>) -> Self {
         Self::Person(bounded(name.as_ref(), NAME_BYTES))
     }
 
-    /// Creates a program. Names are cut after 64 bytes.
+    /// Creates a program. A name is cut to 64 bytes.
     pub fn program(name: impl AsRef<str>) -> Self {
         Self::Program(bounded(name.as_ref(), NAME_BYTES))
     }

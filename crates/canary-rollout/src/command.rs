@@ -1,4 +1,4 @@
-//! The names of commands, and the reasons for which a rollout refuses them.
+//! The names of commands, and the errors of refused commands.
 
 mod name;
 pub(crate) mod order;

@@ -1,4 +1,4 @@
-//! Forecasts how long a plan takes at best.
+//! Forecasts of a plan's shortest duration.
 
 use std::{error, fmt, time::Duration};
 
@@ -24,9 +24,10 @@ pub struct DryRun {
     /// The time from the start to the end of the promotion.
     #[serde(with = "serialize::span")]
     pub total: Duration,
-    /// The time from the start after which a canary as good as stable is proven healthy with a
-    /// probability of at least 95 %, judged by the failures of all calls. `None` if no failure rate
-    /// was given, or if the plan ends before.
+    /// The time from the start until a canary as good as stable is proven healthy with a
+    /// probability of at least 95%, by the failures of all calls. `None` without a failure rate,
+    /// without a monitor that decides by these failures, without a step that needs proof, or if the
+    /// proof takes longer than 30 days.
     #[serde(with = "serialize::maybe_span")]
     pub proven: Option<Duration>,
     /// Warnings about the plan.
@@ -43,9 +44,9 @@ pub struct DryStep {
     /// The time at this weight.
     #[serde(with = "serialize::span")]
     pub takes: Duration,
-    /// The condition that takes longest.
+    /// The condition that takes the longest.
     pub bound: Bound,
-    /// The canary's calls in that time, rounded down.
+    /// The canary's calls during the step, rounded down.
     pub calls: u64,
     /// The gates at the end of the step.
     pub gates: Vec<String>,
@@ -65,7 +66,8 @@ pub enum Bound {
 }
 
 impl Plan {
-    /// Forecasts how long the plan takes at best for a service with this traffic.
+    /// Forecasts how long the plan takes at best for a service with `calls_per_second`, counted on
+    /// both channels.
     ///
     /// With a `failure_rate`, the fraction of calls that fail on stable, the forecast includes the
     /// time until the canary is proven healthy.
@@ -106,10 +108,10 @@ impl Plan {
         let mut warnings = Vec::new();
         let mut steps: Vec<DryStep> = Vec::new();
         for (index, step) in self.steps().iter().enumerate() {
-            let of_calls = seconds_of(step.min_calls, calls_per_second * step.weight.ratio());
+            let for_calls = time_for(step.min_calls, calls_per_second * step.weight.ratio());
             let (mut takes, mut bound) = (step.min_duration, Bound::Time);
-            if of_calls > takes {
-                (takes, bound) = (of_calls, Bound::Calls);
+            if for_calls > takes {
+                (takes, bound) = (for_calls, Bound::Calls);
             }
             if takes > step.deadline {
                 let (takes, deadline) = (rough(takes), rough(step.deadline));
@@ -215,13 +217,13 @@ impl fmt::Display for DryRun {
     }
 }
 
-/// An error for traffic that is out of range. The message names the value and the range.
+/// The error for traffic that is out of range. The message contains the value and the range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum DryRunError {
-    /// The calls per second.
+    /// The calls per second are out of range.
     Calls(f64),
-    /// The failure rate.
+    /// The failure rate is out of range.
     Rate(f64),
 }
 
@@ -239,7 +241,7 @@ impl fmt::Display for DryRunError {
 impl error::Error for DryRunError {}
 
 /// Returns the time that these calls take, rounded up to a second.
-fn seconds_of(calls: u64, per_second: f64) -> Duration {
+fn time_for(calls: u64, per_second: f64) -> Duration {
     let seconds = (float(calls) / per_second).ceil().min(MAX_SECONDS);
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }

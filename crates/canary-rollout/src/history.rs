@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Event;
 
-/// The latest events of a rollout: at most 64, fewer if they are long.
+/// The latest events of a rollout: at most 64, or fewer if they are long.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct History {
     /// The number of all events so far.

@@ -2,8 +2,8 @@
 //!
 //! A canary starts with a few calls, is judged, gets more calls, and finally gets all of them or
 //! none. A [`Plan`] defines the steps; a [`Rollout`] is the current state with its history. This
-//! crate only decides: it never reads a clock or sleeps, draws no random numbers, logs nothing and
-//! does no I/O. Therefore every decision can be tested and repeated, and any replica can make it.
+//! crate only decides. It reads no clock, never sleeps, draws no random numbers, logs nothing and
+//! does no I/O, so every decision can be tested and repeated, and any replica can make it.
 //!
 //! # Example
 //!
@@ -44,10 +44,10 @@
 //!     let tick = Tick::new(Verdict::Healthy, "canary fails no more than stable");
 //!     actions = rollout.tick(now, &tick.with_calls(calls)).actions;
 //! }
-//! let story: Vec<String> =
+//! let history: Vec<String> =
 //!     rollout.history().map(|event| format!("{} {}", event.by, event.kind)).collect();
 //! assert_eq!(
-//!     story,
+//!     history,
 //!     ["anna started (attempt 1)", "the plan began step 1", "the judge promoted the canary"],
 //! );
 //!
@@ -89,7 +89,7 @@
 //! | R4 | A promotion requires the judge's proof, an operator's command, or a plan with `on_inconclusive = "advance"`. | `a_promotion_requires_proof_or_a_command` |
 //! | R5 | A step ends only after its duration and its calls, even if the clock jumps. | `a_step_ends_only_after_its_time_and_calls` |
 //! | R6 | A degraded canary gets more calls only by an operator's command. | `a_degraded_canary_never_gets_more_calls` |
-//! | R7 | The same inputs produce the same transitions, also if the rollout is stored and loaded in between. | `the_same_inputs_produce_the_same_transitions` |
+//! | R7 | The same inputs produce the same transitions, even if the rollout is stored and loaded in between. | `the_same_inputs_produce_the_same_transitions` |
 //! | R8 | Actions that lower the weight come before saving, and actions that raise it after. | `lowering_comes_before_saving_and_raising_after` |
 //! | R9 | A document to be stored never exceeds [`Rollout::MAX_BYTES`]. | `a_stored_rollout_is_short_and_its_events_are_in_order` |
 //!

@@ -24,7 +24,7 @@ use crate::{
 pub struct Pending {
     /// The status, such as "step 2 of 5, holding at 10%".
     pub status: String,
-    /// The missing conditions; empty if the rollout is finished or about to continue.
+    /// The missing conditions; empty if the rollout has finished or is about to continue.
     pub waiting_for: Vec<PendingItem>,
 }
 
@@ -42,7 +42,7 @@ pub enum PendingItem {
     },
     /// Time at this weight.
     Time {
-        /// The time since the weight came into force.
+        /// The time for which the weight has been in force.
         #[serde(with = "serialize::span")]
         elapsed: Duration,
         /// The time that the plan requires.
@@ -62,7 +62,7 @@ pub enum PendingItem {
     Gate {
         /// The gate's name.
         gate: String,
-        /// The people who may approve, if it is an approval.
+        /// The people who may approve; `None` if the gate is not an approval.
         approvers: Option<String>,
         /// The reason of the latest "not yet"; it may be empty.
         message: String,
@@ -107,16 +107,16 @@ impl Rollout {
     #[must_use]
     pub fn pending(&self, now: Timestamp) -> Pending {
         let weight = self.weight();
-        let person = |reason: String| vec![PendingItem::Operator { reason }];
-        let (at, things) = match self.state() {
-            State::Idle => ("idle".to_owned(), person("a start".to_owned())),
+        let operator = |reason: String| vec![PendingItem::Operator { reason }];
+        let (status, waiting_for) = match self.state() {
+            State::Idle => ("idle".to_owned(), operator("a start".to_owned())),
             State::Starting { .. } => ("starting".to_owned(), self.stage_waits(now)),
             State::Running { step, progress } => {
                 let how = if progress.since.is_some() { "holding" } else { "still" };
                 (format!("{}, {how} at {weight}", self.step_of(*step)), self.stage_waits(now))
             }
             State::Paused { reason, .. } => {
-                (format!("paused at {weight}"), person(format!("an operator ({reason})")))
+                (format!("paused at {weight}"), operator(format!("an operator ({reason})")))
             }
             State::RampingDown { from, reason, .. } => {
                 (format!("ramping down from {from}, now at {weight} ({reason})"), Vec::new())
@@ -129,10 +129,10 @@ impl Rollout {
             State::RolledBack { reason, .. } => (format!("rolled back ({reason})"), Vec::new()),
             State::Halted { by, reason, .. } => {
                 let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                (format!("halted by {by}{reason}"), person("the halt to be lifted".to_owned()))
+                (format!("halted by {by}{reason}"), operator("the halt to be lifted".to_owned()))
             }
         };
-        Pending { status: at, waiting_for: things }
+        Pending { status, waiting_for }
     }
 
     fn stage_waits(&self, now: Timestamp) -> Vec<PendingItem> {
@@ -190,8 +190,8 @@ impl Rollout {
 impl fmt::Display for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.status)?;
-        for (index, thing) in self.waiting_for.iter().enumerate() {
-            write!(f, "{}{thing}", if index == 0 { ": " } else { "; " })?;
+        for (index, item) in self.waiting_for.iter().enumerate() {
+            write!(f, "{}{item}", if index == 0 { ": " } else { "; " })?;
         }
         Ok(())
     }

@@ -45,8 +45,8 @@ mod tick;
 ///
 /// let mut now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
 /// let start = Order::new(Command::Start, Actor::person("anna"), "v2 is built");
-/// let outcome = rollout.command(now, &start)?;
-/// assert!(outcome.actions.contains(&Action::SetWeight("10%".parse()?)));
+/// let transition = rollout.command(now, &start)?;
+/// assert!(transition.actions.contains(&Action::SetWeight("10%".parse()?)));
 ///
 /// for _ in 0..60 {
 ///     now = now + Duration::from_secs(1);
@@ -54,34 +54,33 @@ mod tick;
 /// }
 /// assert_eq!(rollout.pending(now).to_string(), "step 1 of 1, holding at 10%: 1m of 5m");
 ///
-/// let outcome = rollout.tick(now, &Tick::new(Verdict::Degraded, "canary fails every call"));
-/// assert_eq!(outcome.actions[0], Action::RollBack);
+/// let transition = rollout.tick(now, &Tick::new(Verdict::Degraded, "canary fails every call"));
+/// assert_eq!(transition.actions[0], Action::RollBack);
 /// assert_eq!(rollout.phase(), Phase::RolledBack);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// # Storage
 ///
-/// A rollout serializes as JSON of at most [`Rollout::MAX_BYTES`]. A stored rollout can continue at
-/// any time, also in another version of this crate: unknown fields are kept. After loading,
-/// apply [`in_force`](Self::in_force) to the data plane, and call
-/// [`set_releases`](Self::set_releases), which resets the rollout if the releases have changed.
-/// [`generation`](Self::generation) increases by one with each [`Action::Save`].
+/// A rollout serializes as JSON of at most [`Rollout::MAX_BYTES`]. It can continue at any time, even
+/// in another version of this crate, which keeps unknown fields. After loading it, call
+/// [`set_releases`](Self::set_releases), which resets the rollout if the releases have changed, and
+/// apply [`in_force`](Self::in_force) to the data plane. [`generation`](Self::generation) increases
+/// by one with each [`Action::Save`].
 ///
 /// Replicas share a rollout by compare-and-swap. Clone it, apply the tick or command to the clone,
-/// store the clone, and carry out the actions after [`Action::Save`] only if that succeeded.
+/// store the clone, and carry out the actions after [`Action::Save`] only if the store accepts it.
 ///
 /// During a rolling update, replicas of old and new releases run side by side. Let only the replica
 /// that drives the rollout set the releases.
 ///
 /// # Time
 ///
-/// Clocks of machines jump, and they differ between machines. The time of a step therefore has to
-/// pass by two measures: the wall clock since the weight came into force, and the sum of the times
-/// between ticks, each of which counts for at most [`Rollout::MAX_TICK`]. Deadlines use only the
-/// sum.
+/// Clocks jump, and they differ between machines. The time of a step is therefore the lesser of two
+/// measures: the wall-clock time since the weight came into force, and the sum of the times between
+/// ticks. Each tick counts for at most [`Rollout::MAX_TICK`]. Deadlines use only the sum.
 ///
-/// A clock that jumps ahead by a day thus shortens a step by ten seconds at most, and reaches no
+/// A clock that jumps ahead by a day shortens a step by at most ten seconds, and reaches no
 /// deadline. A clock that jumps back to before the step began restarts the step's time. Time
 /// without ticks does not count.
 ///
@@ -145,11 +144,11 @@ impl Rollout {
     /// The longest time that a tick counts for.
     pub const MAX_TICK: Duration = Duration::from_secs(10);
 
-    /// Progress is saved after this time, unless something else is saved before.
+    /// The interval at which progress is saved if nothing else causes a save.
     pub const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
-    /// The maximum size as JSON of a rollout to be saved. Old events are dropped to stay below it.
-    /// It leaves 2 of the 16 KiB of a shared document to the store.
+    /// The maximum size of a saved rollout as JSON, in bytes. Old events are dropped to stay below
+    /// it. It leaves 2 KiB of the 16 KiB of a shared document to the store.
     pub const MAX_BYTES: usize = 14 * 1024;
 
     /// Creates an idle rollout at weight zero.
@@ -208,7 +207,7 @@ impl Rollout {
         self.weight
     }
 
-    /// Returns the number of saves, including one that is still to be carried out.
+    /// Returns the number of saves, including a pending one.
     #[must_use]
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -220,8 +219,8 @@ impl Rollout {
         self.attempt
     }
 
-    /// Returns the salt with which keys are assigned to channels. It differs for each start, so
-    /// that a fixed canary does not go to the same users as the broken one.
+    /// Returns the salt of the hash that assigns keys to channels. Each start has a new salt, so
+    /// that a fixed canary does not get the same users as the broken one.
     #[must_use]
     pub fn salt(&self) -> String {
         format!("{}:{}", self.name, self.attempt)
@@ -233,7 +232,7 @@ impl Rollout {
         (self.verdict, &self.evidence)
     }
 
-    /// Returns the latest events, oldest first: at most 64, and as many as fit into
+    /// Returns the latest events, oldest first: at most 64, or fewer if they do not fit into
     /// [`Self::MAX_BYTES`]. To keep all events, collect those of each
     /// [`Transition`](crate::Transition).
     #[must_use]
@@ -247,8 +246,8 @@ impl Rollout {
         while size(self) > Self::MAX_BYTES && self.history.events.pop_front().is_some() {}
     }
 
-    /// Returns the actions that bring the data plane into the rollout's state. Apply them after
-    /// loading the rollout, and after another replica has changed it.
+    /// Returns the actions that put the rollout's state into force on the data plane. Apply them
+    /// after loading the rollout, and after another replica has changed it.
     #[must_use]
     pub fn in_force(&self) -> Vec<Action> {
         match &self.state {

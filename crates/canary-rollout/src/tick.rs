@@ -10,7 +10,8 @@ pub(crate) mod input;
 pub enum GateAnswer {
     /// The rollout may continue.
     Open,
-    /// Ask again later, for this reason. An unreachable webhook counts as this.
+    /// The gate is not ready to answer, for this reason, and is asked again. An unreachable webhook
+    /// gives this answer.
     NotYet(String),
     /// The gate rejects, for this reason. The gate's `on_rejected` applies.
     Rejected(String),
@@ -30,7 +31,7 @@ impl ProbeOutcome {
     pub(crate) fn failure(&self) -> Option<String> {
         match self {
             Self::Passed => None,
-            Self::Failed(how) => Some(bounded(how, REASON_BYTES / 2)),
+            Self::Failed(reason) => Some(bounded(reason, REASON_BYTES / 2)),
         }
     }
 }

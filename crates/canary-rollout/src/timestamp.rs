@@ -104,7 +104,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// An error for a text that is not a [`Timestamp`]. The message names the text.
+/// The error for an invalid [`Timestamp`] string. The message contains the string.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ParseTimestampError(String);
 

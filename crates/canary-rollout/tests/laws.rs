@@ -60,12 +60,11 @@ enum Input {
     SetReleases(bool),
 }
 
-/// A rollout, with independent counts of the time and calls of its step.
+/// A rollout, with independent counts of its current step.
 struct Tracked {
     rollout: Rollout,
     now: Timestamp,
-    /// The time and the calls of the current step.
-    seen: Duration,
+    elapsed: Duration,
     calls: u64,
 }
 
@@ -131,7 +130,7 @@ impl Tracked {
         let plan = sim::plan(PLANS[plan]);
         let rollout = Rollout::new("shop".parse().unwrap(), sim::releases("v2"), plan);
         let now = "2026-11-24T09:00:30Z".parse().unwrap();
-        Self { rollout, now, seen: Duration::ZERO, calls: 0 }
+        Self { rollout, now, elapsed: Duration::ZERO, calls: 0 }
     }
 
     /// Applies the input and returns the result.
@@ -141,7 +140,7 @@ impl Tracked {
                 let before = self.now;
                 self.now = Timestamp::from_millis(before.as_millis() + millis);
                 if self.rollout.phase() == Phase::Running {
-                    self.seen += self.now.since(before).min(Rollout::MAX_TICK);
+                    self.elapsed += self.now.since(before).min(Rollout::MAX_TICK);
                     self.calls = self.calls.saturating_add(*calls);
                 }
                 let mut tick = Tick::new(*verdict, "evidence").with_calls(*calls);
@@ -243,7 +242,7 @@ proptest! {
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
         let mut tracked = Tracked::new(plan);
-        let mut is_back = false;
+        let mut was_rolled_back = false;
         for input in &inputs {
             let attempt = tracked.rollout.attempt();
             let phase = tracked.rollout.phase();
@@ -256,12 +255,12 @@ proptest! {
                 );
                 prop_assert!(is_start, "{input:?} is not a start");
                 prop_assert!(phase != Phase::Halted, "started during a halt");
-                is_back = false;
+                was_rolled_back = false;
             }
-            if is_back {
+            if was_rolled_back {
                 prop_assert_eq!(rollout.weight(), Weight::ZERO);
             }
-            is_back |= matches!(rollout.phase(), Phase::RolledBack | Phase::Halted);
+            was_rolled_back |= matches!(rollout.phase(), Phase::RolledBack | Phase::Halted);
         }
     }
 
@@ -288,8 +287,8 @@ proptest! {
             let _ = tracked.apply(input);
             if rank(tracked.rollout.phase()) > rank(before.phase()) {
                 prop_assert!(is_justified(&before, input), "{:?} after {:?}", input, before.state());
-                let is_by_itself = matches!(input, Input::Tick { .. });
-                if is_by_itself && before.phase() == Phase::Running {
+                let is_tick = matches!(input, Input::Tick { .. });
+                if is_tick && before.phase() == Phase::Running {
                     prop_assert_eq!(before.plan().max_weight(), Weight::FULL);
                 }
             }
@@ -310,11 +309,11 @@ proptest! {
                 && (after.0 > before.0 || is_promoted)
             {
                 let step = &tracked.rollout.plan().steps()[step];
-                prop_assert!(tracked.seen >= step.min_duration, "after {:?}", tracked.seen);
+                prop_assert!(tracked.elapsed >= step.min_duration, "after {:?}", tracked.elapsed);
                 prop_assert!(tracked.calls >= step.min_calls, "after {} calls", tracked.calls);
             }
             if after != before {
-                (tracked.seen, tracked.calls) = (Duration::ZERO, 0);
+                (tracked.elapsed, tracked.calls) = (Duration::ZERO, 0);
             }
         }
     }
@@ -390,24 +389,24 @@ proptest! {
         let mut tracked = Tracked::new(plan);
         for input in &inputs {
             let (generation, before) = (tracked.rollout.generation(), tracked.rollout.weight());
-            let Ok(outcome) = tracked.apply(input) else { continue };
-            let saves = outcome.actions.iter().filter(|action| **action == Action::Save).count();
+            let Ok(transition) = tracked.apply(input) else { continue };
+            let saves = transition.actions.iter().filter(|action| **action == Action::Save).count();
             prop_assert_eq!(tracked.rollout.generation(), generation + u64::try_from(saves).unwrap());
-            if outcome.events.is_empty() && tracked.rollout.weight() == before {
+            if transition.events.is_empty() && tracked.rollout.weight() == before {
                 continue;
             }
             prop_assert_eq!(saves, 1);
-            let save = outcome.actions.iter().position(|it| *it == Action::Save).unwrap();
+            let save = transition.actions.iter().position(|it| *it == Action::Save).unwrap();
             let mut weight = before;
-            for (index, action) in outcome.actions.iter().enumerate() {
+            for (index, action) in transition.actions.iter().enumerate() {
                 let next = match action {
                     Action::SetWeight(weight) => *weight,
                     Action::RollBack | Action::Halt(_) => Weight::ZERO,
                     Action::Promote => Weight::FULL,
                     _ => continue,
                 };
-                prop_assert!(next <= weight || index > save, "{:?}", outcome.actions);
-                prop_assert!(next >= weight || index < save, "{:?}", outcome.actions);
+                prop_assert!(next <= weight || index > save, "{:?}", transition.actions);
+                prop_assert!(next >= weight || index < save, "{:?}", transition.actions);
                 weight = next;
             }
             prop_assert_eq!(weight, tracked.rollout.weight(), "the data plane has the rollout's weight");
@@ -423,8 +422,8 @@ proptest! {
         for input in &inputs {
             let order = Order::new(Command::Pause, Actor::person(&noise), &noise);
             let _ = tracked.rollout.command(tracked.now, &order);
-            let Ok(outcome) = tracked.apply(input) else { continue };
-            if outcome.actions.contains(&Action::Save) {
+            let Ok(transition) = tracked.apply(input) else { continue };
+            if transition.actions.contains(&Action::Save) {
                 let stored = serde_json::to_string(&tracked.rollout).unwrap();
                 prop_assert!(stored.len() <= Rollout::MAX_BYTES);
             }

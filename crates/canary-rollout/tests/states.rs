@@ -23,7 +23,7 @@ const PLAN: &str = "
     kind = { approval = 'boss' }
 ";
 
-/// Returns every state, in each variant that commands distinguish.
+/// Returns every state, with one entry for each case in which commands differ.
 fn states() -> Vec<(&'static str, Sim)> {
     let idle = || Sim::new(PLAN);
     let starting = || Sim::started(PLAN);
@@ -99,12 +99,12 @@ fn command(name: CommandName) -> Command {
     }
 }
 
-/// Returns the new state and weight, or the reason for which nothing changes.
+/// Returns the effect of a command, and the reason if it changes nothing.
 fn effect(sim: &Sim, name: CommandName) -> (String, Option<String>) {
     let mut rollout = sim.rollout.clone();
     let order = Order::new(command(name), Actor::person("anna"), "");
     match rollout.command(sim.now, &order) {
-        Ok(outcome) => match outcome.note {
+        Ok(transition) => match transition.note {
             Some(note) => ("nothing".into(), Some(note)),
             None => (format!("**{}** {}", rollout.phase(), rollout.weight()), None),
         },
@@ -203,7 +203,7 @@ fn every_command_is_idempotent() {
 #[test]
 fn a_restarted_process_continues_in_every_state() {
     for (state, sim) in states() {
-        let mut gone_on = sim.rollout.clone();
+        let mut continued = sim.rollout.clone();
         let mut other = Sim { rollout: sim.rollout.clone(), ..Sim::new(PLAN) };
         other.now = sim.now;
         other.restart();
@@ -213,12 +213,12 @@ fn a_restarted_process_continues_in_every_state() {
             "{state}: the data plane has the rollout's weight"
         );
         assert!(other.rollout.set_releases(sim.now, sim::releases("v2")).actions.is_empty());
-        assert_eq!(other.rollout, gone_on, "{state}");
+        assert_eq!(other.rollout, continued, "{state}");
 
-        let outcome = gone_on.set_releases(sim.now, sim::releases("v3"));
+        let transition = continued.set_releases(sim.now, sim::releases("v3"));
         let expected = if state == "halted" { Phase::Halted } else { Phase::Idle };
-        assert_eq!(gone_on.phase(), expected, "{state}");
-        assert_eq!(gone_on.weight().ppm(), 0, "{state}");
-        assert_eq!(outcome.events.len(), 1, "{state}");
+        assert_eq!(continued.phase(), expected, "{state}");
+        assert_eq!(continued.weight().ppm(), 0, "{state}");
+        assert_eq!(transition.events.len(), 1, "{state}");
     }
 }

@@ -77,7 +77,7 @@ impl str::FromStr for CommandName {
     }
 }
 
-/// An error for a text that names no command. The message lists the known commands.
+/// The error for an unknown command name. The message lists the known names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownCommand(String);
 

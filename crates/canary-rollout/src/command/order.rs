@@ -20,7 +20,7 @@ pub enum Command {
     Start,
     /// Keeps the weight until [`Resume`](Self::Resume). A degraded canary is still rolled back.
     Pause,
-    /// Continues where the pause began, at the plan's weight.
+    /// Continues the paused stage at its weight.
     Resume,
     /// Begins the next step without waiting for the current one. The calendar still applies.
     SkipStep,
@@ -32,7 +32,7 @@ pub enum Command {
     },
     /// Promotes the canary without proof that it is healthy, after the bake if the plan has one.
     Promote,
-    /// Promotes the canary at once, without the bake or the rest of it.
+    /// Promotes the canary at once, and skips the bake or the rest of it.
     PromoteFully,
     /// Sends all calls to stable. Allowed in every state.
     RollBack,
@@ -89,7 +89,7 @@ pub struct Order {
 }
 
 impl Order {
-    /// Creates an order. Reasons are cut after 256 bytes.
+    /// Creates an order. A reason is cut to 256 bytes.
     pub fn new(command: Command, by: Actor, reason: impl AsRef<str>) -> Self {
         Self { command, by, reason: bounded(reason.as_ref(), REASON_BYTES) }
     }

@@ -30,7 +30,7 @@ impl fmt::Display for Refusal {
 
 impl error::Error for Refusal {}
 
-/// The reason for a [`Refusal`]. It serializes as the text that it prints.
+/// The reason for a [`Refusal`]. It serializes as its `Display` text.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RefusalReason {
@@ -42,7 +42,7 @@ pub enum RefusalReason {
     AlreadyStarted,
     /// The canary is degraded, and the plan froze its weight.
     Frozen,
-    /// The canary is degraded and frozen: a bake would only find that again.
+    /// The canary is degraded and frozen, and a bake would find it degraded again.
     FrozenBeforeBake,
     /// The canary is degraded and frozen, and the command would raise its weight.
     FrozenWeight,
@@ -71,7 +71,7 @@ pub enum RefusalReason {
     GateNotWaiting {
         /// The gate's name.
         gate: String,
-        /// The gates that are.
+        /// The gates that are waiting.
         waiting: Vec<String>,
     },
     /// The canary is degraded, and its weight is going down.

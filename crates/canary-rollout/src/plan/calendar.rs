@@ -62,7 +62,7 @@ pub(crate) struct WrittenCalendar {
 }
 
 impl Calendar {
-    /// Returns the invalid field and the message as an error.
+    /// Creates a calendar, or returns the invalid field and the message.
     pub(crate) fn try_new(written: WrittenCalendar) -> Result<Self, (String, String)> {
         // The database is compiled in, so that replicas on all machines agree.
         let zone = TimeZone::get(&written.time_zone).map_err(|_| {
@@ -124,7 +124,7 @@ impl Calendar {
         begins.into_iter().filter_map(move |begin| {
             let ambiguous = self.zone.to_ambiguous_timestamp(date.to_datetime(begin));
             if let AmbiguousOffset::Gap { .. } = ambiguous.offset() {
-                // The clocks skip this time in spring: the range begins when they go forward.
+                // The clocks skip this time in spring. The range begins when they go forward.
                 let before = ambiguous.earlier().ok()?;
                 let change = self.zone.following(before).next()?;
                 return Some(Timestamp::from_jiff(change.timestamp()));
@@ -193,5 +193,5 @@ fn hour_range(text: &str) -> Result<(Time, Option<Time>), String> {
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
-/// The number of days in which an opening is searched.
+/// The number of days to search for an opening.
 const HORIZON: u32 = 400;

@@ -185,14 +185,14 @@ impl Check {
 
     /// Checks that each referenced gate and probe exists, and is listed once per step.
     fn references(&mut self, plan: &Plan, promote_gates: usize) {
-        let ask = |field: &str, names: &[String]| -> Vec<Fault> {
+        let list = |field: &str, names: &[String]| -> Vec<(String, String)> {
             let of = |(index, name): (usize, &String)| (format!("{field}[{index}]"), name.clone());
             names.iter().enumerate().map(of).collect()
         };
-        let mut gates = vec![ask("start.gates", &plan.start.gates)];
-        let mut probes = vec![ask("start.probes", &plan.start.probes)];
+        let mut gates = vec![list("start.gates", &plan.start.gates)];
+        let mut probes = vec![list("start.probes", &plan.start.probes)];
         for (index, step) in plan.steps.iter().enumerate() {
-            let mut of_step = ask(&format!("steps[{index}].gates"), &step.gates);
+            let mut of_step = list(&format!("steps[{index}].gates"), &step.gates);
             if index + 1 == plan.steps.len() {
                 let own = of_step.len() - promote_gates;
                 for (at, (field, _)) in of_step.iter_mut().skip(own).enumerate() {
@@ -200,22 +200,28 @@ impl Check {
                 }
             }
             gates.push(of_step);
-            probes.push(ask(&format!("steps[{index}].probes"), &step.probes));
+            probes.push(list(&format!("steps[{index}].probes"), &step.probes));
         }
         if let Some(bake) = &plan.bake {
-            probes.push(ask("bake.probes", &bake.probes));
+            probes.push(list("bake.probes", &bake.probes));
         }
         self.known_once(&gates, "gate", |name| plan.gates.contains_key(name));
         self.known_once(&probes, "probe", |name| plan.probes.contains_key(name));
     }
 
-    fn known_once(&mut self, asked: &[Vec<Fault>], what: &str, is_there: impl Fn(&str) -> bool) {
-        for list in asked {
+    /// Checks lists of fields and the names that they contain.
+    fn known_once(
+        &mut self,
+        lists: &[Vec<(String, String)>],
+        kind: &str,
+        is_known: impl Fn(&str) -> bool,
+    ) {
+        for list in lists {
             for (index, (field, name)) in list.iter().enumerate() {
-                if !is_there(name) {
-                    self.fault(field, format!("the plan has no {what} {name:?}"));
+                if !is_known(name) {
+                    self.fault(field, format!("the plan has no {kind} {name:?}"));
                 } else if list[..index].iter().any(|(_, other)| other == name) {
-                    self.fault(field, format!("{what} {name:?} is listed twice"));
+                    self.fault(field, format!("{kind} {name:?} is listed twice"));
                 }
             }
         }
@@ -229,8 +235,8 @@ impl Check {
             self.fault(if is_alpha { "alpha" } else { "beta" }, error.to_string());
         }
         let mut monitors = Vec::new();
-        for (index, watch) in plan.monitors.iter().enumerate() {
-            match watch.monitor() {
+        for (index, spec) in plan.monitors.iter().enumerate() {
+            match spec.monitor() {
                 Ok(monitor) => monitors.push(monitor),
                 Err((field, message)) => self.fault(format!("monitors[{index}].{field}"), message),
             }
@@ -278,7 +284,7 @@ fn resolve(step: StepDraft, draft: &Draft) -> Step {
     }
 }
 
-/// A canary that fails one call in 20 shows a failure within 100 calls with a probability of 99 %.
+/// A canary that fails one call in 20 shows a failure within 100 calls with a probability of 99%.
 const DEFAULT_CALLS: u64 = 100;
 
 const MAX_MONITORS: usize = 16;

@@ -15,8 +15,8 @@ use crate::serialize;
 
 /// The plan of a rollout: steps, conditions, deadlines, and the reactions to failures.
 ///
-/// A `Plan` is always valid. It can be read from TOML, JSON and YAML with the same fields. The
-/// [guide](crate::guide) explains the fields, and [`Plan::SCHEMA`] describes them to editors.
+/// A `Plan` is always valid. TOML, JSON and YAML have the same fields. The [guide](crate::guide)
+/// explains them, and [`Plan::SCHEMA`] describes them to editors.
 ///
 /// ```
 /// use canary_rollout::{Plan, plan::OnDegraded};
@@ -81,16 +81,16 @@ impl Plan {
     /// The JSON Schema of plans, from `schema/plan.schema.json`.
     pub const SCHEMA: &str = include_str!("../../schema/plan.schema.json");
 
-    /// The maximum size of a plan as JSON. A plan is a part of the document of 16 KiB that replicas
-    /// share.
+    /// The maximum size of a plan as JSON, in bytes. The plan is a part of the document of at most
+    /// 16 KiB that replicas share.
     pub const MAX_BYTES: usize = 5 * 1024;
 
     /// Reads a plan from TOML.
     ///
     /// # Errors
     ///
-    /// Returns all faults if `text` is not valid TOML, or if a field is unknown, missing or
-    /// invalid.
+    /// Returns an error with all faults if `text` is not valid TOML, or if a field is unknown,
+    /// missing or invalid.
     pub fn from_toml(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_toml(text))
     }
@@ -99,8 +99,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Returns all faults if `text` is not valid JSON, or if a field is unknown, missing or
-    /// invalid.
+    /// Returns an error with all faults if `text` is not valid JSON, or if a field is unknown,
+    /// missing or invalid.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_json(text))
     }
@@ -109,8 +109,8 @@ impl Plan {
     ///
     /// # Errors
     ///
-    /// Returns all faults if `text` is not valid YAML, or if a field is unknown, missing or
-    /// invalid.
+    /// Returns an error with all faults if `text` is not valid YAML, or if a field is unknown,
+    /// missing or invalid.
     pub fn from_yaml(text: &str) -> Result<Self, PlanError> {
         Self::from_node(read_yaml(text))
     }
@@ -161,7 +161,8 @@ impl Plan {
         self.max_weight
     }
 
-    /// Returns the deadline of the whole rollout.
+    /// Returns the time limit of the whole rollout from its start, including pauses; `None` if it is
+    /// unlimited.
     #[must_use]
     pub const fn deadline(&self) -> Option<Duration> {
         self.deadline
@@ -173,7 +174,7 @@ impl Plan {
         self.on_degraded
     }
 
-    /// Returns the reaction to a deadline that passes.
+    /// Returns the reaction to a deadline that passes before the conditions are met.
     #[must_use]
     pub const fn on_inconclusive(&self) -> OnInconclusive {
         self.on_inconclusive
@@ -234,7 +235,7 @@ impl Plan {
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
     pub fn judge_monitors(&self) -> Vec<Monitor> {
-        let monitor = |watch: &MonitorSpec| watch.monitor().expect("the monitors were checked");
+        let monitor = |spec: &MonitorSpec| spec.monitor().expect("the monitors were checked");
         self.monitors.iter().map(monitor).collect()
     }
 }

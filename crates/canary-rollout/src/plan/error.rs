@@ -50,7 +50,7 @@ pub struct PlanFault {
     pub column: usize,
     /// The field, such as `steps[1].weight`; empty if the fault concerns the whole text.
     pub field: String,
-    /// The message, with the value and the expectation.
+    /// The message: the value found, and the expectation.
     pub message: String,
 }
 

@@ -18,8 +18,8 @@ pub struct Gate {
     #[serde(with = "serialize::span", default = "default_deadline")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub deadline: Duration,
-    /// The interval of questions while the answer is "not yet"; 30 seconds by default. An approval
-    /// is requested once.
+    /// The interval between questions while the answer is "not yet"; 30 seconds by default. An
+    /// approval is requested once.
     #[serde(with = "serialize::span", default = "default_every")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub every: Duration,
@@ -34,7 +34,7 @@ pub struct Gate {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GateKind {
-    /// An approval by people, whom the text describes, such as "release managers".
+    /// An approval by people, described by a text such as "release managers".
     Approval(String),
     /// A service that is asked by a webhook.
     Webhook(Webhook),

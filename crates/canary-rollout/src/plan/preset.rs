@@ -9,8 +9,8 @@ use super::{
 
 /// The deployment configurations of AWS CodeDeploy and AppConfig, by their names.
 ///
-/// A preset defines weights, times and the bake. As in every plan, steps also wait for calls, a
-/// degraded canary is rolled back, and the promotion needs proof.
+/// A preset defines the weights, the durations and the bake. As in every plan, steps also wait for
+/// calls, a degraded canary is rolled back, and the promotion needs proof.
 ///
 /// | names | service | weights | bake |
 /// |---|---|---|---|
@@ -19,7 +19,7 @@ use super::{
 /// | `Linear10PercentEvery1Minute`, `..2Minutes`, `..3Minutes`, `..10Minutes` | CodeDeploy, Lambda | 10%, 20%, .. 90%, for that long each | none |
 /// | `Linear20PercentEvery6Minutes` | AppConfig | 20%, 40%, 60%, 80%, for 6 minutes each | 30 minutes |
 /// | `Linear50PercentEvery30Seconds` | AppConfig | 50% for 30 seconds | 1 minute |
-/// | `AllAtOnce` | all | 99% | 10 minutes |
+/// | `AllAtOnce` | all | 99% for no minimum time | 10 minutes |
 ///
 /// `AllAtOnce` leaves 1% to stable, because the judge needs calls to compare with.
 ///
@@ -85,7 +85,7 @@ impl Preset {
         Self { name, shape, bake }
     }
 
-    /// Doubles the weight from `from`.
+    /// Doubles the weight at each step, from `from`.
     const fn exponential(name: &'static str, from: u32, every: u64, bake: u64) -> Self {
         let (from, every) = (Weight::from_percent(from), Duration::from_secs(every));
         let shape = Shape::Exponential(Exponential { from, factor: 2, every, to: Weight::FULL });
@@ -133,7 +133,7 @@ impl str::FromStr for Preset {
     }
 }
 
-/// An error for a name that no [`Preset`] has. The message lists the known names.
+/// The error for an unknown [`Preset`] name. The message lists the known names.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct UnknownPreset(String);
 

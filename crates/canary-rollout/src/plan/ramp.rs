@@ -63,7 +63,8 @@ impl Exponential {
     }
 }
 
-/// Returns the steps below 100%, at most one more than a plan may have.
+/// Returns the steps below 100%. Stops at one step more than a plan may have, which the check of
+/// the plan reports.
 fn steps(
     from: Weight,
     to: Weight,

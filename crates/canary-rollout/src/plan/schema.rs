@@ -1,6 +1,6 @@
-//! The JSON Schema of plans, which the tests compare with the committed file.
+//! The JSON Schema of plans, which a test compares with the committed file.
 //!
-//! It is part of the library's tests, because it is generated from private types.
+//! The test is in the library, because the schema is generated from private types.
 
 use std::borrow::Cow;
 
@@ -155,7 +155,7 @@ mod tests {
             r#"{ "on_degraded": "freeze" }"#,
             r#"{ "preset": "AllAtOnce", "steps": [{ "weight": "1%" }] }"#,
             r#"{ "preset": "AllAtOnce", "on_degraded": "rollback" }"#,
-            r#"{ "preset": "AllAtOnce", "gates": { "x": { "ask": { "approval": 5 } } } }"#,
+            r#"{ "preset": "AllAtOnce", "gates": { "x": { "kind": { "approval": 5 } } } }"#,
         ] {
             assert!(!schema.is_valid(&serde_json::from_str(json).unwrap()), "{json}");
         }

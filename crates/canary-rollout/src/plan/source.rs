@@ -1,7 +1,7 @@
-//! Parses TOML, JSON and YAML into one tree, in which every value has a position.
+//! Parses TOML, JSON and YAML into a tree in which every value has a position.
 //!
-//! With the tree, faults that are found after parsing have a position as well, for example a step
-//! whose weight is below that of the previous step.
+//! The tree gives positions to faults that are found after parsing, such as a step with a lower
+//! weight than the previous one.
 
 use serde_json::{Map, Number, Value};
 
@@ -30,7 +30,7 @@ pub(crate) enum Kind {
     Table(Vec<(String, SourcePosition, Node)>),
 }
 
-/// An error for a text that cannot be parsed.
+/// The error of a parser.
 #[derive(Debug)]
 pub(crate) struct SyntaxError {
     pub(crate) at: SourcePosition,

@@ -12,15 +12,16 @@ pub struct Step {
     /// The weight of the canary.
     #[serde(with = "serialize::weight")]
     pub weight: Weight,
-    /// The minimum time at this weight.
+    /// The minimum time at this weight; 0s by default.
     #[serde(with = "serialize::span")]
     pub min_duration: Duration,
-    /// The minimum number of canary calls that end at this weight; at least 1.
+    /// The minimum number of canary calls that end at this weight; at least 1, and 100 by default.
     pub min_calls: u64,
-    /// The deadline for the conditions of the step. Gates and pauses do not count.
+    /// The time limit for the conditions of the step; a day by default. The time of gates and pauses
+    /// does not count.
     #[serde(with = "serialize::span")]
     pub deadline: Duration,
-    /// The verdict that the step requires.
+    /// The verdict that the step requires; any but "degraded" by default.
     pub advance_when: AdvanceWhen,
     /// The gates that are asked when all other conditions are met, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]

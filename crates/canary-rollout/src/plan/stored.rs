@@ -5,8 +5,8 @@ use super::definition::{Plan, draft_of};
 
 /// A plan within a stored rollout.
 ///
-/// A replica with an older version of this crate must be able to load a plan that a newer version
-/// stored. It ignores unknown fields, and stores them again unchanged.
+/// A replica can load a plan that a newer version of this crate has stored: it ignores unknown
+/// fields, and stores them again unchanged.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct StoredPlan {
     pub(crate) plan: Plan,

@@ -22,13 +22,13 @@ use crate::{
 impl Rollout {
     /// Applies an operator's command.
     ///
-    /// Repeating a command does no harm: one that changes nothing returns a
-    /// [note](Transition::note) and no actions.
+    /// A command that changes nothing, such as a second pause, returns a [note](Transition::note)
+    /// and no actions.
     ///
     /// # Errors
     ///
-    /// Returns a refusal if the state does not allow the command. The rollout is unchanged then,
-    /// and the refusal names the commands that are allowed.
+    /// Returns an error if the state does not allow the command. The rollout is unchanged then, and
+    /// the error lists the allowed commands.
     pub fn command(&mut self, now: Timestamp, order: &Order) -> Result<Transition, Refusal> {
         let Order { command, by, reason } = order;
         let (by, reason) = (&by.bounded(), &bounded(reason, REASON_BYTES));

@@ -40,13 +40,13 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Sets the weight to zero by `action`, before the rollout is saved.
+    /// Adds an action that sets the weight to zero, and runs before the save.
     pub(super) fn take_back(&mut self, action: Action) {
         self.rollout.weight = Weight::ZERO;
         self.lowering.push(action);
     }
 
-    /// Adds an action for after the rollout is saved.
+    /// Adds an action that runs after the save.
     pub(super) fn raise(&mut self, action: Action) {
         if action == Action::Promote {
             self.rollout.weight = Weight::FULL;
@@ -62,7 +62,7 @@ impl<'a> Change<'a> {
         self.rollout.state = state;
     }
 
-    /// Records an event. Call it after the state has changed: the event has the new state.
+    /// Records an event. Call it after changing the state, because the event contains the new one.
     pub(super) fn record(&mut self, by: Actor, kind: EventKind, reason: impl Into<String>) {
         self.push(by, kind, reason.into(), String::new());
     }

@@ -1,4 +1,4 @@
-//! Decides which command is allowed in which state. Nothing else decides this.
+//! Decides which command is allowed in which state. No other code decides this.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(super) enum Decision {
     Refuse(RefusalReason),
 }
 
-/// The reason for which a command changes nothing.
+/// The reason why a command changes nothing.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum NoOpReason {
     NotRunning,
@@ -56,8 +56,8 @@ impl fmt::Display for NoOpReason {
 }
 
 impl Rollout {
-    /// Returns the commands that are allowed now and have an effect. A user interface can enable
-    /// its buttons by it.
+    /// Returns the commands that are allowed now and have an effect. A user interface can use it to
+    /// enable buttons.
     ///
     /// ```
     /// use canary_rollout::{Releases, Rollout, command::CommandName, plan::Preset};
@@ -93,7 +93,8 @@ impl Rollout {
         CommandName::ALL.into_iter().filter(is_allowed).collect()
     }
 
-    /// Returns the refusal that the command would get now, or `None` if it is allowed.
+    /// Returns the refusal that the command would get now, or `None` if it is allowed or has no
+    /// effect.
     #[must_use]
     pub fn refusal(&self, command: &Command) -> Option<Refusal> {
         match self.decide(command) {
@@ -249,7 +250,7 @@ impl Rollout {
         }
     }
 
-    /// Returns the gates that were asked and are not open.
+    /// Returns the names of the gates that were asked and are not open.
     fn waiting_gates(&self) -> impl Iterator<Item = &String> {
         let gates = self.state.progress().map(|progress: &Progress| progress.gates.iter());
         let waits = |(_, state): &(&String, &GateState)| matches!(state, GateState::Asked { .. });

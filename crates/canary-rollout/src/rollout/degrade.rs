@@ -50,7 +50,7 @@ impl Change<'_> {
             OnDegraded::RampDown(RampDown { over }) => over,
             OnDegraded::RollBack | OnDegraded::Freeze => Duration::ZERO,
         };
-        // The longer of the two: a clock that jumps ahead may only lower the weight sooner.
+        // The longer of the two, because a clock that jumps must not delay the ramp.
         let passed = self.now.since(*since).max(*ticked).as_millis();
         let stages = passed.saturating_mul(u128::from(STAGES)) / over.as_millis().max(1);
         let left = STAGES - 1 - u32::try_from(stages).unwrap_or(u32::MAX).min(STAGES - 1);

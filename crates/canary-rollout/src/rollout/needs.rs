@@ -9,7 +9,7 @@ use crate::{
     timestamp::Timestamp,
 };
 
-/// Everything that a stage still needs before its gates are asked.
+/// The conditions that a stage has not met, without its gates, which are asked afterwards.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Needs {
     pub(crate) time: Option<TimeNeeded>,
@@ -62,7 +62,7 @@ impl Rollout {
         }
     }
 
-    /// Returns the duration, the calls, and whether the stage needs proof.
+    /// Returns the minimum duration, the minimum calls, and whether the stage needs proof.
     fn requirements_of(&self, stage: &Stage) -> (Duration, u64, bool) {
         match stage {
             Stage::Start => (Duration::ZERO, 0, false),

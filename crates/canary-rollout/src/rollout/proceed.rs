@@ -94,7 +94,7 @@ impl Change<'_> {
             // `Rollout::needs` waives the proof after the deadline.
             return;
         }
-        // Without any call there is nothing that speaks against the canary.
+        // Without calls there is no evidence against the canary.
         if on_inconclusive == OnInconclusive::RollBack && !has_no_data {
             self.roll_back(RollbackReason::Deadline(missed));
         } else {

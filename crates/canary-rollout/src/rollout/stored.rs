@@ -1,4 +1,4 @@
-//! The stored form of a rollout, which is validated when it is read.
+//! The stored form of a rollout. Reading it validates it.
 
 use canary_core::Weight;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};

@@ -17,11 +17,11 @@ use crate::{
 impl Rollout {
     /// Advances the time to `now`, and applies the observations since the previous tick.
     ///
-    /// A degraded verdict takes effect even while the plan waits at a gate or is paused. Between
-    /// regular ticks the driver may tick at once, for example when the judge's
+    /// A degraded verdict takes effect even while the plan waits at a gate or is paused. The driver
+    /// may tick between regular ticks, for example when the judge's
     /// [`Guard`](canary_analysis::Guard) trips.
     ///
-    /// A tick leaves at most one stage of the plan.
+    /// A tick completes at most one stage of the plan.
     pub fn tick(&mut self, now: Timestamp, tick: &Tick) -> Transition {
         let passed = self.clock.latest.map_or(Duration::ZERO, |latest| now.since(latest));
         let passed = passed.min(Self::MAX_TICK);
@@ -141,7 +141,8 @@ impl Change<'_> {
         }
     }
 
-    /// Rolls back or pauses if the whole rollout's deadline has passed, and returns whether it did.
+    /// Rolls back or pauses if the deadline of the whole rollout has passed. Returns whether the
+    /// state has changed.
     fn apply_rollout_deadline(&mut self) -> bool {
         let rollout = &*self.rollout;
         if !rollout.is_past_rollout_deadline() {

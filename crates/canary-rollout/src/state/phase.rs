@@ -98,7 +98,7 @@ impl State {
         }
     }
 
-    /// Returns the stage of the plan; `None` if the plan is not under way.
+    /// Returns the stage of the plan; `None` if the plan is not in progress.
     #[must_use]
     pub fn stage(&self) -> Option<Stage> {
         match self {
@@ -110,7 +110,7 @@ impl State {
         }
     }
 
-    /// Returns the progress of the stage; `None` if the plan is not under way.
+    /// Returns the progress of the stage; `None` if the plan is not in progress.
     #[must_use]
     pub const fn progress(&self) -> Option<&Progress> {
         match self {

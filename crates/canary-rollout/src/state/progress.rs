@@ -31,13 +31,13 @@ pub enum Stage {
 pub struct Progress {
     /// The time at which the stage's weight came into force; `None` while the calendar is closed.
     pub since: Option<Timestamp>,
-    /// The time since then, as counted by ticks, without pauses.
+    /// The time since then as counted by ticks, without pauses.
     #[serde(with = "serialize::span")]
     pub ticked: Duration,
-    /// The time that counts against the stage's deadline.
+    /// The time that counts against the stage's deadline: without gates and pauses.
     #[serde(with = "serialize::span")]
     pub waited: Duration,
-    /// Canary calls that ended at the stage's weight, without pauses.
+    /// Canary calls that ended at the stage's weight, without those during pauses.
     pub calls: u64,
     /// The gates that were asked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

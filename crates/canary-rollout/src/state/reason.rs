@@ -39,7 +39,7 @@ impl fmt::Display for PromotionBasis {
     }
 }
 
-/// The reason for which a rollout is paused.
+/// The reason for a pause.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -81,7 +81,7 @@ impl fmt::Display for PauseReason {
     }
 }
 
-/// A deadline that has passed, and the missing condition.
+/// A deadline that has passed, with the missing condition.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -107,7 +107,7 @@ impl fmt::Display for Deadline {
     }
 }
 
-/// The reason for which a rollout was rolled back, ramped down or frozen.
+/// The reason for a rollback, a ramp down or a freeze.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

@@ -25,7 +25,7 @@ pub struct Tick {
     /// Canary calls that ended since the previous tick at the current weight, without excluded ones
     /// such as forced calls.
     ///
-    /// This is a difference, not a total, so that counters may restart at zero with a process.
+    /// This is a difference, not a total, so that a restarted process can count from zero.
     pub calls: u64,
     /// Answers of gates, with their names.
     pub answers: Vec<(String, GateAnswer)>,
@@ -34,13 +34,13 @@ pub struct Tick {
 }
 
 impl Tick {
-    /// Creates a tick without calls. Evidence is cut after 256 bytes.
+    /// Creates a tick without calls. The evidence is cut to 256 bytes.
     pub fn new(verdict: Verdict, evidence: impl AsRef<str>) -> Self {
         let evidence = bounded(evidence.as_ref(), EVIDENCE_BYTES);
         Self { verdict, evidence, ..Self::default() }
     }
 
-    /// Sets the number of canary calls that ended.
+    /// Sets the number of [calls](Self::calls).
     #[must_use]
     pub const fn with_calls(mut self, calls: u64) -> Self {
         self.calls = calls;
@@ -54,7 +54,7 @@ impl Tick {
         self
     }
 
-    /// Adds the outcome of a probe's run.
+    /// Adds the outcome of a probe's run. Probes that were not run are ignored.
     #[must_use]
     pub fn with_probe(mut self, probe: impl Into<String>, outcome: ProbeOutcome) -> Self {
         self.probes.push((probe.into(), outcome));

@@ -68,9 +68,9 @@ impl Sim {
 
     pub(crate) fn try_order(&mut self, command: Command) -> Result<Transition, Refusal> {
         let order = Order::new(command, Actor::person("anna"), "manual test");
-        let outcome = self.rollout.command(self.now, &order)?;
-        self.carry_out(&outcome);
-        Ok(outcome)
+        let transition = self.rollout.command(self.now, &order)?;
+        self.carry_out(&transition);
+        Ok(transition)
     }
 
     /// Ticks once per second for the given time.
@@ -103,9 +103,9 @@ impl Sim {
             Verdict::Inconclusive => "no evidence yet",
         };
         let tick = with(Tick::new(self.verdict, evidence).with_calls(self.calls));
-        let outcome = self.rollout.tick(self.now, &tick);
-        self.carry_out(&outcome);
-        outcome
+        let transition = self.rollout.tick(self.now, &tick);
+        self.carry_out(&transition);
+        transition
     }
 
     pub(crate) fn answer(&mut self, gate: &str, answer: GateAnswer) {
@@ -139,9 +139,10 @@ impl Sim {
         actions.iter().filter(|it| *it == action).count()
     }
 
-    fn carry_out(&mut self, outcome: &Transition) {
-        self.log.extend(outcome.events.iter().map(|event| format!("{} {}", event.by, event.kind)));
-        self.carry_out_actions(&outcome.actions);
+    fn carry_out(&mut self, transition: &Transition) {
+        self.log
+            .extend(transition.events.iter().map(|event| format!("{} {}", event.by, event.kind)));
+        self.carry_out_actions(&transition.actions);
     }
 
     fn carry_out_actions(&mut self, actions: &[Action]) {

@@ -1,4 +1,4 @@
-//! Checks of gates, probes and webhooks, each on its own.
+//! Validates single gates, probes and webhooks.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -8,8 +8,8 @@ use serde_json::{Value, value::RawValue};
 
 use super::{Kind, Lines, Node, SourcePosition, SyntaxError};
 
-/// Parses JSON. serde_json reports no positions of values, but a [`RawValue`] is a part of the
-/// text.
+/// Parses JSON. serde_json does not report the positions of values, but a [`RawValue`] is a slice
+/// of the text.
 pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     // This also limits the depth, before `node` recurses.
     serde_json::from_str::<Value>(text).map_err(|error| syntax_error(&error))?;
@@ -38,7 +38,7 @@ impl<'a> JsonReader<'a> {
                     let node = self.node(value)?;
                     let at = match &key {
                         Cow::Borrowed(key) => self.position(key),
-                        // A key with escapes is not a part of the text.
+                        // A key with escapes is not a slice of the text.
                         Cow::Owned(_) => node.at,
                     };
                     if fields.iter().any(|(other, ..)| **other == *key) {
@@ -55,7 +55,7 @@ impl<'a> JsonReader<'a> {
 
     fn position(&self, part: &str) -> SourcePosition {
         let offset = part.as_ptr() as usize - self.text.as_ptr() as usize;
-        // Keys are without their quotation mark.
+        // The slice of a key begins after its quotation mark.
         let quote = usize::from(self.text.as_bytes().get(offset.wrapping_sub(1)) == Some(&b'"'));
         self.lines.position(offset - quote)
     }
