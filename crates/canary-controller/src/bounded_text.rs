@@ -1,6 +1,6 @@
 //! Limits external text so that it fits onto one line of a log or a message.
 
-/// Replaces control characters by spaces, trims the text, and cuts it after `max_bytes`.
+/// Replaces control characters with spaces, trims the text, and cuts it to `max_bytes`.
 pub(crate) fn bounded(text: &str, max_bytes: usize) -> String {
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let text: String = text.trim().chars().map(clean).collect();

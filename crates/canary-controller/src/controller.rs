@@ -113,9 +113,9 @@ impl Controller {
 
     /// Runs the rollout of a canary. A stored rollout continues where it stopped.
     ///
-    /// The weight is zero until the store has answered. From now on, only the rollout can promote
-    /// the canary: [`CanaryHandle::promote`](tower_canary::CanaryHandle::promote) returns an error
-    /// until the controller stops.
+    /// The weight is zero until the store has answered. Until the controller stops, only the rollout
+    /// can promote the canary:
+    /// [`CanaryHandle::promote`](tower_canary::CanaryHandle::promote) returns an error.
     ///
     /// # Errors
     ///
@@ -169,8 +169,8 @@ impl Controller {
         self.running().values().map(|running| running.handle.clone()).collect()
     }
 
-    /// Stops all rollouts, after storing their state and sending queued notifications. This takes a
-    /// few seconds at most. The weights stay as they are.
+    /// Stops all rollouts. Stores their state, and sends queued notifications for up to five
+    /// seconds. The weights stay as they are.
     pub async fn stop(self) {
         let running = std::mem::take(&mut *self.running());
         let tasks: Vec<_> = running

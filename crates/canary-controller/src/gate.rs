@@ -1,9 +1,9 @@
 //! Gates: approvals, webhooks and functions that must agree before a rollout continues.
 //!
 //! The driver asks a gate when the rollout returns the action
-//! [`AskGate`](canary_rollout::Action::AskGate), and reports the answer with a later tick. The
-//! judge must keep running, so do not wait for the answer in the loop that ticks. With retries, an
-//! ask can take longer than the gate's `every`, so do not ask the same gate twice at once.
+//! [`AskGate`](canary_rollout::Action::AskGate), and reports the answer with a later tick. Do not
+//! wait for the answer in the loop that ticks, because the judge must keep running. With retries, a
+//! question can take longer than the gate's `every`, so do not ask the same gate twice at once.
 //!
 //! ```
 //! use canary_controller::{gate::{GateQuestion, GateRunner}, webhook::WebhookClient};

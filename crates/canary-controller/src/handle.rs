@@ -66,7 +66,7 @@ impl RolloutHandle {
         self.give(Command::Resume, by, reason).await
     }
 
-    /// Begins the next step without waiting for the requirements of the current one.
+    /// Begins the next step without waiting for the conditions of the current one.
     ///
     /// # Errors
     ///
@@ -75,7 +75,7 @@ impl RolloutHandle {
         self.give(Command::SkipStep, by, reason).await
     }
 
-    /// Sets the weight by hand, and pauses the plan.
+    /// Sets the weight, and pauses the plan.
     ///
     /// # Errors
     ///
@@ -89,8 +89,7 @@ impl RolloutHandle {
         self.give(Command::SetWeight { weight }, by, reason).await
     }
 
-    /// Promotes the canary without waiting for the verdict of the judge. A bake in the plan comes
-    /// first.
+    /// Promotes the canary without proof that it is healthy, after the bake if the plan has one.
     ///
     /// # Errors
     ///
@@ -99,7 +98,7 @@ impl RolloutHandle {
         self.give(Command::Promote, by, reason).await
     }
 
-    /// Promotes the canary, and skips the bake or the rest of it.
+    /// Promotes the canary at once, and skips the bake or the rest of it.
     ///
     /// # Errors
     ///
@@ -108,7 +107,7 @@ impl RolloutHandle {
         self.give(Command::PromoteFully, by, reason).await
     }
 
-    /// Sends all calls to stable, immediately.
+    /// Sends all calls to stable at once.
     ///
     /// # Errors
     ///
@@ -117,7 +116,7 @@ impl RolloutHandle {
         self.give(Command::RollBack, by, reason).await
     }
 
-    /// Sends all calls to stable, immediately, and refuses every start until
+    /// Sends all calls to stable at once, and refuses every start until
     /// [`lift_halt`](Self::lift_halt).
     ///
     /// # Errors
@@ -145,7 +144,7 @@ impl RolloutHandle {
         self.give(Command::Restart, by, reason).await
     }
 
-    /// Opens the gate of this name, which waits for an answer.
+    /// Opens a gate that is waiting for an answer. `gate` is its name in the plan.
     ///
     /// # Errors
     ///
@@ -159,7 +158,7 @@ impl RolloutHandle {
         self.give(Command::Approve { gate: gate.to_owned() }, by, reason).await
     }
 
-    /// Rejects the gate of this name, which waits for an answer.
+    /// Rejects a gate that is waiting for an answer. `gate` is its name in the plan.
     ///
     /// # Errors
     ///
@@ -178,9 +177,9 @@ impl RolloutHandle {
     /// # Errors
     ///
     /// Returns an error if the rollout refuses the command, or if the command could not be stored.
-    /// The rollout is unchanged then; [`CommandError::Unknown`] is the exception. After the
-    /// controller has stopped, every command returns [`CommandError::Stopped`]. Whatever the error,
-    /// a rollback or halt has set the weight of this process to zero.
+    /// Except for [`CommandError::Unknown`], the rollout is then unchanged. After the controller has
+    /// stopped, every command returns [`CommandError::Stopped`]. Even then, a rollback or halt sets
+    /// the weight of this process to zero.
     pub async fn command(&self, order: Order) -> Result<Transition, CommandError> {
         self.send(order, None).await
     }
@@ -188,7 +187,7 @@ impl RolloutHandle {
     /// Gives a command to the rollout if the rollout is still at this
     /// [generation](canary_rollout::Rollout::generation).
     ///
-    /// This keeps an operator from acting on an outdated view. A rollback or halt ignores the
+    /// Use it to prevent commands based on an outdated status. A rollback or halt ignores the
     /// generation.
     ///
     /// # Errors
@@ -219,14 +218,15 @@ impl RolloutHandle {
         status
     }
 
-    /// Returns a receiver of future events. The [history](canary_rollout::Rollout::history) of the
-    /// rollout in the [status](Self::status) has past events.
+    /// Returns a receiver of future events. It misses events if it lags behind by more than 256. The
+    /// [history](canary_rollout::Rollout::history) of the rollout in the [status](Self::status) has
+    /// past events.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
 
-    /// Returns true while the controller runs the rollout.
+    /// Returns whether the controller runs the rollout.
     ///
     /// After the controller has stopped, the weight stays as it is, and the guard still rolls back
     /// a failing canary.
@@ -241,7 +241,7 @@ impl RolloutHandle {
         self.canary.name()
     }
 
-    /// Returns the data plane's handle of the canary.
+    /// Returns the handle of the canary in the data plane.
     #[must_use]
     pub const fn canary(&self) -> &CanaryHandle {
         &self.canary

@@ -18,10 +18,10 @@ pub(crate) enum TaskFailure {
     Cancelled,
 }
 
-/// Runs code of the application in a task, with a time limit, and catches its panics.
+/// Runs code of the application in a separate task, with a time limit, and catches its panics.
 ///
-/// In a separate task, `work` can block its thread without delaying the time limit, provided that
-/// the runtime has another thread. The task is aborted when this future is dropped.
+/// If `work` blocks its thread, the time limit still holds, provided that the runtime has another
+/// thread. The task is aborted when this future is dropped.
 pub(crate) async fn isolated<T: Send + 'static>(
     limit: Duration,
     work: impl Future<Output = T> + Send + 'static,
@@ -39,7 +39,7 @@ pub(crate) async fn isolated<T: Send + 'static>(
     }
 }
 
-/// Returns the start of a panic's message, and drops the payload.
+/// Returns the message of a panic, cut to 128 bytes, and drops the payload.
 pub(crate) fn panic_message(payload: Box<dyn Any + Send>) -> String {
     let text = (payload.downcast_ref::<&str>().copied())
         .or_else(|| payload.downcast_ref::<String>().map(String::as_str))

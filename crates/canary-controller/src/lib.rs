@@ -1,4 +1,4 @@
-//! Runs canary rollouts: from the first calls to the promotion, or back.
+//! Runs canary rollouts, from the first calls to the promotion or the rollback.
 //!
 //! Once a second, a [`Controller`] reads the counts of the data plane (`tower-canary`), asks the
 //! judge (`canary-analysis`), lets the plan's state machine (`canary-rollout`) decide, stores the
@@ -69,11 +69,11 @@
 //!
 //! - **A rollback is immediate.** The judge's guard runs on the thread of the failing call and
 //!   rolls the canary back there. A rollback or halt by an operator takes effect before it is
-//!   queued or stored. An increase that is in progress is then skipped.
+//!   queued or stored, and stops an increase that is in progress.
 //! - **The weight is raised only after the increase is stored.** Actions that lower the weight come
 //!   before the save, actions that raise it come after. During an outage of the store, the weight
 //!   stays or falls.
-//! - **The judge keeps working** during gates, approvals and pauses, and can roll back from there.
+//! - **The judge keeps working** during gates, approvals and pauses, and can roll back at any time.
 //! - **If the controller stops, the split keeps its weight.** The guard still works, and the metric
 //!   `canary_decision_age_seconds` grows.
 //!
@@ -87,9 +87,9 @@
 //! events, and, for monitors per key, the keys of calls and of failures. [`Controller::add`]
 //! refuses a plan that needs counts that the layer does not keep.
 //!
-//! Each process judges its own calls. The evidence is stored with the counted keys, so that a
-//! restart continues with both. Both are one document of at most 16 KiB. If there are too many
-//! keys, a sample of them is stored, and only keys of the sample are counted afterwards.
+//! Each process judges its own calls. The evidence and the counted keys are stored in one document
+//! of at most 16 KiB, and survive a restart. If there are too many keys, only a sample of them is
+//! stored, and only keys of the sample are counted from then on.
 //!
 //! # Modules for plans
 //!
@@ -114,11 +114,11 @@
 //!
 //! # One controller per canary
 //!
-//! A controller sets the hook of
-//! [`on_canary_failure`](tower_canary::control::ControlExt::on_canary_failure) and
-//! [claims](tower_canary::control::ControlExt::claim) the canary. A process should therefore run a
-//! canary with one controller only. Controllers of several processes can share a store: they follow
-//! each other's commands, but each judges the calls of its own process.
+//! Run each canary with only one controller per process: a controller
+//! [claims](tower_canary::control::ControlExt::claim) the canary and sets its
+//! [`on_canary_failure`](tower_canary::control::ControlExt::on_canary_failure) hook. Controllers of
+//! several processes can share a store. They follow each other's commands, but each judges the
+//! calls of its own process.
 
 mod body;
 mod bounded_text;

@@ -15,7 +15,7 @@ pub struct Managed {
     pub(crate) releases: PerChannel<Option<ReleaseId>>,
     pub(crate) auto_start: bool,
     pub(crate) probes: ProbeRunner,
-    /// `None` for a runner without functions.
+    /// `None` selects a runner without functions.
     pub(crate) gates: Option<GateRunner>,
 }
 
@@ -23,7 +23,7 @@ impl Managed {
     /// Combines a canary and its plan.
     ///
     /// The layer must know the [releases](tower_canary::CanaryOptions::canary_release) of both
-    /// channels: they distinguish a restart of the same build from another build.
+    /// channels, because they distinguish a restart from a new build.
     pub fn new(canary: CanaryHandle, plan: Plan) -> Self {
         let releases = PerChannel::from_fn(|channel| canary.release(channel).cloned());
         let (probes, gates) = (ProbeRunner::default(), None);

@@ -23,7 +23,7 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
                 .collect();
             let message = match known.join(", ") {
                 none if none.is_empty() => format!(
-                    "no class {class:?} is counted: give it to `CanaryOptions::route_classes`"
+                    "no class {class:?} is counted: add it with `CanaryOptions::route_classes`"
                 ),
                 some => format!("no class {class:?} is counted, only {some}"),
             };
@@ -40,7 +40,7 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
                 );
                 requirements.push(Requirement::new(field, message));
             } else if !canary.has_policy() {
-                let message = "no call has a key without a policy: give a sticky one to \
+                let message = "calls have keys only under a sticky policy: set one with \
                                `CanaryOptions::select`";
                 requirements.push(Requirement::new(field, message));
             }

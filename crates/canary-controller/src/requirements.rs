@@ -3,8 +3,8 @@ use std::{error, fmt};
 /// The requirements of a plan that this process does not meet, such as a function that is not
 /// registered or a secret that is not set.
 ///
-/// They are checked when a canary is added to a controller, before the step that needs them. The
-/// error prints one line per [requirement](Self::requirements).
+/// A controller checks them when a canary is added, not when a step needs them. The error prints one
+/// line per [requirement](Self::requirements).
 ///
 /// ```
 /// use canary_controller::{Plan, probe::ProbeRunner};
@@ -33,7 +33,7 @@ pub struct Unmet {
 pub struct Requirement {
     /// The field of the plan, such as `gates.managers.kind.function`.
     pub field: String,
-    /// A description of the missing item.
+    /// The missing item.
     pub message: String,
 }
 
@@ -65,7 +65,7 @@ impl Requirement {
         Self { field: field.into(), message: message.into() }
     }
 
-    /// The requirement for a function that is not among those registered.
+    /// Creates the requirement of a function that is not `registered`.
     pub(crate) fn function<'a>(
         field: String,
         name: &str,

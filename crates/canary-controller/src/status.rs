@@ -19,18 +19,19 @@ pub struct Status {
     pub allowed: Vec<CommandName>,
     /// The verdict and the findings of all monitors.
     pub judgment: Judgment,
-    /// The weight of the data plane. A rollback by the guard sets it to zero before it appears in
-    /// `rollout`.
+    /// The weight of the data plane. A rollback by the guard sets it to zero before the `rollout`
+    /// records it.
     pub weight: Weight,
     /// The counts of this process.
     pub counts: Snapshot,
-    /// The result of the latest run of each probe, by its name in the plan.
+    /// The result of the latest run of each probe, by its name in the plan: "passed", or the reason
+    /// of the failure.
     pub probes: BTreeMap<String, String>,
     /// The reason why the stored rollout is not loaded yet, or `None` once it is. Until then,
     /// `rollout` is a placeholder and the weight does not change.
     pub load_error: Option<String>,
-    /// The time since the first of the failed saves, or `None` if the latest save succeeded. The
-    /// weight does not rise while saves fail.
+    /// The time since saves began to fail, or `None` if the latest save succeeded. The weight does
+    /// not rise while saves fail.
     pub unsaved_for: Option<Duration>,
 }
 

@@ -46,7 +46,7 @@
 //! - **S2, creation is exclusive.** A swap that expects no document succeeds only if there is none.
 //! - **S3, swaps are exclusive.** A swap succeeds only if the current revision is the expected one.
 //!   Of concurrent swaps that expect the same revision, at most one succeeds.
-//! - **S4, conflicts return the current document.** A conflict carries the document that was
+//! - **S4, conflicts return the current document.** A conflict contains the document that was
 //!   current when the swap was refused, so that the caller need not load it.
 //! - **S5, revisions are unique.** Each swap creates a new revision, even if the bytes are the
 //!   same. A revision never identifies a second document, even after the key was deleted and

@@ -1,4 +1,4 @@
-//! Signed `POST` requests, by which gates are asked and receivers are notified.
+//! Signed `POST` requests, which ask gates and notify receivers.
 //!
 //! ```
 //! use bytes::Bytes;

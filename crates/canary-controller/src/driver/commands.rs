@@ -23,9 +23,8 @@ impl Driver {
         let _ = response.send(result);
     }
 
-    /// Executes a command, which the rollout must have `generation` for, if that is given.
-    ///
-    /// A rollback or halt that cannot be executed now is queued.
+    /// Executes a command. Refuses it if the rollout is not at `generation`, unless that is `None`.
+    /// Queues a rollback or halt that cannot be executed now.
     async fn execute(
         &mut self,
         order: &Order,

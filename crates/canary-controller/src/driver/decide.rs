@@ -58,8 +58,8 @@ impl Driver {
         tick
     }
 
-    /// Returns whether the rollout has left the phases in which a trip has an effect. A promotion
-    /// is rolled back in this case.
+    /// Returns whether the rollout has left the phases in which a trip has an effect. Queues a
+    /// rollback if it has been promoted.
     fn is_trip_too_late(&mut self, finding: &str) -> bool {
         if is_judged(self.rollout.phase()) {
             return false;

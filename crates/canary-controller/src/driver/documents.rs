@@ -81,7 +81,8 @@ impl Documents {
         self.revision.as_ref()
     }
 
-    /// Returns whether the last known revision is `revision`, or whether there is one, for `None`.
+    /// Returns whether `revision` is the last known revision. For `None`, returns whether any
+    /// revision is known.
     pub(crate) fn is_based_on(&self, revision: Option<&Revision>) -> bool {
         self.revision.is_some() && (revision.is_none() || self.revision.as_ref() == revision)
     }
@@ -117,7 +118,7 @@ impl Documents {
         }
     }
 
-    /// Saves the evidence, and overwrites the stored one.
+    /// Saves the evidence, and overwrites the stored evidence.
     pub(crate) async fn save_evidence(
         &mut self,
         evidence: &StoredEvidence,
@@ -131,7 +132,7 @@ impl Documents {
     async fn overwrite_evidence(&mut self, document: &Document) -> Result<(), StoreError> {
         let key = &self.keys.evidence;
         let mut failed = None;
-        // A conflict is possible with the previous process, or with a swap of unknown result.
+        // The previous process, or a swap with an unknown result, can cause a conflict.
         for _ in 0..3 {
             let expected = self.evidence_revision.as_ref();
             match self.store.compare_and_swap(key, expected, document).await {
@@ -193,8 +194,7 @@ impl Documents {
         Ok(())
     }
 
-    /// Skips the new events of a rollout that another replica has stored: that replica appends
-    /// them.
+    /// Skips the new events of a rollout stored by another replica, which appends them itself.
     pub(crate) fn skip_events(&mut self, ours: &Rollout, theirs: &Rollout) {
         self.appended = (self.appended == Some(latest(ours))).then(|| latest(theirs));
     }

@@ -123,10 +123,10 @@ impl KeyLedgers {
             }
             return;
         }
-        let asks = |monitor: &Monitor| {
+        let counts = |monitor: &Monitor| {
             is_of(monitor.class()) && key_event_kind(monitor) == Some(event.kind)
         };
-        for monitor in per_key(judge).filter(|monitor| asks(monitor)) {
+        for monitor in per_key(judge).filter(|monitor| counts(monitor)) {
             let ledgers = self.adverse.iter_mut();
             for (_, ledger) in ledgers.filter(|(name, _)| name == monitor.name()) {
                 ledger.record(event.key, event.channel, event.weight);

@@ -72,7 +72,7 @@ impl Driver {
         );
     }
 
-    /// Starts an idle rollout of the releases of this process, if the application has enabled it.
+    /// Starts an idle rollout of this process's releases, if the application has enabled that.
     pub(super) fn start_if_idle(&mut self) {
         let is_idle = self.load_error.is_none() && self.rollout.phase() == Phase::Idle;
         if self.settings.auto_start && is_idle && self.owns_releases() {

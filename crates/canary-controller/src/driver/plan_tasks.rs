@@ -64,8 +64,8 @@ impl PlanTasks {
         });
     }
 
-    /// Asks a gate of the rollout's plan, unless the gate is already being asked. Operators answer
-    /// approvals by a command.
+    /// Asks a gate of the rollout's plan, unless it is already being asked. Does nothing for an
+    /// approval, which is a command.
     pub(super) fn ask_gate(&mut self, rollout: &Rollout, name: String, now: Timestamp) {
         let Some(gate) = rollout.plan().gates().get(&name).cloned() else { return };
         if matches!(gate.kind, GateKind::Approval(_)) {

@@ -102,7 +102,7 @@ impl Driver {
         }
     }
 
-    /// Pauses a rollout that is older than `ours`, as after the restore of a backup. The weight
+    /// Pauses a rollout that is older than `ours`, for example from a restored backup. The weight
     /// does not rise.
     fn keep_weight_of_newer(&mut self, ours: &Rollout) {
         let (from, to) = (ours.generation(), self.rollout.generation());

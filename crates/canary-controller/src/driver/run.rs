@@ -49,16 +49,16 @@ pub(crate) struct Driver {
     /// Canary calls that the judge has observed in ticks whose transition was not applied.
     pub(super) uncounted_calls: u64,
     pub(super) tasks: PlanTasks,
-    /// Commands to execute next, which have no caller that waits for a response.
+    /// Commands to execute next, without a waiting caller.
     pub(super) queued_orders: VecDeque<(Order, Option<RollbackHold>)>,
 
     // The store.
     pub(super) documents: Documents,
     /// The reason why the stored rollout is not loaded yet.
     pub(super) load_error: Option<String>,
-    /// The time since which the rollout in force is not stored.
+    /// The time at which the rollout in force became unsaved; `None` if it is saved.
     pub(super) unsaved_since: Option<Instant>,
-    /// The time since which every save has failed.
+    /// The time at which saves began to fail; `None` if the latest save succeeded.
     pub(super) failing_since: Option<Instant>,
     /// A save with an unknown result. Its rollout is not in force.
     pub(super) unconfirmed: Option<UnconfirmedSave>,
@@ -238,13 +238,13 @@ impl Driver {
     }
 }
 
-/// Returns whether a command takes effect before it is stored, and whatever the generation.
+/// Returns whether a command takes effect before it is stored, and at any generation.
 pub(super) const fn is_immediate(command: &Command) -> bool {
     matches!(command, Command::RollBack | Command::Halt)
 }
 
-/// The events that a slow subscriber may lag behind before it misses some.
+/// The number of events that a subscriber may lag behind before it misses some.
 const EVENT_CAPACITY: usize = 256;
-/// The attempts to apply a tick or a command while other replicas keep storing the rollout.
+/// The number of attempts to apply a tick or command while other replicas store the rollout.
 pub(super) const MAX_ATTEMPTS: usize = 5;
 pub(super) const TARGET: &str = "canary_controller";

@@ -105,8 +105,8 @@ impl Driver {
         self.publish_events(&transition.events);
     }
 
-    /// Saves the evidence, and then the rollout: evidence that is newer than the rollout does no
-    /// harm. If the transition lowers the weight, saves the rollout first.
+    /// Saves the evidence and then the rollout, because evidence may be newer than the rollout. If
+    /// the transition lowers the weight, saves the rollout first.
     async fn save(
         &mut self,
         rollout: &Rollout,
@@ -134,8 +134,8 @@ impl Driver {
         Ok(saved)
     }
 
-    /// Saves the evidence. Returns `Ok` if it can never be stored: a restart then loses the
-    /// evidence, but the rollout can continue.
+    /// Saves the evidence. Returns `Ok` even if it can never be stored: a restart then loses it, but
+    /// the rollout can continue.
     async fn save_evidence(&mut self) -> Result<(), DocumentError> {
         match self.documents.save_evidence(&self.judge.to_stored()).await {
             Err(error) if error.is_permanent() => {
@@ -169,8 +169,8 @@ impl Driver {
             && self.unsaved_since.is_some()
             && self.descends_from(theirs)
         {
-            // A response was lost, or another replica has saved the elapsed time. There is no event
-            // that this replica does not know, so it can replace the document.
+            // A response was lost, or another replica has saved the elapsed time. This replica knows
+            // all events of the document, so it can replace it.
             saved = self.save(&self.rollout.clone(), latest_event.as_ref(), is_lowered).await;
         }
         match saved {

@@ -66,8 +66,7 @@ impl Notifier {
     /// Sets the receivers of a canary to those of the plan.
     ///
     /// A receiver keeps its queue if it was registered before under the same name. Queued events
-    /// are sent as the previous plan configured, also to receivers that the new plan does not
-    /// contain.
+    /// are sent as the previous plan configured, even to receivers that the new plan does not have.
     ///
     /// # Errors
     ///

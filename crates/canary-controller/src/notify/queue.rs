@@ -17,7 +17,7 @@ pub const QUEUE_CAPACITY: usize = 64;
 pub struct Deliveries {
     /// Events that the receiver accepted.
     pub delivered: u64,
-    /// Events that it did not accept, after all retries.
+    /// Events that the receiver did not accept, after all retries.
     pub failed: u64,
     /// Events that were dropped because the queue was full or closed.
     pub dropped: u64,
@@ -27,7 +27,7 @@ pub struct Deliveries {
 
 /// The events queued for one receiver, oldest first.
 ///
-/// A full queue drops the oldest event: the latest events, such as a rollback, matter most.
+/// A full queue drops the oldest event, because the latest events, such as a rollback, matter most.
 #[derive(Debug, Default)]
 pub(super) struct NotificationQueue {
     state: Mutex<QueueState>,
@@ -54,7 +54,7 @@ pub(super) struct QueuedNotification {
 }
 
 impl NotificationQueue {
-    /// Appends an event. Returns whether no event was dropped.
+    /// Appends an event. Returns false if an event was dropped.
     pub(super) fn push(&self, queued: QueuedNotification) -> bool {
         let mut state = self.lock();
         if state.is_closed {

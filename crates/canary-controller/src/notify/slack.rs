@@ -47,7 +47,7 @@ fn text(notification: &Notification, dropped: u64) -> String {
     text
 }
 
-/// Escapes the characters with which links and mentions begin.
+/// Escapes the characters that begin links and mentions.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }

@@ -25,7 +25,7 @@ pub struct Document(Bytes);
 
 /// A stored event of a rollout: one JSON object on one line, which the store does not interpret.
 ///
-/// An append whose outcome is unknown is repeated, which can store the event twice. Put an id into
+/// An append with an unknown outcome is repeated, which can store the event twice. Put an id into
 /// each event, so that readers can remove duplicates.
 ///
 /// ```

@@ -3,10 +3,10 @@ use super::{Document, Retry, Revision, StateStore, StoreError, StoreKey, Swap, V
 /// Makes a swap and resolves an unknown outcome.
 ///
 /// If the response to a swap is lost, the swap may have been made, or may be made later. A blind
-/// retry would conflict with the caller's own write. Therefore each write puts a unique id into the
-/// document, which keeps the ids of the last few writes (16 are plenty), and `is_applied` returns
-/// whether a document contains the id. If it does not, and the revision is still the expected one,
-/// `settle` repeats the same swap. At most one of the two can succeed.
+/// retry would conflict with the caller's own write. Therefore put a unique id of each write into
+/// the document, and keep the ids of the last few writes there (16 are enough). `is_applied` must
+/// return whether a document contains the id of this write. If it does not, and the revision is
+/// still the expected one, `settle` repeats the same swap. At most one of the two can succeed.
 ///
 /// # Errors
 ///

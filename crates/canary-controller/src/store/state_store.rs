@@ -28,7 +28,7 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>>;
 
     /// Stores a document if the key has the `expected` revision, or, if that is `None`, if the key
-    /// has no document (S2, S3). A conflict carries the current document (S4).
+    /// has no document (S2, S3). A conflict contains the current document (S4).
     ///
     /// An acknowledged document survives the crash of any process (S7). Dropping the future leaves
     /// open whether the swap is made, like [`StoreError::Unknown`].

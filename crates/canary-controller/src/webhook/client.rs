@@ -136,13 +136,13 @@ impl WebhookClient {
 
     /// Posts a JSON body, and retries as configured.
     ///
-    /// `delivery` is the value of `x-canary-delivery`, by which receivers detect retries. It must
+    /// `delivery` is the value of `x-canary-delivery`, which identifies retries to receivers. It must
     /// be visible ASCII. Dropping the future cancels the current request and all retries.
     ///
     /// # Errors
     ///
-    /// Returns an error if the last request had no response. A response is never an error, whatever
-    /// its status.
+    /// Returns an error if the last request had no response, or if the webhook is misconfigured. A
+    /// response is never an error, whatever its status.
     pub async fn post(
         &self,
         webhook: &Webhook,
@@ -236,7 +236,7 @@ impl WebhookClient {
         let Some(transport) = &self.transport else {
             return RequestOutcome::Failed(NO_TRANSPORT.into());
         };
-        // The transport may be user code: its panic must not end the rollout.
+        // The transport may be user code, and its panic must not end the rollout.
         let sending = AssertUnwindSafe(async { transport.send(request, MAX_BODY_BYTES).await });
         let outcome = match timeout(limit, sending.catch_unwind()).await {
             Ok(Ok(Ok(response))) => RequestOutcome::Response(response),

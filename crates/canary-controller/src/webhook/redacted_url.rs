@@ -3,7 +3,7 @@ use std::fmt;
 use http::Uri;
 
 /// The scheme, host and port of a URL, for errors and logs. The user, path and query are omitted
-/// because they may be secret: the path of a Slack webhook is all that is needed to post to it.
+/// because they may be secret: anyone with the path of a Slack webhook can post to it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct RedactedUrl(String);
 

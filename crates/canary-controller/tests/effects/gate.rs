@@ -23,8 +23,8 @@ fn question() -> GateQuestion {
     GateQuestion::for_gate(&raising(), "deploys", now()).unwrap()
 }
 
-fn gate(ask: serde_json::Value) -> Gate {
-    serde_json::from_value(json!({ "kind": ask })).unwrap()
+fn gate(kind: serde_json::Value) -> Gate {
+    serde_json::from_value(json!({ "kind": kind })).unwrap()
 }
 
 fn webhook_gate(url: &str) -> Gate {
@@ -128,7 +128,7 @@ fn a_question_distinguishes_starts_raises_and_promotions() {
 
 #[test]
 fn the_deadline_accounts_for_the_time_waited() {
-    // Asked an hour ago, of which 10 min do not count: they were a pause or had no ticks.
+    // Asked an hour ago. Ten minutes do not count, because of a pause or missing ticks.
     let question = question();
     assert_eq!(question.asked_at.to_string(), "2026-11-24T08:00:00Z");
     assert_eq!(question.deadline.to_string(), "2026-11-24T12:10:00Z");

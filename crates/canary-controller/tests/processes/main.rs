@@ -1,4 +1,4 @@
-//! Processes that share the directory of a `FileStore`, some of which are killed.
+//! Processes that share the directory of a `FileStore`. Some of them are killed.
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 

@@ -228,8 +228,8 @@ async fn a_plan_per_key_needs_a_policy_and_a_measure_that_is_counted_per_key() {
             &Shop::new("v2"),
             r#"{ measure = "failures" }, { measure = "share", count_by = "keys" }"#
         ),
-        "the plan has unmet requirements: monitors[1].count_by: no call has a key without a policy: \
-         give a sticky one to `CanaryOptions::select`",
+        "the plan has unmet requirements: monitors[1].count_by: calls have keys only under a sticky \
+         policy: set one with `CanaryOptions::select`",
     );
     assert_eq!(
         refused(&shop(), r#"{ measure = "feedback", count_by = "keys" }"#),

@@ -100,6 +100,6 @@ async fn a_plan_with_an_unknown_route_class_is_refused() {
     );
     let nothing = Shop::new("v2");
     let error = controller(MemoryStore::new()).add(managed(&nothing, WITH_CLASS)).unwrap_err();
-    let message = "no class \"checkout\" is counted: give it to `CanaryOptions::route_classes`";
+    let message = "no class \"checkout\" is counted: add it with `CanaryOptions::route_classes`";
     assert!(error.to_string().ends_with(message), "{error}");
 }

@@ -1,4 +1,4 @@
-//! One test or more for each row of `docs/who-owns-the-weight.md`, named by its number.
+//! At least one test for each row of `docs/who-owns-the-weight.md`, named by its number.
 
 use canary_controller::{Controller, RolloutHandle};
 use canary_core::Weight;

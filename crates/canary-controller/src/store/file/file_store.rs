@@ -41,8 +41,7 @@ use crate::{
 ///   one.
 /// - **F2** An event is one line. A torn line at the end of a file is ignored, and the next append
 ///   removes it. All earlier lines are complete.
-/// - **F3** The lock is an operating system lock. It is released when its process ends, for
-///   whatever reason.
+/// - **F3** The lock is an operating system lock. It is released however its process ends.
 /// - **F4** Temporary files left by a crash are removed when the directory is opened, and by the
 ///   next write.
 /// - **F5** Files are created with mode 0600. A created directory has mode 0700.
@@ -55,14 +54,14 @@ use crate::{
 ///   Calls that hang occupy at most four threads for reading and one for writing.
 ///
 /// After a power failure, F1 and F2 hold as far as the disk honors `fsync`. Readers can see a
-/// document before it is synced and acknowledged. If its writer is killed in that moment, the next
+/// document before it is synced and acknowledged. If its writer is killed at that moment, the next
 /// write or open syncs it.
 ///
 /// # Costs and limits
 ///
 /// A write makes three system calls that wait for the disk, on a thread for blocking work. Watches
 /// in the same process are notified of a write. Watches in other processes poll the file ten times
-/// per second, at a cost of some ten microseconds each; this works on every file system and needs
+/// per second, which takes about ten microseconds each time, works on every file system, and needs
 /// no further dependency.
 ///
 /// A child process inherits the open files, including the lock, until it executes another program.
@@ -109,8 +108,8 @@ impl FileStore {
     ///
     /// # Errors
     ///
-    /// Returns [`Refused`](StoreError::Refused) if the directory or its files must not be created
-    /// or written, and [`Unavailable`](StoreError::Unavailable) for other failures.
+    /// Returns [`Refused`](StoreError::Refused) if this process may not create or write the directory
+    /// or its files, and [`Unavailable`](StoreError::Unavailable) for other failures.
     pub async fn open(directory: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let path = directory.into();
         let operation = format!("open {}", path.display());

@@ -54,7 +54,7 @@ pub(super) fn write(file: &mut File, text: &[u8], half_written: FailPoint) -> io
     file.write_all(second)
 }
 
-/// Adds the path to an error: the operating system's message does not contain it.
+/// Adds the path to an error, because the operating system's message does not contain it.
 pub(super) fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), PathError { path: path.to_owned(), source: error })
 }
