@@ -26,7 +26,7 @@ impl fmt::Display for Halted {
 
 impl error::Error for Halted {}
 
-/// The error of [`CanaryHandle::promote`].
+/// The error of [`CanaryHandle::promote`](crate::CanaryHandle::promote).
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum PromoteError {
