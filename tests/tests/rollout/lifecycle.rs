@@ -20,6 +20,7 @@ use canary_tests::{
     echo::proto::Ask,
     timeout::TIMEOUT,
 };
+use tokio::sync::Mutex;
 use tonic::{Status, body::Body};
 use tower::{ServiceExt, service_fn};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel};
@@ -62,6 +63,10 @@ fn events(rollout: &RolloutHandle) -> Vec<String> {
     status.rollout.history().map(|event| format!("{} {}", event.by, event.kind)).collect()
 }
 
+/// Keeps the two tests apart: each makes calls as fast as it can, and together they starve the
+/// controllers of two cores.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
 const EVENTS: [&str; 6] = [
     "ada started (attempt 1)",
     "the plan began step 1",
@@ -73,6 +78,7 @@ const EVENTS: [&str; 6] = [
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_axum_router_is_promoted_and_rolled_back_during_the_bake() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let is_faulty = Arc::new(AtomicBool::new(false));
     let v2 = Router::new().route("/users/{id}", {
         let is_faulty = Arc::clone(&is_faulty);
@@ -127,6 +133,7 @@ async fn an_axum_router_is_promoted_and_rolled_back_during_the_bake() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grpc_service_is_promoted_and_rolled_back_during_the_bake() {
+    let _turn = ONE_AT_A_TIME.lock().await;
     let (releases, is_faulty) = (Releases::new(), Arc::new(AtomicBool::new(false)));
     let v2 = {
         let (routes, is_faulty) = (releases.routes(Channel::Canary), Arc::clone(&is_faulty));
