@@ -80,7 +80,7 @@ impl Outcomes {
 
 /// Waits until no call is open, and returns the outcomes of stable and of the canary.
 ///
-/// See [`final_counts`](crate::final_counts).
+/// See [`final_counts`].
 ///
 /// # Panics
 ///
