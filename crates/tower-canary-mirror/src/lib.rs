@@ -80,7 +80,6 @@ pub mod metrics;
 mod mirror;
 mod mirrored;
 mod options;
-mod panic;
 mod service;
 mod target;
 mod valid;

@@ -6,7 +6,10 @@ use std::sync::{
 use canary_core::{CanaryName, Latencies, PerChannel, Weight};
 use http::{Method, Request};
 use tokio::sync::Semaphore;
-use tower_canary::{internal::draw, select::RequestHead};
+use tower_canary::{
+    internal::{catch, draw},
+    select::RequestHead,
+};
 
 use crate::{
     copy::budget::{MemoryBudget, Reservation},
@@ -17,7 +20,6 @@ use crate::{
     framing::asks_for_upgrade,
     mirrored::Mirrored,
     options::MirrorOptions,
-    panic::catch,
 };
 
 /// The state that the services, handles and tasks of a mirror share.

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use canary_core::{Channel, LatencyBucket};
 use http::{HeaderMap, Request, request::Parts};
 use tokio::runtime::Handle;
-use tower_canary::select::RequestHead;
+use tower_canary::{internal::catch, select::RequestHead};
 
 use crate::{
     compare::{
@@ -23,7 +23,6 @@ use crate::{
     },
     mirror::Mirror,
     mirrored::Mirrored,
-    panic::catch,
 };
 
 /// A request and stable's response, to be sent to the canary and compared with its response.

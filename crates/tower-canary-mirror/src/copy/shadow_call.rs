@@ -11,7 +11,10 @@ use canary_core::Channel;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
-use tower_canary::body::ReplayBody;
+use tower_canary::{
+    body::ReplayBody,
+    internal::{catch, discard},
+};
 use tower_service::Service;
 
 #[cfg(feature = "tracing")]
@@ -22,7 +25,6 @@ use crate::{
     erased_body::ErasedBody,
     framing::has_no_body,
     mirror::Mirror,
-    panic::{catch, discard},
 };
 
 /// The body of a mirrored request.

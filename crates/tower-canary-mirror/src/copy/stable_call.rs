@@ -6,6 +6,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header, request};
 use http_body::Body;
+use tower_canary::internal::catch;
 
 use crate::{
     compare::captured_response::CapturedResponse,
@@ -20,7 +21,6 @@ use crate::{
     erased_body::ErasedBody,
     findings::counts::DropReason,
     framing::has_no_body,
-    panic::catch,
 };
 
 /// A call of stable that is being captured.
