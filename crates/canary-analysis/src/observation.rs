@@ -1,10 +1,11 @@
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use canary_core::{CountsWentBackwards, EpochCounts, Snapshot};
 
 use crate::{adverse_counts::AdverseCounts, key_ledger::KeyCounts};
 
-/// The counts since the previous observation: one look of the judge.
+/// The counts since the previous observation, and the time that has passed since: one look of the
+/// judge.
 ///
 /// A process starts with empty counts. Its first observation starts from an empty [`Snapshot`],
 /// even if its judge was restored from stored state.
@@ -25,14 +26,30 @@ use crate::{adverse_counts::AdverseCounts, key_ledger::KeyCounts};
 /// let error = Observation::between(&now, &Snapshot::default()).unwrap_err();
 /// assert_eq!(error.to_string(), "the count `failure` of canary is lower than it was earlier");
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Observation {
+    pub(crate) duration: Duration,
     pub(crate) calls: Vec<EpochCounts>,
     pub(crate) classes: BTreeMap<String, Vec<EpochCounts>>,
     pub(crate) feedback: Vec<AdverseCounts>,
     pub(crate) events: BTreeMap<String, Vec<AdverseCounts>>,
     pub(crate) keys: BTreeMap<String, KeyCounts>,
     pub(crate) seen: BTreeMap<String, KeyCounts>,
+}
+
+impl Default for Observation {
+    /// Creates an observation of one second without counts.
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(1),
+            calls: Vec::new(),
+            classes: BTreeMap::new(),
+            feedback: Vec::new(),
+            events: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
+    }
 }
 
 impl Observation {
@@ -54,7 +71,21 @@ impl Observation {
         now.since(earlier).map(Self::of)
     }
 
-    /// Adds the counts of another replica in the same time.
+    /// Sets the time in which the counts arose: the time since the previous observation. It is one
+    /// second if it is not set.
+    #[must_use]
+    pub const fn with_duration(mut self, duration: Duration) -> Self {
+        self.duration = duration;
+        self
+    }
+
+    /// Returns the time in which the counts arose.
+    #[must_use]
+    pub const fn duration(&self) -> Duration {
+        self.duration
+    }
+
+    /// Adds the counts of another replica in the same time. The duration of `self` applies.
     #[must_use]
     pub fn with_replica(mut self, other: Self) -> Self {
         self.calls.extend(other.calls);

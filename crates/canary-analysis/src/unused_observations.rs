@@ -29,7 +29,8 @@ impl UnusedObservation {
         observation: &Observation,
         monitors: &[&Monitor],
     ) {
-        let Observation { classes, events, feedback, keys, seen, calls: _ } = observation;
+        let Observation { classes, events, feedback, keys, seen, calls: _, duration: _ } =
+            observation;
         let none = |uses: &dyn Fn(&Monitor) -> bool| !monitors.iter().any(|monitor| uses(monitor));
         let per_key =
             |monitor: &Monitor, name: &str| monitor.unit() == Unit::Keys && monitor.name() == name;

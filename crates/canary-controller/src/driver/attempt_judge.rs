@@ -6,6 +6,7 @@ use canary_analysis::{
 use canary_core::{PerChannel, RatingCounts, RatingsByWeight, Snapshot, Weight};
 use canary_rollout::Plan;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
@@ -19,6 +20,8 @@ pub(crate) struct AttemptJudge {
     judge: Judge,
     /// The counts that the judge has observed.
     observed: Snapshot,
+    /// The time at which these counts were read.
+    observed_at: Instant,
     /// `None` without monitors per key.
     keys: Option<WatchedKeys>,
     guard: Option<Arc<LiveGuard>>,
@@ -73,7 +76,7 @@ impl AttemptJudge {
         weight_lock: &Arc<WeightLock>,
     ) -> Self {
         let keys = WatchedKeys::new(&judge, canary, key_ledgers);
-        let observed = canary.counts();
+        let (observed, observed_at) = (canary.counts(), Instant::now());
         let live: Box<dyn Fn() -> Snapshot + Send + Sync> = {
             let canary = canary.downgrade();
             Box::new(move || canary.upgrade().map(|canary| canary.counts()).unwrap_or_default())
@@ -87,13 +90,15 @@ impl AttemptJudge {
                 }
             }
         });
-        Self { attempt, judge, observed, keys, guard }
+        Self { attempt, judge, observed, observed_at, keys, guard }
     }
 
     /// Gives the judge the counts since the last observation. Returns the number of canary calls
     /// among them that were assigned at `weight` and have ended.
     pub(crate) fn observe(&mut self, canary: &CanaryHandle, weight: Weight) -> u64 {
         let now = canary.counts();
+        let read_at = Instant::now();
+        let duration = read_at - std::mem::replace(&mut self.observed_at, read_at);
         let Ok(difference) = now.since(&self.observed) else {
             // The counts have shrunk, so they belong to another canary. Start again from here.
             self.observed = now;
@@ -104,7 +109,7 @@ impl AttemptJudge {
             .map(|epoch| &epoch.counts.evidence.canary)
             .map(|canary| canary.success.saturating_add(canary.failure))
             .fold(0, u64::saturating_add);
-        let mut observation = to_observation(difference, &self.judge);
+        let mut observation = to_observation(difference, &self.judge).with_duration(duration);
         if let Some(keys) = &mut self.keys {
             observation = keys.observe(&self.judge, observation);
         }
