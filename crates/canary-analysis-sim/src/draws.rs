@@ -2,7 +2,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
-use rand_distr::{Binomial, Distribution, Exp1, Poisson, StandardNormal, StandardUniform};
+use rand_distr::{Binomial, Distribution, Exp1, Poisson, StandardNormal, StandardUniform, Zipf};
 
 /// A seeded random number generator. Its numbers are the same on every machine and in every
 /// version.
@@ -23,9 +23,18 @@ impl Draws {
         ((u128::from(self.bits()) * u128::from(below)) >> u64::BITS) as u64
     }
 
+    /// Returns a number in `0.0..1.0`.
+    pub(crate) fn unit(&mut self) -> f64 {
+        StandardUniform.sample(&mut self.0)
+    }
+
     pub(crate) fn is(&mut self, probability: f64) -> bool {
-        let uniform: f64 = StandardUniform.sample(&mut self.0);
-        uniform < probability
+        self.unit() < probability
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rank")]
+    pub(crate) fn rank(&mut self, zipf: &Zipf<f64>) -> u64 {
+        zipf.sample(&mut self.0) as u64
     }
 
     pub(crate) fn of(&mut self, calls: u64, probability: f64) -> u64 {

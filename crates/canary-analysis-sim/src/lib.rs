@@ -1,9 +1,9 @@
 //! A simulator that measures how often a rule rolls back a good canary, and how long it takes to
 //! roll back a bad one.
 //!
-//! [`Traffic`] defines the calls and their results, a [`Schedule`] the weights over time, and a
-//! [`RollbackRule`] when to roll back. A [`Study`] runs many rollouts, each from its own seed, and
-//! returns a [`Summary`]. The [`rules`] are the judge of `canary-analysis` and three common rules.
+//! [`Traffic`] defines the calls and their results, with any number of [`Trouble`]s, a [`Schedule`]
+//! the weights over time, and a [`RollbackRule`] when to roll back. A [`Study`] runs many rollouts,
+//! each from its own seed, and returns a [`Summary`]. The [`rules`] are the judge of `canary-analysis` and three common rules.
 //!
 //! ```
 //! use canary_analysis_sim::{Schedule, Study, Traffic, rules};
@@ -34,7 +34,10 @@ pub use crate::{
     study::Study,
     summary::{Median, Summary},
     table::{MarkdownTable, false_rollbacks, late_faults, table},
-    traffic::{LogNormal, Outages, Traffic, Users},
+    traffic::{
+        Activity, ColdStart, ColdUntil, Drift, Ending, Law, LogNormal, Shape, Starts, Traffic,
+        Trouble, Users, Waiting,
+    },
 };
 
 #[expect(clippy::cast_precision_loss, reason = "simulated counts are below 2^53")]

@@ -47,9 +47,11 @@ fn evidence() -> String {
     );
     text(&mut svg, (RIGHT, y_of(2.0) - 6.0), "end", "rolled back from here on");
     let good = Traffic::new(50.0, 0.01);
-    for (traffic, color) in [(good, "#607d8b"), (good.with_canary_failures(0.02), "#e65100")] {
+    for (traffic, color) in
+        [(good.clone(), "#607d8b"), (good.with_canary_failures(0.02), "#e65100")]
+    {
         for seed in 0..10 {
-            path(&mut svg, &odds_by_minute(traffic, seed), color);
+            path(&mut svg, &odds_by_minute(&traffic, seed), color);
         }
     }
     text(&mut svg, (x_of(2.0), y_of(3.5)), "start", "orange: fails 2 % of calls, stable 1 %");
@@ -58,19 +60,24 @@ fn evidence() -> String {
 }
 
 /// Returns the decimal logarithm of the odds after each minute, up to the rollback.
-fn odds_by_minute(traffic: Traffic, seed: u64) -> Vec<(f64, f64)> {
+fn odds_by_minute(traffic: &Traffic, seed: u64) -> Vec<(f64, f64)> {
     let mut rule = rules::judge();
     let mut points = vec![(0.0, 0.0)];
-    traffic.run(&Schedule::hour(), 7_000 + seed, |second| {
-        let verdict = rule.look(second);
-        let is_over = verdict == canary_core::Verdict::Degraded;
-        if second.at % 60 == 59 || is_over {
-            let log_e = rule.judge().evidence("failures").map_or(0.0, |it| it.log_e_worse());
-            let minutes = f64::from(second.at + 1) / 60.0;
-            points.push((minutes, log_e / std::f64::consts::LN_10));
-        }
-        !is_over
-    });
+    traffic.run(
+        &Schedule::hour(),
+        7_000 + seed,
+        |_| (),
+        |second| {
+            let verdict = rule.look(second);
+            let is_over = verdict == canary_core::Verdict::Degraded;
+            if second.at % 60 == 59 || is_over {
+                let log_e = rule.judge().evidence("failures").map_or(0.0, |it| it.log_e_worse());
+                let minutes = f64::from(second.at + 1) / 60.0;
+                points.push((minutes, log_e / std::f64::consts::LN_10));
+            }
+            !is_over
+        },
+    );
     points
 }
 

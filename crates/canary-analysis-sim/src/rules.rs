@@ -19,6 +19,9 @@ use crate::second::Second;
 pub trait RollbackRule {
     /// Returns the verdict after this second. [`Verdict::Degraded`] ends the rollout.
     fn look(&mut self, second: &Second) -> Verdict;
+
+    /// Observes a second before the rollout, in which stable serves all calls.
+    fn before(&mut self, _second: &Second) {}
 }
 
 /// The judge of `canary-analysis` for failures, with the default margins and an `alpha` of 1 %.

@@ -8,8 +8,10 @@ use canary_analysis::keys::{KeyCounts, KeyLedger};
 pub struct Second {
     /// The number of the second, from 0.
     pub at: u32,
-    /// All calls.
+    /// All calls at the present weight.
     pub counts: EpochCounts,
+    /// Calls of earlier steps that ended in this second.
+    pub late: Vec<EpochCounts>,
     /// Keys with failed calls. Empty without [`Users`](crate::Users).
     pub failed_keys: KeyCounts,
     /// Keys with calls.
@@ -21,6 +23,7 @@ impl Second {
         Self {
             at,
             counts: EpochCounts::new(step, weight, Counts::default()),
+            late: Vec::new(),
             failed_keys: KeyCounts::default(),
             seen_keys: KeyCounts::default(),
         }
@@ -53,7 +56,9 @@ impl Second {
     /// Returns the second as a difference of snapshots.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot::new(Counts::default(), vec![self.counts.clone()])
+        let mut epochs = vec![self.counts.clone()];
+        epochs.extend(self.late.iter().cloned());
+        Snapshot::new(Counts::default(), epochs)
     }
 
     pub(crate) fn add(&mut self, channel: Channel, calls: u64, failures: u64) {
@@ -65,6 +70,19 @@ impl Second {
 
     pub(crate) fn hang(&mut self, channel: Channel, calls: u64) {
         self.counts.counts.evidence[channel].picked += calls;
+    }
+
+    /// Returns the counts of the calls of a step, for calls that end in this second.
+    pub(crate) fn of_step(&mut self, step: u64, weight: Weight) -> &mut Counts {
+        if step == self.counts.epoch {
+            return &mut self.counts.counts;
+        }
+        let known = self.late.iter().position(|epoch| epoch.epoch == step);
+        let at = known.unwrap_or(self.late.len());
+        if known.is_none() {
+            self.late.push(EpochCounts::new(step, weight, Counts::default()));
+        }
+        &mut self.late[at].counts
     }
 
     pub(crate) fn take_keys(&mut self, failed: &mut KeyLedger, seen: &mut KeyLedger) {

@@ -1,10 +1,11 @@
-use std::{num::NonZero, thread};
+use std::{cell::RefCell, num::NonZero, thread};
 
 use canary_core::{Channel, Verdict};
 
 use crate::{
     rules::RollbackRule,
     schedule::Schedule,
+    second::Second,
     summary::{RunResult, Summary},
     traffic::Traffic,
 };
@@ -57,17 +58,19 @@ impl Study {
         Summary::of(&results)
     }
 
-    fn one(&self, run: u32, mut rule: impl RollbackRule) -> RunResult {
+    fn one(&self, run: u32, rule: impl RollbackRule) -> RunResult {
         let mut result = RunResult::default();
         // Studies with different seeds share no rollout, because they have fewer than 2^32 each.
         let seed = (self.seed << 32) + u64::from(run);
-        self.traffic.run(&self.schedule, seed, |second| {
+        let rule = RefCell::new(rule);
+        let before = |second: &Second| rule.borrow_mut().before(second);
+        self.traffic.run(&self.schedule, seed, before, |second| {
             result.seconds += 1;
             result.calls += second.calls(Channel::Canary);
             if self.traffic.has_fault_at(second.at) {
                 result.failures += second.failures(Channel::Canary);
             }
-            match rule.look(second) {
+            match rule.borrow_mut().look(second) {
                 Verdict::Degraded => result.rolled_back = true,
                 Verdict::Healthy => {
                     result.proven_after.get_or_insert(result.calls);

@@ -7,7 +7,7 @@ use crate::{
     schedule::Schedule,
     study::Study,
     summary::{Median, Summary},
-    traffic::{Outages, Traffic, Users},
+    traffic::{Activity, Drift, Law, Traffic, Trouble, Users},
 };
 
 /// A table in Markdown.
@@ -49,18 +49,18 @@ pub fn table(runs: u32) -> MarkdownTable {
             "z-test each second",
         ],
     );
-    let outages = Outages { every: 1200.0, lasts: 60.0, failures: 0.3 };
+    let outages = Trouble::recurring(Law::Exponential(1200.0), Law::Fixed(60.0)).fails(0.3);
     let good = [
         ("A/A, 0.5 % errors: false rollbacks", Traffic::new(50.0, 0.005)),
         ("A/A, 1 % errors", Traffic::new(50.0, 0.01)),
         ("A/A, 0.05 % errors", Traffic::new(50.0, 0.0005)),
         (
             "A/A, 0.5 % errors, outages of both channels",
-            Traffic::new(50.0, 0.005).with_outages(outages),
+            Traffic::new(50.0, 0.005).with_trouble(outages),
         ),
     ];
     for (name, traffic) in good {
-        table.row(&cells(name, traffic, runs, rolled_back));
+        table.row(&cells(name, &traffic, runs, rolled_back));
     }
     let bad = [
         ("0.1 % -> 100 %: canary calls until rollback, median", 0.001, 1.0),
@@ -70,9 +70,9 @@ pub fn table(runs: u32) -> MarkdownTable {
     ];
     for (name, stable, canary) in bad {
         let traffic = Traffic::new(50.0, stable).with_canary_failures(canary);
-        table.row(&cells(name, traffic, runs, calls));
-        table.row(&cells("... seconds", traffic, runs, seconds));
-        table.row(&cells("... users harmed", traffic, runs, harmed));
+        table.row(&cells(name, &traffic, runs, calls));
+        table.row(&cells("... seconds", &traffic, runs, seconds));
+        table.row(&cells("... users harmed", &traffic, runs, harmed));
     }
     table
 }
@@ -103,14 +103,15 @@ pub fn false_rollbacks(runs: u32) -> MarkdownTable {
             add(&mut table, name, Traffic::new(calls, rate), per_second, false);
         }
     }
-    let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };
-    let disturbed = Traffic::new(50.0, 0.005).with_outages(outages).with_drift(0.8);
-    add(&mut table, "0.5 %, outages of both, drift", disturbed, "50", false);
+    let outages = Trouble::recurring(Law::Exponential(600.0), Law::Fixed(30.0)).fails(0.5);
+    let drift = Drift { part: 0.8, period: 1200.0 };
+    let disturbed = Traffic::new(50.0, 0.005).with_trouble(outages).with_drift(drift);
+    add(&mut table, "0.5 %, outages of both, drift", disturbed.clone(), "50", false);
     add(&mut table, "the same on 4 replicas", disturbed.with_replicas(4), "50", false);
     add(&mut table, "0 %", Traffic::new(50.0, 0.0), "50", false);
-    let users = Users { count: 20_000, prone: 40, retries: 5 };
+    let users = Users { count: 20_000, prone: 40, retries: 5, activity: Activity::Even };
     let sticky = Traffic::new(50.0, 0.0005).with_users(users);
-    add(&mut table, "0.05 %, sticky, 40 users of 20,000 fail", sticky, "50", true);
+    add(&mut table, "0.05 %, sticky, 40 users of 20,000 fail", sticky.clone(), "50", true);
     add(&mut table, "the same, judged per call: wrong", sticky, "50", false);
     let margin = Traffic::new(50.0, 0.005).with_canary_failures(0.01);
     add(&mut table, "0.5 % -> 1 %: worse, and at the margin of good", margin, "50", false);
@@ -158,8 +159,8 @@ fn per_key() -> rules::Judged {
     rules::Judged::try_new(Levels::default(), monitors).expect("one monitor decides")
 }
 
-fn cells(name: &str, traffic: Traffic, runs: u32, show: fn(&Summary) -> String) -> Vec<String> {
-    let study = Study::new(traffic, Schedule::hour(), runs);
+fn cells(name: &str, traffic: &Traffic, runs: u32, show: fn(&Summary) -> String) -> Vec<String> {
+    let study = Study::new(traffic.clone(), Schedule::hour(), runs);
     fn run<R: RollbackRule>(
         study: &Study,
         rule: fn() -> R,

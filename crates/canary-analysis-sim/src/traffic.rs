@@ -1,25 +1,42 @@
 use std::time::Duration;
 
-use canary_core::{Bucket, Channel, LatencyBucket, PerChannel, Weight};
+use canary_core::PerChannel;
 
-use crate::{draws::Draws, schedule::Schedule, second::Second};
-use canary_analysis::keys::KeyLedger;
+use self::generator::Generator;
+pub use self::{
+    cold::{ColdStart, ColdUntil},
+    law::Law,
+    trouble::{Shape, Starts, Trouble},
+    users::{Activity, Users},
+    waiting::{Ending, Waiting},
+};
+use crate::{schedule::Schedule, second::Second};
+
+mod cold;
+mod generator;
+mod law;
+mod trouble;
+mod users;
+mod waiting;
 
 /// The calls of a simulated service, and their results.
 ///
 /// Calls arrive at random at a constant mean rate. Each is assigned to the canary with the
 /// probability of the weight.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Traffic {
     calls_per_second: f64,
     failures: PerChannel<f64>,
     latency: Option<PerChannel<LogNormal>>,
-    drift: f64,
-    outages: Option<Outages>,
+    drift: Drift,
+    troubles: Vec<Trouble>,
     users: Option<Users>,
     replicas: u32,
     fault_at: u32,
-    canary_hangs: f64,
+    waiting: Option<Waiting>,
+    cold: Option<ColdStart>,
+    retries: u64,
+    baseline: u32,
 }
 
 /// A log-normal distribution, similar to that of response times.
@@ -32,28 +49,14 @@ pub struct LogNormal {
     pub sigma: f64,
 }
 
-/// Outages of a dependency of both channels.
+/// Failure rates that rise and fall slowly, as a sine.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::exhaustive_structs, reason = "an option with all its parts")]
-pub struct Outages {
-    /// The mean time between two outages, in seconds.
-    pub every: f64,
-    /// The duration of an outage, in seconds.
-    pub lasts: f64,
-    /// The failure rate during an outage.
-    pub failures: f64,
-}
-
-/// Sticky users. A few of them have all the failures.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::exhaustive_structs, reason = "an option with all its parts")]
-pub struct Users {
-    /// The number of users.
-    pub count: u64,
-    /// The number of users whose calls can fail.
-    pub prone: u64,
-    /// The number of times that a failed call is retried at once, without success.
-    pub retries: u64,
+pub struct Drift {
+    /// The amplitude as a fraction of the rates, `0.0..=1.0`.
+    pub part: f64,
+    /// The period in seconds.
+    pub period: f64,
 }
 
 impl Traffic {
@@ -64,12 +67,15 @@ impl Traffic {
             calls_per_second,
             failures: PerChannel { stable: failures, canary: failures },
             latency: None,
-            drift: 0.0,
-            outages: None,
+            drift: Drift { part: 0.0, period: 1200.0 },
+            troubles: Vec::new(),
             users: None,
             replicas: 1,
             fault_at: 0,
-            canary_hangs: 0.0,
+            waiting: None,
+            cold: None,
+            retries: 0,
+            baseline: 0,
         }
     }
 
@@ -82,8 +88,15 @@ impl Traffic {
 
     /// Sets the fraction of canary calls that never end. Calls of [`Users`] always end.
     #[must_use]
-    pub const fn with_canary_hangs(mut self, part: f64) -> Self {
-        self.canary_hangs = part;
+    pub const fn with_canary_hangs(self, part: f64) -> Self {
+        let part = PerChannel { stable: 0.0, canary: part };
+        self.with_waiting(Waiting { part, lasts: None, ending: Ending::Cancelled })
+    }
+
+    /// Adds calls that have no answer for a while. Calls of [`Users`] always end at once.
+    #[must_use]
+    pub const fn with_waiting(mut self, waiting: Waiting) -> Self {
+        self.waiting = Some(waiting);
         self
     }
 
@@ -101,17 +114,24 @@ impl Traffic {
         self
     }
 
-    /// Makes both failure rates oscillate by this fraction, with a period of 20 minutes.
+    /// Makes both failure rates rise and fall.
     #[must_use]
-    pub const fn with_drift(mut self, part: f64) -> Self {
-        self.drift = part;
+    pub const fn with_drift(mut self, drift: Drift) -> Self {
+        self.drift = drift;
         self
     }
 
-    /// Adds outages.
+    /// Adds a trouble to those that the traffic has.
     #[must_use]
-    pub const fn with_outages(mut self, outages: Outages) -> Self {
-        self.outages = Some(outages);
+    pub fn with_trouble(mut self, trouble: Trouble) -> Self {
+        self.troubles.push(trouble);
+        self
+    }
+
+    /// Makes the canary cold at first.
+    #[must_use]
+    pub const fn with_cold_start(mut self, cold: ColdStart) -> Self {
+        self.cold = Some(cold);
         self
     }
 
@@ -122,10 +142,25 @@ impl Traffic {
         self
     }
 
+    /// Repeats each failed call this many times. Each repetition is assigned by chance again, and
+    /// fails at the rate of its channel.
+    #[must_use]
+    pub const fn with_retries(mut self, retries: u64) -> Self {
+        self.retries = retries;
+        self
+    }
+
     /// Sets the number of replicas. Their counts are merged.
     #[must_use]
     pub fn with_replicas(mut self, replicas: u32) -> Self {
         self.replicas = replicas.max(1);
+        self
+    }
+
+    /// Sets the number of seconds before the rollout in which the rule observes stable.
+    #[must_use]
+    pub const fn with_baseline(mut self, seconds: u32) -> Self {
+        self.baseline = seconds;
         self
     }
 
@@ -134,133 +169,20 @@ impl Traffic {
         second >= self.fault_at
     }
 
-    /// Runs a rollout until `watch` returns `false`.
+    /// Runs a rollout until `watch` returns `false`. `before` gets the seconds before the rollout.
     pub(crate) fn run(
         &self,
         schedule: &Schedule,
         seed: u64,
+        mut before: impl FnMut(&Second),
         mut watch: impl FnMut(&Second) -> bool,
     ) {
-        let mut generator = Generator::new(*self, seed);
+        let mut generator = Generator::new(self, seed);
+        (0..self.baseline).for_each(|_| before(&generator.second_before()));
         for (at, (step, weight)) in (0..).zip(schedule.seconds()) {
             if !watch(&generator.second(at, step, weight)) {
                 return;
             }
         }
     }
-}
-
-/// The traffic of one rollout.
-struct Generator {
-    traffic: Traffic,
-    draws: Draws,
-    /// The salt of the hash that assigns users to buckets.
-    salt: u64,
-    outage: (f64, f64),
-    failed: KeyLedger,
-    seen: KeyLedger,
-}
-
-impl Generator {
-    fn new(traffic: Traffic, seed: u64) -> Self {
-        let mut draws = Draws::new(seed);
-        let salt = draws.bits();
-        let ledger = || KeyLedger::new(1_000_000);
-        let mut generator =
-            Self { traffic, draws, salt, outage: (0.0, 0.0), failed: ledger(), seen: ledger() };
-        generator.plan_outage(0.0);
-        generator
-    }
-
-    fn second(&mut self, at: u32, step: u64, weight: Weight) -> Second {
-        let mut second = Second::new(at, step, weight);
-        let rates = self.rates(at);
-        let mean = self.traffic.calls_per_second / f64::from(self.traffic.replicas);
-        for _ in 0..self.traffic.replicas {
-            let calls = self.draws.arrivals(mean);
-            if let Some(users) = self.traffic.users {
-                (0..calls).for_each(|_| self.call_of_user(&mut second, users, rates));
-                continue;
-            }
-            let canary = self.draws.of(calls, weight.ratio());
-            let mut of = PerChannel { stable: calls - canary, canary };
-            if self.traffic.canary_hangs > 0.0 {
-                let hanging = self.draws.of(canary, self.traffic.canary_hangs);
-                second.hang(Channel::Canary, hanging);
-                of.canary -= hanging;
-            }
-            for channel in Channel::ALL {
-                second.add(channel, of[channel], self.draws.of(of[channel], rates[channel]));
-            }
-        }
-        self.time(&mut second);
-        second.take_keys(&mut self.failed, &mut self.seen);
-        second
-    }
-
-    /// Returns the failure rate of each channel in this second.
-    fn rates(&mut self, at: u32) -> PerChannel<f64> {
-        let seconds = f64::from(at);
-        if seconds >= self.outage.1 {
-            self.plan_outage(seconds);
-        }
-        if let Some(outages) = self.traffic.outages
-            && (self.outage.0..self.outage.1).contains(&seconds)
-        {
-            return PerChannel { stable: outages.failures, canary: outages.failures };
-        }
-        let wave = 1.0 + self.traffic.drift * (seconds * std::f64::consts::TAU / 1200.0).sin();
-        let mut rates = self.traffic.failures;
-        if at < self.traffic.fault_at {
-            rates.canary = rates.stable;
-        }
-        PerChannel { stable: rates.stable * wave, canary: rates.canary * wave }
-    }
-
-    fn plan_outage(&mut self, after: f64) {
-        if let Some(Outages { every, lasts, .. }) = self.traffic.outages {
-            let from = after + self.draws.wait(every);
-            self.outage = (from, from + lasts);
-        } else {
-            self.outage = (f64::INFINITY, f64::INFINITY);
-        }
-    }
-
-    fn call_of_user(&mut self, second: &mut Second, users: Users, rates: PerChannel<f64>) {
-        let user = self.draws.below(users.count);
-        let key = mix(user ^ self.salt);
-        let weight = second.weight();
-        let is_canary = weight.admits(Bucket::from_hash(key));
-        let channel = if is_canary { Channel::Canary } else { Channel::Stable };
-        self.seen.record(key, channel, weight);
-        // The mean over all users is the configured rate.
-        #[expect(clippy::cast_precision_loss, reason = "a few million users at most")]
-        let concentration = users.count as f64 / users.prone as f64;
-        let fails = user < users.prone && self.draws.is(rates[channel] * concentration);
-        let (calls, failures) = if fails { (1 + users.retries, 1 + users.retries) } else { (1, 0) };
-        for _ in 0..failures {
-            self.failed.record(key, channel, weight);
-        }
-        second.add(channel, calls, failures);
-    }
-
-    fn time(&mut self, second: &mut Second) {
-        let Some(latency) = self.traffic.latency else { return };
-        for channel in Channel::ALL {
-            let LogNormal { median, sigma } = latency[channel];
-            for _ in 0..second.calls(channel) {
-                let factor = (sigma * self.draws.normal()).exp();
-                let bucket = LatencyBucket::of(median.mul_f64(factor));
-                second.counts.counts.evidence[channel].head.add(bucket, 1);
-            }
-        }
-    }
-}
-
-/// Hashes a number with the finalizer of SplitMix64.
-const fn mix(number: u64) -> u64 {
-    let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let number = (number ^ (number >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    number ^ (number >> 31)
 }

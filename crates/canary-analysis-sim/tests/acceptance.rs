@@ -7,12 +7,21 @@
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
 use canary_analysis::{Levels, Monitor};
-use canary_analysis_sim::{Outages, RollbackRule, Schedule, Study, Summary, Traffic, Users, rules};
+use canary_analysis_sim::{
+    Activity, Drift, Law, RollbackRule, Schedule, Study, Summary, Traffic, Trouble, Users, rules,
+};
 
 const RUNS: u32 = if cfg!(debug_assertions) { 100 } else { 1_000 };
 
 fn study(traffic: Traffic, seed: u64) -> Study {
     Study::new(traffic, Schedule::hour(), RUNS).with_seed(seed)
+}
+
+const DRIFT: Drift = Drift { part: 0.8, period: 1200.0 };
+
+/// Outages of both channels, at random times with this mean distance.
+const fn outages(every: f64, last: f64, fail: f64) -> Trouble {
+    Trouble::recurring(Law::Exponential(every), Law::Fixed(last)).fails(fail)
 }
 
 fn per_key() -> rules::Judged {
@@ -58,13 +67,13 @@ fn good_canaries_are_rarely_rolled_back() {
 #[test]
 fn outages_of_both_channels_do_not_cause_rollbacks() {
     for (seed, outages) in [
-        (530, Outages { every: 600.0, lasts: 30.0, failures: 0.5 }),
-        (531, Outages { every: 1200.0, lasts: 60.0, failures: 0.3 }),
-        (532, Outages { every: 300.0, lasts: 120.0, failures: 1.0 }),
+        (530, outages(600.0, 30.0, 0.5)),
+        (531, outages(1200.0, 60.0, 0.3)),
+        (532, outages(300.0, 120.0, 1.0)),
     ] {
-        let traffic = Traffic::new(50.0, 0.005).with_outages(outages).with_drift(0.8);
+        let traffic = Traffic::new(50.0, 0.005).with_trouble(outages).with_drift(DRIFT);
         let what = format!("A/A, {outages:?}");
-        assert_rarely_rolled_back(&what, traffic, seed, rules::judge);
+        assert_rarely_rolled_back(&what, traffic.clone(), seed, rules::judge);
         let what = format!("{what}, 4 replicas");
         assert_rarely_rolled_back(&what, traffic.with_replicas(4), seed + 5, rules::judge);
     }
@@ -73,13 +82,13 @@ fn outages_of_both_channels_do_not_cause_rollbacks() {
 #[test]
 fn counting_per_key_prevents_false_rollbacks_with_sticky_users() {
     for (seed, calls, users) in [
-        (540, 20.0, Users { count: 20_000, prone: 40, retries: 5 }),
-        (541, 20.0, Users { count: 5_000, prone: 500, retries: 20 }),
+        (540, 20.0, Users { count: 20_000, prone: 40, retries: 5, activity: Activity::Even }),
+        (541, 20.0, Users { count: 5_000, prone: 500, retries: 20, activity: Activity::Even }),
     ] {
         let traffic = Traffic::new(calls, 0.0005).with_users(users);
         assert_rarely_rolled_back(&format!("A/A, {users:?}"), traffic, seed, per_key);
     }
-    let users = Users { count: 20_000, prone: 40, retries: 5 };
+    let users = Users { count: 20_000, prone: 40, retries: 5, activity: Activity::Even };
     let traffic = Traffic::new(20.0, 0.0005).with_users(users);
     let Summary { rolled_back, .. } = study(traffic, 540).run(rules::judge);
     println!("the same counted per call, which is wrong: {rolled_back} of {RUNS}");
@@ -108,11 +117,8 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy() {
 fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
     let beta = Levels::default().beta();
     let mut seed = 590;
-    for outages in [
-        Outages { every: 300.0, lasts: 10.0, failures: 1.0 },
-        Outages { every: 600.0, lasts: 60.0, failures: 1.0 },
-        Outages { every: 600.0, lasts: 30.0, failures: 0.3 },
-    ] {
+    for outages in [outages(300.0, 10.0, 1.0), outages(600.0, 60.0, 1.0), outages(600.0, 30.0, 0.3)]
+    {
         for (what, traffic) in [
             ("0.5 % -> 1 %", Traffic::new(50.0, 0.005).with_canary_failures(0.01)),
             ("1 % -> 2 %", Traffic::new(50.0, 0.01).with_canary_failures(0.02)),
@@ -120,13 +126,14 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
         ] {
             seed += 1;
             let Summary { proven, .. } =
-                study(traffic.with_outages(outages), seed).run(rules::judge);
+                study(traffic.with_trouble(outages), seed).run(rules::judge);
             assert_at_most(&format!("called healthy, {what}, {outages:?}"), proven, beta);
         }
         // With few calls per look, each outage includes some events before it is detected. The
         // result is close to the limit, so this needs more rollouts.
-        let traffic = Traffic::new(5.0, 0.01).with_canary_failures(0.02).with_outages(outages);
-        let part = (0..6).map(|at| study(traffic, seed + 100 + at).run(rules::judge).proven);
+        let traffic = Traffic::new(5.0, 0.01).with_canary_failures(0.02).with_trouble(outages);
+        let part =
+            (0..6).map(|at| study(traffic.clone(), seed + 100 + at).run(rules::judge).proven);
         let proven = f64::from(part.sum::<u32>());
         let runs = f64::from(6 * RUNS);
         println!("called healthy, 5 calls/s, {outages:?}: {proven} of {runs}");
@@ -136,7 +143,7 @@ fn canaries_beyond_the_margin_are_rarely_called_healthy_after_outages() {
 
 #[test]
 fn outages_and_drift_hardly_delay_the_proof_of_good_canaries() {
-    let outages = Outages { every: 600.0, lasts: 30.0, failures: 0.5 };
+    let outages = outages(600.0, 30.0, 0.5);
     for (seed, failures) in [(562, 0.01), (563, 0.05)] {
         let steady = Traffic::new(50.0, failures);
         let median = |traffic: Traffic| {
@@ -144,8 +151,8 @@ fn outages_and_drift_hardly_delay_the_proof_of_good_canaries() {
             assert!(summary.proven + summary.rolled_back >= RUNS, "{}", summary.proven);
             summary.calls_until_proof().unwrap()
         };
-        let usual = median(steady);
-        let disturbed = median(steady.with_outages(outages).with_drift(0.8));
+        let usual = median(steady.clone());
+        let disturbed = median(steady.with_trouble(outages).with_drift(DRIFT));
         println!("A/A, {failures}: proven after {usual:?} calls, with outages {disturbed:?}");
         assert!(
             disturbed.median <= 1.5 * usual.median + 3.0 * disturbed.error,
