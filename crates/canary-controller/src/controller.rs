@@ -22,7 +22,7 @@ use crate::{
     monitors,
     notify::Notifier,
     requirements::Unmet,
-    store::{InvalidPrefix, StateStore, StoreKey},
+    store::{InvalidPrefix, KeyRange, StateStore},
     webhook::WebhookClient,
     weight_lock::WeightLock,
 };
@@ -37,7 +37,7 @@ use crate::{
 /// See the [crate documentation](crate) for an example.
 pub struct Controller {
     store: Arc<dyn StateStore>,
-    prefix: String,
+    rollout_keys: KeyRange,
     clock: Clock,
     interval: Duration,
     webhooks: WebhookClient,
@@ -56,7 +56,7 @@ impl Controller {
     pub fn new(store: impl StateStore) -> Self {
         Self {
             store: Arc::new(store),
-            prefix: "default".to_owned(),
+            rollout_keys: KeyRange::rollouts("default").expect("the prefix is valid"),
             clock: Clock::default(),
             interval: Duration::from_secs(1),
             webhooks: WebhookClient::without_transport(),
@@ -70,11 +70,9 @@ impl Controller {
     ///
     /// # Errors
     ///
-    /// Returns an error if `prefix` is not a valid [prefix](StoreKey::try_new), or is longer than
-    /// 54 characters.
+    /// Returns an error if `prefix` is not a valid [prefix](crate::store::StoreKey).
     pub fn prefix(mut self, prefix: &str) -> Result<Self, InvalidPrefix> {
-        StoreKey::check_prefix(&evidence_prefix(prefix))?;
-        prefix.clone_into(&mut self.prefix);
+        self.rollout_keys = KeyRange::rollouts(prefix)?;
         Ok(self)
     }
 
@@ -189,20 +187,13 @@ impl Controller {
     }
 
     fn document_keys(&self, name: &CanaryName) -> DocumentKeys {
-        let key = |prefix: &str| StoreKey::try_new(prefix, name).expect("the prefix was checked");
-        let evidence = key(&evidence_prefix(&self.prefix));
-        DocumentKeys { rollout: key(&self.prefix), evidence }
+        let rollout = self.rollout_keys.key(name);
+        DocumentKeys { evidence: rollout.evidence(), rollout }
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<CanaryName, RunningRollout>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Returns the prefix of evidence. It differs from the prefix of rollouts, so that watches of
-/// rollouts do not see evidence.
-fn evidence_prefix(prefix: &str) -> String {
-    format!("{prefix}/evidence")
 }
 
 impl Drop for Controller {
@@ -218,7 +209,7 @@ impl fmt::Debug for Controller {
         let names: Vec<_> = self.running().keys().cloned().collect();
         f.debug_struct("Controller")
             .field("store", &self.store)
-            .field("prefix", &self.prefix)
+            .field("keys", &self.rollout_keys)
             .field("canaries", &names)
             .finish_non_exhaustive()
     }

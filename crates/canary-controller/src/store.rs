@@ -1,7 +1,8 @@
 //! Stores for the state of rollouts, so that a rollout survives a restart.
 //!
-//! A store holds one [`Document`] per [`StoreKey`], changed only by compare-and-swap, and a history
-//! of [`EventRecord`]s beside it. [`StateStore`] is the interface. This crate implements it twice:
+//! A store holds one [`Document`] per [`StoreKey`], replaced and removed only by comparing its
+//! revision, and a history of [`EventRecord`]s beside it. The documents of a [`KeyRange`] can be
+//! listed. [`StateStore`] is the interface. This crate implements it twice:
 //! [`MemoryStore`] and [`FileStore`]. For other engines, implement it in a crate of your own.
 //! Stores do not interpret documents; the controller does.
 //!
@@ -76,6 +77,11 @@
 //!   and `compare_and_swap` return [`StoreError::Corrupt`] and a watch returns `Stale`. Only an
 //!   operator can replace them.
 //! - **S15, every call ends.** It returns a result or an error within [`CALL_DEADLINE`].
+//! - **S16, lists are complete.** A list contains each document of its range that was acknowledged
+//!   before the list began, and none that was removed before, in the order of the keys. Each
+//!   document was current at some time during the call. A corrupt document hides no other.
+//! - **S17, removals are exclusive.** A removal succeeds only if the current revision is the
+//!   expected one. The key then has no document; its history remains.
 //!
 //! A swap and the event that describes it are two writes: a crash between them keeps one and loses
 //! the other. Data that must stay consistent belongs in the document.
@@ -92,7 +98,8 @@
 //! engine. Any engine that can compare and swap one key is suitable.
 //!
 //! **etcd.** The revision is the key's `mod_revision`. A swap is a transaction that compares it (0
-//! means no document) and then puts; its else branch gets the conflict's document. Reads are
+//! means no document) and then puts or deletes; its else branch gets the conflict's document. A list
+//! is a range, in pages. Reads are
 //! linearizable by default. A timeout or a broken connection after a transaction was sent is
 //! `Unknown`. The source's `load` remembers the revision of the response, and `changed` watches
 //! from the next revision. Treat any end of the etcd watch, including a compaction, as an error;
@@ -129,9 +136,9 @@ pub use self::{
     document::{Document, EventRecord, InvalidJson},
     error::{Retry, StoreError},
     file::FileStore,
-    key::{InvalidPrefix, StoreKey},
+    key::{InvalidPrefix, KeyRange, StoreKey},
     memory::MemoryStore,
-    revision::{Revision, Swap, Versioned},
+    revision::{Listed, Removal, Revision, Swap, Versioned},
     settle::{Settled, settle},
     state_store::{CALL_DEADLINE, StateStore, StoreFuture},
     watch::{DocumentWatch, WatchEvent, WatchSource},

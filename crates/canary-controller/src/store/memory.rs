@@ -1,14 +1,14 @@
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
 
 use super::{
-    Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError, StoreFuture, StoreKey,
-    Swap, Versioned, WatchSource,
+    Document, DocumentWatch, EventRecord, KeyRange, Listed, Removal, Revision, StateStore,
+    StoreError, StoreFuture, StoreKey, Swap, Versioned, WatchSource,
 };
 
 /// A [`StateStore`] in memory, for tests and for services that start at weight zero after every
@@ -37,13 +37,20 @@ use super::{
 /// ```
 #[derive(Clone, Default)]
 pub struct MemoryStore {
-    entries: Arc<Mutex<HashMap<StoreKey, Entry>>>,
+    state: Arc<Mutex<State>>,
 }
 
+#[derive(Default)]
+struct State {
+    entries: BTreeMap<StoreKey, Entry>,
+    /// The number of swaps of all keys, so that a revision is not reused after a removal.
+    swaps: u64,
+}
+
+#[derive(Default)]
 struct Entry {
     current: watch::Sender<Option<Versioned>>,
     events: VecDeque<EventRecord>,
-    swaps: u64,
 }
 
 impl MemoryStore {
@@ -53,19 +60,68 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn with<T>(&self, key: &StoreKey, work: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        work(entries.entry(key.clone()).or_insert_with(|| Entry {
-            current: watch::Sender::new(None),
-            events: VecDeque::new(),
-            swaps: 0,
-        }))
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn current(&self, key: &StoreKey) -> Option<Versioned> {
+        self.entries.get(key).and_then(|entry| entry.current.borrow().clone())
+    }
+
+    fn swap(&mut self, key: &StoreKey, expected: Option<&Revision>, document: &Document) -> Swap {
+        let current = self.current(key);
+        if current.as_ref().map(|it| &it.revision) != expected {
+            return Swap::Conflict(current);
+        }
+        self.swaps += 1;
+        let revision = Revision::new(self.swaps.to_string());
+        let next = Versioned { revision: revision.clone(), document: document.clone() };
+        self.entries.entry(key.clone()).or_default().current.send_replace(Some(next));
+        Swap::Done(revision)
+    }
+
+    fn remove(&mut self, key: &StoreKey, expected: &Revision) -> Removal {
+        let current = self.current(key);
+        if current.as_ref().map(|it| &it.revision) != Some(expected) {
+            return Removal::Conflict(current);
+        }
+        if let Some(entry) = self.entries.get(key) {
+            entry.current.send_replace(None);
+            if entry.events.is_empty() && entry.current.is_closed() {
+                self.entries.remove(key);
+            }
+        }
+        Removal::Done
+    }
+
+    fn list(&self, range: &KeyRange) -> Vec<Listed> {
+        let documents = self.entries.iter().filter(|(key, _)| range.contains(key));
+        let documents = documents.filter_map(|(key, entry)| {
+            let document = Ok(entry.current.borrow().clone()?);
+            Some(Listed { key: key.clone(), document })
+        });
+        documents.collect()
+    }
+
+    fn append(&mut self, key: &StoreKey, event: EventRecord) {
+        let events = &mut self.entries.entry(key.clone()).or_default().events;
+        if events.len() == EventRecord::MIN_KEPT {
+            events.pop_front();
+        }
+        events.push_back(event);
+    }
+
+    fn events(&self, key: &StoreKey, limit: usize) -> Vec<EventRecord> {
+        let Some(Entry { events, .. }) = self.entries.get(key) else { return Vec::new() };
+        events.iter().skip(events.len().saturating_sub(limit)).cloned().collect()
     }
 }
 
 impl StateStore for MemoryStore {
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
-        Box::pin(async move { Ok(self.with(key, |entry| entry.current.borrow().clone())) })
+        Box::pin(async move { Ok(self.state().current(key)) })
     }
 
     fn compare_and_swap<'a>(
@@ -74,22 +130,19 @@ impl StateStore for MemoryStore {
         expected: Option<&'a Revision>,
         document: &'a Document,
     ) -> StoreFuture<'a, Swap> {
-        let swap = move |entry: &mut Entry| {
-            let current = entry.current.borrow().clone();
-            if current.as_ref().map(|it| &it.revision) != expected {
-                return Swap::Conflict(current);
-            }
-            entry.swaps += 1;
-            let revision = Revision::new(entry.swaps.to_string());
-            let document = document.clone();
-            entry.current.send_replace(Some(Versioned { revision: revision.clone(), document }));
-            Swap::Done(revision)
-        };
-        Box::pin(async move { Ok(self.with(key, swap)) })
+        Box::pin(async move { Ok(self.state().swap(key, expected, document)) })
+    }
+
+    fn remove<'a>(&'a self, key: &'a StoreKey, expected: &'a Revision) -> StoreFuture<'a, Removal> {
+        Box::pin(async move { Ok(self.state().remove(key, expected)) })
+    }
+
+    fn list<'a>(&'a self, range: &'a KeyRange) -> StoreFuture<'a, Vec<Listed>> {
+        Box::pin(async move { Ok(self.state().list(range)) })
     }
 
     fn watch(&self, key: &StoreKey) -> DocumentWatch {
-        let current = self.with(key, |entry| entry.current.subscribe());
+        let current = self.state().entries.entry(key.clone()).or_default().current.subscribe();
         DocumentWatch::new(MemoryWatchSource { current, _store: self.clone() })
     }
 
@@ -98,24 +151,14 @@ impl StateStore for MemoryStore {
         key: &'a StoreKey,
         event: &'a EventRecord,
     ) -> StoreFuture<'a, ()> {
-        let append = move |entry: &mut Entry| {
-            if entry.events.len() == EventRecord::MIN_KEPT {
-                entry.events.pop_front();
-            }
-            entry.events.push_back(event.clone());
-        };
         Box::pin(async move {
-            self.with(key, append);
+            self.state().append(key, event.clone());
             Ok(())
         })
     }
 
     fn events<'a>(&'a self, key: &'a StoreKey, limit: usize) -> StoreFuture<'a, Vec<EventRecord>> {
-        let last = move |entry: &mut Entry| {
-            let skipped = entry.events.len().saturating_sub(limit);
-            entry.events.iter().skip(skipped).cloned().collect()
-        };
-        Box::pin(async move { Ok(self.with(key, last)) })
+        Box::pin(async move { Ok(self.state().events(key, limit)) })
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::Document;
+use super::{Document, StoreError, StoreKey};
 
 /// An opaque identifier of one write to a key.
 ///
@@ -56,4 +56,25 @@ pub enum Swap {
     Done(Revision),
     /// Nothing was stored. Contains the current document, or `None` if the key has none.
     Conflict(Option<Versioned>),
+}
+
+/// The result of a [`remove`](super::StateStore::remove).
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[must_use = "a removal that ends in a conflict has removed nothing"]
+#[expect(clippy::exhaustive_enums, reason = "a removal succeeds or conflicts")]
+pub enum Removal {
+    /// The document was removed.
+    Done,
+    /// Nothing was removed. Contains the current document, or `None` if the key has none.
+    Conflict(Option<Versioned>),
+}
+
+/// A key that has a document: an element of a [`list`](super::StateStore::list).
+#[derive(Debug)]
+#[expect(clippy::exhaustive_structs, reason = "store implementations construct it")]
+pub struct Listed {
+    /// The key.
+    pub key: StoreKey,
+    /// The document, or [`Corrupt`](StoreError::Corrupt) if the stored bytes are none.
+    pub document: Result<Versioned, StoreError>,
 }

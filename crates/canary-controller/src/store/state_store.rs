@@ -1,7 +1,8 @@
 use std::{fmt, pin::Pin, time::Duration};
 
 use super::{
-    Document, DocumentWatch, EventRecord, Revision, StoreError, StoreKey, Swap, Versioned,
+    Document, DocumentWatch, EventRecord, KeyRange, Listed, Removal, Revision, StoreError,
+    StoreKey, Swap, Versioned,
 };
 
 /// The future returned by the methods of a [`StateStore`].
@@ -44,6 +45,31 @@ pub trait StateStore: fmt::Debug + Send + Sync + 'static {
         expected: Option<&'a Revision>,
         document: &'a Document,
     ) -> StoreFuture<'a, Swap>;
+
+    /// Removes the document of a key if it has the `expected` revision. A conflict contains the
+    /// current document (S17). The history of the key remains.
+    ///
+    /// There is no unconditional removal, because it could remove a document that another writer
+    /// stored after the caller last looked. To remove a document whatever it is, load it first.
+    ///
+    /// # Errors
+    ///
+    /// Returns any [`StoreError`]. After [`Unknown`](StoreError::Unknown) the document may have
+    /// been removed, or may be removed later. A removal can be repeated: its revision never
+    /// identifies another document (S5). A conflict then means that the document is gone.
+    fn remove<'a>(&'a self, key: &'a StoreKey, expected: &'a Revision) -> StoreFuture<'a, Removal>;
+
+    /// Returns the keys of a range that have a document, and the documents, in the order of the
+    /// keys.
+    ///
+    /// Each element is as current as a [`load`](Self::load) (S16). The elements need not have been
+    /// current at the same time.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Unavailable`](StoreError::Unavailable) or [`Refused`](StoreError::Refused). A
+    /// corrupt document is an element of the list and no error.
+    fn list<'a>(&'a self, range: &'a KeyRange) -> StoreFuture<'a, Vec<Listed>>;
 
     /// Watches the document of a key.
     ///

@@ -30,6 +30,7 @@
 mod failures;
 mod faulty;
 mod histories;
+mod removals;
 mod store_under_test;
 mod swaps;
 mod watches;
@@ -41,6 +42,7 @@ pub use self::{
         concurrent_appends_have_one_order, events_round_trip, histories_are_bounded,
         histories_are_ordered,
     },
+    removals::{lists_are_complete, removals_are_exclusive},
     store_under_test::{HookFuture, Injection, StoreUnderTest, key},
     swaps::{
         a_conflict_returns_the_current_document, concurrent_increments_are_not_lost,
@@ -68,6 +70,8 @@ macro_rules! store_conformance {
             revisions_are_never_reused
             documents_round_trip
             keys_are_independent
+            removals_are_exclusive
+            lists_are_complete
             a_watch_starts_with_the_current_document
             watches_converge
             a_watch_outlives_its_store_handle

@@ -169,7 +169,7 @@ async fn a_restart_does_not_count_users_again() {
             controller.stop().await;
             rollout
         };
-        let key = StoreKey::try_new("default/evidence", &"shop".parse().unwrap()).unwrap();
+        let key = StoreKey::try_new("default", &"shop".parse().unwrap()).unwrap().evidence();
         let stored = store.load(&key).await.unwrap().unwrap().document;
         assert!(stored.as_str().contains("\"key_ledgers\""));
 

@@ -234,7 +234,7 @@ async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
     for _ in 0..600 {
         second(&shop, 200).await;
     }
-    let key = StoreKey::try_new("default/evidence", &"shop".parse().unwrap()).unwrap();
+    let key = StoreKey::try_new("default", &"shop".parse().unwrap()).unwrap().evidence();
     let len = store.inner().load(&key).await.unwrap().unwrap().document.as_bytes().len();
     println!("evidence of {len} bytes");
     assert!(shop.canary.weight() >= Weight::from_percent(50), "{}", rollout.status().summary);

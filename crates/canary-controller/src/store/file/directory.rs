@@ -11,7 +11,9 @@ use super::{
     fail_point::{FailPoint, reach},
     files::{self, named},
 };
-use crate::store::{Document, Revision, StoreError, StoreKey, Swap, Versioned};
+use crate::store::{
+    Document, KeyRange, Listed, Removal, Revision, StoreError, StoreKey, Swap, Versioned,
+};
 
 /// The directory of a store. Its methods block.
 pub(super) struct Directory {
@@ -52,7 +54,7 @@ impl Directory {
             return Ok(Swap::Conflict(current.map(Envelope::into_versioned)));
         }
         let next = Envelope::after(current.as_ref(), document);
-        let (file, temporary) = (self.file(key, "json"), self.file(key, TEMPORARY));
+        let (file, temporary) = (self.file(key, DOCUMENT), self.file(key, TEMPORARY));
         let replaced = write_synced(&temporary, &next.text())
             .and_then(|()| fs::rename(&temporary, &file).map_err(|error| named(&file, error)));
         if let Err(error) = replaced {
@@ -68,10 +70,66 @@ impl Directory {
         Ok(Swap::Done(next.revision()))
     }
 
+    pub(super) fn remove(
+        &self,
+        key: &StoreKey,
+        expected: &Revision,
+        lock_deadline: Instant,
+    ) -> Result<Removal, StoreError> {
+        let failed = |error| failure(format!("remove {key}"), error);
+        let _lock = self.lock(LockMode::Exclusive, lock_deadline).map_err(failed)?;
+        let current = self.read(key, "remove")?;
+        if current.as_ref().map(Envelope::revision).as_ref() != Some(expected) {
+            return Ok(Removal::Conflict(current.map(Envelope::into_versioned)));
+        }
+        let file = self.file(key, DOCUMENT);
+        fs::remove_file(&file).map_err(|error| failed(named(&file, error)))?;
+        files::sync_directory(&self.path)
+            .map_err(|error| StoreError::unknown(format!("remove {key}"), error))?;
+        Ok(Removal::Done)
+    }
+
+    pub(super) fn list(
+        &self,
+        range: &KeyRange,
+        lock_deadline: Instant,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let failed = |error| failure(format!("list {range}"), error);
+        // Some file systems omit a file from a listing if it is replaced meanwhile.
+        let _lock = self.lock(LockMode::Shared, lock_deadline).map_err(failed)?;
+        let mut listed = Vec::new();
+        for key in self.keys(range).map_err(|error| failed(named(&self.path, error)))? {
+            let document = match self.read(&key, "list") {
+                Ok(None) => continue,
+                Ok(Some(envelope)) => Ok(envelope.into_versioned()),
+                Err(error @ StoreError::Corrupt { .. }) => Err(error),
+                Err(error) => return Err(error),
+            };
+            listed.push(Listed { key, document });
+        }
+        listed.sort_unstable_by(|this, other| this.key.cmp(&other.key));
+        Ok(listed)
+    }
+
+    /// Returns the keys of a range that have a file for a document.
+    fn keys(&self, range: &KeyRange) -> io::Result<Vec<StoreKey>> {
+        let prefix = file_name(range.as_str());
+        let mut keys = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let file = entry?.file_name();
+            let name = file.to_str().and_then(|file| file.strip_prefix(&prefix));
+            let name = name.and_then(|name| name.strip_suffix(DOCUMENT)?.strip_suffix('.'));
+            // Names contain no `.`, so that neither histories nor other ranges have one.
+            if let Some(name) = name.and_then(|name| name.parse().ok()) {
+                keys.push(range.key(&name));
+            }
+        }
+        Ok(keys)
+    }
+
     /// Returns the path of a file of a key.
     pub(super) fn file(&self, key: &StoreKey, suffix: &str) -> PathBuf {
-        let name = key.as_str().trim_start_matches('/').replace('/', ".");
-        self.path.join(format!("{name}.{suffix}"))
+        self.path.join(format!("{}.{suffix}", file_name(key.as_str())))
     }
 
     /// Acquires the lock, which is held until the returned file is closed.
@@ -102,7 +160,7 @@ impl Directory {
 
     fn read(&self, key: &StoreKey, verb: &str) -> Result<Option<Envelope>, StoreError> {
         let operation = || format!("{verb} {key}");
-        let path = self.file(key, "json");
+        let path = self.file(key, DOCUMENT);
         let mut text = Vec::new();
         let open = || File::open(&path);
         let read = match open() {
@@ -144,6 +202,11 @@ impl Directory {
     }
 }
 
+/// Returns a key, or the beginning of one, as it is written in file names.
+fn file_name(key: &str) -> String {
+    key.trim_start_matches('/').replace('/', ".")
+}
+
 #[derive(Clone, Copy)]
 pub(super) enum LockMode {
     Exclusive,
@@ -178,6 +241,7 @@ fn write_synced(path: &Path, text: &[u8]) -> io::Result<()> {
     write().map_err(|error| named(path, error))
 }
 
+const DOCUMENT: &str = "json";
 const TEMPORARY: &str = "json.tmp";
 
 /// The maximum number of bytes to read: a document and its envelope. A longer file is truncated, so

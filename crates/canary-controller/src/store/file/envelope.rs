@@ -7,8 +7,9 @@ use crate::store::{Document, Revision, Versioned};
 
 /// The content of a document's file: the document and the number of writes to the file.
 ///
-/// A revision consists of the count and a hash of the document. The count alone is not unique: it
-/// stays the same if an operator edits the document, and restarts if the file is deleted.
+/// A revision consists of the count and a hash of the document. The count alone is not unique,
+/// because it stays the same if an operator edits the document. The count of a new file begins at a
+/// random number, so that a document that is removed and stored again gets another revision.
 pub(super) struct Envelope {
     count: u64,
     document: Document,
@@ -17,7 +18,8 @@ pub(super) struct Envelope {
 impl Envelope {
     /// Creates the envelope that replaces `current`.
     pub(super) fn after(current: Option<&Self>, document: Document) -> Self {
-        Self { count: current.map_or(0, |it| it.count).saturating_add(1), document }
+        let count = current.map_or_else(first_count, |it| it.count.saturating_add(1));
+        Self { count, document }
     }
 
     /// Parses the content of a file.
@@ -45,6 +47,11 @@ impl Envelope {
     pub(super) fn into_versioned(self) -> Versioned {
         Versioned { revision: self.revision(), document: self.document }
     }
+}
+
+/// Returns a number below 2^53, which all JSON parsers can read.
+fn first_count() -> u64 {
+    rand::random::<u64>() >> 11
 }
 
 fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, String> {

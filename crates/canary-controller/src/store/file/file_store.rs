@@ -15,8 +15,8 @@ use super::directory::Directory;
 use crate::{
     BoxError,
     store::{
-        CALL_DEADLINE, Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError,
-        StoreFuture, StoreKey, Swap, Versioned, WatchSource,
+        CALL_DEADLINE, Document, DocumentWatch, EventRecord, KeyRange, Listed, Removal, Revision,
+        StateStore, StoreError, StoreFuture, StoreKey, Swap, Versioned, WatchSource,
     },
 };
 
@@ -62,7 +62,7 @@ use crate::{
 /// A write makes three system calls that wait for the disk, on a thread for blocking work. Watches
 /// in the same process are notified of a write. Watches in other processes poll the file ten times
 /// per second, which takes about ten microseconds each time, works on every file system, and needs
-/// no further dependency.
+/// no further dependency. A list reads the files of its range while no writer holds the lock.
 ///
 /// A child process inherits the open files, including the lock, until it executes another program.
 /// Until then a write waits, as for another writer.
@@ -205,6 +205,29 @@ impl StateStore for FileStore {
             self.shared.written.send_replace(());
             swapped
         })
+    }
+
+    fn remove<'a>(&'a self, key: &'a StoreKey, expected: &'a Revision) -> StoreFuture<'a, Removal> {
+        let (owned, expected) = (key.clone(), expected.clone());
+        Box::pin(async move {
+            let removing = self.run(
+                Access::Write,
+                format!("remove {key}"),
+                move |directory, lock_deadline| directory.remove(&owned, &expected, lock_deadline),
+            );
+            let removed = removing.await;
+            self.shared.written.send_replace(());
+            removed
+        })
+    }
+
+    fn list<'a>(&'a self, range: &'a KeyRange) -> StoreFuture<'a, Vec<Listed>> {
+        let owned = range.clone();
+        Box::pin(self.run(
+            Access::Read,
+            format!("list {range}"),
+            move |directory, lock_deadline| directory.list(&owned, lock_deadline),
+        ))
     }
 
     fn watch(&self, key: &StoreKey) -> DocumentWatch {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::{
-    DocumentWatch, EventRecord, MemoryStore, StoreFuture, WatchEvent,
+    DocumentWatch, EventRecord, KeyRange, Listed, MemoryStore, Removal, StoreFuture, WatchEvent,
     testing::{FaultyStore, StoreFault, key},
 };
 
@@ -107,6 +107,14 @@ impl StateStore for OvertakenStore {
             let _ = self.0.compare_and_swap(key, Some(&first), &other).await?;
             Err(StoreError::unknown("swap", "the response was lost"))
         })
+    }
+
+    fn remove<'a>(&'a self, key: &'a StoreKey, expected: &'a Revision) -> StoreFuture<'a, Removal> {
+        self.0.remove(key, expected)
+    }
+
+    fn list<'a>(&'a self, range: &'a KeyRange) -> StoreFuture<'a, Vec<Listed>> {
+        self.0.list(range)
     }
 
     fn watch(&self, key: &StoreKey) -> DocumentWatch {

@@ -7,7 +7,7 @@ use super::{
     store_under_test::{StoreUnderTest, key, next},
     swaps::{number_document, swap},
 };
-use crate::store::{CALL_DEADLINE, Retry, StoreError, WatchEvent};
+use crate::store::{CALL_DEADLINE, KeyRange, Retry, StoreError, WatchEvent};
 
 /// S8 and S15: while the store is unavailable, each call returns an error in time. A call that
 /// returned `Unavailable` has changed nothing.
@@ -27,18 +27,25 @@ pub async fn calls_end_while_the_store_is_unavailable(subject: &dyn StoreUnderTe
     assert_eq!(loaded.retry(), Retry::Later, "{loaded}");
     let listed = store.events(&key, 1).await.unwrap_err();
     assert_eq!(listed.retry(), Retry::Later, "{listed}");
+    let range = KeyRange::rollouts(key.prefix()).expect("the prefix is valid");
+    let listed = store.list(&range).await.unwrap_err();
+    assert_eq!(listed.retry(), Retry::Later, "{listed}");
+    let removed = store.remove(&key, &first.revision).await.unwrap_err();
     let next = number_document(2);
     let swapped = store.compare_and_swap(&key, Some(&first.revision), &next).await.unwrap_err();
     let appended = store.append_event(&key, &number_event(2)).await.unwrap_err();
-    // Four calls, and a margin for a busy machine.
-    assert!(start.elapsed() < 5 * CALL_DEADLINE, "{:?}", start.elapsed());
+    // Six calls, and a margin for a busy machine.
+    assert!(start.elapsed() < 7 * CALL_DEADLINE, "{:?}", start.elapsed());
 
     subject.reconnect().await;
     let store = subject.open().await;
-    if matches!(swapped, StoreError::Unavailable { .. }) {
+    let changes = [swapped, removed];
+    if changes.iter().all(|error| matches!(error, StoreError::Unavailable { .. })) {
         assert_eq!(store.load(&key).await.unwrap(), Some(first));
     } else {
-        assert_eq!(swapped.retry(), Retry::AfterLoad, "{swapped}");
+        for error in changes {
+            assert_ne!(error.retry(), Retry::Never, "{error}");
+        }
     }
     if matches!(appended, StoreError::Unavailable { .. }) {
         assert_eq!(store.events(&key, 9).await.unwrap(), [number_event(1)]);
@@ -72,6 +79,13 @@ pub async fn corrupt_documents_are_left_unchanged(subject: &dyn StoreUnderTest) 
             assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
             assert_eq!(error.retry(), Retry::Never);
         }
+        let removed = store.remove(&key, &first.revision).await.unwrap_err();
+        assert!(matches!(removed, StoreError::Corrupt { .. }), "{removed}");
+        let range = KeyRange::rollouts(key.prefix()).expect("the prefix is valid");
+        let listed = store.list(&range).await.unwrap();
+        let mut listed = listed.into_iter().filter(|it| it.key == key);
+        let error = listed.next().expect("the key is listed").document.unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "S16: {error}");
         let mut new_watch = store.watch(&key);
         assert!(matches!(next(&mut new_watch).await, WatchEvent::Stale { .. }));
         assert_eq!(subject.read_raw(&key).await, bytes, "the bytes are unchanged");

@@ -9,14 +9,14 @@ use std::{
 use tokio::time::sleep;
 
 use crate::store::{
-    Document, DocumentWatch, EventRecord, Revision, StateStore, StoreError, StoreFuture, StoreKey,
-    Swap, Versioned,
+    Document, DocumentWatch, EventRecord, KeyRange, Listed, Removal, Revision, StateStore,
+    StoreError, StoreFuture, StoreKey, Swap, Versioned,
 };
 
 /// A store that fails on demand, for tests of code that uses a store.
 ///
-/// Faults affect [`load`](StateStore::load), and the changes:
-/// [`compare_and_swap`](StateStore::compare_and_swap) and
+/// Faults affect [`load`](StateStore::load) and [`list`](StateStore::list), and the changes:
+/// [`compare_and_swap`](StateStore::compare_and_swap), [`remove`](StateStore::remove) and
 /// [`append_event`](StateStore::append_event). All other calls go to the inner store. Clones share
 /// their faults.
 ///
@@ -61,10 +61,10 @@ pub enum StoreFault {
     /// The store is unavailable. Nothing is changed.
     Unavailable,
     /// The request is lost. Nothing is changed, and the outcome is unknown to the caller. A load
-    /// returns `Unavailable`.
+    /// or list returns `Unavailable`.
     RequestLost,
     /// The response is lost. The change is made, and the outcome is unknown to the caller. A load
-    /// returns `Unavailable`.
+    /// or list returns `Unavailable`.
     ResponseLost,
     /// The call never returns. Nothing is changed.
     Hang,
@@ -199,6 +199,20 @@ impl<S: StateStore> StateStore for FaultyStore<S> {
             let fault = self.faults().of_change(key);
             let swap = self.inner.compare_and_swap(key, expected, document);
             self.call(fault, format!("swap {key}"), swap).await
+        })
+    }
+
+    fn remove<'a>(&'a self, key: &'a StoreKey, expected: &'a Revision) -> StoreFuture<'a, Removal> {
+        Box::pin(async move {
+            let fault = self.faults().of_change(key);
+            self.call(fault, format!("remove {key}"), self.inner.remove(key, expected)).await
+        })
+    }
+
+    fn list<'a>(&'a self, range: &'a KeyRange) -> StoreFuture<'a, Vec<Listed>> {
+        Box::pin(async move {
+            let fault = self.faults().of_load();
+            self.call(fault, format!("list {range}"), self.inner.list(range)).await
         })
     }
 
