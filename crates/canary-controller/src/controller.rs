@@ -53,6 +53,7 @@ struct RunningRollout {
 
 impl Controller {
     /// Creates a controller that keeps the state of its rollouts in `store`.
+    #[expect(clippy::missing_panics_doc, reason = "the prefix is valid")]
     pub fn new(store: impl StateStore) -> Self {
         Self {
             store: Arc::new(store),

@@ -40,7 +40,7 @@
 //! # Guarantees of a store
 //!
 //! Each guarantee has an id, and the tests name the ids they check. [`MemoryStore`] gives all
-//! guarantees except S7. [`FileStore`] gives all of them, and F1 to F8.
+//! guarantees except S7. [`FileStore`] gives all of them, and F1 to F9.
 //!
 //! - **S1, reads are linearizable.** A load sees every swap that was acknowledged before the load
 //!   began, through any handle, process or replica.

@@ -75,6 +75,7 @@ pub enum Removal {
 pub struct Listed {
     /// The key.
     pub key: StoreKey,
-    /// The document, or [`Corrupt`](StoreError::Corrupt) if the stored bytes are none.
+    /// The document, or the error of this key alone: [`Corrupt`](StoreError::Corrupt) if the stored
+    /// bytes are none, or [`Refused`](StoreError::Refused).
     pub document: Result<Versioned, StoreError>,
 }

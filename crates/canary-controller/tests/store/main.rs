@@ -4,4 +4,6 @@
 mod conformance;
 #[cfg(unix)]
 mod file;
+#[cfg(unix)]
+mod foreign_files;
 mod guarantees;

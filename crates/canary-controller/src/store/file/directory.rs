@@ -1,5 +1,5 @@
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
     thread,
@@ -10,22 +10,29 @@ use super::{
     envelope::Envelope,
     fail_point::{FailPoint, reach},
     files::{self, named},
+    owner_check::OwnerCheck,
 };
 use crate::store::{
-    Document, KeyRange, Listed, Removal, Revision, StoreError, StoreKey, Swap, Versioned,
+    Document, KeyRange, Listed, Removal, Retry, Revision, StoreError, StoreKey, Swap, Versioned,
 };
 
 /// The directory of a store. Its methods block.
 pub(super) struct Directory {
     path: PathBuf,
+    owners: OwnerCheck,
 }
 
 impl Directory {
     pub(super) fn open(path: PathBuf) -> Result<Self, StoreError> {
-        let directory = Self { path };
+        let directory = Self { path, owners: OwnerCheck::default() };
         let failed = |error| failure(format!("open {}", directory.path.display()), error);
         files::make_directory(&directory.path).map_err(failed)?;
-        files::private().write(true).create(true).open(directory.lock_path()).map_err(failed)?;
+        let metadata = fs::metadata(&directory.path).map_err(failed)?;
+        directory.owners.check(&directory.path, &metadata);
+        let lock = directory.lock_path();
+        directory
+            .open_file(&lock, files::private().write(true).create(true))
+            .map_err(|error| failed(named(&lock, error)))?;
         files::sync_directory(&directory.path).map_err(failed)?;
         directory.clean().map_err(failed)?;
         Ok(directory)
@@ -102,7 +109,7 @@ impl Directory {
             let document = match self.read(&key, "list") {
                 Ok(None) => continue,
                 Ok(Some(envelope)) => Ok(envelope.into_versioned()),
-                Err(error @ StoreError::Corrupt { .. }) => Err(error),
+                Err(error) if error.retry() == Retry::Never => Err(error),
                 Err(error) => return Err(error),
             };
             listed.push(Listed { key, document });
@@ -132,10 +139,17 @@ impl Directory {
         self.path.join(format!("{}.{suffix}", file_name(key.as_str())))
     }
 
+    /// Opens a regular file of the directory.
+    pub(super) fn open_file(&self, path: &Path, options: &OpenOptions) -> io::Result<File> {
+        let (file, metadata) = files::open_regular(path, options)?;
+        self.owners.check(path, &metadata);
+        Ok(file)
+    }
+
     /// Acquires the lock, which is held until the returned file is closed.
     pub(super) fn lock(&self, mode: LockMode, deadline: Instant) -> io::Result<File> {
         let path = self.lock_path();
-        let file = File::options().read(true).write(true).open(&path);
+        let file = self.open_file(&path, files::private().read(true).write(true));
         let file = file.map_err(|error| named(&path, error))?;
         let mut delay = Duration::from_micros(100);
         loop {
@@ -162,7 +176,7 @@ impl Directory {
         let operation = || format!("{verb} {key}");
         let path = self.file(key, DOCUMENT);
         let mut text = Vec::new();
-        let open = || File::open(&path);
+        let open = || self.open_file(&path, files::private().read(true));
         let read = match open() {
             // Without the lock file this is not the store's directory. It may be an empty mount
             // point. If the directory reappeared just now, the document may exist after all.

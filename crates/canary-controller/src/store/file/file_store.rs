@@ -52,10 +52,20 @@ use crate::{
 ///   missing document.
 /// - **F8** A call ends within 2 s even if a stopped process holds the lock or the disk hangs.
 ///   Calls that hang occupy at most four threads for reading and one for writing.
+/// - **F9** A symbolic link, a pipe or a device in place of a file is
+///   [`Refused`](StoreError::Refused), and so is an append to a file that has hard links. A read
+///   takes at most 2 MiB of a file, whatever its size.
 ///
 /// After a power failure, F1 and F2 hold as far as the disk honors `fsync`. Readers can see a
 /// document before it is synced and acknowledged. If its writer is killed at that moment, the next
 /// write or open syncs it.
+///
+/// # Other users
+///
+/// The store believes what its files say, so only its own user should be able to change them. If the
+/// directory or a file belongs to another user than this process or the superuser, or if its mode
+/// allows other users to write, the store logs a warning, once for each file. It does not refuse
+/// such files, because the owner of a mounted volume is often out of the operator's hands.
 ///
 /// # Costs and limits
 ///
@@ -67,8 +77,8 @@ use crate::{
 /// A child process inherits the open files, including the lock, until it executes another program.
 /// Until then a write waits, as for another writer.
 ///
-/// Do not use network file systems: their locks are unreliable. Directories are synced and modes
-/// are set on Unix only.
+/// Do not use network file systems: their locks are unreliable. Directories are synced, modes are set
+/// and checked, and symbolic links are refused on Unix only.
 ///
 /// # Example
 ///

@@ -26,12 +26,11 @@ impl Directory {
         let _lock = self.lock(LockMode::Exclusive, lock_deadline).map_err(failed)?;
         let path = self.file(key, NEWER);
         let line = [event.as_bytes(), &b"\n"[..]].concat();
-        let events = EventsFile::open(&path).map_err(failed)?;
-        let mut events = if events.len > 0 && events.len + line.len() as u64 > MAX_FILE_LEN {
-            self.rotate(key).and_then(|()| EventsFile::open(&path)).map_err(failed)?
-        } else {
-            events
-        };
+        let open = || EventsFile::open(self, &path);
+        let mut events = open().map_err(failed)?;
+        if events.len > 0 && events.len + line.len() as u64 > MAX_FILE_LEN {
+            events = self.rotate(key).and_then(|()| open()).map_err(failed)?;
+        }
         if events.len == 0 {
             // Before the first line, so that a file with lines survives a power failure.
             files::sync_directory(self.path()).map_err(failed)?;
@@ -62,8 +61,8 @@ impl Directory {
         let mut newest_first = Vec::new();
         for suffix in [NEWER, OLDER] {
             let path = self.file(key, suffix);
-            let text = match fs::read(&path) {
-                Ok(text) => Bytes::from(text),
+            let text = match self.read_end(&path) {
+                Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
                 Err(error) => return Err(failed(named(&path, error))),
             };
@@ -72,6 +71,17 @@ impl Directory {
         }
         newest_first.reverse();
         Ok(newest_first)
+    }
+
+    /// Reads a file of events. Of a file that is longer than the store makes it, reads only the end,
+    /// which begins in the middle of a line.
+    fn read_end(&self, path: &Path) -> io::Result<Bytes> {
+        let mut file = self.open_file(path, files::private().read(true))?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(MAX_FILE_LEN)))?;
+        let mut text = Vec::new();
+        file.take(MAX_FILE_LEN).read_to_end(&mut text)?;
+        Ok(text.into())
     }
 
     fn rotate(&self, key: &StoreKey) -> io::Result<()> {
@@ -90,12 +100,17 @@ struct EventsFile {
 }
 
 impl EventsFile {
-    /// Opens or creates the file, and removes a torn last line.
-    fn open(path: &Path) -> io::Result<Self> {
+    /// Opens or creates the file, and removes a torn last line. Does not search a file that is full,
+    /// which will be rotated.
+    fn open(directory: &Directory, path: &Path) -> io::Result<Self> {
         let open = || {
-            let mut file = files::private().read(true).append(true).create(true).open(path)?;
-            let mut len = file.metadata()?.len();
-            if len > 0 && last_byte(&mut file)? != b'\n' {
+            let mut options = files::private();
+            options.read(true).append(true).create(true);
+            let mut file = directory.open_file(path, &options)?;
+            let metadata = file.metadata()?;
+            files::check_single_name(&metadata)?;
+            let mut len = metadata.len();
+            if (1..=MAX_FILE_LEN).contains(&len) && last_byte(&mut file)? != b'\n' {
                 len = complete_lines_len(&mut file)?;
                 file.set_len(len)?;
                 reach(FailPoint::TornEventCut);
@@ -117,7 +132,7 @@ fn last_byte(file: &mut File) -> io::Result<u8> {
 fn complete_lines_len(file: &mut File) -> io::Result<u64> {
     let mut text = Vec::new();
     file.rewind()?;
-    file.read_to_end(&mut text)?;
+    file.take(MAX_FILE_LEN).read_to_end(&mut text)?;
     Ok(text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline as u64 + 1))
 }
 
@@ -125,14 +140,18 @@ fn complete_lines_len(file: &mut File) -> io::Result<u64> {
 fn events_of(text: &Bytes, path: &Path) -> impl Iterator<Item = EventRecord> {
     let end = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     let lines = text[..end].split_inclusive(|byte| *byte == b'\n').rev();
+    let mut is_warned = false;
     lines.filter_map(move |line| {
         let event = EventRecord::try_new(text.slice_ref(&line[..line.len() - 1]));
-        event
-            .inspect_err(|error| {
-                let file = path.display();
-                tracing::warn!(%file, %error, "ignored a line of the history that is not an event");
-            })
-            .ok()
+        if let Err(error) = &event
+            && !is_warned
+        {
+            // Once, because a file that is not a history may have any number of lines.
+            is_warned = true;
+            let file = path.display();
+            tracing::warn!(%file, %error, "ignored lines of the history that are not events");
+        }
+        event.ok()
     })
 }
 
