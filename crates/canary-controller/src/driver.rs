@@ -22,6 +22,7 @@ mod plan_tasks;
 mod reconcile;
 mod run;
 mod save;
+mod variables;
 
 pub(crate) use self::{
     documents::DocumentKeys,

@@ -1,9 +1,12 @@
 use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, Weight};
-use canary_rollout::{Actor, Command, Order, Releases, Transition, command::Refusal, event::Event};
+use canary_rollout::{
+    Actor, Command, Order, Releases, Transition, command::Refusal, event::Event,
+    variables::VariablePatches,
+};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tower_canary::CanaryHandle;
+use tower_canary::{CanaryHandle, InvalidVariables};
 
 use crate::{driver::CommandRequest, status::Status, weight_lock::WeightLock};
 
@@ -172,6 +175,26 @@ impl RolloutHandle {
         self.give(Command::Reject { gate: gate.to_owned() }, by, reason).await
     }
 
+    /// Changes variables of the stage, overrides of the canary, or both. The weight stays.
+    ///
+    /// Use it instead of
+    /// [`CanaryHandle::change_variables`](tower_canary::CanaryHandle::change_variables), whose
+    /// changes are not stored.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CommandError::Variables`] if a channel's new variables do not deserialize into the
+    /// [type](tower_canary::CanaryOptions::typed_variables) that the options name. For other errors,
+    /// see [`command`](Self::command).
+    pub async fn set_variables(
+        &self,
+        by: Actor,
+        patches: VariablePatches,
+        reason: &str,
+    ) -> Result<Transition, CommandError> {
+        self.give(Command::SetVariables(patches), by, reason).await
+    }
+
     /// Gives a command to the rollout, and waits until it is carried out.
     ///
     /// # Errors
@@ -294,6 +317,9 @@ pub enum CommandError {
     /// The state of the rollout does not allow the command.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The new variables of a channel do not fit the type that the options name.
+    #[error(transparent)]
+    Variables(#[from] InvalidVariables),
     /// The rollout has changed since the generation that the command names.
     #[error("expected generation {expected} of the rollout, but it is at generation {current}")]
     #[non_exhaustive]

@@ -1,6 +1,6 @@
 use canary_core::Weight;
 
-use crate::event::Event;
+use crate::{event::Event, variables::VariablePatches};
 
 /// An instruction to the driver. Carry out the actions in the order returned.
 ///
@@ -20,6 +20,11 @@ pub enum Action {
     Halt(String),
     /// Lift a halt of the data plane. The weight stays zero.
     LiftHalt,
+    /// Change the variables of the stage and the canary's overrides: those that the patches name get
+    /// these values, and all others the values of the code.
+    ///
+    /// While the canary is promoted, its values are those of the stage.
+    SetVariables(VariablePatches),
     /// Store the rollout with a compare-and-swap. If another replica stored a newer one, discard
     /// this rollout and the remaining actions, load the newer one, and apply the tick or command
     /// again.

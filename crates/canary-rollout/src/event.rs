@@ -97,11 +97,20 @@ pub enum EventKind {
     ReleaseChanged,
     /// The plan was replaced. The new one applies from the next start.
     PlanReplaced,
+    /// An operator changed variables. The event has no values, because they can be secret.
+    VariablesSet {
+        /// The names of the changed variables of the stage.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        stage: Vec<String>,
+        /// The names of the changed overrides of the canary.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        overrides: Vec<String>,
+    },
 }
 
 impl EventKind {
     /// All names, as plan files and the JSON form of events use them.
-    pub const NAMES: [&str; 19] = [
+    pub const NAMES: [&str; 20] = [
         "started",
         "step_begun",
         "bake_begun",
@@ -121,6 +130,7 @@ impl EventKind {
         "calendar_closed",
         "release_changed",
         "plan_replaced",
+        "variables_set",
     ];
 
     /// Returns the name without the data, such as "step_begun".
@@ -146,6 +156,7 @@ impl EventKind {
             Self::CalendarClosed => 16,
             Self::ReleaseChanged => 17,
             Self::PlanReplaced => 18,
+            Self::VariablesSet { .. } => 19,
         };
         Self::NAMES[index]
     }
@@ -174,6 +185,14 @@ impl fmt::Display for EventKind {
             Self::CalendarClosed => f.write_str("waits for the calendar"),
             Self::ReleaseChanged => f.write_str("changed the releases"),
             Self::PlanReplaced => f.write_str("replaced the plan"),
+            Self::VariablesSet { stage, overrides } => {
+                let of = |names: &Vec<String>, channel: &str| {
+                    (!names.is_empty()).then(|| format!("{} of {channel}", names.join(", ")))
+                };
+                let changed = [of(stage, "the stage"), of(overrides, "the canary")];
+                let changed: Vec<_> = changed.into_iter().flatten().collect();
+                write!(f, "set the variables {}", changed.join(" and "))
+            }
         }
     }
 }

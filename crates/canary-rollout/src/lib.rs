@@ -115,6 +115,7 @@ pub mod state;
 mod text;
 pub mod tick;
 mod timestamp;
+pub mod variables;
 
 #[doc = include_str!("../docs/plans.md")]
 pub mod guide {}

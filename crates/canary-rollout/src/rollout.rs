@@ -12,6 +12,7 @@ use crate::{
     serialize,
     state::phase::{Phase, State},
     timestamp::Timestamp,
+    variables::VariablePatches,
 };
 
 mod apply_command;
@@ -24,6 +25,7 @@ mod proceed;
 mod releases;
 mod stored;
 mod tick;
+mod variables;
 
 /// A rollout: the state machine that runs a [`Plan`], and the document that replicas share.
 ///
@@ -104,6 +106,9 @@ pub struct Rollout {
     #[serde(default)]
     evidence: String,
     plan: StoredPlan,
+    /// What commands have set. While the canary is promoted, the overrides hold for the stage.
+    #[serde(default, skip_serializing_if = "VariablePatches::is_empty")]
+    variables: VariablePatches,
     #[serde(default)]
     history: History,
     /// Fields that a newer version has stored.
@@ -166,6 +171,7 @@ impl Rollout {
             verdict: Verdict::Inconclusive,
             evidence: String::new(),
             plan: plan.into(),
+            variables: VariablePatches::default(),
             history: History::default(),
             unknown: Map::new(),
         }
@@ -250,11 +256,15 @@ impl Rollout {
     /// after loading the rollout, and after another replica has changed it.
     #[must_use]
     pub fn in_force(&self) -> Vec<Action> {
+        let variables = self.variables_action();
         match &self.state {
-            State::Halted { reason, .. } => vec![Action::Halt(reason.clone())],
-            State::Promoted { .. } => vec![Action::Promote],
-            State::Idle | State::RolledBack { .. } => vec![Action::LiftHalt, Action::RollBack],
-            _ => vec![Action::LiftHalt, Action::SetWeight(self.weight)],
+            State::Halted { reason, .. } => vec![Action::Halt(reason.clone()), variables],
+            State::Idle | State::RolledBack { .. } => {
+                vec![Action::LiftHalt, Action::RollBack, variables]
+            }
+            // The first call at the weight must see the variables.
+            State::Promoted { .. } => vec![variables, Action::Promote],
+            _ => vec![Action::LiftHalt, variables, Action::SetWeight(self.weight)],
         }
     }
 }

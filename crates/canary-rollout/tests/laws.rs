@@ -13,6 +13,7 @@ use canary_rollout::{
     plan::{Bake, OnInconclusive},
     state::{PromotionBasis, Stage},
     tick::{GateAnswer, ProbeOutcome},
+    variables::{VariablePatch, VariablePatches},
 };
 use proptest::prelude::*;
 
@@ -94,6 +95,24 @@ fn ticks() -> impl Strategy<Value = Input> {
     })
 }
 
+/// Changes of up to three variables.
+fn variables() -> impl Strategy<Value = VariablePatch> {
+    let value = prop::option::of(0..3_u8);
+    let names = prop::sample::subsequence(vec!["backend", "limit", "database"], 0..=3);
+    names.prop_flat_map(move |names| {
+        let values = prop::collection::vec(value.clone(), names.len());
+        values.prop_map(move |values| {
+            names.iter().zip(values).fold(
+                VariablePatch::new(),
+                |patch, (name, value)| match value {
+                    Some(value) => patch.set(*name, value),
+                    None => patch.remove(*name),
+                },
+            )
+        })
+    })
+}
+
 fn commands() -> impl Strategy<Value = Command> {
     let weight = prop_oneof![Just(0_u32), 0..1_000_000_u32, Just(1_000_000)];
     prop_oneof![
@@ -110,6 +129,11 @@ fn commands() -> impl Strategy<Value = Command> {
         2 => Just(Command::Restart),
         3 => Just(Command::Approve { gate: "g".into() }),
         1 => Just(Command::Reject { gate: "g".into() }),
+        2 => (variables(), variables()).prop_map(|(stage, overrides)| {
+            let mut patches = VariablePatches::of_stage(stage);
+            patches.overrides = overrides;
+            Command::SetVariables(patches)
+        }),
     ]
 }
 
@@ -372,12 +396,34 @@ proptest! {
             if let Err(refusal) = tracked.apply(input) {
                 prop_assert_eq!(&tracked.rollout, &before);
                 prop_assert!(!refusal.allowed.is_empty());
-                // Another weight or gate may be allowed.
+                // Another weight, gate or variable may be allowed.
                 let depends = matches!(
                     input,
-                    Input::Command(Command::SetWeight { .. } | Command::Approve { .. })
+                    Input::Command(
+                        Command::SetWeight { .. }
+                            | Command::Approve { .. }
+                            | Command::SetVariables(_)
+                    )
                 );
                 prop_assert!(depends || !refusal.allowed.contains(&refusal.command));
+            }
+        }
+    }
+
+    #[test]
+    fn only_a_command_or_a_promotion_changes_variables(
+        plan in 0..PLANS.len(), inputs in inputs()
+    ) {
+        let mut tracked = Tracked::new(plan);
+        for input in &inputs {
+            let before = tracked.rollout.clone();
+            let _ = tracked.apply(input);
+            let after = &tracked.rollout;
+            let promotion = [before.phase(), after.phase()].contains(&Phase::Promoted);
+            let is_set = matches!(input, Input::Command(Command::SetVariables(_)));
+            prop_assert!(promotion || is_set || before.variables() == after.variables());
+            if after.phase() == Phase::Promoted {
+                prop_assert!(after.variables().overrides.is_empty());
             }
         }
     }

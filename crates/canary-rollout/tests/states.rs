@@ -7,7 +7,11 @@ mod sim;
 use std::{env, fmt::Write, fs, path::Path};
 
 use canary_core::Verdict;
-use canary_rollout::{Actor, Command, Order, Phase, command::CommandName};
+use canary_rollout::{
+    Actor, Command, Order, Phase,
+    command::CommandName,
+    variables::{VariablePatch, VariablePatches},
+};
 
 use self::sim::{Sim, percent};
 
@@ -95,6 +99,9 @@ fn command(name: CommandName) -> Command {
         CommandName::Restart => Command::Restart,
         CommandName::Approve => Command::Approve { gate: "boss".into() },
         CommandName::Reject => Command::Reject { gate: "boss".into() },
+        CommandName::SetVariables => Command::SetVariables(VariablePatches::of_stage(
+            VariablePatch::new().set("page_size", 20),
+        )),
         other => panic!("{other} is missing in this test"),
     }
 }

@@ -12,6 +12,7 @@ use canary_rollout::{
     command::Refusal,
     event::{Event, EventKind},
     pending::Pending,
+    variables::{VariablePatch, VariablePatches},
 };
 use serde_json::{Value, json};
 
@@ -141,6 +142,9 @@ fn long_texts_do_not_exceed_the_size_limit() {
     let names: Vec<String> = sim.rollout.plan().gates().keys().cloned().collect();
     let order = |command| Order::new(command, Actor::person(&long), &long);
     sim.rollout.command(sim.now, &order(Command::Start)).unwrap();
+    let large = VariablePatch::new().set("text", "x".repeat(1_900));
+    let large = Command::SetVariables(VariablePatches::of_overrides(large));
+    sim.rollout.command(sim.now, &order(large)).unwrap();
     for round in 0..100 {
         sim.now = sim.now + Duration::from_secs(5);
         let mut tick = canary_rollout::Tick::new(Verdict::Inconclusive, &long).with_calls(1_000);

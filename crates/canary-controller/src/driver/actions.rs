@@ -1,7 +1,10 @@
 //! Executes the actions of a rollout.
 
 use canary_core::Weight;
-use canary_rollout::{Action, Phase, Plan, Rollout, State, plan::OnDegraded, state::PauseReason};
+use canary_rollout::{
+    Action, Phase, Plan, Rollout, State, plan::OnDegraded, state::PauseReason,
+    variables::VariablePatches,
+};
 use tower_canary::{CanaryHandle, Halted, SplitMode, control::ControlExt};
 
 use crate::{
@@ -83,6 +86,7 @@ impl Driver {
                 self.tasks.probe_results.clear();
             }
             Action::BeginStep => self.judge.begin_step(),
+            Action::SetVariables(patches) => self.set_variables(patches),
             Action::RunProbe(name) => self.tasks.run_probe(&self.rollout, name.clone()),
             Action::AskGate(name) => {
                 self.tasks.ask_gate(&self.rollout, name.clone(), self.clock.now());
@@ -97,6 +101,16 @@ impl Driver {
         }
     }
 
+    fn set_variables(&mut self, patches: &VariablePatches) {
+        if let Err(error) = self.variables.apply(&self.canary, patches) {
+            let name = self.canary.name();
+            tracing::error!(
+                target: TARGET, canary = %name,
+                "the stored variables do not fit this build and are ignored: {error}",
+            );
+        }
+    }
+
     fn set_weight(&mut self, weight: Weight) {
         let set = |canary: &CanaryHandle| {
             let is_set = canary.weight() == weight && canary.mode() == SplitMode::Splitting;
@@ -105,8 +119,13 @@ impl Driver {
         if weight > self.canary.weight() {
             self.raise(weight, |driver| set(&driver.canary));
         } else {
+            let was_promoted = self.canary.mode() == SplitMode::Promoted;
             self.applied_weight = weight;
             self.warn_if_halted(set(&self.canary));
+            if was_promoted {
+                // The data plane has gone back to the variables from before the promotion.
+                self.set_variables(&self.rollout.variables());
+            }
         }
     }
 

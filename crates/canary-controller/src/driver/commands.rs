@@ -1,4 +1,4 @@
-use canary_rollout::{Order, Transition};
+use canary_rollout::{Command, Order, Transition};
 
 use crate::{
     driver::{
@@ -52,6 +52,9 @@ impl Driver {
             let mut transition = after.command(self.clock.now(), order)?;
             if transition.actions.is_empty() {
                 return Ok(transition);
+            }
+            if matches!(order.command, Command::SetVariables(_)) {
+                self.variables.check(&self.canary, &transition.actions)?;
             }
             match self.apply(after, &transition).await {
                 ApplyResult::Applied => return Ok(transition),

@@ -19,6 +19,7 @@ use crate::{
         documents::{DocumentKeys, Documents},
         plan_tasks::PlanTasks,
         save::UnconfirmedSave,
+        variables::VariableControl,
     },
     effects::Effects,
     handle::CommandError,
@@ -41,6 +42,8 @@ pub(crate) struct Driver {
     pub(super) weight_lock: Arc<WeightLock>,
     /// The weight that the driver has last set on the data plane.
     pub(super) applied_weight: Weight,
+
+    pub(super) variables: VariableControl,
 
     // The rollout.
     /// The rollout in force. It is a placeholder while `load_error` is set.
@@ -116,6 +119,7 @@ impl Driver {
             tasks: PlanTasks::new(Arc::clone(&effects)),
             effects,
             owner: canary.claim("use `RolloutHandle::promote`"),
+            variables: VariableControl::new(&canary),
             canary,
             weight_lock,
             applied_weight: Weight::ZERO,

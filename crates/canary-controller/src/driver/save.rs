@@ -73,7 +73,7 @@ impl Driver {
                 self.apply_stored(theirs);
                 ApplyResult::Superseded
             }
-            Err(error) if after_save.iter().any(raises_weight) => {
+            Err(error) if after_save.iter().any(needs_store) => {
                 if error.is_unknown() {
                     let transition = transition.clone();
                     self.unconfirmed = Some(UnconfirmedSave { after, transition });
@@ -93,13 +93,16 @@ impl Driver {
     }
 
     /// Executes the post-save actions of a transition that was stored and then replaced by another
-    /// replica. Skips those that change the weight: the newer rollout decides it.
+    /// replica. Skips those that set the weight or variables: the newer rollout decides them.
     pub(super) fn finish_replaced(&mut self, after: Rollout, transition: &Transition) {
         let after_save = transition.actions.iter().skip_while(|it| **it != Action::Save).skip(1);
-        let changes_weight = |action: &Action| {
-            matches!(action, Action::SetWeight(_) | Action::Promote | Action::LiftHalt)
+        let is_decided_by_theirs = |action: &Action| {
+            matches!(
+                action,
+                Action::SetWeight(_) | Action::Promote | Action::LiftHalt | Action::SetVariables(_)
+            )
         };
-        let actions: Vec<_> = after_save.filter(|it| !changes_weight(it)).cloned().collect();
+        let actions: Vec<_> = after_save.filter(|it| !is_decided_by_theirs(it)).cloned().collect();
         self.set_rollout(after);
         self.perform(&actions);
         self.publish_events(&transition.events);
@@ -233,9 +236,13 @@ impl Driver {
     }
 }
 
-const fn raises_weight(action: &Action) -> bool {
+const fn needs_store(action: &Action) -> bool {
     matches!(
         action,
-        Action::SetWeight(_) | Action::Promote | Action::LiftHalt | Action::BeginEvidence { .. }
+        Action::SetWeight(_)
+            | Action::Promote
+            | Action::LiftHalt
+            | Action::BeginEvidence { .. }
+            | Action::SetVariables(_)
     )
 }

@@ -10,6 +10,7 @@ mod restart;
 mod route_classes;
 mod store;
 mod support;
+mod variables;
 mod webhooks;
 mod weight_ownership;
 mod whole_rollout;

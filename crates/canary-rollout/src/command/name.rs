@@ -21,11 +21,12 @@ pub enum CommandName {
     Restart,
     Approve,
     Reject,
+    SetVariables,
 }
 
 impl CommandName {
     /// All commands, in the order of the documentation.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Start,
         Self::Pause,
         Self::Resume,
@@ -39,6 +40,7 @@ impl CommandName {
         Self::Restart,
         Self::Approve,
         Self::Reject,
+        Self::SetVariables,
     ];
 
     /// Returns the name as operators type it, such as "roll-back".
@@ -58,6 +60,7 @@ impl CommandName {
             Self::Restart => "restart",
             Self::Approve => "approve",
             Self::Reject => "reject",
+            Self::SetVariables => "set-variables",
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     command::CommandName,
     serialize,
     text::{REASON_BYTES, bounded},
+    variables::VariablePatches,
 };
 
 /// A command of an operator.
@@ -52,6 +53,11 @@ pub enum Command {
         /// The gate's name in the plan.
         gate: String,
     },
+    /// Changes variables of the stage, overrides of the canary, or both. Allowed in every state.
+    ///
+    /// The weight and the evidence stay. To judge the canary by its new variables alone, restart.
+    /// The JSON form is `{"command": "set_variables", "overrides": {"backend": "b2"}}`.
+    SetVariables(VariablePatches),
 }
 
 impl Command {
@@ -72,6 +78,7 @@ impl Command {
             Self::Restart => CommandName::Restart,
             Self::Approve { .. } => CommandName::Approve,
             Self::Reject { .. } => CommandName::Reject,
+            Self::SetVariables(_) => CommandName::SetVariables,
         }
     }
 }

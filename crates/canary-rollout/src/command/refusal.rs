@@ -4,7 +4,7 @@ use canary_core::Weight;
 use serde::{Serialize, Serializer};
 
 use super::CommandName;
-use crate::state::phase::Phase;
+use crate::{state::phase::Phase, text::NAME_BYTES};
 
 /// A command that the rollout's state does not allow. The rollout is unchanged.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -74,6 +74,20 @@ pub enum RefusalReason {
         /// The gates that are waiting.
         waiting: Vec<String>,
     },
+    /// The name of a variable is empty, too long, or has control characters.
+    VariableName {
+        /// The name, cut to 64 bytes.
+        name: String,
+    },
+    /// All changes of variables are too large to be stored.
+    VariablesTooLarge {
+        /// Their size with this command, in bytes of JSON.
+        bytes: usize,
+        /// The maximum size.
+        maximum: usize,
+    },
+    /// The canary is promoted, so it overrides nothing.
+    NoOverridesAfterPromotion,
     /// The canary is degraded, and its weight is going down.
     RampingDown,
     /// The canary is promoted.
@@ -100,6 +114,19 @@ impl fmt::Display for RefusalReason {
                 let waiting: Vec<_> = waiting.iter().map(|name| format!("{name:?}")).collect();
                 return write!(f, "waiting: {}", waiting.join(", "));
             }
+            Self::VariableName { name } => {
+                return write!(
+                    f,
+                    "variable name {name:?}: expected 1 to {NAME_BYTES} bytes without control \
+                     characters"
+                );
+            }
+            Self::VariablesTooLarge { bytes, maximum } => {
+                return write!(
+                    f,
+                    "the changed variables have {bytes} bytes as JSON, expected at most {maximum}"
+                );
+            }
             Self::NotStarted => "the rollout has not started: start it first",
             Self::Paused => "the rollout is paused: resume it first",
             Self::AlreadyStarted => "the rollout is paused: resume or restart it",
@@ -117,6 +144,9 @@ impl fmt::Display for RefusalReason {
             Self::NoGatesInBake => "a bake has no gates",
             Self::FullWeight => "100% is a promotion: promote instead",
             Self::GateOpen => "the gate is already open: pause or roll back instead",
+            Self::NoOverridesAfterPromotion => {
+                "the canary is promoted and overrides nothing: set the variables of the stage"
+            }
             Self::RampingDown => {
                 "the canary is degraded and ramping down: roll back to end the ramp at once"
             }

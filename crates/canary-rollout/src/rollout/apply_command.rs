@@ -79,6 +79,7 @@ impl Change<'_> {
                 };
                 self.reject_gate(gate, by.clone(), &message);
             }
+            Command::SetVariables(patches) => self.set_variables(patches, by, reason),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::{
     action::{Action, Transition},
     actor::Actor,
     event::{Event, EventKind},
-    state::phase::State,
+    state::phase::{Phase, State},
     timestamp::Timestamp,
 };
 
@@ -40,10 +40,16 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Adds an action that sets the weight to zero, and runs before the save.
+    /// Adds an action that sets the weight to zero, and runs before the save. Call it before
+    /// changing the state.
     pub(super) fn take_back(&mut self, action: Action) {
         self.rollout.weight = Weight::ZERO;
         self.lowering.push(action);
+        if self.rollout.phase() == Phase::Promoted {
+            // The data plane goes back to the variables from before the promotion, and commands may
+            // have set others since.
+            self.lowering.push(self.rollout.variables_action());
+        }
     }
 
     /// Adds an action that runs after the save.

@@ -9,6 +9,7 @@ use crate::{
     command::{CommandName, Refusal, RefusalReason, order::Command},
     state::{GateState, PauseReason, Progress, Stage, phase::State},
     text::grouped,
+    variables::{VariablePatch, VariablePatches},
 };
 
 /// The effect of a command in the current state.
@@ -34,6 +35,7 @@ pub(super) enum NoOpReason {
     RolledBackByHalt,
     NotHalted,
     GateOpen,
+    VariablesUnchanged,
 }
 
 impl fmt::Display for NoOpReason {
@@ -51,6 +53,7 @@ impl fmt::Display for NoOpReason {
             Self::RolledBackByHalt => "the rollout is halted, and stable serves every call",
             Self::NotHalted => "the rollout is not halted",
             Self::GateOpen => "the gate is already open",
+            Self::VariablesUnchanged => "the variables already have these values",
         })
     }
 }
@@ -66,13 +69,14 @@ impl Rollout {
     /// let rollout = Rollout::new("checkout".parse()?, releases, Preset::all()[0].plan());
     /// assert_eq!(
     ///     rollout.allowed(),
-    ///     [CommandName::Start, CommandName::SetWeight, CommandName::Halt],
+    ///     [CommandName::Start, CommandName::SetWeight, CommandName::Halt, CommandName::SetVariables],
     /// );
     /// # Ok::<(), canary_core::InvalidName>(())
     /// ```
     #[must_use]
     pub fn allowed(&self) -> Vec<CommandName> {
         let gate = self.waiting_gates().next().cloned().unwrap_or_default();
+        let any_variable = VariablePatches::of_stage(VariablePatch::new().set("any", true));
         let sample = |name: &CommandName| match name {
             CommandName::Start => Command::Start,
             CommandName::Pause => Command::Pause,
@@ -88,6 +92,7 @@ impl Rollout {
             CommandName::Restart => Command::Restart,
             CommandName::Approve => Command::Approve { gate: gate.clone() },
             CommandName::Reject => Command::Reject { gate: gate.clone() },
+            CommandName::SetVariables => Command::SetVariables(any_variable.clone()),
         };
         let is_allowed = |name: &CommandName| self.decide(&sample(name)) == Decision::Apply;
         CommandName::ALL.into_iter().filter(is_allowed).collect()
@@ -114,11 +119,11 @@ impl Rollout {
             State::Starting { .. } => self.decide_starting(command),
             State::Running { step, .. } => self.decide_running(*step, command),
             State::Paused { stage, reason, .. } => self.decide_paused(stage, reason, command),
-            State::RampingDown { .. } => decide_ramping_down(command),
+            State::RampingDown { .. } => self.decide_ramping_down(command),
             State::Baking { .. } => self.decide_baking(command),
-            State::Promoted { .. } => decide_promoted(command),
-            State::RolledBack { .. } => decide_rolled_back(command),
-            State::Halted { .. } => decide_halted(command),
+            State::Promoted { .. } => self.decide_promoted(command),
+            State::RolledBack { .. } => self.decide_rolled_back(command),
+            State::Halted { .. } => self.decide_halted(command),
         }
     }
 
@@ -126,6 +131,7 @@ impl Rollout {
         match command {
             Command::Start | Command::Halt => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
+            Command::SetVariables(patches) => self.decide_variables(patches),
             Command::RollBack => Decision::NoOp(NoOpReason::NotRunning),
             Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
             Command::Pause
@@ -149,6 +155,7 @@ impl Rollout {
             | Command::Halt
             | Command::Restart => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
+            Command::SetVariables(patches) => self.decide_variables(patches),
             Command::Approve { gate } | Command::Reject { gate } => self.decide_gate(gate, command),
             Command::Start => Decision::NoOp(NoOpReason::AlreadyStarted),
             Command::Resume => Decision::NoOp(NoOpReason::NotPaused),
@@ -169,6 +176,7 @@ impl Rollout {
             | Command::Halt
             | Command::Restart => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
+            Command::SetVariables(patches) => self.decide_variables(patches),
             Command::Approve { gate } | Command::Reject { gate } => self.decide_gate(gate, command),
             Command::Start => Decision::NoOp(NoOpReason::AlreadyRunning),
             Command::Resume => Decision::NoOp(NoOpReason::NotPaused),
@@ -191,6 +199,7 @@ impl Rollout {
                 Decision::Refuse(RefusalReason::FrozenWeight)
             }
             Command::SetWeight { weight } => self.decide_weight(*weight),
+            Command::SetVariables(patches) => self.decide_variables(patches),
             Command::Resume
             | Command::Promote
             | Command::PromoteFully
@@ -213,6 +222,7 @@ impl Rollout {
             | Command::Halt
             | Command::Restart => Decision::Apply,
             Command::SetWeight { weight } => self.decide_weight(*weight),
+            Command::SetVariables(patches) => self.decide_variables(patches),
             Command::SkipStep => Decision::Refuse(RefusalReason::Baking),
             Command::Approve { .. } | Command::Reject { .. } => {
                 Decision::Refuse(RefusalReason::NoGatesInBake)
@@ -224,6 +234,76 @@ impl Rollout {
         }
     }
 
+    fn decide_ramping_down(&self, command: &Command) -> Decision {
+        match command {
+            Command::RollBack | Command::Halt => Decision::Apply,
+            Command::SetVariables(patches) => self.decide_variables(patches),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
+            Command::Start
+            | Command::Pause
+            | Command::Resume
+            | Command::SkipStep
+            | Command::SetWeight { .. }
+            | Command::Promote
+            | Command::PromoteFully
+            | Command::Restart
+            | Command::Approve { .. }
+            | Command::Reject { .. } => Decision::Refuse(RefusalReason::RampingDown),
+        }
+    }
+
+    fn decide_promoted(&self, command: &Command) -> Decision {
+        match command {
+            Command::RollBack | Command::Halt => Decision::Apply,
+            Command::SetVariables(patches) => self.decide_variables(patches),
+            Command::Promote | Command::PromoteFully => Decision::NoOp(NoOpReason::AlreadyPromoted),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
+            Command::Start | Command::Restart => Decision::Refuse(RefusalReason::Promoted),
+            Command::Pause
+            | Command::Resume
+            | Command::SkipStep
+            | Command::SetWeight { .. }
+            | Command::Approve { .. }
+            | Command::Reject { .. } => Decision::Refuse(RefusalReason::Finished),
+        }
+    }
+
+    fn decide_rolled_back(&self, command: &Command) -> Decision {
+        match command {
+            Command::Start | Command::Restart | Command::Halt => Decision::Apply,
+            Command::SetVariables(patches) => self.decide_variables(patches),
+            Command::RollBack => Decision::NoOp(NoOpReason::AlreadyRolledBack),
+            Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
+            Command::Pause
+            | Command::Resume
+            | Command::SkipStep
+            | Command::SetWeight { .. }
+            | Command::Promote
+            | Command::PromoteFully
+            | Command::Approve { .. }
+            | Command::Reject { .. } => Decision::Refuse(RefusalReason::RolledBack),
+        }
+    }
+
+    fn decide_halted(&self, command: &Command) -> Decision {
+        match command {
+            Command::LiftHalt => Decision::Apply,
+            Command::SetVariables(patches) => self.decide_variables(patches),
+            Command::Halt => Decision::NoOp(NoOpReason::AlreadyHalted),
+            Command::RollBack => Decision::NoOp(NoOpReason::RolledBackByHalt),
+            Command::Start
+            | Command::Pause
+            | Command::Resume
+            | Command::SkipStep
+            | Command::SetWeight { .. }
+            | Command::Promote
+            | Command::PromoteFully
+            | Command::Restart
+            | Command::Approve { .. }
+            | Command::Reject { .. } => Decision::Refuse(RefusalReason::Halted),
+        }
+    }
+
     fn decide_weight(&self, weight: Weight) -> Decision {
         let maximum = self.plan().max_weight();
         if weight > maximum {
@@ -232,6 +312,14 @@ impl Rollout {
             Decision::Refuse(RefusalReason::FullWeight)
         } else {
             Decision::Apply
+        }
+    }
+
+    fn decide_variables(&self, patches: &VariablePatches) -> Decision {
+        match self.variables_after(patches) {
+            Ok(after) if after == self.variables => Decision::NoOp(NoOpReason::VariablesUnchanged),
+            Ok(_) => Decision::Apply,
+            Err(reason) => Decision::Refuse(reason),
         }
     }
 
@@ -262,71 +350,5 @@ impl Rollout {
         let all = u64::try_from(self.plan().steps().len()).unwrap_or(u64::MAX);
         let step = u64::try_from(step).unwrap_or(u64::MAX).saturating_add(1);
         format!("step {} of {}", grouped(step), grouped(all))
-    }
-}
-
-fn decide_ramping_down(command: &Command) -> Decision {
-    match command {
-        Command::RollBack | Command::Halt => Decision::Apply,
-        Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
-        Command::Start
-        | Command::Pause
-        | Command::Resume
-        | Command::SkipStep
-        | Command::SetWeight { .. }
-        | Command::Promote
-        | Command::PromoteFully
-        | Command::Restart
-        | Command::Approve { .. }
-        | Command::Reject { .. } => Decision::Refuse(RefusalReason::RampingDown),
-    }
-}
-
-fn decide_promoted(command: &Command) -> Decision {
-    match command {
-        Command::RollBack | Command::Halt => Decision::Apply,
-        Command::Promote | Command::PromoteFully => Decision::NoOp(NoOpReason::AlreadyPromoted),
-        Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
-        Command::Start | Command::Restart => Decision::Refuse(RefusalReason::Promoted),
-        Command::Pause
-        | Command::Resume
-        | Command::SkipStep
-        | Command::SetWeight { .. }
-        | Command::Approve { .. }
-        | Command::Reject { .. } => Decision::Refuse(RefusalReason::Finished),
-    }
-}
-
-fn decide_rolled_back(command: &Command) -> Decision {
-    match command {
-        Command::Start | Command::Restart | Command::Halt => Decision::Apply,
-        Command::RollBack => Decision::NoOp(NoOpReason::AlreadyRolledBack),
-        Command::LiftHalt => Decision::NoOp(NoOpReason::NotHalted),
-        Command::Pause
-        | Command::Resume
-        | Command::SkipStep
-        | Command::SetWeight { .. }
-        | Command::Promote
-        | Command::PromoteFully
-        | Command::Approve { .. }
-        | Command::Reject { .. } => Decision::Refuse(RefusalReason::RolledBack),
-    }
-}
-
-fn decide_halted(command: &Command) -> Decision {
-    match command {
-        Command::LiftHalt => Decision::Apply,
-        Command::Halt => Decision::NoOp(NoOpReason::AlreadyHalted),
-        Command::RollBack => Decision::NoOp(NoOpReason::RolledBackByHalt),
-        Command::Start
-        | Command::Pause
-        | Command::Resume
-        | Command::SkipStep
-        | Command::SetWeight { .. }
-        | Command::Promote
-        | Command::PromoteFully
-        | Command::Restart
-        | Command::Approve { .. }
-        | Command::Reject { .. } => Decision::Refuse(RefusalReason::Halted),
     }
 }

@@ -20,6 +20,9 @@ impl Rollout {
     /// If the releases are the same, nothing changes. Otherwise the rollout becomes idle at weight
     /// zero, and its next start discards the evidence. A halt persists.
     ///
+    /// Variables persist. If the promoted canary has become the new stable, its overrides have become
+    /// variables of the stage.
+    ///
     /// ```
     /// use canary_rollout::{
     ///     Actor, Command, Order, Phase, Releases, Rollout, Timestamp, plan::Preset,
@@ -48,6 +51,9 @@ impl Rollout {
             &format!("{}, previously {}", pair(&releases), pair(&self.releases)),
             REASON_BYTES,
         );
+        if self.phase() == Phase::Promoted && self.releases.canary == releases.stable {
+            self.variables = self.variables.promoted();
+        }
         self.releases = releases;
         self.verdict = Verdict::Inconclusive;
         self.evidence.clear();

@@ -7,10 +7,11 @@ use crate::{
     control::{epoch_settings::EpochSettings, handle::CanaryHandle, owner::Owner},
     counting::key_watch::KeyWatch,
     select::salt::Salt,
+    variables::{InvalidVariables, Variables},
 };
 
 /// The part of a [`CanaryHandle`] that only a controller needs: the salt, the keys of sticky calls,
-/// and the hook for failures.
+/// a check of variables, and the hook for failures.
 ///
 /// This trait is sealed: only `CanaryHandle` implements it.
 pub trait ControlExt: sealed::Sealed {
@@ -36,6 +37,39 @@ pub trait ControlExt: sealed::Sealed {
     /// call is sticky.
     #[must_use]
     fn has_policy(&self) -> bool;
+
+    /// Checks a [change](CanaryHandle::change_variables) of the variables without making it.
+    ///
+    /// A controller that stores variables checks them first, so that it stores none that no handler
+    /// can read.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error that the change would return.
+    ///
+    /// ```
+    /// use tower_canary::{CanaryLayer, CanaryOptions, Channel, Variables, control::ControlExt};
+    ///
+    /// # let v2 = tower::service_fn(|_: http::Request<()>| async {
+    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// # });
+    /// #[derive(serde::Deserialize)]
+    /// struct Settings {
+    ///     page_size: u32,
+    /// }
+    ///
+    /// let stage = Variables::new().with("page_size", 20);
+    /// let options = CanaryOptions::new().variables(stage.clone(), Variables::new());
+    /// let options = options.typed_variables::<Settings>();
+    /// let canary = CanaryLayer::with_options("checkout", v2, options).handle();
+    /// let checked = canary.check_variables(|_stage, overrides| overrides.set("page_size", "many"));
+    /// assert!(checked.is_err());
+    /// assert_eq!(canary.variables(Channel::Canary), stage);
+    /// ```
+    fn check_variables(
+        &self,
+        change: impl FnOnce(&mut Variables, &mut Variables),
+    ) -> Result<(), InvalidVariables>;
 
     /// Records the keys of sticky calls in `sample` that are assigned from now on. This replaces an
     /// earlier watch.
@@ -142,6 +176,15 @@ impl ControlExt for CanaryHandle {
 
     fn has_policy(&self) -> bool {
         self.control().config().select.is_some()
+    }
+
+    fn check_variables(
+        &self,
+        change: impl FnOnce(&mut Variables, &mut Variables),
+    ) -> Result<(), InvalidVariables> {
+        let mut sets = self.control().with(|history, _| history.variables.clone());
+        change(&mut sets.stage, &mut sets.overrides);
+        sets.merge(self.control().config().parse_variables).map(drop)
     }
 
     fn watch_keys(&self, sample: KeySample) -> KeyWatch {

@@ -39,6 +39,9 @@ impl CanaryHandle {
     /// when the promotion is undone. Calls before and after the change are counted in separate
     /// epochs.
     ///
+    /// A controller stores variables that are set by its own command. This method changes them only
+    /// in this process, until it stops.
+    ///
     /// # Errors
     ///
     /// Returns an error if the new variables of a channel do not deserialize into the

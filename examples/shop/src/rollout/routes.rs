@@ -30,7 +30,7 @@ async fn show(State(rollout): State<RolloutHandle>) -> RolloutStatus {
     RolloutStatus::new(&rollout.status(), None)
 }
 
-/// The body is the reason, or the weight for `set-weight`.
+/// The body is the reason, the weight for `set-weight`, or a JSON object for `set-variables`.
 async fn command(
     State(rollout): State<RolloutHandle>,
     Path(name): Path<String>,
@@ -50,6 +50,7 @@ async fn command(
         CommandName::Halt => (Command::Halt, body),
         CommandName::LiftHalt => (Command::LiftHalt, body),
         CommandName::Restart => (Command::Restart, body),
+        CommandName::SetVariables => (Command::SetVariables(serde_json::from_str(body)?), ""),
         _ => return Err(RolloutError::GateMissing(name)),
     };
     order(&rollout, Order::new(command, operator(&headers), reason)).await
@@ -131,6 +132,7 @@ impl IntoResponse for RolloutStatus {
 enum RolloutError {
     Unknown(UnknownCommand),
     InvalidWeight(ParseWeightError),
+    InvalidVariables(serde_json::Error),
     GateMissing(String),
     UnexpectedGate(CommandName),
     Rejected(CommandError),
@@ -139,6 +141,12 @@ enum RolloutError {
 impl From<UnknownCommand> for RolloutError {
     fn from(error: UnknownCommand) -> Self {
         Self::Unknown(error)
+    }
+}
+
+impl From<serde_json::Error> for RolloutError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::InvalidVariables(error)
     }
 }
 
@@ -159,6 +167,7 @@ impl IntoResponse for RolloutError {
         let (status, message) = match self {
             Self::Unknown(error) => (StatusCode::NOT_FOUND, error.to_string()),
             Self::InvalidWeight(error) => (StatusCode::BAD_REQUEST, error.to_string()),
+            Self::InvalidVariables(error) => (StatusCode::BAD_REQUEST, error.to_string()),
             Self::GateMissing(name) => (
                 StatusCode::BAD_REQUEST,
                 format!("the gate is missing: use POST /rollout/{name}/GATE"),
