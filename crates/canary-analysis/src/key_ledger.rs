@@ -90,6 +90,16 @@ impl KeyLedger {
         Self { capacity, sample, keys: BTreeMap::new(), counts }
     }
 
+    /// Sets the seed that decides which keys remain when the ledger is [narrowed](Self::narrow).
+    ///
+    /// Draw it at random: otherwise callers who can compute the hashes of their keys can push all
+    /// other keys out of the sample. Set it before the first event.
+    #[must_use]
+    pub const fn with_seed(mut self, seed: u64) -> Self {
+        self.sample = KeySample::seeded(seed);
+        self
+    }
+
     /// Records an event of the key with this hash, which was assigned to `channel` at `weight`.
     pub fn record(&mut self, key: u64, channel: Channel, weight: Weight) -> Recorded {
         if !self.sample.holds(key) {
@@ -125,13 +135,16 @@ impl KeyLedger {
     ///
     /// ```
     /// use canary_analysis::keys::{KeyLedger, Recorded};
-    /// use canary_core::{Channel, KeySample, Weight};
+    /// use canary_core::{Channel, Weight};
     ///
-    /// let mut ledger = KeyLedger::new(10_000);
-    /// ledger.narrow(KeySample::ALL.halved());
+    /// let mut ledger = KeyLedger::new(10_000).with_seed(0x5eed);
+    /// let half = ledger.sample().halved();
+    /// ledger.narrow(half);
     /// let weight = Weight::from_percent(1);
-    /// assert_eq!(ledger.record(0b10, Channel::Stable, weight), Recorded::Counted);
-    /// assert_eq!(ledger.record(0b11, Channel::Stable, weight), Recorded::NotInSample);
+    /// let inside = (0..).find(|key| half.holds(*key)).unwrap();
+    /// let outside = (0..).find(|key| !half.holds(*key)).unwrap();
+    /// assert_eq!(ledger.record(inside, Channel::Stable, weight), Recorded::Counted);
+    /// assert_eq!(ledger.record(outside, Channel::Stable, weight), Recorded::NotInSample);
     /// ```
     pub fn narrow(&mut self, sample: KeySample) {
         self.sample = self.sample.and(sample);

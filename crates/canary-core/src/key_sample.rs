@@ -1,50 +1,69 @@
-/// A sample of all sticky keys: one in a power of two, chosen by hash.
+/// A sample of all sticky keys: one in a power of two, chosen by a hash with a seed.
 ///
 /// It bounds the memory for keys: only the keys of the sample are recorded, with all their events.
-/// The sample depends on the last bits of the hash and the [`Bucket`](crate::Bucket) on the first
-/// bits, so sample and channel are independent. A narrower sample is a subset of a wider one.
+///
+/// The *seed* decides which keys are in the sample. Draw it at random and keep it with the
+/// evidence: a caller who could compute the sample could fill it with keys of its own and push all
+/// others out. The hash of the sample is independent of the [`Bucket`](crate::Bucket), so a sample
+/// contains the same fraction of the keys of both channels. A narrower sample of the same seed is a
+/// subset of a wider one.
 ///
 /// ```
 /// use canary_core::KeySample;
 ///
-/// let quarter = KeySample::ALL.halved().halved();
+/// let seed = 0x5eed; // use a random number
+/// let quarter = KeySample::seeded(seed).halved().halved();
 /// assert_eq!(quarter.one_in(), 4);
-/// assert!(quarter.holds(0b1100));
-/// assert!(!quarter.holds(0b1110));
-/// assert!(KeySample::ALL.holds(0b1110));
+/// let held = (0..1_000).filter(|hash| quarter.holds(*hash)).count();
+/// assert!((200..300).contains(&held));
 /// ```
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct KeySample {
-    /// The number of trailing zero bits of a sampled hash.
+    seed: u64,
+    /// The number of trailing zero bits of a sampled hash, once it is mixed with the seed.
     halvings: u32,
 }
 
 impl KeySample {
-    /// All keys.
-    pub const ALL: Self = Self { halvings: 0 };
+    /// All keys, with the seed 0. Halves of it can be computed by anyone who knows the hashes.
+    pub const ALL: Self = Self::seeded(0);
 
-    /// Returns the sample after this number of halvings, at most 63.
+    /// Returns the sample of all keys whose halves are chosen by this seed.
     #[must_use]
-    pub const fn after(halvings: u32) -> Self {
-        Self { halvings: if halvings < MAX_HALVINGS { halvings } else { MAX_HALVINGS } }
+    pub const fn seeded(seed: u64) -> Self {
+        Self { seed, halvings: 0 }
+    }
+
+    /// Returns the sample after this number of halvings in total, at most 63.
+    #[must_use]
+    pub const fn after(self, halvings: u32) -> Self {
+        let halvings = if halvings < MAX_HALVINGS { halvings } else { MAX_HALVINGS };
+        Self { seed: self.seed, halvings }
     }
 
     /// Returns one half of the sample.
     #[must_use]
     pub const fn halved(self) -> Self {
-        Self::after(self.halvings + 1)
+        self.after(self.halvings + 1)
     }
 
-    /// Returns the intersection of both samples, which is the narrower one.
+    /// Returns the intersection of two samples of one seed, which is the narrower one. The seed of
+    /// `self` applies.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
-        if self.halvings < other.halvings { other } else { self }
+        if self.halvings < other.halvings { self.after(other.halvings) } else { self }
     }
 
     /// Returns whether the sample contains the key with this hash.
     #[must_use]
     pub const fn holds(self, hash: u64) -> bool {
-        hash.trailing_zeros() >= self.halvings
+        mixed(hash ^ self.seed).trailing_zeros() >= self.halvings
+    }
+
+    /// Returns the seed.
+    #[must_use]
+    pub const fn seed(self) -> u64 {
+        self.seed
     }
 
     /// Returns the number of halvings.
@@ -60,6 +79,15 @@ impl KeySample {
     }
 }
 
+/// Mixes the bits, so that each bit of the result depends on all bits of `bits`: the output step of
+/// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
+const fn mixed(bits: u64) -> u64 {
+    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
+}
+
 const MAX_HALVINGS: u32 = 63;
 
 #[cfg(test)]
@@ -69,13 +97,9 @@ mod tests {
 
     #[test]
     fn a_sample_has_the_stated_size_on_both_channels() {
-        // Multiplying by the golden ratio spreads the hashes over all of `u64`.
-        let hashes = (1..=100_000_u64).map(|number| {
-            let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ (mixed >> 32)
-        });
-        let sample = KeySample::after(3);
+        let sample = KeySample::seeded(7).after(3);
         let weight = Weight::from_percent(10);
+        let hashes = (1..=100_000).map(|number| mixed(mixed(number)));
         let (held, canary) = hashes.filter(|hash| sample.holds(*hash)).fold((0, 0), |all, hash| {
             (all.0 + 1, all.1 + u32::from(weight.admits(Bucket::from_hash(hash))))
         });
@@ -84,10 +108,22 @@ mod tests {
     }
 
     #[test]
-    fn a_sample_is_never_empty() {
-        let mut sample = KeySample::ALL;
+    fn keys_that_fill_one_sample_are_spread_over_a_sample_of_another_seed() {
+        let known = KeySample::seeded(1).after(12);
+        let chosen: Vec<u64> = (0..).filter(|hash| known.holds(*hash)).take(1_000).collect();
+        let held_by = |seed| {
+            let sample = KeySample::seeded(seed).after(3);
+            chosen.iter().filter(|hash| sample.holds(**hash)).count()
+        };
+        assert_eq!(held_by(1), 1_000);
+        assert!((80..180).contains(&held_by(2)), "{}", held_by(2));
+    }
+
+    #[test]
+    fn a_sample_of_the_greatest_depth_keeps_its_seed() {
+        let mut sample = KeySample::seeded(9);
         (0..100).for_each(|_| sample = sample.halved());
-        assert_eq!(sample, KeySample::after(u32::MAX));
-        assert!(sample.holds(0) && sample.holds(1 << 63));
+        assert_eq!(sample, KeySample::seeded(9).after(u32::MAX));
+        assert_eq!((sample.seed(), sample.halvings()), (9, 63));
     }
 }

@@ -10,8 +10,8 @@ use crate::split_ratio::SplitRatio;
 #[derive(Deserialize, Serialize)]
 pub(super) struct Stored {
     capacity: usize,
-    /// The number of times the sample was halved.
-    #[serde(default)]
+    /// The seed of the sample, and the number of times that it was halved.
+    seed: u64,
     halvings: u32,
     /// Most keys were seen at few weights, so there are few ranges.
     ranges: Vec<StoredRange>,
@@ -54,6 +54,7 @@ impl From<KeyLedger> for Stored {
         });
         Self {
             capacity,
+            seed: sample.seed(),
             halvings: sample.halvings(),
             ranges: ranges.collect(),
             counts: StoredCounts {
@@ -70,13 +71,13 @@ impl TryFrom<Stored> for KeyLedger {
     type Error = Corrupt;
 
     fn try_from(stored: Stored) -> Result<Self, Corrupt> {
-        let Stored { capacity, halvings, ranges, counts } = stored;
+        let Stored { capacity, seed, halvings, ranges, counts } = stored;
         let keys = ranges.iter().map(|range| range.keys.len()).sum();
         if keys > capacity {
             return Err(Corrupt::Keys { keys, capacity });
         }
         let mut ledger = Self::new(capacity);
-        ledger.sample = KeySample::after(halvings);
+        ledger.sample = KeySample::seeded(seed).after(halvings);
         for StoredRange { from, to, was_canary, was_stable, keys } in ranges {
             if from >= to || to > Bucket::COUNT {
                 return Err(Corrupt::Range { from, to });

@@ -32,7 +32,7 @@ impl WatchedKeys {
         canary: &CanaryHandle,
         stored: Option<KeyLedgers>,
     ) -> Option<Self> {
-        let Some(empty) = KeyLedgers::empty(judge) else {
+        let Some(empty) = KeyLedgers::empty(judge, rand::random()) else {
             canary.unwatch_keys();
             return None;
         };
@@ -60,16 +60,18 @@ impl WatchedKeys {
 }
 
 impl KeyLedgers {
-    /// Returns empty ledgers for the judge's monitors per key, or `None` if there are none.
-    fn empty(judge: &Judge) -> Option<Self> {
+    /// Returns empty ledgers for the judge's monitors per key, or `None` if there are none. The
+    /// seed chooses the sample of keys, and is stored with them.
+    fn empty(judge: &Judge, seed: u64) -> Option<Self> {
+        let ledger = || KeyLedger::new(CAPACITY).with_seed(seed);
         let (mut adverse, mut seen) = (Vec::new(), Vec::new());
         for monitor in per_key(judge) {
             if *monitor.measure() != Measure::Share {
-                adverse.push((monitor.name().to_owned(), KeyLedger::new(CAPACITY)));
+                adverse.push((monitor.name().to_owned(), ledger()));
             }
             let class = monitor.class().map(str::to_owned);
             if !seen.iter().any(|(known, _)| *known == class) {
-                seen.push((class, KeyLedger::new(CAPACITY)));
+                seen.push((class, ledger()));
             }
         }
         (!seen.is_empty()).then_some(Self { adverse, seen })
@@ -83,7 +85,7 @@ impl KeyLedgers {
             let seen = ledgers.seen.iter().map(|(class, _)| class.clone());
             (adverse.collect::<Vec<_>>(), seen.collect::<Vec<_>>())
         };
-        ledgers.map(names) == Self::empty(judge).as_ref().map(names)
+        ledgers.map(names) == Self::empty(judge, 0).as_ref().map(names)
     }
 
     /// Returns the ledgers with half of the sample, or `None` if they are empty. Keys outside of
@@ -96,7 +98,7 @@ impl KeyLedgers {
 
     fn sample(&self) -> KeySample {
         let samples = self.ledgers().map(KeyLedger::sample);
-        samples.fold(KeySample::ALL, KeySample::and)
+        samples.reduce(KeySample::and).unwrap_or_default()
     }
 
     fn max_known(&self) -> usize {

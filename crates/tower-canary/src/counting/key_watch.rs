@@ -30,6 +30,8 @@ pub struct KeyWatch {
 }
 
 struct KeyWatchState {
+    /// The widest sample, with the seed.
+    sample: KeySample,
     /// Also read without the lock.
     halvings: AtomicU32,
     records: Mutex<HashSet<KeyRecord>>,
@@ -49,7 +51,9 @@ impl KeyWatch {
     pub(crate) fn new(sample: KeySample, classes: &[RouteClass]) -> Self {
         let halvings = AtomicU32::new(sample.halvings());
         let records = Mutex::new(HashSet::with_capacity(CAPACITY));
-        Self { shared: Arc::new(KeyWatchState { halvings, records, classes: classes.into() }) }
+        Self {
+            shared: Arc::new(KeyWatchState { sample, halvings, records, classes: classes.into() }),
+        }
     }
 
     pub(crate) fn record(&self, record: KeyRecord) {
@@ -92,7 +96,7 @@ impl KeyWatch {
     }
 
     fn sample(&self) -> KeySample {
-        KeySample::after(self.shared.halvings.load(Ordering::Relaxed))
+        self.shared.sample.after(self.shared.halvings.load(Ordering::Relaxed))
     }
 
     fn narrow_locked(&self, records: &mut HashSet<KeyRecord>, sample: KeySample) {
@@ -199,10 +203,10 @@ mod tests {
     fn keys_outside_a_narrowed_sample_are_not_recorded() {
         let watch = KeyWatch::new(KeySample::ALL, &[]);
         watch.record(record(1, KeyEventKind::Picked));
-        watch.narrow(KeySample::after(63));
+        watch.narrow(KeySample::ALL.after(63));
         watch.record(record(2, KeyEventKind::Picked));
         assert!(watch.take().events.is_empty());
         watch.narrow(KeySample::ALL);
-        assert_eq!(watch.take().sample, KeySample::after(63));
+        assert_eq!(watch.take().sample, KeySample::ALL.after(63));
     }
 }
