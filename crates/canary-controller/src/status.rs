@@ -11,7 +11,7 @@ use tower_canary::CanaryHandle;
 pub struct Status {
     /// The time of the status.
     pub at: Timestamp,
-    /// The rollout: its plan, its state, the releases, and the latest events.
+    /// The rollout: its plan, its state, the releases, and the latest events, without its secret.
     pub rollout: Rollout,
     /// A sentence about the state of the rollout and the conditions that it waits for.
     pub summary: String,
@@ -46,7 +46,7 @@ impl Status {
             at,
             summary: rollout.pending(at).to_string(),
             allowed: rollout.allowed(),
-            rollout: rollout.clone(),
+            rollout: rollout.clone().with_sticky_secret(None),
             judgment: judgment.clone(),
             weight: canary.weight(),
             counts: canary.counts(),

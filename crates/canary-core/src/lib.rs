@@ -32,6 +32,7 @@ mod rating;
 mod ratings;
 mod reason;
 mod snapshot;
+mod sticky_secret;
 mod verdict;
 mod weight;
 
@@ -47,6 +48,7 @@ pub use self::{
     ratings::{RatingCounts, Ratings, RatingsByWeight, TooManyEvents},
     reason::{AssignmentReason, PerReason},
     snapshot::{EpochCounts, Snapshot},
+    sticky_secret::{InvalidStickySecret, StickySecret},
     verdict::Verdict,
     weight::{ParseWeightError, Weight, WeightRangeError},
 };

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use canary_core::{CanaryName, PerChannel, ReleaseId, Verdict, Weight};
+use canary_core::{CanaryName, PerChannel, ReleaseId, StickySecret, Verdict, Weight};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -96,6 +96,8 @@ pub struct Rollout {
     releases: Releases,
     generation: u64,
     attempt: u64,
+    #[serde(default, with = "serialize::maybe_secret", skip_serializing_if = "Option::is_none")]
+    sticky_secret: Option<StickySecret>,
     state: State,
     #[serde(with = "serialize::weight")]
     weight: Weight,
@@ -165,6 +167,7 @@ impl Rollout {
             releases,
             generation: 0,
             attempt: 0,
+            sticky_secret: None,
             state: State::Idle,
             weight: Weight::ZERO,
             clock: MonotonicTime::default(),
@@ -226,10 +229,31 @@ impl Rollout {
     }
 
     /// Returns the salt of the hash that assigns keys to channels. Each start has a new salt, so
-    /// that a fixed canary does not get the same users as the broken one.
+    /// that a fixed canary does not get the same users as the broken one. The salt is public.
     #[must_use]
     pub fn salt(&self) -> String {
         format!("{}:{}", self.name, self.attempt)
+    }
+
+    /// Sets the secret of the hash that assigns keys to channels, which is stored with the rollout
+    /// so that all replicas have it.
+    ///
+    /// Set it while the weight is zero: it moves keys to other channels. One secret suffices for
+    /// all attempts, because the hash of an attempt tells nothing about that of another
+    /// [salt](Self::salt).
+    #[must_use]
+    pub fn with_sticky_secret(mut self, secret: Option<StickySecret>) -> Self {
+        self.sticky_secret = secret;
+        self
+    }
+
+    /// Returns the secret of the hash that assigns keys to channels, if the rollout has one.
+    ///
+    /// The serialized rollout contains it. Show a rollout
+    /// [without it](Self::with_sticky_secret).
+    #[must_use]
+    pub const fn sticky_secret(&self) -> Option<StickySecret> {
+        self.sticky_secret
     }
 
     /// Returns the verdict of the latest tick and its evidence.

@@ -77,6 +77,27 @@ pub(crate) mod verdict {
     }
 }
 
+/// Optional secrets as hexadecimal digits.
+pub(crate) mod maybe_secret {
+    use canary_core::StickySecret;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+    #[expect(clippy::ref_option, reason = "serde requires this signature")]
+    pub(crate) fn serialize<S: Serializer>(
+        it: &Option<StickySecret>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        it.map(|secret| secret.to_hex()).serialize(to)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<StickySecret>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        text.map(|text| text.parse()).transpose().map_err(de::Error::custom)
+    }
+}
+
 /// Names of `canary-core` as strings.
 pub(crate) mod name {
     use std::{fmt::Display, str::FromStr};

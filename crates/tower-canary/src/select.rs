@@ -80,11 +80,12 @@
 //!
 //! # Sticky assignment
 //!
-//! The bucket of a key is `(xxh64(salt ++ 0x00 ++ key, seed 0) * 1_000_000) >> 64`, calculated with
-//! 128 bits. The call goes to the canary if the bucket is below the weight in parts per million.
+//! The bucket of a key is `(hash(salt ++ 0x00 ++ key) * 1_000_000) >> 64`, calculated with 128 bits.
+//! The call goes to the canary if the bucket is below the weight in parts per million. The
+//! [`StickyHash`] is SipHash-2-4 with a secret, or the published xxh64.
 //!
-//! Nothing is stored: every replica, and every other language with an xxh64, calculates the same
-//! bucket. Raising the weight only adds keys, and lowering it only removes keys. The default
+//! No key is stored: every replica calculates the same bucket. Raising the weight only adds keys,
+//! and lowering it only removes keys. The default
 //! [salt](crate::control::ControlExt::set_salt) contains the name and the release of the canary, so
 //! that each release is tried on other keys first.
 #![doc = include_str!("../docs/sticky-in-other-languages.md")]
@@ -103,9 +104,11 @@ pub(crate) mod rng;
 pub(crate) mod salt;
 mod selection;
 mod sticky;
+mod sticky_hash;
 mod sticky_key;
 
 use canary_core::CanaryName;
+pub use canary_core::{InvalidStickySecret, StickySecret};
 use http::HeaderMap;
 
 #[cfg(feature = "cookie")]
@@ -118,6 +121,7 @@ pub use self::{
     request_head::RequestHead,
     selection::Selection,
     sticky::Sticky,
+    sticky_hash::StickyHash,
     sticky_key::StickyKey,
 };
 pub(crate) use self::{baggage::add as add_to_baggage, selection::AssignmentRule};

@@ -80,6 +80,7 @@ impl Driver {
                 }
             }
             Action::BeginEvidence { salt } => {
+                self.set_sticky_secret(&self.rollout);
                 canary.set_salt(salt);
                 let (attempt, plan) = (self.rollout.attempt(), self.rollout.plan());
                 self.judge = AttemptJudge::new(attempt, plan, &canary, &self.weight_lock);
@@ -108,6 +109,18 @@ impl Driver {
                 target: TARGET, canary = %name,
                 "the stored variables do not fit this build and are ignored: {error}",
             );
+        }
+    }
+
+    /// Assigns sticky keys as the rollout does.
+    pub(super) fn set_salt(&self, rollout: &Rollout) {
+        self.set_sticky_secret(rollout);
+        self.canary.set_salt(&rollout.salt());
+    }
+
+    fn set_sticky_secret(&self, rollout: &Rollout) {
+        if let Some(secret) = rollout.sticky_secret() {
+            self.canary.set_sticky_secret(secret);
         }
     }
 

@@ -1,12 +1,11 @@
-use canary_rollout::{Actor, Command, Order, Phase};
-use tower_canary::control::ControlExt;
-
 use crate::driver::{
     attempt_judge::{AttemptJudge, NotResumed},
     documents::DocumentError,
     run::{Driver, TARGET},
     save::ApplyResult,
 };
+use canary_core::{StickySecret, Weight};
+use canary_rollout::{Actor, Command, Order, Phase};
 
 impl Driver {
     /// Loads the stored rollout and its evidence. After an error, `load_error` is set, and the
@@ -29,6 +28,10 @@ impl Driver {
         let stored = self.documents.load().await?;
         let evidence = self.documents.load_evidence().await?;
         let mut rollout = stored.map_or_else(|| self.rollout.clone(), |stored| *stored.rollout);
+        if rollout.sticky_secret().is_none() && rollout.weight() == Weight::ZERO {
+            // The next change of the rollout stores it.
+            rollout = rollout.with_sticky_secret(Some(draw_sticky_secret()));
+        }
         let now = self.clock.now();
         let mut transitions = vec![rollout.set_releases(now, self.settings.releases.clone())];
         let is_same_release = transitions[0].actions.is_empty();
@@ -40,7 +43,7 @@ impl Driver {
             }
         }
         // The judge watches keys by their hashes, so the salt comes first.
-        self.canary.set_salt(&rollout.salt());
+        self.set_salt(&rollout);
         self.judge = evidence
             .filter(|stored| is_same_release && stored.attempt() == rollout.attempt())
             .and_then(|stored| {
@@ -80,6 +83,11 @@ impl Driver {
             self.enqueue(Order::new(Command::Start, Actor::program(DEPLOYMENT), reason));
         }
     }
+}
+
+/// Draws a secret for the hash that assigns sticky keys to channels.
+fn draw_sticky_secret() -> StickySecret {
+    StickySecret::from_bytes(rand::random())
 }
 
 /// The actor of changes at the start of a process.

@@ -7,7 +7,7 @@ use canary_rollout::{
     state::{PauseReason, RollbackReason},
 };
 use tokio::time::Instant;
-use tower_canary::{SplitMode, control::ControlExt};
+use tower_canary::SplitMode;
 
 use crate::{
     driver::{
@@ -77,8 +77,9 @@ impl Driver {
         self.documents.skip_events(&ours, &theirs);
         let is_unsaved = self.unsaved_since.take().is_some();
         self.failing_since = None;
-        if theirs.attempt() != ours.attempt() {
-            self.canary.set_salt(&theirs.salt());
+        let has_other_keys = theirs.sticky_secret() != ours.sticky_secret();
+        if theirs.attempt() != ours.attempt() || has_other_keys {
+            self.set_salt(&theirs);
             let (attempt, plan) = (theirs.attempt(), theirs.plan());
             self.judge = AttemptJudge::new(attempt, plan, &self.canary, &self.weight_lock);
         } else if theirs.state().stage() != ours.state().stage() {
@@ -93,7 +94,7 @@ impl Driver {
             );
             self.enforce_rollout();
         } else if is_unsaved && let Some(order) = order_to_reassert(&ours, &self.rollout) {
-            self.canary.set_salt(&self.rollout.salt());
+            self.set_salt(&self.rollout);
             self.enqueue(order);
         } else if is_older {
             self.keep_weight_of_newer(&ours);
@@ -112,7 +113,7 @@ impl Driver {
             "the store went back from generation {from} to {to}",
         );
         let stored_weight = self.rollout.weight();
-        self.canary.set_salt(&self.rollout.salt());
+        self.set_salt(&self.rollout);
         if self.canary.weight() > stored_weight {
             self.enforce_rollout();
         }

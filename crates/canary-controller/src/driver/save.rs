@@ -3,7 +3,6 @@
 use canary_core::Weight;
 use canary_rollout::{Action, Phase, Rollout, Transition, event::Event};
 use tokio::time::Instant;
-use tower_canary::control::ControlExt;
 
 use crate::{
     driver::{
@@ -227,7 +226,7 @@ impl Driver {
     /// Sets the data plane to the state of the rollout, or to weight zero if the rollout is for
     /// other releases. A halt applies to all releases.
     pub(super) fn enforce_rollout(&mut self) {
-        self.canary.set_salt(&self.rollout.salt());
+        self.set_salt(&self.rollout);
         if self.owns_releases() || self.rollout.phase() == Phase::Halted {
             self.perform(&self.rollout.in_force());
         } else {

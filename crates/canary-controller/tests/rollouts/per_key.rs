@@ -6,15 +6,15 @@ use canary_controller::{
     store::{MemoryStore, StateStore, StoreKey},
 };
 use canary_core::{Verdict, Weight};
-use canary_rollout::{Actor, Command, Order, Phase};
+use canary_rollout::{Actor, Command, Order, Phase, Rollout};
 use http::{HeaderName, Request};
 use tower_canary::{
     CanaryOptions, RouteClasses,
     control::ControlExt,
-    select::{Condition, Sticky, StickyKey},
+    select::{Condition, Sticky, StickyHash, StickyKey},
 };
 
-use crate::support::{Shop, controller, managed, second};
+use crate::support::{Shop, controller, logged, managed, second, until};
 
 const PER_KEY: &str = r#"
 steps = [{ weight = "10%", min_duration = "2h" }]
@@ -26,9 +26,15 @@ monitors = [
 ]
 "#;
 
+/// A shop whose users have the same channels in each run of a test.
 fn shop() -> Shop {
+    shop_with(StickyHash::published())
+}
+
+fn shop_with(hash: StickyHash) -> Shop {
     let options = CanaryOptions::new()
         .select(Sticky::by_header(HeaderName::from_static("x-user-id")))
+        .sticky_hash(hash)
         .route_classes(RouteClasses::new().class("checkout", Condition::path_prefix("/checkout")));
     Shop::with_options("v2", options)
 }
@@ -54,9 +60,9 @@ async fn call(shop: &Shop, path: &str, user: &str, failing: &str) {
 
 /// A user whose calls go to the canary.
 fn canary_user(shop: &Shop) -> String {
-    let (salt, weight) = (shop.canary.salt(), shop.canary.weight());
+    let weight = shop.canary.weight();
     let mut users = (0..).map(|number| format!("visitor-{number}"));
-    users.find(|user| weight.admits(StickyKey::new(&salt, user).bucket())).unwrap()
+    users.find(|user| weight.admits(shop.canary.sticky_key(user).bucket())).unwrap()
 }
 
 fn finding(rollout: &RolloutHandle, monitor: &str) -> Finding {
@@ -215,6 +221,48 @@ async fn a_new_attempt_counts_no_users_of_the_previous_one() {
     second(&shop, 0).await;
     let again = finding(&rollout, "failures").calls;
     assert_eq!(again.stable + again.canary, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_share_a_secret_that_callers_cannot_compute_and_no_text_shows() {
+    let store = MemoryStore::new();
+    let (_guard, messages) = logged(tracing::Level::WARN);
+    let shops = [StickyHash::default(), StickyHash::default()].map(shop_with);
+    let (_controller, rollout) = start(&shops[0], &store, PER_KEY).await;
+    let second_replica = controller(store.clone());
+    let there = second_replica.add(managed(&shops[1], PER_KEY)).unwrap();
+    until(&shops[1], &there, Phase::Running, 0).await;
+
+    let users = || (0..100).map(|number| format!("user-{number}"));
+    let keys = |shop: &Shop| users().map(|user| shop.canary.sticky_key(user)).collect::<Vec<_>>();
+    let salt = shops[0].canary.salt();
+    let published: Vec<_> = users().map(|user| StickyKey::new(&salt, user)).collect();
+    let first = keys(&shops[0]);
+    assert_eq!(first, keys(&shops[1]));
+    assert_ne!(first, published);
+
+    // Another attempt reaches other users, with the same secret.
+    for command in [Command::RollBack, Command::Start] {
+        rollout.command(Order::new(command, Actor::person("ada"), "")).await.unwrap();
+    }
+    second(&shops[0], 0).await;
+    second(&shops[1], 0).await;
+    assert_ne!(keys(&shops[0]), first);
+    assert_eq!(keys(&shops[0]), keys(&shops[1]));
+
+    let key = StoreKey::try_new("default", &"shop".parse().unwrap()).unwrap();
+    let stored = store.load(&key).await.unwrap().unwrap();
+    let stored: Rollout = serde_json::from_str(stored.document.as_str()).unwrap();
+    let secret = stored.sticky_secret().unwrap().to_hex();
+    let status = rollout.status();
+    let mut texts = vec![
+        format!("{status:?} {stored:?} {:?}", shops[0].canary),
+        serde_json::to_string(&status.rollout).unwrap(),
+    ];
+    texts.extend(messages.lock().unwrap().iter().cloned());
+    for text in texts {
+        assert!(!text.contains(&secret), "{text}");
+    }
 }
 
 #[tokio::test]

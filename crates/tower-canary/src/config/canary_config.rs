@@ -8,7 +8,7 @@ use crate::{
     },
     counting::route_classes::RouteClasses,
     feedback::store::RatingStore,
-    select::Select,
+    select::{Select, StickyHash},
     service::{fallback::Fallback, panic::discard},
     variables::{sets::VariableSets, typed::ParseVariables},
 };
@@ -22,6 +22,7 @@ pub(crate) struct CanaryConfig {
     pub(crate) bypass: Bypass,
     /// `None` if every call is assigned at random.
     pub(crate) select: Option<Box<dyn Select>>,
+    pub(crate) sticky_hash: StickyHash,
     pub(crate) variables: VariableSets,
     pub(crate) route_classes: RouteClasses,
     /// `None` if variables have no type.

@@ -15,7 +15,7 @@ use crate::{
     },
     counting::route_classes::RouteClasses,
     feedback::{FeedbackOptions, store::RatingStore},
-    select::Select,
+    select::{Select, StickyHash},
     service::fallback::Fallback,
     variables::{
         Variables,
@@ -33,6 +33,7 @@ use crate::{
 /// | [`classify`](Self::classify) | [`ServerErrors`]: HTTP statuses from 500 up, and gRPC codes of server errors |
 /// | [`bypass`](Self::bypass) | [health checks, gRPC reflection and metrics](Bypass) |
 /// | [`select`](Self::select) | every call at random, by the weight |
+/// | [`sticky_hash`](Self::sticky_hash) | a secret from the controller |
 /// | [`route_classes`](Self::route_classes) | none |
 /// | [`variables`](Self::variables) | none, for both channels |
 /// | [`typed_variables`](Self::typed_variables) | variables are not deserialized |
@@ -63,6 +64,7 @@ pub struct CanaryOptions {
     classify: Classifier,
     bypass: Bypass,
     select: Option<Box<dyn Select>>,
+    sticky_hash: StickyHash,
     route_classes: RouteClasses,
     variables: VariableSets,
     parse_variables: Option<ParseVariables>,
@@ -84,6 +86,7 @@ impl CanaryOptions {
             classify: Classifier::new(ServerErrors::default()),
             bypass: Bypass::default(),
             select: None,
+            sticky_hash: StickyHash::from_controller(),
             route_classes: RouteClasses::new(),
             variables: VariableSets::default(),
             parse_variables: None,
@@ -143,6 +146,22 @@ impl CanaryOptions {
     /// Sets the policy that assigns calls to a channel; see [`select`](crate::select).
     pub fn select(mut self, policy: impl Select) -> Self {
         self.select = Some(Box::new(policy));
+        self
+    }
+
+    /// Sets the hash that assigns [sticky](crate::select::Sticky) keys to channels.
+    ///
+    /// ```
+    /// use tower_canary::{CanaryOptions, select::StickyHash};
+    ///
+    /// // From your configuration: `openssl rand -hex 16`.
+    /// let secret = "6b1d0c5a9e784b3f8d2e71c4a5b60938".parse()?;
+    /// let options = CanaryOptions::new().sticky_hash(StickyHash::with_secret(secret));
+    /// # let _ = options;
+    /// # Ok::<(), tower_canary::select::InvalidStickySecret>(())
+    /// ```
+    pub const fn sticky_hash(mut self, hash: StickyHash) -> Self {
+        self.sticky_hash = hash;
         self
     }
 
@@ -283,6 +302,7 @@ impl CanaryOptions {
             classify: self.classify,
             bypass: self.bypass,
             select: self.select,
+            sticky_hash: self.sticky_hash,
             route_classes: self.route_classes,
             variables: self.variables,
             parse_variables: self.parse_variables,

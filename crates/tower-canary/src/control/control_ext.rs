@@ -1,12 +1,12 @@
 use std::{sync::Arc, time::Instant};
 
-use canary_core::{KeySample, RouteClass, Weight};
+use canary_core::{KeySample, RouteClass, StickySecret, Weight};
 
 use crate::{
     config::canary_config::FailureHook,
     control::{epoch_settings::EpochSettings, handle::CanaryHandle, owner::Owner},
     counting::key_watch::KeyWatch,
-    select::salt::Salt,
+    select::{StickyKey, salt::Salt},
     variables::{InvalidVariables, Variables},
 };
 
@@ -17,16 +17,27 @@ use crate::{
 pub trait ControlExt: sealed::Sealed {
     /// Returns the salt of the hash that assigns [sticky](crate::select::Sticky) keys to channels.
     ///
-    /// The default is `NAME:RELEASE`, with the name and the release of the canary. Without a
-    /// release, it is `NAME:`.
+    /// It is public, unlike the [secret](Self::set_sticky_secret). The default is `NAME:RELEASE`,
+    /// with the name and the release of the canary. Without a release, it is `NAME:`.
     #[must_use]
     fn salt(&self) -> String;
 
     /// Sets the salt. Other keys get the canary from then on.
     ///
     /// All replicas of a service need the same salt. A new salt lets another attempt with the same
-    /// release reach other callers.
+    /// release reach other callers. The secret of the hash stays.
     fn set_salt(&self, salt: &str);
+
+    /// Sets the secret of the hash that assigns sticky keys to channels. Other keys get the canary
+    /// from then on.
+    ///
+    /// It has no effect if the options chose [another hash](crate::CanaryOptions::sticky_hash). All
+    /// replicas of a service need the same secret.
+    fn set_sticky_secret(&self, secret: StickySecret);
+
+    /// Hashes a key as the layer does for a sticky call, with the salt and the secret in force.
+    #[must_use]
+    fn sticky_key(&self, key: impl AsRef<[u8]>) -> StickyKey;
 
     /// Returns the route classes that are counted separately; see
     /// [`RouteClasses`](crate::RouteClasses).
@@ -164,10 +175,27 @@ impl ControlExt for CanaryHandle {
         self.control().with(|history, control| {
             let settings = control.settings();
             if settings.salt.as_str() != salt {
-                let salt = Arc::new(Salt::new(salt));
+                let salt = Arc::new(Salt::new(salt, settings.salt.secret()));
                 history.begin(control, EpochSettings { salt, ..settings });
             }
         });
+    }
+
+    fn set_sticky_secret(&self, secret: StickySecret) {
+        if !self.control().config().sticky_hash.is_from_controller() {
+            return;
+        }
+        self.control().with(|history, control| {
+            let settings = control.settings();
+            if settings.salt.secret() != Some(secret) {
+                let salt = Arc::new(Salt::new(settings.salt.as_str(), Some(secret)));
+                history.begin(control, EpochSettings { salt, ..settings });
+            }
+        });
+    }
+
+    fn sticky_key(&self, key: impl AsRef<[u8]>) -> StickyKey {
+        self.control().settings().salt.hash(key.as_ref())
     }
 
     fn route_classes(&self) -> &[RouteClass] {

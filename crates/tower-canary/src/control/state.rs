@@ -75,7 +75,9 @@ impl ControlState {
     pub(crate) fn new(config: StdArc<CanaryConfig>, shards: usize) -> Self {
         // The first use of the clock calibrates it. No call should have to wait for that.
         clock::recalibrate();
-        let salt = StdArc::new(Salt::of_release(&config.name, config.releases.canary.as_ref()));
+        let release = config.releases.canary.as_ref();
+        let salt = Salt::of_release(&config.name, release, config.sticky_hash.secret());
+        let salt = StdArc::new(salt);
         let variables = config.variables.clone();
         let merged =
             variables.merge(config.parse_variables).unwrap_or_else(|error| panic!("{error}"));

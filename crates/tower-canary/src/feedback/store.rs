@@ -187,7 +187,7 @@ mod tests {
     }
 
     fn salt(text: &str) -> Arc<Salt> {
-        Arc::new(Salt::new(text))
+        Arc::new(Salt::new(text, None))
     }
 
     const FIVE_PERCENT: Weight = Weight::from_percent(5);

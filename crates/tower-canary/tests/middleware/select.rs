@@ -48,7 +48,10 @@ fn echo() -> Echo {
 
 impl PolicyFixture {
     fn new(policy: impl Select, weight: Weight) -> Self {
-        let options = CanaryOptions::new().canary_release("v2").select(policy);
+        Self::with_options(CanaryOptions::new().canary_release("v2").select(policy), weight)
+    }
+
+    fn with_options(options: CanaryOptions, weight: Weight) -> Self {
         let layer = CanaryLayer::with_options("shop", echo(), options);
         let handle = layer.handle();
         handle.set_weight(weight).unwrap();

@@ -8,7 +8,7 @@ use tower::{Layer, ServiceExt};
 use tower_canary::{
     AssignmentReason, Bucket, CanaryLayer, CanaryOptions, Channel, Weight,
     control::ControlExt as _,
-    select::{Sticky, StickyKey},
+    select::{Sticky, StickyHash, StickyKey},
 };
 
 use super::{PolicyFixture, USER, get, of_user, one_key_of_each};
@@ -189,6 +189,53 @@ async fn a_new_salt_assigns_the_keys_again() {
     assert_eq!(fixture.handle.salt(), salt);
     assert_eq!(fixture.handle.weight(), HALF);
     assert_eq!(fixture.assign(of_user(&on_stable)).await.0, Channel::Canary);
+}
+
+#[test]
+fn the_keyed_hash_is_siphash_2_4() {
+    // The reference vector of SipHash: the bytes 0 to 14, hashed with the key of bytes 0 to 15.
+    let secret = "000102030405060708090a0b0c0d0e0f".parse().unwrap();
+    let key: Vec<u8> = (1..15).collect();
+    assert_eq!(StickyKey::with_secret(secret, "", key).hash(), 0xa129_ca61_49be_45e5);
+}
+
+#[tokio::test]
+async fn callers_cannot_compute_the_channel_of_a_key_if_the_hash_has_a_secret() {
+    let secret = "6b1d0c5a9e784b3f8d2e71c4a5b60938".parse().unwrap();
+    let options = CanaryOptions::new()
+        .canary_release("v2")
+        .select(Sticky::by_header(USER))
+        .sticky_hash(StickyHash::with_secret(secret));
+    let fixture = PolicyFixture::with_options(options, HALF);
+    let mut as_computed = 0;
+    for number in 0..200 {
+        let user = format!("user-{number}");
+        let channel = fixture.assign(of_user(&user)).await.0;
+        let key = StickyKey::with_secret(secret, "shop:v2", &user);
+        assert_eq!(fixture.handle.sticky_key(&user), key);
+        assert_eq!(HALF.admits(key.bucket()), channel == Channel::Canary);
+        let published = HALF.admits(StickyKey::new(&fixture.handle.salt(), &user).bucket());
+        as_computed += u32::from(published == (channel == Channel::Canary));
+    }
+    assert!((60..140).contains(&as_computed), "{as_computed} of 200");
+}
+
+#[tokio::test]
+async fn a_controller_sets_the_secret_unless_the_options_choose_the_hash() {
+    let secret = "6b1d0c5a9e784b3f8d2e71c4a5b60938".parse().unwrap();
+    let other = "00000000000000000000000000000001".parse().unwrap();
+    let key_with = |hash: StickyHash| {
+        let options = CanaryOptions::new().select(Sticky::by_header(USER)).sticky_hash(hash);
+        let handle = PolicyFixture::with_options(options, HALF).handle;
+        handle.set_sticky_secret(secret);
+        handle.set_salt("shop:1");
+        handle.sticky_key("ada")
+    };
+    let expected = StickyKey::with_secret(secret, "shop:1", "ada");
+    assert_eq!(key_with(StickyHash::from_controller()), expected);
+    let expected = StickyKey::with_secret(other, "shop:1", "ada");
+    assert_eq!(key_with(StickyHash::with_secret(other)), expected);
+    assert_eq!(key_with(StickyHash::published()), StickyKey::new("shop:1", "ada"));
 }
 
 #[tokio::test]
