@@ -1,6 +1,6 @@
 use std::{borrow::Cow, collections::BTreeMap, error, fmt};
 
-use crate::{Channel, Latencies, Outcome, PerChannel, PerReason, RouteClass};
+use crate::{Channel, Latencies, Outcome, PerAge, PerChannel, PerReason, RouteClass};
 
 /// The counts of the calls that were assigned to one channel.
 ///
@@ -37,6 +37,9 @@ pub struct ChannelCounts {
     /// Failed calls that stable repeated, hidden from their callers. They count a second time as
     /// [excluded](Counts::excluded) calls of stable.
     pub fell_back: u64,
+    /// Calls that reached an [age](crate::Age) without the head of a response. A call counts when
+    /// it reaches the age, although it has not ended, and stays counted when it is answered later.
+    pub unanswered: PerAge,
     /// Time from the call to the head of the response. Calls that panicked before it are missing.
     pub head: Latencies,
     /// Time from the call to the end of the response. Cancelled calls are missing.
@@ -75,12 +78,14 @@ impl ChannelCounts {
         *success = success.saturating_add(other.success);
         *failure = failure.saturating_add(other.failure);
         *cancelled = cancelled.saturating_add(other.cancelled);
-        let Self { spilled, shed, panicked, timed_out, fell_back, head, end, .. } = self;
+        let Self { spilled, shed, panicked, timed_out, fell_back, unanswered, head, end, .. } =
+            self;
         *spilled = spilled.saturating_add(other.spilled);
         *shed = shed.saturating_add(other.shed);
         *panicked = panicked.saturating_add(other.panicked);
         *timed_out = timed_out.saturating_add(other.timed_out);
         *fell_back = fell_back.saturating_add(other.fell_back);
+        unanswered.merge(&other.unanswered);
         head.merge(&other.head);
         end.merge(&other.end);
     }
@@ -98,6 +103,7 @@ impl ChannelCounts {
             panicked: less(self.panicked, earlier.panicked, "panicked")?,
             timed_out: less(self.timed_out, earlier.timed_out, "timed_out")?,
             fell_back: less(self.fell_back, earlier.fell_back, "fell_back")?,
+            unanswered: self.unanswered.checked_sub(&earlier.unanswered).ok_or("unanswered")?,
             head: self.head.checked_sub(&earlier.head).ok_or("head")?,
             end: self.end.checked_sub(&earlier.end).ok_or("end")?,
         })
@@ -212,6 +218,7 @@ impl error::Error for CountsWentBackwards {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Age;
 
     fn of_class(class: &str, failures: u64) -> Counts {
         let mut counts = Counts::default();
@@ -263,6 +270,24 @@ mod tests {
         earlier.evidence.canary.failure = 1;
         let error = Counts::default().since(&earlier).unwrap_err();
         assert_eq!(error.to_string(), "the count `failure` of canary is lower than it was earlier");
+    }
+
+    #[test]
+    fn unanswered_calls_are_added_and_subtracted_by_age() {
+        let unanswered = |calls: u64| {
+            let mut counts = Counts::default();
+            counts.evidence.canary.unanswered[Age::ThirtySeconds] = calls;
+            counts
+        };
+        let mut sum = unanswered(2);
+        sum.merge(&unanswered(3));
+        assert_eq!(sum, unanswered(5));
+        assert_eq!(sum.since(&unanswered(4)).unwrap(), unanswered(1));
+        let error = unanswered(1).since(&sum).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the count `unanswered` of canary is lower than it was earlier"
+        );
     }
 
     #[test]

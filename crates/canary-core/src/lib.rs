@@ -21,6 +21,7 @@
 //! This crate holds values only: it reads no clock, draws no random number and does no I/O. The
 //! data plane (`tower-canary`) and the judge share these types.
 
+mod age;
 mod bucket;
 mod channel;
 mod counts;
@@ -37,6 +38,7 @@ mod verdict;
 mod weight;
 
 pub use self::{
+    age::{Age, PerAge},
     bucket::Bucket,
     channel::{Channel, PerChannel},
     counts::{ChannelCounts, Counts, CountsWentBackwards},

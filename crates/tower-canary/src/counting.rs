@@ -8,3 +8,4 @@ pub(crate) mod route_index;
 pub(crate) mod shard;
 pub(crate) mod shard_counters;
 pub(crate) mod sync;
+pub(crate) mod unanswered;

@@ -198,8 +198,8 @@ pub mod counts {
     //! The counts that [`CanaryHandle::counts`](crate::CanaryHandle::counts) returns.
 
     pub use canary_core::{
-        ChannelCounts, Counts, EpochCounts, Latencies, LatencyBucket, Outcome, PerReason,
-        RatingCounts, Ratings, RatingsByWeight, Snapshot,
+        Age, ChannelCounts, Counts, EpochCounts, Latencies, LatencyBucket, Outcome, PerAge,
+        PerReason, RatingCounts, Ratings, RatingsByWeight, Snapshot,
     };
 }
 

@@ -10,7 +10,7 @@ use crate::{
     config::canary_config::CanaryConfig,
     control::{epoch::Epoch, epoch_settings::EpochSettings},
     counting::{
-        clock,
+        clock::{self, TickInstant},
         route_index::RouteIndex,
         shard_counters::SharedCounters,
         sync::{
@@ -137,9 +137,10 @@ impl ControlState {
         let (Selection { rule, cookie }, route) = select(epoch.settings());
         let (channel, reason, key) = rule.resolve(epoch.settings());
         let counters = epoch.counters();
+        let started = TickInstant::now();
         // Counted while the epoch is referenced: an epoch without references gets no more calls.
-        counters.pick(channel, reason, key, route);
-        Assigned { counters, channel, reason, key, route, cookie }
+        counters.pick(channel, reason, key, route, started);
+        Assigned { counters, started, channel, reason, key, route, cookie }
     }
 
     /// Reads or changes the history under its lock.
@@ -167,6 +168,7 @@ impl ControlState {
 /// A call that was just assigned to a channel and counted.
 pub(crate) struct Assigned {
     pub(crate) counters: SharedCounters,
+    pub(crate) started: TickInstant,
     pub(crate) channel: Channel,
     pub(crate) reason: AssignmentReason,
     pub(crate) key: Option<StickyKey>,

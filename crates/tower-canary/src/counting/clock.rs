@@ -25,16 +25,48 @@ pub(crate) struct TickInstant(u64);
 impl TickInstant {
     #[inline]
     pub(crate) fn now() -> Self {
-        Self(CLOCK.ticks())
+        let ticks = CLOCK.ticks();
+        #[cfg(all(test, not(canary_loom)))]
+        let ticks = ticks + testing::ahead();
+        Self(ticks)
     }
 
-    /// Returns the nanoseconds since this instant, or zero if it is in the future. The counters of
-    /// two cores can differ by a few ticks.
+    /// Returns the nanoseconds since this instant, or zero if it is in the future.
     #[inline]
     pub(crate) fn elapsed_nanos(self) -> u64 {
-        let clock = &*CLOCK;
-        clock.nanos(clock.ticks().saturating_sub(self.0))
+        Self::now().nanos_since(self)
     }
+
+    /// Returns the nanoseconds since `earlier`, or zero if it is later.
+    #[inline]
+    pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
+        CLOCK.nanos(self.ticks_since(earlier))
+    }
+
+    /// Returns the ticks since `earlier`, or zero if it is later. The counters of two cores can
+    /// differ by a few ticks.
+    #[inline]
+    pub(crate) const fn ticks_since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// Returns the ticks since the start of the clock.
+    #[inline]
+    pub(crate) const fn ticks(self) -> u64 {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn from_ticks(ticks: u64) -> Self {
+        Self(ticks)
+    }
+}
+
+/// Returns the number of ticks in a time, as the clock measures it now.
+pub(crate) fn ticks_in(time: Duration) -> u64 {
+    let scale = u128::from(CLOCK.scale.load(Ordering::Relaxed).max(1));
+    let ticks = (time.as_nanos() << ONE.trailing_zeros()) / scale;
+    u64::try_from(ticks).unwrap_or(u64::MAX)
 }
 
 /// Measures the length of a tick again, at most once per second.
@@ -172,6 +204,26 @@ fn is_trusted() -> bool {
 
 /// The scale at which a tick is one nanosecond.
 const ONE: u64 = 1 << 32;
+
+/// Lets the tests of one thread pass time without waiting.
+#[cfg(all(test, not(canary_loom)))]
+pub(crate) mod testing {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        static AHEAD: Cell<u64> = const { Cell::new(0) };
+    }
+
+    pub(super) fn ahead() -> u64 {
+        AHEAD.get()
+    }
+
+    pub(crate) fn advance(time: Duration) {
+        AHEAD.set(AHEAD.get() + ticks_in(time));
+    }
+}
 
 #[cfg(test)]
 mod tests {

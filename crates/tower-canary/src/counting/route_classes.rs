@@ -27,7 +27,7 @@ use crate::{
 /// ```
 ///
 /// The conditions are checked for each call, before the policy, and must not panic. A class takes
-/// about 10 KiB per thread and epoch, allocated by its first call.
+/// about 8 KiB per thread and epoch, allocated by its first call.
 #[derive(Default)]
 #[must_use]
 pub struct RouteClasses {

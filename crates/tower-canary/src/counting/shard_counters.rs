@@ -9,6 +9,7 @@ use crate::{
     config::canary_config::CanaryConfig,
     control::{drain_signal::DrainSignal, epoch_settings::EpochSettings},
     counting::{
+        clock::TickInstant,
         counter_key::{CounterKey, Scope},
         key_watch::{KeyEventKind, KeyRecord},
         route_index::RouteIndex,
@@ -19,6 +20,9 @@ use crate::{
     },
     select::StickyKey,
 };
+
+#[cfg(not(canary_loom))]
+use crate::counting::unanswered::UnansweredCalls;
 
 /// The counters of one epoch for the threads of one shard.
 ///
@@ -59,19 +63,20 @@ impl ShardCounters {
         self.settings.weight
     }
 
-    /// Counts the assignment of a call to `channel`.
+    /// Counts the assignment of a call to `channel`, which waits for its answer since `started`.
     pub(crate) fn pick(
         &self,
         channel: Channel,
         reason: AssignmentReason,
         key: Option<StickyKey>,
         route: Option<RouteIndex>,
+        started: TickInstant,
     ) {
         let counter = CounterKey::new(channel, reason, route);
         if let Some(key) = key {
             self.record_key(key, counter, KeyEventKind::Picked);
         }
-        self.count(counter, |counters| counters.pick(reason));
+        self.count(counter, |counters| counters.pick(reason, started));
     }
 
     /// Counts for the route class of the call, if it has one, and then for the channel. The order
@@ -143,6 +148,8 @@ pub(crate) struct ChannelCounters {
     panicked: AtomicU64,
     timed_out: AtomicU64,
     fell_back: AtomicU64,
+    /// Allocated by the first call. Few processes have excluded calls.
+    unanswered: OnceLock<Box<UnansweredCalls>>,
     head: Histogram,
     end: Histogram,
 }
@@ -159,13 +166,22 @@ impl ChannelCounters {
             panicked: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
             fell_back: AtomicU64::new(0),
+            unanswered: OnceLock::new(),
             head: Histogram::new(),
             end: Histogram::new(),
         }
     }
 
-    fn pick(&self, reason: AssignmentReason) {
+    fn pick(&self, reason: AssignmentReason, started: TickInstant) {
         self.picked[reason as usize].fetch_add(1, Ordering::Relaxed);
+        self.unanswered.get_or_init(Box::default).start(started);
+    }
+
+    /// Counts that a call got an answer, or ended without one.
+    pub(crate) fn answer(&self, started: TickInstant, at: TickInstant) {
+        if let Some(unanswered) = self.unanswered.get() {
+            unanswered.answer(started, at);
+        }
     }
 
     pub(crate) fn spill(&self) {
@@ -217,6 +233,10 @@ impl ChannelCounters {
         counts.fell_back += self.fell_back.load(Ordering::Relaxed);
         self.end.add_to(&mut counts.end);
         self.head.add_to(&mut counts.head);
+        // Before the assignments, so that no reader sees more unanswered than assigned calls.
+        if let Some(unanswered) = self.unanswered.get() {
+            counts.unanswered.merge(&unanswered.count(TickInstant::now()));
+        }
         let reasons = self.reasons();
         counts.picked += reasons.total();
         for reason in AssignmentReason::ALL {
@@ -235,7 +255,23 @@ impl ChannelCounters {
     }
 }
 
-/// The histograms are left out of the loom models, which explore every order of every load.
+/// The unanswered calls and the histograms are left out of the loom models of the control state,
+/// which explore every order of every load. [`unanswered`](crate::counting::unanswered) has its own.
+#[cfg(canary_loom)]
+#[derive(Default)]
+struct UnansweredCalls;
+
+#[cfg(canary_loom)]
+impl UnansweredCalls {
+    fn start(&self, _: TickInstant) {}
+
+    fn answer(&self, _: TickInstant, _: TickInstant) {}
+
+    fn count(&self, _: TickInstant) -> canary_core::PerAge {
+        canary_core::PerAge::default()
+    }
+}
+
 #[cfg(canary_loom)]
 struct Histogram;
 

@@ -5,8 +5,8 @@ use std::{
 };
 
 use canary_core::{
-    AssignmentReason, CanaryName, Channel, Counts, EventName, Latencies, LatencyBucket, Outcome,
-    PerChannel, Rating, Ratings, RatingsByWeight, Snapshot,
+    Age, AssignmentReason, CanaryName, Channel, Counts, EventName, Latencies, LatencyBucket,
+    Outcome, PerChannel, Rating, Ratings, RatingsByWeight, Snapshot,
 };
 use metrics::{Key, Label, Level, Metadata, Recorder, Unit};
 
@@ -16,7 +16,7 @@ use crate::{
     metrics::table::{
         ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, MODE, Metric,
         MetricKind, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT,
-        WEIGHT,
+        UNANSWERED, WEIGHT,
     },
 };
 
@@ -218,6 +218,9 @@ impl Writer<'_> {
             }
             self.count(&PANICS, &[label], total.panicked);
             self.count(&TIMED_OUT, &[label], total.timed_out);
+            for age in Age::ALL {
+                self.count(&UNANSWERED, &[label, age.as_str()], total.unanswered[age]);
+            }
         }
     }
 

@@ -35,6 +35,7 @@ pub const TABLE: &[Metric] = &[
     FELL_BACK,
     PANICS,
     TIMED_OUT,
+    UNANSWERED,
     RATINGS,
     EVENT_RATINGS,
     IN_FLIGHT,
@@ -88,6 +89,13 @@ pub(super) const TIMED_OUT: Metric = Metric {
     unit: "calls",
     labels: &["canary", "channel"],
     help: "Calls that exceeded the layer's time limit; also counted as failures",
+};
+pub(super) const UNANSWERED: Metric = Metric {
+    name: "canary_unanswered_total",
+    kind: MetricKind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel", "age"],
+    help: "Calls that reached an age without the head of a response: 5s, 30s or 120s",
 };
 pub(super) const RATINGS: Metric = Metric {
     name: "canary_ratings_total",

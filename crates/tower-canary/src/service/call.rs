@@ -55,6 +55,8 @@ pub(crate) struct Call {
     position: MountPosition,
     protocol: Protocol,
     framing: Framing,
+    /// Whether the response head has not arrived and the call has not ended.
+    is_unanswered: bool,
     /// `None` until the response head arrives.
     class: Option<HeadClassification>,
     /// Set while the service runs. If it is still set in `drop`, the service panicked.
@@ -74,12 +76,12 @@ impl Call {
         let framing = Framing::of(request.method());
         let protocol = Protocol::of(request);
         let deadline = CallerDeadline::of(protocol, request.headers());
-        let Assigned { counters, channel, reason, key, route, cookie } = assigned;
+        let Assigned { counters, started, channel, reason, key, route, cookie } = assigned;
         // Without the request extension, no `Assignment` outlives the response of an upgraded call.
         let may_upgrade = counters.config.tags.request_extension && framing.may_upgrade(request);
         Self {
             counters,
-            started: TickInstant::now(),
+            started,
             deadline,
             upgrade: may_upgrade.then(Arc::default),
             channel,
@@ -90,6 +92,7 @@ impl Call {
             position,
             protocol,
             framing,
+            is_unanswered: true,
             class: None,
             polling: false,
             has_permit: false,
@@ -167,7 +170,9 @@ impl Call {
     /// Classifies the response head, and returns its latency.
     #[inline]
     pub(crate) fn classify_head<R>(&mut self, response: &mut Response<R>) -> LatencyBucket {
-        let latency = self.latency();
+        let now = TickInstant::now();
+        self.count_answer(now);
+        let latency = self.latency_at(now);
         self.polling = true;
         self.class = Some(self.config().classify.head(self.protocol, response));
         self.polling = false;
@@ -241,7 +246,9 @@ impl Call {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        let latency = self.latency();
+        let now = TickInstant::now();
+        self.count_answer(now);
+        let latency = self.latency_at(now);
         self.end_as(outcome, |counters| counters.end(outcome, latency));
     }
 
@@ -273,8 +280,17 @@ impl Call {
     }
 
     #[inline]
-    fn latency(&self) -> LatencyBucket {
-        LatencyBucket::of_nanos(self.started.elapsed_nanos())
+    fn latency_at(&self, now: TickInstant) -> LatencyBucket {
+        LatencyBucket::of_nanos(now.nanos_since(self.started))
+    }
+
+    /// Counts that the call waits no longer for its head: it arrived, or the call ends without one.
+    #[inline]
+    fn count_answer(&mut self, now: TickInstant) {
+        if mem::take(&mut self.is_unanswered) {
+            let started = self.started;
+            self.count(|counters| counters.answer(started, now));
+        }
     }
 
     fn outcome(&self, trailers: Option<&HeaderMap>) -> Outcome {

@@ -6,7 +6,7 @@ use canary_core::{AssignmentReason, Channel, LatencyBucket, Outcome, Weight};
 use http::Request;
 
 use crate::{
-    counting::{key_watch::KeyEventKind, shard_counters::ChannelCounters},
+    counting::{clock::TickInstant, key_watch::KeyEventKind, shard_counters::ChannelCounters},
     select::RequestHead,
     service::{call::Call, fallback::Fallback, layer_response::LayerResponse},
 };
@@ -54,7 +54,8 @@ impl Call {
     /// Moves the call to stable, because the canary is not ready.
     pub(crate) fn spill(&mut self) {
         // Stable's pick comes first: an epoch without calls in flight is discarded.
-        self.counters.pick(Channel::Stable, AssignmentReason::Spilled, self.key, self.route);
+        self.pick_stable(AssignmentReason::Spilled);
+        self.count_answer(TickInstant::now());
         self.release_permit();
         self.record_key(KeyEventKind::Failed);
         self.count(ChannelCounters::spill);
@@ -77,7 +78,7 @@ impl Call {
     ///
     /// It counts as a failure of the canary and as another call of stable.
     pub(crate) fn fall_back(&mut self, failure: CanaryFailure) {
-        self.counters.pick(Channel::Stable, AssignmentReason::FellBack, self.key, self.route);
+        self.pick_stable(AssignmentReason::FellBack);
         self.count(ChannelCounters::fall_back);
         match failure {
             CanaryFailure::Error => self.fail(),
@@ -90,8 +91,14 @@ impl Call {
         self.move_to_stable(AssignmentReason::FellBack);
     }
 
+    fn pick_stable(&self, reason: AssignmentReason) {
+        let Self { key, route, started, .. } = *self;
+        self.counters.pick(Channel::Stable, reason, key, route, started);
+    }
+
     const fn move_to_stable(&mut self, reason: AssignmentReason) {
         self.channel = Channel::Stable;
         self.reason = reason;
+        self.is_unanswered = true;
     }
 }
