@@ -166,7 +166,7 @@ impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { attempt } => write!(f, "started (attempt {attempt})"),
-            Self::StepBegun { step } => write!(f, "began step {}", step + 1),
+            Self::StepBegun { step } => write!(f, "began step {}", step.saturating_add(1)),
             Self::BakeBegun => f.write_str("began the bake"),
             Self::Promoted => f.write_str("promoted the canary"),
             Self::Paused => f.write_str("paused"),

@@ -65,7 +65,9 @@ mod variables;
 /// # Storage
 ///
 /// A rollout serializes as JSON of at most [`Rollout::MAX_BYTES`]. It can continue at any time, even
-/// in another version of this crate, which keeps unknown fields. After loading it, call
+/// in another version of this crate, which keeps unknown fields. Reading it fails if its parts do not
+/// fit each other: a step that the plan does not have, or a weight above that of the stage that no
+/// operator has set. After loading it, call
 /// [`set_releases`](Self::set_releases), which resets the rollout if the releases have changed, and
 /// apply [`in_force`](Self::in_force) to the data plane. [`generation`](Self::generation) increases
 /// by one with each [`Action::Save`].

@@ -34,6 +34,11 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
+/// Adds time to a stored duration, up to the longest one that [`parse`] accepts.
+pub(crate) fn add(span: &mut Duration, passed: Duration) {
+    *span = span.saturating_add(passed).min(MAX_SPAN);
+}
+
 /// Formats a duration as [`parse`] accepts it, without parts that are zero.
 pub(crate) struct Span(pub(crate) Duration);
 

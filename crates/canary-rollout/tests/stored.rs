@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Command, Order, Phase, Plan, Rollout, State, Transition,
+    Action, Actor, Command, Order, Phase, Plan, Rollout, State, Timestamp, Transition,
     command::Refusal,
     event::{Event, EventKind},
     pending::Pending,
@@ -87,6 +87,89 @@ fn a_state_that_does_not_fit_the_plan_is_rejected() {
         error.contains("the stored rollout is rolled back at weight 1%, expected 0%"),
         "{error}"
     );
+}
+
+#[test]
+fn a_weight_above_that_of_the_plan_is_rejected() {
+    let edited = |sim: &Sim, weight: &str| {
+        let mut document = stored(&sim.rollout);
+        document["weight"] = json!(weight);
+        serde_json::from_value::<Rollout>(document).map_err(|error| error.to_string())
+    };
+    let mut sim = Sim::started(PLAN);
+    sim.run(1);
+    for weight in ["1.0001%", "10%", "50%", "100%"] {
+        let error = edited(&sim, weight).unwrap_err();
+        let expected = format!("is running at weight {weight}, expected at most 1%");
+        assert!(error.contains(&expected), "{error}");
+    }
+    edited(&sim, "0.5%").expect("a lower weight harms no one");
+
+    sim.order(Command::Pause);
+    assert!(edited(&sim, "50%").unwrap_err().contains("is paused at weight 50%"));
+    sim.order(Command::SetWeight { weight: percent("50%") });
+    edited(&sim, "50%").expect("an operator has set this weight");
+    assert!(edited(&sim, "51%").unwrap_err().contains("expected at most 1%"));
+
+    sim.order(Command::Promote);
+    sim.run(1);
+    assert_eq!(sim.rollout.phase(), Phase::Baking);
+    assert!(edited(&sim, "100%").unwrap_err().contains("is baking at weight 100%"));
+    sim.order(Command::PromoteFully);
+    assert!(edited(&sim, "99%").unwrap_err().contains("promoted at weight 99%, expected 100%"));
+}
+
+#[test]
+fn a_weight_set_by_an_operator_is_accepted_after_its_event_was_dropped() {
+    let mut sim = Sim::new(PLAN);
+    sim.order(Command::SetWeight { weight: percent("50%") });
+    sim.order(Command::SetWeight { weight: percent("40%") });
+    for _ in 0..100 {
+        // Each is an event during the pause, and the clock goes back.
+        sim.now = Timestamp::from_millis(sim.now.as_millis() - 1_000);
+        sim.order(Command::SetWeight { weight: percent("30%") });
+        sim.order(Command::SetWeight { weight: percent("40%") });
+    }
+    let mut document = stored(&sim.rollout);
+    let events = document["history"]["events"].as_array_mut().unwrap();
+    events.retain(|event| event["kind"] != "weight_set");
+    assert!(events.is_empty(), "{events:?}");
+    let rollout: Rollout = serde_json::from_value(document).unwrap();
+    assert_eq!(rollout.weight(), percent("40%"));
+}
+
+#[test]
+fn numbers_at_their_limits_do_not_overflow() {
+    let mut sim = Sim::started(PLAN);
+    sim.run(1);
+    for field in ["/generation", "/attempt", "/history/count", "/state/progress/calls"] {
+        let mut document = stored(&sim.rollout);
+        *document.pointer_mut(field).unwrap() = json!(u64::MAX);
+        survives(document);
+    }
+    for field in
+        ["/clock/elapsed", "/clock/unsaved", "/state/progress/ticked", "/state/progress/waited"]
+    {
+        let mut document = stored(&sim.rollout);
+        *document.pointer_mut(field).unwrap() = json!("366d");
+        survives(document);
+    }
+    let mut document = stored(&sim.rollout);
+    document["state"]["progress"]["since"] = json!("-009999-01-02T01:59:59Z");
+    survives(document);
+}
+
+/// Ticks and commands a loaded rollout, and loads it again after each change.
+fn survives(document: Value) {
+    let mut sim = Sim::started(PLAN);
+    sim.rollout = serde_json::from_value(document).unwrap();
+    for command in [Command::Pause, Command::Resume, Command::Restart, Command::RollBack] {
+        sim.run(20);
+        sim.try_order(command).ok();
+        sim.restart();
+    }
+    assert_eq!(sim.rollout.phase(), Phase::RolledBack);
+    assert_eq!(sim.weight, Weight::ZERO);
 }
 
 #[test]

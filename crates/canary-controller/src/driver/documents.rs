@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use canary_rollout::{Rollout, event::Event};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::{
@@ -219,11 +219,15 @@ impl Documents {
         StoredRollout { rollout: Box::new(rollout), is_older }
     }
 
-    fn read<T: DeserializeOwned>(&self, document: &Document) -> Result<T, DocumentError> {
-        serde_json::from_str(document.as_str()).map_err(|error| DocumentError::Unreadable {
-            key: self.keys.rollout.to_string(),
-            reason: error.to_string(),
-        })
+    fn read(&self, document: &Document) -> Result<Rollout, DocumentError> {
+        let key = &self.keys.rollout;
+        let unreadable = |reason| DocumentError::Unreadable { key: key.to_string(), reason };
+        let rollout: Rollout = serde_json::from_str(document.as_str())
+            .map_err(|error| unreadable(error.to_string()))?;
+        if rollout.name().as_str() != key.name() {
+            return Err(unreadable(format!("it is the one of canary {}", rollout.name())));
+        }
+        Ok(rollout)
     }
 }
 

@@ -207,6 +207,65 @@ async fn a_document_that_is_not_a_rollout_is_not_replaced() {
     assert_eq!(shop.canary.weight(), Weight::ZERO);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stored_rollout_that_was_edited_puts_no_weight_into_force() {
+    let edits = [
+        ("name", serde_json::json!("other"), "it is the one of canary other"),
+        ("weight", serde_json::json!("50%"), "running at weight 50%, expected at most 10%"),
+        ("weight", serde_json::json!("100%"), "running at weight 100%, expected at most 10%"),
+    ];
+    for (field, value, expected) in edits {
+        let (store, shop) = (test_store(), Shop::new("v2"));
+        let first = controller(store.clone());
+        let rollout = first.add(managed(&shop, PLAN)).unwrap();
+        running(&shop, &rollout).await;
+        first.stop().await;
+        let (rollout, revision) = stored(&store).await.unwrap();
+        let mut edited = serde_json::to_value(&rollout).unwrap();
+        edited[field] = value;
+        let edited = Document::try_new(edited.to_string()).unwrap();
+        let swap = store.inner().compare_and_swap(&rollout_key(), Some(&revision), &edited).await;
+        assert!(matches!(swap.unwrap(), Swap::Done(_)));
+
+        let shop = Shop::new("v2");
+        let controller = controller(store.clone());
+        let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
+        for _ in 0..20 {
+            second(&shop, 10).await;
+            assert_eq!(shop.canary.weight(), Weight::ZERO);
+        }
+        let error = rollout.status().load_error.clone().unwrap();
+        assert!(error.contains(expected), "{error}");
+        rollout.command(order(Command::RollBack)).await.unwrap();
+        let found = store.inner().load(&rollout_key()).await.unwrap().unwrap();
+        assert_eq!(found.document, edited, "the document is left for an operator");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_rollout_with_numbers_at_their_limits_can_be_rolled_back() {
+    for field in ["/generation", "/attempt", "/history/count"] {
+        let (store, shop) = (test_store(), Shop::new("v2"));
+        let first = controller(store.clone());
+        let rollout = first.add(managed(&shop, PLAN)).unwrap();
+        running(&shop, &rollout).await;
+        first.stop().await;
+        let (rollout, _) = stored(&store).await.unwrap();
+        let mut edited = serde_json::to_value(&rollout).unwrap();
+        *edited.pointer_mut(field).unwrap() = serde_json::json!(u64::MAX);
+        store_as_replica(&store, &serde_json::from_value(edited).unwrap()).await;
+
+        let shop = Shop::new("v2");
+        let controller = controller(store.clone());
+        let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+        until(&shop, &rollout, Phase::Running, 0).await;
+        rollout.command(order(Command::RollBack)).await.unwrap();
+        second(&shop, 10).await;
+        assert_eq!(shop.canary.weight(), Weight::ZERO, "{field}");
+        assert_eq!(stored_phase(&store).await, Phase::RolledBack, "{field}");
+    }
+}
+
 /// The evidence is largest after ten steps or more.
 #[tokio::test(start_paused = true)]
 async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {

@@ -92,7 +92,7 @@ impl Change<'_> {
         let now = self.now;
         self.set_weight(Weight::ZERO);
         let rollout = &mut *self.rollout;
-        rollout.attempt += 1;
+        rollout.attempt = rollout.attempt.saturating_add(1);
         rollout.clock.elapsed = Duration::ZERO;
         rollout.clock.latest = Some(now);
         rollout.verdict = Verdict::Inconclusive;

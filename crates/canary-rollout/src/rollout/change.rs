@@ -86,7 +86,7 @@ impl<'a> Change<'a> {
 
     fn push(&mut self, by: Actor, kind: EventKind, reason: String, evidence: String) {
         let Rollout { history, state, weight, verdict, .. } = &mut *self.rollout;
-        history.count += 1;
+        history.count = history.count.saturating_add(1);
         let (number, at) = (history.count, self.now);
         let (phase, weight, verdict) = (state.phase(), *weight, *verdict);
         let event = Event { number, at, by, kind, reason, verdict, evidence, phase, weight };
@@ -100,7 +100,7 @@ impl<'a> Change<'a> {
         let is_changed = !(actions.is_empty() && raising.is_empty() && events.is_empty());
         if is_changed || rollout.clock.unsaved >= Rollout::SAVE_INTERVAL {
             rollout.clock.unsaved = Duration::ZERO;
-            rollout.generation += 1;
+            rollout.generation = rollout.generation.saturating_add(1);
             rollout.drop_events_to_fit();
             actions.push(Action::Save);
         }

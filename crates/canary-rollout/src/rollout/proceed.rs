@@ -6,7 +6,7 @@ use crate::{
     actor::Actor,
     event::EventKind,
     plan::OnInconclusive,
-    span::rough,
+    span::{self, rough},
     state::{Deadline, PauseReason, Progress, PromotionBasis, RollbackReason, Stage, phase::State},
     text::grouped,
 };
@@ -74,7 +74,7 @@ impl Change<'_> {
         let Some(stage) = self.rollout.state.stage() else { return };
         let deadline = self.rollout.deadline_of(&stage);
         let Some(progress) = self.rollout.state.progress_mut() else { return };
-        progress.waited += passed;
+        span::add(&mut progress.waited, passed);
         if progress.waited < deadline {
             return;
         }

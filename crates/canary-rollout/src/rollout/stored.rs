@@ -4,7 +4,13 @@ use canary_core::Weight;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Rollout, SchemaVersion};
-use crate::state::{Stage, phase::State};
+use crate::{
+    event::EventKind,
+    state::{
+        Stage,
+        phase::{Phase, State},
+    },
+};
 
 impl Serialize for Rollout {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -21,7 +27,8 @@ impl<'de> Deserialize<'de> for Rollout {
 }
 
 impl Rollout {
-    /// Checks that the state fits the plan and the weight.
+    /// Checks that the state, the plan and the weight fit each other, so that a document that was
+    /// edited or damaged puts no weight into force that the plan does not have.
     fn check(&self) -> Result<(), String> {
         match self.state.stage() {
             Some(Stage::Step { step }) if step >= self.plan().steps().len() => {
@@ -33,24 +40,49 @@ impl Rollout {
             }
             _ => {}
         }
-        let expected = match &self.state {
+        let (phase, weight, highest) = (self.phase(), self.weight, self.highest_weight());
+        let lowest = if phase == Phase::Promoted { highest } else { Weight::ZERO };
+        if weight < lowest || weight > highest {
+            let at_most =
+                if lowest == highest || highest == Weight::ZERO { "" } else { "at most " };
+            return Err(format!(
+                "the stored rollout is {phase} at weight {weight}, expected {at_most}{highest}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns the highest weight that the state, the plan and the events allow. The weight can be
+    /// lower while the calendar is closed, during a ramp, and if an operator has set it.
+    fn highest_weight(&self) -> Weight {
+        match &self.state {
             State::Idle
             | State::Starting { .. }
             | State::RolledBack { .. }
             | State::Halted { .. } => Weight::ZERO,
             State::Promoted { .. } => Weight::FULL,
-            State::Running { .. }
-            | State::Paused { .. }
-            | State::RampingDown { .. }
-            | State::Baking { .. } => return Ok(()),
-        };
-        if self.weight != expected {
-            let (phase, weight) = (self.phase(), self.weight);
-            return Err(format!(
-                "the stored rollout is {phase} at weight {weight}, expected {expected}"
-            ));
+            State::RampingDown { from, .. } => *from,
+            State::Paused { stage, .. } if self.may_be_set_manually() => {
+                self.plan().max_weight().max(self.weight_of(stage))
+            }
+            State::Running { .. } | State::Paused { .. } | State::Baking { .. } => {
+                self.state.stage().map_or(Weight::ZERO, |stage| self.weight_of(&stage))
+            }
         }
-        Ok(())
+    }
+
+    /// Returns whether an operator has set this weight during the pause, or whether the history no
+    /// longer reaches back to the beginning of the pause.
+    fn may_be_set_manually(&self) -> bool {
+        for event in self.history().rev() {
+            if event.phase != Phase::Paused {
+                return false;
+            }
+            if event.kind == EventKind::WeightSet && event.weight == self.weight {
+                return true;
+            }
+        }
+        true
     }
 }
 

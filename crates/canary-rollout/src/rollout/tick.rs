@@ -8,6 +8,7 @@ use crate::{
     actor::Actor,
     event::EventKind,
     plan::OnInconclusive,
+    span,
     state::{Deadline, GateState, PauseReason, RollbackReason, phase::State},
     text::{EVIDENCE_BYTES, bounded},
     tick::{GateAnswer, ProbeOutcome, input::Tick},
@@ -39,22 +40,22 @@ impl Rollout {
     fn pass_time(&mut self, now: Timestamp, passed: Duration, calls: u64) {
         let is_paused = matches!(self.state, State::Paused { .. });
         if let State::RampingDown { ticked, .. } = &mut self.state {
-            *ticked += passed;
-            self.clock.unsaved += passed;
+            span::add(ticked, passed);
+            span::add(&mut self.clock.unsaved, passed);
         }
         let Some(progress) = self.state.progress_mut() else { return };
-        self.clock.elapsed += passed;
-        self.clock.unsaved += passed;
+        span::add(&mut self.clock.elapsed, passed);
+        span::add(&mut self.clock.unsaved, passed);
         for probe in progress.probes.values_mut() {
-            probe.since_run += passed;
+            span::add(&mut probe.since_run, passed);
         }
         if is_paused {
             return;
         }
         for gate in progress.gates.values_mut() {
             if let GateState::Asked { waited, since_ask, .. } = gate {
-                *waited += passed;
-                *since_ask += passed;
+                span::add(waited, passed);
+                span::add(since_ask, passed);
             }
         }
         match &mut progress.since {
@@ -64,7 +65,7 @@ impl Rollout {
                 progress.ticked = Duration::ZERO;
             }
             Some(_) => {
-                progress.ticked += passed;
+                span::add(&mut progress.ticked, passed);
                 progress.calls = progress.calls.saturating_add(calls);
             }
             None => {}
