@@ -43,7 +43,7 @@ pub(crate) struct Restarts {
 impl ChannelComparison {
     pub(crate) fn new(monitor: &Monitor) -> Self {
         Self {
-            whole: Evidence::of_unit(monitor.margins(), monitor.unit()),
+            whole: Evidence::of_monitor(monitor),
             outage_filter: OutageFilter::new(monitor),
             restarts: None,
             completeness: Completeness::default(),
@@ -51,10 +51,10 @@ impl ChannelComparison {
     }
 
     pub(crate) fn begin_step(&mut self) {
-        let (margins, unit) = (self.whole.margins(), self.whole.unit());
+        let empty = self.whole.emptied();
         if let Some(restarts) = &mut self.restarts {
             restarts.started = restarts.started.saturating_add(1);
-            restarts.latest.push_back((restarts.started, Evidence::of_unit(margins, unit)));
+            restarts.latest.push_back((restarts.started, empty));
             // The wealth of a dropped restart is lost, which can only lower the evidence.
             if restarts.latest.len() > MAX_RESTARTS {
                 restarts.latest.pop_front();
@@ -206,13 +206,17 @@ impl ChannelComparison {
 
     /// Returns all evidence, each with the logarithm of its part of the wealth.
     fn parts(&self) -> impl Iterator<Item = (f64, &Evidence)> {
-        let whole = if self.restarts.is_some() { (1.0 - RESERVED).ln() } else { 0.0 };
         let latest = self.restarts.iter().flat_map(|restarts| &restarts.latest);
         let restarted = latest.map(|(number, evidence)| {
             let number = f64::from(*number);
             ((RESERVED / (number * (number + 1.0))).ln(), evidence)
         });
-        std::iter::once((whole, &self.whole)).chain(restarted)
+        std::iter::once((self.ln_whole_part(), &self.whole)).chain(restarted)
+    }
+
+    /// Returns the logarithm of the part of the wealth that bets over the whole rollout.
+    pub(crate) fn ln_whole_part(&self) -> f64 {
+        if self.restarts.is_some() { (1.0 - RESERVED).ln() } else { 0.0 }
     }
 
     /// Returns the logarithm of the part of the wealth that is reserved for later restarts.

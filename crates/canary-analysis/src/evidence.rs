@@ -4,10 +4,10 @@ use crate::{
     adverse_counts::AdverseCounts,
     interval::RatioInterval,
     margins::Margins,
-    monitor::Unit,
+    monitor::{Monitor, Unit},
     non_inferiority::NonInferiority,
     rate_e_process::{self, RateEProcess},
-    split_e_process::{SplitEProcess, SplitLogRatios, WORSE},
+    split_e_process::{SplitEProcess, SplitLogRatios, WORSE, WORSE_TUNED},
     split_ratio::SplitRatio,
 };
 
@@ -69,6 +69,20 @@ pub struct Evidence {
     pub(crate) totals: Totals,
 }
 
+/// How the bet on "worse" is spread over the ratios of the canary's rate to the margin: 1.25, 1.5,
+/// 2, 3, 5, 10, 30 and 100. Every prior keeps the guarantees; it decides how many calls a rise of a
+/// given size takes.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RatioPrior {
+    /// Equal parts on all ratios.
+    #[default]
+    Equal,
+    /// Three quarters on ratios from 1.5 to 5. It detects such rises with 5 to 9 % fewer calls, in
+    /// 5,000 simulated rollouts of each size.
+    Tuned,
+}
+
 /// Calls and adverse events at all weights.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Totals {
@@ -77,21 +91,44 @@ pub(crate) struct Totals {
 }
 
 impl Evidence {
-    /// Creates empty evidence, with the margins that define "worse" and "good enough".
+    /// Creates empty evidence, with the margins that define "worse" and "good enough". It has
+    /// [`RatioPrior::Equal`].
     #[must_use]
     pub fn new(margins: Margins) -> Self {
-        Self::of_unit(margins, Unit::Calls)
+        Self::with_prior(margins, RatioPrior::Equal)
     }
 
-    pub(crate) fn of_unit(margins: Margins, unit: Unit) -> Self {
+    /// Creates empty evidence with another prior. The judge uses [`RatioPrior::Tuned`].
+    #[must_use]
+    pub fn with_prior(margins: Margins, prior: RatioPrior) -> Self {
         let (worse, good) = (margins.worse(), margins.good());
+        let alternatives = match prior {
+            RatioPrior::Equal => &WORSE,
+            RatioPrior::Tuned => &WORSE_TUNED,
+        };
         Self {
             margins,
-            unit,
-            worse_split: SplitEProcess::new(worse.ratio, &WORSE),
+            unit: Unit::Calls,
+            worse_split: SplitEProcess::new(worse.ratio, alternatives),
             worse_rate: rate_e_process::above(worse.rate),
             good: NonInferiority::new(good),
             totals: Totals::default(),
+        }
+    }
+
+    /// Creates empty evidence for the judge.
+    pub(crate) fn of_monitor(monitor: &Monitor) -> Self {
+        let evidence = Self::with_prior(monitor.margins(), RatioPrior::Tuned);
+        Self { unit: monitor.unit(), ..evidence }
+    }
+
+    /// Creates empty evidence with the same margins, prior and unit.
+    pub(crate) fn emptied(&self) -> Self {
+        Self {
+            worse_split: self.worse_split.emptied(),
+            good: NonInferiority::new(self.margins.good()),
+            totals: Totals::default(),
+            ..self.clone()
         }
     }
 
@@ -204,12 +241,12 @@ impl Evidence {
     }
 
     pub(crate) fn restored<const N: usize>(
-        (margins, unit): (Margins, Unit),
+        empty: Self,
         events: &SplitEProcess<N>,
         totals: Totals,
         [trials, adverse_trials]: [u64; 2],
     ) -> Self {
-        let mut evidence = Self { totals, ..Self::of_unit(margins, unit) };
+        let mut evidence = Self { totals, ..empty };
         evidence.worse_split.merge(events);
         evidence.good.split.merge(events);
         evidence.good.add_trials(trials, adverse_trials);

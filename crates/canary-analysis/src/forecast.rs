@@ -4,7 +4,12 @@ use canary_core::{PerChannel, Weight};
 use statrs::distribution::{DiscreteCDF, Poisson};
 
 use crate::{
-    evidence::Evidence, levels::Levels, log_space::float, margins::Margins, split_ratio::SplitRatio,
+    evidence::{Evidence, RatioPrior},
+    judge::Judge,
+    levels::Levels,
+    log_space::float,
+    margins::Margins,
+    split_ratio::SplitRatio,
 };
 
 /// Predicts how long a plan takes to detect a regression, and to prove a good canary.
@@ -43,12 +48,15 @@ pub struct Forecast {
     plan: Vec<(Weight, Duration)>,
     margins: Margins,
     levels: Levels,
-    deciding: usize,
+    /// The log e-value at which the canary is called degraded.
+    worse_threshold: f64,
 }
 
 impl Forecast {
-    /// Creates a forecast for one of `deciding` monitors, of a service with `calls_per_second` and
+    /// Creates a forecast for one of `deciding` monitors with equal parts of `alpha`, of a service with `calls_per_second` and
     /// a fraction `base_rate` of adverse calls. The plan is a list of weights and their durations.
+    ///
+    /// [`Judge::forecast`] has the margins and thresholds of a judge.
     ///
     /// # Errors
     ///
@@ -72,7 +80,9 @@ impl Forecast {
         let lasts = plan.iter().try_fold(Duration::ZERO, |sum, (_, step)| sum.checked_add(*step));
         let lasts = lasts.filter(|lasts| !lasts.is_zero() && *lasts <= YEAR);
         lasts.ok_or(ForecastError::Plan)?;
-        Ok(Self { calls_per_second, base_rate, plan, margins, levels, deciding })
+        let part = 1.0 / float(u64::try_from(deciding.max(1)).unwrap_or(u64::MAX));
+        let worse_threshold = levels.worse_threshold(part);
+        Ok(Self { calls_per_second, base_rate, plan, margins, levels, worse_threshold })
     }
 
     /// Returns the time until a canary with `factor` times the adverse rate of stable is called
@@ -105,7 +115,7 @@ impl Forecast {
     }
 
     fn until_worse(&self, rate: f64) -> Option<Duration> {
-        let threshold = self.levels.worse_threshold(self.deciding);
+        let threshold = self.worse_threshold;
         self.first(|at| self.evidence(at, rate, Luck::ForTheCanary).log_e_worse() >= threshold)
     }
 
@@ -127,7 +137,7 @@ impl Forecast {
             Luck::AgainstTheCanary => quantile(canary * (1.0 - rate), few),
         };
 
-        let mut evidence = Evidence::new(self.margins);
+        let mut evidence = Evidence::with_prior(self.margins, RatioPrior::Tuned);
         let (mut from_canary, mut from_stable) = (Parts::of(adverse), Parts::of(stable_adverse));
         for (weight, calls) in &steps {
             let events = PerChannel {
@@ -173,6 +183,36 @@ impl Forecast {
             before = moment;
         }
         None
+    }
+}
+
+impl Judge {
+    /// Creates a [`Forecast`] for the monitor with this name, of a service with `calls_per_second`
+    /// and a fraction `base_rate` of adverse calls. The plan is a list of weights and their
+    /// durations.
+    ///
+    /// It has the monitor's margins and its [part of `alpha`](Self::alpha_of), and takes the
+    /// [restarts](Self::with_restarts) into account.
+    ///
+    /// Returns `None` if there is no such monitor or it watches the share.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`Forecast::try_new`].
+    pub fn forecast(
+        &self,
+        monitor: &str,
+        calls_per_second: f64,
+        base_rate: f64,
+        plan: impl IntoIterator<Item = (Weight, Duration)>,
+    ) -> Option<Result<Forecast, ForecastError>> {
+        let comparison = self.comparison(monitor)?;
+        let monitor = self.monitors().find(|known| known.name() == monitor)?;
+        let (margins, levels) = (monitor.margins(), self.levels());
+        // The restarts can only add to the part of the wealth that bets over the whole rollout.
+        let worse_threshold = self.worse_threshold(monitor) - comparison.ln_whole_part();
+        let forecast = Forecast::try_new(calls_per_second, base_rate, plan, margins, levels, 1);
+        Some(forecast.map(|forecast| Forecast { worse_threshold, ..forecast }))
     }
 }
 
@@ -282,6 +322,28 @@ mod tests {
         let (two, five) = (slow.until_caught(2.0).unwrap(), slow.until_caught(5.0).unwrap());
         assert!(two > five && five > slow.until_total_failure_caught().unwrap());
         assert!(forecast(5000.0, 0.01).until_caught(2.0).unwrap() < two);
+    }
+
+    #[test]
+    fn the_forecast_of_a_judge_has_its_thresholds() {
+        let plan = || [(Weight::from_percent(10), Duration::from_secs(3600))];
+        let needed = |judge: &Judge| {
+            let forecast = judge.forecast("failures", 50.0, 0.01, plan()).unwrap().unwrap();
+            forecast.worse_threshold.exp().round()
+        };
+        let of = |monitors: &[Monitor]| {
+            Judge::try_new(Levels::default(), monitors.iter().cloned()).unwrap()
+        };
+        let (failures, cancelled) = (Monitor::failures(), Monitor::cancelled());
+        let alone = of(&[failures.clone()]);
+        let default = of(&[failures.clone(), cancelled.clone(), Monitor::share()]);
+        let watched = of(&[failures, cancelled.watch_only()]);
+        let needed = [needed(&alone), needed(&watched), needed(&default)];
+        assert_eq!(needed.map(|odds| format!("{odds}")), ["100", "100", "125"]);
+        assert!(default.forecast("share", 50.0, 0.01, plan()).is_none());
+        let restarted = alone.with_restarts().forecast("failures", 50.0, 0.01, plan());
+        let threshold = restarted.unwrap().unwrap().worse_threshold;
+        assert!((threshold - (100.0_f64 / 0.9).ln()).abs() < 1e-9, "{threshold}");
     }
 
     #[test]

@@ -222,9 +222,10 @@ impl Judge {
                 && monitor.unit() == Unit::Calls
                 && monitor.class().is_none()
         };
-        let name = self.monitors().find(is_guarded)?.name();
+        let monitor = self.monitors().find(is_guarded)?;
+        let name = monitor.name();
         let evidence = GuardEvidence::new(self.comparison(name)?.clone(), until);
-        Some(Guard::new(read, name, evidence, self.worse_threshold()))
+        Some(Guard::new(read, name, evidence, self.worse_threshold(monitor)))
     }
 }
 

@@ -16,9 +16,9 @@ use crate::{
 /// Judges a canary by the evidence of all monitors.
 ///
 /// At each tick of the rollout, pass the new counts to [`observe`](Self::observe) and read the
-/// [`judgment`](Self::judgment). `alpha` is split evenly over the deciding monitors, so that a
-/// canary that is not worse in any of them is called degraded with a probability of at most
-/// `alpha`, over the whole rollout and however often the judgment is read.
+/// [`judgment`](Self::judgment). `alpha` is [divided](Monitor::alpha_parts) among the deciding
+/// monitors, so that a canary that is not worse in any of them is called degraded with a
+/// probability of at most `alpha`, over the whole rollout and however often the judgment is read.
 ///
 /// # Example
 ///
@@ -45,7 +45,7 @@ use crate::{
 /// assert_eq!(
 ///     judgment.to_string(),
 ///     "degraded by `failures`: canary fails 100 % of calls, stable 0 %; \
-///      odds against chance 18,000 : 1",
+///      odds against chance 9,600 : 1",
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -145,9 +145,9 @@ impl Judge {
     /// Returns the overall verdict and the finding of each monitor.
     #[must_use]
     pub fn judgment(&self) -> Judgment {
-        let deciding = self.deciding();
-        let findings: Vec<Finding> =
-            self.states.iter().map(|state| state.finding(self.levels, deciding)).collect();
+        let finding =
+            |state: &MonitorState| state.finding(self.levels, self.worse_threshold(&state.monitor));
+        let findings: Vec<Finding> = self.states.iter().map(finding).collect();
         let verdict = overall(self.monitors().zip(findings.iter().map(|finding| finding.verdict)));
         let unused = self.unused.iter().cloned().collect();
         Judgment { verdict, findings, unused }
@@ -156,9 +156,9 @@ impl Judge {
     /// Returns the verdict of the [`judgment`](Self::judgment), without the findings and faster.
     #[must_use]
     pub fn verdict(&self) -> Verdict {
-        let deciding = self.deciding();
-        let verdicts = self.states.iter().map(|state| state.verdict(self.levels, deciding));
-        overall(self.monitors().zip(verdicts))
+        let verdict =
+            |state: &MonitorState| state.verdict(self.levels, self.worse_threshold(&state.monitor));
+        overall(self.monitors().zip(self.states.iter().map(verdict)))
     }
 
     /// Returns the monitors in their original order.
@@ -171,6 +171,27 @@ impl Judge {
     #[must_use]
     pub const fn levels(&self) -> Levels {
         self.levels
+    }
+
+    /// Returns the part of `alpha` of the monitor with this name: the bound on the probability that
+    /// it calls a canary degraded that is not worse. The parts of all deciding monitors sum to
+    /// `alpha`. For a watch-only monitor, it is the part that it would take if it decided.
+    ///
+    /// Returns `None` if there is no such monitor.
+    ///
+    /// ```
+    /// use canary_analysis::{Judge, Levels, Monitor};
+    ///
+    /// let monitors = [Monitor::failures(), Monitor::cancelled(), Monitor::share()];
+    /// let judge = Judge::try_new(Levels::try_new(0.01, 0.05)?, monitors)?;
+    /// assert_eq!(judge.alpha_of("failures"), Some(0.008));
+    /// assert_eq!(judge.alpha_of("share"), Some(0.001));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn alpha_of(&self, monitor: &str) -> Option<f64> {
+        let monitor = self.monitors().find(|known| known.name() == monitor)?;
+        Some(self.levels.alpha() * self.part_of(monitor))
     }
 
     /// Returns the evidence of the monitor with this name, or `None` if there is none or it watches
@@ -188,12 +209,16 @@ impl Judge {
         }
     }
 
-    pub(crate) fn worse_threshold(&self) -> f64 {
-        self.levels.worse_threshold(self.deciding())
+    pub(crate) fn worse_threshold(&self, monitor: &Monitor) -> f64 {
+        self.levels.worse_threshold(self.part_of(monitor))
     }
 
-    fn deciding(&self) -> usize {
-        self.states.iter().filter(|state| state.monitor.role() == Role::Decides).count()
+    /// Returns the fraction of `alpha` that the monitor takes, or would take if it decided.
+    fn part_of(&self, monitor: &Monitor) -> f64 {
+        let parts = |monitor: &Monitor| f64::from(monitor.alpha_parts());
+        let deciding = self.monitors().filter(|other| other.role() == Role::Decides);
+        let watching = (monitor.role() == Role::Watches).then_some(monitor);
+        parts(monitor) / deciding.chain(watching).map(parts).sum::<f64>()
     }
 }
 

@@ -39,10 +39,10 @@ impl Levels {
         self.beta
     }
 
-    /// Returns the log e-value at which one of `deciding` monitors calls the canary degraded.
-    #[expect(clippy::cast_precision_loss, reason = "a plan has fewer than 2^53 monitors")]
-    pub(crate) fn worse_threshold(&self, deciding: usize) -> f64 {
-        (deciding.max(1) as f64 / self.alpha).ln()
+    /// Returns the log e-value at which a monitor with this part of `alpha` calls the canary
+    /// degraded.
+    pub(crate) fn worse_threshold(&self, part: f64) -> f64 {
+        (1.0 / (part * self.alpha)).ln()
     }
 
     /// Returns the log e-value at which a monitor calls the canary healthy.

@@ -198,7 +198,9 @@ pub mod keys {
 /// The e-processes behind the judge, for use without it.
 pub mod statistics {
     pub use crate::{
-        evidence::Evidence, interval::RatioInterval, sample_ratio::SampleRatioTest,
+        evidence::{Evidence, RatioPrior},
+        interval::RatioInterval,
+        sample_ratio::SampleRatioTest,
         split_ratio::SplitRatio,
     };
 }

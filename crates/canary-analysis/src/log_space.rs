@@ -11,6 +11,14 @@ pub(crate) fn ln_mean_exp<const N: usize>(logs: [f64; N]) -> f64 {
     ln_sum_exp(&logs) - float(N as u64).ln()
 }
 
+/// Returns the logarithm of the mean of `exp(logs)`, weighted by `parts`, under the conditions of
+/// [`ln_sum_exp`]. The parts are above 0 and sum to 1.
+pub(crate) fn ln_weighted_mean_exp<const N: usize>(logs: [f64; N], parts: &[f64; N]) -> f64 {
+    let largest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let mean: f64 = logs.iter().zip(parts).map(|(log, part)| part * (log - largest).exp()).sum();
+    largest + mean.ln()
+}
+
 /// Returns the logarithm of the sum of `exp(logs)`. No intermediate result overflows.
 ///
 /// At least one of `logs` must be finite, and none may be plus infinity. Minus infinity adds zero.
@@ -31,6 +39,7 @@ mod tests {
     #[test]
     fn the_mean_of_numbers_out_of_range_is_finite() {
         assert!((ln_mean_exp([1e6, 1e6]) - 1e6).abs() < 1e-9);
+        assert!((ln_weighted_mean_exp([1e6, 1e6], &[0.1, 0.9]) - 1e6).abs() < 1e-9);
         assert!((ln_mean_exp([-1e9, f64::NEG_INFINITY]) + 1e9 + 2.0_f64.ln()).abs() < 1e-6);
     }
 

@@ -149,8 +149,8 @@ impl MonitorState {
     /// [`finding`](Self::finding).
     ///
     /// A share that is not proven broken is inconclusive here.
-    pub(crate) fn verdict(&self, levels: Levels, deciding: usize) -> Verdict {
-        let (worse, good) = self.strengths(levels, deciding);
+    pub(crate) fn verdict(&self, levels: Levels, worse_threshold: f64) -> Verdict {
+        let (worse, good) = self.strengths(levels, worse_threshold);
         match &self.evidence {
             MonitorEvidence::Comparison(comparison) => {
                 let reason = self.not_healthy_reason(comparison, levels);
@@ -160,9 +160,9 @@ impl MonitorState {
         }
     }
 
-    /// Returns the finding. `alpha` is shared by `deciding` monitors.
-    pub(crate) fn finding(&self, levels: Levels, deciding: usize) -> Finding {
-        let (worse, good) = self.strengths(levels, deciding);
+    /// Returns the finding. The monitor is degraded at the log e-value `worse_threshold`.
+    pub(crate) fn finding(&self, levels: Levels, worse_threshold: f64) -> Finding {
+        let (worse, good) = self.strengths(levels, worse_threshold);
         let blank = Finding {
             slow_limit: self.slow_limit(),
             refused_keys: self.refused,
@@ -201,8 +201,7 @@ impl MonitorState {
     }
 
     /// Returns the evidence for worse, and for good enough.
-    fn strengths(&self, levels: Levels, deciding: usize) -> (Strength, Option<Strength>) {
-        let threshold = levels.worse_threshold(deciding);
+    fn strengths(&self, levels: Levels, threshold: f64) -> (Strength, Option<Strength>) {
         match &self.evidence {
             MonitorEvidence::Comparison(comparison) => {
                 let worse = Strength { log_e: comparison.log_e_worse(), threshold };

@@ -1,7 +1,9 @@
 use canary_core::PerChannel;
 
 use crate::{
-    interval::RatioInterval, log_space::float, split_e_process::SplitEProcess,
+    interval::RatioInterval,
+    log_space::float,
+    split_e_process::{Alternatives, SplitEProcess},
     split_ratio::SplitRatio,
 };
 
@@ -114,7 +116,8 @@ const CERTAIN: f64 = 700.0;
 
 /// The alternatives: factors for the odds. Odds that are off by 1 % are detected within about 10^6
 /// calls at a weight of 50 %. A canary without any calls is detected within 1,000 calls at 1 %.
-const OFF: [f64; 12] = [0.01, 0.1, 0.5, 0.8, 0.95, 0.99, 1.01, 1.05, 1.25, 2.0, 10.0, 100.0];
+static OFF: Alternatives<12> =
+    Alternatives::equal([0.01, 0.1, 0.5, 0.8, 0.95, 0.99, 1.01, 1.05, 1.25, 2.0, 10.0, 100.0]);
 
 #[cfg(test)]
 mod tests {

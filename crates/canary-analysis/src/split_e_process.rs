@@ -1,7 +1,7 @@
 use canary_core::PerChannel;
 
 use crate::{
-    log_space::{ln_mean_exp, times},
+    log_space::{ln_weighted_mean_exp, times},
     split_ratio::SplitRatio,
 };
 
@@ -11,15 +11,31 @@ use crate::{
 /// At a probability `w` of the canary, an event is then the canary's with probability `p = w*null /
 /// (w*null + 1 - w)`, whatever the rates are. Under an alternative, `null * factor` takes the place
 /// of `null`, and the probability is `q`. The e-value is the mean of the likelihood ratios of `N`
-/// alternatives.
+/// [`Alternatives`], weighted by their parts.
 ///
 /// The only state is the number of events of each channel at each split ratio. These are integers,
 /// so that the order and the grouping of events cannot change the result in any digit.
 #[derive(Clone, Debug)]
 pub(crate) struct SplitEProcess<const N: usize> {
     null: f64,
-    factors: &'static [f64; N],
+    alternatives: &'static Alternatives<N>,
     rows: Vec<Row<N>>,
+}
+
+/// The factors on which a bet is placed, and the part of the wealth on each.
+#[derive(Debug)]
+pub(crate) struct Alternatives<const N: usize> {
+    factors: [f64; N],
+    /// Above 0, with a sum of 1.
+    parts: [f64; N],
+}
+
+impl<const N: usize> Alternatives<N> {
+    pub(crate) const fn equal(factors: [f64; N]) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "about ten alternatives")]
+        let part = 1.0 / N as f64;
+        Self { factors, parts: [part; N] }
+    }
 }
 
 /// The events at one split ratio, and the log-likelihood ratios of one event.
@@ -31,8 +47,13 @@ struct Row<const N: usize> {
 }
 
 impl<const N: usize> SplitEProcess<N> {
-    pub(crate) const fn new(null: f64, factors: &'static [f64; N]) -> Self {
-        Self { null, factors, rows: Vec::new() }
+    pub(crate) const fn new(null: f64, alternatives: &'static Alternatives<N>) -> Self {
+        Self { null, alternatives, rows: Vec::new() }
+    }
+
+    /// Creates a process without events, with the same null and alternatives.
+    pub(crate) const fn emptied(&self) -> Self {
+        Self::new(self.null, self.alternatives)
     }
 
     /// Adds events. Those at a certain ratio are no evidence and are ignored.
@@ -46,7 +67,7 @@ impl<const N: usize> SplitEProcess<N> {
                 *sum = sum.saturating_add(events);
             }
             Err(at) => {
-                let log_ratios = log_ratios(self.null, self.factors, ratio);
+                let log_ratios = log_ratios(self.null, &self.alternatives.factors, ratio);
                 self.rows.insert(at, Row { ratio, events, log_ratios });
             }
         }
@@ -58,16 +79,16 @@ impl<const N: usize> SplitEProcess<N> {
     }
 
     pub(crate) fn log_e(&self) -> f64 {
-        ln_mean_exp(self.log_ratios().logs)
+        ln_weighted_mean_exp(self.log_ratios().logs, &self.alternatives.parts)
     }
 
     /// Tests the same events against another null, with other alternatives.
     pub(crate) fn against<const M: usize>(
         &self,
         null: f64,
-        factors: &'static [f64; M],
+        alternatives: &'static Alternatives<M>,
     ) -> SplitEProcess<M> {
-        let mut process = SplitEProcess::new(null, factors);
+        let mut process = SplitEProcess::new(null, alternatives);
         process.merge(self);
         process
     }
@@ -93,7 +114,7 @@ impl<const N: usize> SplitEProcess<N> {
                 *log += times(events.stable, log_ratios.stable[at]);
             }
         }
-        SplitLogRatios { null: self.null, factors: self.factors, logs }
+        SplitLogRatios { null: self.null, alternatives: self.alternatives, logs }
     }
 }
 
@@ -102,7 +123,7 @@ impl<const N: usize> SplitEProcess<N> {
 #[derive(Clone, Debug)]
 pub(crate) struct SplitLogRatios<const N: usize> {
     null: f64,
-    factors: &'static [f64; N],
+    alternatives: &'static Alternatives<N>,
     logs: [f64; N],
 }
 
@@ -111,12 +132,12 @@ impl<const N: usize> SplitLogRatios<N> {
     pub(crate) fn log_e_after(&self, ratio: SplitRatio, canary: u64) -> f64 {
         let mut logs = self.logs;
         if !ratio.is_certain() {
-            let per_event = log_ratios(self.null, self.factors, ratio).canary;
+            let per_event = log_ratios(self.null, &self.alternatives.factors, ratio).canary;
             for (log, per_event) in logs.iter_mut().zip(per_event) {
                 *log += times(canary, per_event);
             }
         }
-        ln_mean_exp(logs)
+        ln_weighted_mean_exp(logs, &self.alternatives.parts)
     }
 }
 
@@ -139,7 +160,16 @@ fn log_ratios<const N: usize>(
 
 /// Alternatives for a canary that is worse than the null. Small factors detect small harm in many
 /// events, large ones detect large harm in few: with 100, two failures suffice at a weight of 1 %.
-pub(crate) const WORSE: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
+pub(crate) static WORSE: Alternatives<8> = Alternatives::equal(WORSE_FACTORS);
+
+/// The same alternatives, with most of the wealth on rises by 1.5 to 5. With more on 5, rises by 2
+/// are detected later; with less on 100, a canary at a weight of 10 % that fails every call is
+/// detected at its fourth call and not at its third.
+pub(crate) static WORSE_TUNED: Alternatives<8> =
+    Alternatives { factors: WORSE_FACTORS, parts: [0.06, 0.1, 0.2, 0.2, 0.25, 0.07, 0.05, 0.07] };
+
+const WORSE_FACTORS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// Alternatives for a canary that is better than the null.
-pub(crate) const BETTER: [f64; 5] = [1.0 / 1.25, 1.0 / 1.5, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 5.0];
+pub(crate) static BETTER: Alternatives<5> =
+    Alternatives::equal([1.0 / 1.25, 1.0 / 1.5, 1.0 / 2.0, 1.0 / 3.0, 1.0 / 5.0]);

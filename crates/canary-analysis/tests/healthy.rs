@@ -65,7 +65,7 @@ fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     // The guide quotes this sentence.
     assert_eq!(
         judgment.to_string(),
-        "inconclusive in `failures`: canary fails 1 % of calls, stable 1 %; not proven worse (odds 0.012 \
+        "inconclusive in `failures`: canary fails 1 % of calls, stable 1 %; not proven worse (odds 0.0056 \
          : 1, needs 100 : 1) or good (odds under 0.001 : 1, needs 20 : 1); 200 of 10,000 canary calls \
          have no response and may all be bad",
     );

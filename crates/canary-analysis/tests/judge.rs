@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use canary_analysis::{
-    Judge, Judgment, Levels, Monitor, Observation, SlowLimit, Until, error::JudgeError,
-    keys::KeyLedger,
+    Finding, Judge, Judgment, Levels, Monitor, Observation, Role, SlowLimit, Until,
+    error::JudgeError, keys::KeyLedger,
 };
 use canary_core::{Channel, ChannelCounts, PerChannel, Verdict, Weight};
 
@@ -47,7 +47,7 @@ fn a_worse_canary_is_degraded() {
     assert_eq!(
         judgment.to_string(),
         "degraded by `failures`: canary fails 3.1 % of calls, stable 0.9 %; \
-         odds against chance 140,000 : 1",
+         odds against chance 230,000 : 1",
     );
     let finding = judgment.decisive().unwrap();
     assert!(finding.ratio.lower > 1.0);
@@ -106,10 +106,38 @@ fn a_watch_only_monitor_neither_decides_nor_takes_alpha() {
     assert!((judgment.findings[0].worse.needed() - 100.0).abs() < 1e-9);
 }
 
+/// Returns the odds that each monitor needs to call the canary degraded.
+fn odds_needed(monitors: impl IntoIterator<Item = Monitor>) -> Vec<f64> {
+    let needed = |finding: &Finding| (1e6 * finding.worse.needed()).round() / 1e6;
+    judge(monitors).judgment().findings.iter().map(needed).collect()
+}
+
 #[test]
-fn alpha_is_split_over_the_monitors_that_decide() {
-    let judge = judge([Monitor::failures(), Monitor::cancelled(), Monitor::share()]);
-    assert!((judge.judgment().findings[0].worse.needed() - 300.0).abs() < 1e-9);
+fn the_failures_of_all_calls_take_eight_parts_of_alpha_and_other_monitors_one() {
+    let default = [Monitor::failures(), Monitor::cancelled(), Monitor::share()];
+    assert_eq!(odds_needed(default), [125.0, 1_000.0, 1_000.0]);
+    let per_key = [Monitor::share().per_key(), Monitor::failures().per_key()];
+    assert_eq!(odds_needed(per_key), [900.0, 112.5]);
+    // Without the failures of all calls, the parts are equal.
+    let checkout = [Monitor::failures().of_class("checkout"), Monitor::cancelled()];
+    assert_eq!(odds_needed(checkout), [200.0, 200.0]);
+    let chosen = Monitor::cancelled().with_alpha_parts(3.try_into().unwrap());
+    assert_eq!(odds_needed([chosen, Monitor::event("order")]), [133.333_333, 400.0]);
+    // A watch-only monitor takes no part, and needs what it would need if it decided.
+    let watched = [Monitor::failures(), Monitor::cancelled().watch_only()];
+    assert_eq!(odds_needed(watched), [100.0, 900.0]);
+}
+
+#[test]
+fn the_parts_of_the_deciding_monitors_sum_to_alpha() {
+    let of = |class: usize| Monitor::failures().of_class(format!("class {class}"));
+    for classes in 0..15 {
+        let monitors = [Monitor::failures(), Monitor::feedback().watch_only()];
+        let judge = judge(monitors.into_iter().chain((0..classes).map(of)));
+        let deciding = judge.monitors().filter(|monitor| monitor.role() == Role::Decides);
+        let sum: f64 = deciding.map(|monitor| judge.alpha_of(monitor.name()).unwrap()).sum();
+        assert!((sum - 0.01).abs() < 1e-15, "{sum}");
+    }
 }
 
 #[test]
@@ -276,7 +304,7 @@ fn a_share_without_calls_has_a_sentence() {
     let mut judge = judge([Monitor::failures(), Monitor::share()]);
     let text = |judge: &Judge| judge.judgment().findings[1].to_string();
     let nothing = "no calls yet that could go to either channel; \
-                   not proven broken (odds 1 : 1, needs 200 : 1)";
+                   not proven broken (odds 1 : 1, needs 900 : 1)";
     assert_eq!(text(&judge), nothing);
     judge.observe(&Observation::of(snapshot(Weight::FULL, calls(0, 0), calls(70, 0))));
     assert_eq!(text(&judge), nothing);
@@ -326,7 +354,7 @@ fn a_canary_both_worse_and_good_enough_is_healthy_first_and_degraded_later() {
     }
     let [inconclusive, healthy, degraded] =
         [Verdict::Inconclusive, Verdict::Healthy, Verdict::Degraded];
-    assert_eq!(verdicts, [(1, inconclusive), (5, healthy), (19, degraded)]);
+    assert_eq!(verdicts, [(1, inconclusive), (5, healthy), (21, degraded)]);
     let good = judge.judgment().findings[0].good.unwrap();
     assert!(good.is_reached(), "proven harm takes priority");
 }

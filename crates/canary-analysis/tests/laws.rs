@@ -5,7 +5,7 @@
 use canary_analysis::{
     AdverseCounts, Judge, Judgment, Levels, Margin, Margins, Monitor, Observation,
     keys::KeyLedger,
-    statistics::{Evidence, SampleRatioTest},
+    statistics::{Evidence, RatioPrior, SampleRatioTest},
 };
 use canary_core::{Channel, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight};
 use proptest::prelude::*;
@@ -239,16 +239,21 @@ fn binomial_mean(trials: u64, probability: f64, e: impl Fn(u64) -> f64) -> f64 {
 /// Guarantee G1.
 #[test]
 fn the_mean_e_value_is_exactly_one_at_the_margin() {
-    for (ppm, w, ratio) in [(10_000, 0.01, 1.0), (300_000, 0.3, 1.5), (900_000, 0.9, 2.0)] {
+    let weights = [(10_000, 0.01, 1.0), (300_000, 0.3, 1.5), (900_000, 0.9, 2.0)];
+    for ((ppm, w, ratio), prior) in weights
+        .into_iter()
+        .flat_map(|weight| [RatioPrior::Equal, RatioPrior::Tuned].map(|prior| (weight, prior)))
+    {
         let of_canary = w * ratio / (w * ratio + 1.0 - w);
         let events = |canary: u64| {
-            let mut evidence = Evidence::new(margins(ratio, 0.001, ratio, 0.005));
+            let null = margins(ratio, 0.001, ratio, 0.005);
+            let mut evidence = Evidence::with_prior(null, prior);
             evidence.observe(&counts(ppm, [60 - canary, canary], [60 - canary, canary]));
             evidence
         };
         let worse = binomial_mean(60, of_canary, |k| events(k).log_e_worse_relative().exp());
         let good = binomial_mean(60, of_canary, |k| events(k).log_e_good_relative().exp());
-        assert!((worse - 1.0).abs() < 1e-9, "{worse}");
+        assert!((worse - 1.0).abs() < 1e-9, "{prior:?}: {worse}");
         assert!((good - 1.0).abs() < 1e-9, "{good}");
     }
 }

@@ -273,7 +273,7 @@ fn a_judgment_is_serialized_with_sentences_and_rates() {
     let strength = &failures["worse"];
     let (log_e, e_value) = (strength["log_e"].as_f64().unwrap(), strength["e_value"].as_f64());
     assert!((log_e.exp() - e_value.unwrap()).abs() < 1e-9);
-    assert!((strength["needed"].as_f64().unwrap() - 300.0).abs() < 1e-9);
+    assert!((strength["needed"].as_f64().unwrap() - 125.0).abs() < 1e-9);
     assert_eq!(slow["rate"]["canary"], serde_json::Value::Null);
     assert_eq!(share["good"], serde_json::Value::Null);
     assert!(share["split"]["requested"].is_f64());

@@ -2,7 +2,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use canary_analysis::{Forecast, Measure, Monitor, Role};
+use canary_analysis::{Measure, Monitor, Role};
 use canary_core::Weight;
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ impl Plan {
         }
         let proven = failure_rate.and_then(|rate| self.proven(&mut steps, calls_per_second, rate));
         if failure_rate.is_some() && proven.is_none() {
-            let is_watched = failures_of_all_calls(&self.judge_monitors()).is_some();
+            let is_watched = self.judge_monitors().iter().any(is_of_all_failures);
             warnings.push(if is_watched {
                 "proving that the canary is healthy takes longer than a month".to_owned()
             } else {
@@ -155,9 +155,8 @@ impl Plan {
 
     /// Returns the time until the canary is proven healthy, and extends the steps that wait for it.
     fn proven(&self, steps: &mut [DryStep], calls_per_second: f64, rate: f64) -> Option<Duration> {
-        let monitors = self.judge_monitors();
-        let deciding = monitors.iter().filter(|monitor| monitor.role() == Role::Decides).count();
-        let margins = failures_of_all_calls(&monitors)?.margins();
+        let judge = self.judge();
+        let monitor = judge.monitors().find(|monitor| is_of_all_failures(monitor))?.name();
         let mut proven = None;
         for index in 0..steps.len() {
             let is_last = index + 1 == steps.len() && self.max_weight() == Weight::FULL;
@@ -170,9 +169,7 @@ impl Plan {
                 .map(|(at, step)| (step.weight, if at == index { MONTH } else { step.takes }));
             let path: Vec<_> = path.collect();
             let before: Duration = steps[..index].iter().map(|step| step.takes).sum();
-            let levels = self.levels();
-            let forecast =
-                Forecast::try_new(calls_per_second, rate, path, margins, levels, deciding).ok()?;
+            let forecast = judge.forecast(monitor, calls_per_second, rate, path)?.ok()?;
             let until = forecast.until_proven()?;
             let takes = until.saturating_sub(before);
             if takes > steps[index].takes {
@@ -184,12 +181,11 @@ impl Plan {
     }
 }
 
-fn failures_of_all_calls(monitors: &[Monitor]) -> Option<&Monitor> {
-    monitors.iter().find(|monitor| {
-        *monitor.measure() == Measure::Failures
-            && monitor.class().is_none()
-            && monitor.role() == Role::Decides
-    })
+/// Returns whether a monitor decides by the failures of all calls.
+fn is_of_all_failures(monitor: &Monitor) -> bool {
+    *monitor.measure() == Measure::Failures
+        && monitor.class().is_none()
+        && monitor.role() == Role::Decides
 }
 
 impl fmt::Display for DryRun {

@@ -4,7 +4,7 @@ use crate::{
     evidence::{Evidence, Totals},
     monitor::{Monitor, Unit},
     sample_ratio::SampleRatioTest,
-    split_e_process::SplitEProcess,
+    split_e_process::{Alternatives, SplitEProcess},
     split_ratio::SplitRatio,
 };
 
@@ -60,7 +60,7 @@ impl StoredEvidenceCounts {
                 return None;
             }
         }
-        Some(Evidence::restored((monitor.margins(), monitor.unit()), &events, totals, self.trials))
+        Some(Evidence::restored(Evidence::of_monitor(monitor), &events, totals, self.trials))
     }
 
     /// Returns `None` if the counts contradict each other.
@@ -87,9 +87,12 @@ pub(super) fn stored<const N: usize>(process: &SplitEProcess<N>) -> Events {
     process.events().map(parts).collect()
 }
 
+/// For a process that only carries events.
+static EVENTS_ONLY: Alternatives<1> = Alternatives::equal([1.0]);
+
 /// Returns `None` if a split ratio is invalid.
 pub(super) fn restored(events: &Events) -> Option<SplitEProcess<1>> {
-    let mut process = SplitEProcess::new(1.0, &[1.0]);
+    let mut process = SplitEProcess::new(1.0, &EVENTS_ONLY);
     for (canary, all, of_stable, of_canary) in events {
         let split = SplitRatio::try_new(*canary, *all).filter(|split| !split.is_certain())?;
         process.add_events(split, channels([*of_stable, *of_canary]));
