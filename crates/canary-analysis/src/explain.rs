@@ -125,9 +125,26 @@ fn rates(finding: &Finding) -> String {
         }
         Measure::Feedback => format!("{canary} of canary feedback is negative"),
         Measure::Event(name) => format!("{canary} of canary events `{name}` are adverse"),
+        Measure::Unanswered => return unanswered(finding),
         Measure::Share => String::new(),
     };
     format!("{canary}, stable {stable}")
+}
+
+/// `30 % of the canary's calls have no answer after 5 s, none of stable's have`.
+fn unanswered(finding: &Finding) -> String {
+    let part = |channel| match finding.rate(channel) {
+        Some(rate) if finding.adverse[channel] > 0 => percent(rate),
+        _ => "none".to_owned(),
+    };
+    let (canary, stable) = (part(Channel::Canary), part(Channel::Stable));
+    let seconds = finding.age.map_or(0, |age| age.duration().as_secs());
+    let stable = if stable == "none" {
+        "none of stable's have".into()
+    } else {
+        format!("{stable} of stable's")
+    };
+    format!("{canary} of the canary's calls have no answer after {seconds} s, {stable}")
 }
 
 /// `20 of 20 canary keys affected (100 %)`, `0 of 180 stable keys (0 %)`.

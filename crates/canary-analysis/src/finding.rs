@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use canary_core::{Channel, PerChannel, Verdict};
+use canary_core::{Age, Channel, PerChannel, Verdict};
 
 use crate::{
     interval::RatioInterval,
@@ -22,7 +22,8 @@ pub struct Finding {
     pub role: Role,
     /// Its verdict.
     pub verdict: Verdict,
-    /// The trials: calls with a response, feedback or events. Seen keys if the monitor counts per
+    /// The trials: calls with a response, feedback or events. Calls that are old enough if it
+    /// watches unanswered calls. Seen keys if the monitor counts per
     /// key, picks if it watches the share.
     pub calls: PerChannel<u64>,
     /// The adverse trials.
@@ -45,6 +46,9 @@ pub struct Finding {
     pub split: Option<Split>,
     /// The limit for slow calls, once it is known.
     pub slow_limit: Option<Duration>,
+    /// The age at which the calls have no answer, if the monitor watches that: the one with the
+    /// strongest evidence.
+    pub age: Option<Age>,
     /// Events that a full ledger of keys did not count.
     pub refused_keys: u64,
     /// Calls or keys on a channel that their weight excludes.
@@ -70,6 +74,7 @@ impl Finding {
             not_healthy_reason: None,
             split: None,
             slow_limit: None,
+            age: None,
             refused_keys: 0,
             impossible: 0,
             basis: PerChannel::default(),

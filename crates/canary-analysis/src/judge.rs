@@ -76,6 +76,9 @@ impl Judge {
             if states.iter().any(|state| state.monitor.name() == monitor.name()) {
                 return Err(JudgeError::DuplicateName(monitor.name().to_owned()));
             }
+            if *monitor.measure() == Measure::Unanswered && monitor.unit() == Unit::Keys {
+                return Err(JudgeError::UnansweredPerKey(monitor.name().to_owned()));
+            }
             let is_of_quantile = match monitor.measure() {
                 Measure::Slow(_, limit) => limit.quantile().is_some(),
                 _ => false,
@@ -107,7 +110,7 @@ impl Judge {
     #[must_use]
     pub fn with_restarts(mut self) -> Self {
         for state in &mut self.states {
-            if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
+            for comparison in state.evidence.comparisons_mut() {
                 comparison.restarts.get_or_insert_default();
             }
         }
@@ -121,9 +124,7 @@ impl Judge {
     /// wealth than the one before.
     pub fn begin_step(&mut self) {
         for state in &mut self.states {
-            if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
-                comparison.begin_step();
-            }
+            state.evidence.comparisons_mut().iter_mut().for_each(ChannelComparison::begin_step);
         }
     }
 
@@ -205,7 +206,7 @@ impl Judge {
         let state = self.states.iter().find(|state| state.monitor.name() == monitor)?;
         match &state.evidence {
             MonitorEvidence::Comparison(comparison) => Some(comparison),
-            MonitorEvidence::SampleRatio(_) => None,
+            MonitorEvidence::SampleRatio(_) | MonitorEvidence::Unanswered(_) => None,
         }
     }
 
@@ -304,10 +305,13 @@ pub enum JudgeError {
     /// A monitor of slow calls counts per key and has a quantile of stable as its limit. The
     /// quantile is known only after the ledger of keys has recorded the calls.
     QuantilePerKey(String),
+    /// A monitor of unanswered calls counts per key. The key of a call is recorded when the call
+    /// ends.
+    UnansweredPerKey(String),
     /// A feedback or event monitor has a class of routes. Feedback and events are observed without
     /// one.
     ClassNotSupported(String),
-    /// All monitors are watch-only or watch the share.
+    /// All monitors are watch-only, or watch the share or unanswered calls.
     NoDecidingMonitor,
 }
 
@@ -323,6 +327,13 @@ impl fmt::Display for JudgeError {
                      limit"
                 )
             }
+            Self::UnansweredPerKey(name) => {
+                write!(
+                    f,
+                    "monitor `{name}` counts unanswered calls per key, expected `cancelled` per key: \
+                     the key of a call that hangs is known when its caller leaves"
+                )
+            }
             Self::ClassNotSupported(name) => {
                 write!(
                     f,
@@ -330,9 +341,9 @@ impl fmt::Display for JudgeError {
                      event with its own name"
                 )
             }
-            Self::NoDecidingMonitor => {
-                f.write_str("no monitor decides: all are watch-only or watch the share")
-            }
+            Self::NoDecidingMonitor => f.write_str(
+                "no monitor decides: all are watch-only, or watch the share or unanswered calls",
+            ),
         }
     }
 }

@@ -7,7 +7,7 @@ use self::{
     outage_filter::StoredOutageFilter,
 };
 use crate::{
-    channel_comparison::{MAX_RESTARTS, Restarts},
+    channel_comparison::{ChannelComparison, MAX_RESTARTS, Restarts},
     judge::{Judge, JudgeError},
     levels::Levels,
     margins::Margin,
@@ -66,6 +66,16 @@ struct StoredMonitor {
     impossible: u64,
     #[cfg_attr(feature = "serde", serde(rename = "answers"))]
     completeness: StoredCompleteness,
+    /// By age, for unanswered calls.
+    ages: Vec<StoredStarts>,
+}
+
+/// The evidence that the canary is worse: over the whole rollout, and over its latest steps.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+struct StoredStarts {
+    whole: StoredEvidenceCounts,
+    restarts: Option<StoredRestarts>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -142,12 +152,7 @@ impl StoredMonitor {
         let calls = || LatencyBucket::all().map(|bucket| stable.calls(bucket)).collect();
         let (whole, outage_filter, restarts, completeness) = match &state.evidence {
             MonitorEvidence::Comparison(comparison) => {
-                let of =
-                    |(number, evidence): &(u32, _)| (*number, StoredEvidenceCounts::of(evidence));
-                let restarts = comparison.restarts.as_ref().map(|restarts| StoredRestarts {
-                    started: restarts.started,
-                    latest: restarts.latest.iter().map(of).collect(),
-                });
+                let restarts = comparison.restarts.as_ref().map(StoredRestarts::of);
                 let completeness = StoredCompleteness::of(&comparison.completeness);
                 let outage_filter = StoredOutageFilter::of(&comparison.outage_filter);
                 (StoredEvidenceCounts::of(&comparison.whole), outage_filter, restarts, completeness)
@@ -157,10 +162,17 @@ impl StoredMonitor {
                     (StoredOutageFilter::default(), StoredCompleteness::default());
                 (StoredEvidenceCounts::of_sample_ratio(test), outage_filter, None, completeness)
             }
+            MonitorEvidence::Unanswered(_) => Default::default(),
         };
         let impossible = match &state.evidence {
-            MonitorEvidence::Comparison(_) => state.impossible,
+            MonitorEvidence::Comparison(_) | MonitorEvidence::Unanswered(_) => state.impossible,
             MonitorEvidence::SampleRatio(test) => test.impossible,
+        };
+        let ages = match &state.evidence {
+            MonitorEvidence::Unanswered(evidence) => {
+                evidence.ages.iter().map(StoredStarts::of).collect()
+            }
+            _ => Vec::new(),
         };
         Self {
             watches: watches(&state.monitor),
@@ -172,6 +184,7 @@ impl StoredMonitor {
             refused_keys: state.refused,
             impossible,
             completeness,
+            ages,
         }
     }
 
@@ -195,6 +208,14 @@ impl StoredMonitor {
                 *test = self.whole.restore_sample_ratio()?;
                 test.impossible = std::mem::take(&mut state.impossible);
             }
+            MonitorEvidence::Unanswered(evidence) => {
+                if self.ages.len() != evidence.ages.len() {
+                    return None;
+                }
+                for (comparison, stored) in evidence.ages.iter_mut().zip(&self.ages) {
+                    stored.restore(monitor, comparison)?;
+                }
+            }
         }
         Some(state)
     }
@@ -213,7 +234,28 @@ impl StoredMonitor {
     }
 }
 
+impl StoredStarts {
+    fn of(comparison: &ChannelComparison) -> Self {
+        let whole = StoredEvidenceCounts::of(&comparison.whole);
+        Self { whole, restarts: comparison.restarts.as_ref().map(StoredRestarts::of) }
+    }
+
+    /// Returns `None` if the counts contradict each other.
+    fn restore(&self, monitor: &Monitor, comparison: &mut ChannelComparison) -> Option<()> {
+        comparison.whole = self.whole.restore(monitor)?;
+        if let Some(restarts) = &self.restarts {
+            comparison.restarts = Some(restarts.restore(monitor)?);
+        }
+        Some(())
+    }
+}
+
 impl StoredRestarts {
+    fn of(restarts: &Restarts) -> Self {
+        let of = |(number, evidence): &(u32, _)| (*number, StoredEvidenceCounts::of(evidence));
+        Self { started: restarts.started, latest: restarts.latest.iter().map(of).collect() }
+    }
+
     /// Returns `None` if there are too many restarts or their numbers are not valid.
     fn restore(&self, monitor: &Monitor) -> Option<Restarts> {
         let numbers: Vec<u32> = self.latest.iter().map(|(number, _)| *number).collect();

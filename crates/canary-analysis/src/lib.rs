@@ -165,6 +165,7 @@ mod serialize;
 mod slow;
 mod split_e_process;
 mod split_ratio;
+mod unanswered_evidence;
 mod unused_observations;
 
 pub use self::{

@@ -56,11 +56,22 @@ impl Monitor {
         Self::new("cancelled", Measure::Cancelled, Margins::CANCELLED)
     }
 
+    /// Watches calls that have no answer, the head of a response, when they reach an
+    /// [`Age`](canary_core::Age): 5, 30 or 120 seconds. A canary that hangs is detected within
+    /// seconds, although none of its calls has ended.
+    ///
+    /// It is degraded if such calls are more frequent than stable's. Otherwise it is inconclusive,
+    /// and the overall verdict does not need it to be healthy: the other monitors already take calls
+    /// without a response for adverse ones.
+    #[must_use]
+    pub fn unanswered() -> Self {
+        Self::new("unanswered", Measure::Unanswered, Margins::UNANSWERED)
+    }
+
     /// Watches slow calls. The name contains the limit: `slow head p99`, `slow end 335.5ms`.
     ///
     /// A call without a response does not count as slow, but too many of them prevent a healthy
-    /// verdict. To detect a canary that hangs, also watch failures or [cancelled](Self::cancelled)
-    /// calls.
+    /// verdict. To detect a canary that hangs, also watch [unanswered](Self::unanswered) calls.
     #[must_use]
     pub fn slow(until: Until, limit: SlowLimit) -> Self {
         let margins = limit.quantile().map_or(Margins::SLOW, Margins::of_quantile);
@@ -202,7 +213,7 @@ impl Monitor {
 
     /// Returns whether the overall verdict needs this monitor to be healthy.
     pub(crate) fn must_be_proven(&self) -> bool {
-        self.role == Role::Decides && self.measure != Measure::Share
+        self.role == Role::Decides && !matches!(self.measure, Measure::Share | Measure::Unanswered)
     }
 }
 
@@ -218,6 +229,8 @@ pub enum Measure {
     Failures,
     /// Calls that their caller cancelled.
     Cancelled,
+    /// Calls that have no answer when they reach an [`Age`](canary_core::Age).
+    Unanswered,
     /// Calls that took longer than a limit.
     Slow(Until, SlowLimit),
     /// Negative feedback among all feedback.

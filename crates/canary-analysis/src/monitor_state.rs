@@ -15,6 +15,7 @@ use crate::{
     sample_ratio::SampleRatioTest,
     slow::Until,
     split_ratio::SplitRatio,
+    unanswered_evidence::UnansweredEvidence,
 };
 
 /// A monitor and its accumulated evidence.
@@ -35,12 +36,27 @@ pub(crate) struct MonitorState {
 pub(crate) enum MonitorEvidence {
     Comparison(Box<ChannelComparison>),
     SampleRatio(SampleRatioTest),
+    Unanswered(Box<UnansweredEvidence>),
+}
+
+impl MonitorEvidence {
+    /// Returns the comparisons of the channels, none if the share is watched.
+    pub(crate) fn comparisons_mut(&mut self) -> &mut [ChannelComparison] {
+        match self {
+            Self::Comparison(comparison) => std::slice::from_mut(&mut **comparison),
+            Self::Unanswered(evidence) => &mut evidence.ages,
+            Self::SampleRatio(_) => &mut [],
+        }
+    }
 }
 
 impl MonitorState {
     pub(crate) fn new(monitor: Monitor) -> Self {
         let evidence = match monitor.measure() {
             Measure::Share => MonitorEvidence::SampleRatio(SampleRatioTest::new()),
+            Measure::Unanswered => {
+                MonitorEvidence::Unanswered(Box::new(UnansweredEvidence::new(&monitor)))
+            }
             _ => MonitorEvidence::Comparison(Box::new(ChannelComparison::new(&monitor))),
         };
         Self { monitor, evidence, stable: Latencies::default(), refused: 0, impossible: 0 }
@@ -63,6 +79,9 @@ impl MonitorState {
                     seen.by_split.iter().for_each(|(ratio, keys)| test.observe(*ratio, *keys));
                     test.observe_impossible(seen.impossible);
                 }
+            }
+            (MonitorEvidence::Unanswered(evidence), _) => {
+                evidence.observe(calls, observation.duration);
             }
             (MonitorEvidence::Comparison(_), Unit::Calls) => {
                 self.count_results(calls);
@@ -121,7 +140,7 @@ impl MonitorState {
                 let counts = observation.events.get(name).map_or(&[][..], |counts| counts);
                 return comparison.observe_trials(counts);
             }
-            Measure::Share => return,
+            Measure::Share | Measure::Unanswered => return,
         };
         comparison.observe(&counts);
     }
@@ -156,7 +175,9 @@ impl MonitorState {
                 let reason = self.not_healthy_reason(comparison, levels);
                 comparison_verdict(comparison, worse, good, reason.as_ref())
             }
-            MonitorEvidence::SampleRatio(_) => verdict(worse, false),
+            MonitorEvidence::SampleRatio(_) | MonitorEvidence::Unanswered(_) => {
+                verdict(worse, false)
+            }
         }
     }
 
@@ -181,6 +202,18 @@ impl MonitorState {
                     not_healthy_reason: reason,
                     impossible: self.impossible,
                     basis: comparison.basis(),
+                    ..blank
+                }
+            }
+            MonitorEvidence::Unanswered(evidence) => {
+                let age = evidence.strongest_age();
+                Finding {
+                    verdict: verdict(worse, false),
+                    calls: evidence.old_enough(age),
+                    adverse: evidence.unanswered(age),
+                    ratio: evidence.ages[age as usize].whole.ratio_interval(levels.alpha()),
+                    age: Some(age),
+                    basis: evidence.given(),
                     ..blank
                 }
             }
@@ -210,6 +243,9 @@ impl MonitorState {
             }
             MonitorEvidence::SampleRatio(test) => {
                 (Strength { log_e: test.log_e(), threshold }, None)
+            }
+            MonitorEvidence::Unanswered(evidence) => {
+                (Strength { log_e: evidence.log_e_worse(), threshold }, None)
             }
         }
     }

@@ -50,12 +50,14 @@ impl Serialize for Finding {
             not_healthy_reason: Option<String>,
             split: Option<Split>,
             slow_limit_ms: Option<f64>,
+            age_s: Option<u64>,
             refused_keys: u64,
             impossible: u64,
         }
         let Self { monitor, role, verdict, calls, adverse, unanswered, ratio, worse, good, .. } =
             self;
-        let Self { not_healthy_reason, split, slow_limit, refused_keys, impossible, .. } = self;
+        let Self { not_healthy_reason, split, slow_limit, age, refused_keys, impossible, .. } =
+            self;
         let serialized = SerializedFinding {
             monitor,
             role: *role,
@@ -71,6 +73,7 @@ impl Serialize for Finding {
             not_healthy_reason: not_healthy_reason.as_ref().map(ToString::to_string),
             split: *split,
             slow_limit_ms: slow_limit.map(|limit| 1e3 * limit.as_secs_f64()),
+            age_s: age.map(|age| age.duration().as_secs()),
             refused_keys: *refused_keys,
             impossible: *impossible,
         };

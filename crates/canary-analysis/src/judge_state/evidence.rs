@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// The counts that make up evidence.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub(super) struct StoredEvidenceCounts {
     events: Events,

@@ -1,0 +1,202 @@
+//! Calls without an answer are found while they are open.
+
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
+use std::time::Duration;
+
+use canary_analysis::{Judge, Levels, Monitor, Observation, error::JudgeError};
+use canary_core::{
+    Age, Channel, ChannelCounts, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight,
+};
+use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
+use rand_distr::{Binomial, Distribution};
+
+use self::support::{TEN, calls, judge, judged, snapshot};
+
+mod support;
+
+/// Calls that all have been answered, except for those that reached an age without an answer.
+fn waiting(answered: u64, unanswered: [u64; 3]) -> ChannelCounts {
+    let mut counts = calls(answered, 0);
+    counts.picked += unanswered[0];
+    Age::ALL.into_iter().zip(unanswered).for_each(|(age, calls)| counts.unanswered[age] = calls);
+    counts
+}
+
+/// The part of the calls of each channel that never get an answer.
+#[derive(Clone, Copy)]
+struct Hanging {
+    stable: f64,
+    canary: f64,
+}
+
+fn draw(rng: &mut ChaCha8Rng, calls: u64, part: f64) -> u64 {
+    Binomial::new(calls, part).unwrap().sample(rng)
+}
+
+/// Simulates a rollout at one weight, and returns the second in which the canary is degraded.
+fn degraded_in(
+    seed: u64,
+    (weight, per_second): (Weight, u64),
+    hanging: Hanging,
+    seconds: usize,
+) -> Option<usize> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut judge =
+        judge([Monitor::failures(), Monitor::cancelled(), Monitor::unanswered()]).with_restarts();
+    let mut hung: Vec<PerChannel<u64>> = Vec::new();
+    (1..=seconds).find(|second| {
+        let mut counts = Counts::default();
+        let mut hang = PerChannel::default();
+        let canary = draw(&mut rng, per_second, weight.ratio());
+        for (channel, calls, part) in [
+            (Channel::Stable, per_second - canary, hanging.stable),
+            (Channel::Canary, canary, hanging.canary),
+        ] {
+            hang[channel] = draw(&mut rng, calls, part);
+            counts.evidence[channel].picked = calls;
+            counts.evidence[channel].success = calls - hang[channel];
+        }
+        hung.push(hang);
+        for age in Age::ALL {
+            // The data plane counts a call up to a second after it reached the age.
+            let reached = usize::try_from(age.duration().as_secs()).unwrap() + 1;
+            let Some(at) = second.checked_sub(reached + 1) else { continue };
+            for channel in Channel::ALL {
+                counts.evidence[channel].unanswered[age] = hung[at][channel];
+            }
+        }
+        let epoch = EpochCounts::new(1, weight, counts);
+        judge.observe(&Observation::of(Snapshot::new(Counts::default(), vec![epoch])));
+        judge.verdict() == Verdict::Degraded
+    })
+}
+
+fn median(mut times: Vec<Option<usize>>) -> usize {
+    times.sort_by_key(|time| time.unwrap_or(usize::MAX));
+    times[times.len() / 2].unwrap()
+}
+
+#[test]
+fn a_canary_that_hangs_is_degraded_within_seconds() {
+    for (percent, part, at_most) in
+        [(10, 1.0, 8), (50, 1.0, 8), (1, 1.0, 13), (10, 0.3, 11), (10, 0.05, 30)]
+    {
+        let hanging = Hanging { stable: 0.0, canary: part };
+        let traffic = (Weight::from_percent(percent), 50);
+        let times = (0..40).map(|seed| degraded_in(seed, traffic, hanging, 300)).collect();
+        let median = median(times);
+        assert!(median <= at_most, "{percent} %, {part}: {median} s");
+    }
+}
+
+#[test]
+fn calls_that_wait_on_both_channels_alike_are_no_evidence() {
+    for part in [0.001, 0.01, 0.3] {
+        let hanging = Hanging { stable: part, canary: part };
+        let degraded =
+            (0..60).filter(|seed| degraded_in(*seed, (TEN, 20), hanging, 600).is_some()).count();
+        assert!(degraded <= 1, "{part}: {degraded} of 60");
+    }
+}
+
+#[test]
+fn a_canary_that_hangs_beside_long_calls_is_found() {
+    let hanging = Hanging { stable: 0.3, canary: 1.0 };
+    let times = (0..20).map(|seed| degraded_in(seed, (TEN, 50), hanging, 300)).collect();
+    assert!(median(times) <= 25);
+}
+
+#[test]
+fn the_sentence_names_the_age_and_both_channels() {
+    let mut judge = judge([Monitor::failures(), Monitor::unanswered()]);
+    // Of 100 canary calls, 30 have no answer after five seconds, and 40 are too young.
+    for (stable, canary) in [
+        (waiting(900, [0; 3]), waiting(60, [0; 3])),
+        (waiting(0, [0; 3]), calls(0, 0)),
+        (waiting(0, [0; 3]), waiting(0, [30, 0, 0])),
+    ] {
+        let observation = Observation::of(snapshot(TEN, stable, canary));
+        judge.observe(&observation.with_duration(Duration::from_secs(3)));
+    }
+    let judgment = judge.judgment();
+    assert_eq!(judgment.verdict, Verdict::Degraded);
+    let text = judgment.to_string();
+    assert!(
+        text.starts_with(
+            "degraded by `unanswered`: 50 % of the canary's calls have no answer after 5 s, none of \
+             stable's have; "
+        ),
+        "{text}"
+    );
+    assert_eq!(judgment.decisive().unwrap().age, Some(Age::FiveSeconds));
+}
+
+#[test]
+fn the_sentence_gives_stables_part_if_its_calls_wait_too() {
+    let monitor = [Monitor::failures(), Monitor::unanswered()];
+    let mut judge = judge(monitor);
+    let stable = waiting(800, [100, 100, 0]);
+    judge.observe(&Observation::of(snapshot(TEN, stable, waiting(0, [100, 100, 0]))));
+    // The calls are old by now.
+    judge.observe(
+        &Observation::of(snapshot(TEN, calls(0, 0), calls(0, 0)))
+            .with_duration(Duration::from_secs(60)),
+    );
+    let text = judge.judgment().findings[1].to_string();
+    let start = "100 % of the canary's calls have no answer after 5 s, 11 % of stable's";
+    assert!(text.starts_with(start), "{text}");
+}
+
+#[test]
+fn a_canary_without_hanging_calls_need_not_be_proven_good() {
+    let judgment = judged_with_failures(snapshot(TEN, calls(90_000, 0), calls(10_000, 0)));
+    assert_eq!(judgment.verdict, Verdict::Healthy);
+    assert_eq!(judgment.findings[1].verdict, Verdict::Inconclusive);
+    let only = Judge::try_new(Levels::default(), [Monitor::unanswered()]).unwrap_err();
+    assert_eq!(only, JudgeError::NoDecidingMonitor);
+}
+
+fn judged_with_failures(difference: Snapshot) -> canary_analysis::Judgment {
+    let mut judge = judge([Monitor::failures(), Monitor::unanswered()]);
+    judge.observe(&Observation::of(difference));
+    judge.judgment()
+}
+
+#[test]
+fn a_class_of_routes_is_judged_by_its_own_calls() {
+    let mut judge = judge([Monitor::failures(), Monitor::unanswered().of_class("checkout")]);
+    let all = snapshot(TEN, calls(9_000, 0), waiting(990, [10, 0, 0]));
+    let checkout = snapshot(TEN, calls(90, 0), waiting(0, [10, 0, 0]));
+    judge.observe(&Observation::of(all).with_class("checkout", checkout));
+    let judgment = judge.judgment();
+    assert_eq!(judgment.decisive().unwrap().monitor, "unanswered of checkout");
+}
+
+#[test]
+fn unanswered_calls_per_key_are_refused() {
+    let monitors = [Monitor::failures(), Monitor::unanswered().per_key()];
+    let error = Judge::try_new(Levels::default(), monitors).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "monitor `unanswered` counts unanswered calls per key, expected `cancelled` per key: the key \
+         of a call that hangs is known when its caller leaves"
+    );
+}
+
+#[test]
+fn a_restored_judge_continues_with_the_same_evidence_about_waiting_calls() {
+    let monitors = || [Monitor::failures(), Monitor::unanswered()];
+    let mut judge = judge(monitors()).with_restarts();
+    for _ in 0..3 {
+        judge.begin_step();
+        let stable = waiting(90, [1, 0, 0]);
+        judge.observe(&Observation::of(snapshot(TEN, stable, waiting(9, [2, 1, 1]))));
+    }
+    let restored = Judge::try_resume(Levels::default(), monitors(), &judge.state()).unwrap();
+    assert_eq!(restored.state(), judge.state());
+    let evidence = |judge: &Judge| judge.judgment().findings[1].worse;
+    assert_eq!(evidence(&restored), evidence(&judge));
+    let finding = judged(Monitor::failures(), snapshot(TEN, calls(9, 0), calls(1, 0)));
+    assert!(finding.findings[0].age.is_none());
+}
