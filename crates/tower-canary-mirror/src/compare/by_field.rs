@@ -37,6 +37,9 @@ use crate::{
 /// items of an array are one field, and only the first difference is reported. If the order of an
 /// array varies from call to call, ignore the array or measure [noise](crate#noise).
 ///
+/// JSON bodies are compared until 1,024 values differ, and up to 64 fields are reported by name. All
+/// other differences are reported as `body (more differences)`.
+///
 /// If a body exceeds the limit, only the status and the headers are compared.
 ///
 /// ```

@@ -11,12 +11,16 @@ use crate::{
 };
 
 /// Returns the differences between two documents, one for each field.
+///
+/// The comparison stops at [`MAX_DIFFERENCES`]. Two large documents that differ everywhere would
+/// otherwise occupy a thread of the runtime for a long time.
 pub(super) fn differences(
     stable: &Value,
     canary: &Value,
     ignored: &[FieldPath],
 ) -> Vec<FieldDifference> {
-    let mut diff = JsonDiff { ignored, location: Vec::new(), found: BTreeMap::new() };
+    let mut diff =
+        JsonDiff { ignored, location: Vec::new(), found: BTreeMap::new(), differences: 0 };
     diff.compare(stable, canary);
     diff.found.into_values().collect()
 }
@@ -26,6 +30,8 @@ struct JsonDiff<'a> {
     ignored: &'a [FieldPath],
     location: Vec<String>,
     found: BTreeMap<String, FieldDifference>,
+    /// The differences so far, including further ones in the same field.
+    differences: usize,
 }
 
 impl JsonDiff<'_> {
@@ -44,12 +50,18 @@ impl JsonDiff<'_> {
 
     fn compare_objects(&mut self, stable: &Map<String, Value>, canary: &Map<String, Value>) {
         for (key, value) in stable {
+            if self.has_stopped() {
+                return;
+            }
             self.at(key, |diff| match canary.get(key) {
                 Some(other) => diff.compare(value, other),
                 None => diff.report_unless_ignored(Some(value), None),
             });
         }
         for (key, value) in canary.iter().filter(|(key, _)| !stable.contains_key(*key)) {
+            if self.has_stopped() {
+                return;
+            }
             self.at(key, |diff| diff.report_unless_ignored(None, Some(value)));
         }
     }
@@ -60,6 +72,9 @@ impl JsonDiff<'_> {
             self.at("length", |diff| diff.report(&items(stable), &items(canary)));
         }
         for (position, (stable, canary)) in stable.iter().zip(canary).enumerate() {
+            if self.has_stopped() {
+                return;
+            }
             self.at(&position.to_string(), |diff| diff.compare(stable, canary));
         }
     }
@@ -77,15 +92,21 @@ impl JsonDiff<'_> {
     }
 
     fn report(&mut self, stable: &str, canary: &str) {
+        self.differences += 1;
         let field = format!("body{}", pointer(&self.location));
         let pattern = pattern(&field);
         if self.found.len() < MAX_FIELDS {
             let difference = || FieldDifference::new(field, stable, canary);
-            self.found.entry(pattern).or_insert_with(difference);
-        } else if !self.found.contains_key(&pattern) {
-            let more = || FieldDifference::new("body (more fields)", stable, canary);
-            self.found.entry("body (more fields)".to_owned()).or_insert_with(more);
+            self.found.entry(pattern.clone()).or_insert_with(difference);
         }
+        if self.has_stopped() || !self.found.contains_key(&pattern) {
+            let more = || FieldDifference::new(MORE, stable, canary);
+            self.found.entry(MORE.to_owned()).or_insert_with(more);
+        }
+    }
+
+    const fn has_stopped(&self) -> bool {
+        self.differences >= MAX_DIFFERENCES
     }
 }
 
@@ -110,8 +131,14 @@ fn text(value: Option<&Value>) -> String {
     }
 }
 
+/// The field that stands for all differences beyond the bounds.
+const MORE: &str = "body (more differences)";
+
 /// The maximum number of fields that a comparison reports separately.
 const MAX_FIELDS: usize = 64;
+
+/// The number of differences after which a comparison stops.
+const MAX_DIFFERENCES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -179,5 +206,14 @@ mod tests {
             format!("{{{}}}", keys.collect::<Vec<_>>().join(","))
         };
         assert_eq!(found(&object(1), &object(2), &[]).len(), MAX_FIELDS + 1);
+    }
+
+    #[test]
+    fn a_comparison_stops_when_everything_differs() {
+        let document = |value: u32| {
+            let items = vec![value.to_string(); 100_000].join(",");
+            format!(r#"{{"items":[{items}],"total":{value}}}"#)
+        };
+        assert_eq!(found(&document(1), &document(2), &[]), [MORE, "body/items/0"]);
     }
 }
