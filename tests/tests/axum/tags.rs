@@ -121,16 +121,26 @@ async fn the_channel_header_can_be_renamed_or_omitted() {
 }
 
 #[tokio::test]
-async fn private_canary_keeps_only_canary_responses_out_of_shared_caches() {
-    let (server, handle) = serve(released().tags(Tags::default().private_canary()));
-    let client = Client::http1(&server);
-    let stable = client.get("/cached").await;
-    handle.set_weight(Weight::FULL).unwrap();
-    let canary = client.get("/cached").await;
-    let uncached = client.get("/").await;
-    assert_eq!(header(&stable, "cache-control"), Some("public, max-age=60"));
-    assert_eq!(header(&canary, "cache-control"), Some("private, max-age=60"));
-    assert_eq!(header(&uncached, "cache-control"), Some("private"));
+async fn responses_of_the_canary_below_full_weight_stay_out_of_shared_caches() {
+    let almost_full = Weight::from_ppm(999_999);
+    for (weight, options, expected) in [
+        (Weight::ZERO, released(), Some("public, max-age=60")),
+        (almost_full, released(), Some("private, max-age=60")),
+        (almost_full, released().tags(Tags::none()), Some("private, max-age=60")),
+        (almost_full, released().cacheable_canary(), Some("public, max-age=60")),
+        (Weight::FULL, released(), Some("public, max-age=60")),
+    ] {
+        let (server, handle) = serve(options);
+        handle.set_weight(weight).unwrap();
+        for (version, client) in Client::of_each_version(&server) {
+            let answer = client.get("/cached").await;
+            assert_eq!(header(&answer, "cache-control"), expected, "{version} at {weight}");
+        }
+    }
+    let (server, handle) = serve(released());
+    handle.set_weight(almost_full).unwrap();
+    let answer = Client::http1(&server).get("/").await;
+    assert_eq!(header(&answer, "cache-control"), Some("private"));
 }
 
 #[tokio::test]

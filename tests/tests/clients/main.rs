@@ -1,4 +1,4 @@
-//! Third-party clients: `curl`, a browser, and Python's grpcio.
+//! Third-party programs: `curl`, a browser, Python's grpcio, and nginx as a shared cache.
 //!
 //! A test whose program is missing prints a message and passes. With `CANARY_TESTS_REQUIRE=1` it
 //! fails.
@@ -7,3 +7,4 @@
 mod browser;
 mod curl;
 mod grpcio;
+mod nginx;

@@ -18,6 +18,8 @@ pub(crate) struct CanaryConfig {
     pub(crate) name: CanaryName,
     pub(crate) releases: PerChannel<Option<ReleaseId>>,
     pub(crate) tags: Tags,
+    /// Whether shared caches may store responses of the canary below full weight.
+    pub(crate) cacheable_canary: bool,
     pub(crate) classify: Classifier,
     pub(crate) bypass: Bypass,
     /// `None` if every call is assigned at random.

@@ -30,6 +30,7 @@ use crate::{
 /// |---|---|
 /// | [`stable_release`](Self::stable_release), [`canary_release`](Self::canary_release) | none |
 /// | [`tags`](Self::tags) | the response header `x-canary-channel`, and the [`Assignment`](crate::Assignment) in the request |
+/// | [`cacheable_canary`](Self::cacheable_canary) | off: shared caches do not store responses of the canary below a weight of 100 % |
 /// | [`classify`](Self::classify) | [`ServerErrors`]: HTTP statuses from 500 up, and gRPC codes of server errors |
 /// | [`bypass`](Self::bypass) | [health checks, gRPC reflection and metrics](Bypass) |
 /// | [`select`](Self::select) | every call at random, by the weight |
@@ -61,6 +62,7 @@ use crate::{
 pub struct CanaryOptions {
     releases: PerChannel<Option<ReleaseId>>,
     tags: Tags,
+    cacheable_canary: bool,
     classify: Classifier,
     bypass: Bypass,
     select: Option<Box<dyn Select>>,
@@ -83,6 +85,7 @@ impl CanaryOptions {
         Self {
             releases: PerChannel::default(),
             tags: Tags::default(),
+            cacheable_canary: false,
             classify: Classifier::new(ServerErrors::default()),
             bypass: Bypass::default(),
             select: None,
@@ -125,6 +128,20 @@ impl CanaryOptions {
     /// Sets the marks that show which channel served a call.
     pub fn tags(mut self, tags: Tags) -> Self {
         self.tags = tags;
+        self
+    }
+
+    /// Lets shared caches store responses of the canary.
+    ///
+    /// By default, HTTP responses of the canary get `cache-control: private` while its weight is
+    /// below 100 %, and lose all headers that permit a shared cache to store them. Otherwise, a
+    /// cache in front of the service could serve one response of the canary to all callers,
+    /// whatever the weight is. Responses of stable do not change.
+    ///
+    /// A response that sets an [`IssuedCookie`](crate::select::IssuedCookie) stays private in any
+    /// case.
+    pub const fn cacheable_canary(mut self) -> Self {
+        self.cacheable_canary = true;
         self
     }
 
@@ -299,6 +316,7 @@ impl CanaryOptions {
             name,
             releases: self.releases,
             tags,
+            cacheable_canary: self.cacheable_canary,
             classify: self.classify,
             bypass: self.bypass,
             select: self.select,

@@ -8,6 +8,7 @@ use http_body::Body;
 
 use crate::{
     config::{
+        caching,
         canary_config::CanaryConfig,
         classify::{Classification, HeadClassification},
     },
@@ -150,9 +151,19 @@ impl Call {
     pub(crate) fn tag_response<R>(&self, response: &mut Response<R>) {
         let tags = &self.config().tags;
         tags.apply(self.channel, self.cookie.as_deref(), response.headers_mut());
+        if self.must_stay_private() {
+            caching::make_private(response.headers_mut());
+        }
         if tags.response_extension {
             response.extensions_mut().insert(self.assignment(None));
         }
+    }
+
+    /// Returns whether no shared cache may store the response.
+    fn must_stay_private(&self) -> bool {
+        let is_canary = self.is_canary() && self.protocol == Protocol::Http;
+        let is_split = is_canary && !self.config().cacheable_canary && self.weight() < Weight::FULL;
+        is_split || self.cookie.is_some()
     }
 
     fn assignment(&self, upgrade: Option<Arc<UpgradedCall>>) -> Assignment {
