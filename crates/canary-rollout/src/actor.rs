@@ -13,6 +13,8 @@ pub enum Actor {
     Plan,
     /// The judge.
     Judge,
+    /// The store, which has lost a rollout.
+    Store,
     /// A probe, with its name in the plan.
     Probe(String),
     /// A gate, with its name in the plan.
@@ -36,7 +38,7 @@ impl Actor {
 
     pub(crate) fn bounded(&self) -> Self {
         match self {
-            Self::Plan | Self::Judge => self.clone(),
+            Self::Plan | Self::Judge | Self::Store => self.clone(),
             Self::Probe(name) => Self::Probe(bounded(name, NAME_BYTES)),
             Self::Gate(name) => Self::Gate(bounded(name, NAME_BYTES)),
             Self::Person(name) => Self::person(name),
@@ -50,6 +52,7 @@ impl fmt::Display for Actor {
         match self {
             Self::Plan => f.pad("the plan"),
             Self::Judge => f.pad("the judge"),
+            Self::Store => f.pad("the store"),
             Self::Probe(name) => write!(f, "probe {name:?}"),
             Self::Gate(name) => write!(f, "gate {name:?}"),
             Self::Person(name) | Self::Program(name) => f.pad(name),

@@ -5,6 +5,9 @@ use std::fmt;
 use canary_core::{Verdict, Weight};
 use serde::{Deserialize, Serialize};
 
+mod id;
+
+pub use self::id::{EventId, InvalidEventId};
 use crate::{actor::Actor, serialize, state::phase::Phase, timestamp::Timestamp};
 
 /// An event in the history of a rollout. It prints as one sentence.
@@ -106,11 +109,22 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<String>,
     },
+    /// The store has lost a newer state of the rollout.
+    StoreLost,
+}
+
+impl Event {
+    /// Returns the id of the event. Only a stored event has one: before, another replica can store
+    /// another event under this number.
+    #[must_use]
+    pub const fn id(&self) -> EventId {
+        EventId { number: self.number, at: self.at }
+    }
 }
 
 impl EventKind {
     /// All names, as plan files and the JSON form of events use them.
-    pub const NAMES: [&str; 20] = [
+    pub const NAMES: [&str; 21] = [
         "started",
         "step_begun",
         "bake_begun",
@@ -131,6 +145,7 @@ impl EventKind {
         "release_changed",
         "plan_replaced",
         "variables_set",
+        "store_lost",
     ];
 
     /// Returns the name without the data, such as "step_begun".
@@ -157,6 +172,7 @@ impl EventKind {
             Self::ReleaseChanged => 17,
             Self::PlanReplaced => 18,
             Self::VariablesSet { .. } => 19,
+            Self::StoreLost => 20,
         };
         Self::NAMES[index]
     }
@@ -185,6 +201,7 @@ impl fmt::Display for EventKind {
             Self::CalendarClosed => f.write_str("waits for the calendar"),
             Self::ReleaseChanged => f.write_str("changed the releases"),
             Self::PlanReplaced => f.write_str("replaced the plan"),
+            Self::StoreLost => f.write_str("lost the rollout"),
             Self::VariablesSet { stage, overrides } => {
                 let of = |names: &Vec<String>, channel: &str| {
                     (!names.is_empty()).then(|| format!("{} of {channel}", names.join(", ")))

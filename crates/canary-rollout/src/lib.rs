@@ -74,6 +74,7 @@
 //! - [`State`]: the state of a rollout. [`states`] lists the effect of each command in each state.
 //! - [`Action`]: an instruction to the driver. A process may die between any two of them.
 //! - [`Event`](event::Event): an entry of the history, with its time, cause, reason and evidence.
+//! - [`Lineage`]: the identity of a stored rollout, which reveals that a store was wiped.
 //! - [`Pending`](pending::Pending): the conditions that a rollout is waiting for.
 //! - [`DryRun`](dry_run::DryRun): a forecast of how long a plan takes at best.
 //!
@@ -92,6 +93,8 @@
 //! | R7 | The same inputs produce the same transitions, even if the rollout is stored and loaded in between. | `the_same_inputs_produce_the_same_transitions` |
 //! | R8 | Actions that lower the weight come before saving, and actions that raise it after. | `lowering_comes_before_saving_and_raising_after` |
 //! | R9 | A document to be stored never exceeds [`Rollout::MAX_BYTES`]. | `a_stored_rollout_is_short_and_its_events_are_in_order` |
+//! | R10 | After the store has lost the rollout, only an operator raises the weight. | `nothing_rises_after_the_store_has_lost_the_rollout` |
+//! | R11 | Only a command or a promotion changes variables, and a rollback undoes the promotion's change. | `only_a_command_or_a_promotion_changes_variables` |
 //!
 //! # What it does not do
 //!
@@ -106,6 +109,7 @@ pub mod command;
 pub mod dry_run;
 pub mod event;
 mod history;
+mod lineage;
 pub mod pending;
 pub mod plan;
 mod rollout;
@@ -127,6 +131,7 @@ pub use self::{
     action::{Action, Transition},
     actor::Actor,
     command::order::{Command, Order},
+    lineage::{InvalidLineage, Lineage},
     plan::definition::Plan,
     rollout::{Releases, Rollout},
     state::phase::{Phase, State},

@@ -6,8 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::{
     action::Action,
-    event::Event,
+    event::{Event, EventId},
     history::History,
+    lineage::Lineage,
     plan::{definition::Plan, stored::StoredPlan},
     serialize,
     state::phase::{Phase, State},
@@ -22,6 +23,7 @@ mod degrade;
 mod gates;
 pub(crate) mod needs;
 mod proceed;
+mod recover;
 mod releases;
 mod stored;
 mod tick;
@@ -93,6 +95,8 @@ mod variables;
 #[serde(remote = "Self")] // `stored` implements the traits, and validates what it reads.
 pub struct Rollout {
     schema: SchemaVersion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lineage: Option<Lineage>,
     #[serde(with = "serialize::name")]
     name: CanaryName,
     releases: Releases,
@@ -165,6 +169,7 @@ impl Rollout {
     pub fn new(name: CanaryName, releases: Releases, plan: Plan) -> Self {
         Self {
             schema: SchemaVersion,
+            lineage: None,
             name,
             releases,
             generation: 0,
@@ -180,6 +185,19 @@ impl Rollout {
             history: History::default(),
             unknown: Map::new(),
         }
+    }
+
+    /// Sets the lineage. Call this when you create a document in the store.
+    #[must_use]
+    pub const fn with_lineage(mut self, lineage: Lineage) -> Self {
+        self.lineage = Some(lineage);
+        self
+    }
+
+    /// Returns the lineage; `None` if the rollout has not been stored.
+    #[must_use]
+    pub const fn lineage(&self) -> Option<Lineage> {
+        self.lineage
     }
 
     /// Returns the canary's name.
@@ -270,6 +288,14 @@ impl Rollout {
     #[must_use]
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Event> + DoubleEndedIterator {
         self.history.events.iter()
+    }
+
+    /// Returns the id of the latest event; `None` if there is none. It changes with each event, and
+    /// not when only progress is saved. Use it to detect that a rollout has changed since an operator
+    /// last saw it.
+    #[must_use]
+    pub const fn latest(&self) -> Option<EventId> {
+        self.history.latest
     }
 
     /// Drops old events until the document fits into [`Self::MAX_BYTES`].

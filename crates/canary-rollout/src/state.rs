@@ -7,5 +7,5 @@ mod reason;
 
 pub use self::{
     progress::{GateState, ProbeState, Progress, Stage},
-    reason::{Deadline, PauseReason, PromotionBasis, RollbackReason},
+    reason::{Deadline, PauseReason, PromotionBasis, RollbackReason, StoreLoss},
 };

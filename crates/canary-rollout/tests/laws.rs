@@ -1,4 +1,4 @@
-//! Tests of the guarantees R1 to R9 with random inputs.
+//! Tests of the guarantees R1 to R11 with random inputs.
 
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Command, Order, Phase, Plan, Rollout, State, Tick, Timestamp, Transition,
+    Action, Actor, Command, Lineage, Order, Phase, Plan, Rollout, State, Tick, Timestamp,
+    Transition,
     command::Refusal,
     plan::{Bake, OnInconclusive},
-    state::{PromotionBasis, Stage},
+    state::{PromotionBasis, Stage, StoreLoss},
     tick::{GateAnswer, ProbeOutcome},
     variables::{VariablePatch, VariablePatches},
 };
@@ -424,6 +425,51 @@ proptest! {
             prop_assert!(promotion || is_set || before.variables() == after.variables());
             if after.phase() == Phase::Promoted {
                 prop_assert!(after.variables().overrides.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_rises_after_the_store_has_lost_the_rollout(
+        plan in 0..PLANS.len(), inputs in inputs(), others in inputs(), keep in 0..80_usize
+    ) {
+        let mut ours = Tracked::new(plan);
+        ours.rollout = ours.rollout.with_lineage(Lineage::from_random(1));
+        let mut backup = ours.rollout.clone();
+        for (index, input) in inputs.iter().enumerate() {
+            let _ = ours.apply(input);
+            if index <= keep {
+                backup = ours.rollout.clone();
+            }
+        }
+        let mut other = Tracked::new(plan);
+        other.rollout = other.rollout.with_lineage(Lineage::from_random(2));
+        for input in &others {
+            let _ = other.apply(input);
+        }
+        for stored in [None, Some(backup), Some(other.rollout)] {
+            let Some(loss) = ours.rollout.loss(stored.as_ref()) else { continue };
+            let copy = || ours.rollout.clone().with_lineage(Lineage::from_random(3));
+            let mut tracked = Tracked { rollout: stored.unwrap_or_else(copy), ..Tracked::new(plan) };
+            if tracked.rollout.releases() != ours.rollout.releases() {
+                continue;
+            }
+            tracked.now = ours.now;
+            tracked.rollout.recover(tracked.now, loss, &ours.rollout);
+            prop_assert!(tracked.rollout.weight() <= ours.rollout.weight());
+            prop_assert!(tracked.rollout.weight() <= limit(&tracked.rollout));
+            let once = tracked.rollout.clone();
+            tracked.rollout.recover(tracked.now, StoreLoss::Replaced, &ours.rollout);
+            prop_assert_eq!(&tracked.rollout, &once, "a second replica changes nothing");
+            let stored = serde_json::to_string(&tracked.rollout).unwrap();
+            prop_assert_eq!(&serde_json::from_str::<Rollout>(&stored).unwrap(), &tracked.rollout);
+            for _ in 0..100 {
+                let before = tracked.rollout.weight();
+                let healthy = Input::Tick {
+                    millis: 5_000, verdict: Verdict::Healthy, calls: 100, gate: None, probe: Some(true),
+                };
+                let _ = tracked.apply(&healthy);
+                prop_assert!(tracked.rollout.weight() <= before);
             }
         }
     }

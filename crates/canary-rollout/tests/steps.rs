@@ -190,7 +190,7 @@ fn on_degraded_can_freeze_the_weight() {
     assert_eq!(
         refusal.to_string(),
         "cannot resume while paused: the canary is degraded: restart with new evidence, or roll \
-         back; allowed commands: set-weight, promote-fully, roll-back, halt, restart",
+         back; allowed commands: set-weight, promote-fully, roll-back, halt, restart, set-variables",
     );
     sim.try_order(Command::SetWeight { weight: percent("20%") }).unwrap_err();
     sim.order(Command::SetWeight { weight: percent("1%") });

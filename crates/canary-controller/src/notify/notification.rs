@@ -36,14 +36,11 @@ impl Notification {
         Self { canary, releases, approval, event }
     }
 
-    /// Returns an id of the event, which is the same on every replica.
-    ///
-    /// It contains the time, so that ids stay unique if the event numbers start over because the
-    /// store has lost the rollout.
+    /// Returns the name of the canary and the [id of the event](Event::id), which are the same on
+    /// every replica.
     #[must_use]
     pub fn id(&self) -> String {
-        let Event { number, at, .. } = &self.event;
-        format!("{}-{number}-{}", self.canary, at.as_millis())
+        format!("{}-{}", self.canary, self.event.id())
     }
 
     /// Returns the body of a webhook in the format `json`.

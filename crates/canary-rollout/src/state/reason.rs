@@ -64,6 +64,8 @@ pub enum PauseReason {
     },
     /// All steps are done, and the plan's maximum weight leaves the promotion to an operator.
     Maximum,
+    /// The store has lost a newer state of the rollout.
+    StoreLost(StoreLoss),
 }
 
 impl fmt::Display for PauseReason {
@@ -77,6 +79,7 @@ impl fmt::Display for PauseReason {
             Self::Maximum => {
                 f.write_str("all steps are done, and the plan leaves the promotion to an operator")
             }
+            Self::StoreLost(loss) => write!(f, "{loss}"),
         }
     }
 }
@@ -146,6 +149,32 @@ pub enum RollbackReason {
         /// The reason for the halt; it may be empty.
         reason: String,
     },
+    /// The store has lost a newer state of the rollout.
+    StoreLost(StoreLoss),
+}
+
+/// What the store has lost, as a replica sees it that has a newer rollout in force.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum StoreLoss {
+    /// The document was removed.
+    Removed,
+    /// The document is of another [lineage](crate::Lineage): the store was wiped, and a process that
+    /// started then created a new document.
+    Replaced,
+    /// The document is older, for example from a restored backup.
+    Older,
+}
+
+impl fmt::Display for StoreLoss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Removed => "the store lost the rollout",
+            Self::Replaced => "the store lost the rollout, and another process created a new one",
+            Self::Older => "the store went back to an older state",
+        })
+    }
 }
 
 impl RollbackReason {
@@ -158,6 +187,7 @@ impl RollbackReason {
             Self::Manual { by, .. } => by.clone(),
             Self::Deadline(_) | Self::Halt { .. } => Actor::Plan,
             Self::Gate { gate, .. } => Actor::Gate(gate.clone()),
+            Self::StoreLost(_) => Actor::Store,
         }
     }
 }
@@ -173,6 +203,7 @@ impl fmt::Display for RollbackReason {
             Self::Deadline(deadline) => write!(f, "{deadline}"),
             Self::Gate { gate, message } => write!(f, "gate {gate:?}: {message}"),
             Self::Halt { reason } => write!(f, "halted: {reason}"),
+            Self::StoreLost(loss) => write!(f, "{loss}"),
         }
     }
 }
