@@ -151,7 +151,8 @@ fn unanswered(finding: &Finding) -> String {
 fn keys(finding: &Finding, channel: Channel) -> String {
     let (adverse, seen) = (finding.adverse[channel], finding.calls[channel]);
     let verb = if channel == Channel::Canary { " affected" } else { "" };
-    let noun = format!("{channel} key");
+    let noun = if finding.is_without_key { "call" } else { "key" };
+    let noun = format!("{channel} {noun}");
     match finding.rate(channel) {
         // A full ledger of seen keys has fewer than the ledger of adverse keys.
         Some(rate) if adverse <= seen => {

@@ -56,6 +56,7 @@ pub struct Finding {
     pub(crate) basis: PerChannel<u64>,
     pub(crate) measure: Measure,
     pub(crate) unit: Unit,
+    pub(crate) is_without_key: bool,
     pub(crate) margins: Margins,
 }
 
@@ -80,6 +81,7 @@ impl Finding {
             basis: PerChannel::default(),
             measure: monitor.measure().clone(),
             unit: monitor.unit(),
+            is_without_key: monitor.is_without_key(),
             margins: monitor.margins(),
         }
     }

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, error, fmt};
 
-use canary_core::Verdict;
+use canary_core::{LatencyBucket, Verdict};
 
 use crate::{
     channel_comparison::ChannelComparison,
@@ -61,9 +61,8 @@ impl Judge {
     ///
     /// # Errors
     ///
-    /// Returns an error if a name is empty or used twice, a monitor of slow calls counts per key
-    /// and has a quantile as its limit, a feedback or event monitor has a class of routes, or no
-    /// monitor both decides and compares the channels.
+    /// Returns an error if a name is empty or used twice, a feedback or event monitor has a class of
+    /// routes, or no monitor both decides and compares the channels.
     pub fn try_new(
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
@@ -78,13 +77,6 @@ impl Judge {
             }
             if *monitor.measure() == Measure::Unanswered && monitor.unit() == Unit::Keys {
                 return Err(JudgeError::UnansweredPerKey(monitor.name().to_owned()));
-            }
-            let is_of_quantile = match monitor.measure() {
-                Measure::Slow(_, limit) => limit.quantile().is_some(),
-                _ => false,
-            };
-            if is_of_quantile && monitor.unit() == Unit::Keys {
-                return Err(JudgeError::QuantilePerKey(monitor.name().to_owned()));
             }
             // Keys are observed by the name of the monitor, so that they can have a class.
             let has_no_class = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
@@ -166,6 +158,31 @@ impl Judge {
     #[must_use]
     pub fn monitors(&self) -> impl ExactSizeIterator<Item = &Monitor> {
         self.states.iter().map(|state| &state.monitor)
+    }
+
+    /// Returns the bucket above which a call is slow for the monitor with this name, in the next
+    /// observation: a limit that does not depend on the calls of that observation.
+    ///
+    /// Returns `None` if the limit is not known yet, or the monitor does not watch slow calls. A
+    /// ledger of slow keys needs it, because a [`KeyLedger`](crate::keys::KeyLedger) records the
+    /// calls before the judge observes them.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use canary_analysis::{Judge, Levels, Monitor, SlowLimit, Until};
+    /// use canary_core::LatencyBucket;
+    ///
+    /// let limit = SlowLimit::fixed(Duration::from_millis(300))?;
+    /// let slow = Monitor::slow(Until::Head, limit).named("slow").per_key();
+    /// let judge = Judge::try_new(Levels::default(), [slow])?;
+    /// let bucket = judge.slow_bucket("slow").expect("a fixed limit is always known");
+    /// assert!(LatencyBucket::of(Duration::from_secs(1)) > bucket);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn slow_bucket(&self, monitor: &str) -> Option<LatencyBucket> {
+        let state = self.states.iter().find(|state| state.monitor.name() == monitor)?;
+        state.slow_bucket()
     }
 
     /// Returns the error rates.
@@ -302,9 +319,6 @@ pub enum JudgeError {
     EmptyName,
     /// Two monitors have this name.
     DuplicateName(String),
-    /// A monitor of slow calls counts per key and has a quantile of stable as its limit. The
-    /// quantile is known only after the ledger of keys has recorded the calls.
-    QuantilePerKey(String),
     /// A monitor of unanswered calls counts per key. The key of a call is recorded when the call
     /// ends.
     UnansweredPerKey(String),
@@ -320,13 +334,6 @@ impl fmt::Display for JudgeError {
         match self {
             Self::EmptyName => f.write_str("a monitor has an empty name"),
             Self::DuplicateName(name) => write!(f, "two monitors are named `{name}`"),
-            Self::QuantilePerKey(name) => {
-                write!(
-                    f,
-                    "monitor `{name}` counts per key and has a quantile as limit, expected a fixed \
-                     limit"
-                )
-            }
             Self::UnansweredPerKey(name) => {
                 write!(
                     f,

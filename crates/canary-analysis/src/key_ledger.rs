@@ -125,8 +125,25 @@ impl KeyLedger {
             return if first_on_channel { Recorded::Counted } else { Recorded::AlreadyCounted };
         }
         known.narrow(channel, weight);
-        let sum = self.counts.by_split.entry(split).or_default();
-        *sum = sum.saturating_add(one);
+        self.counts.count(split, one);
+        Recorded::Counted
+    }
+
+    /// Records an event of a call that has no key. Such a call is assigned at random, so each one
+    /// counts as a key of its own, and is not remembered. Record one event of each kind for a call.
+    ///
+    /// The ledger has no key to compare with its sample: record calls that are in a random sample
+    /// of the same size.
+    pub fn record_without_key(&mut self, channel: Channel, weight: Weight) -> Recorded {
+        let split = SplitRatio::of(weight);
+        let mut one = PerChannel::default();
+        one[channel] = 1;
+        if split.impossible(one) > 0 {
+            self.counts.impossible = self.counts.impossible.saturating_add(1);
+            return Recorded::Impossible;
+        }
+        self.counts.count(split, one);
+        self.counts.keys = self.counts.keys.saturating_add(one);
         Recorded::Counted
     }
 
@@ -234,6 +251,14 @@ pub struct KeyCounts {
 }
 
 impl KeyCounts {
+    /// Counts keys by the ratio with which they were assigned, unless their channel was certain.
+    fn count(&mut self, split: SplitRatio, keys: PerChannel<u64>) {
+        if !split.is_certain() {
+            let sum = self.by_split.entry(split).or_default();
+            *sum = sum.saturating_add(keys);
+        }
+    }
+
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
         for (split, events) in &other.by_split {

@@ -33,15 +33,23 @@ pub struct Monitor {
     class: Option<String>,
     role: Role,
     unit: Unit,
+    callers: Callers,
     margins: Margins,
     alpha_parts: Option<NonZeroU32>,
+}
+
+/// The callers whose calls a monitor per key counts.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Callers {
+    WithKey,
+    WithoutKey,
 }
 
 impl Monitor {
     fn new(name: impl Into<String>, measure: Measure, margins: Margins) -> Self {
         let (role, unit) = (Role::Decides, Unit::Calls);
-        let name = name.into();
-        Self { name, measure, class: None, role, unit, margins, alpha_parts: None }
+        let (name, callers) = (name.into(), Callers::WithKey);
+        Self { name, measure, class: None, role, unit, callers, margins, alpha_parts: None }
     }
 
     /// Watches failed and spilled calls.
@@ -138,14 +146,34 @@ impl Monitor {
     /// The monitor needs its adverse keys
     /// ([`with_adverse_keys`](crate::Observation::with_adverse_keys)), its seen keys
     /// ([`with_seen_keys`](crate::Observation::with_seen_keys)), and the calls, to detect a canary
-    /// that hangs. A [`KeyLedger`](crate::keys::KeyLedger) counts the keys. Slow calls per key need
-    /// a fixed limit, because stable's quantile is known only after the calls.
+    /// that hangs. A [`KeyLedger`](crate::keys::KeyLedger) counts the keys. The limit of slow calls
+    /// for the next observation is [`Judge::slow_bucket`](crate::Judge::slow_bucket).
     ///
     /// The rates, and so the margins, are about keys that had an adverse call *so far*.
     #[must_use]
     pub const fn per_key(mut self) -> Self {
         self.unit = Unit::Keys;
         self
+    }
+
+    /// Counts the calls without a key of a layer whose other calls are counted
+    /// [per key](Self::per_key).
+    ///
+    /// Such a call is assigned at random and counts as a key of its own; see
+    /// [`KeyLedger::record_without_key`](crate::keys::KeyLedger::record_without_key). A monitor of
+    /// its own keeps a flood of such calls away from the evidence of the callers with a key. The
+    /// overall verdict does not need it to be healthy, because there may be no such calls.
+    ///
+    /// ```
+    /// use canary_analysis::Monitor;
+    ///
+    /// assert_eq!(Monitor::failures().without_key().name(), "failures without a key");
+    /// ```
+    #[must_use]
+    pub fn without_key(mut self) -> Self {
+        self.name.push_str(" without a key");
+        self.callers = Callers::WithoutKey;
+        self.per_key()
     }
 
     /// Replaces the default margins.
@@ -192,6 +220,12 @@ impl Monitor {
         self.unit
     }
 
+    /// Returns whether the monitor counts the calls [without a key](Self::without_key).
+    #[must_use]
+    pub fn is_without_key(&self) -> bool {
+        self.callers == Callers::WithoutKey
+    }
+
     /// Returns the margins.
     #[must_use]
     pub const fn margins(&self) -> Margins {
@@ -213,7 +247,8 @@ impl Monitor {
 
     /// Returns whether the overall verdict needs this monitor to be healthy.
     pub(crate) fn must_be_proven(&self) -> bool {
-        self.role == Role::Decides && !matches!(self.measure, Measure::Share | Measure::Unanswered)
+        let can_be_proven = !matches!(self.measure, Measure::Share | Measure::Unanswered);
+        self.role == Role::Decides && can_be_proven && !self.is_without_key()
     }
 }
 
@@ -243,7 +278,8 @@ pub enum Measure {
 
 impl Measure {
     /// Returns whether it is counted from calls, instead of feedback or events.
-    pub(crate) const fn is_of_calls(&self) -> bool {
+    #[must_use]
+    pub const fn is_of_calls(&self) -> bool {
         matches!(self, Self::Failures | Self::Cancelled | Self::Slow(..))
     }
 }

@@ -86,13 +86,30 @@ impl MonitorState {
             (MonitorEvidence::Comparison(_), Unit::Calls) => {
                 self.count_results(calls);
                 self.compare(observation, calls);
+                self.add_stable_latencies(calls);
             }
             (MonitorEvidence::Comparison(_), Unit::Keys) => {
-                self.count_results(calls);
+                // The calls without a key are not counted apart from the others.
+                if !self.monitor.is_without_key() {
+                    self.count_results(calls);
+                }
                 // Without adverse keys, the seen keys would count as good.
                 if let Some(adverse) = observation.keys.get(self.monitor.name()) {
                     self.compare_keys(calls, adverse, seen);
                 }
+                self.add_stable_latencies(calls);
+            }
+        }
+    }
+
+    /// Adds stable's latencies to those that the limit depends on. This comes after the comparison,
+    /// because the limit must not depend on the calls that it judges.
+    fn add_stable_latencies(&mut self, calls: &[EpochCounts]) {
+        if let Measure::Slow(until, limit) = self.monitor.measure()
+            && limit.quantile().is_some()
+        {
+            for epoch in calls {
+                self.stable.merge(timed(&epoch.counts.evidence.stable, *until));
             }
         }
     }
@@ -124,13 +141,7 @@ impl MonitorState {
                 calls.iter().filter_map(cancelled).collect()
             }
             Measure::Slow(until, limit) => {
-                // The limit must not depend on the calls that it judges.
                 let bucket = limit.bucket(&self.stable);
-                if limit.quantile().is_some() {
-                    for epoch in calls {
-                        self.stable.merge(timed(&epoch.counts.evidence.stable, *until));
-                    }
-                }
                 let slow =
                     |bucket| calls.iter().filter_map(move |epoch| slow(epoch, *until, bucket));
                 bucket.into_iter().flat_map(slow).collect()
@@ -155,7 +166,10 @@ impl MonitorState {
         let none = KeyCounts::default();
         let seen = seen.unwrap_or(&none);
         let given = calls.iter().map(|epoch| per_channel(epoch, |counts| counts.picked));
-        let given = given.fold(PerChannel::default(), PerChannel::saturating_add);
+        let given = match self.monitor.is_without_key() {
+            true => seen.keys,
+            false => given.fold(PerChannel::default(), PerChannel::saturating_add),
+        };
         comparison.observe_keys(given, adverse, seen);
         // Refused seen keys do not count: the rates are then those of the recorded keys.
         self.refused = self.refused.saturating_add(adverse.refused);
@@ -262,7 +276,8 @@ impl MonitorState {
             return Some(NotHealthyReason::LedgerFull(self.refused));
         }
         let given = comparison.completeness.given().canary;
-        if given == 0 && self.monitor.measure().is_of_calls() {
+        let counts_calls = self.monitor.measure().is_of_calls() && !self.monitor.is_without_key();
+        if given == 0 && counts_calls {
             return Some(NotHealthyReason::CallsUnknown);
         }
         let fraction = comparison.completeness.fraction().filter(|it| *it < MIN_COMPLETENESS);
@@ -286,8 +301,13 @@ impl MonitorState {
 
     /// Returns the limit for slow calls, if this monitor has one yet.
     pub(crate) fn slow_limit(&self) -> Option<Duration> {
+        self.slow_bucket()?.upper_edge()
+    }
+
+    /// Returns the bucket above which a call of the next observation is slow.
+    pub(crate) fn slow_bucket(&self) -> Option<LatencyBucket> {
         match self.monitor.measure() {
-            Measure::Slow(_, limit) => limit.bucket(&self.stable)?.upper_edge(),
+            Measure::Slow(_, limit) => limit.bucket(&self.stable),
             _ => None,
         }
     }

@@ -241,18 +241,6 @@ fn invalid_monitors_are_refused() {
 }
 
 #[test]
-fn slow_calls_beyond_stables_quantile_cannot_be_counted_per_key() {
-    let slow =
-        |limit| Judge::try_new(Levels::default(), [Monitor::slow(Until::Head, limit).per_key()]);
-    let error = slow(SlowLimit::stable_quantile(0.99).unwrap()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "monitor `slow head p99` counts per key and has a quantile as limit, expected a fixed limit",
-    );
-    assert!(slow(SlowLimit::fixed(Duration::from_millis(300)).unwrap()).is_ok());
-}
-
-#[test]
 fn slow_monitors_of_different_limits_have_different_names() {
     let quantile = |quantile| SlowLimit::stable_quantile(quantile).unwrap();
     let fixed = |millis| SlowLimit::fixed(Duration::from_millis(millis)).unwrap();

@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
+use std::time::Duration;
+
 use canary_analysis::{
-    Monitor, Observation,
+    Monitor, Observation, SlowLimit, Until,
     judgment::NotHealthyReason,
-    keys::{KeyCounts, KeyLedger},
+    keys::{KeyCounts, KeyLedger, Recorded},
 };
-use canary_core::{Channel, PerChannel, Verdict, Weight};
+use canary_core::{Channel, LatencyBucket, PerChannel, Verdict, Weight};
 
 use self::support::{TEN, calls, judge, snapshot, ticks};
 
@@ -229,6 +231,58 @@ fn a_key_on_an_impossible_channel_breaks_the_share() {
         judge.judgment().findings[0].not_healthy_reason,
         Some(NotHealthyReason::ImpossibleAssignment(1))
     );
+}
+
+#[test]
+fn keys_with_calls_beyond_stables_quantile_are_degraded() {
+    let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.99).unwrap());
+    let mut judge = judge([slow.per_key()]);
+    let name = "slow head p99";
+    assert_eq!(judge.slow_bucket(name), None, "stable has no calls yet");
+    let mut stable = calls(90_000, 0);
+    stable.head.add(LatencyBucket::of(Duration::from_millis(1)), 90_000);
+    let none = KeyLedger::new(1).take();
+    judge.observe(
+        &Observation::of(snapshot(TEN, stable, calls(10_000, 0)))
+            .with_adverse_keys(name, &none)
+            .with_seen_keys(name, &keys(TEN, 0, 90, 10)),
+    );
+    let limit = judge.slow_bucket(name).unwrap();
+    assert!(LatencyBucket::of(Duration::from_millis(300)) > limit);
+
+    let slow_users = keys(TEN, 0, 1, 10);
+    judge.observe(&healthy_calls().with_adverse_keys(name, &slow_users));
+    assert_eq!(judge.verdict(), Verdict::Degraded);
+}
+
+#[test]
+fn a_monitor_of_calls_without_a_key_decides_but_need_not_be_healthy() {
+    let monitors = || [Monitor::failures().per_key(), Monitor::failures().without_key()];
+    let seen = keys(TEN, 0, 18_000, 2_000);
+    let healthy = || {
+        healthy_calls()
+            .with_adverse_keys("failures", &KeyLedger::new(1).take())
+            .with_seen_keys("failures", &seen)
+    };
+    let mut without = judge(monitors());
+    without.observe(&healthy());
+    assert_eq!(without.verdict(), Verdict::Healthy, "{}", without.judgment());
+
+    let unkeyed = |channel, calls| {
+        let mut ledger = KeyLedger::new(1);
+        (0..calls)
+            .for_each(|_| assert_eq!(ledger.record_without_key(channel, TEN), Recorded::Counted));
+        ledger.take()
+    };
+    let mut failing = judge(monitors());
+    failing.observe(
+        &healthy()
+            .with_adverse_keys("failures without a key", &unkeyed(Channel::Canary, 20))
+            .with_seen_keys("failures without a key", &unkeyed(Channel::Canary, 100)),
+    );
+    let judgment = failing.judgment();
+    assert_eq!(judgment.verdict, Verdict::Degraded);
+    assert!(judgment.to_string().contains("20 of 100 canary calls affected (20 %)"), "{judgment}");
 }
 
 #[test]

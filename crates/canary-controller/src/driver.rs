@@ -25,7 +25,8 @@ mod save;
 mod variables;
 
 pub(crate) use self::{
+    attempt_judge::default_unit,
     documents::DocumentKeys,
-    key_ledgers::key_event_kind,
+    key_ledgers::is_counted_by_keys,
     run::{CommandRequest, Driver, DriverInputs, DriverSettings},
 };

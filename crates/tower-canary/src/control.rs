@@ -19,4 +19,7 @@ mod variables;
 pub use canary_core::KeySample;
 
 pub use self::{control_ext::ControlExt, owner::Owner};
-pub use crate::counting::key_watch::{KeyEvent, KeyEventKind, KeyEvents, KeyWatch};
+pub use crate::counting::{
+    key_activity::KeyActivity,
+    key_watch::{KeyEvent, KeyEvents, KeyWatch},
+};

@@ -1,7 +1,9 @@
 //! Counters of calls, sharded by thread so that counting does not contend.
 
+pub(crate) mod call_key;
 pub(crate) mod clock;
 pub(crate) mod counter_key;
+pub(crate) mod key_activity;
 pub(crate) mod key_watch;
 pub(crate) mod route_classes;
 pub(crate) mod route_index;

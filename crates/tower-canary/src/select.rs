@@ -44,6 +44,9 @@
 //! # let _ = options;
 //! ```
 //!
+//! A closure may be sticky, as far as a controller knows. Implement [`Select`] for a type of your
+//! own to say that it [never is](Select::may_be_sticky).
+//!
 //! # Choosing a policy
 //!
 //! | calls that get the canary | policy |
@@ -134,6 +137,15 @@ pub trait Select: Send + Sync + 'static {
     /// Returns how to assign the request, or `None` to leave it to the next policy.
     fn select(&self, request: &Incoming<'_>) -> Option<Selection>;
 
+    /// Returns whether [`select`](Self::select) may return a [sticky](Selection::sticky) selection.
+    ///
+    /// If it may, a controller judges the canary by keys instead of calls: the calls of a sticky
+    /// caller are not assigned independently. The default is `true`, which is always safe. Return
+    /// `false` from a policy that never returns a sticky selection.
+    fn may_be_sticky(&self) -> bool {
+        true
+    }
+
     /// Removes headers that only this policy may see, such as the secret of a tester.
     ///
     /// It is called for every request, before a handler sees it, whichever policy assigned the
@@ -179,6 +191,10 @@ impl Select for Box<dyn Select> {
         (**self).select(request)
     }
 
+    fn may_be_sticky(&self) -> bool {
+        (**self).may_be_sticky()
+    }
+
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         (**self).strip(headers, canary);
     }
@@ -194,6 +210,10 @@ pub struct Or<A, B> {
 impl<A: Select, B: Select> Select for Or<A, B> {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
         self.first.select(request).or_else(|| self.next.select(request))
+    }
+
+    fn may_be_sticky(&self) -> bool {
+        self.first.may_be_sticky() || self.next.may_be_sticky()
     }
 
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {

@@ -1,7 +1,8 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use canary_analysis::{
-    AdverseCounts, Guard, Judge, JudgeState, Judgment, Monitor, Observation, error::ResumeError,
+    AdverseCounts, Guard, Judge, JudgeState, Judgment, Monitor, Observation, Unit,
+    error::ResumeError,
 };
 use canary_core::{PerChannel, RatingCounts, RatingsByWeight, Snapshot, Weight};
 use canary_rollout::Plan;
@@ -46,7 +47,8 @@ impl AttemptJudge {
         canary: &CanaryHandle,
         weight_lock: &Arc<WeightLock>,
     ) -> Self {
-        Self::from_parts(attempt, plan.judge(), None, canary, weight_lock)
+        let judge = plan.judge_by(default_unit(canary));
+        Self::from_parts(attempt, judge, None, canary, weight_lock)
     }
 
     /// Creates a judge with stored evidence of the current attempt.
@@ -60,7 +62,8 @@ impl AttemptJudge {
         canary: &CanaryHandle,
         weight_lock: &Arc<WeightLock>,
     ) -> Result<Self, NotResumed> {
-        let judge = Judge::try_resume(plan.levels(), plan.judge_monitors(), &stored.judge)?;
+        let monitors = plan.judge_monitors_by(default_unit(canary));
+        let judge = Judge::try_resume(plan.levels(), monitors, &stored.judge)?;
         if !KeyLedgers::match_monitors(stored.key_ledgers.as_ref(), &judge) {
             return Err(NotResumed::Keys);
         }
@@ -133,6 +136,12 @@ impl AttemptJudge {
         let key_ledgers = self.keys.as_ref().map(|keys| keys.ledgers().clone());
         StoredEvidence { attempt: self.attempt, judge: self.judge.state(), key_ledgers }
     }
+}
+
+/// Returns the unit of monitors whose plan names none: keys if calls may be sticky, because the
+/// calls of a sticky caller are not assigned independently.
+pub(crate) fn default_unit(canary: &CanaryHandle) -> Unit {
+    if canary.may_be_sticky() { Unit::Keys } else { Unit::Calls }
 }
 
 /// Converts the difference of two snapshots to an observation: calls, route classes, feedback and

@@ -1,9 +1,9 @@
-use canary_analysis::{Judge, Measure, Monitor, Observation, Unit, keys::KeyLedger};
+use canary_analysis::{Judge, Measure, Monitor, Observation, Unit, Until, keys::KeyLedger};
 use canary_core::KeySample;
 use serde::{Deserialize, Serialize};
 use tower_canary::{
     CanaryHandle,
-    control::{ControlExt, KeyEvent, KeyEventKind, KeyEvents, KeyWatch},
+    control::{ControlExt, KeyActivity, KeyEvent, KeyEvents, KeyWatch},
 };
 
 /// The keys that monitors per key have counted, and the watch that reports new ones.
@@ -19,8 +19,18 @@ pub(super) struct WatchedKeys {
 pub(super) struct KeyLedgers {
     /// Keys with adverse events, by the name of the monitor. The share monitor has no ledger.
     adverse: Vec<(String, KeyLedger)>,
-    /// Keys with calls, by route class. `None` stands for all routes.
-    seen: Vec<(Option<String>, KeyLedger)>,
+    /// Keys with trials.
+    seen: Vec<(Trials, KeyLedger)>,
+}
+
+/// The trials of some monitors per key.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+struct Trials {
+    /// The route class, or `None` for all routes.
+    class: Option<String>,
+    /// The part of a call that has to be over, or `None` for all assigned calls.
+    until: Option<Until>,
+    is_without_key: bool,
 }
 
 impl WatchedKeys {
@@ -69,9 +79,9 @@ impl KeyLedgers {
             if *monitor.measure() != Measure::Share {
                 adverse.push((monitor.name().to_owned(), ledger()));
             }
-            let class = monitor.class().map(str::to_owned);
-            if !seen.iter().any(|(known, _)| *known == class) {
-                seen.push((class, ledger()));
+            let trials = Trials::of(monitor);
+            if !seen.iter().any(|(known, _)| *known == trials) {
+                seen.push((trials, ledger()));
             }
         }
         (!seen.is_empty()).then_some(Self { adverse, seen })
@@ -82,7 +92,7 @@ impl KeyLedgers {
     pub(super) fn match_monitors(ledgers: Option<&Self>, judge: &Judge) -> bool {
         let names = |ledgers: &Self| {
             let adverse = ledgers.adverse.iter().map(|(name, _)| name.clone());
-            let seen = ledgers.seen.iter().map(|(class, _)| class.clone());
+            let seen = ledgers.seen.iter().map(|(trials, _)| trials.clone());
             (adverse.collect::<Vec<_>>(), seen.collect::<Vec<_>>())
         };
         ledgers.map(names) == Self::empty(judge, 0).as_ref().map(names)
@@ -116,22 +126,15 @@ impl KeyLedgers {
     }
 
     fn record(&mut self, judge: &Judge, event: &KeyEvent) {
-        let is_of = |class: Option<&str>| {
-            class.is_none() || event.class.as_ref().map(|known| known.as_str()) == class
-        };
-        if event.kind == KeyEventKind::Picked {
-            for (_, ledger) in self.seen.iter_mut().filter(|(class, _)| is_of(class.as_deref())) {
-                ledger.record(event.key, event.channel, event.weight);
-            }
-            return;
+        for (_, ledger) in self.seen.iter_mut().filter(|(trials, _)| trials.include(event)) {
+            record_in(ledger, event);
         }
-        let counts = |monitor: &Monitor| {
-            is_of(monitor.class()) && key_event_kind(monitor) == Some(event.kind)
-        };
-        for monitor in per_key(judge).filter(|monitor| counts(monitor)) {
-            let ledgers = self.adverse.iter_mut();
-            for (_, ledger) in ledgers.filter(|(name, _)| name == monitor.name()) {
-                ledger.record(event.key, event.channel, event.weight);
+        for monitor in per_key(judge).filter(|monitor| Trials::of(monitor).are_of(event)) {
+            if is_adverse(monitor, judge, &event.activity) {
+                let ledgers = self.adverse.iter_mut();
+                ledgers
+                    .filter(|(name, _)| name == monitor.name())
+                    .for_each(|(_, ledger)| record_in(ledger, event));
             }
         }
     }
@@ -141,9 +144,9 @@ impl KeyLedgers {
         for (name, ledger) in &mut self.adverse {
             observation = observation.with_adverse_keys(name.as_str(), &ledger.take());
         }
-        for (class, ledger) in &mut self.seen {
+        for (trials, ledger) in &mut self.seen {
             let seen = ledger.take();
-            for monitor in per_key(judge).filter(|monitor| monitor.class() == class.as_deref()) {
+            for monitor in per_key(judge).filter(|monitor| Trials::of(monitor) == *trials) {
                 observation = observation.with_seen_keys(monitor.name(), &seen);
             }
         }
@@ -151,17 +154,65 @@ impl KeyLedgers {
     }
 }
 
+impl Trials {
+    fn of(monitor: &Monitor) -> Self {
+        let until = match monitor.measure() {
+            Measure::Slow(until, _) => Some(*until),
+            _ => None,
+        };
+        let class = monitor.class().map(str::to_owned);
+        Self { class, until, is_without_key: monitor.is_without_key() }
+    }
+
+    /// Returns whether the event is of a call or key that these trials are about.
+    fn are_of(&self, event: &KeyEvent) -> bool {
+        let class = event.class.as_ref().map(|class| class.as_str());
+        (self.class.is_none() || self.class.as_deref() == class)
+            && self.is_without_key == event.key.is_none()
+    }
+
+    /// Returns whether the event is a trial.
+    fn include(&self, event: &KeyEvent) -> bool {
+        let activity = &event.activity;
+        let is_over = match self.until {
+            None => activity.picked,
+            Some(Until::End) => activity.slowest_end.is_some(),
+            Some(_) => activity.slowest_head.is_some(),
+        };
+        is_over && self.are_of(event)
+    }
+}
+
+fn record_in(ledger: &mut KeyLedger, event: &KeyEvent) {
+    match event.key {
+        Some(key) => ledger.record(key, event.channel, event.weight),
+        None => ledger.record_without_key(event.channel, event.weight),
+    };
+}
+
+fn is_adverse(monitor: &Monitor, judge: &Judge, activity: &KeyActivity) -> bool {
+    match monitor.measure() {
+        Measure::Failures => activity.failed,
+        Measure::Cancelled => activity.cancelled,
+        Measure::Slow(until, _) => {
+            let slowest = match until {
+                Until::End => activity.slowest_end,
+                _ => activity.slowest_head,
+            };
+            let limit = judge.slow_bucket(monitor.name());
+            limit.is_some_and(|limit| slowest.is_some_and(|slowest| slowest > limit))
+        }
+        _ => false,
+    }
+}
+
 fn per_key(judge: &Judge) -> impl Iterator<Item = &Monitor> {
     judge.monitors().filter(|monitor| monitor.unit() == Unit::Keys)
 }
 
-/// Returns the adverse key event of a monitor per key, if the data plane records it.
-pub(crate) const fn key_event_kind(monitor: &Monitor) -> Option<KeyEventKind> {
-    match monitor.measure() {
-        Measure::Failures => Some(KeyEventKind::Failed),
-        Measure::Cancelled => Some(KeyEventKind::Cancelled),
-        _ => None,
-    }
+/// Returns whether the data plane counts this measure by keys.
+pub(crate) const fn is_counted_by_keys(measure: &Measure) -> bool {
+    measure.is_of_calls() || matches!(measure, Measure::Share)
 }
 
 /// The number of keys in a ledger above which the sample is halved.

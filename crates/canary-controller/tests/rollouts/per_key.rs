@@ -11,7 +11,7 @@ use http::{HeaderName, Request};
 use tower_canary::{
     CanaryOptions, RouteClasses,
     control::ControlExt,
-    select::{Condition, Sticky, StickyHash, StickyKey},
+    select::{Condition, Forced, Incoming, Propagated, Select, Sticky, StickyHash, StickyKey},
 };
 
 use crate::support::{Shop, controller, logged, managed, second, until};
@@ -72,31 +72,24 @@ fn finding(rollout: &RolloutHandle, monitor: &str) -> Finding {
 
 #[tokio::test(start_paused = true)]
 async fn the_retries_of_one_user_count_as_one_failure() {
-    let per_call = r#"
-        steps = [{ weight = "10%", min_duration = "2h" }]
-        monitors = [{ measure = "failures" }]
-    "#;
-    for (toml, expected) in [(PER_KEY, Phase::Running), (per_call, Phase::RolledBack)] {
-        let shop = shop();
-        let (_controller, rollout) = start(&shop, &MemoryStore::new(), toml).await;
-        let unlucky = canary_user(&shop);
-        for _ in 0..50 {
-            for user in 0..100 {
-                call(&shop, "/", &format!("user-{user}"), "").await;
-            }
-            for _ in 0..10 {
-                call(&shop, "/", &unlucky, "canary").await;
-            }
-            second(&shop, 0).await;
+    let shop = shop();
+    let (_controller, rollout) = start(&shop, &MemoryStore::new(), PER_KEY).await;
+    let unlucky = canary_user(&shop);
+    for _ in 0..50 {
+        for user in 0..100 {
+            call(&shop, "/", &format!("user-{user}"), "").await;
         }
-        assert_eq!(rollout.status().rollout.phase(), expected, "{}", rollout.status().judgment);
-        if expected == Phase::Running {
-            let finding = finding(&rollout, "failures");
-            assert_eq!((finding.adverse.canary, finding.adverse.stable), (1, 0));
-            assert_eq!(finding.calls.stable + finding.calls.canary, 101);
-            assert_ne!(finding.verdict, Verdict::Degraded);
+        for _ in 0..10 {
+            call(&shop, "/", &unlucky, "canary").await;
         }
+        second(&shop, 0).await;
     }
+    let status = rollout.status();
+    assert_eq!(status.rollout.phase(), Phase::Running, "{}", status.judgment);
+    let finding = finding(&rollout, "failures");
+    assert_eq!((finding.adverse.canary, finding.adverse.stable), (1, 0));
+    assert_eq!(finding.calls.stable + finding.calls.canary, 101);
+    assert_ne!(finding.verdict, Verdict::Degraded);
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,22 +112,21 @@ async fn failures_of_many_users_roll_the_canary_back() {
     assert_eq!((whole.adverse, whole.calls), (checkout.adverse, checkout.calls));
 }
 
-/// Returns the number of rollbacks of a canary that is as good as stable, each with another crowd
-/// of 40 users. Some users make many calls, and some always fail, on either channel.
-async fn rollbacks(count_by: &str, crowds: u32) -> u32 {
-    let toml = r#"
-        steps = [
-            { weight = "5%", min_duration = "5s" },
-            { weight = "20%", min_duration = "5s" },
-            { weight = "50%", min_duration = "1h" },
-        ]
-        monitors = [{ measure = "failures", count_by = "UNIT" }]
-    "#;
-    let toml = toml.replace("UNIT", count_by);
-    let mut rolled_back = 0;
-    for crowd in 0..crowds {
+/// A plan without monitors of its own.
+const DEFAULT: &str = r#"
+steps = [
+    { weight = "5%", min_duration = "5s" },
+    { weight = "20%", min_duration = "5s" },
+    { weight = "50%", min_duration = "1h" },
+]
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn a_default_plan_keeps_a_canary_whose_few_users_make_most_calls() {
+    // The canary is as good as stable. Some users make many calls, and some always fail.
+    for crowd in 0..20 {
         let shop = shop();
-        let (_controller, rollout) = start(&shop, &MemoryStore::new(), &toml).await;
+        let (_controller, rollout) = start(&shop, &MemoryStore::new(), DEFAULT).await;
         for _ in 0..18 {
             for user in 0..40 {
                 let failing = if user % 7 == 0 { "stable,canary" } else { "" };
@@ -144,16 +136,40 @@ async fn rollbacks(count_by: &str, crowds: u32) -> u32 {
             }
             second(&shop, 0).await;
         }
-        rolled_back += u32::from(rollout.status().rollout.phase() == Phase::RolledBack);
+        let status = rollout.status();
+        assert_eq!(status.rollout.phase(), Phase::Running, "crowd {crowd}: {}", status.judgment);
     }
-    rolled_back
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_healthy_canary_is_not_rolled_back_because_of_sticky_users() {
-    assert_eq!(rollbacks("keys", 20).await, 0);
-    // Counted by calls, the same crowds cause rollbacks.
-    assert!(rollbacks("calls", 10).await > 0);
+async fn a_default_plan_finds_a_canary_that_fails_its_users() {
+    let shop = shop();
+    let (_controller, rollout) = start(&shop, &MemoryStore::new(), DEFAULT).await;
+    for round in 0..30 {
+        for user in 0..40 {
+            call(&shop, "/", &format!("{round}-{user}"), "canary").await;
+        }
+        second(&shop, 0).await;
+    }
+    assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_fails_only_callers_without_a_key_is_rolled_back() {
+    let shop = shop();
+    let (_controller, rollout) = start(&shop, &MemoryStore::new(), DEFAULT).await;
+    for _ in 0..30 {
+        for user in 0..40 {
+            call(&shop, "/", &format!("user-{user}"), "").await;
+            let request = Request::get("/").header("x-fail", "canary");
+            shop.call(request.body(()).unwrap()).await;
+        }
+        second(&shop, 0).await;
+    }
+    let status = rollout.status();
+    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.judgment);
+    assert_eq!(finding(&rollout, "failures without a key").verdict, Verdict::Degraded);
+    assert_eq!(finding(&rollout, "failures").adverse.canary, 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -266,7 +282,7 @@ async fn replicas_share_a_secret_that_callers_cannot_compute_and_no_text_shows()
 }
 
 #[tokio::test]
-async fn a_plan_per_key_needs_a_policy_and_a_measure_that_is_counted_per_key() {
+async fn a_plan_counts_by_the_unit_that_the_layer_assigns() {
     let refused = |shop: &Shop, monitors: &str| {
         let toml = format!("steps = [{{ weight = \"10%\" }}]\nmonitors = [{monitors}]");
         controller(MemoryStore::new()).add(managed(shop, &toml)).unwrap_err().to_string()
@@ -280,8 +296,35 @@ async fn a_plan_per_key_needs_a_policy_and_a_measure_that_is_counted_per_key() {
          policy: set one with `CanaryOptions::select`",
     );
     assert_eq!(
-        refused(&shop(), r#"{ measure = "feedback", count_by = "keys" }"#),
-        "the plan has unmet requirements: monitors[0].count_by: \"feedback\" is not counted per key, \
-         only failures, cancelled calls and the share are",
+        refused(
+            &shop(),
+            r#"{ measure = "failures" }, { measure = "cancelled", count_by = "calls" }"#
+        ),
+        "the plan has unmet requirements: monitors[1].count_by: the policy of the layer may keep a \
+         caller on one channel, so calls are not assigned independently: omit this field, or count \
+         by \"keys\". A policy that is never sticky says so with `Select::may_be_sticky`",
     );
+}
+
+#[tokio::test]
+async fn each_policy_says_whether_it_may_be_sticky() {
+    let users = || Sticky::by_header(HeaderName::from_static("x-user-id"));
+    let header = || HeaderName::from_static("x-force");
+    let testers = || Forced::by_header_if(header(), Condition::any());
+    let may_be_sticky =
+        |options: CanaryOptions| Shop::with_options("v2", options).canary.may_be_sticky();
+    let options = CanaryOptions::new;
+    assert!(!may_be_sticky(options()));
+    for sticky in [
+        options().select(users()),
+        options().select(testers().or(Condition::any().then(users()))),
+        options().select(Box::new(users()) as Box<dyn Select>),
+        options().select(|_: &Incoming<'_>| None),
+    ] {
+        assert!(may_be_sticky(sticky));
+    }
+    let rules = Condition::path("/a").always().or(Condition::path("/b").never());
+    let rules = rules.or(Condition::any().at_weight());
+    let never = testers().or(Propagated::at_edge()).or(rules);
+    assert!(!may_be_sticky(options().select(Box::new(never) as Box<dyn Select>)));
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use canary_analysis::{Judge, Levels};
+use canary_analysis::{Judge, Levels, Unit};
 use canary_core::Weight;
 
 use super::{
@@ -236,16 +236,21 @@ impl Check {
         }
         let mut monitors = Vec::new();
         for (index, spec) in plan.monitors.iter().enumerate() {
-            match spec.monitor() {
+            match spec.monitor(Unit::Calls) {
                 Ok(monitor) => monitors.push(monitor),
                 Err((field, message)) => self.fault(format!("monitors[{index}].{field}"), message),
             }
         }
         self.at_most("monitors", monitors.len(), MAX_MONITORS);
-        if monitors.len() <= MAX_MONITORS
-            && monitors.len() == plan.monitors.len()
-            && let Err(error) = Judge::try_new(levels.unwrap_or_default(), monitors)
-        {
+        if monitors.len() > MAX_MONITORS || monitors.len() != plan.monitors.len() {
+            return;
+        }
+        let levels = levels.unwrap_or_default();
+        let judges = [
+            Judge::try_new(levels, monitors),
+            Judge::try_new(levels, plan.judge_monitors_by(Unit::Keys)),
+        ];
+        if let Some(error) = judges.into_iter().find_map(Result::err) {
             self.fault("monitors", error.to_string());
         }
     }

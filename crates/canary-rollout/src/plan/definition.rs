@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, error::Error as _, time::Duration};
 
-use canary_analysis::{Judge, Levels, Monitor};
+use canary_analysis::{Judge, Levels, Monitor, Role, Unit};
 use canary_core::Weight;
 use serde::{Deserialize, Serialize, de};
 
@@ -217,7 +217,8 @@ impl Plan {
         Levels::try_new(self.alpha, self.beta).expect("the levels were checked")
     }
 
-    /// Creates a judge without evidence, with the plan's monitors and levels.
+    /// Creates a judge without evidence, with the plan's monitors and levels, for a layer that
+    /// assigns each call at random.
     ///
     /// ```
     /// let plan = canary_rollout::plan::Preset::all()[0].plan();
@@ -227,16 +228,41 @@ impl Plan {
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
     pub fn judge(&self) -> Judge {
-        let judge = Judge::try_new(self.levels(), self.judge_monitors());
+        self.judge_by(Unit::Calls)
+    }
+
+    /// Creates a judge as [`judge`](Self::judge) does, whose monitors count by `unit` unless the
+    /// plan names their unit: by [`Unit::Keys`] if the policy of the layer may make calls sticky.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
+    pub fn judge_by(&self, unit: Unit) -> Judge {
+        let judge = Judge::try_new(self.levels(), self.judge_monitors_by(unit));
         judge.expect("the monitors were checked").with_restarts()
     }
 
-    /// Returns the plan's monitors in the judge's form.
+    /// Returns the monitors of [`judge`](Self::judge).
+    #[must_use]
+    pub fn judge_monitors(&self) -> Vec<Monitor> {
+        self.judge_monitors_by(Unit::Calls)
+    }
+
+    /// Returns the monitors of [`judge_by`](Self::judge_by): those of the plan, and for each
+    /// deciding monitor of calls that counts by keys another one for the calls [without a
+    /// key](Monitor::without_key).
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
-    pub fn judge_monitors(&self) -> Vec<Monitor> {
-        let monitor = |spec: &MonitorSpec| spec.monitor().expect("the monitors were checked");
-        self.monitors.iter().map(monitor).collect()
+    pub fn judge_monitors_by(&self, unit: Unit) -> Vec<Monitor> {
+        let monitors = self.monitors.iter().map(|spec| spec.monitor(unit));
+        let monitors = monitors.map(|monitor| monitor.expect("the monitors were checked"));
+        let mut monitors: Vec<Monitor> = monitors.collect();
+        let without_key: Vec<Monitor> = monitors
+            .iter()
+            .filter(|it| it.unit() == Unit::Keys && it.role() == Role::Decides)
+            .filter(|it| it.measure().is_of_calls())
+            .map(|it| it.clone().without_key())
+            .collect();
+        monitors.extend(without_key);
+        monitors
     }
 }
 

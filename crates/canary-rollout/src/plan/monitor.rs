@@ -23,10 +23,10 @@ pub struct MonitorSpec {
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Role"))]
     pub role: Role,
-    /// The unit that is counted. Use keys if traffic is sticky.
-    #[serde(default)]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Unit"))]
-    pub count_by: Unit,
+    /// The unit that is counted; keys by default if calls may be sticky, and calls otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Unit>"))]
+    pub count_by: Option<Unit>,
     /// The differences that count as harm and as good enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<MarginsSpec>,
@@ -100,12 +100,13 @@ pub struct MarginsSpec {
 
 impl MonitorSpec {
     pub(crate) const fn new(measure: MeasureSpec) -> Self {
-        let (role, count_by) = (Role::Decides, Unit::Calls);
-        Self { measure, class: None, name: None, role, count_by, margins: None }
+        let role = Role::Decides;
+        Self { measure, class: None, name: None, role, count_by: None, margins: None }
     }
 
-    /// Returns the judge's monitor, or the invalid field and the message.
-    pub(crate) fn monitor(&self) -> Result<Monitor, (&'static str, String)> {
+    /// Returns the judge's monitor, or the invalid field and the message. It counts by `default`
+    /// unless the plan names the unit.
+    pub(crate) fn monitor(&self, default: Unit) -> Result<Monitor, (&'static str, String)> {
         let invalid = |error: &dyn std::fmt::Display| ("measure", error.to_string());
         let mut monitor = match &self.measure {
             MeasureSpec::Failures => Monitor::failures(),
@@ -132,7 +133,7 @@ impl MonitorSpec {
         if self.role == Role::Watches {
             monitor = monitor.watch_only();
         }
-        if self.count_by == Unit::Keys {
+        if self.count_by.unwrap_or(default) == Unit::Keys {
             monitor = monitor.per_key();
         }
         if let Some(MarginsSpec { worse, good }) = self.margins {

@@ -6,7 +6,7 @@ use crate::{
     config::canary_config::FailureHook,
     control::{epoch_settings::EpochSettings, handle::CanaryHandle, owner::Owner},
     counting::key_watch::KeyWatch,
-    select::{StickyKey, salt::Salt},
+    select::{Select, StickyKey, salt::Salt},
     variables::{InvalidVariables, Variables},
 };
 
@@ -44,10 +44,11 @@ pub trait ControlExt: sealed::Sealed {
     #[must_use]
     fn route_classes(&self) -> &[RouteClass];
 
-    /// Returns whether a [policy](crate::CanaryOptions::select) assigns calls. Without a policy no
-    /// call is sticky.
+    /// Returns whether the [policy](crate::CanaryOptions::select) may assign calls by a key; see
+    /// [`Select::may_be_sticky`](crate::select::Select::may_be_sticky). Without a policy no call is
+    /// sticky.
     #[must_use]
-    fn has_policy(&self) -> bool;
+    fn may_be_sticky(&self) -> bool;
 
     /// Checks a [change](CanaryHandle::change_variables) of the variables without making it.
     ///
@@ -82,8 +83,8 @@ pub trait ControlExt: sealed::Sealed {
         change: impl FnOnce(&mut Variables, &mut Variables),
     ) -> Result<(), InvalidVariables>;
 
-    /// Records the keys of sticky calls in `sample` that are assigned from now on. This replaces an
-    /// earlier watch.
+    /// Records the keys of sticky calls in `sample` that are assigned from now on, and as many of
+    /// the calls that the weight assigns without a key. This replaces an earlier watch.
     ///
     /// Keys are identified by their hashes. After a change of the [salt](Self::set_salt), watch
     /// again.
@@ -202,8 +203,8 @@ impl ControlExt for CanaryHandle {
         self.control().config().route_classes.names()
     }
 
-    fn has_policy(&self) -> bool {
-        self.control().config().select.is_some()
+    fn may_be_sticky(&self) -> bool {
+        self.control().config().select.as_ref().is_some_and(Select::may_be_sticky)
     }
 
     fn check_variables(

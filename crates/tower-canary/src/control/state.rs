@@ -10,6 +10,7 @@ use crate::{
     config::canary_config::CanaryConfig,
     control::{epoch::Epoch, epoch_settings::EpochSettings},
     counting::{
+        call_key::CallKey,
         clock::{self, TickInstant},
         route_index::RouteIndex,
         shard_counters::SharedCounters,
@@ -18,7 +19,7 @@ use crate::{
             atomic::{AtomicBool, Ordering},
         },
     },
-    select::{AssignmentRule, Selection, StickyKey, rng, salt::Salt},
+    select::{AssignmentRule, Selection, rng, salt::Salt},
     variables::sets::{BeforePromotion, VariableSets},
 };
 
@@ -171,25 +172,29 @@ pub(crate) struct Assigned {
     pub(crate) started: TickInstant,
     pub(crate) channel: Channel,
     pub(crate) reason: AssignmentReason,
-    pub(crate) key: Option<StickyKey>,
+    pub(crate) key: Option<CallKey>,
     pub(crate) route: Option<RouteIndex>,
     /// The cookie to set in the response.
     pub(crate) cookie: Option<Box<HeaderValue>>,
 }
 
 impl AssignmentRule {
-    fn resolve(self, settings: &EpochSettings) -> (Channel, AssignmentReason, Option<StickyKey>) {
+    fn resolve(self, settings: &EpochSettings) -> (Channel, AssignmentReason, Option<CallKey>) {
         let at = |bucket| match settings.weight.admits(bucket) {
             true => Channel::Canary,
             false => Channel::Stable,
         };
+        let by_key = |key: CallKey| (at(key.bucket()), key.reason(), Some(key));
         let unless_zero = |channel| match settings.weight {
             Weight::ZERO => Channel::Stable,
             _ => channel,
         };
         match self {
-            Self::AtWeight => (at(rng::draw()), AssignmentReason::Random, None),
-            Self::Sticky(key) => (at(key.bucket()), AssignmentReason::Sticky, Some(key)),
+            Self::AtWeight if settings.keys.is_none() => {
+                (at(rng::draw()), AssignmentReason::Random, None)
+            }
+            Self::AtWeight => by_key(CallKey::unique()),
+            Self::Sticky(key) => by_key(CallKey::Sticky(key)),
             Self::Always(channel) => (unless_zero(channel), AssignmentReason::Rule, None),
             Self::Propagated(channel) => (unless_zero(channel), AssignmentReason::Propagated, None),
             Self::Forced(_) if settings.is_halted => {
@@ -276,7 +281,7 @@ mod loom_tests {
     }
 
     fn call(control: &ControlState) -> Channel {
-        let key = StickyKey::from_hash(0);
+        let key = crate::select::StickyKey::from_hash(0);
         let Assigned { counters, channel, .. } = control.assign(|_| (Selection::sticky(key), None));
         let latency = LatencyBucket::of(std::time::Duration::ZERO);
         counters.channel(Scope::Evidence, channel).end(Outcome::Cancelled, latency);

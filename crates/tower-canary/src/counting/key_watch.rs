@@ -1,5 +1,5 @@
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -9,21 +9,20 @@ use std::{
 
 use canary_core::{Channel, KeySample, RouteClass, Weight};
 
-use crate::{counting::route_index::RouteIndex, select::StickyKey};
+use crate::counting::{call_key::CallKey, key_activity::KeyActivity, route_index::RouteIndex};
 
-/// Records which keys of sticky calls were assigned and which of them failed, to count users
-/// instead of calls.
+/// Records which keys of sticky calls were assigned, and what happened to their calls, to count
+/// users instead of calls.
 ///
 /// Create it with [`ControlExt::watch_keys`](crate::control::ControlExt::watch_keys). For each key
-/// of a [sample](KeySample) it records three events: a call was assigned to a channel, a call
-/// failed, and a call was cancelled. Each event of a key is recorded once between two
-/// [takes](Self::take), however often it happens. All events come from the same sample, so their
-/// ratios are meaningful.
+/// of a [sample](KeySample) it records the [`KeyActivity`] between two [takes](Self::take). All
+/// events come from the same sample, so their ratios are meaningful. A call without a key is
+/// recorded as a key that no other call has.
 ///
-/// It holds up to 8,192 events. When it is full, it halves the sample and drops the keys outside
-/// it. The events of the remaining keys are complete.
+/// It holds up to 8,192 records. When it is full, it halves the sample and drops the keys outside
+/// it. The records of the remaining keys are complete.
 ///
-/// Recording an event takes a lock. Calls without a key, and keys outside the sample, take none.
+/// Recording takes a lock. Calls of keys outside the sample take none.
 #[derive(Clone)]
 pub struct KeyWatch {
     shared: Arc<KeyWatchState>,
@@ -34,36 +33,37 @@ struct KeyWatchState {
     sample: KeySample,
     /// Also read without the lock.
     halvings: AtomicU32,
-    records: Mutex<HashSet<KeyRecord>>,
+    records: Mutex<HashMap<KeyPlace, KeyActivity>>,
     classes: Box<[RouteClass]>,
 }
 
+/// The place where the activity of a key is recorded.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
-pub(crate) struct KeyRecord {
-    pub(crate) key: StickyKey,
+pub(crate) struct KeyPlace {
+    pub(crate) key: CallKey,
     pub(crate) weight: Weight,
     pub(crate) channel: Channel,
     pub(crate) route: Option<RouteIndex>,
-    pub(crate) kind: KeyEventKind,
 }
 
 impl KeyWatch {
     pub(crate) fn new(sample: KeySample, classes: &[RouteClass]) -> Self {
         let halvings = AtomicU32::new(sample.halvings());
-        let records = Mutex::new(HashSet::with_capacity(CAPACITY));
+        let records = Mutex::new(HashMap::with_capacity(CAPACITY));
         Self {
             shared: Arc::new(KeyWatchState { sample, halvings, records, classes: classes.into() }),
         }
     }
 
-    pub(crate) fn record(&self, record: KeyRecord) {
-        if !self.sample().holds(record.key.hash()) {
+    pub(crate) fn record(&self, place: KeyPlace, activity: KeyActivity) {
+        if !self.sample().holds(place.key.hash()) {
             return;
         }
         let mut records = self.records();
         // Another thread may have halved the sample in between.
-        if self.sample().holds(record.key.hash()) {
-            records.insert(record);
+        if self.sample().holds(place.key.hash()) {
+            let known = records.entry(place).or_default();
+            *known = known.and(activity);
         }
         while records.len() >= CAPACITY && self.sample() != self.sample().halved() {
             self.narrow_locked(&mut records, self.sample().halved());
@@ -75,10 +75,10 @@ impl KeyWatch {
         self.narrow_locked(&mut self.records(), sample);
     }
 
-    /// Removes and returns the recorded events, with the sample that they come from.
-    #[must_use = "the events are removed from the watch"]
+    /// Removes and returns the records, with the sample that they come from.
+    #[must_use = "the records are removed from the watch"]
     pub fn take(&self) -> KeyEvents {
-        let empty = HashSet::with_capacity(CAPACITY);
+        let empty = HashMap::with_capacity(CAPACITY);
         let (records, sample) = {
             let mut records = self.records();
             (std::mem::replace(&mut *records, empty), self.sample())
@@ -86,9 +86,12 @@ impl KeyWatch {
         let class = |route: RouteIndex| self.shared.classes.get(route.index()).cloned();
         let mut events: Vec<KeyEvent> = records
             .into_iter()
-            .map(|KeyRecord { key, weight, channel, route, kind }| {
-                let (key, class) = (key.hash(), route.and_then(class));
-                KeyEvent { weight, kind, key, channel, class }
+            .map(|(KeyPlace { key, weight, channel, route }, activity)| {
+                let key = match key {
+                    CallKey::Sticky(key) => Some(key.hash()),
+                    CallKey::Unique(_) => None,
+                };
+                KeyEvent { weight, key, channel, class: route.and_then(class), activity }
             })
             .collect();
         events.sort_unstable();
@@ -99,13 +102,13 @@ impl KeyWatch {
         self.shared.sample.after(self.shared.halvings.load(Ordering::Relaxed))
     }
 
-    fn narrow_locked(&self, records: &mut HashSet<KeyRecord>, sample: KeySample) {
+    fn narrow_locked(&self, records: &mut HashMap<KeyPlace, KeyActivity>, sample: KeySample) {
         let sample = self.sample().and(sample);
         self.shared.halvings.store(sample.halvings(), Ordering::Relaxed);
-        records.retain(|record| sample.holds(record.key.hash()));
+        records.retain(|place, _| sample.holds(place.key.hash()));
     }
 
-    fn records(&self) -> MutexGuard<'_, HashSet<KeyRecord>> {
+    fn records(&self) -> MutexGuard<'_, HashMap<KeyPlace, KeyActivity>> {
         self.shared.records.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -122,89 +125,79 @@ impl fmt::Debug for KeyWatch {
     }
 }
 
-/// The events that a [`KeyWatch`] recorded.
+/// The records of a [`KeyWatch`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct KeyEvents {
-    /// The sample of keys whose events are complete.
+    /// The sample of keys whose records are complete.
     pub sample: KeySample,
-    /// The events, without duplicates, ordered by weight.
+    /// The records, ordered by weight: one for each key, weight, channel and route class.
     pub events: Vec<KeyEvent>,
 }
 
-/// An event of a key. Only sticky calls that are evidence cause events.
+/// The events of a key in one place. Only calls that the weight assigned cause events.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub struct KeyEvent {
-    /// The weight at which the call was assigned.
+    /// The weight at which the calls were assigned.
     pub weight: Weight,
-    /// The kind of event.
-    pub kind: KeyEventKind,
-    /// The [hash](StickyKey::hash) of the key.
-    pub key: u64,
-    /// The channel to which the call was assigned.
+    /// The [hash](crate::select::StickyKey::hash) of the key, or `None` for a call without a key.
+    pub key: Option<u64>,
+    /// The channel to which the calls were assigned.
     pub channel: Channel,
-    /// The route class of the call, if it has one.
+    /// The route class of the calls, if they have one.
     pub class: Option<RouteClass>,
+    /// The events.
+    pub activity: KeyActivity,
 }
 
-/// The kind of a [`KeyEvent`].
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
-pub enum KeyEventKind {
-    /// A call was assigned to the channel.
-    Picked,
-    /// A call failed or was spilled.
-    Failed,
-    /// A call was cancelled by its caller.
-    Cancelled,
-}
-
-/// This takes about 280 KiB for each watched canary.
+/// This takes about 400 KiB for each watched canary.
 const CAPACITY: usize = 8_192;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::select::StickyKey;
 
-    fn record(key: u64, kind: KeyEventKind) -> KeyRecord {
-        let key = StickyKey::new("salt", key.to_le_bytes());
-        KeyRecord { key, weight: Weight::FULL, channel: Channel::Canary, route: None, kind }
+    fn place(key: u64) -> KeyPlace {
+        let key = CallKey::Sticky(StickyKey::new("salt", key.to_le_bytes()));
+        KeyPlace { key, weight: Weight::FULL, channel: Channel::Canary, route: None }
     }
 
     #[test]
-    fn a_repeated_event_is_recorded_once_until_it_is_taken() {
+    fn the_events_of_a_key_are_one_record_until_it_is_taken() {
         let watch = KeyWatch::new(KeySample::ALL, &[]);
         for _ in 0..500 {
-            watch.record(record(1, KeyEventKind::Failed));
+            watch.record(place(1), KeyActivity::PICKED);
+            watch.record(place(1), KeyActivity::SPILLED);
         }
-        assert_eq!(watch.take().events.len(), 1);
+        let events = watch.take().events;
+        assert_eq!(events.len(), 1);
+        assert!(events[0].activity.picked && events[0].activity.failed);
         assert!(watch.take().events.is_empty());
-        watch.record(record(1, KeyEventKind::Failed));
-        assert_eq!(watch.take().events.len(), 1);
+        watch.record(place(1), KeyActivity::SPILLED);
+        assert!(!watch.take().events[0].activity.picked);
     }
 
     #[test]
     fn a_full_watch_keeps_all_events_of_fewer_keys() {
-        let watch = KeyWatch::new(KeySample::ALL, &[]);
+        let watch = KeyWatch::new(KeySample::seeded(3), &[]);
         for key in 0..40_000 {
-            watch.record(record(key, KeyEventKind::Picked));
-            watch.record(record(key, KeyEventKind::Failed));
+            watch.record(place(key), KeyActivity::PICKED);
         }
         let KeyEvents { sample, events } = watch.take();
-        assert_eq!(sample.one_in(), 16);
-        let in_sample =
-            (0..40_000).filter(|key| sample.holds(record(*key, KeyEventKind::Picked).key.hash()));
-        assert_eq!(events.len(), 2 * in_sample.count());
+        assert!(sample.one_in() > 4);
+        let in_sample = (0..40_000).filter(|key| sample.holds(place(*key).key.hash()));
+        assert_eq!(events.len(), in_sample.count());
         assert!(events.len() < CAPACITY);
     }
 
     #[test]
     fn keys_outside_a_narrowed_sample_are_not_recorded() {
         let watch = KeyWatch::new(KeySample::ALL, &[]);
-        watch.record(record(1, KeyEventKind::Picked));
+        watch.record(place(1), KeyActivity::PICKED);
         watch.narrow(KeySample::ALL.after(63));
-        watch.record(record(2, KeyEventKind::Picked));
+        watch.record(place(2), KeyActivity::PICKED);
         assert!(watch.take().events.is_empty());
         watch.narrow(KeySample::ALL);
         assert_eq!(watch.take().sample, KeySample::ALL.after(63));

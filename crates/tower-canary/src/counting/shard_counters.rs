@@ -9,16 +9,17 @@ use crate::{
     config::canary_config::CanaryConfig,
     control::{drain_signal::DrainSignal, epoch_settings::EpochSettings},
     counting::{
+        call_key::CallKey,
         clock::TickInstant,
         counter_key::{CounterKey, Scope},
-        key_watch::{KeyEventKind, KeyRecord},
+        key_activity::KeyActivity,
+        key_watch::KeyPlace,
         route_index::RouteIndex,
         sync::{
             Arc,
             atomic::{AtomicU64, Ordering},
         },
     },
-    select::StickyKey,
 };
 
 #[cfg(not(canary_loom))]
@@ -68,13 +69,13 @@ impl ShardCounters {
         &self,
         channel: Channel,
         reason: AssignmentReason,
-        key: Option<StickyKey>,
+        key: Option<CallKey>,
         route: Option<RouteIndex>,
         started: TickInstant,
     ) {
         let counter = CounterKey::new(channel, reason, route);
         if let Some(key) = key {
-            self.record_key(key, counter, KeyEventKind::Picked);
+            self.record_key(key, counter, KeyActivity::PICKED);
         }
         self.count(counter, |counters| counters.pick(reason, started));
     }
@@ -94,12 +95,12 @@ impl ShardCounters {
     /// reader of the counts also finds the event.
     pub(crate) fn record_key(
         &self,
-        key: StickyKey,
+        key: CallKey,
         CounterKey { scope, channel, route }: CounterKey,
-        kind: KeyEventKind,
+        activity: KeyActivity,
     ) {
         if let (Scope::Evidence, Some(keys)) = (scope, &self.settings.keys) {
-            keys.record(KeyRecord { key, weight: self.weight(), channel, route, kind });
+            keys.record(KeyPlace { key, weight: self.weight(), channel, route }, activity);
         }
     }
 

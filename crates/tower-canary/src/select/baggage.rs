@@ -62,6 +62,10 @@ impl Select for Propagated {
         trusted.matches(request).then(|| Selection::propagated(channel))
     }
 
+    fn may_be_sticky(&self) -> bool {
+        false
+    }
+
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         match self.trusted {
             Some(_) => remove(headers, |member| value_of(member, canary).is_some()),

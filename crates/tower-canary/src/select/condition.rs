@@ -136,17 +136,17 @@ impl Condition {
 
     /// Sends these requests to the canary while its weight is above zero.
     pub fn always(self) -> Rule {
-        self.then(|_: &Incoming<'_>| Some(Selection::always(Channel::Canary)))
+        self.then(Fixed(|| Selection::always(Channel::Canary)))
     }
 
     /// Sends these requests to stable at any weight.
     pub fn never(self) -> Rule {
-        self.then(|_: &Incoming<'_>| Some(Selection::always(Channel::Stable)))
+        self.then(Fixed(|| Selection::always(Channel::Stable)))
     }
 
     /// Assigns these requests at random by the weight. Later policies do not run.
     pub fn at_weight(self) -> Rule {
-        self.then(|_: &Incoming<'_>| Some(Selection::at_weight()))
+        self.then(Fixed(Selection::at_weight))
     }
 
     /// Applies `policy` to these requests only.
@@ -197,8 +197,25 @@ impl Select for Rule {
         self.condition.matches(request).then(|| self.policy.select(request)).flatten()
     }
 
+    fn may_be_sticky(&self) -> bool {
+        self.policy.may_be_sticky()
+    }
+
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         self.policy.strip(headers, canary);
+    }
+}
+
+/// A policy without keys that assigns every call in the same way.
+struct Fixed(fn() -> Selection);
+
+impl Select for Fixed {
+    fn select(&self, _: &Incoming<'_>) -> Option<Selection> {
+        Some(self.0())
+    }
+
+    fn may_be_sticky(&self) -> bool {
+        false
     }
 }
 

@@ -118,6 +118,10 @@ impl Select for Forced {
         is_admitted.then(|| Selection::forced(channel))
     }
 
+    fn may_be_sticky(&self) -> bool {
+        false
+    }
+
     fn strip(&self, headers: &mut HeaderMap, _: &CanaryName) {
         match &self.source {
             TokenSource::Header(name) => {

@@ -9,10 +9,17 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 /// which is seeded once by the cryptographic generator of `rand`.
 #[must_use]
 pub fn draw() -> Bucket {
-    thread_local! {
-        static GENERATOR: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
-    }
     Bucket::from_random(GENERATOR.with_borrow_mut(SmallRng::next_u32))
+}
+
+/// Draws 64 random bits, as [`draw`] does.
+#[must_use]
+pub(crate) fn draw_bits() -> u64 {
+    GENERATOR.with_borrow_mut(SmallRng::next_u64)
+}
+
+thread_local! {
+    static GENERATOR: RefCell<SmallRng> = RefCell::new(SmallRng::from_rng(&mut rand::rng()));
 }
 
 #[cfg(all(test, not(canary_loom)))]

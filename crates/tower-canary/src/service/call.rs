@@ -14,13 +14,13 @@ use crate::{
     },
     control::{drain_signal::DrainSignal, state::Assigned},
     counting::{
+        call_key::CallKey,
         clock::TickInstant,
         counter_key::CounterKey,
-        key_watch::KeyEventKind,
+        key_activity::KeyActivity,
         route_index::RouteIndex,
         shard_counters::{ChannelCounters, SharedCounters},
     },
-    select::StickyKey,
     service::{
         assignment::Assignment,
         deadline::CallerDeadline,
@@ -48,7 +48,7 @@ pub(crate) struct Call {
     upgrade: Option<Arc<UpgradedCall>>,
     channel: Channel,
     reason: AssignmentReason,
-    key: Option<StickyKey>,
+    key: Option<CallKey>,
     route: Option<RouteIndex>,
     /// The cookie to set with the response.
     cookie: Option<Box<HeaderValue>>,
@@ -218,6 +218,7 @@ impl Call {
             self.end_with_head(latency, self.outcome(None));
             return None;
         }
+        self.record_key(KeyActivity::head(latency));
         self.count(|counters| counters.head(latency));
         if let Some(upgrade) = upgrade {
             upgrade.park(self.successor());
@@ -260,29 +261,32 @@ impl Call {
         let now = TickInstant::now();
         self.count_answer(now);
         let latency = self.latency_at(now);
-        self.end_as(outcome, |counters| counters.end(outcome, latency));
+        let activity = KeyActivity::end(outcome, latency);
+        self.end_as(outcome, activity, |counters| counters.end(outcome, latency));
     }
 
     fn end_with_head(&mut self, latency: LatencyBucket, outcome: Outcome) {
-        self.end_as(outcome, |counters| {
+        let activity = KeyActivity::head(latency).and(KeyActivity::end(outcome, latency));
+        self.end_as(outcome, activity, |counters| {
             counters.head(latency);
             counters.end(outcome, latency);
         });
     }
 
     #[inline]
-    fn end_as(&mut self, outcome: Outcome, count: impl Fn(&ChannelCounters)) {
+    fn end_as(
+        &mut self,
+        outcome: Outcome,
+        activity: KeyActivity,
+        count: impl Fn(&ChannelCounters),
+    ) {
         if mem::replace(&mut self.ended, true) {
             return;
         }
         // The permit is released before the call is counted, so that an observer of the counts
         // finds it free.
         self.release_permit();
-        match outcome {
-            Outcome::Success => {}
-            Outcome::Failure => self.record_key(KeyEventKind::Failed),
-            Outcome::Cancelled => self.record_key(KeyEventKind::Cancelled),
-        }
+        self.record_key(activity);
         self.count(count);
         self.drain_signal().call_ended();
         if outcome == Outcome::Failure && self.is_canary() {
@@ -316,9 +320,9 @@ impl Call {
         CounterKey::new(self.channel, self.reason, self.route)
     }
 
-    fn record_key(&self, kind: KeyEventKind) {
+    fn record_key(&self, activity: KeyActivity) {
         if let Some(key) = self.key {
-            self.counters.record_key(key, self.counter_key(), kind);
+            self.counters.record_key(key, self.counter_key(), activity);
         }
     }
 

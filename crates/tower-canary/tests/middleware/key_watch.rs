@@ -1,12 +1,10 @@
 //! Watches, which report the sticky keys of calls.
 
-use std::collections::BTreeSet;
-
 use http::Method;
 use tower::{Layer, ServiceExt};
 use tower_canary::{
     Channel, Weight,
-    control::{ControlExt as _, KeyEvent, KeyEventKind, KeySample},
+    control::{ControlExt as _, KeyEvent, KeySample},
     select::{Sticky, StickyKey},
 };
 
@@ -35,10 +33,12 @@ async fn a_call_that_spills_counts_for_the_canary_in_its_class_and_key() {
     assert_eq!(counts.classes["checkout"].canary.spilled, 1);
     assert_eq!(counts.classes["checkout"].stable.picked, 0);
     let events = keys.take().events;
-    let kinds: Vec<_> = events.iter().map(|event| (event.kind, event.channel)).collect();
-    let canary = Channel::Canary;
-    assert_eq!(kinds, [(KeyEventKind::Picked, canary), (KeyEventKind::Failed, canary)]);
-    assert!(events.iter().all(|event| event.class.as_ref().unwrap().as_str() == "checkout"));
+    let [KeyEvent { channel: Channel::Canary, class: Some(class), activity, .. }] = &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    assert_eq!(class.as_str(), "checkout");
+    assert!(activity.picked && activity.failed);
 }
 
 #[tokio::test]
@@ -52,23 +52,38 @@ async fn a_watch_reports_the_keys_of_both_channels_and_their_failures() {
     }
     drop(fixture.layer.layer(service()).oneshot(of_user("dora", false)).await);
 
-    let of = |event: &KeyEvent| (event.key, event.channel, event.kind);
-    let events: Vec<_> = keys.take().events.iter().map(of).collect();
-    let expected: BTreeSet<_> = [
-        ("ada", vec![KeyEventKind::Picked]),
-        ("bob", vec![KeyEventKind::Picked, KeyEventKind::Failed]),
-        ("eve", vec![KeyEventKind::Picked, KeyEventKind::Failed]),
-        ("dora", vec![KeyEventKind::Picked, KeyEventKind::Cancelled]),
-    ]
-    .into_iter()
-    .flat_map(|(user, kinds)| {
-        let key = StickyKey::new(&fixture.handle.salt(), user);
-        let channel = channel_of_key(&fixture, key);
-        kinds.into_iter().map(move |kind| (key.hash(), channel, kind))
-    })
-    .collect();
-    assert_eq!(events.len(), expected.len());
-    assert_eq!(events.into_iter().collect::<BTreeSet<_>>(), expected);
+    let events = keys.take().events;
+    let of_user = |user: &str| {
+        let key = fixture.handle.sticky_key(user);
+        let event = events.iter().find(|event| event.key == Some(key.hash())).unwrap();
+        assert_eq!(event.channel, channel_of_key(&fixture, key));
+        assert!(event.activity.picked);
+        let latencies = [event.activity.slowest_head, event.activity.slowest_end];
+        let timed = latencies.map(|latency| latency.is_some());
+        (event.activity.failed, event.activity.cancelled, timed)
+    };
+    assert_eq!(of_user("ada"), (false, false, [true, true]));
+    assert_eq!(of_user("bob"), (true, false, [true, true]));
+    assert_eq!(of_user("eve"), (true, false, [true, true]));
+    assert_eq!(of_user("dora"), (false, true, [true, false]));
+    // The call without a key.
+    assert_eq!(events.iter().filter(|event| event.key.is_none()).count(), 1);
+    assert_eq!(events.len(), 5);
+}
+
+#[tokio::test]
+async fn calls_without_a_key_are_reported_one_by_one_and_split_by_the_weight() {
+    let fixture = ClassFixture::new(Sticky::by_header(USER), HALF);
+    let keys = fixture.handle.watch_keys(KeySample::ALL);
+    for _ in 0..200 {
+        fixture.call(request(Method::GET, "/")).await;
+    }
+    let events = keys.take().events;
+    assert_eq!(events.len(), 200);
+    let on_canary = |event: &&KeyEvent| event.channel == Channel::Canary && event.key.is_none();
+    let on_canary = events.iter().filter(on_canary).count();
+    assert!((60..140).contains(&on_canary), "{on_canary}");
+    assert_eq!(fixture.total().evidence.canary.picked, u64::try_from(on_canary).unwrap());
 }
 
 #[tokio::test]
@@ -79,7 +94,7 @@ async fn a_call_is_reported_to_the_watch_that_was_active_at_its_start() {
     let second = fixture.handle.watch_keys(KeySample::ALL);
     drop(open);
     assert!(second.take().events.is_empty());
-    assert_eq!(first.take().events.len(), 2);
+    assert_eq!(first.take().events.len(), 1);
 
     fixture.handle.set_weight(Weight::FULL).unwrap();
     fixture.call(of_user("ada", false)).await;

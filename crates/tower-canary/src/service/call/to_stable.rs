@@ -6,7 +6,7 @@ use canary_core::{AssignmentReason, Channel, LatencyBucket, Outcome, Weight};
 use http::Request;
 
 use crate::{
-    counting::{clock::TickInstant, key_watch::KeyEventKind, shard_counters::ChannelCounters},
+    counting::{clock::TickInstant, key_activity::KeyActivity, shard_counters::ChannelCounters},
     select::RequestHead,
     service::{call::Call, fallback::Fallback, layer_response::LayerResponse},
 };
@@ -57,7 +57,7 @@ impl Call {
         self.pick_stable(AssignmentReason::Spilled);
         self.count_answer(TickInstant::now());
         self.release_permit();
-        self.record_key(KeyEventKind::Failed);
+        self.record_key(KeyActivity::SPILLED);
         self.count(ChannelCounters::spill);
         self.drain_signal().call_ended();
         self.run_failure_hook();

@@ -1,0 +1,53 @@
+use canary_core::{LatencyBucket, Outcome};
+
+/// The events of a key on one channel at one weight, each of them once, however often it happened.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct KeyActivity {
+    /// A call was assigned to the channel.
+    pub picked: bool,
+    /// A call failed or was spilled.
+    pub failed: bool,
+    /// A call was cancelled by its caller.
+    pub cancelled: bool,
+    /// The longest time to the head of a response, if a head arrived.
+    pub slowest_head: Option<LatencyBucket>,
+    /// The longest time to the end of a response, if a call ended and was not cancelled.
+    pub slowest_end: Option<LatencyBucket>,
+}
+
+impl KeyActivity {
+    const NONE: Self = Self {
+        picked: false,
+        failed: false,
+        cancelled: false,
+        slowest_head: None,
+        slowest_end: None,
+    };
+
+    pub(crate) const PICKED: Self = Self { picked: true, ..Self::NONE };
+    pub(crate) const SPILLED: Self = Self { failed: true, ..Self::NONE };
+
+    pub(crate) const fn head(latency: LatencyBucket) -> Self {
+        Self { slowest_head: Some(latency), ..Self::NONE }
+    }
+
+    pub(crate) const fn end(outcome: Outcome, latency: LatencyBucket) -> Self {
+        match outcome {
+            Outcome::Success => Self { slowest_end: Some(latency), ..Self::NONE },
+            Outcome::Failure => Self { failed: true, slowest_end: Some(latency), ..Self::NONE },
+            // No latency: it would measure the patience of the caller, not the channel.
+            Outcome::Cancelled => Self { cancelled: true, ..Self::NONE },
+        }
+    }
+
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            picked: self.picked || other.picked,
+            failed: self.failed || other.failed,
+            cancelled: self.cancelled || other.cancelled,
+            slowest_head: self.slowest_head.max(other.slowest_head),
+            slowest_end: self.slowest_end.max(other.slowest_end),
+        }
+    }
+}
