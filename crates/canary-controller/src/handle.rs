@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc};
 
-use canary_core::{CanaryName, Weight};
+use canary_core::{CanaryName, PerChannel, Weight};
 use canary_rollout::{
-    Actor, Command, Order, Releases, Transition, command::Refusal, event::Event,
+    Actor, Command, Order, Releases, Transition, command::Refusal, event::Event, preview::Preview,
     variables::VariablePatches,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -223,6 +223,20 @@ impl RolloutHandle {
         order: Order,
     ) -> Result<Transition, CommandError> {
         self.send(order, Some(generation)).await
+    }
+
+    /// Returns the exact effect that a command would have now, as data and as sentences for the place
+    /// beside a button. Nothing changes.
+    ///
+    /// It counts the open calls of this process.
+    ///
+    /// # Errors
+    ///
+    /// Returns the refusal that the command would get.
+    pub fn preview(&self, command: &Command) -> Result<Preview, Refusal> {
+        let status = self.status();
+        let preview = status.rollout.preview(status.at, command)?;
+        Ok(preview.with_open_calls(PerChannel::from_fn(|channel| self.canary.open(channel))))
     }
 
     /// Returns the current status.

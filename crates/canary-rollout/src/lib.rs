@@ -76,6 +76,8 @@
 //! - [`Event`](event::Event): an entry of the history, with its time, cause, reason and evidence.
 //! - [`Lineage`]: the identity of a stored rollout, which reveals that a store was wiped.
 //! - [`Pending`](pending::Pending): the conditions that a rollout is waiting for.
+//! - [`Preview`](preview::Preview): the effect that a command would have, for the place beside a
+//!   button.
 //! - [`DryRun`](dry_run::DryRun): a forecast of how long a plan takes at best.
 //!
 //! # Guarantees
@@ -95,6 +97,7 @@
 //! | R9 | A document to be stored never exceeds [`Rollout::MAX_BYTES`]. | `a_stored_rollout_is_short_and_its_events_are_in_order` |
 //! | R10 | After the store has lost the rollout, only an operator raises the weight. | `nothing_rises_after_the_store_has_lost_the_rollout` |
 //! | R11 | Only a command or a promotion changes variables, and a rollback undoes the promotion's change. | `only_a_command_or_a_promotion_changes_variables` |
+//! | R12 | A preview is the effect of the command. | `a_preview_is_the_effect_of_the_command` |
 //!
 //! # What it does not do
 //!
@@ -112,6 +115,7 @@ mod history;
 mod lineage;
 pub mod pending;
 pub mod plan;
+pub mod preview;
 mod rollout;
 mod serialize;
 mod span;

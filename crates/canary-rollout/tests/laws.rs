@@ -1,4 +1,4 @@
-//! Tests of the guarantees R1 to R11 with random inputs.
+//! Tests of the guarantees R1 to R12 with random inputs.
 
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -471,6 +471,30 @@ proptest! {
                 let _ = tracked.apply(&healthy);
                 prop_assert!(tracked.rollout.weight() <= before);
             }
+        }
+    }
+
+    #[test]
+    fn a_preview_is_the_effect_of_the_command(plan in 0..PLANS.len(), inputs in inputs()) {
+        let mut tracked = Tracked::new(plan);
+        for input in &inputs {
+            let before = tracked.rollout.clone();
+            let preview = match input {
+                Input::Command(command) => Some(before.preview(tracked.now, command)),
+                _ => None,
+            };
+            let applied = tracked.apply(input);
+            let Some(preview) = preview else { continue };
+            prop_assert_eq!(preview.is_err(), applied.is_err());
+            let (Ok(preview), Ok(transition)) = (preview, applied) else { continue };
+            let after = &tracked.rollout;
+            prop_assert_eq!((preview.phase, preview.to), (after.phase(), after.weight()));
+            prop_assert_eq!(preview.from, before.weight());
+            prop_assert_eq!(&preview.note, &transition.note);
+            prop_assert_eq!(preview.discards_evidence, after.attempt() > before.attempt());
+            let kinds: Vec<_> = transition.events.into_iter().map(|event| event.kind).collect();
+            prop_assert_eq!(&preview.events, &kinds);
+            prop_assert!(preview.to_string().ends_with('.'));
         }
     }
 

@@ -6,7 +6,7 @@ mod sim;
 
 use std::{env, fmt::Write, fs, path::Path};
 
-use canary_core::Verdict;
+use canary_core::{PerChannel, Verdict};
 use canary_rollout::{
     Actor, Command, Order, Phase,
     command::CommandName,
@@ -127,12 +127,14 @@ fn table() -> String {
     let mut text = String::new();
     for (state, sim) in &states {
         let weight = sim.rollout.weight();
-        writeln!(text, "## {state} ({weight})\n\n| command | effect | why |\n|---|---|---|")
+        writeln!(text, "## {state} ({weight})\n\n| command | effect | in words |\n|---|---|---|")
             .unwrap();
         for name in CommandName::ALL {
             let (effect, why) = effect(sim, name);
-            let why = why.unwrap_or_default();
-            writeln!(text, "| {name} | {effect} | {why} |").unwrap();
+            let words = why.unwrap_or_else(|| {
+                sim.rollout.preview(sim.now, &command(name)).unwrap().to_string()
+            });
+            writeln!(text, "| {name} | {effect} | {words} |").unwrap();
         }
         text.push('\n');
     }
@@ -228,4 +230,49 @@ fn a_restarted_process_continues_in_every_state() {
         assert_eq!(continued.weight().ppm(), 0, "{state}");
         assert_eq!(transition.events.len(), 1, "{state}");
     }
+}
+
+#[test]
+fn open_calls_are_a_part_of_the_sentence() {
+    let mut sim = Sim::started(PLAN);
+    sim.order(Command::Approve { gate: "boss".into() });
+    sim.run(1);
+    let preview = sim.rollout.preview(sim.now, &Command::Halt).unwrap();
+    for (canary, sentence) in [
+        (0, ""),
+        (1, " 1 open call of v2 is asked to end."),
+        (1_200, " 1,200 open calls of v2 are asked to end."),
+    ] {
+        let text = preview.clone().with_open_calls(PerChannel { stable: 7, canary }).to_string();
+        let rest = " Testers do not reach v2 either, and nothing starts until the halt is lifted.";
+        assert_eq!(text, format!("The next call is served by v1.{sentence}{rest}"));
+    }
+    let pause = sim.rollout.preview(sim.now, &Command::Pause).unwrap();
+    let pause = pause.with_open_calls(PerChannel { stable: 7, canary: 9 });
+    assert_eq!(pause.open_calls, None, "a pause ends no call");
+}
+
+#[test]
+fn a_preview_is_data_as_well() {
+    let sim = Sim::started(PLAN);
+    let preview = sim.rollout.preview(sim.now, &Command::Restart).unwrap();
+    let json = serde_json::to_value(&preview).unwrap();
+    assert_eq!(json["command"], "restart");
+    assert_eq!((&json["from"], &json["to"]), (&"0%".into(), &"0%".into()));
+    assert_eq!(json["phase"], "starting");
+    assert_eq!(json["discards_evidence"], true);
+    assert_eq!(json["events"][0]["kind"], "started");
+}
+
+#[test]
+fn commands_for_any_waiting_gate_are_allowed() {
+    let mut sim = Sim::started(
+        "start = { gates = ['a', 'b'] }
+        steps = [{ weight = '1%' }]
+        gates = { a = { kind = { approval = 'a' } }, b = { kind = { approval = 'b' } } }",
+    );
+    sim.order(Command::Approve { gate: "a".into() });
+    assert_eq!(sim.rollout.waiting_gates().collect::<Vec<_>>(), ["b"]);
+    let allowed = sim.rollout.allowed();
+    assert!(allowed.contains(&CommandName::Approve) && allowed.contains(&CommandName::Reject));
 }

@@ -5,6 +5,7 @@ mod external_changes;
 mod outage;
 mod per_key;
 mod plans;
+mod preview;
 mod races;
 mod restart;
 mod route_classes;

@@ -9,7 +9,7 @@ use crate::{
     command::{CommandName, Refusal, RefusalReason, order::Command},
     state::{GateState, PauseReason, Progress, Stage, phase::State},
     text::grouped,
-    variables::{VariablePatch, VariablePatches},
+    variables::VariablePatches,
 };
 
 /// The effect of a command in the current state.
@@ -75,9 +75,28 @@ impl Rollout {
     /// ```
     #[must_use]
     pub fn allowed(&self) -> Vec<CommandName> {
-        let gate = self.waiting_gates().next().cloned().unwrap_or_default();
-        let any_variable = VariablePatches::of_stage(VariablePatch::new().set("any", true));
-        let sample = |name: &CommandName| match name {
+        let is_allowed = |name: &CommandName| {
+            // Some variable can be changed in every state.
+            *name == CommandName::SetVariables
+                || self.samples(*name).iter().any(|it| self.decide(it) == Decision::Apply)
+        };
+        CommandName::ALL.into_iter().filter(is_allowed).collect()
+    }
+
+    /// Returns the names of the gates that wait for an answer.
+    #[must_use]
+    pub fn waiting_gates(&self) -> impl Iterator<Item = &str> {
+        let gates = self.state.progress().map(|progress: &Progress| progress.gates.iter());
+        let waits = |(_, state): &(&String, &GateState)| matches!(state, GateState::Asked { .. });
+        gates.into_iter().flatten().filter(waits).map(|(name, _)| name.as_str())
+    }
+
+    /// Returns commands of this name, of which one is allowed if any is.
+    fn samples(&self, name: CommandName) -> Vec<Command> {
+        let of_gates = |command: fn(String) -> Command| {
+            self.waiting_gates().map(|gate| command(gate.to_owned())).collect()
+        };
+        let command = match name {
             CommandName::Start => Command::Start,
             CommandName::Pause => Command::Pause,
             CommandName::Resume => Command::Resume,
@@ -90,12 +109,11 @@ impl Rollout {
             CommandName::Halt => Command::Halt,
             CommandName::LiftHalt => Command::LiftHalt,
             CommandName::Restart => Command::Restart,
-            CommandName::Approve => Command::Approve { gate: gate.clone() },
-            CommandName::Reject => Command::Reject { gate: gate.clone() },
-            CommandName::SetVariables => Command::SetVariables(any_variable.clone()),
+            CommandName::Approve => return of_gates(|gate| Command::Approve { gate }),
+            CommandName::Reject => return of_gates(|gate| Command::Reject { gate }),
+            CommandName::SetVariables => return Vec::new(),
         };
-        let is_allowed = |name: &CommandName| self.decide(&sample(name)) == Decision::Apply;
-        CommandName::ALL.into_iter().filter(is_allowed).collect()
+        vec![command]
     }
 
     /// Returns the refusal that the command would get now, or `None` if it is allowed or has no
@@ -333,16 +351,9 @@ impl Rollout {
             Some(GateState::Open { .. }) => Decision::Refuse(RefusalReason::GateOpen),
             None => Decision::Refuse(RefusalReason::GateNotWaiting {
                 gate: gate.to_owned(),
-                waiting: self.waiting_gates().cloned().collect(),
+                waiting: self.waiting_gates().map(str::to_owned).collect(),
             }),
         }
-    }
-
-    /// Returns the names of the gates that were asked and are not open.
-    fn waiting_gates(&self) -> impl Iterator<Item = &String> {
-        let gates = self.state.progress().map(|progress: &Progress| progress.gates.iter());
-        let waits = |(_, state): &(&String, &GateState)| matches!(state, GateState::Asked { .. });
-        gates.into_iter().flatten().filter(waits).map(|(name, _)| name)
     }
 
     /// Formats a step's index as "step 2 of 5".
