@@ -114,10 +114,10 @@
 //!
 //! # Security
 //!
-//! Ratings can cause a rollback, so their senders influence the verdict. **Without a secret, anyone
-//! who can reach the route can make up receipts** for either channel. With a secret, a rating
-//! requires a call that was served, and each receipt counts once at each replica: with five
-//! replicas, a client that sends a receipt to all of them is counted five times. A client that
+//! Ratings can cause a rollback, so their senders influence the verdict. Receipts are signed, so a
+//! rating requires a call that was served. (With [`unsigned`](FeedbackOptions::unsigned), anyone who
+//! can reach the route can make up receipts for either channel.) Each receipt counts once at each
+//! replica: with five replicas, a client that sends a receipt to all of them is counted five times. A client that
 //! makes many calls can still rate all of them, and it can see from the tags which channel served
 //! each one. Put the limits of your service in front of the route, such as a login and a rate limit
 //! per user, and observe the ratings for a while before you let a plan depend on them.

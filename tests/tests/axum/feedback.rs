@@ -153,7 +153,7 @@ async fn forged_replayed_truncated_and_foreign_receipts_are_refused_with_differe
     let shop = Shop::signed();
     shop.canary.set_weight(LOW).unwrap();
     let (_, receipt) = shop.page("ann").await;
-    let (_, unsigned) = Shop::new(FeedbackOptions::new()).page("ann").await;
+    let (_, unsigned) = Shop::new(FeedbackOptions::new().unsigned()).page("ann").await;
     let search = Shop::named("search", FeedbackOptions::new().signed(&secret()));
     let (_, foreign) = search.page("ann").await;
     let mut forged = receipt.clone().into_bytes();
@@ -204,7 +204,7 @@ async fn a_receipt_expires() {
 #[tokio::test]
 async fn without_a_receipt_only_a_sticky_call_behind_the_layer_is_rated() {
     const GOOD: &str = r#"{"rating": "good"}"#;
-    let shop = Shop::new(FeedbackOptions::new());
+    let shop = Shop::new(FeedbackOptions::new().unsigned());
     shop.canary.set_weight(LOW).unwrap();
     let answer = shop.post("/inside", "ann", GOOD).await;
     let channel = answer.channel().unwrap();
@@ -216,10 +216,15 @@ async fn without_a_receipt_only_a_sticky_call_behind_the_layer_is_rated() {
     let json = Request::post("/inside").header(header::CONTENT_TYPE, "application/json");
     let without_key = shop.client.ask(json.body(GOOD.into()).unwrap()).await;
     assert_problem(&without_key, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(shop.ratings(), 1);
     // Any caller could repeat such a rating, so it does not count if receipts are signed.
-    let signed = Shop::signed();
-    assert_problem(&signed.post("/inside", "ann", GOOD).await, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!((shop.ratings(), signed.ratings()), (1, 0));
+    for signed in [Shop::signed(), Shop::new(FeedbackOptions::new())] {
+        assert_problem(
+            &signed.post("/inside", "ann", GOOD).await,
+            StatusCode::UNPROCESSABLE_ENTITY,
+        );
+        assert_eq!(signed.ratings(), 0);
+    }
 }
 
 #[tokio::test]
@@ -291,8 +296,8 @@ async fn each_of_many_receipts_is_counted_once() {
         let second = pages.fetch_add(1, Ordering::Relaxed);
         SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000 + second)
     };
-    let options = FeedbackOptions::new().signed(&secret()).remember(50).clock(clock);
-    let shop = Shop::new(options);
+    let options = FeedbackOptions::new().remember(50).max_age(Duration::from_secs(1024));
+    let shop = Shop::new(options.clock(clock));
     let mut receipts = Vec::new();
     for _ in 0..500 {
         let (_, receipt) = shop.page("ann").await;
@@ -304,4 +309,48 @@ async fn each_of_many_receipts_is_counted_once() {
         assert!(matches!(status, StatusCode::CONFLICT | StatusCode::GONE), "{status}");
     }
     assert_eq!(shop.ratings(), 500);
+}
+
+#[tokio::test]
+async fn by_default_only_the_issuing_process_accepts_a_receipt() {
+    let (one, other) = (Shop::new(FeedbackOptions::new()), Shop::new(FeedbackOptions::new()));
+    let (_, receipt) = one.page("ann").await;
+    assert_problem(&other.rate_bad(&receipt).await, StatusCode::FORBIDDEN);
+    assert_eq!(one.rate_bad(&receipt).await.status, StatusCode::NO_CONTENT);
+}
+
+#[tokio::test]
+async fn a_flood_of_ratings_is_refused_rather_than_an_earlier_receipt() {
+    let elapsed = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&elapsed);
+    let now = SystemTime::now();
+    let options = FeedbackOptions::new()
+        .remember(100)
+        .clock(move || now + Duration::from_secs(clock.load(Ordering::Relaxed)));
+    let shop = Shop::new(options);
+    let (_, honest) = shop.page("ann").await;
+    elapsed.store(3600, Ordering::Relaxed);
+    let mut statuses = Vec::new();
+    for _ in 0..150 {
+        let (_, receipt) = shop.page("mallory").await;
+        statuses.push(shop.rate_bad(&receipt).await.status);
+    }
+    assert_eq!(statuses[..100], [StatusCode::NO_CONTENT; 100]);
+    assert_eq!(statuses[100..], [StatusCode::GONE; 50]);
+    elapsed.store(7200, Ordering::Relaxed);
+    let (_, later) = shop.page("bob").await;
+    for receipt in [honest, later] {
+        assert_eq!(shop.rate_bad(&receipt).await.status, StatusCode::NO_CONTENT);
+    }
+}
+
+#[tokio::test]
+async fn a_slow_body_is_refused() {
+    let options = FeedbackOptions::new().body_time_limit(Duration::from_millis(50));
+    let shop = Shop::new(options);
+    for path in ["/feedback", "/inside"] {
+        let body =
+            Body::from_stream(futures_util::stream::pending::<Result<&str, std::io::Error>>());
+        assert_problem(&shop.post(path, "ann", body).await, StatusCode::REQUEST_TIMEOUT);
+    }
 }

@@ -1,4 +1,4 @@
-use std::error::Error as _;
+use std::{error::Error as _, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
@@ -42,8 +42,8 @@ use crate::{
 /// feedback call itself, if that call is [sticky](AssignmentReason::Sticky): the user is served by
 /// the same channel as before. *This is wrong for users whose channel has changed since*, because
 /// the weight was changed: a bug of stable then counts against the canary. Such feedback also
-/// counts every time, not once. It is only accepted without a secret; if receipts are
-/// [signed](crate::feedback::FeedbackOptions::signed), a receipt is required.
+/// counts every time, not once. It is only accepted if receipts are
+/// [unsigned](crate::feedback::FeedbackOptions::unsigned); otherwise a receipt is required.
 ///
 /// # Responses
 ///
@@ -52,13 +52,18 @@ use crate::{
 /// | 204 | the rating was counted |
 /// | 400 | the body or the receipt has an invalid format |
 /// | 403 | the signature of the receipt is invalid |
+/// | 408 | the body did not arrive within the [time limit](crate::feedback::FeedbackOptions::body_time_limit) |
 /// | 409 | the receipt was already used |
-/// | 410 | the receipt is too old, or from an earlier attempt or release |
+/// | 410 | the receipt is too old, from an earlier attempt or release, or from a time from which too many were used |
 /// | 413 | the body has more than 1 KiB |
 /// | 415 | the content type is not `application/json`; this also prevents cross-site request forgery |
 /// | 422 | a receipt is required; or it belongs to another canary, is from the future, or has an unknown weight |
 ///
 /// Errors are `application/problem+json` and do not repeat anything from the request.
+///
+/// # Panics
+///
+/// The route needs a tokio runtime with timers, and panics without one.
 pub fn feedback<S: Clone + Send + Sync + 'static>(canary: CanaryHandle) -> MethodRouter<S> {
     post(move |request: Request| async move { respond(canary.control().config(), request).await })
 }
@@ -114,7 +119,7 @@ async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
         return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
     }
     let (head, body) = request.into_parts();
-    let FeedbackForm { rating, receipt } = read(body).await?;
+    let FeedbackForm { rating, receipt } = read(body, config.feedback.body_time_limit()).await?;
     let rating = match rating {
         RatingForm::Good => Rating::Good,
         RatingForm::Bad => Rating::Bad,
@@ -142,8 +147,10 @@ async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
     }
 }
 
-async fn read(body: Body) -> Result<FeedbackForm, Problem> {
-    let bytes = to_bytes(body, MAX_BODY).await.map_err(|error| {
+async fn read(body: Body, limit: Duration) -> Result<FeedbackForm, Problem> {
+    let read = tokio::time::timeout(limit, to_bytes(body, MAX_BODY)).await;
+    let read = read.map_err(|_| problem(StatusCode::REQUEST_TIMEOUT, "the body is too slow"))?;
+    let bytes = read.map_err(|error| {
         if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             problem(StatusCode::PAYLOAD_TOO_LARGE, "the body has more than 1024 bytes")
         } else {
@@ -170,8 +177,9 @@ impl From<ReceiptError> for Problem {
                 (StatusCode::FORBIDDEN, "the signature of the receipt is invalid")
             }
             ReceiptError::Used => (StatusCode::CONFLICT, "the receipt was already used"),
-            ReceiptError::Expired { .. } | ReceiptError::Forgotten => {
-                (StatusCode::GONE, "the receipt is too old")
+            ReceiptError::Expired { .. } => (StatusCode::GONE, "the receipt is too old"),
+            ReceiptError::Forgotten => {
+                (StatusCode::GONE, "too many receipts of the same time were used")
             }
             ReceiptError::OtherSalt => {
                 (StatusCode::GONE, "the receipt is from an earlier attempt or release")

@@ -8,8 +8,8 @@ use crate::feedback::signer::Signer;
 
 /// Options for [ratings and receipts](crate::feedback).
 ///
-/// By default a canary counts the feedback of users but no events. Its receipts are unsigned and
-/// valid for seven days, and the last 65,536 receipts are remembered.
+/// By default a canary counts the feedback of users but no events. Its receipts are valid for seven
+/// days at the process that issued them, and up to 65,536 used receipts are remembered.
 ///
 /// ```
 /// use tower_canary::{CanaryOptions, feedback::FeedbackOptions};
@@ -64,9 +64,13 @@ impl fmt::Debug for FeedbackOptions {
 
 #[cfg(feature = "feedback")]
 pub(super) struct ReceiptOptions {
-    pub(super) signer: Signer,
+    /// Has no secret if none is configured.
+    signer: Signer,
+    is_unsigned: bool,
     pub(super) max_age: std::time::Duration,
     pub(super) remembered: usize,
+    #[cfg(feature = "axum")]
+    pub(super) body_time_limit: std::time::Duration,
     clock: Box<dyn Fn() -> std::time::SystemTime + Send + Sync>,
 }
 
@@ -81,9 +85,11 @@ mod receipts {
     use crate::{feedback::signer::Signer, select::Secret};
 
     impl FeedbackOptions {
-        /// Signs receipts with `secret`, and refuses unsigned ones.
+        /// Signs receipts with `secret`, and refuses others.
         ///
-        /// All replicas of a service need the same secret.
+        /// By default, receipts are signed with a random secret of the process: other replicas
+        /// refuse them, and so does the process after a restart. With the same secret, all replicas
+        /// of a service accept them.
         ///
         /// # Panics
         ///
@@ -106,6 +112,21 @@ mod receipts {
             self
         }
 
+        /// Issues unsigned receipts, and accepts ratings without a receipt in some cases (see the
+        /// route `axum::feedback`).
+        ///
+        /// Anyone who can send a rating can then make up receipts for either channel, and so decide
+        /// a release whose plan depends on feedback. Use it only for clients that you trust.
+        ///
+        /// # Panics
+        ///
+        /// [`CanaryLayer::with_options`](crate::CanaryLayer::with_options) panics if the options
+        /// also have a secret.
+        pub const fn unsigned(mut self) -> Self {
+            self.receipts.is_unsigned = true;
+            self
+        }
+
         /// Sets how long a receipt is valid. The default is seven days.
         ///
         /// The age has a resolution of one second. The clocks of two replicas may differ by up to a
@@ -116,11 +137,13 @@ mod receipts {
         }
 
         /// Sets the number of used receipts to remember, so that none counts twice. The default is
-        /// 65,536, which takes up to 3 MB.
-        ///
-        /// Beyond this number the oldest receipt is forgotten, and receipts that are as old or
-        /// older are refused. Choose the number of receipts that you expect within
+        /// 65,536, which takes up to 3 MB. Choose the number of receipts that you expect within
         /// [`max_age`](Self::max_age).
+        ///
+        /// Receipts are remembered by the time at which they were issued, in 1,024 intervals of
+        /// `max_age`. Beyond the number, the interval with the most receipts is closed: its other
+        /// receipts are refused. So a client that sends many receipts excludes those of the same
+        /// time, and not those of other users before and after.
         ///
         /// # Panics
         ///
@@ -128,6 +151,14 @@ mod receipts {
         pub fn remember(mut self, receipts: usize) -> Self {
             assert!(receipts > 0, "remembered receipts: 0, expected at least 1");
             self.receipts.remembered = receipts;
+            self
+        }
+
+        /// Sets how long the route `axum::feedback` waits for the body of a request. The default is
+        /// ten seconds.
+        #[cfg(feature = "axum")]
+        pub fn body_time_limit(mut self, limit: Duration) -> Self {
+            self.receipts.body_time_limit = limit;
             self
         }
 
@@ -139,6 +170,18 @@ mod receipts {
     }
 
     impl ReceiptOptions {
+        pub(in crate::feedback) fn signer(&self) -> Signer {
+            assert!(
+                !(self.is_unsigned && self.signer.signs()),
+                "feedback options are unsigned and have a secret: expected one of them",
+            );
+            if self.is_unsigned || self.signer.signs() {
+                self.signer.clone()
+            } else {
+                Signer::of_process()
+            }
+        }
+
         /// Returns the time in seconds since 1970. It saturates in 2106.
         pub(in crate::feedback) fn now(&self) -> u32 {
             let since_1970 =
@@ -151,8 +194,11 @@ mod receipts {
         fn default() -> Self {
             Self {
                 signer: Signer::default(),
+                is_unsigned: false,
                 max_age: Duration::from_secs(7 * 24 * 60 * 60),
                 remembered: 65_536,
+                #[cfg(feature = "axum")]
+                body_time_limit: Duration::from_secs(10),
                 clock: Box::new(SystemTime::now),
             }
         }
@@ -162,6 +208,7 @@ mod receipts {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.debug_struct("ReceiptOptions")
                 .field("signer", &self.signer)
+                .field("is_unsigned", &self.is_unsigned)
                 .field("max_age", &self.max_age)
                 .field("remembered", &self.remembered)
                 .finish_non_exhaustive()

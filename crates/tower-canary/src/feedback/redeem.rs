@@ -25,14 +25,20 @@ impl RatingStore {
             id: rand::random(),
             signature: None,
         };
-        receipt.signature = options.signer.sign(&receipt);
+        receipt.signature = self.signer.sign(&receipt);
         receipt
     }
 
     /// Returns whether receipts are signed, so that clients cannot forge them.
     #[cfg(feature = "axum")]
     pub(crate) const fn signs(&self) -> bool {
-        self.receipts.signer.has_secret()
+        self.signer.signs()
+    }
+
+    /// Returns how long the route for feedback waits for a request body.
+    #[cfg(feature = "axum")]
+    pub(crate) const fn body_time_limit(&self) -> Duration {
+        self.receipts.body_time_limit
     }
 
     pub(crate) fn redeem(
@@ -42,14 +48,16 @@ impl RatingStore {
         rating: Rating,
     ) -> Result<(), ReceiptError> {
         let options = &self.receipts;
-        if !options.signer.accepts(receipt) {
+        if !self.signer.accepts(receipt) {
             return Err(ReceiptError::Signature);
         }
         if receipt.canary != CanaryTag::of(&self.canary) {
             return Err(ReceiptError::OtherCanary);
         }
         let now = options.now();
-        if receipt.issued > now.saturating_add(MAX_SKEW) {
+        // Only the clock of another replica can be ahead. An unsigned receipt may be made up.
+        let max_skew = if self.signer.signs() { MAX_SKEW } else { 0 };
+        if receipt.issued > now.saturating_add(max_skew) {
             return Err(ReceiptError::FromTheFuture);
         }
         let age = Duration::from_secs(now.saturating_sub(receipt.issued).into());
@@ -63,10 +71,10 @@ impl RatingStore {
             return Err(ReceiptError::OtherSalt);
         }
         // A signed receipt may come from a replica that is already at the next weight.
-        if !options.signer.has_secret() {
+        if !self.signer.signs() {
             state.refuse_unknown(receipt.call.weight).map_err(ReceiptError::UnknownWeight)?;
         }
-        state.replay_guard.admit((receipt.issued, receipt.id, series_number))?;
+        state.replay_guard.admit((receipt.issued, receipt.id, series_number), now)?;
         let ratings = state.series(series).map_err(ReceiptError::UnknownEvent)?;
         receipt.call.count_in(ratings, rating);
         Ok(())
@@ -94,12 +102,13 @@ pub enum ReceiptError {
         /// The maximum [age](super::FeedbackOptions::max_age) of a receipt.
         max_age: Duration,
     },
-    /// The receipt was issued more than a minute in the future.
+    /// The receipt was issued in the future: a signed one by more than a minute, for the clock of
+    /// another replica.
     FromTheFuture,
     /// The receipt was already used.
     Used,
-    /// The receipt is older than the oldest one that is
-    /// [remembered](super::FeedbackOptions::remember), so it may have been used.
+    /// More receipts of the same time were used than can be
+    /// [remembered](super::FeedbackOptions::remember), so this one may be among them.
     Forgotten,
     /// The options do not name the event.
     UnknownEvent(UnknownEvent),
@@ -126,14 +135,13 @@ impl fmt::Display for ReceiptError {
             Self::Expired { age, max_age } => {
                 write!(f, "the receipt is {age:?} old, the maximum is {max_age:?}")
             }
-            Self::FromTheFuture => write!(
-                f,
-                "the receipt was issued more than {MAX_SKEW} s in the future: check the clocks"
-            ),
-            Self::Used => f.write_str("the receipt was already used"),
-            Self::Forgotten => {
-                f.write_str("the receipt is too old to know whether it was already used")
+            Self::FromTheFuture => {
+                f.write_str("the receipt was issued in the future: check the clocks")
             }
+            Self::Used => f.write_str("the receipt was already used"),
+            Self::Forgotten => f.write_str(
+                "too many receipts of the same time were used to know whether this one was",
+            ),
             Self::UnknownEvent(unknown) => fmt::Display::fmt(unknown, f),
         }
     }

@@ -8,20 +8,26 @@ use crate::{
     select::Secret,
 };
 
-/// Signs receipts with its first secret, and accepts the signatures of all its secrets.
+/// Signs receipts with its first secret, and accepts the signatures of all its secrets. Without a
+/// secret, receipts are unsigned.
 #[derive(Clone, Default)]
 pub(super) struct Signer(Vec<Hmac<Sha256>>);
 
 impl Signer {
+    /// Signs with a random secret, which no other process knows.
+    pub(super) fn of_process() -> Self {
+        Self(vec![keyed(&rand::random::<[u8; 32]>())])
+    }
+
     pub(super) fn add_first(&mut self, secret: &Secret) {
-        self.0.insert(0, keyed(secret));
+        self.0.insert(0, keyed(secret.as_bytes()));
     }
 
     pub(super) fn add_last(&mut self, secret: &Secret) {
-        self.0.push(keyed(secret));
+        self.0.push(keyed(secret.as_bytes()));
     }
 
-    pub(super) const fn has_secret(&self) -> bool {
+    pub(super) const fn signs(&self) -> bool {
         !self.0.is_empty()
     }
 
@@ -33,7 +39,7 @@ impl Signer {
     /// Returns whether the signature is valid, in constant time for each secret. Without a secret,
     /// accepts only unsigned receipts.
     pub(super) fn accepts(&self, receipt: &Receipt) -> bool {
-        let Some(signature) = &receipt.signature else { return !self.has_secret() };
+        let Some(signature) = &receipt.signature else { return !self.signs() };
         let payload = receipt.payload();
         let is_signed_by = |mac: &Hmac<Sha256>| {
             mac.clone().chain_update(payload).verify_truncated_left(signature).is_ok()
@@ -42,8 +48,7 @@ impl Signer {
     }
 }
 
-fn keyed(secret: &Secret) -> Hmac<Sha256> {
-    let key = secret.as_bytes();
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
     let length = key.len();
     assert!(length >= 32, "secret for signing has {length} bytes, expected at least 32");
     let mac = Hmac::<Sha256>::new_from_slice(key).expect("an HMAC takes keys of any length");

@@ -6,7 +6,7 @@ use std::{
 use canary_core::{CanaryName, Channel, Rating, Ratings, RatingsByWeight, Weight};
 
 #[cfg(feature = "feedback")]
-use crate::feedback::{options::ReceiptOptions, replay_guard::ReplayGuard};
+use crate::feedback::{options::ReceiptOptions, replay_guard::ReplayGuard, signer::Signer};
 use crate::{
     counting::counter_key::Scope,
     feedback::{
@@ -27,6 +27,8 @@ pub(crate) struct RatingStore {
     pub(super) canary: CanaryName,
     #[cfg(feature = "feedback")]
     pub(super) receipts: ReceiptOptions,
+    #[cfg(feature = "feedback")]
+    pub(super) signer: Signer,
 }
 
 pub(super) struct RatingState {
@@ -60,12 +62,14 @@ impl RatingStore {
             weights: BTreeSet::new(),
             ratings: options.no_ratings(),
             #[cfg(feature = "feedback")]
-            replay_guard: ReplayGuard::new(options.receipts.remembered),
+            replay_guard: ReplayGuard::new(options.receipts.remembered, options.receipts.max_age),
         };
         Self {
             state: Mutex::new(state),
             #[cfg(feature = "feedback")]
             canary,
+            #[cfg(feature = "feedback")]
+            signer: options.receipts.signer(),
             #[cfg(feature = "feedback")]
             receipts: options.receipts,
         }

@@ -1,7 +1,9 @@
 use std::{fmt, time::Duration};
 
 use cookie::{Cookie, CookieJar, Key, SameSite, time};
+use hmac::{Hmac, Mac};
 use http::HeaderValue;
+use sha2::Sha256;
 
 use crate::select::{Incoming, Secret, Selection};
 
@@ -126,7 +128,8 @@ impl IssuedCookie {
         self
     }
 
-    /// Signs the value with HMAC-SHA256, and ignores cookies without a valid signature.
+    /// Signs the value with HMAC-SHA256, and ignores cookies without a valid signature, such as
+    /// other cookies that the application signs with the same secret.
     ///
     /// Callers then cannot try out values until they get the channel they want. They can still drop
     /// the cookie to get another.
@@ -137,7 +140,11 @@ impl IssuedCookie {
     pub fn signed(mut self, key: &Secret) -> Self {
         let key = key.as_bytes();
         assert!(key.len() >= 32, "signing key of {} bytes: expected at least 32", key.len());
-        self.key = Some(Key::derive_from(key));
+        let mac = Hmac::<Sha256>::new_from_slice(key).expect("an HMAC takes keys of any length");
+        // The signature covers only the value of a cookie. With the label and the name in the key,
+        // no other cookie that is signed with the same secret is accepted as an id.
+        let label = mac.chain_update(b"tower-canary cookie\0").chain_update(self.template.name());
+        self.key = Some(Key::derive_from(&label.finalize().into_bytes()));
         self
     }
 
@@ -183,5 +190,33 @@ impl fmt::Debug for IssuedCookie {
             .field("template", &self.template)
             .field("is_signed", &self.key.is_some())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The application signs its own cookies with the same secret, and callers can rename cookies.
+    #[test]
+    fn a_cookie_that_is_signed_for_another_purpose_is_no_id() {
+        let secret = Secret::try_new("T5u6Wd0mQ3pZ8sYxVbNfGhJkLrEaC2i7").unwrap();
+        let ours = IssuedCookie::new("id").signed(&secret);
+        let ours_of_another_name = IssuedCookie::new("other").signed(&secret);
+        let value = |key: &Key| {
+            let mut jar = CookieJar::new();
+            jar.signed_mut(key).add(Cookie::new("id", "dark"));
+            jar.get("id").unwrap().value().to_owned()
+        };
+        let application = Key::derive_from(secret.as_bytes());
+        for (key, is_accepted) in [
+            (&application, false),
+            (ours_of_another_name.key.as_ref().unwrap(), false),
+            (ours.key.as_ref().unwrap(), true),
+        ] {
+            let cookie = Cookie::new("id", value(key));
+            let verified = CookieJar::new().signed(ours.key.as_ref().unwrap()).verify(cookie);
+            assert_eq!(verified.is_some(), is_accepted);
+        }
     }
 }

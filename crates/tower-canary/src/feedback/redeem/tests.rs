@@ -43,7 +43,7 @@ impl Replica {
     }
 
     fn unsigned() -> Self {
-        Self::new("shop", |feedback| feedback)
+        Self::new("shop", FeedbackOptions::unsigned)
     }
 
     fn signed() -> Self {
@@ -206,7 +206,8 @@ fn expired_and_future_receipts_are_refused() {
 
 #[test]
 fn no_receipt_counts_twice_in_a_flood_of_receipts() {
-    let replica = Replica::new("shop", |feedback| feedback.remember(100));
+    let max_age = Duration::from_secs(1024);
+    let replica = Replica::new("shop", |feedback| feedback.remember(100).max_age(max_age));
     let receipts: Vec<_> = (0..10_000)
         .map(|number| {
             replica.second.store(START + number / 10, Ordering::Relaxed);
