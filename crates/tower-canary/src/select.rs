@@ -127,7 +127,10 @@ pub use self::{
     sticky_hash::StickyHash,
     sticky_key::StickyKey,
 };
-pub(crate) use self::{baggage::add as add_to_baggage, selection::AssignmentRule};
+pub(crate) use self::{
+    baggage::{add as add_to_baggage, strip as strip_baggage},
+    selection::AssignmentRule,
+};
 
 /// A policy that assigns calls to a channel; see the [module documentation](self).
 ///
@@ -152,6 +155,13 @@ pub trait Select: Send + Sync + 'static {
     /// call. The default removes nothing.
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         let _ = (headers, canary);
+    }
+
+    /// Returns whether the caller may propagate the channels of other canaries in its baggage, as
+    /// [`Propagated`] decides. The default is `false`.
+    fn trusts_baggage(&self, request: &RequestHead<'_>) -> bool {
+        let _ = request;
+        false
     }
 
     /// Uses `next` for requests for which this policy returns `None`.
@@ -198,6 +208,10 @@ impl Select for Box<dyn Select> {
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         (**self).strip(headers, canary);
     }
+
+    fn trusts_baggage(&self, request: &RequestHead<'_>) -> bool {
+        (**self).trusts_baggage(request)
+    }
 }
 
 /// A policy that tries one policy and then another, made with [`Select::or`].
@@ -219,5 +233,9 @@ impl<A: Select, B: Select> Select for Or<A, B> {
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         self.first.strip(headers, canary);
         self.next.strip(headers, canary);
+    }
+
+    fn trusts_baggage(&self, request: &RequestHead<'_>) -> bool {
+        self.first.trusts_baggage(request) || self.next.trusts_baggage(request)
     }
 }

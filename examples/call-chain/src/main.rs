@@ -29,9 +29,8 @@ async fn main() -> anyhow::Result<()> {
     let stock = with_canary(&stock(), inside)?;
     tokio::spawn(async move { axum::serve(stock_listener, stock.into_make_service()).await });
 
-    // At the edge, ignore propagated decisions. Each user stays on one channel.
-    let edge = Propagated::at_edge()
-        .or(Sticky::by_header(HeaderName::from_static("x-user-id")).or_cookie("session"));
+    // At the edge, no caller is trusted to propagate a decision. Each user stays on one channel.
+    let edge = Sticky::by_header(HeaderName::from_static("x-user-id")).or_cookie("session");
     let client = PropagateLayer.layer(Client::builder(TokioExecutor::new()).build_http());
     let shop = with_canary(&shop(Stock { client, url }), edge)?;
 

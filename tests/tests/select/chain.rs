@@ -61,7 +61,7 @@ impl Chain {
 
         let endpoint = Endpoint::from_shared(second_server.url("")).unwrap();
         let client = EchoClient::new(PropagateLayer.layer(endpoint.connect_lazy()));
-        let policy = Propagated::at_edge().or(Sticky::by_header(USER));
+        let policy = Sticky::by_header(USER);
         let (edge_layer, edge) = layer(edge(Channel::Canary, client.clone()), policy);
         let edge_server = Server::of_router(self::edge(Channel::Stable, client).canary(edge_layer));
 
@@ -250,10 +250,11 @@ async fn only_the_baggage_of_trusted_callers_decides() {
     handle.set_weight(Weight::from_ppm(1)).unwrap();
     let server = Server::of_router(crate::shop::version().canary(layer));
     for (_, client) in Client::of_each_version(&server) {
-        let baggage = (BAGGAGE, "canary.shop=canary,a=b");
+        let baggage = (BAGGAGE, "canary.shop=canary,a=b,canary.stock=canary");
         let inside = [(TOKEN, "known to services only"), baggage.clone()];
         let answer = get_with(&client, "/", &inside).await;
         assert_eq!(assignment_of(&answer), (Channel::Canary, "propagated"));
+        assert_eq!(crate::shop::seen(&answer, &BAGGAGE), ["a=b,canary.stock=canary"]);
         for token in ["", "guessed"] {
             let answer = get_with(&client, "/", &[(TOKEN, token), baggage.clone()]).await;
             assert_eq!(assignment_of(&answer), (Channel::Stable, "random"));

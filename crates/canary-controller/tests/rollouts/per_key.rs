@@ -325,6 +325,6 @@ async fn each_policy_says_whether_it_may_be_sticky() {
     }
     let rules = Condition::path("/a").always().or(Condition::path("/b").never());
     let rules = rules.or(Condition::any().at_weight());
-    let never = testers().or(Propagated::at_edge()).or(rules);
+    let never = testers().or(Propagated::from_callers(Condition::any())).or(rules);
     assert!(!may_be_sticky(options().select(Box::new(never) as Box<dyn Select>)));
 }

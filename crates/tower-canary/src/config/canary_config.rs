@@ -1,6 +1,6 @@
 use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId, Weight};
-use http::HeaderMap;
+use http::Request;
 
 use crate::{
     config::{
@@ -8,7 +8,7 @@ use crate::{
     },
     counting::route_classes::RouteClasses,
     feedback::store::RatingStore,
-    select::{Select, StickyHash},
+    select::{self, Select, StickyHash},
     service::{fallback::Fallback, panic::discard},
     variables::{sets::VariableSets, typed::ParseVariables},
 };
@@ -50,10 +50,11 @@ impl CanaryConfig {
         }
     }
 
-    /// Removes the headers that only the policy may see.
-    pub(crate) fn strip(&self, headers: &mut HeaderMap) {
+    /// Removes the headers that only the layer may see.
+    pub(crate) fn strip<B>(&self, request: &mut Request<B>) {
+        select::strip_baggage(request, self.select.as_deref(), &self.name);
         if let Some(policy) = &self.select {
-            policy.strip(headers, &self.name);
+            policy.strip(request.headers_mut(), &self.name);
         }
     }
 

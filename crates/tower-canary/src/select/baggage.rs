@@ -1,7 +1,7 @@
 use canary_core::{CanaryName, Channel};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use crate::select::{Condition, Incoming, Select, Selection};
+use crate::select::{Condition, Incoming, RequestHead, Select, Selection};
 
 /// Assigns a call to the channel that an earlier service of the call chain chose.
 ///
@@ -12,10 +12,12 @@ use crate::select::{Condition, Incoming, Select, Selection};
 /// together. The calling service adds the member with a [`PropagateLayer`](crate::PropagateLayer)
 /// around its client.
 ///
-/// Any client can send that header, so the policy trusts only the callers that meet a condition. It
-/// removes the member from every request before the handler sees it; the `PropagateLayer` of this
-/// service adds it again. Propagated calls are not evidence, because another canary's weight
-/// assigned them.
+/// Any client can send that header, so the policy trusts only the callers that meet a condition. The
+/// layer removes the member from every request before the handler sees it; the `PropagateLayer` of
+/// this service adds it again. From other callers, and without this policy, the layer removes the
+/// members of all canaries. So every service of the chain that has a canary needs the policy, except
+/// for those at the edge. Propagated calls are not evidence, because another canary's weight assigned
+/// them.
 ///
 /// ```
 /// use tower_canary::{
@@ -34,44 +36,43 @@ use crate::select::{Condition, Incoming, Select, Selection};
 #[derive(Debug)]
 #[must_use]
 pub struct Propagated {
-    /// `None` if no caller is trusted.
-    trusted: Option<Condition>,
+    trusted: Condition,
 }
 
 impl Propagated {
     /// Trusts the requests that meet `condition`.
     ///
-    /// Members of other canaries stay in the header, for services further along the chain.
+    /// Their members of other canaries stay in the header, for services further along the chain.
     pub const fn from_callers(condition: Condition) -> Self {
-        Self { trusted: Some(condition) }
-    }
-
-    /// Trusts no caller: the policy of a service at the edge.
-    ///
-    /// It removes the members of all canaries. The services behind this one trust it, and it may
-    /// pass on the baggage that it received.
-    pub const fn at_edge() -> Self {
-        Self { trusted: None }
+        Self { trusted: condition }
     }
 }
 
 impl Select for Propagated {
     fn select(&self, request: &Incoming<'_>) -> Option<Selection> {
-        let trusted = self.trusted.as_ref()?;
         let channel = find(request.headers(), request.canary())?;
-        trusted.matches(request).then(|| Selection::propagated(channel))
+        self.trusted.matches(request).then(|| Selection::propagated(channel))
     }
 
     fn may_be_sticky(&self) -> bool {
         false
     }
 
-    fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
-        match self.trusted {
-            Some(_) => remove(headers, |member| value_of(member, canary).is_some()),
-            None => remove(headers, |member| member.starts_with(PREFIX.as_bytes())),
-        }
+    fn trusts_baggage(&self, request: &RequestHead<'_>) -> bool {
+        self.trusted.matches(request)
     }
+}
+
+/// Removes the member of `canary`, or those of all canaries unless `policy` trusts the caller.
+pub(crate) fn strip<B>(request: &mut Request<B>, policy: Option<&dyn Select>, canary: &CanaryName) {
+    if !request.headers().contains_key(&BAGGAGE) {
+        return;
+    }
+    let is_trusted = policy.is_some_and(|it| it.trusts_baggage(&RequestHead::new(request)));
+    remove(request.headers_mut(), |member| {
+        let is_own = || value_of(member, canary).is_some();
+        member.starts_with(PREFIX.as_bytes()) && (!is_trusted || is_own())
+    });
 }
 
 /// Replaces the member of `canary`.
@@ -186,21 +187,31 @@ mod tests {
         add(&mut headers, &shop(), Channel::Canary);
         let values: Vec<_> = headers.get_all(BAGGAGE).iter().cloned().collect();
         assert_eq!(values, ["canary.shop=canary", "a=b,c=d"]);
-        Propagated::from_callers(Condition::any()).strip(&mut headers, &shop());
-        assert_eq!(headers[BAGGAGE], "a=b,c=d");
+        assert_eq!(stripped(&["canary.shop=canary", "a=b,c=d"], Some(&trusting())), ["a=b,c=d"]);
+    }
+
+    fn trusting() -> Propagated {
+        Propagated::from_callers(Condition::any())
+    }
+
+    fn stripped(sent: &[&'static str], policy: Option<&dyn Select>) -> Vec<HeaderValue> {
+        let mut request = Request::new(());
+        *request.headers_mut() = headers(sent);
+        strip(&mut request, policy, &shop());
+        request.headers().get_all(BAGGAGE).iter().cloned().collect()
     }
 
     #[test]
-    fn a_service_at_the_edge_removes_the_members_of_all_canaries() {
+    fn only_trusted_callers_propagate_the_members_of_other_canaries() {
         let sent = ["a=b,canary.shop=canary,canary.stock=canary", "canary.stock=stable"];
-        let mut inside = headers(&sent);
-        Propagated::from_callers(Condition::any()).strip(&mut inside, &shop());
-        let values: Vec<_> = inside.get_all(BAGGAGE).iter().collect();
-        assert_eq!(values, ["a=b,canary.stock=canary", "canary.stock=stable"]);
+        let inside = stripped(&sent, Some(&trusting()));
+        assert_eq!(inside, ["a=b,canary.stock=canary", "canary.stock=stable"]);
 
-        let mut edge = headers(&sent);
-        Propagated::at_edge().strip(&mut edge, &shop());
-        let values: Vec<_> = edge.get_all(BAGGAGE).iter().collect();
-        assert_eq!(values, ["a=b"]);
+        let no_caller = Propagated::from_callers(Condition::any().not());
+        let elsewhere = Condition::path("/internal").then(trusting());
+        let either = no_caller.or(elsewhere);
+        for policy in [None, Some(&either as &dyn Select)] {
+            assert_eq!(stripped(&sent, policy), ["a=b"]);
+        }
     }
 }

@@ -204,6 +204,10 @@ impl Select for Rule {
     fn strip(&self, headers: &mut HeaderMap, canary: &CanaryName) {
         self.policy.strip(headers, canary);
     }
+
+    fn trusts_baggage(&self, request: &RequestHead<'_>) -> bool {
+        self.condition.matches(request) && self.policy.trusts_baggage(request)
+    }
 }
 
 /// A policy without keys that assigns every call in the same way.

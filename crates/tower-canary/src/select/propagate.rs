@@ -72,8 +72,8 @@ use crate::{select::add_to_baggage, service::assignment::Assignment};
 /// # }
 /// ```
 ///
-/// A service at the edge should remove the baggage of its callers with
-/// [`Propagated::at_edge`](crate::select::Propagated::at_edge).
+/// The layer removes the decisions in the baggage of callers that the service does not
+/// [trust](crate::select::Propagated).
 ///
 /// For other clients, such as those of reqwest, use [`Assignment::propagate`].
 #[derive(Clone, Copy, Debug, Default)]

@@ -151,7 +151,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         }
         let head = RequestHead::new(request);
         if config.bypass.matches(&head) {
-            config.strip(request.headers_mut());
+            config.strip(request);
             return None;
         }
         let assigned = self.control.assign(|settings| {
@@ -161,7 +161,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
             let selection = policy.and_then(|policy| policy.select(&incoming));
             (selection.unwrap_or_else(Selection::at_weight), route)
         });
-        config.strip(request.headers_mut());
+        config.strip(request);
         let mut call = Call::new(assigned, self.position, request);
         if call.is_canary() && !call.acquire_permit() {
             call.shed();
