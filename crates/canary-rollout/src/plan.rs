@@ -13,6 +13,7 @@ mod policy;
 mod preset;
 mod probe;
 mod ramp;
+pub(crate) mod redact;
 #[cfg(test)]
 mod schema;
 mod source;

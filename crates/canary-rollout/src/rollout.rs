@@ -9,7 +9,7 @@ use crate::{
     event::{Event, EventId},
     history::History,
     lineage::Lineage,
-    plan::{definition::Plan, stored::StoredPlan},
+    plan::{definition::Plan, redact::redact, stored::StoredPlan},
     serialize,
     state::phase::{Phase, State},
     timestamp::Timestamp,
@@ -297,6 +297,17 @@ impl Rollout {
     #[must_use]
     pub const fn latest(&self) -> Option<EventId> {
         self.history.latest
+    }
+
+    /// Returns the rollout as JSON for people who may see it but not its secrets: the stored form, with
+    /// URLs reduced to scheme, host and port. It can also be read as a rollout, but its webhooks then
+    /// lead nowhere.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a rollout serializes as strings and numbers")]
+    pub fn to_public_json(&self) -> Value {
+        let mut json = serde_json::to_value(self).expect("it serializes as strings and numbers");
+        redact(&mut json);
+        json
     }
 
     /// Drops old events until the document fits into [`Self::MAX_BYTES`].

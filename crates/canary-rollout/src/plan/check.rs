@@ -1,11 +1,12 @@
 //! Validates a draft, and returns either a plan or all of the draft's faults.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use canary_analysis::{Judge, Levels, Unit};
 use canary_core::Weight;
 
 use super::{
+    PlanError,
     calendar::Calendar,
     definition::Plan,
     draft::{Draft, StepDraft},
@@ -62,8 +63,11 @@ impl TryFrom<Draft> for Plan {
 struct Check(Vec<Fault>);
 
 impl Check {
+    /// Adds a fault, unless there are too many to read.
     fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
-        self.0.push((field.into(), message.into()));
+        if self.0.len() < PlanError::MAX_FAULTS {
+            self.0.push((field.into(), message.into()));
+        }
     }
 
     /// Returns the steps and the bake, from the one field that defines the steps.
@@ -217,10 +221,11 @@ impl Check {
         is_known: impl Fn(&str) -> bool,
     ) {
         for list in lists {
-            for (index, (field, name)) in list.iter().enumerate() {
+            let mut seen = BTreeSet::new();
+            for (field, name) in list {
                 if !is_known(name) {
                     self.fault(field, format!("the plan has no {kind} {name:?}"));
-                } else if list[..index].iter().any(|(_, other)| other == name) {
+                } else if !seen.insert(name) {
                     self.fault(field, format!("{kind} {name:?} is listed twice"));
                 }
             }

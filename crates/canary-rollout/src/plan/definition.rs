@@ -9,6 +9,7 @@ use super::{
     PlanFault, Preset, Probe, Start, Step,
     check::Fault,
     draft::Draft,
+    redact::redact,
     source::{Node, SyntaxError, read_json, read_toml, read_yaml},
 };
 use crate::serialize;
@@ -85,48 +86,59 @@ impl Plan {
     /// 16 KiB that replicas share.
     pub const MAX_BYTES: usize = 5 * 1024;
 
+    /// The maximum size of a text with a plan, in bytes. A longer text is refused before it is parsed.
+    pub const MAX_TEXT_BYTES: usize = 64 * 1024;
+
     /// Reads a plan from TOML.
     ///
     /// # Errors
     ///
-    /// Returns an error with all faults if `text` is not valid TOML, or if a field is unknown,
-    /// missing or invalid.
+    /// Returns an error with all faults if `text` is not valid TOML of at most
+    /// [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES), or if a field is unknown, missing or invalid.
     pub fn from_toml(text: &str) -> Result<Self, PlanError> {
-        Self::from_node(read_toml(text))
+        Self::read(text, read_toml)
     }
 
     /// Reads a plan from JSON.
     ///
     /// # Errors
     ///
-    /// Returns an error with all faults if `text` is not valid JSON, or if a field is unknown,
-    /// missing or invalid.
+    /// Returns an error with all faults if `text` is not valid JSON of at most
+    /// [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES), or if a field is unknown, missing or invalid.
     pub fn from_json(text: &str) -> Result<Self, PlanError> {
-        Self::from_node(read_json(text))
+        Self::read(text, read_json)
     }
 
     /// Reads a plan from YAML.
     ///
     /// # Errors
     ///
-    /// Returns an error with all faults if `text` is not valid YAML, or if a field is unknown,
-    /// missing or invalid.
+    /// Returns an error with all faults if `text` is not valid YAML of at most
+    /// [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES), or if a field is unknown, missing or invalid.
     pub fn from_yaml(text: &str) -> Result<Self, PlanError> {
-        Self::from_node(read_yaml(text))
+        Self::read(text, read_yaml)
     }
 
-    fn from_node(node: Result<Node, SyntaxError>) -> Result<Self, PlanError> {
-        let node = node.map_err(|SyntaxError { at, message }| PlanError {
-            faults: vec![PlanFault { line: at.line, column: at.column, field: "".into(), message }],
+    fn read(
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<Node, SyntaxError>,
+    ) -> Result<Self, PlanError> {
+        if text.len() > Self::MAX_TEXT_BYTES {
+            let (len, max) = (text.len(), Self::MAX_TEXT_BYTES);
+            let message = format!("the text has {len} bytes, expected at most {max}");
+            return Err(PlanError { faults: vec![PlanFault::new((0, 0), "", &message)] });
+        }
+        let node = parse(text).map_err(|SyntaxError { at, message }| PlanError {
+            faults: vec![PlanFault::new((at.line, at.column), "", &message)],
         })?;
-        let fault = |(field, message): Fault| {
-            let at = node.position(&field);
-            PlanFault { line: at.line, column: at.column, field, message }
-        };
         let draft = draft_of(node.to_value());
         let plan = draft.map_err(|fault| vec![fault]).and_then(Self::try_from);
         plan.map_err(|faults| {
-            let mut faults: Vec<PlanFault> = faults.into_iter().map(fault).collect();
+            let fault = |(field, message): &Fault| {
+                let at = node.position(field);
+                PlanFault::new((at.line, at.column), field, message)
+            };
+            let mut faults: Vec<PlanFault> = faults.iter().map(fault).collect();
             faults.sort_by_key(|fault| (fault.line, fault.column));
             PlanError { faults }
         })
@@ -204,6 +216,17 @@ impl Plan {
         &self.notify
     }
 
+    /// Returns the plan as JSON for people who may see it but not its secrets: the same fields, with
+    /// URLs reduced to scheme, host and port.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan serializes as strings and numbers")]
+    pub fn to_public_json(&self) -> serde_json::Value {
+        let mut json =
+            serde_json::to_value(self).expect("a plan serializes as strings and numbers");
+        redact(&mut json);
+        json
+    }
+
     /// Returns the monitors as the plan defines them.
     #[must_use]
     pub fn monitors(&self) -> &[MonitorSpec] {
@@ -268,11 +291,14 @@ impl Plan {
 
 impl<'de> Deserialize<'de> for Plan {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let faults_to_text = |faults: Vec<Fault>| {
-            let fault = |(field, message): &Fault| format!("{field}: {message}");
+        // By way of a value, because the messages of serde repeat values, which may be secret.
+        let draft = draft_of(serde_json::Value::deserialize(deserializer)?);
+        let plan = draft.map_err(|fault| vec![fault]).and_then(Self::try_from);
+        plan.map_err(|faults| {
+            let fault =
+                |(field, message): &Fault| PlanFault::new((0, 0), field, message).to_string();
             de::Error::custom(faults.iter().map(fault).collect::<Vec<_>>().join("; "))
-        };
-        Self::try_from(Draft::deserialize(deserializer)?).map_err(faults_to_text)
+        })
     }
 }
 

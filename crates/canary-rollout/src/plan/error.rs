@@ -1,8 +1,12 @@
 use std::{error, fmt};
 
+use super::redact::without_paths;
+use crate::text::bounded;
+
 /// The faults of a plan file, with their positions.
 ///
-/// It prints one line for each [fault](Self::faults).
+/// It prints one line for each [fault](Self::faults). Messages cut long texts, and show URLs without
+/// path and query, and nothing of a misplaced secret.
 ///
 /// ```
 /// use canary_rollout::Plan;
@@ -22,6 +26,9 @@ pub struct PlanError {
 }
 
 impl PlanError {
+    /// The maximum number of faults. A plan with more has others when these are repaired.
+    pub const MAX_FAULTS: usize = 32;
+
     /// Returns the faults in the order of the text; at least one.
     #[must_use]
     pub fn faults(&self) -> &[PlanFault] {
@@ -53,6 +60,32 @@ pub struct PlanFault {
     /// The message: the value found, and the expectation.
     pub message: String,
 }
+
+impl PlanFault {
+    pub(crate) fn new((line, column): (usize, usize), field: &str, message: &str) -> Self {
+        let message = without_paths(&without_secret(field, message));
+        let (field, message) = (bounded(field, MAX_BYTES), bounded(&message, MAX_BYTES));
+        Self { line, column, field, message }
+    }
+}
+
+/// Removes the value from a message of serde about a webhook or a secret, such as
+/// `invalid type: string "x", expected a map`.
+fn without_secret(field: &str, message: &str) -> String {
+    let is_secret =
+        field.starts_with("notify") || ["webhook", "secret"].iter().any(|it| field.contains(it));
+    let value = ["invalid type: ", "invalid value: "].iter().find(|it| message.starts_with(**it));
+    match (value, message.rfind(", expected ")) {
+        (Some(start), Some(end)) if is_secret && end > start.len() => {
+            let kind = message[start.len()..end].split([' ', '`', '"']).next().unwrap_or_default();
+            format!("{start}{kind}{}", &message[end..])
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// The maximum length of a field and of a message.
+const MAX_BYTES: usize = 256;
 
 impl fmt::Display for PlanFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

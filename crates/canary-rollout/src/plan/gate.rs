@@ -1,7 +1,8 @@
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use super::redact::origin;
 use crate::serialize;
 
 /// A person, service or function that must agree before the rollout continues.
@@ -56,12 +57,15 @@ pub enum OnRejected {
 }
 
 /// The receiver of a `POST` request with a JSON body.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+///
+/// Its debug form hides the path and the query of the URL, because they may be secret. Its serialized
+/// form has them.
+#[derive(Clone, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Webhook {
-    /// The `http` or `https` URL.
+    /// The `http` or `https` URL. Its path and query may be secret.
     pub url: String,
     /// The time limit of one request; 10 seconds by default.
     #[serde(with = "serialize::span", default = "default_timeout")]
@@ -70,9 +74,22 @@ pub struct Webhook {
     /// The number of retries of a failed request, with growing pauses; 3 by default.
     #[serde(default = "default_retries")]
     pub retries: u32,
-    /// The environment variable with the secret that signs requests. Plans never contain secrets.
+    /// The environment variable with the secret that signs requests. Its name begins with `CANARY_`,
+    /// unless the code that sends the requests allows others. Plans never contain secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_env: Option<String>,
+}
+
+impl fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { url, timeout, retries, secret_env } = self;
+        f.debug_struct("Webhook")
+            .field("url", &origin(url))
+            .field("timeout", timeout)
+            .field("retries", retries)
+            .field("secret_env", secret_env)
+            .finish()
+    }
 }
 
 /// A receiver of notifications.

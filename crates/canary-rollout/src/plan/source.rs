@@ -3,6 +3,8 @@
 //! The tree gives positions to faults that are found after parsing, such as a step with a lower
 //! weight than the previous one.
 
+use std::iter;
+
 use serde_json::{Map, Number, Value};
 
 mod json;
@@ -99,15 +101,26 @@ fn without_bom(text: &str) -> &str {
     text.strip_prefix('\u{FEFF}').unwrap_or(text)
 }
 
-/// Converts byte offsets of a text to positions.
-struct Lines<'a>(&'a str);
+/// The position of each byte of a text, so that a position is found without reading the text again.
+struct Lines(Vec<SourcePosition>);
 
-impl Lines<'_> {
+impl Lines {
+    fn of(text: &str) -> Self {
+        let mut at = SourcePosition { line: 1, column: 1 };
+        let mut positions = Vec::with_capacity(text.len() + 1);
+        for c in text.chars() {
+            positions.extend(iter::repeat_n(at, c.len_utf8()));
+            at = match c {
+                '\n' => SourcePosition { line: at.line + 1, column: 1 },
+                _ => SourcePosition { column: at.column + 1, ..at },
+            };
+        }
+        positions.push(at);
+        Self(positions)
+    }
+
     fn position(&self, offset: usize) -> SourcePosition {
-        let before = self.0.get(..offset).unwrap_or(self.0);
-        let line = before.matches('\n').count() + 1;
-        let last = before.rsplit('\n').next().unwrap_or_default();
-        SourcePosition { line, column: last.chars().count() + 1 }
+        self.0.get(offset).or(self.0.last()).copied().unwrap_or_default()
     }
 }
 

@@ -1,13 +1,19 @@
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
-use super::definition::{Plan, draft_of};
+use super::{
+    PlanFault,
+    check::Fault,
+    definition::{Plan, draft_of},
+};
 
 /// A plan within a stored rollout.
 ///
 /// A replica can load a plan that a newer version of this crate has stored: it ignores unknown
 /// fields, and stores them again unchanged.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct StoredPlan {
     pub(crate) plan: Plan,
     written: Value,
@@ -21,6 +27,13 @@ impl From<Plan> for StoredPlan {
     }
 }
 
+/// Prints only the plan, which hides the paths of URLs.
+impl fmt::Debug for StoredPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.plan.fmt(f)
+    }
+}
+
 impl Serialize for StoredPlan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.written.serialize(serializer)
@@ -31,24 +44,25 @@ impl<'de> Deserialize<'de> for StoredPlan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let written = Value::deserialize(deserializer)?;
         let mut known = written.clone();
-        // Each iteration removes one field, so the loop ends.
+        let fault =
+            |(field, message): Fault| de::Error::custom(PlanFault::new((0, 0), &field, &message));
+        // Each iteration removes one field and reads the plan again.
+        let mut removed = 0;
         let draft = loop {
             match draft_of(known.clone()) {
                 Ok(draft) => break draft,
-                Err((field, message)) if message.starts_with("unknown field") => {
-                    if !drop_unknown(&mut known, &field, &message) {
-                        return Err(de::Error::custom(format!("{field}: {message}")));
-                    }
+                Err((field, message))
+                    if removed < MAX_UNKNOWN
+                        && message.starts_with("unknown field")
+                        && drop_unknown(&mut known, &field, &message) =>
+                {
+                    removed += 1;
                 }
-                Err((field, message)) => {
-                    return Err(de::Error::custom(format!("{field}: {message}")));
-                }
+                Err(invalid) => return Err(fault(invalid)),
             }
         };
-        let plan = Plan::try_from(draft).map_err(|faults| {
-            let (field, message) = faults.into_iter().next().unwrap_or_default();
-            de::Error::custom(format!("{field}: {message}"))
-        })?;
+        let plan = Plan::try_from(draft)
+            .map_err(|faults| fault(faults.into_iter().next().unwrap_or_default()))?;
         Ok(Self { plan, written })
     }
 }
@@ -70,3 +84,6 @@ fn drop_unknown(value: &mut Value, path: &str, message: &str) -> bool {
     }
     at.as_object_mut().is_some_and(|fields| fields.remove(name).is_some())
 }
+
+/// The maximum number of unknown fields. A newer version adds a few fields to each of 32 steps.
+const MAX_UNKNOWN: usize = 256;

@@ -8,6 +8,7 @@ use crate::{
     plan::{
         gate::{Gate, GateKind, NotifyTarget, Webhook},
         probe::{HttpProbe, Probe, ProbeKind},
+        redact::origin,
     },
 };
 
@@ -89,20 +90,26 @@ impl Check {
 
     fn webhook(&mut self, field: &str, webhook: &Webhook) {
         let Webhook { url, timeout, secret_env, .. } = webhook;
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        let has_host = rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
-        if !has_host || url.len() > MAX_TEXT || !url.bytes().all(is_visible) {
-            let message = format!("URL {url:?}: expected a URL with https:// or http://");
-            self.fault(format!("{field}.url"), message);
+        if url.len() > MAX_TEXT || !url.bytes().all(is_visible) || !has_host_and_port(url) {
+            let expected =
+                "expected a URL with https:// or http://, a host, and a port of 1 to 65535";
+            // What has no scheme may be a secret.
+            let found = if url.contains("://") {
+                format!("URL {:?}: ", origin(url))
+            } else {
+                String::new()
+            };
+            self.fault(format!("{field}.url"), found + expected);
         }
         self.above_zero(&format!("{field}.timeout"), *timeout);
         let is_name = |name: &String| {
             name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
                 && name.starts_with(|first: char| !first.is_ascii_digit())
         };
-        if let Some(name) = secret_env.as_ref().filter(|name| !is_name(name)) {
+        if secret_env.as_ref().is_some_and(|name| name.len() > MAX_TEXT || !is_name(name)) {
+            // Without the value, which may be a secret.
             let expected = "expected the name of an environment variable, not the secret itself";
-            self.fault(format!("{field}.secret_env"), format!("{name:?}: {expected}"));
+            self.fault(format!("{field}.secret_env"), expected);
         }
     }
 
@@ -130,6 +137,25 @@ impl Check {
             self.fault(field, format!("{text:?}: expected 1 to {MAX_TEXT} bytes"));
         }
     }
+}
+
+/// Returns whether a URL has a known scheme, a host, and no port or a valid one. HTTP clients silently
+/// replace an invalid port by the default one, and would send a signed request to another service.
+fn has_host_and_port(url: &str) -> bool {
+    let origin = origin(url);
+    let authority = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
+    let Some(authority) = authority else { return false };
+    let (host, port) = match authority.rsplit_once(':') {
+        // The last colon is a part of an IPv6 address.
+        Some((_, after)) if after.ends_with(']') => (authority, None),
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let is_port = |port: &str| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    };
+    !host.is_empty() && port.is_none_or(is_port)
 }
 
 const fn is_visible(byte: u8) -> bool {

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,12 +14,12 @@ pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     // This also limits the depth, before `node` recurses.
     serde_json::from_str::<Value>(text).map_err(|error| syntax_error(&error))?;
     let root = serde_json::from_str(text).map_err(|error| syntax_error(&error))?;
-    JsonReader { text, lines: Lines(text) }.node(root)
+    JsonReader { text, lines: Lines::of(text) }.node(root)
 }
 
 struct JsonReader<'a> {
     text: &'a str,
-    lines: Lines<'a>,
+    lines: Lines,
 }
 
 impl<'a> JsonReader<'a> {
@@ -34,6 +34,7 @@ impl<'a> JsonReader<'a> {
             Some(b'{') => {
                 let Fields(raw_fields) = serde_json::from_str(raw.get()).map_err(invalid)?;
                 let mut fields: Vec<(String, SourcePosition, Node)> = Vec::new();
+                let mut names = BTreeSet::new();
                 for (key, value) in raw_fields {
                     let node = self.node(value)?;
                     let at = match &key {
@@ -41,7 +42,7 @@ impl<'a> JsonReader<'a> {
                         // A key with escapes is not a slice of the text.
                         Cow::Owned(_) => node.at,
                     };
-                    if fields.iter().any(|(other, ..)| **other == *key) {
+                    if !names.insert(key.clone()) {
                         return Err(SyntaxError::duplicate(at, &key));
                     }
                     fields.push((key.into_owned(), at, node));

@@ -5,7 +5,7 @@ use super::{Kind, Lines, Node, SourcePosition, SyntaxError, number};
 
 /// Parses TOML. Dates become strings.
 pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
-    let lines = Lines(text);
+    let lines = Lines::of(text);
     match DeTable::parse(text) {
         Ok(table) => {
             let mut root = lines.node(0, &DeValue::Table(table.into_inner()))?;
@@ -19,7 +19,7 @@ pub(crate) fn read(text: &str) -> Result<Node, SyntaxError> {
     }
 }
 
-impl Lines<'_> {
+impl Lines {
     fn node(&self, offset: usize, value: &DeValue<'_>) -> Result<Node, SyntaxError> {
         let at = self.position(offset);
         let fail = |number: &str| {

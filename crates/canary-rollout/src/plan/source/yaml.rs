@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span};
 use serde_json::Value;
@@ -106,6 +106,7 @@ impl<'a> YamlReader<'a> {
 
     fn fields(&mut self, depth: usize) -> Result<Vec<(String, SourcePosition, Node)>, SyntaxError> {
         let mut fields: Vec<(String, SourcePosition, Node)> = Vec::new();
+        let mut names = BTreeSet::new();
         loop {
             let (key, at) = match self.next()? {
                 (Event::MappingEnd, _) => return Ok(fields),
@@ -115,7 +116,7 @@ impl<'a> YamlReader<'a> {
                     return Err(SyntaxError { at: position(&span.start), message });
                 }
             };
-            if fields.iter().any(|(other, ..)| *other == key) {
+            if !names.insert(key.clone()) {
                 return Err(SyntaxError::duplicate(at, &key));
             }
             let (event, span) = self.next()?;
