@@ -14,7 +14,7 @@
 //!
 //!     [notify.ops.webhook]
 //!     url = "https://ops.example/canary"
-//!     secret_env = "OPS_SECRET"
+//!     secret_env = "CANARY_OPS_SECRET"
 //!     "#,
 //! )?;
 //!
@@ -24,7 +24,7 @@
 //!     Box::pin(async { Ok(Response::new(Bytes::new())) })
 //! };
 //! let client = WebhookClient::new(transport)
-//!     .secrets(|name| (name == "OPS_SECRET").then(|| "0123456789abcdef".to_owned()));
+//!     .secrets(|name| (name == "CANARY_OPS_SECRET").then(|| "0123456789abcdef".to_owned()));
 //! let reply = client.post(&plan.notify()["ops"].webhook, "delivery-1", "{}").await?;
 //! assert_eq!(reply.status, 200);
 //! # Ok(())
@@ -37,6 +37,8 @@ mod client;
 mod http_transport;
 mod redacted_url;
 mod signature;
+#[cfg(feature = "webhook")]
+mod target_rule;
 mod transport;
 
 #[cfg(feature = "webhook")]

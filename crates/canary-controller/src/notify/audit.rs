@@ -11,13 +11,15 @@ use super::notification::Notification;
 /// The level is `WARN` for problems of the canary and `INFO` otherwise. The fields are `canary`,
 /// `stable_release`, `canary_release`, `number`, `at`, `by` (`plan`, `judge`, `probe`, `gate`,
 /// `person` or `program`), `who`, `kind`, `reason`, `verdict`, `evidence`, `phase` and `weight`.
-/// The message is a sentence. All values have a bounded length, and texts from outside contain no
-/// control characters.
+/// The message is a sentence. All values have a bounded length. Texts from outside have no characters
+/// that change the layout, and in the message none that look like another field.
 pub fn audit(notification: &Notification) {
     macro_rules! audit {
         ($level:expr) => {{
             let Notification { canary, releases, event, .. } = notification;
             let Event { number, at, by, kind, reason, verdict, evidence, phase, weight, .. } = event;
+            let who = by.to_string();
+            let named = who.replace(['=', '"'], " ");
             tracing::event!(
                 target: "canary::audit",
                 $level,
@@ -27,14 +29,14 @@ pub fn audit(notification: &Notification) {
                 number,
                 %at,
                 by = actor_kind(by),
-                who = %by,
+                who,
                 kind = kind.as_str(),
                 reason,
                 verdict = verdict.as_str(),
                 evidence,
                 phase = phase.as_str(),
                 %weight,
-                "{canary}: {by} {kind}, weight {weight}",
+                "{canary}: {named} {kind}, weight {weight}",
             );
         }};
     }

@@ -47,9 +47,12 @@ fn text(notification: &Notification, dropped: u64) -> String {
     text
 }
 
-/// Escapes the characters that begin links and mentions.
+/// Disarms links and mentions. `<` begins them in Slack. Compatible services also mention everyone in a
+/// channel for a plain `@all`, and hide the target of a link as `[text](target)`; a space without
+/// width prevents both.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    text.replace('@', "@\u{200B}").replace("](", "]\u{200B}(")
 }
 
 /// The length to which a rollout cuts reasons. A message has seven parts, and escaping makes a

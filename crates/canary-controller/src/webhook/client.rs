@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::{
     backoff::{Backoff, retry_after},
     redacted_url::RedactedUrl,
-    signature::sign,
+    signature::{is_delivery, sign},
     transport::Transport,
 };
 use crate::{
@@ -33,7 +33,8 @@ use crate::{
 #[derive(Clone)]
 pub struct WebhookClient {
     transport: Option<Arc<dyn Transport>>,
-    secrets: Secrets,
+    /// `None` stands for the environment.
+    secrets: Option<Secrets>,
     backoff: Backoff,
 }
 
@@ -91,6 +92,10 @@ impl WebhookClient {
     /// secret with `openssl rand -hex 32`.
     pub const MIN_SECRET_LEN: usize = 16;
 
+    /// The beginning of the names of environment variables that hold secrets. A plan that names another
+    /// variable is rejected, unless [`secrets`](Self::secrets) is set.
+    pub const SECRET_PREFIX: &str = "CANARY_";
+
     /// Creates a client that sends with this transport and takes secrets from the environment.
     #[must_use]
     pub fn new(transport: impl Transport) -> Self {
@@ -100,8 +105,7 @@ impl WebhookClient {
     /// Creates a client that cannot send. Plans with webhooks are rejected.
     #[must_use]
     pub fn without_transport() -> Self {
-        let secrets = Arc::new(|name: &str| env::var(name).ok());
-        Self { transport: None, secrets, backoff: Backoff::default() }
+        Self { transport: None, secrets: None, backoff: Backoff::default() }
     }
 
     /// Creates a client that sends with an [`HttpTransport`](super::HttpTransport).
@@ -114,7 +118,9 @@ impl WebhookClient {
         super::HttpTransport::try_new().map(Self::new)
     }
 
-    /// Sets the source of secrets. The default is the environment.
+    /// Sets the source of secrets. The default is the environment, limited to variables whose names
+    /// begin with [`SECRET_PREFIX`](Self::SECRET_PREFIX). The function decides which names it allows:
+    /// anyone who can write plans gets requests signed with each of these secrets.
     ///
     /// The function maps a plan's `secret_env` to a secret. It is called for every request, so that
     /// secrets can be rotated. It must not block.
@@ -123,7 +129,7 @@ impl WebhookClient {
         mut self,
         secrets: impl Fn(&str) -> Option<String> + Send + Sync + 'static,
     ) -> Self {
-        self.secrets = Arc::new(secrets);
+        self.secrets = Some(Arc::new(secrets));
         self
     }
 
@@ -137,7 +143,7 @@ impl WebhookClient {
     /// Posts a JSON body, and retries as configured.
     ///
     /// `delivery` is the value of `x-canary-delivery`, which identifies retries to receivers. It must
-    /// be visible ASCII. Dropping the future cancels the current request and all retries.
+    /// be visible ASCII without a dot. Dropping the future cancels the current request and all retries.
     ///
     /// # Errors
     ///
@@ -150,7 +156,11 @@ impl WebhookClient {
         body: impl Into<Bytes>,
     ) -> Result<Reply, PostError> {
         let body = body.into();
-        let uri = uri_of(&webhook.url).map_err(PostError::Invalid)?;
+        let uri = self.target(webhook).map_err(PostError::Invalid)?;
+        if !is_delivery(delivery) {
+            let message = format!("delivery {delivery:?}: expected visible ASCII without a dot");
+            return Err(PostError::Invalid(message));
+        }
         let mut requests = 0;
         loop {
             let request = self.request(webhook, &uri, delivery, &body)?;
@@ -177,7 +187,7 @@ impl WebhookClient {
         if self.transport.is_none() {
             requirements.push(Requirement::new(field, NO_TRANSPORT));
         }
-        if let Err(message) = uri_of(&webhook.url) {
+        if let Err(message) = self.target(webhook) {
             requirements.push(Requirement::new(format!("{field}.url"), message));
         }
         if webhook.retries > Self::MAX_RETRIES {
@@ -191,10 +201,25 @@ impl WebhookClient {
         requirements
     }
 
+    fn target(&self, webhook: &Webhook) -> Result<Uri, String> {
+        let uri = uri_of(&webhook.url)?;
+        self.transport.as_ref().map_or(Ok(()), |transport| transport.check_target(&uri))?;
+        Ok(uri)
+    }
+
     fn secret(&self, webhook: &Webhook) -> Result<Option<String>, String> {
         let Some(name) = &webhook.secret_env else { return Ok(None) };
-        let min = Self::MIN_SECRET_LEN;
-        match (self.secrets)(name) {
+        let (min, prefix) = (Self::MIN_SECRET_LEN, Self::SECRET_PREFIX);
+        let secret = match &self.secrets {
+            Some(secrets) => secrets(name),
+            None if name.starts_with(prefix) => env::var(name).ok(),
+            None => {
+                return Err(format!(
+                    "the environment variable {name}: expected a name that begins with {prefix}"
+                ));
+            }
+        };
+        match secret {
             None => Err(format!("the environment variable {name} is not set")),
             Some(secret) if secret.len() < min => Err(format!(
                 "the secret in {name} has {} bytes, expected at least {min}",
@@ -221,7 +246,7 @@ impl WebhookClient {
             .header("x-canary-delivery", delivery)
             .header("x-canary-timestamp", since_1970);
         if let Some(secret) = self.secret(webhook).map_err(PostError::Invalid)? {
-            let signature = sign(secret.as_bytes(), since_1970, body);
+            let signature = sign(secret.as_bytes(), since_1970, delivery, body);
             request = request.header("x-canary-signature", signature);
         }
         request.body(body.clone()).map_err(|error| PostError::Invalid(error.to_string()))
@@ -322,9 +347,16 @@ fn asks_for_retry(response: &Response<Bytes>) -> bool {
 fn uri_of(url: &str) -> Result<Uri, String> {
     let uri = url.parse::<Uri>().map_err(|error| format!("invalid URL: {error}"))?;
     let has_user = uri.authority().is_some_and(|it| it.as_str().contains('@'));
+    // Without this, the request would go to the default port of the scheme.
+    let after_host = uri.authority().map(|it| it.as_str().rsplit([']', '@']).next().unwrap_or(""));
+    let has_invalid_port = after_host.is_some_and(|it| it.contains(':'))
+        && uri.port_u16().is_none_or(|port| port == 0);
     match uri.scheme_str() {
         Some("http" | "https") if has_user => {
             Err(format!("{}: expected a URL without user and password", RedactedUrl::of(&uri)))
+        }
+        Some("http" | "https") if has_invalid_port => {
+            Err(format!("{}: expected a port of 1 to 65535", RedactedUrl::of(&uri)))
         }
         Some("http" | "https") if uri.host().is_some_and(|host| !host.is_empty()) => Ok(uri),
         _ => Err("expected a URL that begins with https:// or http://".to_owned()),

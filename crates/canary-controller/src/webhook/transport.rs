@@ -1,7 +1,7 @@
 use std::pin::Pin;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 
 use crate::BoxError;
 
@@ -21,6 +21,15 @@ pub trait Transport: Send + Sync + 'static {
     /// Must not follow redirects: a signed body is meant only for the URL in the plan. Need not
     /// enforce a time limit: the caller drops the future.
     fn send(&self, request: Request<Bytes>, max_bytes: usize) -> SendFuture<'_>;
+
+    /// Checks a target before a plan is accepted. By default, all targets are accepted.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason for which [`send`](Self::send) would always refuse the target.
+    fn check_target(&self, _uri: &Uri) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 impl<F> Transport for F

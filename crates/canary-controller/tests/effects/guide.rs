@@ -78,21 +78,56 @@ async fn the_python_code_of_the_guide_accepts_only_our_signatures() {
          print(is_authentic(it['secret'].encode(), it['headers'], bytes(it['body'])))\n",
         block("In Python:"),
     );
-    let timestamp = received.header("x-canary-timestamp").to_owned();
+    let header = |name: &str| received.header(name).to_owned();
+    let (timestamp, signature) = (header("x-canary-timestamp"), header("x-canary-signature"));
+    let good = json!({
+        "x-canary-timestamp": timestamp,
+        "x-canary-delivery": header("x-canary-delivery"),
+        "x-canary-signature": signature,
+    });
     let old = (timestamp.parse::<u64>().unwrap() - 400).to_string();
-    for (secret, timestamp, body, expected) in [
-        (SECRET, &timestamp, received.body.clone(), "True"),
-        ("another secret of some length", &timestamp, received.body.clone(), "False"),
-        (SECRET, &timestamp, b"{}".to_vec(), "False"),
-        (SECRET, &old, received.body.clone(), "False"),
-    ] {
-        let headers = json!({
-            "x-canary-timestamp": timestamp,
-            "x-canary-signature": received.header("x-canary-signature"),
-        });
+    let body = &received.body;
+    let mut cases = vec![
+        (SECRET, good.clone(), body.clone(), "True"),
+        ("another secret of some length", good.clone(), body.clone(), "False"),
+        (SECRET, good.clone(), b"{}".to_vec(), "False"),
+        (SECRET, json!({}), body.clone(), "False"),
+    ];
+    let plus = format!("+{timestamp}");
+    let hostile = [
+        ("x-canary-timestamp", json!(old)),
+        ("x-canary-timestamp", json!("soon")),
+        ("x-canary-timestamp", json!("")),
+        ("x-canary-timestamp", json!(plus)),
+        ("x-canary-timestamp", json!(format!("{timestamp}\n"))),
+        ("x-canary-timestamp", json!("9".repeat(5_000))),
+        ("x-canary-timestamp", json!("\u{661}\u{662}")),
+        ("x-canary-timestamp", json!(["1", "2"])),
+        ("x-canary-timestamp", json!(null)),
+        ("x-canary-delivery", json!("another")),
+        ("x-canary-delivery", json!("1.x")),
+        ("x-canary-delivery", json!("\u{e4}")),
+        ("x-canary-delivery", json!(null)),
+        ("x-canary-signature", json!("")),
+        ("x-canary-signature", json!("sha256=")),
+        ("x-canary-signature", json!("sha256=\u{e4}\u{1F424}")),
+        ("x-canary-signature", json!({})),
+        ("x-canary-signature", json!(signature.to_uppercase())),
+    ];
+    for (name, value) in hostile {
+        let mut headers = good.clone();
+        headers[name] = value;
+        cases.push((SECRET, headers, body.clone(), "False"));
+    }
+    for name in ["x-canary-timestamp", "x-canary-delivery", "x-canary-signature"] {
+        let mut headers = good.clone();
+        headers.as_object_mut().unwrap().remove(name);
+        cases.push((SECRET, headers, body.clone(), "False"));
+    }
+    for (secret, headers, body, expected) in cases {
         let input = json!({ "secret": secret, "headers": headers, "body": body }).to_string();
         match run("python3", &["-c", &program], input.as_bytes()) {
-            Some(output) => assert_eq!(output.trim(), expected, "{secret} {timestamp}"),
+            Some(output) => assert_eq!(output.trim(), expected, "{secret} {headers}"),
             None => return,
         }
     }
@@ -101,7 +136,9 @@ async fn the_python_code_of_the_guide_accepts_only_our_signatures() {
 #[tokio::test]
 async fn openssl_computes_the_same_signature() {
     let received = signed().await;
-    let mut signed = format!("{}.", received.header("x-canary-timestamp")).into_bytes();
+    let [timestamp, delivery] =
+        ["x-canary-timestamp", "x-canary-delivery"].map(|name| received.header(name));
+    let mut signed = format!("{timestamp}.{delivery}.").into_bytes();
     signed.extend(&received.body);
     let arguments = ["dgst", "-sha256", "-hmac", SECRET];
     let Some(output) = run("openssl", &arguments, &signed) else { return };

@@ -273,6 +273,34 @@ fn a_reason_cannot_mention_chat_users() {
     assert!(text.contains("\nReason: &lt;!channel&gt; a &amp; b &gt; c *bold*\n"), "{text}");
 }
 
+/// Mattermost, Rocket.Chat and Discord mention for a plain `@`.
+#[test]
+fn a_reason_cannot_mention_users_of_compatible_services() {
+    let why =
+        "@channel @here @everyone @all ada@x [safe](http://evil) \u{202E}txt\u{2028}Weight: 1%";
+    let notification = Notification::new(&raising(), event(json!({ "reason": why })));
+    let body: Value = serde_json::from_str(&slack_body(&notification, 0)).unwrap();
+    let text = body["text"].as_str().unwrap();
+    for part in ["@channel", "@here", "@everyone", "@all", "](", "\u{202E}", "\u{2028}"] {
+        assert!(!text.contains(part), "{part:?} in {text}");
+    }
+    assert!(text.contains("@\u{200B}channel @\u{200B}here"), "{text}");
+}
+
+#[test]
+fn a_name_cannot_look_like_a_field_of_the_log() {
+    let seen = AuditEvents::default();
+    let subscriber = tracing_subscriber::registry().with(seen.clone());
+    let name = "x kind=\"promoted\" weight=100%";
+    tracing::subscriber::with_default(subscriber, || {
+        let changes = json!({ "kind": "resumed", "by": { "person": name } });
+        audit(&Notification::new(&raising(), event(changes)));
+    });
+    let [event] = <[_; 1]>::try_from(seen.0.lock().unwrap().clone()).unwrap();
+    assert_eq!(event["who"], name, "a text field, which subscribers quote");
+    assert!(!event["message"].contains(['=', '"']), "{}", event["message"]);
+}
+
 #[test]
 fn long_reasons_are_cut_in_messages() {
     let long = "<".repeat(100_000);

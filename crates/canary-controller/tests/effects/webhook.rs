@@ -1,8 +1,8 @@
-use std::{env, time::Duration};
+use std::{env, process::Command, time::Duration};
 
 use axum::{body::Body, response::IntoResponse};
 use bytes::Bytes;
-use canary_controller::webhook::{PostError, WebhookClient, verify};
+use canary_controller::webhook::{BadSignature, HttpTransport, PostError, WebhookClient, verify};
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
 use serde_json::json;
@@ -29,7 +29,10 @@ async fn a_request_has_the_documented_headers_and_a_signature() {
     let [timestamp, signature] =
         ["x-canary-timestamp", "x-canary-signature"].map(|name| received.header(name));
     let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
-    assert_eq!(verify(SECRET.as_bytes(), timestamp, signature, &received.body, now), Ok(()));
+    let verified =
+        |delivery| verify(SECRET.as_bytes(), timestamp, delivery, signature, &received.body, now);
+    assert_eq!(verified("delivery-1"), Ok(()));
+    assert_eq!(verified("delivery-2"), Err(BadSignature::Forged), "a replay has the same id");
 }
 
 #[tokio::test]
@@ -39,19 +42,94 @@ async fn a_request_without_a_secret_is_not_signed() {
     assert_eq!(receiver.next().await.header("x-canary-signature"), "");
 }
 
+/// Runs in a process of its own, which has the variable.
+#[test]
+fn secrets_come_from_the_environment_by_default() {
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--ignored", "--exact", "webhook::signs_with_a_secret_of_the_environment"])
+        .env("CANARY_TEST_SECRET", SECRET)
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
+}
+
 #[tokio::test]
-async fn secrets_come_from_the_environment_by_default() {
-    // A variable that cargo sets for tests and that is long enough for a secret.
-    let name = "CARGO_MANIFEST_DIR";
+#[ignore = "another test runs this as a child process"]
+async fn signs_with_a_secret_of_the_environment() {
     let (transport, log) = scripted(|_| (200, HeaderMap::new()));
-    let webhook = webhook("http://a.example", &json!({ "secret_env": name }));
+    let webhook = webhook("http://a.example", &json!({ "secret_env": "CANARY_TEST_SECRET" }));
     WebhookClient::new(transport).post(&webhook, "1", "{}").await.unwrap();
     let (_, request) = log.lock().unwrap().pop().unwrap();
     let header = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
     let (timestamp, signature) = (header("x-canary-timestamp"), header("x-canary-signature"));
-    let secret = env::var(name).unwrap();
     let now = timestamp.parse().unwrap();
-    assert_eq!(verify(secret.as_bytes(), &timestamp, &signature, b"{}", now), Ok(()));
+    assert_eq!(verify(SECRET.as_bytes(), &timestamp, "1", &signature, b"{}", now), Ok(()));
+}
+
+#[tokio::test]
+async fn a_plan_cannot_sign_with_other_variables_of_the_environment() {
+    // A variable that cargo sets for tests and that is long enough for a secret.
+    let webhook = webhook("http://a.example", &json!({ "secret_env": "CARGO_MANIFEST_DIR" }));
+    let (transport, log) = scripted(|_| (200, HeaderMap::new()));
+    let client = WebhookClient::new(transport);
+    let error = client.post(&webhook, "1", "{}").await.unwrap_err();
+    let expected =
+        "the environment variable CARGO_MANIFEST_DIR: expected a name that begins with CANARY_";
+    assert_eq!(error.to_string(), expected);
+    assert!(log.lock().unwrap().is_empty(), "nothing is sent");
+    let client = client.secrets(|name| env::var(name).ok());
+    client.post(&webhook, "1", "{}").await.expect("the code allows the variable");
+}
+
+#[tokio::test]
+async fn a_link_local_address_is_refused_unless_allowed() {
+    let post = async |transport: HttpTransport, url: &str| {
+        let webhook = webhook(url, &json!({ "timeout": "50ms" }));
+        WebhookClient::new(transport).post(&webhook, "1", "{}").await
+    };
+    let transport = || HttpTransport::try_with_roots(crate::support::CERTIFICATE).unwrap();
+    for url in [
+        "http://169.254.169.254/latest/meta-data",
+        "https://[fe80::1]/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://[fd00:ec2::254]/",
+        // Names, for the operating system.
+        "http://2852039166/",
+        "http://0xa9fea9fe/",
+        "http://0251.0376.0251.0376/",
+    ] {
+        let error = post(transport(), url).await.unwrap_err();
+        let text = format!("{error:?} {error}");
+        assert!(text.contains("is a link-local address"), "{url}: {text}");
+        let allowed = post(transport().allow_link_local(), url).await;
+        let text = allowed.map_or_else(|error| format!("{error:?}"), |_| String::new());
+        assert!(!text.contains("is a link-local address"), "{url}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_with_a_dot_is_refused() {
+    let (transport, _) = scripted(|_| (200, HeaderMap::new()));
+    let client = WebhookClient::new(transport);
+    for delivery in ["a.b", "", "a b", "ä", "a\n"] {
+        let error = client.post(&webhook("http://a.example", &json!({})), delivery, "{}").await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("expected visible ASCII without a dot"), "{delivery:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_out_of_range_is_refused() {
+    for url in
+        ["http://127.0.0.1:70000/x", "http://127.0.0.1:/x", "http://[::1]:99999/x", "http://a:0/"]
+    {
+        let (transport, log) = scripted(|_| (200, HeaderMap::new()));
+        let posted = WebhookClient::new(transport).post(&webhook(url, &json!({})), "1", "{}").await;
+        let error = posted.unwrap_err();
+        assert!(matches!(error, PostError::Invalid(_)), "{url}: {error:?}");
+        assert!(log.lock().unwrap().is_empty(), "{url}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -51,9 +51,10 @@ fn client() -> WebhookClient {
 
 fn body((headers, body): &Received) -> serde_json::Value {
     let header = |name: &str| headers[name].to_str().unwrap();
-    let (timestamp, signature) = (header("x-canary-timestamp"), header("x-canary-signature"));
-    let secret = "correct horse battery staple";
-    verify(secret.as_bytes(), timestamp, signature, body, timestamp.parse().unwrap()).unwrap();
+    let (timestamp, delivery) = (header("x-canary-timestamp"), header("x-canary-delivery"));
+    let (secret, signature) = (b"correct horse battery staple", header("x-canary-signature"));
+    let now = timestamp.parse().unwrap();
+    verify(secret, timestamp, delivery, signature, body, now).unwrap();
     serde_json::from_slice(body).unwrap()
 }
 
