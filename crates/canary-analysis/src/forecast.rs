@@ -114,6 +114,26 @@ impl Forecast {
         })
     }
 
+    /// Returns the smallest adverse rate of the canary that is called degraded by the end of the plan
+    /// with a probability of at least 95 %, or `None` if even a canary that fails every call could
+    /// be missed.
+    #[must_use]
+    pub fn smallest_caught(&self) -> Option<f64> {
+        let end = self.plan.iter().map(|(_, lasts)| *lasts).sum();
+        let is_caught = |rate| {
+            self.evidence(end, rate, Luck::ForTheCanary).log_e_worse() >= self.worse_threshold
+        };
+        let (mut missed, mut caught) = (self.base_rate, 1.0);
+        if !is_caught(caught) {
+            return None;
+        }
+        while caught - missed > RATE_PRECISION * caught {
+            let middle = f64::midpoint(missed, caught);
+            if is_caught(middle) { caught = middle } else { missed = middle }
+        }
+        Some(caught)
+    }
+
     fn until_worse(&self, rate: f64) -> Option<Duration> {
         let threshold = self.worse_threshold;
         self.first(|at| self.evidence(at, rate, Luck::ForTheCanary).log_e_worse() >= threshold)
@@ -273,6 +293,8 @@ const TAIL: f64 = 0.05 / 3.0;
 const DEVIATIONS: f64 = 2.128;
 /// Above this mean the normal approximation is exact to 0.1 % and faster.
 const LARGE: f64 = 1e6;
+/// The relative precision of rates.
+const RATE_PRECISION: f64 = 0.001;
 /// Moments of the plan to try before the search between two of them.
 const COARSE: u32 = 400;
 const MOST_CALLS: f64 = 1e9;
@@ -344,6 +366,18 @@ mod tests {
         let restarted = alone.with_restarts().forecast("failures", 50.0, 0.01, plan());
         let threshold = restarted.unwrap().unwrap().worse_threshold;
         assert!((threshold - (100.0_f64 / 0.9).ln()).abs() < 1e-9, "{threshold}");
+    }
+
+    #[test]
+    fn the_smallest_regression_shrinks_with_more_traffic() {
+        let slow = forecast(50.0, 0.01);
+        let smallest = slow.smallest_caught().unwrap();
+        assert!((0.01..0.05).contains(&smallest), "{smallest}");
+        assert!(slow.until_caught(smallest / 0.01).is_some());
+        assert_eq!(slow.until_caught(smallest * 0.95 / 0.01), None);
+        assert!(forecast(5000.0, 0.01).smallest_caught().unwrap() < smallest);
+        assert!(forecast(50.0, 0.0).smallest_caught().is_some());
+        assert_eq!(forecast(0.001, 0.01).smallest_caught(), None);
     }
 
     #[test]

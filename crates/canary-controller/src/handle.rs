@@ -2,7 +2,11 @@ use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, PerChannel, Weight};
 use canary_rollout::{
-    Actor, Command, Order, Releases, Transition, command::Refusal, event::Event, preview::Preview,
+    Actor, Command, Order, Releases, Transition,
+    command::Refusal,
+    event::Event,
+    outlook::{Outlook, Traffic},
+    preview::Preview,
     variables::VariablePatches,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -237,6 +241,14 @@ impl RolloutHandle {
         let status = self.status();
         let preview = status.rollout.preview(status.at, command)?;
         Ok(preview.with_open_calls(PerChannel::from_fn(|channel| self.canary.open(channel))))
+    }
+
+    /// Returns when the rollout will be promoted at this traffic, and the smallest regression that it
+    /// catches by then.
+    #[must_use]
+    pub fn outlook(&self, traffic: &Traffic) -> Outlook {
+        let status = self.status();
+        status.rollout.outlook(status.at, traffic)
     }
 
     /// Returns the current status.

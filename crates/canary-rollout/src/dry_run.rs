@@ -2,11 +2,12 @@
 
 use std::{error, fmt, time::Duration};
 
-use canary_analysis::{Measure, Monitor, Role};
+use canary_analysis::{Judge, Measure, Monitor, Role};
 use canary_core::Weight;
 use serde::Serialize;
 
 use crate::{
+    outlook::{Caught, Traffic},
     plan::{AdvanceWhen, definition::Plan},
     serialize,
     span::rough,
@@ -30,6 +31,10 @@ pub struct DryRun {
     /// proof takes longer than 30 days.
     #[serde(with = "serialize::maybe_span")]
     pub proven: Option<Duration>,
+    /// The smallest regression that is caught before the promotion with a probability of at least
+    /// 95%, by the failures of all calls. `None` without a failure rate, without a monitor that
+    /// decides by these failures, or if even a canary that fails every call could be missed.
+    pub caught: Option<Caught>,
     /// Warnings about the plan.
     pub warnings: Vec<String>,
 }
@@ -150,13 +155,16 @@ impl Plan {
             warnings
                 .push("the deadline of the whole rollout passes before the promotion".to_owned());
         }
-        Ok(DryRun { steps, total, proven, warnings })
+        let path: Vec<_> = steps.iter().map(|step| (step.weight, step.takes)).collect();
+        let traffic = Traffic { calls_per_second, failure_rate };
+        let caught = Caught::on(&path, &self.judge(), traffic);
+        Ok(DryRun { steps, total, proven, caught, warnings })
     }
 
     /// Returns the time until the canary is proven healthy, and extends the steps that wait for it.
     fn proven(&self, steps: &mut [DryStep], calls_per_second: f64, rate: f64) -> Option<Duration> {
         let judge = self.judge();
-        let monitor = judge.monitors().find(|monitor| is_of_all_failures(monitor))?.name();
+        let monitor = of_all_failures(&judge)?;
         let mut proven = None;
         for index in 0..steps.len() {
             let is_last = index + 1 == steps.len() && self.max_weight() == Weight::FULL;
@@ -181,7 +189,11 @@ impl Plan {
     }
 }
 
-/// Returns whether a monitor decides by the failures of all calls.
+/// Returns the name of the monitor that decides by the failures of all calls, if there is one.
+pub(crate) fn of_all_failures(judge: &Judge) -> Option<&str> {
+    judge.monitors().find(|monitor| is_of_all_failures(monitor)).map(Monitor::name)
+}
+
 fn is_of_all_failures(monitor: &Monitor) -> bool {
     *monitor.measure() == Measure::Failures
         && monitor.class().is_none()
@@ -206,6 +218,9 @@ impl fmt::Display for DryRun {
             writeln!(f)?;
         }
         write!(f, "total: {} at best", rough(self.total))?;
+        if let Some(caught) = &self.caught {
+            write!(f, "\ncaught before the promotion: {caught}")?;
+        }
         for warning in &self.warnings {
             write!(f, "\nwarning: {warning}")?;
         }
@@ -237,7 +252,7 @@ impl fmt::Display for DryRunError {
 impl error::Error for DryRunError {}
 
 /// Returns the time that these calls take, rounded up to a second.
-fn time_for(calls: u64, per_second: f64) -> Duration {
+pub(crate) fn time_for(calls: u64, per_second: f64) -> Duration {
     let seconds = (float(calls) / per_second).ceil().min(MAX_SECONDS);
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }
@@ -262,4 +277,4 @@ const MAX_CALLS: f64 = 1e7;
 /// A thousand years.
 const MAX_SECONDS: f64 = 3.2e10;
 
-const MONTH: Duration = Duration::from_secs(30 * 86_400);
+pub(crate) const MONTH: Duration = Duration::from_secs(30 * 86_400);

@@ -78,6 +78,8 @@
 //! - [`Pending`](pending::Pending): the conditions that a rollout is waiting for.
 //! - [`Preview`](preview::Preview): the effect that a command would have, for the place beside a
 //!   button.
+//! - [`Outlook`](outlook::Outlook): when a rollout will be promoted at the observed traffic, and the
+//!   smallest regression that it catches by then.
 //! - [`DryRun`](dry_run::DryRun): a forecast of how long a plan takes at best.
 //!
 //! # Guarantees
@@ -113,6 +115,7 @@ pub mod dry_run;
 pub mod event;
 mod history;
 mod lineage;
+pub mod outlook;
 pub mod pending;
 pub mod plan;
 pub mod preview;

@@ -22,6 +22,7 @@ mod decide;
 mod degrade;
 mod gates;
 pub(crate) mod needs;
+mod outlook;
 mod preview;
 mod proceed;
 mod recover;

@@ -391,7 +391,8 @@ step    weight       takes         calls  bound by
    3       10%         15m        18,000  time, then managers
    4       50%         30m       180,000  time
    5       99%         30m       356,400  time
-total: 1h41m40s at best";
+total: 1h41m40s at best
+caught before the promotion: a canary that fails 0.17% of calls, where stable fails 0.1%";
     assert_eq!(table, expected);
 
     let slow = plan.dry_run(0.01, Some(0.001)).unwrap();

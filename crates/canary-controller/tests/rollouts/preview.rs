@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use canary_controller::store::MemoryStore;
-use canary_rollout::Command;
+use canary_rollout::{
+    Command,
+    outlook::{Promotion, Traffic},
+};
 use http::Request;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{CanaryLayer, CanaryOptions};
 
-use crate::support::{controller, order, plan};
+use crate::support::{Shop, controller, managed, order, plan, tick};
 
 #[tokio::test(start_paused = true)]
 async fn a_preview_counts_the_open_calls_and_changes_nothing() {
@@ -49,4 +52,20 @@ async fn a_preview_counts_the_open_calls_and_changes_nothing() {
     for call in calls {
         call.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_outlook_is_that_of_the_current_status() {
+    let shop = Shop::new("v2");
+    let controller = controller(MemoryStore::new());
+    let plan = "steps = [{ weight = '10%', min_duration = '10m' }]";
+    let rollout = controller.add(managed(&shop, plan)).unwrap();
+    tick(&shop).await;
+    rollout.command(order(Command::Start)).await.unwrap();
+    tick(&shop).await;
+    let traffic = Traffic::try_new(2_000.0, Some(0.01)).unwrap();
+    let outlook = rollout.outlook(&traffic);
+    let status = rollout.status();
+    assert_eq!(outlook, status.rollout.outlook(status.at, &traffic));
+    assert!(matches!(outlook.promotion, Promotion::At(_)), "{outlook}");
 }

@@ -84,7 +84,6 @@ impl Rollout {
     }
 
     /// Returns the names of the gates that wait for an answer.
-    #[must_use]
     pub fn waiting_gates(&self) -> impl Iterator<Item = &str> {
         let gates = self.state.progress().map(|progress: &Progress| progress.gates.iter());
         let waits = |(_, state): &(&String, &GateState)| matches!(state, GateState::Asked { .. });

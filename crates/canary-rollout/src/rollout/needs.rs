@@ -63,7 +63,7 @@ impl Rollout {
     }
 
     /// Returns the minimum duration, the minimum calls, and whether the stage needs proof.
-    fn requirements_of(&self, stage: &Stage) -> (Duration, u64, bool) {
+    pub(super) fn requirements_of(&self, stage: &Stage) -> (Duration, u64, bool) {
         match stage {
             Stage::Start => (Duration::ZERO, 0, false),
             Stage::Step { step } => {
