@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use canary_core::PerChannel;
 
@@ -7,11 +7,12 @@ use crate::{
     completeness::Completeness,
     evidence::{Evidence, EvidenceLogRatios},
     key_ledger::KeyCounts,
-    log_space::ln_sum_exp,
+    log_space::{float, ln_sum_exp},
     monitor::{Monitor, Unit},
     non_inferiority::NonInferiority,
     outage_filter::{IncludedIn, OutageFilter},
     split_ratio::SplitRatio,
+    warm_up::{BRAKE, WarmUp},
 };
 
 /// The evidence of one monitor: over the whole rollout and, with restarts, over its latest steps.
@@ -29,6 +30,10 @@ pub(crate) struct ChannelComparison {
     pub(crate) outage_filter: OutageFilter,
     pub(crate) restarts: Option<Restarts>,
     pub(crate) completeness: Completeness,
+    /// `None` if the monitor has no warm-up.
+    pub(crate) warm_up: Option<WarmUp>,
+    /// The trials at each split ratio, without those of the warm-up.
+    pub(crate) trials: BTreeMap<SplitRatio, PerChannel<u64>>,
 }
 
 /// Evidence that starts later than the rollout.
@@ -47,6 +52,8 @@ impl ChannelComparison {
             outage_filter: OutageFilter::new(monitor),
             restarts: None,
             completeness: Completeness::default(),
+            warm_up: WarmUp::new(monitor),
+            trials: BTreeMap::new(),
         }
     }
 
@@ -64,13 +71,19 @@ impl ChannelComparison {
 
     /// Adds one look: the counts of all weights and replicas.
     pub(crate) fn observe(&mut self, looks: &[AdverseCounts]) {
+        looks.iter().for_each(|counts| self.observe_worse_only(counts));
+        if self.is_warming_up() {
+            return;
+        }
+        for counts in looks {
+            self.count_trials(SplitRatio::of(counts.weight()), counts.calls());
+        }
         let sum = |count: fn(&AdverseCounts) -> PerChannel<u64>| {
             looks.iter().map(count).fold(PerChannel::default(), PerChannel::saturating_add)
         };
         let included =
             self.outage_filter.look(sum(AdverseCounts::calls), sum(AdverseCounts::adverse));
         for counts in looks {
-            self.observe_worse_only(counts);
             let (calls, adverse) = (counts.calls(), counts.adverse());
             self.add_filtered_events(included, SplitRatio::of(counts.weight()), adverse);
             self.add_filtered_trials(included, calls.canary, adverse.canary);
@@ -78,7 +91,14 @@ impl ChannelComparison {
     }
 
     /// Adds counts to all evidence except that of the outage filter, which is about "good enough".
+    ///
+    /// During the warm-up they count for the brake only.
     pub(crate) fn observe_worse_only(&mut self, counts: &AdverseCounts) {
+        if let Some(warm_up) = &mut self.warm_up
+            && counts.calls().canary > 0
+        {
+            warm_up.begin();
+        }
         self.for_each_evidence(|evidence| evidence.observe(counts));
     }
 
@@ -98,12 +118,8 @@ impl ChannelComparison {
         adverse: &KeyCounts,
         seen: &KeyCounts,
     ) {
-        let keys = adverse.by_split.values().copied();
-        let keys = keys.fold(PerChannel::default(), PerChannel::saturating_add);
-        let included = self.outage_filter.look(given, keys);
         for (ratio, keys) in &adverse.by_split {
             self.for_each_evidence(|evidence| evidence.add_events(*ratio, *keys));
-            self.add_filtered_events(included, *ratio, *keys);
         }
         for (ratio, keys) in &seen.by_split {
             self.completeness.add_trials(*ratio, *keys);
@@ -112,6 +128,16 @@ impl ChannelComparison {
         self.for_each_evidence(|evidence| {
             evidence.add_trials(seen.keys.canary, adverse.keys.canary);
         });
+        if self.is_warming_up() {
+            return;
+        }
+        seen.by_split.iter().for_each(|(ratio, keys)| self.count_trials(*ratio, *keys));
+        let keys = adverse.by_split.values().copied();
+        let keys = keys.fold(PerChannel::default(), PerChannel::saturating_add);
+        let included = self.outage_filter.look(given, keys);
+        for (ratio, keys) in &adverse.by_split {
+            self.add_filtered_events(included, *ratio, *keys);
+        }
         self.add_filtered_trials(included, seen.keys.canary, adverse.keys.canary);
     }
 
@@ -130,6 +156,50 @@ impl ChannelComparison {
         if included.rate {
             self.outage_filter.good.add_trials(trials, adverse);
         }
+    }
+
+    fn count_trials(&mut self, ratio: SplitRatio, trials: PerChannel<u64>) {
+        if trials != PerChannel::default() {
+            let sum = self.trials.entry(ratio).or_default();
+            *sum = sum.saturating_add(trials);
+        }
+    }
+
+    /// Returns whether the next calls are left out of the comparison.
+    pub(crate) fn is_warming_up(&self) -> bool {
+        self.warm_up.as_ref().is_some_and(WarmUp::is_active)
+    }
+
+    /// Returns the evidence to which the next calls are added, of all that is over the whole
+    /// rollout.
+    pub(crate) fn current(&self) -> &Evidence {
+        match &self.warm_up {
+            Some(warm_up) if warm_up.is_active() => &warm_up.brake,
+            _ => &self.whole,
+        }
+    }
+
+    /// Returns stable's rate at the weights of the canary's trials: the rate that the canary would
+    /// have if it were as good as stable. `None` without trials of both channels at one weight.
+    ///
+    /// The rate over all of stable's trials is about other weights, and so about another time.
+    pub(crate) fn stable_rate_at_canary_weights(&self) -> Option<f64> {
+        let (mut expected, mut all) = (0.0, 0.0);
+        for (ratio, trials) in self.trials.iter().filter(|(_, trials)| trials.stable > 0) {
+            let events = self.whole.split().events_at(*ratio).stable;
+            let rate = (float(events) / float(trials.stable)).min(1.0);
+            expected += float(trials.canary) * rate;
+            all += float(trials.canary);
+        }
+        (all > 0.0).then(|| expected / all)
+    }
+
+    /// Returns the evidence of the strongest bet on "worse" by itself: over the whole rollout, or
+    /// from one of its steps.
+    pub(crate) fn strongest_log_e_worse(&self) -> f64 {
+        let latest = self.restarts.iter().flat_map(|restarts| &restarts.latest);
+        let of_restarts = latest.map(|(_, evidence)| evidence.log_e_worse());
+        of_restarts.fold(self.whole.log_e_worse(), f64::max)
     }
 
     /// Returns the evidence that the canary is worse.
@@ -188,7 +258,9 @@ impl ChannelComparison {
 
     /// Returns the number of trials: calls with a result, feedback, events or keys.
     pub(crate) fn basis(&self) -> PerChannel<u64> {
-        let (calls, judged) = (self.whole.calls(), self.completeness.judged());
+        let brake = self.warm_up.iter().map(|warm_up| warm_up.brake.calls());
+        let calls = brake.fold(self.whole.calls(), PerChannel::saturating_add);
+        let judged = self.completeness.judged();
         match self.whole.unit() {
             Unit::Calls => calls,
             Unit::Keys => PerChannel::from_fn(|channel| calls[channel].max(judged[channel])),
@@ -199,7 +271,13 @@ impl ChannelComparison {
     /// number of weights.
     pub(crate) fn log_ratios(&self) -> ComparisonLogRatios {
         ComparisonLogRatios {
-            parts: self.parts().map(|(part, evidence)| (part, evidence.log_ratios())).collect(),
+            parts: self
+                .parts()
+                .map(|(part, evidence)| {
+                    let takes_events = self.is_warming_up() == self.is_brake(evidence);
+                    (part, evidence.log_ratios(), takes_events)
+                })
+                .collect(),
             ln_unused_part: self.ln_unused_part(),
         }
     }
@@ -209,23 +287,40 @@ impl ChannelComparison {
         let latest = self.restarts.iter().flat_map(|restarts| &restarts.latest);
         let restarted = latest.map(|(number, evidence)| {
             let number = f64::from(*number);
-            ((RESERVED / (number * (number + 1.0))).ln(), evidence)
+            let part = self.compared_part() * RESERVED / (number * (number + 1.0));
+            (part.ln(), evidence)
         });
-        std::iter::once((self.ln_whole_part(), &self.whole)).chain(restarted)
+        let brake = self.warm_up.iter().map(|warm_up| (BRAKE.ln(), &warm_up.brake));
+        std::iter::once((self.ln_whole_part(), &self.whole)).chain(restarted).chain(brake)
+    }
+
+    fn is_brake(&self, evidence: &Evidence) -> bool {
+        self.warm_up
+            .as_ref()
+            .is_some_and(|warm_up| std::ptr::eq(&raw const warm_up.brake, evidence))
+    }
+
+    /// Returns the part of the wealth that bets on what is compared, after the warm-up.
+    const fn compared_part(&self) -> f64 {
+        if self.warm_up.is_some() { 1.0 - BRAKE } else { 1.0 }
     }
 
     /// Returns the logarithm of the part of the wealth that bets over the whole rollout.
     pub(crate) fn ln_whole_part(&self) -> f64 {
-        if self.restarts.is_some() { (1.0 - RESERVED).ln() } else { 0.0 }
+        let whole = if self.restarts.is_some() { 1.0 - RESERVED } else { 1.0 };
+        (self.compared_part() * whole).ln()
     }
 
     /// Returns the logarithm of the part of the wealth that is reserved for later restarts.
     fn ln_unused_part(&self) -> Option<f64> {
         let restarts = self.restarts.as_ref()?;
-        Some((RESERVED / (f64::from(restarts.started) + 1.0)).ln())
+        Some((self.compared_part() * RESERVED / (f64::from(restarts.started) + 1.0)).ln())
     }
 
     fn for_each_evidence(&mut self, mut work: impl FnMut(&mut Evidence)) {
+        if let Some(warm_up) = self.warm_up.as_mut().filter(|warm_up| warm_up.is_active()) {
+            return work(&mut warm_up.brake);
+        }
         work(&mut self.whole);
         let latest = self.restarts.iter_mut().flat_map(|restarts| &mut restarts.latest);
         latest.for_each(|(_, evidence)| work(evidence));
@@ -235,7 +330,9 @@ impl ChannelComparison {
 /// The log-likelihood ratios of a [`ChannelComparison`].
 #[derive(Clone, Debug)]
 pub(crate) struct ComparisonLogRatios {
-    parts: Vec<(f64, EvidenceLogRatios)>,
+    /// The logarithm of the part of the wealth, the log ratios, and whether events are added to
+    /// them now.
+    parts: Vec<(f64, EvidenceLogRatios, bool)>,
     ln_unused_part: Option<f64>,
 }
 
@@ -243,8 +340,9 @@ impl ComparisonLogRatios {
     /// Returns the evidence for worse after `canary` more adverse canary calls at `ratio`, and no
     /// other call.
     pub(crate) fn log_e_worse_after(&self, ratio: SplitRatio, canary: u64) -> f64 {
-        let logs =
-            self.parts.iter().map(|(part, logs)| part + logs.log_e_worse_after(ratio, canary));
+        let logs = self.parts.iter().map(|(part, logs, takes_events)| {
+            part + logs.log_e_worse_after(ratio, if *takes_events { canary } else { 0 })
+        });
         ln_sum_exp(&logs.chain(self.ln_unused_part).collect::<Vec<_>>())
     }
 }

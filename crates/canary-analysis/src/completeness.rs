@@ -65,16 +65,17 @@ impl Completeness {
         self.sum(|calls| calls.judged)
     }
 
-    /// Returns the canary's results as a fraction of those expected from stable's: the fraction of
-    /// calls or of other trials, whichever is smaller. It is about 1 if no result is missing, and
-    /// `None` if no result is expected.
-    pub(crate) fn fraction(&self) -> Option<f64> {
-        let fractions = [self.fraction_of_calls(), self.fraction_of_trials()];
-        fractions.into_iter().flatten().min_by(f64::total_cmp)
+    /// Returns the part of its calls of each channel that has no result, `0.0..=1.0`.
+    pub(crate) fn parts_unanswered(&self) -> PerChannel<f64> {
+        let (without, given) = (self.all_unanswered(), self.given());
+        PerChannel::from_fn(|channel| float(without[channel]) / float(given[channel].max(1)))
     }
 
+    /// Returns the canary's calls with a result as a fraction of those expected from stable's: about
+    /// 1 if no result is missing, and `None` if no result is expected.
+    ///
     /// At each split ratio, the same fraction of calls should have a result on both channels.
-    fn fraction_of_calls(&self) -> Option<f64> {
+    pub(crate) fn fraction_of_calls(&self) -> Option<f64> {
         let (mut judged, mut expected) = (0.0, 0.0);
         for counts in self.calls.values().filter(|counts| counts.given.stable > 0) {
             let of_stable = float(counts.judged.stable) / float(counts.given.stable);
@@ -84,9 +85,11 @@ impl Completeness {
         (expected > 0.0).then(|| judged / expected)
     }
 
+    /// Returns the canary's other trials as a fraction of those expected from stable's, as above.
+    ///
     /// At each split ratio `w`, `canary * (1 - w)` and `stable * w` are equal on average. Both are
     /// zero if the ratio is certain.
-    fn fraction_of_trials(&self) -> Option<f64> {
+    pub(crate) fn fraction_of_trials(&self) -> Option<f64> {
         let (mut canary, mut stable) = (0.0, 0.0);
         for (ratio, trials) in &self.trials {
             canary += float(trials.canary) * ratio.complement();
@@ -113,12 +116,12 @@ mod tests {
     #[test]
     fn the_fraction_is_one_if_no_result_is_missing() {
         let mut completeness = Completeness::default();
-        assert_eq!(completeness.fraction(), None);
+        assert_eq!(completeness.fraction_of_calls(), None);
         for (percent, judged) in [(1, of(990, 10)), (50, of(500, 500)), (100, of(0, 7_000))] {
             let calls = CallCounts { given: judged, judged };
             completeness.add_calls(SplitRatio::of(Weight::from_percent(percent)), calls);
         }
-        assert!((completeness.fraction().unwrap() - 1.0).abs() < 1e-12);
+        assert!((completeness.fraction_of_calls().unwrap() - 1.0).abs() < 1e-12);
         assert_eq!(completeness.unanswered().count(), 0);
     }
 
@@ -126,7 +129,7 @@ mod tests {
     fn missing_trials_lower_the_fraction() {
         let mut completeness = Completeness::default();
         completeness.add_trials(SplitRatio::of(Weight::from_percent(10)), of(9_000, 500));
-        assert!((completeness.fraction().unwrap() - 0.5).abs() < 1e-12);
+        assert!((completeness.fraction_of_trials().unwrap() - 0.5).abs() < 1e-12);
     }
 
     #[test]
@@ -136,7 +139,7 @@ mod tests {
         completeness.add_calls(ten, CallCounts { given: of(9_000, 1_000), judged: of(9_000, 1) });
         let full = CallCounts { given: of(0, 9_000), judged: of(0, 9_000) };
         completeness.add_calls(SplitRatio::of(Weight::FULL), full);
-        assert!(completeness.fraction().unwrap() < 0.002);
+        assert!(completeness.fraction_of_calls().unwrap() < 0.002);
         assert_eq!(completeness.unanswered().collect::<Vec<_>>(), [(ten, of(0, 999))]);
     }
 }

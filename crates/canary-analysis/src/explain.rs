@@ -5,7 +5,9 @@ use std::fmt;
 use canary_core::{Channel, Verdict};
 
 use crate::{
-    finding::{Finding, Split, Strength},
+    finding::{Finding, GoodBy, Split, Strength},
+    log_space::float,
+    margins::Margin,
     monitor::{Measure, Unit},
     not_healthy_reason::NotHealthyReason,
 };
@@ -34,18 +36,38 @@ impl fmt::Display for NotHealthyReason {
         match self {
             Self::Unanswered { calls, given } => {
                 let (calls, given) = (count(*calls), plural(*given, "canary call"));
-                write!(f, "{calls} of {given} have no response and may all be bad")
+                write!(f, "{calls} of {given} have no answer yet and may all be bad")
             }
             Self::Outages { events, all } => {
                 let (events, all) = (count(*events), plural(*all, "adverse event"));
                 write!(
                     f,
-                    "{events} of {all} came in outages, and without them the canary is not proven good"
+                    "{events} of {all} came in outages of both versions, which prove nothing about the \
+                     canary; waiting for calm"
+                )
+            }
+            Self::TooFewAnswers { canary, stable } => {
+                let canary = percent(*canary);
+                let stable = match percent(*stable) {
+                    none if none == "0 %" => "all of stable's have one".to_owned(),
+                    some => format!("{some} of stable's"),
+                };
+                write!(
+                    f,
+                    "{canary} of the canary's calls have no answer yet, {stable}: it hangs, or answers \
+                     later"
                 )
             }
             Self::TooFewResults(part) => {
                 let part = percent(*part);
                 write!(f, "the canary has only {part} of the results expected at its weight")
+            }
+            Self::WarmingUp(left) => {
+                let left = left.as_secs_f64().ceil();
+                write!(f, "the canary is warming up, its calls count in {left:.0} s")
+            }
+            Self::SignsOfHarm { log_e } => {
+                write!(f, "but a single bet on harm stands at {}", amount(*log_e))
             }
             Self::CallsUnknown => f.write_str(
                 "the number of canary calls is unknown, so hanging calls would go unnoticed",
@@ -108,27 +130,68 @@ fn missing(finding: &Finding) -> Option<String> {
     }
 }
 
+/// `canary fails 1.5 % of calls, stable 0.6 % at the same weights`, or the counts while the canary
+/// has few calls.
 fn rates(finding: &Finding) -> String {
     if finding.unit == Unit::Keys {
         return format!("{}, {}", keys(finding, Channel::Canary), keys(finding, Channel::Stable));
     }
-    let rate = |channel| finding.rate(channel).map(percent);
-    let canary = rate(Channel::Canary).unwrap_or_else(|| percent(0.0));
-    let stable =
-        rate(Channel::Stable).unwrap_or_else(|| format!("has no {}", trials(&finding.measure)));
+    if finding.calls.canary < FEW_CALLS {
+        return counts(finding);
+    }
+    let canary = finding.rate(Channel::Canary).map_or_else(|| percent(0.0), percent);
     let canary = match &finding.measure {
         Measure::Failures => format!("canary fails {canary} of calls"),
         Measure::Cancelled => format!("callers cancel {canary} of canary calls"),
         Measure::Slow(..) => {
-            let limit = finding.slow_limit.unwrap_or_default();
-            format!("{canary} of canary calls take over {limit:.1?}")
+            format!("{canary} of canary calls take over {}", limit(finding))
         }
         Measure::Feedback => format!("{canary} of canary feedback is negative"),
         Measure::Event(name) => format!("{canary} of canary events `{name}` are adverse"),
         Measure::Unanswered => return unanswered(finding),
         Measure::Share => String::new(),
     };
-    format!("{canary}, stable {stable}")
+    format!("{canary}, stable {}", rate_of_stable(finding))
+}
+
+/// `2 of 2 canary calls failed, 0 of 198 of stable's`.
+fn counts(finding: &Finding) -> String {
+    let of = |channel| {
+        let (adverse, all) = (count(finding.adverse[channel]), finding.calls[channel]);
+        format!("{adverse} of {}", count(all))
+    };
+    let canary = of(Channel::Canary);
+    let canary = match &finding.measure {
+        Measure::Failures => format!("{canary} canary calls failed"),
+        Measure::Cancelled => format!("callers cancelled {canary} canary calls"),
+        Measure::Slow(..) => format!("{canary} canary calls took over {}", limit(finding)),
+        Measure::Feedback => format!("{canary} canary ratings are negative"),
+        Measure::Event(name) => format!("{canary} canary events `{name}` are adverse"),
+        Measure::Unanswered => return unanswered(finding),
+        Measure::Share => String::new(),
+    };
+    match finding.calls.stable {
+        0 => format!("{canary}, stable has no {}", trials(&finding.measure)),
+        _ => format!("{canary}, {} of stable's", of(Channel::Stable)),
+    }
+}
+
+/// Stable's rate at the weights of the canary's calls. The rate of all its calls may contradict the
+/// verdict, because they were at other times.
+fn rate_of_stable(finding: &Finding) -> String {
+    let pooled = finding.rate(Channel::Stable).map(percent);
+    let at_weights = finding.stable_rate_at_canary_weights.map(percent);
+    match (pooled, at_weights) {
+        (Some(pooled), Some(at_weights)) if pooled != at_weights => {
+            format!("{at_weights} at the same weights")
+        }
+        (Some(pooled), _) => pooled,
+        (None, _) => format!("has no {}", trials(&finding.measure)),
+    }
+}
+
+fn limit(finding: &Finding) -> String {
+    format!("{:.1?}", finding.slow_limit.unwrap_or_default())
 }
 
 /// `30 % of the canary's calls have no answer after 5 s, none of stable's have`.
@@ -175,33 +238,71 @@ fn verdict(finding: &Finding) -> String {
     let Finding { worse, good, .. } = finding;
     match (finding.verdict, good) {
         (Verdict::Degraded, _) => format!("odds against chance {}", odds(worse.log_e)),
-        (Verdict::Healthy, Some(good)) => {
-            let margin = finding.margins.good();
-            let (ratio, rate) = (digits(margin.ratio, 4), digits(100.0 * margin.rate, 4));
-            let odds = odds(good.log_e);
-            format!("proven below {ratio} times stable's rate or below {rate} % (odds {odds})")
+        (Verdict::Healthy, Some(good)) if good.is_reached() => {
+            let Margin { ratio, rate } = finding.margins.good();
+            let margin = match finding.good_by {
+                Some(GoodBy::Ratio) => format!("{} times stable's rate", digits(ratio, 4)),
+                _ => format!("{} %", digits(100.0 * rate, 4)),
+            };
+            format!("proven below {margin} (odds {})", odds(good.log_e))
         }
+        (Verdict::Healthy, _) => "proven good earlier, and not refuted since".to_owned(),
         (_, good) => {
-            let good =
-                good.map_or_else(String::new, |good| format!(" or good ({})", reached(good)));
-            format!("not proven worse ({}){good}", reached(*worse))
+            let harm = harm(*worse, "no sign of harm", "proof of harm");
+            let good = good.map(|good| proof_of_good(finding, good));
+            format!("{harm}{}", good.unwrap_or_default())
         }
     }
+}
+
+/// `no sign of harm`, or `proof of harm stands at 6.6 of 125`.
+fn harm(strength: Strength, none: &str, proof: &str) -> String {
+    if strength.log_e <= 0.0 { none.to_owned() } else { stands(strength, proof) }
+}
+
+/// `; proof of good stands at 2.4 of 20, about 700 more canary calls`.
+fn proof_of_good(finding: &Finding, good: Strength) -> String {
+    if finding.warm_up_left.is_some() {
+        return String::new();
+    }
+    let stands = stands(good, "proof of good");
+    match finding.missing_calls {
+        Some(missing) if finding.not_healthy_reason.is_none() => {
+            let (missing, trials) = (
+                two_digits(float(missing)),
+                match finding.unit {
+                    Unit::Calls => trials(&finding.measure),
+                    Unit::Keys => "keys",
+                },
+            );
+            format!("; {stands}, about {missing} more canary {trials}")
+        }
+        _ => format!("; {stands}"),
+    }
+}
+
+fn stands(Strength { log_e, threshold }: Strength, proof: &str) -> String {
+    format!("{proof} stands at {} of {}", amount(log_e), amount(threshold))
 }
 
 fn share_verdict(finding: &Finding) -> String {
     match finding.verdict {
         Verdict::Degraded => {
             let odds = odds(finding.worse.log_e);
-            format!("the assignment is broken, odds against chance {odds}")
+            let users = match finding.unit {
+                Unit::Keys => "",
+                Unit::Calls if finding.impossible > 0 => "",
+                Unit::Calls => {
+                    ", or few users make most calls (sticky traffic needs `count_by = \"keys\"`)"
+                }
+            };
+            format!("the assignment is broken{users}; odds against chance {odds}")
         }
         Verdict::Healthy => "as requested, within 25 % of the odds".to_owned(),
-        Verdict::Inconclusive => format!("not proven broken ({})", reached(finding.worse)),
+        Verdict::Inconclusive => {
+            harm(finding.worse, "no sign of a broken split", "proof of a broken split")
+        }
     }
-}
-
-fn reached(strength: Strength) -> String {
-    format!("odds {}, needs {}", odds(strength.log_e), odds(strength.threshold))
 }
 
 /// `1 key`, `12 keys`.
@@ -210,15 +311,25 @@ fn plural(number: u64, noun: &str) -> String {
 }
 
 /// Formats odds, given as a natural logarithm: `2,400 : 1`.
+///
+/// Neither random assignment nor counting is reliable enough for odds above 10^12.
 fn odds(log: f64) -> String {
+    if log > MOST_ODDS.ln() {
+        return "beyond 10^12 : 1".to_owned();
+    }
+    format!("{} : 1", amount(log))
+}
+
+/// Formats the gambler's money, given as a natural logarithm: `2,400`.
+fn amount(log: f64) -> String {
     let digits = log / std::f64::consts::LN_10;
-    if digits >= 9.0 {
-        return format!("10^{} : 1", digits.floor());
-    }
     if digits < -3.0 {
-        return "under 0.001 : 1".to_owned();
+        return "under 0.001".to_owned();
     }
-    format!("{} : 1", two_digits(log.exp()))
+    if log > MOST_ODDS.ln() {
+        return "over 10^12".to_owned();
+    }
+    if digits >= 9.0 { format!("10^{}", digits.floor()) } else { two_digits(log.exp()) }
 }
 
 /// Formats a rate of `0.0..=1.0`: `3.1 %`.
@@ -267,6 +378,11 @@ fn grouped(text: &str) -> String {
     grouped + fraction
 }
 
+/// A rate of fewer canary calls says less than the counts.
+const FEW_CALLS: u64 = 100;
+
+const MOST_ODDS: f64 = 1e12;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,7 +406,8 @@ mod tests {
     #[test]
     fn very_large_and_very_small_odds_are_shortened() {
         assert_eq!(odds(2400.0_f64.ln()), "2,400 : 1");
-        assert_eq!(odds(743_799.0), "10^323027 : 1");
+        assert_eq!(odds(1e10_f64.ln() + 0.1), "10^10 : 1");
+        assert_eq!(odds(743_799.0), "beyond 10^12 : 1");
         assert_eq!(odds(-1e9), "under 0.001 : 1");
     }
 }

@@ -18,16 +18,32 @@ use crate::{
 pub struct Finding {
     /// The name of the monitor.
     pub monitor: String,
+    /// What counts as adverse.
+    pub measure: Measure,
+    /// The class of routes, or `None` if the monitor watches all calls.
+    pub class: Option<String>,
+    /// Whether calls or keys are counted.
+    pub unit: Unit,
+    /// The differences that count as worse, and as good enough.
+    pub margins: Margins,
     /// Whether the monitor decides.
     pub role: Role,
     /// Its verdict.
     pub verdict: Verdict,
-    /// The trials: calls with a response, feedback or events. Calls that are old enough if it
-    /// watches unanswered calls. Seen keys if the monitor counts per
+    /// The trials on which the verdict is based: as `calls`, or for a monitor per key the calls with
+    /// a response if they are more. The verdict is inconclusive without any of the canary.
+    pub basis: PerChannel<u64>,
+    /// The trials: calls with a response, feedback or events. Calls that are old enough if the
+    /// monitor watches unanswered calls. Seen keys if it counts per
     /// key, picks if it watches the share.
     pub calls: PerChannel<u64>,
     /// The adverse trials.
     pub adverse: PerChannel<u64>,
+    /// Stable's adverse rate at the weights of the canary's trials, `0.0..=1.0`: the rate that the
+    /// canary would have if it were as good as stable. It is the sum of `n_c * x_s / n_s` over the
+    /// weights, divided by the sum of `n_c`, where `n` are trials and `x` adverse trials of each
+    /// channel. `None` without trials of both channels at one weight.
+    pub stable_rate_at_canary_weights: Option<f64>,
     /// Calls without a response: in flight, cancelled or lost.
     pub unanswered: PerChannel<u64>,
     /// The canary's adverse rate as a multiple of stable's. The interval contains it at all times
@@ -40,6 +56,15 @@ pub struct Finding {
     /// adverse: with or without [outages](crate#outages), whichever is weaker. `None` for the
     /// share.
     pub good: Option<Strength>,
+    /// The margin for which the evidence that the canary is good enough is stronger. `None` for the
+    /// share.
+    pub good_by: Option<GoodBy>,
+    /// An estimate of the canary trials that the proof of "good enough" still takes, if both rates
+    /// stay as they are. `None` if it is proven, or not provable at these rates.
+    pub missing_calls: Option<u64>,
+    /// The time until the end of the [warm-up](Monitor::warm_up), `None` outside of it. During the
+    /// warm-up, `calls`, `adverse` and `worse` are about the warm-up.
+    pub warm_up_left: Option<Duration>,
     /// The reason why the monitor does not call the canary healthy, however strong `good` is.
     pub not_healthy_reason: Option<NotHealthyReason>,
     /// The share of calls, if the monitor watches it.
@@ -53,17 +78,18 @@ pub struct Finding {
     pub refused_keys: u64,
     /// Calls or keys on a channel that their weight excludes.
     pub impossible: u64,
-    pub(crate) basis: PerChannel<u64>,
-    pub(crate) measure: Measure,
-    pub(crate) unit: Unit,
     pub(crate) is_without_key: bool,
-    pub(crate) margins: Margins,
 }
 
 impl Finding {
     pub(crate) fn blank(monitor: &Monitor, worse: Strength) -> Self {
         Self {
             monitor: monitor.name().to_owned(),
+            class: monitor.class().map(str::to_owned),
+            stable_rate_at_canary_weights: None,
+            good_by: None,
+            missing_calls: None,
+            warm_up_left: None,
             role: monitor.role(),
             verdict: Verdict::Inconclusive,
             calls: PerChannel::default(),
@@ -94,6 +120,17 @@ impl Finding {
         let is_rate = calls > 0 && self.measure != Measure::Share;
         is_rate.then(|| (float(self.adverse[channel]) / float(calls)).min(1.0))
     }
+}
+
+/// The margin that a proof of "good enough" is about.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum GoodBy {
+    /// The canary's rate is below `good.ratio` times stable's.
+    Ratio,
+    /// The canary's rate is below `good.rate`.
+    Rate,
 }
 
 /// The strength of evidence, and the strength that it needs.

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, error, fmt};
+use std::{collections::BTreeSet, error, fmt, time::Duration};
 
 use canary_core::{LatencyBucket, Verdict};
 
@@ -44,7 +44,7 @@ use crate::{
 /// assert_eq!(judgment.verdict, Verdict::Degraded);
 /// assert_eq!(
 ///     judgment.to_string(),
-///     "degraded by `failures`: canary fails 100 % of calls, stable 0 %; \
+///     "degraded by `failures`: 3 of 3 canary calls failed, 0 of 300 of stable's; \
 ///      odds against chance 9,600 : 1",
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -132,6 +132,7 @@ impl Judge {
         UnusedObservation::collect(&mut self.unused, observation, &monitors);
         for state in &mut self.states {
             state.observe(observation);
+            state.update_hold(self.levels);
         }
     }
 
@@ -271,15 +272,18 @@ pub struct Judgment {
 }
 
 impl Judgment {
-    /// Returns the finding that determined the verdict: the strongest evidence for degraded, the
-    /// weakest proof for healthy, and the finding furthest from proof for inconclusive. On a tie,
-    /// it is the first one.
+    /// Returns the finding that explains the verdict best: the strongest evidence for degraded, the
+    /// failures of all calls for healthy, or the first monitor without these, and the finding
+    /// furthest from proof for inconclusive. On a tie, it is the first one.
     #[must_use]
     pub fn decisive(&self) -> Option<&Finding> {
-        let missing = |finding: &Finding| match (self.verdict, finding.good) {
+        let is_of_all =
+            |finding: &Finding| finding.measure == Measure::Failures && finding.class.is_none();
+        let weight = |finding: &Finding| match (self.verdict, finding.good) {
             (Verdict::Degraded, _) => finding.worse.log_e - finding.worse.threshold,
-            (_, Some(good)) => good.threshold - good.log_e,
-            (_, None) => f64::NEG_INFINITY,
+            (Verdict::Healthy, _) => f64::from(u8::from(is_of_all(finding))),
+            (Verdict::Inconclusive, Some(good)) => good.threshold - good.log_e,
+            (Verdict::Inconclusive, None) => f64::NEG_INFINITY,
         };
         self.findings
             .iter()
@@ -287,7 +291,15 @@ impl Judgment {
             .filter(|finding| self.verdict == Verdict::Degraded || finding.good.is_some())
             // `max_by` returns the last of equal elements.
             .rev()
-            .max_by(|one, other| missing(one).total_cmp(&missing(other)))
+            .max_by(|one, other| weight(one).total_cmp(&weight(other)))
+    }
+
+    /// Returns the time until the warm-up of all deciding monitors is over, or `None` if none is
+    /// warming up.
+    #[must_use]
+    pub fn warm_up_left(&self) -> Option<Duration> {
+        let deciding = self.findings.iter().filter(|finding| finding.role == Role::Decides);
+        deciding.filter_map(|finding| finding.warm_up_left).max()
     }
 }
 
@@ -297,12 +309,25 @@ impl fmt::Display for Judgment {
         self.decisive().map_or(Ok(()), |finding| {
             let link = match self.verdict {
                 Verdict::Degraded => "by",
-                Verdict::Healthy => "in all monitors, weakest in",
+                Verdict::Healthy => "in all monitors, among them",
                 Verdict::Inconclusive => "in",
             };
             write!(f, " {link} `{}`: {finding}", finding.monitor)
         })?;
-        if self.verdict == Verdict::Inconclusive && !self.unused.is_empty() {
+        if self.verdict != Verdict::Inconclusive {
+            return Ok(());
+        }
+        let decisive = self.decisive().map(|finding| &finding.monitor);
+        let others = self
+            .findings
+            .iter()
+            .filter(|finding| finding.role == Role::Decides && Some(&finding.monitor) != decisive);
+        let warming_up =
+            others.filter_map(|finding| Some((finding.warm_up_left?, &finding.monitor)));
+        if let Some((left, monitor)) = warming_up.max_by_key(|(left, _)| *left) {
+            write!(f, "; `{monitor}` warms up for {:.0} s more", left.as_secs_f64().ceil())?;
+        }
+        if !self.unused.is_empty() {
             let unused: Vec<String> =
                 self.unused.iter().map(UnusedObservation::to_string).collect();
             write!(f, "; observed but used by no monitor: {}", unused.join(", "))?;

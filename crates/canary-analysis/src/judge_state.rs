@@ -3,8 +3,10 @@ use std::{collections::BTreeMap, error, fmt};
 use canary_core::{Latencies, LatencyBucket};
 
 use self::{
-    completeness::StoredCompleteness, evidence::StoredEvidenceCounts,
+    completeness::StoredCompleteness,
+    evidence::{StoredEvidenceCounts, channels},
     outage_filter::StoredOutageFilter,
+    warm_up::StoredWarmUp,
 };
 use crate::{
     channel_comparison::{ChannelComparison, MAX_RESTARTS, Restarts},
@@ -13,11 +15,13 @@ use crate::{
     margins::Margin,
     monitor::Monitor,
     monitor_state::{MonitorEvidence, MonitorState},
+    split_ratio::SplitRatio,
 };
 
 mod completeness;
 mod evidence;
 mod outage_filter;
+mod warm_up;
 
 /// The evidence of a [`Judge`] in a form that can be stored, to restore the judge after a restart.
 ///
@@ -68,6 +72,10 @@ struct StoredMonitor {
     completeness: StoredCompleteness,
     /// By age, for unanswered calls.
     ages: Vec<StoredStarts>,
+    warm_up: Option<StoredWarmUp>,
+    /// Canary buckets, all buckets, then trials of stable and canary. Not for the share.
+    trials: Vec<(u32, u32, [u64; 2])>,
+    holds_healthy: bool,
 }
 
 /// The evidence that the canary is worse: over the whole rollout, and over its latest steps.
@@ -86,7 +94,7 @@ struct StoredRestarts {
 }
 
 /// The version of the stored format. Other versions are refused.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 impl Judge {
     /// Returns the evidence in a form that can be stored.
@@ -164,6 +172,11 @@ impl StoredMonitor {
             }
             MonitorEvidence::Unanswered(_) => Default::default(),
         };
+        let comparison = match &state.evidence {
+            MonitorEvidence::Comparison(comparison) => Some(comparison),
+            MonitorEvidence::SampleRatio(_) | MonitorEvidence::Unanswered(_) => None,
+        };
+        let trials = comparison.iter().flat_map(|comparison| &comparison.trials);
         let impossible = match &state.evidence {
             MonitorEvidence::Comparison(_) | MonitorEvidence::Unanswered(_) => state.impossible,
             MonitorEvidence::SampleRatio(test) => test.impossible,
@@ -185,6 +198,14 @@ impl StoredMonitor {
             impossible,
             completeness,
             ages,
+            warm_up: comparison.and_then(|comparison| StoredWarmUp::of(comparison)),
+            trials: trials
+                .map(|(ratio, trials)| {
+                    let trials = [trials.stable, trials.canary];
+                    (ratio.canary_buckets(), ratio.all_buckets(), trials)
+                })
+                .collect(),
+            holds_healthy: state.holds_healthy,
         }
     }
 
@@ -194,12 +215,20 @@ impl StoredMonitor {
         state.refused = self.refused_keys;
         state.impossible = self.impossible;
         state.stable = self.latencies()?;
+        state.holds_healthy = self.holds_healthy;
         match &mut state.evidence {
             MonitorEvidence::Comparison(comparison) => {
                 comparison.whole = self.whole.restore(monitor)?;
                 comparison.outage_filter =
                     self.outage_filter.restore(monitor, &comparison.whole)?;
                 comparison.completeness = self.completeness.restore()?;
+                if let Some(warm_up) = &self.warm_up {
+                    comparison.warm_up = Some(warm_up.restore(monitor)?);
+                }
+                for (canary, all, trials) in &self.trials {
+                    let ratio = SplitRatio::try_new(*canary, *all)?;
+                    comparison.trials.insert(ratio, channels(*trials));
+                }
                 if let Some(restarts) = &self.restarts {
                     comparison.restarts = Some(restarts.restore(monitor)?);
                 }
@@ -271,7 +300,8 @@ impl StoredRestarts {
 }
 
 fn watches(monitor: &Monitor) -> String {
-    format!("{:?} of {:?} by {:?}", monitor.measure(), monitor.class(), monitor.unit())
+    let (measure, class, unit) = (monitor.measure(), monitor.class(), monitor.unit());
+    format!("{measure:?} of {class:?} by {unit:?} after {:?}", monitor.warm_up())
 }
 
 fn margins(monitor: &Monitor) -> [f64; 4] {
@@ -301,7 +331,7 @@ pub enum ResumeError {
     NotInPlan(String),
     /// A monitor of the plan has no stored evidence.
     NotStored(String),
-    /// A monitor had another measure, class, unit or margin.
+    /// A monitor had another measure, class, unit, warm-up or margin.
     MonitorDiffers(String),
     /// The stored counts of a monitor contradict each other.
     Corrupt(String),

@@ -58,7 +58,7 @@
 //! assert_eq!(judgment.verdict, Verdict::Degraded);
 //! let finding = judgment.decisive().expect("a monitor decided");
 //! assert_eq!(finding.monitor, "failures of checkout");
-//! assert!(finding.to_string().starts_with("canary fails 40 % of calls, stable 0 %"));
+//! assert!(finding.to_string().starts_with("4 of 10 canary calls failed, 0 of 990 of stable's"));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -167,6 +167,7 @@ mod split_e_process;
 mod split_ratio;
 mod unanswered_evidence;
 mod unused_observations;
+mod warm_up;
 
 pub use self::{
     adverse_counts::AdverseCounts,
@@ -185,7 +186,7 @@ pub use self::{
 /// The parts of a [`Judgment`].
 pub mod judgment {
     pub use crate::{
-        finding::{Split, Strength},
+        finding::{GoodBy, Split, Strength},
         not_healthy_reason::NotHealthyReason,
         unused_observations::UnusedObservation,
     };

@@ -45,6 +45,7 @@ pub struct Margin {
 /// the rate for p50, 1.22 for p90 and 1.25 for p99. Odds of 2 are 1.33, 1.82 and 1.98 times the
 /// rate. The absolute rates are `1 - q` at these odds, and at most 2 %.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Margins {
     worse: Margin,
     good: Margin,
@@ -110,6 +111,12 @@ impl Margins {
             return Err(MarginError { name: "good.rate", value: good.rate, expected });
         }
         Ok(Self { worse, good })
+    }
+
+    /// Returns the margins of the brake during a warm-up: worse is above one half.
+    pub(crate) const fn of_brake(self) -> Self {
+        let Margin { ratio, rate } = self.worse;
+        Self { worse: Margin { ratio, rate: rate.max(0.5) }, ..self }
     }
 
     /// Returns the margin beyond which the canary is worse.

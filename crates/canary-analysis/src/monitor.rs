@@ -1,4 +1,4 @@
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
     margins::Margins,
@@ -36,6 +36,7 @@ pub struct Monitor {
     callers: Callers,
     margins: Margins,
     alpha_parts: Option<NonZeroU32>,
+    warm_up: Option<Duration>,
 }
 
 /// The callers whose calls a monitor per key counts.
@@ -48,8 +49,17 @@ enum Callers {
 impl Monitor {
     fn new(name: impl Into<String>, measure: Measure, margins: Margins) -> Self {
         let (role, unit) = (Role::Decides, Unit::Calls);
-        let (name, callers) = (name.into(), Callers::WithKey);
-        Self { name, measure, class: None, role, unit, callers, margins, alpha_parts: None }
+        Self {
+            name: name.into(),
+            measure,
+            class: None,
+            role,
+            unit,
+            callers: Callers::WithKey,
+            margins,
+            alpha_parts: None,
+            warm_up: None,
+        }
     }
 
     /// Watches failed and spilled calls.
@@ -190,6 +200,13 @@ impl Monitor {
         self
     }
 
+    /// Sets the monitor's [warm-up](Self::warm_up). Zero turns it off.
+    #[must_use]
+    pub const fn with_warm_up(mut self, warm_up: Duration) -> Self {
+        self.warm_up = Some(warm_up);
+        self
+    }
+
     /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -241,8 +258,29 @@ impl Monitor {
     /// odds of 125 : 1 and the others 1,000 : 1.
     #[must_use]
     pub fn alpha_parts(&self) -> u32 {
-        let is_general = self.measure == Measure::Failures && self.class.is_none();
+        let is_general =
+            self.measure == Measure::Failures && self.class.is_none() && !self.is_without_key();
         self.alpha_parts.map_or(if is_general { GENERAL_PARTS } else { 1 }, NonZeroU32::get)
+    }
+
+    /// Returns the time after the canary's first call that the monitor leaves out of the
+    /// comparison, for both channels: a new version has cold caches, and is slow at first.
+    ///
+    /// It is two minutes for slow calls, and zero for other measures. The share and unanswered calls
+    /// have none: a cold version that hangs still hangs.
+    ///
+    /// A warm-up begins with the first call of the canary that the judge observes, and lasts for
+    /// the [durations](crate::Observation::with_duration) of the observations. Later steps have
+    /// none, and a restored judge continues with it: if a process restarts, both versions in it
+    /// start cold. During the warm-up the canary is not healthy, and degraded only by a *brake*:
+    /// proof that its rate is above one half, and above `worse.ratio` times stable's.
+    #[must_use]
+    pub fn warm_up(&self) -> Duration {
+        match self.measure {
+            Measure::Share | Measure::Unanswered => Duration::ZERO,
+            Measure::Slow(..) => self.warm_up.unwrap_or(DEFAULT_WARM_UP),
+            _ => self.warm_up.unwrap_or_default(),
+        }
     }
 
     /// Returns whether the overall verdict needs this monitor to be healthy.
@@ -256,8 +294,13 @@ impl Monitor {
 /// of three, and the other monitors of a default plan take 20 % more of their events.
 const GENERAL_PARTS: u32 = 8;
 
+/// In simulations, a canary that is three times slower in its first two minutes was never rolled
+/// back with this warm-up, and always with one of a minute.
+const DEFAULT_WARM_UP: Duration = Duration::from_secs(120);
+
 /// The calls or events that a [`Monitor`] counts as adverse.
 #[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Measure {
     /// Calls that failed or were spilled.

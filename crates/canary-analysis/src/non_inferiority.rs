@@ -1,7 +1,7 @@
 use canary_core::PerChannel;
 
 use crate::{
-    log_space::ln_mean_exp,
+    log_space::{float, ln_mean_exp},
     margins::Margin,
     rate_e_process::{self, RateEProcess},
     split_e_process::{BETTER, SplitEProcess},
@@ -51,8 +51,36 @@ impl NonInferiority {
         self.rate.log_e(self.trials, self.adverse)
     }
 
+    /// Estimates the number of further trials of the canary until the log e-value is `threshold`,
+    /// if both rates stay as they are. Returns `None` if it does not get there, or is there.
+    pub(crate) fn missing_trials(&self, threshold: f64) -> Option<u64> {
+        let is_reached = |scale: f64| self.log_e_of_scaled(scale) >= threshold;
+        let trials = float(self.trials);
+        if self.trials == 0 || is_reached(1.0) || !is_reached(MOST_TRIALS / trials) {
+            return None;
+        }
+        let (mut low, mut high) = (0.0, (MOST_TRIALS / trials).ln());
+        for _ in 0..20 {
+            let middle = f64::midpoint(low, high);
+            if is_reached(middle.exp()) { high = middle } else { low = middle }
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 10^9")]
+        let missing = (trials * (high.exp() - 1.0)).ceil() as u64;
+        Some(missing)
+    }
+
+    /// Returns the log e-value of `scale` times as many events and trials.
+    fn log_e_of_scaled(&self, scale: f64) -> f64 {
+        let scaled = |log_ratio: f64| scale * log_ratio;
+        let relative = self.split.log_ratios().map(scaled).log_e();
+        ln_mean_exp([relative, self.rate.log_e_mapped(self.trials, self.adverse, scaled)])
+    }
+
     /// Returns the log of the mean of both e-values.
     pub(crate) fn log_e(&self) -> f64 {
         ln_mean_exp([self.log_e_relative(), self.log_e_absolute()])
     }
 }
+
+/// An estimate of more trials than this is no use to anyone who waits for them.
+const MOST_TRIALS: f64 = 1e9;

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 /// The reason why a monitor does not call the canary healthy, however strong its evidence.
 ///
 /// It prints as a clause of the finding.
@@ -20,9 +22,24 @@ pub enum NotHealthyReason {
         /// All adverse events.
         all: u64,
     },
-    /// The canary has too few results: this fraction of the responses, feedback or keys that are
+    /// Too few of the canary's calls have a response, compared with stable's.
+    TooFewAnswers {
+        /// The part of the canary's calls without a response, `0.0..=1.0`.
+        canary: f64,
+        /// The part of stable's calls without a response.
+        stable: f64,
+    },
+    /// The canary has too few results: this fraction of the feedback, events or keys that are
     /// expected from stable's.
     TooFewResults(f64),
+    /// The canary is [warming up](crate::Monitor::warm_up) for this long.
+    WarmingUp(Duration),
+    /// The canary is proven good enough, but a single bet on harm is too strong to begin a healthy
+    /// verdict.
+    SignsOfHarm {
+        /// The natural logarithm of its e-value.
+        log_e: f64,
+    },
     /// The number of calls given to the canary is unknown, so that hanging calls would go
     /// unnoticed. Either a monitor per key got no calls, or the counts lack the picked calls.
     CallsUnknown,

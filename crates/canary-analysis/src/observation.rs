@@ -85,6 +85,13 @@ impl Observation {
         self.duration
     }
 
+    /// Returns whether the canary has got a call.
+    pub(crate) fn has_canary_calls(&self) -> bool {
+        let calls = self.calls.iter().chain(self.classes.values().flatten());
+        let mut calls = calls.map(|epoch| &epoch.counts.evidence.canary);
+        calls.any(|canary| canary.picked > 0 || canary.ended() > 0)
+    }
+
     /// Adds the counts of another replica in the same time. The duration of `self` applies.
     #[must_use]
     pub fn with_replica(mut self, other: Self) -> Self {

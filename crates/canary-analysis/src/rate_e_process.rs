@@ -20,12 +20,22 @@ impl<const N: usize> RateEProcess<N> {
 
     /// Returns the log e-value after `calls` calls, `adverse` of them adverse.
     pub(crate) fn log_e(&self, calls: u64, adverse: u64) -> f64 {
+        self.log_e_mapped(calls, adverse, |log_ratio| log_ratio)
+    }
+
+    /// Returns the log e-value with a change to the log-likelihood ratio of each alternative.
+    pub(crate) fn log_e_mapped(
+        &self,
+        calls: u64,
+        adverse: u64,
+        change: impl FnMut(f64) -> f64,
+    ) -> f64 {
         let good = calls.saturating_sub(adverse);
         let mut logs = self.ln_adverse.map(|log| times(adverse, log));
         for (log, ln_good) in logs.iter_mut().zip(self.ln_good) {
             *log += times(good, ln_good);
         }
-        ln_mean_exp(logs)
+        ln_mean_exp(logs.map(change))
     }
 }
 

@@ -4,10 +4,11 @@ use canary_core::{Channel, PerChannel, Verdict};
 use serde::{Serialize, Serializer};
 
 use crate::{
-    finding::{Finding, Split, Strength},
+    finding::{Finding, GoodBy, Split, Strength},
     interval::RatioInterval,
     judge::Judgment,
-    monitor::Role,
+    margins::Margins,
+    monitor::{Measure, Role, Unit},
 };
 
 impl Serialize for Judgment {
@@ -37,16 +38,25 @@ impl Serialize for Finding {
         #[derive(Serialize)]
         struct SerializedFinding<'a> {
             monitor: &'a str,
+            measure: &'a Measure,
+            class: Option<&'a str>,
+            unit: Unit,
             role: Role,
             verdict: &'static str,
             sentence: String,
+            margins: Margins,
+            basis: Channels<u64>,
             calls: Channels<u64>,
             adverse: Channels<u64>,
             unanswered: Channels<u64>,
             rate: Channels<Option<f64>>,
+            stable_rate_at_canary_weights: Option<f64>,
             ratio: RatioInterval,
             worse: Strength,
             good: Option<Strength>,
+            good_by: Option<GoodBy>,
+            missing_calls: Option<u64>,
+            warm_up_left_s: Option<f64>,
             not_healthy_reason: Option<String>,
             split: Option<Split>,
             slow_limit_ms: Option<f64>,
@@ -56,20 +66,29 @@ impl Serialize for Finding {
         }
         let Self { monitor, role, verdict, calls, adverse, unanswered, ratio, worse, good, .. } =
             self;
-        let Self { not_healthy_reason, split, slow_limit, age, refused_keys, impossible, .. } =
-            self;
+        let Self { measure, class, unit, margins, basis, good_by, missing_calls, age, .. } = self;
+        let Self { not_healthy_reason, split, slow_limit, refused_keys, impossible, .. } = self;
         let serialized = SerializedFinding {
             monitor,
+            measure,
+            class: class.as_deref(),
+            unit: *unit,
             role: *role,
             verdict: Verdict::as_str(*verdict),
             sentence: self.to_string(),
+            margins: *margins,
+            basis: Channels::of(*basis),
             calls: Channels::of(*calls),
             adverse: Channels::of(*adverse),
             unanswered: Channels::of(*unanswered),
             rate: Channels::of(PerChannel::from_fn(|channel: Channel| self.rate(channel))),
+            stable_rate_at_canary_weights: self.stable_rate_at_canary_weights,
             ratio: *ratio,
             worse: *worse,
             good: *good,
+            good_by: *good_by,
+            missing_calls: *missing_calls,
+            warm_up_left_s: self.warm_up_left.map(|left| left.as_secs_f64()),
             not_healthy_reason: not_healthy_reason.as_ref().map(ToString::to_string),
             split: *split,
             slow_limit_ms: slow_limit.map(|limit| 1e3 * limit.as_secs_f64()),

@@ -82,6 +82,14 @@ impl SlowLimit {
     }
 }
 
+/// Serializes as its text: `"p99"`.
+#[cfg(feature = "serde")]
+impl serde::Serialize for SlowLimit {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// Formats the limit for the name of a monitor: `p99`, or the edge, `335.5ms`.
 impl fmt::Display for SlowLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -79,7 +79,7 @@ impl<const N: usize> SplitEProcess<N> {
     }
 
     pub(crate) fn log_e(&self) -> f64 {
-        ln_weighted_mean_exp(self.log_ratios().logs, &self.alternatives.parts)
+        self.log_ratios().log_e()
     }
 
     /// Tests the same events against another null, with other alternatives.
@@ -96,6 +96,12 @@ impl<const N: usize> SplitEProcess<N> {
     /// Returns the events at each split ratio.
     pub(crate) fn events(&self) -> impl Iterator<Item = (SplitRatio, PerChannel<u64>)> {
         self.rows.iter().map(|row| (row.ratio, row.events))
+    }
+
+    /// Returns the events at one split ratio.
+    pub(crate) fn events_at(&self, ratio: SplitRatio) -> PerChannel<u64> {
+        let at = self.rows.binary_search_by_key(&ratio, |row| row.ratio);
+        at.map_or_else(|_| PerChannel::default(), |at| self.rows[at].events)
     }
 
     /// Returns the events at all split ratios.
@@ -128,6 +134,14 @@ pub(crate) struct SplitLogRatios<const N: usize> {
 }
 
 impl<const N: usize> SplitLogRatios<N> {
+    pub(crate) fn log_e(&self) -> f64 {
+        ln_weighted_mean_exp(self.logs, &self.alternatives.parts)
+    }
+
+    pub(crate) fn map(self, change: impl FnMut(f64) -> f64) -> Self {
+        Self { logs: self.logs.map(change), ..self }
+    }
+
     /// Returns the log e-value after `canary` more canary events at `ratio` and none of stable.
     pub(crate) fn log_e_after(&self, ratio: SplitRatio, canary: u64) -> f64 {
         let mut logs = self.logs;
@@ -137,7 +151,7 @@ impl<const N: usize> SplitLogRatios<N> {
                 *log += times(canary, per_event);
             }
         }
-        ln_weighted_mean_exp(logs, &self.alternatives.parts)
+        Self { logs, ..*self }.log_e()
     }
 }
 

@@ -236,7 +236,7 @@ fn a_key_on_an_impossible_channel_breaks_the_share() {
 #[test]
 fn keys_with_calls_beyond_stables_quantile_are_degraded() {
     let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.99).unwrap());
-    let mut judge = judge([slow.per_key()]);
+    let mut judge = judge([slow.per_key().with_warm_up(Duration::ZERO)]);
     let name = "slow head p99";
     assert_eq!(judge.slow_bucket(name), None, "stable has no calls yet");
     let mut stable = calls(90_000, 0);

@@ -333,7 +333,7 @@ fn corrupt_counts_are_refused() {
         let text = format!("the stored counts of monitor `{monitor}` contradict each other");
         assert_eq!(error.to_string(), text, "{path}");
     }
-    assert!(resume("/version", 2.into()).is_ok());
-    let text = "the stored evidence has version 7, expected 2";
+    assert!(resume("/version", 3.into()).is_ok());
+    let text = "the stored evidence has version 7, expected 3";
     assert_eq!(resume("/version", 7.into()).unwrap_err().to_string(), text);
 }

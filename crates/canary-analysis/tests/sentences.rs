@@ -2,16 +2,24 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use canary_analysis::{Judge, Monitor, Observation, SlowLimit, Until, keys::KeyLedger};
+use std::time::Duration;
+
+use canary_analysis::{
+    Judge, Monitor, Observation, SlowLimit, Until, judgment::GoodBy, keys::KeyLedger,
+};
 use canary_core::{Channel, Verdict, Weight};
 
 use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
 
 mod support;
 
+const ONE: Weight = Weight::from_percent(1);
+const HALF: Weight = Weight::from_percent(50);
+
 #[test]
 fn margins_and_limits_have_few_digits() {
-    let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.99).unwrap());
+    let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.99).unwrap())
+        .with_warm_up(Duration::ZERO);
     let mut judge = judge([slow]);
     let stable = at(&[(10, 9_000)], calls(9_000, 0));
     let canary = at(&[(10, 1_000)], calls(1_000, 0));
@@ -20,7 +28,7 @@ fn margins_and_limits_have_few_digits() {
     }
     let text = judge.judgment().to_string();
     assert!(text.contains("take over 10.5ms, stable 0 %"), "{text}");
-    assert!(text.contains("proven below 1.98 times stable's rate or below 1.98 %"), "{text}");
+    assert!(text.contains("proven below 1.98 % (odds"), "{text}");
 }
 
 #[test]
@@ -36,7 +44,7 @@ fn a_stable_without_calls_has_no_rate() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(0, 0), calls(0, 5)));
     assert_eq!(judgment.verdict, Verdict::Degraded);
     let text = judgment.to_string();
-    assert!(text.contains("canary fails 100 % of calls, stable has no calls; odds"), "{text}");
+    assert!(text.contains(": 5 of 5 canary calls failed, stable has no calls; odds"), "{text}");
 }
 
 #[test]
@@ -107,4 +115,99 @@ fn a_share_of_keys_is_about_keys() {
     judge.observe(&Observation::default().with_seen_keys("share", &seen.take()));
     let text = "100 % of keys went to the canary, 10 % requested; ";
     assert!(judge.judgment().findings[1].to_string().starts_with(text));
+}
+
+#[test]
+fn rates_are_compared_at_the_same_weights() {
+    // At 1 % both fail 10 %. Later, at 50 %, the canary fails 1.1 % and stable 0.4 %.
+    let mut judge = judge([Monitor::failures()]);
+    judge.observe(&Observation::of(snapshot(ONE, calls(8_910, 990), calls(90, 10))));
+    judge.observe(&Observation::of(snapshot(HALF, calls(9_960, 40), calls(9_890, 110))));
+    let judgment = judge.judgment();
+    assert_eq!(
+        judgment.to_string(),
+        "degraded by `failures`: canary fails 1.2 % of calls, stable 0.5 % at the same weights; odds \
+         against chance 52,000 : 1",
+    );
+    let finding = &judgment.findings[0];
+    let expected = (100.0 * 0.1 + 10_000.0 * 0.004) / 10_100.0;
+    assert!((finding.stable_rate_at_canary_weights.unwrap() - expected).abs() < 1e-12);
+    assert!(finding.rate(Channel::Stable).unwrap() > 0.05, "pooled, it contradicts the verdict");
+}
+
+#[test]
+fn few_calls_are_counted() {
+    let text =
+        |stable, canary| judged(Monitor::failures(), snapshot(TEN, stable, canary)).to_string();
+    assert_eq!(
+        text(calls(51, 0), calls(2, 0)),
+        "inconclusive in `failures`: 0 of 2 canary calls failed, 0 of 51 of stable's; no sign of harm; \
+         proof of good stands at 1 of 20, about 830 more canary calls",
+    );
+    assert_eq!(
+        text(calls(900, 0), calls(99, 1)),
+        "inconclusive in `failures`: canary fails 1 % of calls, stable 0 %; proof of harm stands at 2 of \
+         100; proof of good stands at 0.4 of 20",
+    );
+}
+
+#[test]
+fn the_sentence_names_the_proof_that_held() {
+    let by_rate = judged(Monitor::failures(), snapshot(TEN, calls(9_000, 0), calls(1_000, 0)));
+    assert!(by_rate.to_string().ends_with("; proven below 0.5 % (odds 42 : 1)"), "{by_rate}");
+    assert_eq!(by_rate.findings[0].good_by, Some(GoodBy::Rate));
+
+    let by_ratio = judged(Monitor::failures(), snapshot(TEN, calls(44_325, 675), calls(4_925, 75)));
+    let text = by_ratio.to_string();
+    assert!(text.contains("; proven below 2 times stable's rate (odds "), "{text}");
+    assert_eq!(by_ratio.findings[0].good_by, Some(GoodBy::Ratio));
+}
+
+/// The estimate is exact if the rates stay as they are.
+#[test]
+fn the_missing_calls_lead_to_the_proof() {
+    let counts = |times: u64| {
+        snapshot(TEN, calls(times * 8_910, times * 90), calls(times * 990, times * 10))
+    };
+    let finding = judged(Monitor::failures(), counts(1)).findings.remove(0);
+    let missing = finding.missing_calls.unwrap();
+    let needed = missing.div_ceil(1_000) + 1;
+    let good = |times| judged(Monitor::failures(), counts(times)).findings[0].good.unwrap();
+    assert!(good(needed).is_reached() && !good(needed - 1).is_reached(), "{missing}");
+    // A canary that fails three times as often is never proven good.
+    let worse = judged(Monitor::failures(), snapshot(TEN, calls(8_910, 90), calls(970, 30)));
+    assert_eq!(worse.findings[0].missing_calls, None);
+}
+
+#[test]
+fn a_canary_that_hangs_says_so() {
+    let mut canary = calls(700, 0);
+    canary.picked = 1_000;
+    let text = judged(Monitor::failures(), snapshot(TEN, calls(9_000, 0), canary)).to_string();
+    let hangs = "; 30 % of the canary's calls have no answer yet, all of stable's have one: it hangs, or \
+                 answers later";
+    assert!(text.ends_with(hangs), "{text}");
+}
+
+#[test]
+fn a_healthy_sentence_names_the_failures_first() {
+    let mut judge = judge([Monitor::cancelled(), Monitor::failures()]);
+    judge.observe(&Observation::of(snapshot(TEN, calls(90_000, 0), calls(10_000, 0))));
+    let text = judge.judgment().to_string();
+    assert!(text.starts_with("healthy in all monitors, among them `failures`: "), "{text}");
+}
+
+#[test]
+fn a_share_of_few_users_has_a_hint() {
+    let mut judge = judge([Monitor::failures(), Monitor::share().per_key()]);
+    let mut seen = KeyLedger::new(1_000);
+    (0..100).for_each(|key| {
+        seen.record(key, Channel::Canary, TEN);
+    });
+    judge.observe(&Observation::default().with_seen_keys("share", &seen.take()));
+    let text = judge.judgment().to_string();
+    assert!(
+        text.ends_with("the assignment is broken; odds against chance beyond 10^12 : 1"),
+        "{text}"
+    );
 }

@@ -49,6 +49,12 @@ pub enum PendingItem {
         #[serde(with = "serialize::span")]
         required: Duration,
     },
+    /// The end of the canary's warm-up. Its calls until then are no proof.
+    WarmUp {
+        /// The time until the end.
+        #[serde(with = "serialize::span")]
+        left: Duration,
+    },
     /// A "healthy" verdict of the judge.
     Proof,
     /// A probe that has not passed.
@@ -159,6 +165,7 @@ impl Rollout {
                 .time
                 .map(|TimeNeeded { elapsed, required }| PendingItem::Time { elapsed, required }),
         );
+        waits.extend(needs.warm_up.map(|left| PendingItem::WarmUp { left }));
         waits.extend(needs.lacks_proof.then_some(PendingItem::Proof));
         waits.extend(needs.probes.into_iter().map(|probe| {
             let message = progress.probes.get(&probe).map(|state| state.message.clone());
@@ -210,6 +217,7 @@ impl fmt::Display for PendingItem {
             Self::Time { elapsed, required } => {
                 write!(f, "{} of {}", rough(*elapsed), Span(*required))
             }
+            Self::WarmUp { left } => write!(f, "the canary's warm-up, {} more", rough(*left)),
             Self::Proof => f.write_str("proof that the canary is healthy"),
             Self::Probe { probe, message } => write!(f, "probe {probe:?}{}", because(message)),
             Self::Gate { gate, approvers: Some(approvers), message } => {

@@ -115,6 +115,9 @@ pub struct Rollout {
     verdict: Verdict,
     #[serde(default)]
     evidence: String,
+    /// The rest of the canary's warm-up at the latest tick.
+    #[serde(default, with = "serialize::maybe_span", skip_serializing_if = "Option::is_none")]
+    warm_up_left: Option<Duration>,
     plan: StoredPlan,
     /// What commands have set. While the canary is promoted, the overrides hold for the stage.
     #[serde(default, skip_serializing_if = "VariablePatches::is_empty")]
@@ -182,6 +185,7 @@ impl Rollout {
             clock: MonotonicTime::default(),
             verdict: Verdict::Inconclusive,
             evidence: String::new(),
+            warm_up_left: None,
             plan: plan.into(),
             variables: VariablePatches::default(),
             history: History::default(),

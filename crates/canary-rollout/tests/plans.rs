@@ -400,3 +400,32 @@ caught before the promotion: a canary that fails 0.17% of calls, where stable fa
     assert!(plan.dry_run(f64::NAN, None).is_err());
     assert!(plan.dry_run(1.0, Some(1.0)).is_err());
 }
+
+#[test]
+fn a_warm_up_of_the_plan_holds_for_monitors_without_their_own() {
+    let plan = |monitors: &str| Plan::from_toml(&format!("preset = 'AllAtOnce'\n{monitors}"));
+    let warm_ups = |monitors: &str| -> Vec<u64> {
+        let plan = plan(monitors).unwrap();
+        let stored = serde_json::to_string(&plan).unwrap();
+        assert_eq!(Plan::from_json(&stored).unwrap(), plan);
+        plan.judge().monitors().map(|monitor| monitor.warm_up().as_secs()).collect()
+    };
+    let monitors = "[[monitors]]\nmeasure = 'failures'\n\
+                    [[monitors]]\nmeasure = { slower_than_stable = { quantile = 0.99 } }\n\
+                    [[monitors]]\nmeasure = 'cancelled'\nwarm_up = '30s'\n\
+                    [[monitors]]\nmeasure = 'share'\n";
+    assert_eq!(warm_ups(monitors)[..4], [0, 120, 30, 0]);
+    assert_eq!(warm_ups(&format!("warm_up = '5m'\n{monitors}"))[..4], [300, 300, 30, 0]);
+    assert_eq!(warm_ups(&format!("warm_up = '0s'\n{monitors}"))[..4], [0, 0, 30, 0]);
+
+    let fault = |monitors: &str| plan(monitors).unwrap_err().to_string();
+    let long = fault("[[monitors]]\nmeasure = 'failures'\nwarm_up = '2h'");
+    assert!(
+        long.contains("monitors[0].warm_up") && long.contains("2h is above the maximum of 1h"),
+        "{long}"
+    );
+    let share = fault(
+        "[[monitors]]\nmeasure = 'failures'\n[[monitors]]\nmeasure = 'share'\nwarm_up = '9s'",
+    );
+    assert!(share.contains("monitors[1].warm_up") && share.contains("no warm-up"), "{share}");
+}

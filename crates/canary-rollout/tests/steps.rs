@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Command, Phase, State,
+    Action, Command, Phase, State, Tick,
     command::RefusalReason,
     tick::{GateAnswer, ProbeOutcome},
 };
@@ -482,4 +482,21 @@ fn each_start_has_new_evidence_and_a_new_salt() {
     assert_eq!(sim.asked(&begin(3)), 1);
     let State::Running { step: 0, progress } = sim.rollout.state() else { panic!() };
     assert_eq!(progress.calls, 0);
+}
+
+#[test]
+fn a_step_that_needs_proof_says_how_long_the_canary_warms_up() {
+    let mut sim = Sim::new("steps = [{ weight = '10%' , min_calls = 1 }]");
+    sim.order(Command::Start);
+    sim.verdict = Verdict::Inconclusive;
+    let warm =
+        |left: Option<Duration>| move |tick: Tick| tick.with_calls(5).with_warm_up_left(left);
+    sim.tick_with(warm(Some(Duration::from_secs(90))));
+    let waits = "step 1 of 1, holding at 10%: the canary's warm-up, 1m30s more; proof that the canary is \
+                 healthy";
+    assert_eq!(sim.waits(), waits);
+    sim.restart();
+    assert_eq!(sim.waits(), waits, "the rest of the warm-up is stored");
+    sim.tick_with(warm(None));
+    assert_eq!(sim.waits(), "step 1 of 1, holding at 10%: proof that the canary is healthy");
 }

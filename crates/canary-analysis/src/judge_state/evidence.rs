@@ -45,13 +45,18 @@ impl StoredEvidenceCounts {
 
     /// Returns `None` if the counts contradict each other.
     pub(super) fn restore(&self, monitor: &Monitor) -> Option<Evidence> {
+        self.restore_as(Evidence::of_monitor(monitor))
+    }
+
+    /// Adds the counts to empty evidence. Returns `None` if they contradict each other.
+    pub(super) fn restore_as(&self, empty: Evidence) -> Option<Evidence> {
         let [trials, adverse_trials] = self.trials;
         let (calls, adverse) = (channels(self.calls), channels(self.adverse));
         let totals = Totals { calls, adverse };
         let events = restored(&self.events)?;
         // A key counts once as seen and once as adverse, but has events at several weights, and can
         // be adverse before it is seen.
-        if monitor.unit() == Unit::Calls {
+        if empty.unit() == Unit::Calls {
             let assigned = events.total();
             let is_part = |part: PerChannel<u64>, whole: PerChannel<u64>| {
                 part.stable <= whole.stable && part.canary <= whole.canary
@@ -60,7 +65,7 @@ impl StoredEvidenceCounts {
                 return None;
             }
         }
-        Some(Evidence::restored(Evidence::of_monitor(monitor), &events, totals, self.trials))
+        Some(Evidence::restored(empty, &events, totals, self.trials))
     }
 
     /// Returns `None` if the counts contradict each other.

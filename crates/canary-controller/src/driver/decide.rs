@@ -52,7 +52,8 @@ impl Driver {
             Some(finding) => Tick::new(Verdict::Degraded, finding),
             None => Tick::new(judgment.verdict, judgment.to_string()),
         }
-        .with_calls(calls);
+        .with_calls(calls)
+        .with_warm_up_left(judgment.warm_up_left());
         let Reports { probes, gates } = std::mem::take(&mut self.tasks.reports);
         (tick.probes, tick.answers) = (probes, gates);
         tick

@@ -28,6 +28,14 @@ impl TryFrom<Draft> for Plan {
     fn try_from(draft: Draft) -> Result<Self, Vec<Fault>> {
         let mut check = Check(Vec::new());
         let (steps, bake) = check.shape(&draft);
+        let mut monitors = draft.monitors.unwrap_or_else(|| {
+            [MeasureSpec::Failures, MeasureSpec::Cancelled, MeasureSpec::Share]
+                .map(MonitorSpec::new)
+                .to_vec()
+        });
+        for monitor in monitors.iter_mut().filter(|monitor| monitor.has_warm_up()) {
+            monitor.warm_up = monitor.warm_up.or(draft.warm_up);
+        }
         let plan = Self {
             start: draft.start,
             bake,
@@ -37,11 +45,7 @@ impl TryFrom<Draft> for Plan {
             on_inconclusive: draft.on_inconclusive,
             alpha: draft.alpha.unwrap_or_else(|| Levels::default().alpha()),
             beta: draft.beta.unwrap_or_else(|| Levels::default().beta()),
-            monitors: draft.monitors.unwrap_or_else(|| {
-                [MeasureSpec::Failures, MeasureSpec::Cancelled, MeasureSpec::Share]
-                    .map(MonitorSpec::new)
-                    .to_vec()
-            }),
+            monitors,
             calendar: draft.calendar.and_then(|it| check.calendar(Calendar::try_new(it))),
             gates: draft.gates,
             probes: draft.probes,

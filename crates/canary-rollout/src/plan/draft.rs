@@ -66,6 +66,11 @@ pub(crate) struct Draft {
     pub(crate) beta: Option<f64>,
     /// The judge's monitors; failures, cancelled calls and the share by default.
     pub(crate) monitors: Option<Vec<MonitorSpec>>,
+    /// The default of `warm_up` for monitors; two minutes for slow calls and none for others if
+    /// omitted.
+    #[serde(with = "serialize::maybe_span")]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
+    pub(crate) warm_up: Option<Duration>,
     /// The gates by name.
     pub(crate) gates: BTreeMap<String, Gate>,
     /// The probes by name.

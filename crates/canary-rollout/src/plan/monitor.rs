@@ -3,7 +3,7 @@ use std::time::Duration;
 use canary_analysis::{Margin, Margins, Monitor, Role, SlowLimit, Unit, Until};
 use serde::{Deserialize, Serialize};
 
-use crate::serialize;
+use crate::{serialize, span::Span};
 
 /// A monitor of the judge, as a plan defines it. Omitted fields have the defaults of [`Monitor`].
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -30,6 +30,11 @@ pub struct MonitorSpec {
     /// The differences that count as harm and as good enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<MarginsSpec>,
+    /// The time after the canary's first call that is left out of the comparison, at most an hour;
+    /// by default that of the plan. Not for the share.
+    #[serde(default, with = "serialize::maybe_span", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
+    pub warm_up: Option<Duration>,
 }
 
 /// The measure of a [`MonitorSpec`].
@@ -100,8 +105,15 @@ pub struct MarginsSpec {
 
 impl MonitorSpec {
     pub(crate) const fn new(measure: MeasureSpec) -> Self {
-        let role = Role::Decides;
-        Self { measure, class: None, name: None, role, count_by: None, margins: None }
+        Self {
+            measure,
+            class: None,
+            name: None,
+            role: Role::Decides,
+            count_by: None,
+            margins: None,
+            warm_up: None,
+        }
     }
 
     /// Returns the judge's monitor, or the invalid field and the message. It counts by `default`
@@ -141,6 +153,24 @@ impl MonitorSpec {
             monitor =
                 monitor.with_margins(margins.map_err(|error| ("margins", error.to_string()))?);
         }
+        if let Some(warm_up) = self.warm_up {
+            if warm_up > MAX_WARM_UP {
+                let (warm_up, max) = (Span(warm_up), Span(MAX_WARM_UP));
+                return Err(("warm_up", format!("{warm_up} is above the maximum of {max}")));
+            }
+            if !self.has_warm_up() {
+                return Err(("warm_up", "this measure has no warm-up".to_owned()));
+            }
+            monitor = monitor.with_warm_up(warm_up);
+        }
         Ok(monitor)
     }
+
+    /// Returns whether the measure can have a warm-up. The split of calls does not depend on how
+    /// warm a version is.
+    pub(crate) fn has_warm_up(&self) -> bool {
+        self.measure != MeasureSpec::Share
+    }
 }
+
+const MAX_WARM_UP: Duration = Duration::from_secs(3600);

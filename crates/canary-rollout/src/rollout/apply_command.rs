@@ -97,6 +97,7 @@ impl Change<'_> {
         rollout.clock.latest = Some(now);
         rollout.verdict = Verdict::Inconclusive;
         rollout.evidence.clear();
+        rollout.warm_up_left = None;
         let (attempt, salt) = (rollout.attempt, rollout.salt());
         self.enter(State::Starting {
             progress: Progress { since: Some(now), ..Progress::default() },

@@ -16,6 +16,8 @@ pub(crate) struct Needs {
     pub(crate) calls: Option<CallsNeeded>,
     /// The verdict must become "healthy".
     pub(crate) lacks_proof: bool,
+    /// The time until the judge counts the calls of all monitors. It counts only if proof is needed.
+    pub(crate) warm_up: Option<Duration>,
     /// The probes that have not passed.
     pub(crate) probes: Vec<String>,
 }
@@ -58,6 +60,7 @@ impl Rollout {
             calls: (progress.calls < min_calls)
                 .then_some(CallsNeeded { observed: progress.calls, required: min_calls }),
             lacks_proof: needs_proof && !is_proven,
+            warm_up: self.warm_up_left.filter(|_| needs_proof && !is_proven),
             probes: self.probes_of(&stage).into_iter().filter(is_missing).collect(),
         }
     }

@@ -57,6 +57,7 @@ impl Rollout {
         self.releases = releases;
         self.verdict = Verdict::Inconclusive;
         self.evidence.clear();
+        self.warm_up_left = None;
         self.clock = MonotonicTime { latest: Some(now), elapsed: Duration::ZERO, ..self.clock };
         let mut change = Change::new(self, now);
         if change.rollout.phase() != Phase::Halted {

@@ -29,6 +29,7 @@ impl Rollout {
         self.clock.latest = Some(now);
         self.verdict = tick.verdict;
         self.evidence = bounded(&tick.evidence, EVIDENCE_BYTES);
+        self.warm_up_left = tick.warm_up_left;
         self.pass_time(now, passed, tick.calls);
 
         let mut change = Change::new(self, now);

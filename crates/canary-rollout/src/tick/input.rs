@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use canary_core::Verdict;
 
 use super::{GateAnswer, ProbeOutcome};
@@ -27,6 +29,9 @@ pub struct Tick {
     ///
     /// This is a difference, not a total, so that a restarted process can count from zero.
     pub calls: u64,
+    /// The time until the canary's warm-up is over, `None` outside of it. As a
+    /// [`Judgment`](canary_analysis::Judgment::warm_up_left) returns it.
+    pub warm_up_left: Option<Duration>,
     /// Answers of gates, with their names.
     pub answers: Vec<(String, GateAnswer)>,
     /// Outcomes of probes, with their names.
@@ -44,6 +49,13 @@ impl Tick {
     #[must_use]
     pub const fn with_calls(mut self, calls: u64) -> Self {
         self.calls = calls;
+        self
+    }
+
+    /// Sets the time until the canary's [warm-up](Self::warm_up_left) is over.
+    #[must_use]
+    pub const fn with_warm_up_left(mut self, left: Option<Duration>) -> Self {
+        self.warm_up_left = left;
         self
     }
 
