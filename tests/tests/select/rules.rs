@@ -117,3 +117,19 @@ async fn rules_match_grpc_methods_by_path_and_sticky_keys_by_metadata() {
         );
     }
 }
+
+/// A catch-all handler may treat all of these as the same path.
+#[tokio::test]
+async fn another_spelling_of_a_path_does_not_evade_a_rule() {
+    let shop = crate::shop::Shop::open(Condition::path_prefix("/payments").never());
+    shop.handle.set_weight(Weight::from_ppm(999_999)).unwrap();
+    for (version, client) in Client::of_each_version(&shop.server) {
+        for path in
+            ["/payments/7", "/%70ayments/7", "//payments/7", "/x/../payments", "/payments;a=b"]
+        {
+            let answer = client.get(path).await;
+            assert_eq!(assignment_of(&answer), (Channel::Stable, "rule"), "{version} {path}");
+        }
+        assert_eq!(client.get("/orders").await.channel(), Some(Channel::Canary), "{version}");
+    }
+}

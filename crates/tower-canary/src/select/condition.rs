@@ -36,7 +36,11 @@ use crate::select::{Incoming, RequestHead, Select, Selection, path_pattern::Path
 /// ```
 ///
 /// A condition must not panic. Paths are those that the client requested: under axum's `nest`, they
-/// include the prefix.
+/// include the prefix. A condition on a path also matches other spellings of it, with
+/// percent-encoded characters, repeated slashes, dot segments or parameters (`/%70ay`, `//pay`,
+/// `/x/../pay`, `/pay;v=1`), which a catch-all handler may treat as the same path. The case of
+/// letters matters, and encoded characters are decoded once. [`Bypass`](crate::Bypass) compares paths
+/// as they are.
 ///
 /// Clients can send any header. A condition on a header is no proof of identity unless a proxy in
 /// front sets or removes that header. Use [`Forced`](crate::select::Forced) for testers.
@@ -158,7 +162,7 @@ impl Condition {
     #[must_use]
     pub fn matches(&self, request: &RequestHead<'_>) -> bool {
         match &self.0 {
-            Predicate::Path(pattern) => pattern.matches(request.path()),
+            Predicate::Path(pattern) => pattern.matches_spelling(request.path()),
             Predicate::AnyOf(conditions) => {
                 conditions.iter().any(|condition| condition.matches(request))
             }
