@@ -42,8 +42,9 @@ mod pending_failures;
 ///
 /// 1. Create the guard with [`Judge::guard`] and a function that reads the live counts
 ///    (`CanaryHandle::counts`).
-/// 2. Call [`canary_failed`](Self::canary_failed) for each failed or spilled canary call, *after*
-///    it was counted. If it returns a [`Trip`], which it does at most once, halt the canary.
+/// 2. Call [`canary_failed`](Self::canary_failed) for each failed canary call, and each for which
+///    the canary was not ready, *after* it was counted. If it returns a [`Trip`], which it does at
+///    most once, halt the canary.
 /// 3. After each observation call [`follow`](Self::follow) with the judge and the snapshot that it
 ///    observed.
 ///

@@ -62,7 +62,7 @@ impl Monitor {
         }
     }
 
-    /// Watches failed and spilled calls.
+    /// Watches failed calls, and calls for which the canary was not ready.
     #[must_use]
     pub fn failures() -> Self {
         Self::new("failures", Measure::Failures, Margins::FAILURES)
@@ -303,7 +303,7 @@ const DEFAULT_WARM_UP: Duration = Duration::from_secs(120);
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Measure {
-    /// Calls that failed or were spilled.
+    /// Calls that failed, or for which the canary was not ready.
     Failures,
     /// Calls that their caller cancelled.
     Cancelled,

@@ -156,9 +156,15 @@ impl MonitorState {
         let measure = self.monitor.measure();
         for epoch in calls.iter().filter(|_| measure.is_of_calls()) {
             let judged = |counts: &ChannelCounts| match measure {
-                Measure::Cancelled => ended(counts),
-                Measure::Slow(until, _) => timed(counts, *until).total(),
-                _ => answered(counts),
+                Measure::Cancelled => counts.ended(),
+                // A shed call has no latency, and a cancelled one none to its end.
+                Measure::Slow(Until::Head, _) => counts.head.total().saturating_add(counts.shed),
+                Measure::Slow(Until::End, _) => {
+                    let not_timed = counts.shed.saturating_add(counts.cancelled_after_tag);
+                    counts.end.total().saturating_add(not_timed)
+                }
+                // A call that is not compared is not missing either.
+                _ => counts.compared_results().saturating_add(counts.not_compared()),
             };
             let given = per_channel(epoch, |counts| counts.picked);
             let ratio = SplitRatio::of(epoch.weight);
@@ -173,7 +179,8 @@ impl MonitorState {
         let counts: Vec<AdverseCounts> = match self.monitor.measure() {
             Measure::Failures => calls.iter().filter_map(failures).collect(),
             Measure::Cancelled => {
-                let cancelled = |epoch| adverse_counts(epoch, ended, |counts| counts.cancelled);
+                let cancelled =
+                    |epoch| adverse_counts(epoch, ended, ChannelCounts::compared_cancelled);
                 calls.iter().filter_map(cancelled).collect()
             }
             Measure::Slow(until, limit) => {
@@ -386,10 +393,9 @@ const HOLD_ENDS: f64 = 20.0;
 /// The verdict becomes healthy, for the first time or again, only if these bets are weaker.
 const HOLD_BEGINS: f64 = 5.0;
 
-/// Returns the failed calls of an epoch. Spilled calls count, because the canary did not accept
-/// them.
+/// Returns the failed calls of an epoch. Calls for which the canary was not ready count.
 pub(crate) fn failures(epoch: &EpochCounts) -> Option<AdverseCounts> {
-    adverse_counts(epoch, answered, |counts| counts.failure.saturating_add(counts.spilled))
+    adverse_counts(epoch, ChannelCounts::compared_results, ChannelCounts::compared_failures)
 }
 
 fn slow(epoch: &EpochCounts, until: Until, limit: LatencyBucket) -> Option<AdverseCounts> {
@@ -438,12 +444,7 @@ const fn timed(counts: &ChannelCounts, until: Until) -> &Latencies {
     }
 }
 
-/// Returns the calls that succeeded, failed or spilled. A cancelled call has no result.
-const fn answered(counts: &ChannelCounts) -> u64 {
-    counts.success.saturating_add(counts.failure).saturating_add(counts.spilled)
-}
-
-/// Returns the calls that are no longer in flight.
+/// Returns the compared calls that are no longer in flight.
 const fn ended(counts: &ChannelCounts) -> u64 {
-    answered(counts).saturating_add(counts.cancelled)
+    counts.compared_results().saturating_add(counts.compared_cancelled())
 }

@@ -73,6 +73,20 @@ fn spilled_calls_count_against_the_canary() {
 }
 
 #[test]
+fn calls_whose_outcome_the_callers_or_the_operator_made_are_no_evidence() {
+    let mut canary = calls(100, 0);
+    (canary.spilled, canary.shed) = (500, 500);
+    (canary.cancelled, canary.cancelled_after_tag) = (500, 500);
+    (canary.success, canary.client_made) = (600, 500);
+    canary.picked = 1600;
+    for monitor in [Monitor::failures(), Monitor::cancelled()] {
+        let with = judged(monitor.clone(), snapshot(TEN, calls(900, 0), canary.clone()));
+        let without = judged(monitor, snapshot(TEN, calls(900, 0), calls(100, 0)));
+        assert_eq!(with.to_string(), without.to_string());
+    }
+}
+
+#[test]
 fn a_canary_with_cancelled_calls_is_degraded() {
     let (mut stable, mut canary) = (calls(900, 0), calls(60, 0));
     stable.cancelled = 9;

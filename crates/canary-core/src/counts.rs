@@ -20,15 +20,24 @@ pub struct ChannelCounts {
     pub reasons: PerReason,
     /// Calls that ended as [`Outcome::Success`].
     pub success: u64,
+    /// Successes in which the request alone made the outcome: it named nothing that the service
+    /// has. They show nothing about the release and are not compared.
+    pub client_made: u64,
     /// Calls that ended as [`Outcome::Failure`].
     pub failure: u64,
     /// Calls that ended as [`Outcome::Cancelled`].
     pub cancelled: u64,
-    /// Calls that stable served because the canary was not ready. They count against the canary,
-    /// and a second time as [excluded](Counts::excluded) calls of stable. Stable itself never
-    /// spills.
+    /// Cancelled calls whose caller had the head of the response, with the name of the channel in
+    /// it. They are not compared, because the caller could choose by the channel.
+    pub cancelled_after_tag: u64,
+    /// Calls that stable served because the canary did not take them. They count a second time as
+    /// [excluded](Counts::excluded) calls of stable. Stable itself never spills.
+    ///
+    /// A call for which the canary was not ready counts against it; a [shed](Self::shed) call does
+    /// not.
     pub spilled: u64,
-    /// Spilled calls that exceeded the concurrency limit of the canary.
+    /// Spilled calls that exceeded a concurrency limit of the canary. They are not compared: the
+    /// operator chose the limit, and the callers fill it.
     pub shed: u64,
     /// Failed calls in which the service panicked.
     pub panicked: u64,
@@ -57,6 +66,35 @@ impl ChannelCounts {
         }
     }
 
+    /// Returns the ended calls that are not compared with those of the other channel, because their
+    /// callers or the operator made the outcome: [client-made](Self::client_made) outcomes,
+    /// [shed](Self::shed) calls, and callers who left [after they saw the
+    /// channel](Self::cancelled_after_tag).
+    #[must_use]
+    pub const fn not_compared(&self) -> u64 {
+        let excepted = self.client_made.saturating_add(self.shed);
+        excepted.saturating_add(self.cancelled_after_tag)
+    }
+
+    /// Returns the failures to compare: failed calls, and those for which the canary was not ready.
+    #[must_use]
+    pub const fn compared_failures(&self) -> u64 {
+        self.failure.saturating_add(self.spilled.saturating_sub(self.shed))
+    }
+
+    /// Returns the cancelled calls to compare: those whose caller did not know the channel.
+    #[must_use]
+    pub const fn compared_cancelled(&self) -> u64 {
+        self.cancelled.saturating_sub(self.cancelled_after_tag)
+    }
+
+    /// Returns the calls to compare that have a result: successes, failures, and calls for which
+    /// the canary was not ready.
+    #[must_use]
+    pub const fn compared_results(&self) -> u64 {
+        self.success.saturating_sub(self.client_made).saturating_add(self.compared_failures())
+    }
+
     /// Returns the number of calls that have ended.
     #[must_use]
     pub const fn ended(&self) -> u64 {
@@ -78,6 +116,9 @@ impl ChannelCounts {
         *success = success.saturating_add(other.success);
         *failure = failure.saturating_add(other.failure);
         *cancelled = cancelled.saturating_add(other.cancelled);
+        let Self { client_made, cancelled_after_tag, .. } = self;
+        *client_made = client_made.saturating_add(other.client_made);
+        *cancelled_after_tag = cancelled_after_tag.saturating_add(other.cancelled_after_tag);
         let Self { spilled, shed, panicked, timed_out, fell_back, unanswered, head, end, .. } =
             self;
         *spilled = spilled.saturating_add(other.spilled);
@@ -96,8 +137,14 @@ impl ChannelCounts {
             picked: less(self.picked, earlier.picked, "picked")?,
             reasons: self.reasons.checked_sub(&earlier.reasons).ok_or("reasons")?,
             success: less(self.success, earlier.success, "success")?,
+            client_made: less(self.client_made, earlier.client_made, "client_made")?,
             failure: less(self.failure, earlier.failure, "failure")?,
             cancelled: less(self.cancelled, earlier.cancelled, "cancelled")?,
+            cancelled_after_tag: less(
+                self.cancelled_after_tag,
+                earlier.cancelled_after_tag,
+                "cancelled_after_tag",
+            )?,
             spilled: less(self.spilled, earlier.spilled, "spilled")?,
             shed: less(self.shed, earlier.shed, "shed")?,
             panicked: less(self.panicked, earlier.panicked, "panicked")?,
@@ -288,6 +335,27 @@ mod tests {
             error.to_string(),
             "the count `unanswered` of canary is lower than it was earlier"
         );
+    }
+
+    #[test]
+    fn outcomes_that_callers_or_the_operator_choose_are_not_compared() {
+        let counts = ChannelCounts {
+            picked: 100,
+            success: 50,
+            client_made: 20,
+            failure: 5,
+            cancelled: 12,
+            cancelled_after_tag: 9,
+            spilled: 8,
+            shed: 6,
+            ..ChannelCounts::default()
+        };
+        assert_eq!(counts.not_compared(), 20 + 9 + 6);
+        assert_eq!(counts.compared_failures(), 5 + 8 - 6);
+        assert_eq!(counts.compared_cancelled(), 12 - 9);
+        assert_eq!(counts.compared_results(), 50 - 20 + 5 + 8 - 6);
+        let compared = counts.compared_results() + counts.compared_cancelled();
+        assert_eq!(compared + counts.not_compared(), counts.ended());
     }
 
     #[test]
