@@ -1,5 +1,6 @@
 //! Counters of calls, sharded by thread so that counting does not contend.
 
+pub(crate) mod call_end;
 pub(crate) mod call_key;
 pub(crate) mod clock;
 pub(crate) mod counter_key;

@@ -75,14 +75,15 @@
 //! | responds with an error | that response | failure | [`fallback`](CanaryOptions::fallback): the response of stable |
 //! | panics in `call`, in its future or its body | 500, or gRPC `INTERNAL`; the connection stays open | failure, panicked | `fallback`, before the response head |
 //! | is not ready, or fails in `poll_ready` | the response of stable | spilled | |
+//! | breaks its response: a body shorter than its `content-length`, a status below 200 | what the server makes of it | failure | `fallback`, if the head shows it |
 //! | hangs | nothing until the caller gives up | cancelled; failure if a gRPC deadline passed | `time_limit`: 504, or gRPC `DEADLINE_EXCEEDED`, or `fallback`; failure, timed out |
-//! | is overloaded | a late response | its outcome | [`concurrency_limit`](CanaryOptions::concurrency_limit): the response of stable; spilled, shed |
+//! | is overloaded | a late response | its outcome | [`concurrency_limit`](CanaryOptions::concurrency_limit): the response of stable; spilled and shed, which does not count against the canary |
 //! | blocks a thread | nothing until the thread is free | cancelled | `runtime::OnRuntime`: stable keeps its own threads |
 //! | aborts or exhausts memory | a broken connection: the process ends for both channels | | none |
 //!
 //! The layer can only recognize a hanging canary by a deadline that it knows: the `time_limit`, and
 //! the `grpc-timeout` of a call. (A gRPC caller that leaves in the last tenth of its timeout counts
-//! as a failure.) A timeout outside of the layer, such as `Server::timeout` of tonic, cancels the
+//! as a failure, if stable usually responds in that time.) A timeout outside of the layer, such as `Server::timeout` of tonic, cancels the
 //! call like a caller who leaves. `time_limit` and `OnRuntime` need the feature `tokio`.
 //!
 //! Both channels share one process. `panic = "abort"`, a deadlock on a shared resource, and
@@ -101,6 +102,9 @@
 //! - the first call of a thread after a change of the weight, which allocates its counters (6 kB);
 //! - a call that waits for a service to be ready: for the canary at full weight, or for stable if
 //!   `poll_ready` did not poll it, as for health checks at full weight;
+//! - a request body of axum or tonic that has not arrived with the head, which allocates twice, and
+//!   takes a lock of its own when the service has to wait for it;
+//! - the first `OK` of a gRPC service, which allocates 8 kB;
 //! - a response body that has to wait, which takes a lock of its thread once, to register for
 //!   [`Drain::close`].
 //!

@@ -151,7 +151,11 @@ impl Compare for ByField {
         stable: &CapturedResponse,
         canary: &CapturedResponse,
     ) -> Comparison {
-        let protocol = Protocol::of_headers(&request.headers);
+        let protocols =
+            [stable, canary].map(|response| Protocol::of(&request.headers, response.headers()));
+        // One of them suffices: the other is then a response without a status.
+        let is_grpc = protocols.contains(&Protocol::Grpc);
+        let protocol = if is_grpc { Protocol::Grpc } else { Protocol::Http };
         let mut found = self.compare_heads(stable, canary);
         let (Some(stable_body), Some(canary_body)) = (stable.body(), canary.body()) else {
             // Differences in the head count even if the bodies are unknown.

@@ -4,16 +4,22 @@ use http::Request;
 
 use crate::{
     config::{
-        bypass::Bypass, classify::Classifier, concurrency_limit::ConcurrencyLimit, tags::Tags,
+        bypass::Bypass,
+        classify::Classifier,
+        concurrency_limit::{ConcurrencyLimit, KeyConcurrencyLimit},
+        tags::Tags,
     },
     counting::route_classes::RouteClasses,
     feedback::store::RatingStore,
     select::{self, Select, StickyHash},
-    service::{fallback::Fallback, panic::discard},
+    service::{
+        fallback::Fallback, panic::discard, protocol::Protocol, served_methods::ServedMethods,
+    },
     variables::{sets::VariableSets, typed::ParseVariables},
 };
 
-/// The configuration of a canary. It is immutable, except for the failure hook and the ratings.
+/// The configuration of a canary. It is immutable, except for the failure hook, the ratings and the
+/// methods that stable serves.
 pub(crate) struct CanaryConfig {
     pub(crate) name: CanaryName,
     pub(crate) releases: PerChannel<Option<ReleaseId>>,
@@ -21,6 +27,9 @@ pub(crate) struct CanaryConfig {
     /// Whether shared caches may store responses of the canary below full weight.
     pub(crate) cacheable_canary: bool,
     pub(crate) classify: Classifier,
+    /// `None` if each call shows its protocol.
+    pub(crate) protocol: Option<Protocol>,
+    pub(crate) served_methods: ServedMethods,
     pub(crate) bypass: Bypass,
     /// `None` if every call is assigned at random.
     pub(crate) select: Option<Box<dyn Select>>,
@@ -33,6 +42,7 @@ pub(crate) struct CanaryConfig {
     #[cfg(feature = "tokio")]
     pub(crate) time_limits: PerChannel<Option<std::time::Duration>>,
     pub(crate) concurrency_limit: Option<ConcurrencyLimit>,
+    pub(crate) concurrency_limit_per_key: Option<KeyConcurrencyLimit>,
     pub(crate) fallback: Option<Fallback>,
     pub(crate) failure_hook: ArcSwapOption<FailureHook>,
     #[cfg(feature = "axum")]

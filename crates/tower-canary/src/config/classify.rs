@@ -1,19 +1,27 @@
 use std::{any::Any, mem};
 
-use canary_core::Outcome;
 use http::{HeaderMap, Response, StatusCode};
 
-use crate::service::protocol::{GRPC_STATUS, Protocol};
+use crate::{config::grpc_code::GrpcCode, service::protocol::Protocol};
 
 /// Decides which responses count as failures.
 ///
 /// A call is classified by the head of its response or, if the head does not decide, by its
-/// trailers. Errors of the service or of the body, panics and missed deadlines are always failures,
-/// and the classifier is not called for them. A classifier must not panic.
+/// trailers. The classifier is not called if there is nothing to decide:
+///
+/// | the response | the outcome |
+/// |---|---|
+/// | an error of the service or of the body, a panic, a missed deadline | failure |
+/// | broken: its body ends before its `content-length` or exceeds it, or its status is below 200, except for 101 | failure |
+/// | HTTP 408, if the service was not waiting for the body of the request: its own timeout | failure |
+/// | gRPC `UNIMPLEMENTED`, by a method that stable has not answered with `OK`, after its first response to any call | [client-made](Classification::ClientMade) |
+///
+/// A classifier must not panic.
 ///
 /// The default is [`ServerErrors`]. A closure classifies by the head. If it returns
-/// [`Classification::Success`] for a gRPC call, whose status usually is in the trailers,
-/// `ServerErrors` decides:
+/// [`Classification::Success`], `ServerErrors` decides between success and
+/// [client-made](Classification::ClientMade), and about the status of a gRPC call, which usually is
+/// in the trailers:
 ///
 /// ```
 /// use http::{Response, StatusCode};
@@ -21,7 +29,7 @@ use crate::service::protocol::{GRPC_STATUS, Protocol};
 ///
 /// let options = CanaryOptions::new().classify(|head: &Response<()>| match head.status() {
 ///     StatusCode::TOO_MANY_REQUESTS => Classification::Failure,
-///     status if status.is_server_error() => Classification::Failure,
+///     status if status.as_u16() >= 500 => Classification::Failure,
 ///     _ => Classification::Success,
 /// });
 /// # let _ = options;
@@ -45,6 +53,9 @@ where
             (Classification::Success, Protocol::Grpc) => {
                 ServerErrors::default().head(protocol, head)
             }
+            (Classification::Success, Protocol::Http) if is_client_made(head.status()) => {
+                HeadClassification::Final(Classification::ClientMade)
+            }
             (class, _) => HeadClassification::Final(class),
         }
     }
@@ -56,10 +67,16 @@ where
 
 /// The classification of a response.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "there is no third outcome of a response")]
+#[non_exhaustive]
 pub enum Classification {
     /// The service worked, even if it rejected a bad request.
     Success,
+    /// The request alone made the response: it named nothing that the service has.
+    ///
+    /// It shows nothing about the release, and any caller can make such responses. The call counts
+    /// as a success and as [client-made](crate::counts::ChannelCounts::client_made), and is not
+    /// compared between the channels.
+    ClientMade,
     /// The service failed.
     Failure,
 }
@@ -76,10 +93,19 @@ pub enum HeadClassification {
 
 /// Classifies server errors as failures, and errors of the caller as successes.
 ///
-/// HTTP statuses from 500 up are failures. So are the gRPC codes that OpenTelemetry's semantic
-/// conventions define as server errors: `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED`,
-/// `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS`. A gRPC response that ends without a status is a
-/// failure too.
+/// | failures | |
+/// |---|---|
+/// | HTTP | all statuses from 500 up, including 600 to 999 |
+/// | gRPC | the codes that OpenTelemetry's semantic conventions define as server errors: `UNKNOWN`, `DEADLINE_EXCEEDED`, `UNIMPLEMENTED` by a method that stable serves, `INTERNAL`, `UNAVAILABLE` and `DATA_LOSS` |
+///
+/// | [client-made](Classification::ClientMade) | |
+/// |---|---|
+/// | HTTP | 404, 405, and 408 while the service waits for the body of the request |
+/// | gRPC | `UNIMPLEMENTED` by any other method |
+///
+/// A gRPC response without `grpc-status` has the code that clients derive from its HTTP status:
+/// 401 is `UNAUTHENTICATED`, 429 and 502 to 504 are `UNAVAILABLE`, and so on. A response that ends
+/// without a status is `UNKNOWN`. So is each value of `grpc-status` that clients do not accept.
 ///
 /// ```
 /// use tower_canary::{CanaryOptions, classify::ServerErrors};
@@ -125,27 +151,26 @@ impl ServerErrors {
         headers: &HeaderMap,
     ) -> HeadClassification {
         match protocol {
-            Protocol::Http if status.is_server_error() => {
-                HeadClassification::Final(Classification::Failure)
-            }
-            Protocol::Http => HeadClassification::Final(Classification::Success),
-            Protocol::Grpc => match self.grpc_status(headers) {
-                Some(class) => HeadClassification::Final(class),
-                None if status == StatusCode::OK => HeadClassification::AtEnd,
-                None => HeadClassification::Final(Classification::Failure),
-            },
+            Protocol::Http => HeadClassification::Final(if status.as_u16() >= 500 {
+                Classification::Failure
+            } else if is_client_made(status) {
+                Classification::ClientMade
+            } else {
+                Classification::Success
+            }),
+            Protocol::Grpc => GrpcCode::of_head(status, headers)
+                .map_or(HeadClassification::AtEnd, |code| {
+                    HeadClassification::Final(self.of_code(code))
+                }),
         }
     }
 
-    fn grpc_status(self, headers: &HeaderMap) -> Option<Classification> {
-        let status = headers.get(&GRPC_STATUS)?.to_str().ok().and_then(|code| code.parse().ok());
-        Some(match status {
-            Some(code @ 0..=MAX_GRPC_CODE) if self.grpc_codes & bit(code) == 0 => {
-                Classification::Success
-            }
-            // The specification maps unknown codes to `UNKNOWN`.
-            _ => Classification::Failure,
-        })
+    const fn of_code(self, code: GrpcCode) -> Classification {
+        if self.grpc_codes & bit(code.value()) == 0 {
+            Classification::Success
+        } else {
+            Classification::Failure
+        }
     }
 }
 
@@ -167,9 +192,7 @@ impl Classify for ServerErrors {
     fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification {
         match protocol {
             Protocol::Http => Classification::Success,
-            Protocol::Grpc => trailers
-                .and_then(|trailers| self.grpc_status(trailers))
-                .unwrap_or(Classification::Failure),
+            Protocol::Grpc => self.of_code(GrpcCode::of_trailers(trailers)),
         }
     }
 }
@@ -209,25 +232,11 @@ impl Classifier {
         }
     }
 
-    /// Returns the outcome of a call whose response ended.
-    #[inline]
-    pub(crate) fn outcome(
+    pub(crate) fn trailers(
         &self,
         protocol: Protocol,
-        head: Option<HeadClassification>,
         trailers: Option<&HeaderMap>,
-    ) -> Outcome {
-        let class = match head {
-            Some(HeadClassification::Final(class)) => class,
-            Some(HeadClassification::AtEnd) | None => self.trailers(protocol, trailers),
-        };
-        match class {
-            Classification::Success => Outcome::Success,
-            Classification::Failure => Outcome::Failure,
-        }
-    }
-
-    fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification {
+    ) -> Classification {
         match self {
             Self::ServerErrors(server_errors) => server_errors.trailers(protocol, trailers),
             Self::Custom(classify) => classify.trailers(protocol, trailers),
@@ -243,18 +252,23 @@ fn swap_heads<A, B>(a: &mut Response<A>, b: &mut Response<B>) {
     mem::swap(a.extensions_mut(), b.extensions_mut());
 }
 
-const fn bit(code: u8) -> u32 {
-    assert!(code <= MAX_GRPC_CODE, "gRPC status code above 16");
-    1 << code
+/// Returns whether a request that names nothing that the service has gets this status, or one
+/// whose body does not arrive.
+const fn is_client_made(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 405 | 408)
 }
 
-const MAX_GRPC_CODE: u8 = 16;
+const fn bit(code: u8) -> u32 {
+    assert!(code <= GrpcCode::MAX, "gRPC status code above 16");
+    1 << code
+}
 
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
 
     use super::*;
+    use crate::service::protocol::GRPC_STATUS;
 
     fn trailers(status: &'static str) -> HeaderMap {
         [(GRPC_STATUS.clone(), HeaderValue::from_static(status))].into_iter().collect()
@@ -267,31 +281,66 @@ mod tests {
 
     #[test]
     fn http_server_errors_are_failures_and_client_errors_are_not() {
-        for status in [200, 204, 302, 400, 404, 429, 499] {
-            assert_eq!(
-                http(status),
-                HeadClassification::Final(Classification::Success),
-                "{status}"
-            );
+        for (statuses, class) in [
+            (&[200, 204, 302, 400, 401, 403, 409, 429, 499][..], Classification::Success),
+            (&[404, 405, 408], Classification::ClientMade),
+            (&[500, 501, 503, 599, 600, 999], Classification::Failure),
+        ] {
+            for status in statuses {
+                assert_eq!(http(*status), HeadClassification::Final(class), "{status}");
+            }
         }
-        for status in [500, 503, 599] {
-            assert_eq!(
-                http(status),
-                HeadClassification::Final(Classification::Failure),
-                "{status}"
-            );
+    }
+
+    #[test]
+    fn a_closure_separates_client_made_responses_too() {
+        let closure = |head: &Response<()>| match head.status() {
+            StatusCode::NOT_FOUND => Classification::Failure,
+            _ => Classification::Success,
+        };
+        for (status, class) in [
+            (200, Classification::Success),
+            (404, Classification::Failure),
+            (405, Classification::ClientMade),
+        ] {
+            let head = Response::builder().status(status).body(()).unwrap();
+            let found = closure.head(Protocol::Http, &head);
+            assert_eq!(found, HeadClassification::Final(class), "{status}");
         }
     }
 
     #[test]
     fn grpc_server_errors_are_failures_and_client_errors_are_not() {
-        for code in ["2", "4", "12", "13", "14", "15", "17", "-1", "abc", ""] {
+        for code in ["2", "4", "12", "13", "14", "15", "17", "-1", "+0", "00", "05", "abc", ""] {
             let class = ServerErrors::default().trailers(Protocol::Grpc, Some(&trailers(code)));
             assert_eq!(class, Classification::Failure, "{code:?}");
         }
         for code in ["0", "1", "3", "5", "6", "7", "8", "9", "10", "11", "16"] {
             let class = ServerErrors::default().trailers(Protocol::Grpc, Some(&trailers(code)));
             assert_eq!(class, Classification::Success, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn a_grpc_response_without_a_status_has_the_code_of_its_http_status() {
+        for (status, class) in [
+            (401, Classification::Success),
+            (403, Classification::Success),
+            (400, Classification::Failure),
+            (404, Classification::Failure),
+            (429, Classification::Failure),
+            (503, Classification::Failure),
+        ] {
+            let head = Response::builder().status(status).body(()).unwrap();
+            let found = ServerErrors::default().head(Protocol::Grpc, &head);
+            assert_eq!(found, HeadClassification::Final(class), "{status}");
+        }
+        // The codes that count as failures decide.
+        let classify = ServerErrors::default().grpc_failure(16).grpc_success(14);
+        for (status, class) in [(401, Classification::Failure), (503, Classification::Success)] {
+            let head = Response::builder().status(status).body(()).unwrap();
+            let found = classify.head(Protocol::Grpc, &head);
+            assert_eq!(found, HeadClassification::Final(class), "{status}");
         }
     }
 

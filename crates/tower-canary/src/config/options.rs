@@ -1,4 +1,7 @@
-use std::{fmt, num::NonZeroUsize};
+use std::{
+    fmt,
+    num::{NonZeroU32, NonZeroUsize},
+};
 
 use arc_swap::ArcSwapOption;
 use canary_core::{CanaryName, PerChannel, ReleaseId};
@@ -9,14 +12,14 @@ use crate::{
         bypass::Bypass,
         canary_config::CanaryConfig,
         classify::{Classifier, Classify, ServerErrors},
-        concurrency_limit::ConcurrencyLimit,
+        concurrency_limit::{ConcurrencyLimit, KeyConcurrencyLimit},
         tags::Tags,
         valid::valid,
     },
     counting::route_classes::RouteClasses,
     feedback::{FeedbackOptions, store::RatingStore},
     select::{Select, StickyHash},
-    service::fallback::Fallback,
+    service::{fallback::Fallback, protocol::Protocol, served_methods::ServedMethods},
     variables::{
         Variables,
         sets::VariableSets,
@@ -32,6 +35,7 @@ use crate::{
 /// | [`tags`](Self::tags) | the response header `x-canary-channel`, and the [`Assignment`](crate::Assignment) in the request |
 /// | [`cacheable_canary`](Self::cacheable_canary) | off: shared caches do not store responses of the canary below a weight of 100 % |
 /// | [`classify`](Self::classify) | [`ServerErrors`]: HTTP statuses from 500 up, and gRPC codes of server errors |
+/// | [`protocol`](Self::protocol) | each call shows whether it is gRPC |
 /// | [`bypass`](Self::bypass) | [health checks, gRPC reflection and metrics](Bypass) |
 /// | [`select`](Self::select) | every call at random, by the weight |
 /// | [`sticky_hash`](Self::sticky_hash) | a secret from the controller |
@@ -40,7 +44,7 @@ use crate::{
 /// | [`typed_variables`](Self::typed_variables) | variables are not deserialized |
 /// | [`feedback`](Self::feedback) | [`FeedbackOptions::new`] |
 /// | `time_limit` (feature `tokio`) | none, for both channels |
-/// | [`concurrency_limit`](Self::concurrency_limit) | none |
+/// | [`concurrency_limit`](Self::concurrency_limit), [`concurrency_limit_per_key`](Self::concurrency_limit_per_key) | none |
 /// | [`fallback`](Self::fallback) | none: callers get the failures of the canary |
 /// | `canary_is_router` (feature `axum`) | on if the canary is a `Router`, else off |
 ///
@@ -64,6 +68,7 @@ pub struct CanaryOptions {
     tags: Tags,
     cacheable_canary: bool,
     classify: Classifier,
+    protocol: Option<Protocol>,
     bypass: Bypass,
     select: Option<Box<dyn Select>>,
     sticky_hash: StickyHash,
@@ -74,6 +79,7 @@ pub struct CanaryOptions {
     #[cfg(feature = "tokio")]
     time_limits: PerChannel<Option<std::time::Duration>>,
     concurrency_limit: Option<NonZeroUsize>,
+    concurrency_limit_per_key: Option<NonZeroU32>,
     fallback: Option<Fallback>,
     #[cfg(feature = "axum")]
     rematch: Option<crate::axum::Rematch>,
@@ -87,6 +93,7 @@ impl CanaryOptions {
             tags: Tags::default(),
             cacheable_canary: false,
             classify: Classifier::new(ServerErrors::default()),
+            protocol: None,
             bypass: Bypass::default(),
             select: None,
             sticky_hash: StickyHash::from_controller(),
@@ -97,6 +104,7 @@ impl CanaryOptions {
             #[cfg(feature = "tokio")]
             time_limits: PerChannel::default(),
             concurrency_limit: None,
+            concurrency_limit_per_key: None,
             fallback: None,
             #[cfg(feature = "axum")]
             rematch: None,
@@ -148,6 +156,27 @@ impl CanaryOptions {
     /// Sets which responses count as failures.
     pub fn classify(mut self, classify: impl Classify) -> Self {
         self.classify = Classifier::new(classify);
+        self
+    }
+
+    /// Sets the protocol of all calls.
+    ///
+    /// By default, a call is gRPC if its request and its response are, see [`Protocol`]. Set it for
+    /// a service with one protocol:
+    ///
+    /// - `Protocol::Grpc` makes a response that is not gRPC a failure, such as a page of HTML with
+    ///   status 200.
+    /// - `Protocol::Http` is for a service that sends a content type of the caller's choice, as a
+    ///   file store does.
+    ///
+    /// ```
+    /// use tower_canary::{CanaryOptions, classify::Protocol};
+    ///
+    /// let options = CanaryOptions::new().protocol(Protocol::Grpc);
+    /// # let _ = options;
+    /// ```
+    pub const fn protocol(mut self, protocol: Protocol) -> Self {
+        self.protocol = Some(protocol);
         self
     }
 
@@ -225,6 +254,10 @@ impl CanaryOptions {
     /// ready. A call that spills or falls back then gets the full time limit of stable. Response
     /// bodies are not limited.
     ///
+    /// The time stands still while the service waits for the caller to send the next part of the
+    /// request body, if the body is that of axum or tonic. Callers that never send it are not
+    /// limited: set a timeout for request bodies outside of the layer.
+    ///
     /// After the time limit, the future of the call is dropped. The call counts as a failure and as
     /// [timed out](crate::counts::ChannelCounts::timed_out). It [falls back](Self::fallback), or
     /// the caller gets 504, in gRPC `DEADLINE_EXCEEDED`.
@@ -259,6 +292,10 @@ impl CanaryOptions {
     /// [shed](crate::counts::ChannelCounts::shed). This includes calls that a rule or a tester sent
     /// to the canary. At full weight no call is shed, because stable may have been shut down.
     ///
+    /// Shed calls do not count against the canary, because a few callers with slow requests can
+    /// fill any limit. A [limit per key](Self::concurrency_limit_per_key) leaves room for the
+    /// others.
+    ///
     /// The limit bounds the connections and the memory that a slow or overloaded canary can hold.
     /// Each call of the canary then writes a counter that all threads share.
     ///
@@ -277,6 +314,38 @@ impl CanaryOptions {
         assert!(
             self.concurrency_limit.is_some(),
             "concurrency limit is zero: expected at least one call",
+        );
+        self
+    }
+
+    /// Sets how many calls of one sticky key the canary may have in flight.
+    ///
+    /// Calls beyond the limit are shed, as with [`concurrency_limit`](Self::concurrency_limit).
+    /// Calls without a key have no such limit.
+    ///
+    /// The calls are counted in 4096 slots, to which keys are assigned by a random hash: about one
+    /// key in 4096 shares the limit of another one. The counters take 16 KiB, and each call of the
+    /// canary with a key writes one of them.
+    ///
+    /// ```
+    /// use http::HeaderName;
+    /// use tower_canary::{CanaryOptions, select::Sticky};
+    ///
+    /// let options = CanaryOptions::new()
+    ///     .select(Sticky::by_header(HeaderName::from_static("x-user-id")))
+    ///     .concurrency_limit(50)
+    ///     .concurrency_limit_per_key(4);
+    /// # let _ = options;
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `calls` is zero.
+    pub const fn concurrency_limit_per_key(mut self, calls: u32) -> Self {
+        self.concurrency_limit_per_key = NonZeroU32::new(calls);
+        assert!(
+            self.concurrency_limit_per_key.is_some(),
+            "concurrency limit per key is zero: expected at least one call",
         );
         self
     }
@@ -318,6 +387,8 @@ impl CanaryOptions {
             tags,
             cacheable_canary: self.cacheable_canary,
             classify: self.classify,
+            protocol: self.protocol,
+            served_methods: ServedMethods::new(),
             bypass: self.bypass,
             select: self.select,
             sticky_hash: self.sticky_hash,
@@ -327,6 +398,7 @@ impl CanaryOptions {
             #[cfg(feature = "tokio")]
             time_limits: self.time_limits,
             concurrency_limit: self.concurrency_limit.map(ConcurrencyLimit::new),
+            concurrency_limit_per_key: self.concurrency_limit_per_key.map(KeyConcurrencyLimit::new),
             fallback: self.fallback,
             failure_hook: ArcSwapOption::empty(),
             #[cfg(feature = "axum")]

@@ -90,13 +90,14 @@ impl Tags {
         });
     }
 
+    /// Sets the headers of a response. Returns whether they tell the caller its channel.
     #[inline]
     pub(crate) fn apply(
         &self,
         channel: Channel,
         cookie: Option<&HeaderValue>,
         headers: &mut HeaderMap,
-    ) {
+    ) -> bool {
         if let Some(name) = &self.channel_header {
             // Constants, because `from_static` checks each byte when it runs.
             let value = match channel {
@@ -108,6 +109,7 @@ impl Tags {
         if self.release_header.is_some() || cookie.is_some() {
             self.apply_rare(channel, cookie, headers);
         }
+        self.channel_header.is_some() || self.release_header.is_some()
     }
 
     fn apply_rare(&self, channel: Channel, cookie: Option<&HeaderValue>, headers: &mut HeaderMap) {

@@ -265,11 +265,13 @@ const CLOSED_EPOCHS: usize = 8;
 
 #[cfg(all(test, canary_loom))]
 mod loom_tests {
-    use canary_core::{LatencyBucket, Outcome};
     use loom::thread;
 
     use super::*;
-    use crate::{config::options::CanaryOptions, counting::counter_key::Scope};
+    use crate::{
+        config::options::CanaryOptions,
+        counting::{call_end::CallEnd, counter_key::Scope},
+    };
 
     fn control() -> Arc<ControlState> {
         let config = CanaryOptions::new().into_config("loom".parse().unwrap());
@@ -283,8 +285,7 @@ mod loom_tests {
     fn call(control: &ControlState) -> Channel {
         let key = crate::select::StickyKey::from_hash(0);
         let Assigned { counters, channel, .. } = control.assign(|_| (Selection::sticky(key), None));
-        let latency = LatencyBucket::of(std::time::Duration::ZERO);
-        counters.channel(Scope::Evidence, channel).end(Outcome::Cancelled, latency);
+        counters.channel(Scope::Evidence, channel).end_untimed(CallEnd::Cancelled);
         channel
     }
 

@@ -1,4 +1,6 @@
-use canary_core::{LatencyBucket, Outcome};
+use canary_core::LatencyBucket;
+
+use crate::counting::call_end::CallEnd;
 
 /// The events of a key on one channel at one weight, each of them once, however often it happened.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
@@ -6,9 +8,9 @@ use canary_core::{LatencyBucket, Outcome};
 pub struct KeyActivity {
     /// A call was assigned to the channel.
     pub picked: bool,
-    /// A call failed or was spilled.
+    /// A call failed, or the canary was not ready for it.
     pub failed: bool,
-    /// A call was cancelled by its caller.
+    /// A call was cancelled by its caller, who did not know the channel.
     pub cancelled: bool,
     /// The longest time to the head of a response, if a head arrived.
     pub slowest_head: Option<LatencyBucket>,
@@ -26,19 +28,25 @@ impl KeyActivity {
     };
 
     pub(crate) const PICKED: Self = Self { picked: true, ..Self::NONE };
-    pub(crate) const SPILLED: Self = Self { failed: true, ..Self::NONE };
 
     pub(crate) const fn head(latency: LatencyBucket) -> Self {
         Self { slowest_head: Some(latency), ..Self::NONE }
     }
 
-    pub(crate) const fn end(outcome: Outcome, latency: LatencyBucket) -> Self {
-        match outcome {
-            Outcome::Success => Self { slowest_end: Some(latency), ..Self::NONE },
-            Outcome::Failure => Self { failed: true, slowest_end: Some(latency), ..Self::NONE },
-            // No latency: it would measure the patience of the caller, not the channel.
-            Outcome::Cancelled => Self { cancelled: true, ..Self::NONE },
+    /// Returns the event of a call that ended, without its latency.
+    pub(crate) const fn of(end: CallEnd) -> Self {
+        match end {
+            CallEnd::Failure | CallEnd::NotReady => Self { failed: true, ..Self::NONE },
+            CallEnd::Cancelled => Self { cancelled: true, ..Self::NONE },
+            CallEnd::Success | CallEnd::ClientMade | CallEnd::CancelledAfterTag | CallEnd::Shed => {
+                Self::NONE
+            }
         }
+    }
+
+    pub(crate) const fn end(end: CallEnd, latency: LatencyBucket) -> Self {
+        let slowest_end = if end.is_timed() { Some(latency) } else { None };
+        Self { slowest_end, ..Self::of(end) }
     }
 
     pub(crate) fn and(self, other: Self) -> Self {

@@ -157,7 +157,7 @@ const CAPACITY: usize = 8_192;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::select::StickyKey;
+    use crate::{counting::call_end::CallEnd, select::StickyKey};
 
     fn place(key: u64) -> KeyPlace {
         let key = CallKey::Sticky(StickyKey::new("salt", key.to_le_bytes()));
@@ -169,13 +169,13 @@ mod tests {
         let watch = KeyWatch::new(KeySample::ALL, &[]);
         for _ in 0..500 {
             watch.record(place(1), KeyActivity::PICKED);
-            watch.record(place(1), KeyActivity::SPILLED);
+            watch.record(place(1), KeyActivity::of(CallEnd::NotReady));
         }
         let events = watch.take().events;
         assert_eq!(events.len(), 1);
         assert!(events[0].activity.picked && events[0].activity.failed);
         assert!(watch.take().events.is_empty());
-        watch.record(place(1), KeyActivity::SPILLED);
+        watch.record(place(1), KeyActivity::of(CallEnd::NotReady));
         assert!(!watch.take().events[0].activity.picked);
     }
 

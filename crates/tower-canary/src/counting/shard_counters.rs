@@ -1,14 +1,18 @@
-use std::sync::{Arc as StdArc, OnceLock};
+use std::{
+    sync::{Arc as StdArc, OnceLock},
+    time::Duration,
+};
 
 use canary_core::{
-    AssignmentReason, Channel, ChannelCounts, Counts, Latencies, LatencyBucket, Outcome,
-    PerChannel, PerReason, Weight,
+    AssignmentReason, Channel, ChannelCounts, Counts, Latencies, LatencyBucket, PerChannel,
+    PerReason, Weight,
 };
 
 use crate::{
     config::canary_config::CanaryConfig,
     control::{drain_signal::DrainSignal, epoch_settings::EpochSettings},
     counting::{
+        call_end::CallEnd,
         call_key::CallKey,
         clock::TickInstant,
         counter_key::{CounterKey, Scope},
@@ -111,6 +115,14 @@ impl ShardCounters {
         }
     }
 
+    /// Returns the time in which stable sends the head of 99 % of its responses, as far as the
+    /// threads of this shard have seen, or `None` if they have seen none.
+    pub(crate) fn usual_latency(&self) -> Option<Duration> {
+        let mut head = Latencies::default();
+        self.evidence.stable.head.add_to(&mut head);
+        head.quantile(0.99).map(LatencyBucket::lower_edge)
+    }
+
     pub(crate) fn add_to(&self, counts: &mut Counts) {
         for channel in Channel::ALL {
             self.evidence[channel].add_to(&mut counts.evidence[channel]);
@@ -141,11 +153,8 @@ impl ShardCounters {
 pub(crate) struct ChannelCounters {
     /// Assigned calls, by reason.
     picked: [AtomicU64; AssignmentReason::ALL.len()],
-    success: AtomicU64,
-    failure: AtomicU64,
-    cancelled: AtomicU64,
-    spilled: AtomicU64,
-    shed: AtomicU64,
+    /// Ended calls, by [`CallEnd`].
+    ended: [AtomicU64; CallEnd::COUNT],
     panicked: AtomicU64,
     timed_out: AtomicU64,
     fell_back: AtomicU64,
@@ -159,11 +168,7 @@ impl ChannelCounters {
     fn new() -> Self {
         Self {
             picked: std::array::from_fn(|_| AtomicU64::new(0)),
-            success: AtomicU64::new(0),
-            failure: AtomicU64::new(0),
-            cancelled: AtomicU64::new(0),
-            spilled: AtomicU64::new(0),
-            shed: AtomicU64::new(0),
+            ended: std::array::from_fn(|_| AtomicU64::new(0)),
             panicked: AtomicU64::new(0),
             timed_out: AtomicU64::new(0),
             fell_back: AtomicU64::new(0),
@@ -185,14 +190,6 @@ impl ChannelCounters {
         }
     }
 
-    pub(crate) fn spill(&self) {
-        self.spilled.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn shed(&self) {
-        self.shed.fetch_add(1, Ordering::Relaxed);
-    }
-
     pub(crate) fn panic(&self) {
         self.panicked.fetch_add(1, Ordering::Relaxed);
     }
@@ -209,26 +206,30 @@ impl ChannelCounters {
         self.head.record(latency);
     }
 
-    pub(crate) fn end(&self, outcome: Outcome, latency: LatencyBucket) {
-        let counter = match outcome {
-            Outcome::Success => &self.success,
-            Outcome::Failure => &self.failure,
-            // No latency: it would measure the patience of the caller, not the channel.
-            Outcome::Cancelled => {
-                self.cancelled.fetch_add(1, Ordering::SeqCst);
-                return;
-            }
-        };
-        self.end.record(latency);
-        counter.fetch_add(1, Ordering::SeqCst);
+    /// Counts the end of a call whose channel did not respond to its end.
+    pub(crate) fn end_untimed(&self, end: CallEnd) {
+        self.ended[end as usize].fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn end(&self, end: CallEnd, latency: LatencyBucket) {
+        if end.is_timed() {
+            self.end.record(latency);
+        }
+        self.end_untimed(end);
     }
 
     fn add_to(&self, counts: &mut ChannelCounts) {
-        counts.spilled += self.spilled.load(Ordering::Acquire);
-        counts.success += self.success.load(Ordering::Acquire);
-        counts.failure += self.failure.load(Ordering::Acquire);
-        counts.cancelled += self.cancelled.load(Ordering::Acquire);
-        counts.shed += self.shed.load(Ordering::Relaxed);
+        let ended = |end: CallEnd| self.ended[end as usize].load(Ordering::Acquire);
+        // Each counter is loaded once, so that no part exceeds its whole.
+        let (client_made, shed) = (ended(CallEnd::ClientMade), ended(CallEnd::Shed));
+        let cancelled_after_tag = ended(CallEnd::CancelledAfterTag);
+        counts.success += ended(CallEnd::Success) + client_made;
+        counts.client_made += client_made;
+        counts.failure += ended(CallEnd::Failure);
+        counts.cancelled += ended(CallEnd::Cancelled) + cancelled_after_tag;
+        counts.cancelled_after_tag += cancelled_after_tag;
+        counts.spilled += ended(CallEnd::NotReady) + shed;
+        counts.shed += shed;
         counts.panicked += self.panicked.load(Ordering::Relaxed);
         counts.timed_out += self.timed_out.load(Ordering::Relaxed);
         counts.fell_back += self.fell_back.load(Ordering::Relaxed);
@@ -250,9 +251,8 @@ impl ChannelCounters {
     }
 
     fn in_flight(&self) -> u64 {
-        let ended = [&self.spilled, &self.success, &self.failure, &self.cancelled]
-            .map(|ended| ended.load(Ordering::SeqCst));
-        self.reasons().total() - ended.iter().sum::<u64>()
+        let ended: u64 = self.ended.iter().map(|ended| ended.load(Ordering::SeqCst)).sum();
+        self.reasons().total() - ended
     }
 }
 

@@ -14,9 +14,9 @@ use crate::{
     config::canary_config::CanaryConfig,
     control::state::{ControlState, SplitMode},
     metrics::table::{
-        ASSIGNED, DECISION_AGE, DURATION, EVENT_RATINGS, FELL_BACK, HEAD, IN_FLIGHT, MODE, Metric,
-        MetricKind, PANICS, RATINGS, RELEASE, REQUESTS, SHARE, SHED, SPILLED, TABLE, TIMED_OUT,
-        UNANSWERED, WEIGHT,
+        ASSIGNED, CANCELLED_AFTER_TAG, CLIENT_MADE, DECISION_AGE, DURATION, EVENT_RATINGS,
+        FELL_BACK, HEAD, IN_FLIGHT, MODE, Metric, MetricKind, PANICS, RATINGS, RELEASE, REQUESTS,
+        SHARE, SHED, SPILLED, TABLE, TIMED_OUT, UNANSWERED, WEIGHT,
     },
 };
 
@@ -213,6 +213,8 @@ impl Writer<'_> {
             for outcome in Outcome::ALL {
                 self.count(&REQUESTS, &[label, outcome.as_str()], total.outcome(outcome));
             }
+            self.count(&CLIENT_MADE, &[label], total.client_made);
+            self.count(&CANCELLED_AFTER_TAG, &[label], total.cancelled_after_tag);
             for reason in AssignmentReason::ALL {
                 self.count(&ASSIGNED, &[label, reason.as_str()], total.reasons[reason]);
             }

@@ -29,6 +29,8 @@ pub enum MetricKind {
 /// All metrics that a canary publishes.
 pub const TABLE: &[Metric] = &[
     REQUESTS,
+    CLIENT_MADE,
+    CANCELLED_AFTER_TAG,
     ASSIGNED,
     SPILLED,
     SHED,
@@ -55,6 +57,20 @@ pub(super) const REQUESTS: Metric = Metric {
     labels: &["canary", "channel", "outcome"],
     help: "Ended calls, by channel and outcome: success, failure or cancelled",
 };
+pub(super) const CLIENT_MADE: Metric = Metric {
+    name: "canary_client_made_total",
+    kind: MetricKind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel"],
+    help: "Successes that the request alone made, such as 404; not compared between the channels",
+};
+pub(super) const CANCELLED_AFTER_TAG: Metric = Metric {
+    name: "canary_cancelled_after_tag_total",
+    kind: MetricKind::Counter,
+    unit: "calls",
+    labels: &["canary", "channel"],
+    help: "Cancelled calls whose caller had been told its channel; not compared between the channels",
+};
 pub(super) const ASSIGNED: Metric = Metric {
     name: "canary_assigned_total",
     kind: MetricKind::Counter,
@@ -67,14 +83,14 @@ pub(super) const SPILLED: Metric = Metric {
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary"],
-    help: "Calls that were assigned to the canary and served by stable, because the canary was not ready",
+    help: "Calls that were assigned to the canary and served by stable, because the canary was not ready or at a concurrency limit",
 };
 pub(super) const SHED: Metric = Metric {
     name: "canary_shed_total",
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary"],
-    help: "Spilled calls for which the canary was at its concurrency limit",
+    help: "Spilled calls for which the canary was at a concurrency limit; not compared between the channels",
 };
 pub(super) const FELL_BACK: Metric = Metric {
     name: "canary_fallbacks_total",
@@ -130,14 +146,14 @@ pub(super) const DURATION: Metric = Metric {
     kind: MetricKind::Histogram,
     unit: "seconds",
     labels: &["canary", "channel"],
-    help: "Time from the start of a call to the end of its response, without cancelled calls",
+    help: "Time from the start of a call to the end of its response, without waits for the request body, and without cancelled calls",
 };
 pub(super) const HEAD: Metric = Metric {
     name: "canary_response_head_seconds",
     kind: MetricKind::Histogram,
     unit: "seconds",
     labels: &["canary", "channel"],
-    help: "Time from the start of a call to its response head",
+    help: "Time from the start of a call to its response head, without waits for the request body",
 };
 pub(super) const WEIGHT: Metric = Metric {
     name: "canary_weight_ratio",

@@ -2,8 +2,8 @@ mod to_stable;
 
 use std::{mem, sync::Arc};
 
-use canary_core::{AssignmentReason, Channel, LatencyBucket, Outcome, Weight};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
+use canary_core::{AssignmentReason, Channel, LatencyBucket, Weight};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 
 use crate::{
@@ -11,11 +11,13 @@ use crate::{
         caching,
         canary_config::CanaryConfig,
         classify::{Classification, HeadClassification},
+        grpc_code::GrpcCode,
     },
     control::{drain_signal::DrainSignal, state::Assigned},
     counting::{
+        call_end::CallEnd,
         call_key::CallKey,
-        clock::TickInstant,
+        clock::{TickInstant, nanos_of},
         counter_key::CounterKey,
         key_activity::KeyActivity,
         route_index::RouteIndex,
@@ -24,13 +26,16 @@ use crate::{
     service::{
         assignment::Assignment,
         deadline::CallerDeadline,
-        framing::{Framing, content_length},
+        framing::{self, Framing},
         layer_response::LayerResponse,
         mount_position::MountPosition,
-        protocol::Protocol,
+        protocol::{self, Protocol},
+        request_body,
+        served_methods::Method,
         span::CallSpan,
         timer::Timer,
         upgraded_call::UpgradedCall,
+        upload::Upload,
     },
 };
 
@@ -42,8 +47,15 @@ pub(crate) use self::to_stable::CanaryFailure;
 /// counts as cancelled, unless its service panicked, its head was a failure or its deadline passed.
 pub(crate) struct Call {
     counters: SharedCounters,
+    /// When the channel got the call.
     started: TickInstant,
+    /// The body of the request, unless it has arrived with the head or its type is unknown.
+    upload: Option<Arc<Upload>>,
+    /// The nanoseconds that another channel waited for the body.
+    waited_before: u64,
     deadline: CallerDeadline,
+    /// `None` if the request is not gRPC.
+    method: Option<Method>,
     /// Shared with the [`Assignment`]s of a call whose connection may be upgraded.
     upgrade: Option<Arc<UpgradedCall>>,
     channel: Channel,
@@ -54,16 +66,21 @@ pub(crate) struct Call {
     cookie: Option<Box<HeaderValue>>,
     #[cfg_attr(not(feature = "axum"), expect(dead_code, reason = "only axum has routers"))]
     position: MountPosition,
+    /// The protocol that the request claims, and from the response head on that of the call.
     protocol: Protocol,
     framing: Framing,
+    /// Whether a part of the request may not have arrived, for a body whose type is unknown.
+    may_be_arriving: bool,
     /// Whether the response head has not arrived and the call has not ended.
     is_unanswered: bool,
     /// `None` until the response head arrives.
     class: Option<HeadClassification>,
     /// Set while the service runs. If it is still set in `drop`, the service panicked.
     polling: bool,
-    /// Whether the call holds a permit of the canary's concurrency limit.
-    has_permit: bool,
+    /// Whether the call holds permits of the canary's concurrency limits.
+    has_permits: bool,
+    /// Whether the response head told the caller its channel.
+    told_channel: bool,
     ended: bool,
 }
 
@@ -72,18 +89,32 @@ impl Call {
     pub(crate) fn new<B>(
         assigned: Assigned,
         position: MountPosition,
-        request: &Request<B>,
-    ) -> Self {
+        request: &mut Request<B>,
+    ) -> Self
+    where
+        B: 'static,
+    {
         let framing = Framing::of(request.method());
-        let protocol = Protocol::of(request);
+        let config = &assigned.counters.config;
+        let protocol = config.protocol.unwrap_or_else(|| Protocol::of_request(request.headers()));
         let deadline = CallerDeadline::of(protocol, request.headers());
+        let method = match protocol {
+            Protocol::Grpc => Some(config.served_methods.method(request.uri().path())),
+            Protocol::Http => None,
+        };
+        let upload =
+            if framing.may_upgrade(request) { None } else { request_body::follow(request) };
+        let may_be_arriving = upload.is_none() && !framing::has_no_body(request);
         let Assigned { counters, started, channel, reason, key, route, cookie } = assigned;
         // Without the request extension, no `Assignment` outlives the response of an upgraded call.
         let may_upgrade = counters.config.tags.request_extension && framing.may_upgrade(request);
         Self {
             counters,
             started,
+            upload,
+            waited_before: 0,
             deadline,
+            method,
             upgrade: may_upgrade.then(Arc::default),
             channel,
             reason,
@@ -93,10 +124,12 @@ impl Call {
             position,
             protocol,
             framing,
+            may_be_arriving,
             is_unanswered: true,
             class: None,
             polling: false,
-            has_permit: false,
+            has_permits: false,
+            told_channel: false,
             ended: false,
         }
     }
@@ -129,8 +162,12 @@ impl Call {
         CallSpan::new(self.config(), self.channel, self.reason)
     }
 
+    pub(crate) fn upload(&self) -> Option<&Upload> {
+        self.upload.as_deref()
+    }
+
     pub(crate) fn timer(&self) -> Timer {
-        Timer::start(self.config(), self.channel)
+        Timer::start(self.config(), self.channel, self.upload())
     }
 
     #[cfg(feature = "axum")]
@@ -148,9 +185,10 @@ impl Call {
     }
 
     #[inline]
-    pub(crate) fn tag_response<R>(&self, response: &mut Response<R>) {
-        let tags = &self.config().tags;
-        tags.apply(self.channel, self.cookie.as_deref(), response.headers_mut());
+    pub(crate) fn tag_response<R>(&mut self, response: &mut Response<R>) {
+        let tags = &self.counters.config.tags;
+        self.told_channel =
+            tags.apply(self.channel, self.cookie.as_deref(), response.headers_mut());
         if self.must_stay_private() {
             caching::make_private(response.headers_mut());
         }
@@ -178,16 +216,60 @@ impl Call {
         self.polling
     }
 
-    /// Classifies the response head, and returns its latency.
+    /// Classifies the response head.
     #[inline]
-    pub(crate) fn classify_head<R>(&mut self, response: &mut Response<R>) -> LatencyBucket {
+    pub(crate) fn classify_head<R: Body>(&mut self, response: &mut Response<R>) -> ResponseHead {
         let now = TickInstant::now();
         self.count_answer(now);
         let latency = self.latency_at(now);
         self.polling = true;
-        self.class = Some(self.config().classify.head(self.protocol, response));
+        let config = &self.counters.config;
+        if config.protocol.is_none() {
+            self.protocol = self.protocol.confirmed_by(response.headers());
+        }
+        let (status, is_at_end) = (response.status(), response.body().is_end_stream());
+        let has_no_body = self.framing.has_no_body(status);
+        let is_short = is_at_end
+            && !has_no_body
+            && framing::announced_length(response).is_some_and(|length| length > 0);
+        let class = if is_short || framing::is_interim(status) || self.is_timeout(status) {
+            HeadClassification::Final(Classification::Failure)
+        } else {
+            self.client_made_head(response)
+                .unwrap_or_else(|| config.classify.head(self.protocol, response))
+        };
+        self.class = Some(class);
         self.polling = false;
-        latency
+        if self.channel == Channel::Stable {
+            config.served_methods.record_response();
+        }
+        ResponseHead { latency, ends: is_at_end || has_no_body }
+    }
+
+    /// Returns whether the service reports a timeout of its own: the caller was not late.
+    fn is_timeout(&self, status: StatusCode) -> bool {
+        status == StatusCode::REQUEST_TIMEOUT
+            && !self.may_be_arriving
+            && !self.upload.as_ref().is_some_and(|upload| upload.is_missing())
+    }
+
+    fn client_made_head<R>(&self, response: &Response<R>) -> Option<HeadClassification> {
+        if self.protocol == Protocol::Http {
+            return None;
+        }
+        let code = GrpcCode::of_head(response.status(), response.headers())?;
+        self.client_made(code).map(HeadClassification::Final)
+    }
+
+    /// Returns `ClientMade` if the caller asked for a method that stable does not serve, as far as
+    /// the layer has seen.
+    fn client_made(&self, code: GrpcCode) -> Option<Classification> {
+        let served = &self.config().served_methods;
+        let is_unserved = |method| !served.contains(method);
+        let is_unknown = code == GrpcCode::UNIMPLEMENTED
+            && served.has_response()
+            && self.method.is_none_or(is_unserved);
+        is_unknown.then_some(Classification::ClientMade)
     }
 
     /// Returns whether the head alone shows a failure.
@@ -195,27 +277,25 @@ impl Call {
         self.class == Some(HeadClassification::Final(Classification::Failure))
     }
 
-    /// Tags a response whose head took `latency`, and ends the call if there is no body.
+    /// Tags a response, and ends the call if there is no body.
     ///
     /// Otherwise it returns the length of the body in bytes, if it is known.
     #[inline]
     pub(crate) fn send_head<R: Body>(
         &mut self,
         response: &mut Response<R>,
-        latency: LatencyBucket,
+        head: ResponseHead,
     ) -> Option<u64> {
         self.tag_response(response);
+        let ResponseHead { latency, ends } = head;
         let status = response.status();
         self.polling = true;
-        let ends = response.body().is_end_stream() || self.framing.has_no_body(status);
-        let length = match self.protocol {
-            Protocol::Http if !ends => content_length(response),
-            Protocol::Http | Protocol::Grpc => None,
-        };
+        let length = if ends { None } else { framing::expected_length(response) };
         self.polling = false;
         let upgrade = self.upgrade.take().filter(|_| self.framing.upgrades(status));
         if ends && upgrade.is_none() {
-            self.end_with_head(latency, self.outcome(None));
+            let end = self.end_of_response(Some(response.headers()));
+            self.end_with_head(latency, end);
             return None;
         }
         self.record_key(KeyActivity::head(latency));
@@ -228,15 +308,20 @@ impl Call {
 
     /// Ends the call with its response. The trailers decide the outcome if the head did not.
     pub(crate) fn end_of_body(&mut self, trailers: Option<&HeaderMap>) {
-        self.end(self.outcome(trailers));
+        let claims_grpc = self.method.is_some() && self.protocol == Protocol::Http;
+        if claims_grpc && trailers.is_some_and(protocol::has_grpc_status) {
+            // A gRPC response whose head lacks the content type. Clients accept it.
+            (self.protocol, self.class) = (Protocol::Grpc, Some(HeadClassification::AtEnd));
+        }
+        self.end(self.end_of_response(trailers));
     }
 
     pub(crate) fn fail(&mut self) {
-        self.end(Outcome::Failure);
+        self.end(CallEnd::Failure);
     }
 
     pub(crate) fn cancel(&mut self) {
-        self.end(Outcome::Cancelled);
+        self.end(CallEnd::Cancelled);
     }
 
     pub(crate) fn panic(&mut self) {
@@ -257,46 +342,41 @@ impl Call {
         self.ended
     }
 
-    fn end(&mut self, outcome: Outcome) {
+    fn end(&mut self, end: CallEnd) {
         let now = TickInstant::now();
         self.count_answer(now);
         let latency = self.latency_at(now);
-        let activity = KeyActivity::end(outcome, latency);
-        self.end_as(outcome, activity, |counters| counters.end(outcome, latency));
+        let activity = KeyActivity::end(end, latency);
+        self.end_as(end, activity, |counters| counters.end(end, latency));
     }
 
-    fn end_with_head(&mut self, latency: LatencyBucket, outcome: Outcome) {
-        let activity = KeyActivity::head(latency).and(KeyActivity::end(outcome, latency));
-        self.end_as(outcome, activity, |counters| {
+    fn end_with_head(&mut self, latency: LatencyBucket, end: CallEnd) {
+        let activity = KeyActivity::head(latency).and(KeyActivity::end(end, latency));
+        self.end_as(end, activity, |counters| {
             counters.head(latency);
-            counters.end(outcome, latency);
+            counters.end(end, latency);
         });
     }
 
     #[inline]
-    fn end_as(
-        &mut self,
-        outcome: Outcome,
-        activity: KeyActivity,
-        count: impl Fn(&ChannelCounters),
-    ) {
+    fn end_as(&mut self, end: CallEnd, activity: KeyActivity, count: impl Fn(&ChannelCounters)) {
         if mem::replace(&mut self.ended, true) {
             return;
         }
-        // The permit is released before the call is counted, so that an observer of the counts
-        // finds it free.
-        self.release_permit();
+        // The permits are released before the call is counted, so that an observer of the counts
+        // finds them free.
+        self.release_permits();
         self.record_key(activity);
         self.count(count);
         self.drain_signal().call_ended();
-        if outcome == Outcome::Failure && self.is_canary() {
+        if end.is_adverse() && self.is_canary() {
             self.run_failure_hook();
         }
     }
 
     #[inline]
     fn latency_at(&self, now: TickInstant) -> LatencyBucket {
-        LatencyBucket::of_nanos(now.nanos_since(self.started))
+        LatencyBucket::of_nanos(self.nanos_until(now))
     }
 
     /// Counts that the call waits no longer for its head: it arrived, or the call ends without one.
@@ -308,8 +388,50 @@ impl Call {
         }
     }
 
-    fn outcome(&self, trailers: Option<&HeaderMap>) -> Outcome {
-        self.config().classify.outcome(self.protocol, self.class, trailers)
+    /// Returns the time since the channel got the call, without the time in which it waited for
+    /// the body of the request.
+    #[inline]
+    fn nanos_until(&self, now: TickInstant) -> u64 {
+        let waited = self.waited_nanos().saturating_sub(self.waited_before);
+        now.nanos_since(self.started).saturating_sub(waited)
+    }
+
+    fn waited_nanos(&self) -> u64 {
+        self.upload().map_or(0, |upload| nanos_of(upload.waited()))
+    }
+
+    /// Returns the end of a call whose response ended with these trailers, or with this head.
+    fn end_of_response(&self, trailers: Option<&HeaderMap>) -> CallEnd {
+        let class = match (self.class, self.protocol) {
+            (Some(HeadClassification::Final(class)), Protocol::Http) => class,
+            (_, Protocol::Http) => self.config().classify.trailers(self.protocol, trailers),
+            (class, Protocol::Grpc) => self.end_of_grpc(class, trailers),
+        };
+        match class {
+            Classification::Success => CallEnd::Success,
+            Classification::ClientMade => CallEnd::ClientMade,
+            Classification::Failure => CallEnd::Failure,
+        }
+    }
+
+    fn end_of_grpc(
+        &self,
+        class: Option<HeadClassification>,
+        trailers: Option<&HeaderMap>,
+    ) -> Classification {
+        let code = GrpcCode::of_trailers(trailers);
+        if code == GrpcCode::OK
+            && self.channel == Channel::Stable
+            && let Some(method) = self.method
+        {
+            self.config().served_methods.add(method);
+        }
+        match class {
+            Some(HeadClassification::Final(class)) => class,
+            Some(HeadClassification::AtEnd) | None => self
+                .client_made(code)
+                .unwrap_or_else(|| self.config().classify.trailers(self.protocol, trailers)),
+        }
     }
 
     fn count(&self, count: impl Fn(&ChannelCounters)) {
@@ -335,22 +457,47 @@ impl Call {
     /// Returns the call of the upgraded connection, which records the outcome in place of `self`.
     fn successor(&mut self) -> Self {
         self.ended = true;
-        let (counters, has_permit) = (self.counters.clone(), mem::take(&mut self.has_permit));
-        Self { counters, upgrade: None, cookie: None, has_permit, ended: false, ..*self }
+        let (counters, has_permits) = (self.counters.clone(), mem::take(&mut self.has_permits));
+        let upload = self.upload.take();
+        Self { counters, upload, upgrade: None, cookie: None, has_permits, ended: false, ..*self }
     }
 
     #[cold]
     fn end_dropped(&mut self) {
         if self.polling {
             self.panic();
-        } else if self.deadline.is_missed_after(|| self.started.elapsed_nanos())
-            || self.head_is_failure()
-        {
+        } else if self.head_is_failure() || (self.class.is_none() && self.missed_deadline()) {
             self.fail();
+        } else if self.told_channel {
+            self.end(CallEnd::CancelledAfterTag);
         } else {
             self.cancel();
         }
     }
+
+    /// Returns whether the caller of a gRPC method left because its deadline passed.
+    ///
+    /// The caller chooses the deadline and claims the protocol. So stable must be known to serve
+    /// the method, and to respond within the deadline usually. Before the first response of stable,
+    /// there is nothing to compare with.
+    fn missed_deadline(&self) -> bool {
+        if !self.deadline.is_missed_after(|| self.nanos_until(TickInstant::now())) {
+            return false;
+        }
+        let served = &self.config().served_methods;
+        let is_served = self.method.is_some_and(|method| served.contains(method));
+        let usual = self.counters.usual_latency();
+        !served.has_response()
+            || (is_served && !usual.is_some_and(|usual| self.deadline.is_shorter_than(usual)))
+    }
+}
+
+/// What the head of a response shows before it is sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResponseHead {
+    pub(crate) latency: LatencyBucket,
+    /// Whether the response has no body.
+    ends: bool,
 }
 
 impl Drop for Call {

@@ -163,7 +163,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         });
         config.strip(request);
         let mut call = Call::new(assigned, self.position, request);
-        if call.is_canary() && !call.acquire_permit() {
+        if call.is_canary() && !call.acquire_permits() {
             call.shed();
         }
         Some(call)

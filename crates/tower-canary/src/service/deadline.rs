@@ -5,6 +5,9 @@ use http::{HeaderMap, HeaderName};
 use crate::{counting::clock::nanos_of, service::protocol::Protocol};
 
 /// The deadline that the caller of a gRPC method set with `grpc-timeout`, if any.
+///
+/// A timeout below [`FLOOR`](Self::FLOOR) is no deadline. The caller chooses it, and a time in which
+/// no service could respond shows nothing about the service.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallerDeadline {
     /// Nanoseconds from the start of the call.
@@ -12,14 +15,18 @@ pub(crate) struct CallerDeadline {
 }
 
 impl CallerDeadline {
+    pub(crate) const NONE: Self = Self { nanos: None };
+    /// The shortest timeout that counts as a deadline.
+    pub(crate) const FLOOR: Duration = Duration::from_millis(10);
+
     #[inline]
     pub(crate) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {
         let timeout = match protocol {
             Protocol::Grpc => grpc_timeout(headers),
             Protocol::Http => None,
         };
-        // A timeout of zero is over from the start. It becomes 1, because the type excludes 0.
-        Self { nanos: timeout.and_then(|timeout| NonZeroU64::new(nanos_of(timeout).max(1))) }
+        let deadline = timeout.filter(|timeout| *timeout >= Self::FLOOR);
+        Self { nanos: deadline.and_then(|timeout| NonZeroU64::new(nanos_of(timeout))) }
     }
 
     /// Returns whether a caller who left after `elapsed` nanoseconds probably ran into the
@@ -29,6 +36,11 @@ impl CallerDeadline {
     /// counts as one whose deadline passed.
     pub(crate) fn is_missed_after(self, elapsed: impl FnOnce() -> u64) -> bool {
         self.nanos.is_some_and(|nanos| elapsed() >= nanos.get() / 10 * 9)
+    }
+
+    /// Returns whether the timeout is shorter than `usual`.
+    pub(crate) fn is_shorter_than(self, usual: Duration) -> bool {
+        self.nanos.is_some_and(|nanos| nanos.get() < nanos_of(usual))
     }
 }
 
@@ -87,11 +99,24 @@ mod tests {
 
     #[test]
     fn a_deadline_is_missed_from_the_last_tenth_on() {
-        let mut headers = HeaderMap::new();
-        headers.insert("grpc-timeout", HeaderValue::from_static("100n"));
+        let headers = timeout("100m");
         let deadline = CallerDeadline::of(Protocol::Grpc, &headers);
-        assert!(!deadline.is_missed_after(|| 89));
-        assert!(deadline.is_missed_after(|| 90));
+        assert!(!deadline.is_missed_after(|| 89_999_999));
+        assert!(deadline.is_missed_after(|| 90_000_000));
         assert!(!CallerDeadline::of(Protocol::Http, &headers).is_missed_after(|| u64::MAX));
+    }
+
+    #[test]
+    fn a_timeout_below_the_floor_is_no_deadline() {
+        for (value, is_deadline) in
+            [("0S", false), ("1n", false), ("9m", false), ("9999u", false), ("10m", true)]
+        {
+            let deadline = CallerDeadline::of(Protocol::Grpc, &timeout(value));
+            assert_eq!(deadline.is_missed_after(|| u64::MAX), is_deadline, "{value}");
+        }
+    }
+
+    fn timeout(value: &'static str) -> HeaderMap {
+        [(GRPC_TIMEOUT.clone(), HeaderValue::from_static(value))].into_iter().collect()
     }
 }

@@ -1,4 +1,4 @@
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use http_body::Body;
 
 use crate::service::protocol::asks_for_upgrade;
@@ -40,11 +40,36 @@ impl Framing {
     }
 }
 
-/// Returns the body length in the head of an HTTP/1 response, if it is known.
-pub(crate) fn content_length<B: Body>(response: &Response<B>) -> Option<u64> {
-    match response.headers().get(header::CONTENT_LENGTH) {
-        Some(length) => length.to_str().ok()?.parse().ok(),
-        // Without the header, hyper adds one with the exact size of the body.
-        None => response.body().size_hint().exact(),
+/// Returns whether a server cannot send a head with this status as the final one.
+///
+/// hyper sends 500 instead in HTTP/1. In HTTP/2, the client never gets a final head.
+pub(crate) fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Returns the body length that the head of a response announces, if it does.
+pub(crate) fn announced_length<B>(response: &Response<B>) -> Option<u64> {
+    response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Returns the length of the body that the client expects, if it is known.
+pub(crate) fn expected_length<B: Body>(response: &Response<B>) -> Option<u64> {
+    if response.headers().contains_key(header::CONTENT_LENGTH) {
+        return announced_length(response);
+    }
+    // Without the header, hyper adds one with the exact size of the body.
+    response.body().size_hint().exact()
+}
+
+/// Returns whether the head of a request shows that it has no body.
+pub(crate) fn has_no_body<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
+    match headers.get(header::CONTENT_LENGTH) {
+        Some(length) => length == "0",
+        // HTTP/2 needs neither of the headers for a body.
+        None => {
+            !headers.contains_key(header::TRANSFER_ENCODING)
+                && (request.version() < Version::HTTP_2 || request.method().is_safe())
+        }
     }
 }

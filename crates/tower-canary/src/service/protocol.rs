@@ -1,10 +1,19 @@
-use http::{HeaderMap, HeaderName, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-/// The protocol of a call, according to the `content-type` of its request.
+/// The protocol of a call.
+///
+/// By default, a call is gRPC if its request *and* its response are: a client of an HTTP service
+/// cannot make its call a gRPC call by a header. [`CanaryOptions::protocol`] sets the protocol of
+/// all calls instead.
+///
+/// [`CanaryOptions::protocol`]: crate::CanaryOptions::protocol
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Protocol {
     /// HTTP. The status code shows the outcome.
+    ///
+    /// gRPC-Web is HTTP here, because its status is in the body. Put a translation such as
+    /// `tonic-web` outside of the layer, so that the layer sees gRPC.
     Http,
     /// gRPC. `grpc-status` shows the outcome, in the trailers or in the head of a response without
     /// a body. The HTTP status is 200 even for failures.
@@ -12,25 +21,43 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// Returns the protocol of a request.
-    ///
-    /// The response does not show it: tonic responds with a gRPC status even to a browser that
-    /// requests an unknown path.
+    /// Returns the protocol of a call with these headers of the request and of the response.
     #[must_use]
-    pub fn of<B>(request: &Request<B>) -> Self {
-        Self::of_headers(request.headers())
+    pub fn of(request: &HeaderMap, response: &HeaderMap) -> Self {
+        Self::of_request(request).confirmed_by(response)
     }
 
-    /// Returns the protocol of a request with these headers.
-    #[must_use]
-    pub fn of_headers(headers: &HeaderMap) -> Self {
-        let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        match content_type.and_then(|value| value.strip_prefix(b"application/grpc")) {
-            // `application/grpc-web` has its trailers in the body, which is not parsed.
-            Some([] | [b'+' | b';' | b' ', ..]) => Self::Grpc,
-            _ => Self::Http,
+    /// Returns the protocol that the request claims.
+    ///
+    /// The response alone does not show it either: tonic responds with a gRPC status even to a
+    /// browser that requests an unknown path.
+    pub(crate) fn of_request(headers: &HeaderMap) -> Self {
+        if is_grpc(headers) { Self::Grpc } else { Self::Http }
+    }
+
+    /// Returns the protocol of a call whose request claims `self`.
+    pub(crate) fn confirmed_by(self, response: &HeaderMap) -> Self {
+        match self {
+            Self::Grpc if is_grpc(response) || has_grpc_status(response) => Self::Grpc,
+            Self::Grpc | Self::Http => Self::Http,
         }
     }
+}
+
+/// Returns whether these headers or trailers have the status of a gRPC call.
+pub(crate) fn has_grpc_status(headers: &HeaderMap) -> bool {
+    headers.contains_key(&GRPC_STATUS)
+}
+
+/// Returns whether the content type is `application/grpc`, with a suffix (`+proto`) or parameters.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let Some(value) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) else {
+        return false;
+    };
+    let Some((essence, rest)) = value.split_at_checked(GRPC.len()) else { return false };
+    // `application/grpc-web` is another protocol.
+    essence.eq_ignore_ascii_case(GRPC) && matches!(rest, [] | [b'+' | b';' | b' ' | b'\t', ..])
 }
 
 /// Returns whether the client asks for an upgrade of the connection.
@@ -51,20 +78,47 @@ pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status
 mod tests {
     use super::*;
 
+    fn content_type(value: &'static str) -> HeaderMap {
+        [(header::CONTENT_TYPE, HeaderValue::from_static(value))].into_iter().collect()
+    }
+
     #[test]
-    fn the_content_type_of_the_request_identifies_grpc() {
-        for (content_type, protocol) in [
+    fn the_content_types_of_grpc_are_recognized_in_any_case() {
+        for (value, protocol) in [
             ("application/grpc", Protocol::Grpc),
             ("application/grpc+proto", Protocol::Grpc),
+            ("Application/gRPC+json", Protocol::Grpc),
             ("application/grpc; charset=utf-8", Protocol::Grpc),
+            ("application/grpc ;charset=utf-8", Protocol::Grpc),
+            ("APPLICATION/GRPC", Protocol::Grpc),
             ("application/grpc-web", Protocol::Http),
             ("application/grpc-web+proto", Protocol::Http),
+            ("application/grpc-web-text", Protocol::Http),
+            ("application/grpcx", Protocol::Http),
+            ("application/grp", Protocol::Http),
             ("application/json", Protocol::Http),
+            ("", Protocol::Http),
         ] {
-            let request = Request::builder().header("content-type", content_type).body(()).unwrap();
-            assert_eq!(Protocol::of(&request), protocol, "{content_type}");
+            let headers = content_type(value);
+            assert_eq!(Protocol::of(&headers, &headers), protocol, "{value}");
         }
-        assert_eq!(Protocol::of(&Request::new(())), Protocol::Http);
+    }
+
+    #[test]
+    fn a_call_is_grpc_only_if_request_and_response_are() {
+        let (grpc, html) = (content_type("application/grpc"), content_type("text/html"));
+        let status: HeaderMap =
+            [(GRPC_STATUS.clone(), HeaderValue::from_static("0"))].into_iter().collect();
+        for (request, response, protocol) in [
+            (&grpc, &grpc, Protocol::Grpc),
+            (&grpc, &status, Protocol::Grpc),
+            (&grpc, &html, Protocol::Http),
+            (&grpc, &HeaderMap::new(), Protocol::Http),
+            (&html, &grpc, Protocol::Http),
+            (&HeaderMap::new(), &status, Protocol::Http),
+        ] {
+            assert_eq!(Protocol::of(request, response), protocol, "{request:?}, {response:?}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ struct TrackedCall {
     call: Call,
     span: CallSpan,
     drain_listener: DrainListener,
-    /// The bytes of the `content-length` that were not sent yet.
+    /// The bytes of the `content-length` that were not sent yet, if it is known.
     remaining: Option<u64>,
 }
 
@@ -105,7 +105,7 @@ where
             },
             BodyPoll::Pending => return Poll::Pending,
             BodyPoll::End => {
-                tracked.call.end_of_body(None);
+                tracked.end(None);
                 *this.tracked = None;
                 return Poll::Ready(None);
             }
@@ -200,11 +200,16 @@ impl TrackedCall {
         body: &B,
     ) -> Result<bool, Panicked> {
         if let Some(trailers) = frame.trailers_ref() {
-            self.call.end_of_body(Some(trailers));
+            self.end(Some(trailers));
             return Ok(true);
         }
-        if let (Some(remaining), Some(data)) = (&mut self.remaining, frame.data_ref()) {
-            *remaining = remaining.saturating_sub(data.remaining() as u64);
+        if let (Some(remaining), Some(data)) = (self.remaining, frame.data_ref()) {
+            self.remaining = remaining.checked_sub(data.remaining() as u64);
+            if self.remaining.is_none() {
+                // Servers cut the body in HTTP/1, and send a malformed response in HTTP/2.
+                self.call.fail();
+                return Ok(true);
+            }
         }
         let is_last = match self.call.channel() {
             Channel::Stable => {
@@ -216,16 +221,26 @@ impl TrackedCall {
             Channel::Canary => catch(|| body.is_end_stream())?,
         };
         if is_last {
-            self.call.end_of_body(None);
+            self.end(None);
         }
         Ok(is_last)
+    }
+
+    /// Ends the call with its body. A body that is shorter than its `content-length` is a failure,
+    /// because the server cannot end the response: it closes the connection or resets the stream.
+    fn end(&mut self, trailers: Option<&HeaderMap>) {
+        match self.remaining {
+            Some(1..) => self.call.fail(),
+            _ => self.call.end_of_body(trailers),
+        }
     }
 }
 
 impl Drop for TrackedCall {
     fn drop(&mut self) {
         // hyper stops polling an HTTP/1 body after it sent `content-length` bytes.
-        if self.remaining == Some(0) && !self.call.is_polling() {
+        let is_http = self.call.protocol() == Protocol::Http;
+        if is_http && self.remaining == Some(0) && !self.call.is_polling() {
             self.call.end_of_body(None);
         }
     }

@@ -73,7 +73,8 @@ where
                     }
                 }
                 Poll::Pending => {
-                    ready!(this.timer.poll_elapsed(cx));
+                    let upload = this.call.as_ref().and_then(Call::upload);
+                    ready!(this.timer.poll_elapsed(upload, cx));
                     let fallback = this.state.as_mut().take_fallback();
                     if let Some(response) = this.respond_instead(LayerResponse::Timeout, fallback) {
                         return Poll::Ready(Ok(response));
@@ -163,8 +164,8 @@ where
             return result.map(|response| response.map(ResponseBody::untracked));
         };
         let mut response = result.inspect_err(|_| call.fail())?;
-        let latency = call.classify_head(&mut response);
-        let length = call.send_head(&mut response, latency);
+        let head = call.classify_head(&mut response);
+        let length = call.send_head(&mut response, head);
         Ok(self.respond(response, length))
     }
 
@@ -185,16 +186,16 @@ where
             }
         };
         let call = self.call.as_mut().expect(IS_COUNTED);
-        let Ok(latency) = catch(|| call.classify_head(&mut response)) else {
+        let Ok(head) = catch(|| call.classify_head(&mut response)) else {
             discard(|| drop(response));
             return self.respond_instead(LayerResponse::Panic, fallback).map(Ok);
         };
-        if call.head_is_failure() && self.fall_back(CanaryFailure::Head(latency), fallback) {
+        if call.head_is_failure() && self.fall_back(CanaryFailure::Head(head.latency), fallback) {
             discard(|| drop(response));
             return None;
         }
         let call = self.call.as_mut().expect(IS_COUNTED);
-        let Ok(length) = catch(|| call.send_head(&mut response, latency)) else {
+        let Ok(length) = catch(|| call.send_head(&mut response, head)) else {
             discard(|| drop(response));
             return self.respond_instead(LayerResponse::Panic, None).map(Ok);
         };

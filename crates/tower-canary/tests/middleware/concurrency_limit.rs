@@ -109,11 +109,40 @@ fn calls_above_the_limit_are_shed_to_stable() {
     assert_eq!([canary.picked, canary.spilled, canary.shed, canary.in_flight()], [5, 3, 3, 2]);
     assert_eq!(counts.excluded.stable.reasons[AssignmentReason::Spilled], 3);
     assert_eq!(counts.excluded.stable.success, 3);
-    assert_eq!(failures.load(Ordering::Relaxed), 3);
+    assert_eq!(failures.load(Ordering::Relaxed), 0, "the operator's limit is no failure");
 
     drop(hanging);
     assert_eq!(limited.call(OnPoll::Respond), "canary");
     assert_eq!(limited.counts().evidence.canary.shed, 3);
+}
+
+#[test]
+fn a_limit_per_key_leaves_the_other_permits_to_other_keys() {
+    fn by_key(request: &Incoming<'_>) -> Option<Selection> {
+        // Both keys are on the canary at this weight.
+        let key = if request.path() == "/ann" { "ann" } else { "bob" };
+        request.sticky_key(key).map(Selection::sticky)
+    }
+    let options = CanaryOptions::new().concurrency_limit(4).concurrency_limit_per_key(2);
+    let limited = Limited::with_options(options.select(by_key));
+    let call = |path: &str, script| {
+        let mut request = request(script);
+        *request.uri_mut() = path.parse().unwrap();
+        task::spawn(limited.service.clone().call(request))
+    };
+    let mut hanging: Vec<_> = (0..4).map(|_| call("/ann", OnPoll::Hang)).collect();
+    let canary = |picked, shed| {
+        let canary = limited.counts().evidence.canary;
+        assert_eq!([canary.picked, canary.shed], [picked, shed]);
+    };
+    canary(4, 2);
+    let response = assert_ready_ok!(call("/bob", OnPoll::Respond).poll());
+    assert_eq!(channel_of(&response), "canary");
+    canary(5, 2);
+    hanging.clear();
+    let response = assert_ready_ok!(call("/ann", OnPoll::Respond).poll());
+    assert_eq!(channel_of(&response), "canary");
+    canary(6, 2);
 }
 
 #[test]

@@ -120,7 +120,7 @@ const PANICS: [([usize; 2], StatusCode); 5] = [
 
 fn with_answers([is_end_stream, size_hint]: [usize; 2]) -> ScriptedService {
     let body = ScriptedBody::new([Step::Data("x"); 4])
-        .length(1)
+        .length(4)
         .end_stream_answers(is_end_stream)
         .size_hint_answers(size_hint);
     ScriptedService::new().body(body)

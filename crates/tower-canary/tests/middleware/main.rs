@@ -10,6 +10,7 @@ mod failures;
 mod fallback;
 mod key_watch;
 mod modes;
+mod outcomes;
 mod public_types;
 mod readiness;
 mod response_bodies;
@@ -23,4 +24,6 @@ mod split;
 mod support;
 #[cfg(feature = "tokio")]
 mod time_limits;
+#[cfg(all(feature = "axum", feature = "tokio"))]
+mod uploads;
 mod variables;

@@ -3,6 +3,11 @@
 mod body;
 mod service;
 
+use std::{
+    hint,
+    time::{Duration, Instant},
+};
+
 use http::{Request, Response, header};
 use tower_canary::{
     AssignmentReason, CanaryHandle, Channel, Weight,
@@ -45,6 +50,17 @@ pub(crate) fn counts(handle: &CanaryHandle) -> Counts {
 /// Returns the channel in the response's default tag.
 pub(crate) fn channel_of<B>(response: &Response<B>) -> &str {
     response.headers()["x-canary-channel"].to_str().unwrap()
+}
+
+/// The shortest timeout that is a deadline of a gRPC call.
+pub(crate) const SHORTEST_DEADLINE: Duration = Duration::from_millis(10);
+
+/// Waits until a deadline has passed. The layer reads the real clock even if tokio's is paused.
+pub(crate) fn wait_for_deadline(deadline: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < deadline {
+        hint::spin_loop();
+    }
 }
 
 pub(crate) fn grpc_request() -> Request<()> {

@@ -20,7 +20,8 @@ use tower_canary::{
 };
 
 use crate::support::{
-    OnPoll, Readiness, ScriptedBody, ScriptedService, channel_of, counts, grpc_request,
+    OnPoll, Readiness, SHORTEST_DEADLINE, ScriptedBody, ScriptedService, channel_of, counts,
+    grpc_request, wait_for_deadline,
 };
 
 const LIMIT: Duration = Duration::from_secs(2);
@@ -180,9 +181,10 @@ async fn a_panic_in_the_drop_of_a_timed_out_future_is_caught() {
 async fn a_shorter_grpc_deadline_of_the_caller_is_a_failure_but_no_timeout() {
     let layer = layer_at(hangs(), limited(Channel::Canary), Weight::FULL);
     let mut request = grpc_request();
-    request.headers_mut().insert("grpc-timeout", "1n".parse().unwrap());
+    request.headers_mut().insert("grpc-timeout", "10m".parse().unwrap());
     let mut call = task::spawn(layer.layer(hangs()).oneshot(request));
     assert_pending!(call.poll());
+    wait_for_deadline(SHORTEST_DEADLINE);
     drop(call);
     let counts = counts(&layer.handle());
     assert_eq!([counts.evidence.canary.failure, counts.evidence.canary.timed_out], [1, 0]);

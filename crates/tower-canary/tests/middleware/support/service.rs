@@ -11,7 +11,7 @@ use std::{
     thread,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use tower::{BoxError, Service};
 use tower_canary::{Assignment, Channel};
 
@@ -58,6 +58,7 @@ pub(crate) struct ScriptedService {
     status: StatusCode,
     headers: HeaderMap,
     body: ScriptedBody,
+    has_own_content_type: bool,
     obeys_requests: bool,
     channel: Option<Channel>,
     panics_in_drop: bool,
@@ -87,6 +88,7 @@ impl ScriptedService {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: ScriptedBody::empty(),
+            has_own_content_type: false,
             obeys_requests: false,
             channel: None,
             panics_in_drop: false,
@@ -123,6 +125,12 @@ impl ScriptedService {
 
     pub(crate) fn body(mut self, body: impl Into<ScriptedBody>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// Keeps the content type of the script, as an HTTP service does.
+    pub(crate) fn own_content_type(mut self) -> Self {
+        self.has_own_content_type = true;
         self
     }
 
@@ -191,10 +199,14 @@ impl ScriptedService {
         }
     }
 
-    fn response(&self) -> Response<ScriptedBody> {
+    /// Responds with the content type of the request, as a gRPC service does.
+    fn response(&self, content_type: Option<&HeaderValue>) -> Response<ScriptedBody> {
         let mut response = Response::new(self.body.clone());
         *response.status_mut() = self.status;
         *response.headers_mut() = self.headers.clone();
+        if let Some(content_type) = content_type.filter(|_| !self.has_own_content_type) {
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type.clone());
+        }
         response.body_mut().threads = self.threads.clone();
         response
     }
@@ -271,7 +283,7 @@ impl Service<Request<()>> for ScriptedService {
         }
         ScriptedFuture {
             script: requested.copied().unwrap_or(self.future),
-            response: Some(self.response()),
+            response: Some(self.response(request.headers().get(header::CONTENT_TYPE))),
             open,
             threads: self.threads.clone(),
         }

@@ -1,0 +1,119 @@
+use std::{
+    any::Any,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
+};
+
+use http::Request;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::service::{box_error::BoxError, upload::Upload};
+
+/// Follows the body of a request from now on, if it has one of a known type.
+///
+/// The type of a body cannot change, so it has to be one that can box any body: that of axum or of
+/// tonic.
+pub(crate) fn follow<B: 'static>(request: &mut Request<B>) -> Option<Arc<Upload>> {
+    let request: &mut dyn Any = request;
+    #[cfg(feature = "axum")]
+    if let Some(request) = request.downcast_mut::<Request<axum::body::Body>>() {
+        // Without another level of axum's error, which its extractors would not look through.
+        return replace(request.body_mut(), axum::Error::into_inner, axum::body::Body::new);
+    }
+    #[cfg(feature = "tonic")]
+    if let Some(request) = request.downcast_mut::<Request<tonic::body::Body>>() {
+        return replace(request.body_mut(), Into::into, tonic::body::Body::new);
+    }
+    let _ = request;
+    None
+}
+
+#[cfg(any(feature = "axum", feature = "tonic"))]
+fn replace<B: Body + Default>(
+    body: &mut B,
+    into_box: fn(B::Error) -> BoxError,
+    wrap: fn(FollowedBody<B>) -> B,
+) -> Option<Arc<Upload>> {
+    if body.is_end_stream() {
+        return None;
+    }
+    let upload = Arc::<Upload>::default();
+    let followed = FollowedBody {
+        inner: mem::take(body),
+        into_box,
+        wait: Wait { upload: Arc::clone(&upload), is_waiting: false },
+    };
+    *body = wrap(followed);
+    Some(upload)
+}
+
+pin_project! {
+    /// A request body whose [`Upload`] is followed. Frames, errors and hints pass unchanged.
+    struct FollowedBody<B: Body> {
+        #[pin]
+        inner: B,
+        into_box: fn(B::Error) -> BoxError,
+        wait: Wait,
+    }
+}
+
+/// A reader's wait for the next frame.
+struct Wait {
+    upload: Arc<Upload>,
+    is_waiting: bool,
+}
+
+impl<B: Body> Body for FollowedBody<B> {
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let mut this = self.project();
+        let frame = match this.inner.as_mut().poll_frame(cx) {
+            Poll::Ready(frame) => frame,
+            Poll::Pending => {
+                this.wait.begin(cx.waker());
+                // Polls again, so that the wait ends with the arrival of the frame.
+                let waker = Waker::from(Arc::clone(&this.wait.upload));
+                ready!(this.inner.poll_frame(&mut Context::from_waker(&waker)))
+            }
+        };
+        this.wait.end();
+        Poll::Ready(frame.map(|frame| frame.map_err(this.into_box)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+impl Wait {
+    fn begin(&mut self, reader: &Waker) {
+        self.is_waiting = true;
+        self.upload.begin_wait(reader);
+    }
+
+    fn end(&mut self) {
+        if mem::take(&mut self.is_waiting) {
+            self.upload.end_wait();
+        }
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if self.is_waiting {
+            self.upload.give_up();
+        }
+    }
+}

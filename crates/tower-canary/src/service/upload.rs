@@ -1,0 +1,108 @@
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+#[cfg(not(feature = "tokio"))]
+use std::time::Instant;
+#[cfg(feature = "tokio")]
+use tokio::time::Instant;
+
+/// The arrival of a request body, as the service sees it.
+///
+/// While the service waits for the next part of the body, the time is the caller's: it counts
+/// neither as latency nor towards the time limit. The wait begins when the service polls the body
+/// and finds nothing, and ends when the next part arrives, even if the service does not poll the
+/// body again.
+///
+/// The body and its call share it. Its lock is taken only for bodies that the service has to wait
+/// for.
+#[derive(Default)]
+pub(crate) struct Upload(Mutex<Waits>);
+
+#[derive(Default)]
+struct Waits {
+    /// The total time of the waits that have ended.
+    ended: Duration,
+    /// The start of the current wait.
+    since: Option<Instant>,
+    /// Whether the last wait ended without a part of the body.
+    is_given_up: bool,
+    /// The task that reads the body.
+    reader: Option<Waker>,
+    /// The task of the call, if its time limit is suspended.
+    call: Option<Waker>,
+}
+
+impl Upload {
+    /// Begins a wait, unless the reader waits already. It is woken when the wait ends.
+    pub(crate) fn begin_wait(&self, reader: &Waker) {
+        let mut waits = self.waits();
+        waits.since.get_or_insert_with(Instant::now);
+        match &mut waits.reader {
+            Some(waker) => waker.clone_from(reader),
+            None => waits.reader = Some(reader.clone()),
+        }
+    }
+
+    /// Ends the current wait, because a part of the body has arrived.
+    pub(crate) fn end_wait(&self) {
+        self.end(false);
+    }
+
+    /// Ends the current wait, because the service does not wait any longer.
+    pub(crate) fn give_up(&self) {
+        self.end(true);
+    }
+
+    fn end(&self, is_given_up: bool) {
+        let mut waits = self.waits();
+        let Some(since) = waits.since.take() else { return };
+        waits.ended += since.elapsed();
+        waits.is_given_up = is_given_up;
+        let wakers = [waits.reader.take(), waits.call.take()];
+        drop(waits);
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Returns the total time that the service has waited for the caller.
+    pub(crate) fn waited(&self) -> Duration {
+        let waits = self.waits();
+        waits.ended + waits.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// Returns the total time of the waits, or `None` during a wait. Then it wakes `call` at the
+    /// end of the wait.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn ended_waits(&self, call: &Waker) -> Option<Duration> {
+        let mut waits = self.waits();
+        if waits.since.is_some() {
+            waits.call = Some(call.clone());
+            return None;
+        }
+        Some(waits.ended)
+    }
+
+    /// Returns whether the service waits for the caller, or gave up waiting.
+    pub(crate) fn is_missing(&self) -> bool {
+        let waits = self.waits();
+        waits.since.is_some() || waits.is_given_up
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Waits> {
+        // No code that can panic runs while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The waker of the original body: it wakes the reader, after the wait has ended.
+impl Wake for Upload {
+    fn wake(self: Arc<Self>) {
+        self.end_wait();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.end_wait();
+    }
+}

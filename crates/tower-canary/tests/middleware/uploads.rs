@@ -1,0 +1,229 @@
+//! The time that callers need to send their requests is neither latency nor the service's timeout.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::Request,
+    http::{Response, StatusCode},
+    routing::post,
+};
+use futures_util::{FutureExt, stream};
+use http_body::Frame;
+use http_body_util::StreamBody;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, advance, sleep, timeout},
+};
+use tokio_test::{assert_pending, task};
+use tower::ServiceExt;
+use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel};
+
+use crate::support::{SHORTEST_DEADLINE, counts, wait_for_deadline};
+
+const LIMIT: Duration = Duration::from_secs(2);
+
+/// The caller's end of a request body.
+type Upload = mpsc::Sender<Result<Frame<Bytes>, Infallible>>;
+
+fn upload() -> (Upload, Body) {
+    let (sender, receiver) = mpsc::channel(1);
+    let frames = stream::unfold(receiver, async |mut receiver: mpsc::Receiver<_>| {
+        receiver.recv().await.map(|frame| (frame, receiver))
+    });
+    (sender, Body::new(StreamBody::new(Box::pin(frames))))
+}
+
+async fn send(upload: &Upload) {
+    upload.send(Ok(Frame::data(Bytes::from_static(b"part")))).await.unwrap();
+}
+
+fn request(body: Body) -> Request {
+    Request::post("/").body(body).unwrap()
+}
+
+/// Reads the request, and works for a second.
+async fn store(request: Request) -> StatusCode {
+    to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    StatusCode::CREATED
+}
+
+/// Reads the request in another task.
+async fn store_in_task(request: Request) -> StatusCode {
+    tokio::spawn(store(request)).await.unwrap()
+}
+
+fn limited() -> CanaryOptions {
+    CanaryOptions::new().time_limit(Channel::Canary, LIMIT).time_limit(Channel::Stable, LIMIT)
+}
+
+/// Mounts a canary at full weight.
+fn promoted(options: CanaryOptions, canary: Router) -> (Router, CanaryHandle) {
+    let layer = CanaryLayer::with_options("uploads", canary.clone(), options);
+    let handle = layer.handle();
+    handle.promote().unwrap();
+    (canary.layer(layer), handle)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_limit_stands_still_while_the_service_waits_for_the_request() {
+    for route in [post(store), post(store_in_task)] {
+        let (app, handle) = promoted(limited(), Router::new().route("/", route));
+        let (upload, body) = upload();
+        let call = tokio::spawn(app.oneshot(request(body)));
+        for _ in 0..3 {
+            sleep(2 * LIMIT).await;
+            send(&upload).await;
+        }
+        sleep(LIMIT / 2).await;
+        drop(upload);
+        assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::CREATED);
+        let canary = counts(&handle).evidence.canary;
+        assert_eq!([canary.success, canary.timed_out], [1, 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_limit_includes_all_other_time() {
+    async fn reads_and_hangs(request: Request) {
+        to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        std::future::pending().await
+    }
+    async fn hangs(_: Request) {
+        std::future::pending().await
+    }
+    async fn stops_waiting(request: Request) {
+        // Keeps the body, and does not read the part that arrives later.
+        let mut body = request.into_body();
+        let frame = http_body_util::BodyExt::frame(&mut body);
+        timeout(LIMIT / 2, frame).await.unwrap_err();
+        std::future::pending().await
+    }
+    let start = Instant::now();
+    for (name, route, is_sent) in [
+        ("after the body", post(reads_and_hangs), true),
+        ("without reading", post(hangs), false),
+        ("without reading any longer", post(stops_waiting), true),
+    ] {
+        let (app, handle) = promoted(limited(), Router::new().route("/", route));
+        let (upload, body) = upload();
+        let called = Instant::now();
+        let call = tokio::spawn(app.oneshot(request(body)));
+        if is_sent {
+            sleep(5 * LIMIT).await;
+            send(&upload).await;
+            drop(upload);
+        } else {
+            std::mem::forget(upload);
+        }
+        let response = call.await.unwrap().unwrap();
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT, "{name}");
+        let waited = if is_sent { 5 * LIMIT } else { Duration::ZERO };
+        let error = called.elapsed().abs_diff(waited + LIMIT);
+        assert!(error < Duration::from_millis(20), "{name}: {:?}", start.elapsed());
+        assert_eq!(counts(&handle).evidence.canary.timed_out, 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_time_in_which_the_request_arrives_is_no_latency() {
+    const SLOW: Duration = Duration::from_millis(60);
+    async fn read(request: Request) {
+        to_bytes(request.into_body(), usize::MAX).await.unwrap();
+    }
+    async fn read_after(request: Request) {
+        sleep(SLOW).await;
+        read(request).await;
+    }
+    async fn read_in_task(request: Request) {
+        tokio::spawn(read(request)).await.unwrap();
+    }
+    for (route, is_slow) in
+        [(post(read), false), (post(read_in_task), false), (post(read_after), true)]
+    {
+        let (app, handle) = promoted(CanaryOptions::new(), Router::new().route("/", route));
+        let (upload, body) = upload();
+        let call = tokio::spawn(app.oneshot(request(body)));
+        sleep(SLOW).await;
+        send(&upload).await;
+        sleep(SLOW).await;
+        drop(upload);
+        call.await.unwrap().unwrap();
+        let canary = counts(&handle).evidence.canary;
+        for latencies in [&canary.head, &canary.end] {
+            let slowest = latencies.quantile(1.0).unwrap();
+            assert_eq!(slowest.lower_edge() >= SLOW * 3 / 4, is_slow, "{slowest:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_408_is_the_callers_only_while_the_service_waits_for_the_request() {
+    async fn read(request: Request) -> StatusCode {
+        match timeout(LIMIT, to_bytes(request.into_body(), usize::MAX)).await {
+            Ok(_) => StatusCode::OK,
+            Err(_) => StatusCode::REQUEST_TIMEOUT,
+        }
+    }
+    async fn works_after_reading(request: Request) -> StatusCode {
+        to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        sleep(LIMIT).await;
+        StatusCode::REQUEST_TIMEOUT
+    }
+    async fn works_without_reading(request: Request) -> StatusCode {
+        sleep(LIMIT).await;
+        drop(request);
+        StatusCode::REQUEST_TIMEOUT
+    }
+    for (name, route, is_complete, failures) in [
+        ("the body is late", post(read), false, 0),
+        ("the body has arrived", post(works_after_reading), true, 1),
+        ("the body is not read", post(works_without_reading), false, 1),
+    ] {
+        let (app, handle) = promoted(CanaryOptions::new(), Router::new().route("/", route));
+        let (upload, body) = upload();
+        let call = tokio::spawn(app.oneshot(request(body)));
+        send(&upload).await;
+        let upload = (!is_complete).then_some(upload);
+        assert_eq!(call.await.unwrap().unwrap().status(), StatusCode::REQUEST_TIMEOUT, "{name}");
+        drop(upload);
+        let canary = counts(&handle).evidence.canary;
+        assert_eq!([canary.failure, canary.client_made], [failures, 1 - failures], "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_withholds_its_request_misses_no_deadline() {
+    let (app, handle) = promoted(CanaryOptions::new(), Router::new().route("/", post(store)));
+    let (upload, body) = upload();
+    let mut request = request(body);
+    let headers = request.headers_mut();
+    headers.insert("content-type", "application/grpc".parse().unwrap());
+    headers.insert("grpc-timeout", "10m".parse().unwrap());
+    let mut call = task::spawn(app.oneshot(request));
+    assert_pending!(call.poll());
+    advance(Duration::from_secs(60)).await;
+    wait_for_deadline(SHORTEST_DEADLINE);
+    drop((call, upload));
+    let canary = counts(&handle).evidence.canary;
+    assert_eq!([canary.failure, canary.cancelled], [0, 1]);
+}
+
+#[tokio::test]
+async fn errors_and_hints_of_a_request_body_pass_unchanged() {
+    let echo = post(async |request: Request| Response::new(request.into_body()));
+    let (app, _) = promoted(CanaryOptions::new(), Router::new().route("/", echo));
+    let response = app.clone().oneshot(request("text".into())).await.unwrap();
+    let body = response.into_body();
+    assert_eq!(http_body::Body::size_hint(&body).exact(), Some(4));
+    assert_eq!(to_bytes(body, 9).await.unwrap(), "text");
+
+    // The extractors of axum look for this type of error at a fixed depth.
+    let limited = http_body_util::Limited::new(Body::from("too long"), 3);
+    let read = post(async |body: Bytes| body);
+    let (app, _) = promoted(CanaryOptions::new(), Router::new().route("/", read));
+    let response = app.oneshot(request(Body::new(limited))).now_or_never().unwrap().unwrap();
+    assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
