@@ -101,6 +101,12 @@ impl Summary {
     pub fn calls_until_proof(&self) -> Option<Median> {
         Median::of(&self.proven_after)
     }
+
+    /// Returns the seconds until the canary was healthy.
+    #[must_use]
+    pub fn seconds_until_proof(&self) -> Option<Median> {
+        Median::of(&self.proven_at)
+    }
 }
 
 /// A median of simulated rollouts.

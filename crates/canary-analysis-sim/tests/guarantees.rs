@@ -7,7 +7,9 @@ fn every_guarantee_names_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../canary-analysis");
     let docs = fs::read_to_string(root.join("src/lib.rs")).unwrap();
     let mut code = fs::read_to_string(root.join("src/guard/tests.rs")).unwrap();
-    code += &fs::read_to_string(root.join("src/outage_filter.rs")).unwrap();
+    for file in ["outage_filter.rs", "block_bets/thinning.rs"] {
+        code += &fs::read_to_string(root.join("src").join(file)).unwrap();
+    }
     for tests in [root.join("tests"), Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")] {
         for file in fs::read_dir(tests).unwrap().map(|file| file.unwrap().path()) {
             if file.extension().is_some_and(|extension| extension == "rs") {

@@ -1,4 +1,5 @@
-//! The laws of the simulated traffic, simulations of slow calls and forecasts, and a check of the pictures in the guide.
+//! The laws of the simulated traffic, simulations of slow calls and forecasts, and a check of the
+//! pictures in the guide.
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 

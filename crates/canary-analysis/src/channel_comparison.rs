@@ -4,13 +4,17 @@ use canary_core::PerChannel;
 
 use crate::{
     adverse_counts::AdverseCounts,
+    background::{Background, Look},
+    block_bets::BlockBets,
     completeness::Completeness,
     evidence::{Evidence, EvidenceLogRatios},
+    finding::Strength,
     key_ledger::KeyCounts,
     log_space::{float, ln_sum_exp},
     monitor::{Monitor, Unit},
     non_inferiority::NonInferiority,
-    outage_filter::{IncludedIn, OutageFilter},
+    outage_filter::{OutageFilter, Trials},
+    second_proof::SecondProof,
     split_ratio::SplitRatio,
     warm_up::{BRAKE, WarmUp},
 };
@@ -27,7 +31,10 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct ChannelComparison {
     pub(crate) whole: Evidence,
+    pub(crate) background: Background,
     pub(crate) outage_filter: OutageFilter,
+    pub(crate) second_proof: SecondProof,
+    pub(crate) block_bets: BlockBets,
     pub(crate) restarts: Option<Restarts>,
     pub(crate) completeness: Completeness,
     /// `None` if the monitor has no warm-up.
@@ -49,7 +56,10 @@ impl ChannelComparison {
     pub(crate) fn new(monitor: &Monitor) -> Self {
         Self {
             whole: Evidence::of_monitor(monitor),
+            background: Background::new(monitor),
             outage_filter: OutageFilter::new(monitor),
+            second_proof: SecondProof::default(),
+            block_bets: BlockBets::default(),
             restarts: None,
             completeness: Completeness::default(),
             warm_up: WarmUp::new(monitor),
@@ -70,23 +80,36 @@ impl ChannelComparison {
     }
 
     /// Adds one look: the counts of all weights and replicas.
-    pub(crate) fn observe(&mut self, looks: &[AdverseCounts]) {
-        looks.iter().for_each(|counts| self.observe_worse_only(counts));
-        if self.is_warming_up() {
-            return;
-        }
-        for counts in looks {
-            self.count_trials(SplitRatio::of(counts.weight()), counts.calls());
-        }
+    pub(crate) fn observe(&mut self, looks: &[AdverseCounts], millis: u64) {
         let sum = |count: fn(&AdverseCounts) -> PerChannel<u64>| {
             looks.iter().map(count).fold(PerChannel::default(), PerChannel::saturating_add)
         };
-        let included =
-            self.outage_filter.look(sum(AdverseCounts::calls), sum(AdverseCounts::adverse));
-        for counts in looks {
-            let (calls, adverse) = (counts.calls(), counts.adverse());
-            self.add_filtered_events(included, SplitRatio::of(counts.weight()), adverse);
-            self.add_filtered_trials(included, calls.canary, adverse.canary);
+        let (calls, adverse) = (sum(AdverseCounts::calls), sum(AdverseCounts::adverse));
+        let events: Vec<_> = looks
+            .iter()
+            .map(|counts| (SplitRatio::of(counts.weight()), counts.adverse()))
+            .collect();
+        let is_split = events.iter().any(|(ratio, _)| !ratio.is_certain());
+        looks.iter().for_each(|counts| self.observe_worse_only(counts));
+        if !self.is_warming_up() {
+            for counts in looks {
+                self.count_trials(SplitRatio::of(counts.weight()), counts.calls());
+            }
+        }
+        let look = Look { millis, calls, adverse, events: &events, is_split };
+        self.add_look(&look, Trials { all: calls.canary, adverse: adverse.canary });
+    }
+
+    /// Adds a look to everything that is about whole looks. Those of the warm-up only show what is
+    /// usual.
+    fn add_look(&mut self, look: &Look<'_>, trials: Trials) {
+        let is_compared = !self.is_warming_up();
+        if is_compared && self.whole.unit() == Unit::Calls {
+            self.block_bets.observe(&self.background, look);
+        }
+        let courses = self.background.observe(look);
+        if is_compared {
+            self.outage_filter.observe(&self.background, courses, look, trials);
         }
     }
 
@@ -103,8 +126,8 @@ impl ChannelComparison {
     }
 
     /// Adds one look at feedback or events.
-    pub(crate) fn observe_trials(&mut self, looks: &[AdverseCounts]) {
-        self.observe(looks);
+    pub(crate) fn observe_trials(&mut self, looks: &[AdverseCounts], millis: u64) {
+        self.observe(looks, millis);
         for counts in looks {
             self.completeness.add_trials(SplitRatio::of(counts.weight()), counts.calls());
         }
@@ -117,6 +140,7 @@ impl ChannelComparison {
         given: PerChannel<u64>,
         adverse: &KeyCounts,
         seen: &KeyCounts,
+        millis: u64,
     ) {
         for (ratio, keys) in &adverse.by_split {
             self.for_each_evidence(|evidence| evidence.add_events(*ratio, *keys));
@@ -128,34 +152,15 @@ impl ChannelComparison {
         self.for_each_evidence(|evidence| {
             evidence.add_trials(seen.keys.canary, adverse.keys.canary);
         });
-        if self.is_warming_up() {
-            return;
+        if !self.is_warming_up() {
+            seen.by_split.iter().for_each(|(ratio, keys)| self.count_trials(*ratio, *keys));
         }
-        seen.by_split.iter().for_each(|(ratio, keys)| self.count_trials(*ratio, *keys));
-        let keys = adverse.by_split.values().copied();
-        let keys = keys.fold(PerChannel::default(), PerChannel::saturating_add);
-        let included = self.outage_filter.look(given, keys);
-        for (ratio, keys) in &adverse.by_split {
-            self.add_filtered_events(included, *ratio, *keys);
-        }
-        self.add_filtered_trials(included, seen.keys.canary, adverse.keys.canary);
-    }
-
-    fn add_filtered_events(
-        &mut self,
-        included: IncludedIn,
-        ratio: SplitRatio,
-        events: PerChannel<u64>,
-    ) {
-        if included.split {
-            self.outage_filter.good.add_events(ratio, events);
-        }
-    }
-
-    const fn add_filtered_trials(&mut self, included: IncludedIn, trials: u64, adverse: u64) {
-        if included.rate {
-            self.outage_filter.good.add_trials(trials, adverse);
-        }
+        let events: Vec<_> = adverse.by_split.iter().map(|(ratio, keys)| (*ratio, *keys)).collect();
+        let all = events.iter().map(|(_, keys)| *keys);
+        let all = all.fold(PerChannel::default(), PerChannel::saturating_add);
+        let look = Look { millis, calls: given, adverse: all, events: &events, is_split: true };
+        let trials = Trials { all: seen.keys.canary, adverse: adverse.keys.canary };
+        self.add_look(&look, trials);
     }
 
     fn count_trials(&mut self, ratio: SplitRatio, trials: PerChannel<u64>) {
@@ -225,6 +230,19 @@ impl ChannelComparison {
     /// Returns the evidence that the canary is good enough, ignoring calls without a response.
     pub(crate) fn log_e_good_answered(&self) -> f64 {
         self.whole.good.log_e().min(self.outage_filter.good.log_e())
+    }
+
+    /// Returns the second proof of harm, or `None` if none is asked for: stable has shown no outages
+    /// of its own.
+    pub(crate) fn second_proof(&self) -> Option<Strength> {
+        let is_needed = self.background.state.history.own_part() >= self.second_proof.share();
+        let threshold = self.second_proof.odds().ln();
+        is_needed.then(|| Strength { log_e: self.block_bets.log_e(), threshold })
+    }
+
+    /// Returns whether harm needs no second proof, or has it.
+    pub(crate) fn is_worse_confirmed(&self) -> bool {
+        self.second_proof().is_none_or(|proof| proof.is_reached())
     }
 
     /// Returns the number of adverse events in outages and in total.
@@ -374,10 +392,10 @@ mod tests {
     fn restarts_find_a_fault_after_a_good_hour_sooner() {
         let failures = |restarts: Option<Restarts>| {
             let mut comparison = comparison(restarts);
-            comparison.observe(&[counts(10, [90_000, 10_000], [900, 100])]);
+            comparison.observe(&[counts(10, [90_000, 10_000], [900, 100])], 1_000);
             comparison.begin_step();
             let caught = (1..500).find(|_| {
-                comparison.observe(&[counts(10, [0, 1], [0, 1])]);
+                comparison.observe(&[counts(10, [0, 1], [0, 1])], 1_000);
                 comparison.log_e_worse() >= 100_f64.ln()
             });
             caught.unwrap()
@@ -393,7 +411,7 @@ mod tests {
         for _ in 0..20 {
             mixed.begin_step();
             for comparison in [&mut mixed, &mut plain] {
-                comparison.observe(&[counts(5, [95, 5], [1, 1])]);
+                comparison.observe(&[counts(5, [95, 5], [1, 1])], 1_000);
             }
         }
         assert_eq!(mixed.restarts.as_ref().unwrap().latest.len(), MAX_RESTARTS);

@@ -58,6 +58,14 @@ impl fmt::Display for NotHealthyReason {
                      later"
                 )
             }
+            Self::UsualRateUnknown { known, needed } => {
+                let (known, needed) = (known.as_secs(), needed.as_secs());
+                write!(
+                    f,
+                    "the usual rate is not known yet, after {known} s of {needed} s: an outage of both \
+                     versions would pass for it"
+                )
+            }
             Self::TooFewResults(part) => {
                 let part = percent(*part);
                 write!(f, "the canary has only {part} of the results expected at its weight")
@@ -248,6 +256,15 @@ fn verdict(finding: &Finding) -> String {
         }
         (Verdict::Healthy, _) => "proven good earlier, and not refuted since".to_owned(),
         (_, good) => {
+            if let Some(second) = finding.second_proof
+                && worse.is_reached()
+            {
+                let (worse, second) = (odds(worse.log_e), stands(second, "the proof"));
+                return format!(
+                    "worse in single calls (odds {worse}), but stable has outages of its own, so that \
+                     blocks of time must show it too: {second}"
+                );
+            }
             let harm = harm(*worse, "no sign of harm", "proof of harm");
             let good = good.map(|good| proof_of_good(finding, good));
             format!("{harm}{}", good.unwrap_or_default())

@@ -65,6 +65,9 @@ pub struct Finding {
     /// The time until the end of the [warm-up](Monitor::warm_up), `None` outside of it. During the
     /// warm-up, `calls`, `adverse` and `worse` are about the warm-up.
     pub warm_up_left: Option<Duration>,
+    /// The evidence of harm over blocks of time, if a degraded verdict needs it in addition to
+    /// `worse`: stable has shown [outages of its own](crate::SecondProof).
+    pub second_proof: Option<Strength>,
     /// The reason why the monitor does not call the canary healthy, however strong `good` is.
     pub not_healthy_reason: Option<NotHealthyReason>,
     /// The share of calls, if the monitor watches it.
@@ -98,6 +101,7 @@ impl Finding {
             ratio: RatioInterval { estimate: None, lower: 0.0, upper: None },
             worse,
             good: None,
+            second_proof: None,
             not_healthy_reason: None,
             split: None,
             slow_limit: None,

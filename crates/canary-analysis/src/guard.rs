@@ -202,7 +202,8 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         known.until = now;
         self.pending.settle(pending);
         let worse = Strength { log_e: known.comparison.log_e_worse(), threshold: self.threshold };
-        if !worse.is_reached() {
+        // The blocks of time are those of the judge's last look.
+        if !worse.is_reached() || !known.comparison.is_worse_confirmed() {
             return Look::Settled;
         }
         let (monitor, evidence) = (self.monitor.clone(), known.comparison.whole.clone());

@@ -10,6 +10,7 @@ use crate::{
     monitor::{Measure, Monitor, Role, Unit},
     monitor_state::{MonitorEvidence, MonitorState},
     observation::Observation,
+    second_proof::SecondProof,
     unused_observations::UnusedObservation,
 };
 
@@ -104,6 +105,17 @@ impl Judge {
         for state in &mut self.states {
             for comparison in state.evidence.comparisons_mut() {
                 comparison.restarts.get_or_insert_default();
+            }
+        }
+        self
+    }
+
+    /// Sets when harm needs a second proof, and how strong it must be.
+    #[must_use]
+    pub fn with_second_proof(mut self, second_proof: SecondProof) -> Self {
+        for state in &mut self.states {
+            if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
+                comparison.second_proof = second_proof;
             }
         }
         self

@@ -3,12 +3,15 @@ use std::{collections::BTreeMap, error, fmt};
 use canary_core::{Latencies, LatencyBucket};
 
 use self::{
+    block_bets::StoredBlockBets,
     completeness::StoredCompleteness,
     evidence::{StoredEvidenceCounts, channels},
     outage_filter::StoredOutageFilter,
     warm_up::StoredWarmUp,
 };
 use crate::{
+    background::BackgroundState,
+    baseline::Baseline,
     channel_comparison::{ChannelComparison, MAX_RESTARTS, Restarts},
     judge::{Judge, JudgeError},
     levels::Levels,
@@ -18,6 +21,7 @@ use crate::{
     split_ratio::SplitRatio,
 };
 
+mod block_bets;
 mod completeness;
 mod evidence;
 mod outage_filter;
@@ -63,6 +67,8 @@ struct StoredMonitor {
     // Short names keep the document of a long plan small.
     #[cfg_attr(feature = "serde", serde(rename = "outages"))]
     outage_filter: StoredOutageFilter,
+    background: BackgroundState,
+    blocks: StoredBlockBets,
     restarts: Option<StoredRestarts>,
     /// Stable's calls by latency bucket. Empty if the monitor does not need them.
     stable_latencies: Vec<u64>,
@@ -154,22 +160,34 @@ impl Judge {
     }
 }
 
+impl JudgeState {
+    /// Returns what the judge knew about stable, for another attempt.
+    #[must_use]
+    pub fn baseline(&self) -> Baseline {
+        let monitors = self.monitors.values();
+        let known = monitors.filter(|stored| stored.background != BackgroundState::default());
+        let known = known.map(|stored| (stored.watches.clone(), stored.background.clone()));
+        Baseline { monitors: known.collect() }
+    }
+}
+
 impl StoredMonitor {
     fn of(state: &MonitorState) -> Self {
         let stable = &state.stable;
         let calls = || LatencyBucket::all().map(|bucket| stable.calls(bucket)).collect();
-        let (whole, outage_filter, restarts, completeness) = match &state.evidence {
+        let (mut outage_filter, mut background) = Default::default();
+        let (mut blocks, mut completeness) = Default::default();
+        let mut restarts = None;
+        let whole = match &state.evidence {
             MonitorEvidence::Comparison(comparison) => {
-                let restarts = comparison.restarts.as_ref().map(StoredRestarts::of);
-                let completeness = StoredCompleteness::of(&comparison.completeness);
-                let outage_filter = StoredOutageFilter::of(&comparison.outage_filter);
-                (StoredEvidenceCounts::of(&comparison.whole), outage_filter, restarts, completeness)
+                restarts = comparison.restarts.as_ref().map(StoredRestarts::of);
+                outage_filter = StoredOutageFilter::of(&comparison.outage_filter);
+                background = comparison.background.state.clone();
+                blocks = StoredBlockBets::of(&comparison.block_bets);
+                completeness = StoredCompleteness::of(&comparison.completeness);
+                StoredEvidenceCounts::of(&comparison.whole)
             }
-            MonitorEvidence::SampleRatio(test) => {
-                let (outage_filter, completeness) =
-                    (StoredOutageFilter::default(), StoredCompleteness::default());
-                (StoredEvidenceCounts::of_sample_ratio(test), outage_filter, None, completeness)
-            }
+            MonitorEvidence::SampleRatio(test) => StoredEvidenceCounts::of_sample_ratio(test),
             MonitorEvidence::Unanswered(_) => Default::default(),
         };
         let comparison = match &state.evidence {
@@ -192,6 +210,8 @@ impl StoredMonitor {
             margins: margins(&state.monitor),
             whole,
             outage_filter,
+            background,
+            blocks,
             restarts,
             stable_latencies: if stable.total() > 0 { calls() } else { Vec::new() },
             refused_keys: state.refused,
@@ -219,8 +239,16 @@ impl StoredMonitor {
         match &mut state.evidence {
             MonitorEvidence::Comparison(comparison) => {
                 comparison.whole = self.whole.restore(monitor)?;
-                comparison.outage_filter =
-                    self.outage_filter.restore(monitor, &comparison.whole)?;
+                if !self.background.is_valid(monitor.unit()) {
+                    return None;
+                }
+                comparison.background.state = self.background.clone();
+                comparison.outage_filter = self.outage_filter.restore(
+                    monitor,
+                    &comparison.whole,
+                    &comparison.background,
+                )?;
+                comparison.block_bets = self.blocks.restore()?;
                 comparison.completeness = self.completeness.restore()?;
                 if let Some(warm_up) = &self.warm_up {
                     comparison.warm_up = Some(warm_up.restore(monitor)?);
@@ -299,7 +327,8 @@ impl StoredRestarts {
     }
 }
 
-fn watches(monitor: &Monitor) -> String {
+/// Identifies what a monitor watches.
+pub(crate) fn watches(monitor: &Monitor) -> String {
     let (measure, class, unit) = (monitor.measure(), monitor.class(), monitor.unit());
     format!("{measure:?} of {class:?} by {unit:?} after {:?}", monitor.warm_up())
 }

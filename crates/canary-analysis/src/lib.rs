@@ -80,15 +80,15 @@
 //!
 //! # Guarantees
 //!
-//! | | guarantee | assumptions | tests |
-//! |---|---|---|---|
-//! | G1 | a canary that is not worse is called degraded with a probability of at most `alpha`, over the whole rollout and all deciding monitors | each call (or key) is assigned independently | `the_mean_e_value_is_exactly_one_at_the_margin`, `good_canaries_are_rarely_rolled_back` |
-//! | G2 | G1 holds if both channels fail together or rates drift | as for G1 | `outages_of_both_channels_do_not_cause_rollbacks` |
-//! | G3 | a canary beyond the margin of good is called healthy with a probability of at most `beta`; calls without a response count as adverse | calls are adverse independently of each other; calls in flight are no worse than answered ones, on both channels; the canary is beyond the margin outside outages (outages of both channels do not count, except for about five events each, before they are detected) | `the_mean_e_value_for_good_is_at_most_one_at_the_margin`, `the_mean_e_value_is_at_most_one_if_only_outages_hit_both_channels_alike`, `the_rate_e_process_includes_bursts_of_the_canary_alone`, `calls_without_a_response_are_never_evidence_for_the_canary`, `canaries_beyond_the_margin_are_rarely_called_healthy`, `canaries_beyond_the_margin_are_rarely_called_healthy_after_outages`, `a_fault_behind_an_outage_is_never_called_healthy`, `a_canary_that_hangs_is_not_healthy` |
-//! | G4 | a canary that fails every call from the start, when stable has no failures, is detected within 3 canary calls, at weights up to 10 % | one monitor decides, with the default margins and levels | `a_canary_that_fails_every_call_trips_within_three`, `a_canary_that_fails_every_call_is_caught_within_three` |
-//! | G5 | the evidence does not depend on the order and grouping of counts, or on the number of replicas; a healthy verdict also depends on the detection of outages, and so on the looks: replicas must be [merged](Observation::with_replica) in each look | limits of slow calls are fixed | `merged_replicas_have_the_evidence_of_one_process`, `replicas_merged_in_each_look_detect_the_outages_of_one_process`, `the_grouping_of_looks_changes_outages_but_not_the_evidence_for_worse` |
-//! | G6 | no number is NaN, no count causes a panic | | `no_number_is_ever_nan`, `counts_near_u64_max_do_not_panic` |
-//! | G7 | a restarted process continues with the same evidence, bit by bit | the state and the [ledgers](keys::KeyLedger) were stored | `a_restored_judge_continues_with_the_same_bits` |
+//! | | guarantee | null hypothesis and assumptions | does not hold for | tests |
+//! |---|---|---|---|---|
+//! | G1 | a canary that is not worse is called degraded with a probability of at most `alpha`, over the whole rollout and all deciding monitors | given everything before it, each call (or key) is assigned with the odds of its weight, and the canary's chance that it is adverse is at most `worse.ratio` times stable's, or at most `worse.rate`. The chances may change from call to call | an outage of one channel alone: a hundred failures then have one cause, and are not a hundred coins. See G2 | `the_mean_e_value_is_exactly_one_at_the_margin`, `good_canaries_are_rarely_rolled_back` |
+//! | G2 | G1 holds if both channels fail together or rates drift. If each channel has outages of its own, the canary is called degraded with a probability of at most 1/20 (see [`SecondProof`]) | for the first sentence, as for G1. For the second: given the past, the rates of the two channels in a block of time are exchangeable, or the canary's are as frequent and deeper (fewer pods); the [`Baseline`] or the rollout has shown an outage of stable; blocks are independent, which they nearly are at twice the length of the longest outage | before stable has shown an outage: the first one of the canary is degraded. Outages of more than five minutes. Monitors per key | `outages_of_both_channels_do_not_cause_rollbacks`, `outages_of_each_channel_alone_do_not_cause_rollbacks`, `the_sign_of_equal_channels_is_zero_on_average` |
+//! | G3 | a canary beyond the margin of good is called healthy with a probability of at most `beta`; calls without a response count as adverse | the canary is beyond the margin in all looks that [count](#outages): those with at most three times the usual rate. For the proof by rate, calls are adverse independently of each other. Calls in flight are no worse than answered ones, on both channels | trouble of both channels that is always there, or leaves no calm 20 seconds, hides a difference of its own size: with as much trouble as normal failures twice over, a canary must be four times worse to be beyond twice stable's rate. An outage of both that lasts longer than the judge has known stable. Clients that retry on the other channel | `the_mean_e_value_for_good_is_at_most_one_at_the_margin`, `the_mean_e_value_is_at_most_one_if_only_outages_hit_both_channels_alike`, `the_rate_e_process_includes_bursts_of_the_canary_alone`, `calls_without_a_response_are_never_evidence_for_the_canary`, `canaries_beyond_the_margin_are_rarely_called_healthy`, `canaries_beyond_the_margin_are_rarely_called_healthy_after_outages`, `a_fault_behind_an_outage_is_never_called_healthy`, `a_canary_that_hangs_is_not_healthy`, `a_fault_behind_a_partial_outage_is_never_called_healthy`, `a_fault_behind_recurring_outages_is_rarely_called_healthy` |
+//! | G4 | a canary that fails every call from the start, when stable has no failures, is detected within 3 canary calls, at weights up to 10 % | one monitor decides, with the default margins and levels | a service in which stable has outages of its own, see [`SecondProof`] | `a_canary_that_fails_every_call_trips_within_three`, `a_canary_that_fails_every_call_is_caught_within_three` |
+//! | G5 | the evidence does not depend on the order and grouping of counts, or on the number of replicas; a healthy verdict also depends on the detection of outages, and so on the looks: replicas must be [merged](Observation::with_replica) in each look | limits of slow calls are fixed |  | `merged_replicas_have_the_evidence_of_one_process`, `replicas_merged_in_each_look_detect_the_outages_of_one_process`, `the_grouping_of_looks_changes_outages_but_not_the_evidence_for_worse` |
+//! | G6 | no number is NaN, no count causes a panic |  |  | `no_number_is_ever_nan`, `counts_near_u64_max_do_not_panic` |
+//! | G7 | a restarted process continues with the same evidence, bit by bit | the state and the [ledgers](keys::KeyLedger) were stored |  | `a_restored_judge_continues_with_the_same_bits`, `a_restart_between_outages_changes_nothing` |
 //!
 //! # When the canary is healthy
 //!
@@ -97,6 +97,7 @@
 //!
 //! - the canary is not proven good without outages: an outage that hits both channels alike is no
 //!   evidence about the time after it;
+//! - the usual rate is not known yet, and the canary is not proven good by its own rate;
 //! - its calls without a response (in flight, cancelled, lost) would leave it unproven if all of
 //!   them were adverse: a canary that hangs has no failures;
 //! - it has fewer than nine tenths of the responses, feedback or keys that are expected from
@@ -106,24 +107,34 @@
 //!
 //! # Outages
 //!
-//! The proof without outages uses the same e-processes on fewer looks. A look is one
-//! [observation](Judge::observe), with all its weights and replicas.
+//! A look is one [observation](Judge::observe), with all its weights and replicas, and the time that
+//! it covers. Two things happen if many calls fail for a while.
 //!
-//! - An outage starts with five adverse events in excess of a limit, over any number of looks. The
-//!   limit is four times the odds of the usual rate, or of `good.rate` if that is higher, or, with
-//!   a quantile, of the fraction of calls that is slow by definition.
-//! - The e-process on the split excludes looks by their *totals*, the calls and adverse events of
-//!   both channels. The e-process on the canary's rate excludes looks by *stable's* calls alone.
-//!   Neither choice depends on the outcome of the bet or on later looks, so that both remain fair.
-//! - A lasting rate becomes the usual one: the limit doubles with every 30 looks in an outage, and
-//!   each look outside takes back one of them. A service that fails 30 % from the start is usual
-//!   after about 130 looks. An outage of every call never is.
-//! - For monitors per key, the limit is about new adverse keys per call, and the e-process on the
-//!   rate excludes nothing, because a key that was affected in an outage does not count again.
-//!   Without calls, no outage is detected.
-//! - The evidence for worse, the guard, the interval and restarts always include outages.
+//! **Outages of both channels** are no evidence for the canary. The proof without outages uses the
+//! same e-processes on fewer looks:
+//!
+//! - The usual rate is that of the calmest 20 seconds (and 500 calls) of the last 30 to 60 minutes.
+//!   It is known after eleven minutes with calls, those of the [`Baseline`] included.
+//! - An outage is five adverse events in excess of a limit, over any number of looks. The limit is
+//!   three times the odds of the usual rate, or `good.rate` if that is higher, or, with a quantile,
+//!   the fraction of calls that is slow by definition. Looks above the limit wait until it is
+//!   decided whether they belong to an outage.
+//! - The looks that remain are kept by the rate of their minute. Those above the limit *of now* do
+//!   not count: if a calmer time becomes known, the proof of an incident goes away.
+//! - The e-process on the split leaves out looks by their *totals*, the calls and adverse events of
+//!   both channels. The e-process on the canary's rate leaves out looks by *stable's* calls alone.
+//!   Neither choice depends on the outcome of the bet, so that both remain fair.
+//! - A rate that rises for good is usual after 30 to 60 minutes.
+//! - For monitors per key, the limit is about new adverse keys per call and at least four times
+//!   `good.rate`, and the e-process on the rate leaves out nothing, because a key that was affected
+//!   in an outage does not count again. Without calls, no outage is detected.
 //! - An outage much shorter than the time between two looks is not detected, because normal calls
 //!   dilute it. Observe every few seconds.
+//!
+//! **Outages of one channel alone**, of a pod or a pool, are no evidence against the canary if
+//! stable has them too. If stable has shown some in the last 6 to 12 hours, a degraded verdict needs
+//! a [second proof](SecondProof) over blocks of time, also in the [guard](Guard). Otherwise the
+//! evidence for worse includes all looks.
 //!
 //! # Features
 //!
@@ -137,7 +148,11 @@
 //! roll back; `canary-rollout` does. It compares one canary with one stable.
 
 mod adverse_counts;
+mod background;
+mod baseline;
+mod block_bets;
 mod burst_detector;
+mod calm_rate;
 mod channel_comparison;
 mod completeness;
 mod evidence;
@@ -158,19 +173,24 @@ mod non_inferiority;
 mod not_healthy_reason;
 mod observation;
 mod outage_filter;
+mod outage_history;
 mod rate_e_process;
 mod sample_ratio;
+mod second_proof;
 #[cfg(feature = "serde")]
 mod serialize;
 mod slow;
 mod split_e_process;
 mod split_ratio;
+#[cfg(feature = "serde")]
+mod stored_default;
 mod unanswered_evidence;
 mod unused_observations;
 mod warm_up;
 
 pub use self::{
     adverse_counts::AdverseCounts,
+    baseline::Baseline,
     finding::Finding,
     forecast::Forecast,
     guard::{Guard, Trip},
@@ -180,6 +200,7 @@ pub use self::{
     margins::{Margin, Margins},
     monitor::{Measure, Monitor, Role, Unit},
     observation::Observation,
+    second_proof::SecondProof,
     slow::{SlowLimit, Until},
 };
 
@@ -211,7 +232,8 @@ pub mod statistics {
 pub mod error {
     pub use crate::{
         adverse_counts::AdverseCountsError, forecast::ForecastError, judge::JudgeError,
-        judge_state::ResumeError, levels::LevelError, margins::MarginError, slow::SlowLimitError,
+        judge_state::ResumeError, levels::LevelError, margins::MarginError,
+        second_proof::SecondProofError, slow::SlowLimitError,
     };
 }
 

@@ -104,7 +104,7 @@ impl MonitorState {
                 }
                 // Without adverse keys, the seen keys would count as good.
                 if let Some(adverse) = observation.keys.get(self.monitor.name()) {
-                    self.compare_keys(calls, adverse, seen);
+                    self.compare_keys(calls, adverse, seen, millis(observation.duration));
                 }
                 self.add_stable_latencies(calls);
             }
@@ -141,8 +141,11 @@ impl MonitorState {
     /// late fault must first make up for the small part of the wealth of a late start.
     pub(crate) fn update_hold(&mut self, levels: Levels) {
         let MonitorEvidence::Comparison(comparison) = &self.evidence else { return };
+        // The proof was that of an incident, as a calmer time has shown.
+        let is_withdrawn = comparison.outage_filter.is_revised
+            && comparison.log_e_good_without_outages() < levels.good_threshold();
         self.holds_healthy = if self.holds_healthy {
-            comparison.strongest_log_e_worse() < HOLD_ENDS.ln()
+            !is_withdrawn && comparison.strongest_log_e_worse() < HOLD_ENDS.ln()
         } else {
             comparison.basis().canary > 0
                 && comparison.log_e_good() >= levels.good_threshold()
@@ -176,6 +179,7 @@ impl MonitorState {
 
     fn compare(&mut self, observation: &Observation, calls: &[EpochCounts]) {
         let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
+        let millis = millis(observation.duration);
         let counts: Vec<AdverseCounts> = match self.monitor.measure() {
             Measure::Failures => calls.iter().filter_map(failures).collect(),
             Measure::Cancelled => {
@@ -189,14 +193,14 @@ impl MonitorState {
                     |bucket| calls.iter().filter_map(move |epoch| slow(epoch, *until, bucket));
                 bucket.into_iter().flat_map(slow).collect()
             }
-            Measure::Feedback => return comparison.observe_trials(&observation.feedback),
+            Measure::Feedback => return comparison.observe_trials(&observation.feedback, millis),
             Measure::Event(name) => {
                 let counts = observation.events.get(name).map_or(&[][..], |counts| counts);
-                return comparison.observe_trials(counts);
+                return comparison.observe_trials(counts, millis);
             }
             Measure::Share | Measure::Unanswered => return,
         };
-        comparison.observe(&counts);
+        comparison.observe(&counts, millis);
     }
 
     fn compare_keys(
@@ -204,6 +208,7 @@ impl MonitorState {
         calls: &[EpochCounts],
         adverse: &KeyCounts,
         seen: Option<&KeyCounts>,
+        millis: u64,
     ) {
         let MonitorEvidence::Comparison(comparison) = &mut self.evidence else { return };
         let none = KeyCounts::default();
@@ -213,7 +218,7 @@ impl MonitorState {
             true => seen.keys,
             false => given.fold(PerChannel::default(), PerChannel::saturating_add),
         };
-        comparison.observe_keys(given, adverse, seen);
+        comparison.observe_keys(given, adverse, seen, millis);
         // Refused seen keys do not count: the rates are then those of the recorded keys.
         self.refused = self.refused.saturating_add(adverse.refused);
         for impossible in [adverse.impossible, seen.impossible] {
@@ -264,6 +269,7 @@ impl MonitorState {
                     unanswered: comparison.completeness.all_unanswered(),
                     ratio: comparison.whole.ratio_interval(levels.alpha()),
                     good,
+                    second_proof: comparison.second_proof(),
                     not_healthy_reason: reason,
                     impossible: self.impossible,
                     basis: comparison.basis(),
@@ -364,6 +370,11 @@ impl MonitorState {
         let needs_outages = events > 0
             && !is_proven(comparison.log_e_good_without_outages())
             && is_proven(comparison.log_e_good_with_outages());
+        let background = &comparison.background;
+        if needs_outages && !background.is_known() {
+            let (known, needed) = background.known();
+            return Some(NotHealthyReason::UsualRateUnknown { known, needed });
+        }
         needs_outages.then_some(NotHealthyReason::Outages { events, all })
     }
 
@@ -393,6 +404,10 @@ const HOLD_ENDS: f64 = 20.0;
 /// The verdict becomes healthy, for the first time or again, only if these bets are weaker.
 const HOLD_BEGINS: f64 = 5.0;
 
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Returns the failed calls of an epoch. Calls for which the canary was not ready count.
 pub(crate) fn failures(epoch: &EpochCounts) -> Option<AdverseCounts> {
     adverse_counts(epoch, ChannelCounts::compared_results, ChannelCounts::compared_failures)
@@ -421,7 +436,11 @@ fn comparison_verdict(comparison: &ChannelComparison, worse: Strength, is_good: 
     if comparison.basis().canary == 0 {
         return Verdict::Inconclusive;
     }
-    verdict(worse, is_good)
+    match verdict(worse, is_good) {
+        // Harm that is not confirmed is no harm yet, and nothing is healthy beside it.
+        Verdict::Degraded if !comparison.is_worse_confirmed() => Verdict::Inconclusive,
+        verdict => verdict,
+    }
 }
 
 /// Returns the verdict. Proven harm takes priority over a proof that the canary is good enough.

@@ -29,6 +29,11 @@ impl NonInferiority {
         }
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.split.clear();
+        (self.trials, self.adverse) = (0, 0);
+    }
+
     pub(crate) fn add_events(&mut self, ratio: SplitRatio, events: PerChannel<u64>) {
         self.split.add_events(ratio, events);
     }

@@ -22,6 +22,14 @@ pub enum NotHealthyReason {
         /// All adverse events.
         all: u64,
     },
+    /// The usual rate of adverse events is not known yet. An outage of both channels from the first
+    /// call on would pass for it. A [baseline](crate::Baseline) makes it known from the start.
+    UsualRateUnknown {
+        /// The time with calls that the judge has seen.
+        known: Duration,
+        /// The time that it needs.
+        needed: Duration,
+    },
     /// Too few of the canary's calls have a response, compared with stable's.
     TooFewAnswers {
         /// The part of the canary's calls without a response, `0.0..=1.0`.

@@ -1,11 +1,13 @@
-use canary_core::PerChannel;
-
 use crate::{
-    burst_detector::BurstDetector,
-    margins::Margin,
-    monitor::{Measure, Monitor, Unit},
+    background::{Background, Courses, Look},
+    burst_detector::Course,
+    monitor::{Monitor, Unit},
     non_inferiority::NonInferiority,
 };
+
+pub(crate) use self::leveled_events::{EventBlock, EventMap, LeveledEvents, MAX_LEVELS};
+
+mod leveled_events;
 
 /// The evidence that the canary is good enough, without [outages](crate#outages).
 ///
@@ -13,68 +15,115 @@ use crate::{
 /// as bad" for the whole rollout, however bad the canary is outside the outage. So a healthy
 /// verdict needs this evidence in addition to that of the whole rollout.
 ///
-/// The choice of excluded looks must not depend on the outcome of the bets:
+/// The choice of the looks that count must not depend on the outcome of the bets:
 ///
-/// - The e-process on the split excludes looks whose *total* shows a burst: the calls and adverse
-///   events of both channels. Given the totals, the number of canary events depends on the
-///   assignment only, so that a fair bet stays fair on any choice of looks. The choice must not use
-///   the calls of each channel, or which of them were adverse.
+/// - The e-process on the split leaves out looks whose *total* shows an outage: the calls and
+///   adverse events of both channels. Given the totals of all looks, the number of canary events
+///   depends on the assignment only, so that a fair bet stays fair on any choice of looks. The
+///   choice must not use the calls of each channel, or which of them were adverse. It may change
+///   later: when a calmer time becomes known, looks are left out that seemed to be usual before.
 /// - The e-process on the canary's rate bets on the number of events, so that their total must not
-///   decide. It excludes looks at which *stable's* calls show a burst. Given the rates, these are
-///   independent of the canary's calls, as this e-process assumes anyway. A burst of the canary
-///   alone is never excluded. Keys are never excluded, because a key that was affected in an outage
-///   does not count again later.
+///   decide. It leaves out looks at which *stable's* calls show an outage. Given the rates, these
+///   are independent of the canary's calls, as this e-process assumes anyway. A burst of the canary
+///   alone always counts. Keys always count, because a key that was affected in an outage does not
+///   count again later.
+///
+/// Until the usual rate is [known](crate::calm_rate::CalmRate::is_known), the split proves nothing:
+/// an outage from the first look on would seem to be usual. The canary's own rate needs no
+/// comparison, and counts from the first look on.
 #[derive(Clone, Debug)]
 pub(crate) struct OutageFilter {
+    /// The evidence of the looks that count now.
     pub(crate) good: NonInferiority,
-    /// The lowest rate that the detectors treat as usual.
-    floor: f64,
-    unit: Unit,
-    pub(crate) both: BurstDetector,
-    pub(crate) stable: BurstDetector,
+    /// The events of all looks outside outages.
+    pub(crate) events: LeveledEvents,
+    /// The looks that wait, because perhaps an outage begins.
+    pub(crate) waiting: EventBlock,
+    pub(crate) trials: Trials,
+    pub(crate) waiting_trials: Trials,
+    /// Whether events that counted before the last look do not count any more.
+    pub(crate) is_revised: bool,
 }
 
-/// The e-processes that include a look.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct IncludedIn {
-    pub(crate) split: bool,
-    pub(crate) rate: bool,
+/// Trials of the canary, and the adverse ones among them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Trials {
+    pub(crate) all: u64,
+    pub(crate) adverse: u64,
+}
+
+impl Trials {
+    const fn add(&mut self, other: Self) {
+        self.all = self.all.saturating_add(other.all);
+        self.adverse = self.adverse.saturating_add(other.adverse);
+    }
 }
 
 impl OutageFilter {
     pub(crate) fn new(monitor: &Monitor) -> Self {
-        let Margin { rate, .. } = monitor.margins().good();
-        // The fraction of stable's calls that is slow by definition.
-        let by_definition = match monitor.measure() {
-            Measure::Slow(_, limit) => limit.quantile().map_or(0.0, |quantile| 1.0 - quantile),
-            _ => 0.0,
-        };
         Self {
             good: NonInferiority::new(monitor.margins().good()),
-            floor: rate.max(by_definition),
-            unit: monitor.unit(),
-            both: BurstDetector::NEW,
-            stable: BurstDetector::NEW,
+            events: LeveledEvents::default(),
+            waiting: EventBlock::default(),
+            trials: Trials::default(),
+            waiting_trials: Trials::default(),
+            is_revised: false,
         }
     }
 
-    /// Classifies a look: the counts of all weights and replicas at once.
-    pub(crate) fn look(&mut self, calls: PerChannel<u64>, adverse: PerChannel<u64>) -> IncludedIn {
-        let split = self.both.observe(self.floor, calls.total(), adverse.total());
-        let rate = self.unit == Unit::Keys
-            || self.stable.observe(self.floor, calls.stable, adverse.stable);
-        IncludedIn { split, rate }
+    /// Adds a look. The background includes it, and found these courses.
+    pub(crate) fn observe(
+        &mut self,
+        background: &Background,
+        courses: Courses,
+        look: &Look<'_>,
+        trials: Trials,
+    ) {
+        self.waiting.add(look.both(), look.millis, look.events.iter().copied());
+        match courses.both {
+            Course::Rising => {}
+            Course::Outage => self.waiting = EventBlock::default(),
+            Course::Calm => {
+                let looks = std::mem::take(&mut self.waiting);
+                self.events.add(background.floor(), background.limit(), looks);
+            }
+        }
+        self.waiting_trials.add(trials);
+        match courses.stable {
+            Course::Rising if background.unit == Unit::Calls => {}
+            Course::Outage if background.unit == Unit::Calls => {
+                self.waiting_trials = Trials::default();
+            }
+            _ => self.trials.add(std::mem::take(&mut self.waiting_trials)),
+        }
+        self.choose(background);
+    }
+
+    /// Chooses the looks that count, by what is known now.
+    pub(crate) fn choose(&mut self, background: &Background) {
+        let Self { good, events, trials, is_revised, .. } = self;
+        let before = good.split.total().total();
+        good.clear();
+        good.add_trials(trials.all, trials.adverse);
+        if background.is_known() {
+            events.up_to(background.floor(), background.limit(), &mut good.split);
+        }
+        *is_revised = good.split.total().total() < before;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use canary_core::Weight;
+    use canary_core::{PerChannel, Weight};
     use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
     use rand_distr::{Binomial, Distribution};
 
     use super::*;
-    use crate::{AdverseCounts, channel_comparison::ChannelComparison, margins::Margins};
+    use crate::{
+        AdverseCounts,
+        channel_comparison::ChannelComparison,
+        margins::{Margin, Margins},
+    };
 
     fn draw(rng: &mut ChaCha8Rng, calls: u64, rate: f64) -> u64 {
         Binomial::new(calls, rate).unwrap().sample(rng)
@@ -85,6 +134,11 @@ mod tests {
         let margin = |ratio, rate| Margin { ratio, rate };
         let margins = Margins::try_new(margin(1.0, 0.001), margin(2.0, rate)).unwrap();
         ChannelComparison::new(&Monitor::failures().with_margins(margins))
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate")]
+    fn thousandths(rate: f64) -> u64 {
+        (1_000.0 * rate).round() as u64
     }
 
     fn mean(values: &[f64]) -> (f64, f64) {
@@ -106,9 +160,18 @@ mod tests {
         log_e: impl Fn(&NonInferiority) -> f64,
     ) -> [(f64, f64); 2] {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut idle = comparison(rate);
+        for _ in 0..700 {
+            let calls = PerChannel { stable: 1_000, canary: 0 };
+            let adverse = PerChannel { stable: thousandths(usual.0), canary: 0 };
+            let counts = AdverseCounts::try_new(Weight::ZERO, calls, adverse).unwrap();
+            idle.observe(&[counts], 1_000);
+        }
+        let known = idle.background;
         let rollouts: Vec<[f64; 2]> = (0..8_000)
             .map(|_| {
                 let mut comparison = comparison(rate);
+                comparison.background = known.clone();
                 for look in 0..60 {
                     let (stable_rate, canary_rate) = if look % 20 >= 17 { outage } else { usual };
                     let canary = draw(&mut rng, 60, 0.3);
@@ -118,7 +181,8 @@ mod tests {
                         canary: draw(&mut rng, calls.canary, canary_rate),
                     };
                     let weight = Weight::from_percent(30);
-                    comparison.observe(&[AdverseCounts::try_new(weight, calls, adverse).unwrap()]);
+                    let counts = AdverseCounts::try_new(weight, calls, adverse).unwrap();
+                    comparison.observe(&[counts], 1_000);
                 }
                 [&comparison.outage_filter.good, &comparison.whole.good]
                     .map(|proof| log_e(proof).exp())

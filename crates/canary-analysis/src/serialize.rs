@@ -57,6 +57,7 @@ impl Serialize for Finding {
             good_by: Option<GoodBy>,
             missing_calls: Option<u64>,
             warm_up_left_s: Option<f64>,
+            second_proof: Option<Strength>,
             not_healthy_reason: Option<String>,
             split: Option<Split>,
             slow_limit_ms: Option<f64>,
@@ -66,7 +67,18 @@ impl Serialize for Finding {
         }
         let Self { monitor, role, verdict, calls, adverse, unanswered, ratio, worse, good, .. } =
             self;
-        let Self { measure, class, unit, margins, basis, good_by, missing_calls, age, .. } = self;
+        let Self {
+            measure,
+            class,
+            unit,
+            margins,
+            basis,
+            good_by,
+            second_proof,
+            missing_calls,
+            age,
+            ..
+        } = self;
         let Self { not_healthy_reason, split, slow_limit, refused_keys, impossible, .. } = self;
         let serialized = SerializedFinding {
             monitor,
@@ -89,6 +101,7 @@ impl Serialize for Finding {
             good_by: *good_by,
             missing_calls: *missing_calls,
             warm_up_left_s: self.warm_up_left.map(|left| left.as_secs_f64()),
+            second_proof: *second_proof,
             not_healthy_reason: not_healthy_reason.as_ref().map(ToString::to_string),
             split: *split,
             slow_limit_ms: slow_limit.map(|limit| 1e3 * limit.as_secs_f64()),

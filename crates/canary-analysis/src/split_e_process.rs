@@ -73,6 +73,11 @@ impl<const N: usize> SplitEProcess<N> {
         }
     }
 
+    /// Removes all events. Their split ratios are kept, so that they can be added again quickly.
+    pub(crate) fn clear(&mut self) {
+        self.rows.iter_mut().for_each(|row| row.events = PerChannel::default());
+    }
+
     /// Adds the events of `other`, whose null and alternatives may differ.
     pub(crate) fn merge<const M: usize>(&mut self, other: &SplitEProcess<M>) {
         other.events().for_each(|(ratio, events)| self.add_events(ratio, events));

@@ -7,7 +7,7 @@ use std::time::Duration;
 use canary_analysis::{Monitor, Observation, SlowLimit, Until, judgment::NotHealthyReason};
 use canary_core::{ChannelCounts, Verdict, Weight};
 
-use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
+use self::support::{TEN, at, calls, judge, judge_after, judged, snapshot, ticks};
 
 mod support;
 
@@ -59,7 +59,12 @@ fn a_canary_without_any_response_is_reported() {
 #[test]
 fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     let stable = || calls(89_100, 900);
-    let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), hanging(9_700, 100, 200)));
+    let judged = |canary| {
+        let mut judge = judge_after(&calls(990, 10), [Monitor::failures()]);
+        judge.observe(&Observation::of(snapshot(TEN, stable(), canary)));
+        judge.judgment()
+    };
+    let judgment = judged(hanging(9_700, 100, 200));
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     let unanswered = NotHealthyReason::Unanswered { calls: 200, given: 10_000 };
     assert_eq!(judgment.findings[0].not_healthy_reason, Some(unanswered));
@@ -72,15 +77,16 @@ fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     );
 
     // A few calls in flight do not prevent a healthy verdict.
-    let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), hanging(9_897, 100, 3)));
+    let judgment = judged(hanging(9_897, 100, 3));
     assert_eq!(judgment.verdict, Verdict::Healthy);
 }
 
 #[test]
 fn long_streams_on_both_channels_do_not_prevent_healthy() {
     let stable = hanging(44_550, 450, 45_000);
-    let judgment = judged(Monitor::failures(), snapshot(TEN, stable, hanging(4_950, 50, 5_000)));
-    assert_eq!(judgment.verdict, Verdict::Healthy);
+    let mut judge = judge_after(&calls(990, 10), [Monitor::failures()]);
+    judge.observe(&Observation::of(snapshot(TEN, stable, hanging(4_950, 50, 5_000))));
+    assert_eq!(judge.verdict(), Verdict::Healthy);
 }
 
 #[test]
@@ -133,13 +139,13 @@ fn an_impossible_call_prevents_healthy() {
 fn verdict_on_slow(quantile: f64, of_stable: f64, of_canary: f64) -> Verdict {
     let limit = SlowLimit::stable_quantile(quantile).unwrap();
     let monitor = Monitor::slow(Until::Head, limit).with_warm_up(Duration::ZERO);
-    let mut judge = judge([monitor]);
+    let timed = |all: u64, slow: f64| {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+        let slow = (f64::from(u32::try_from(all).unwrap()) * slow).round() as u64;
+        at(&[(10, all - slow), (100, slow)], calls(all, 0))
+    };
+    let mut judge = judge_after(&timed(20_000, of_stable), [monitor]);
     for _ in 0..20 {
-        let timed = |all: u64, slow: f64| {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
-            let slow = (f64::from(u32::try_from(all).unwrap()) * slow).round() as u64;
-            at(&[(10, all - slow), (100, slow)], calls(all, 0))
-        };
         let (stable, canary) = (timed(18_000, of_stable), timed(2_000, of_canary));
         judge.observe(&Observation::of(snapshot(TEN, stable, canary)));
     }
@@ -171,7 +177,9 @@ fn a_few_hanging_calls_among_streams_go_unnoticed() {
         stable.picked = 90_000;
         canary.picked = 10_000;
         canary.success -= canary_in_flight;
-        judged(Monitor::failures(), snapshot(TEN, stable, canary)).verdict
+        let mut judge = judge_after(&calls(990, 10), [Monitor::failures()]);
+        judge.observe(&Observation::of(snapshot(TEN, stable, canary)));
+        judge.verdict()
     };
     assert_eq!(verdict(3_000), Verdict::Healthy);
     assert_eq!(verdict(3_600), Verdict::Healthy);

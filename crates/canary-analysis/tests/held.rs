@@ -2,10 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use canary_analysis::{Judge, Levels, Monitor, Observation, judgment::NotHealthyReason};
+use canary_analysis::{Judge, Monitor, Observation, judgment::NotHealthyReason};
 use canary_core::Verdict;
 
-use self::support::{TEN, calls, judge, judged, snapshot};
+use self::support::{TEN, calls, judge, judge_after, snapshot};
 
 mod support;
 
@@ -17,7 +17,7 @@ fn look(judge: &mut Judge, [success, failure]: [u64; 2]) -> Verdict {
 
 /// Returns a judge whose proof is complete, and no more than that.
 fn proven() -> Judge {
-    let mut judge = judge([Monitor::failures()]);
+    let mut judge = judge_after(&calls(990, 10), [Monitor::failures()]);
     while look(&mut judge, [99, 1]) == Verdict::Inconclusive {}
     assert_eq!(judge.verdict(), Verdict::Healthy);
     judge
@@ -54,7 +54,9 @@ fn odds_of_20_for_harm_end_a_healthy_verdict_and_less_than_5_let_it_begin_again(
 fn signs_of_harm_are_named_if_they_prevent_a_healthy_verdict() {
     // The canary fails 1.3 % of calls and stable 1 %: good enough, but perhaps worse.
     let (stable, canary) = (calls(124_740, 1_260), calls(13_818, 182));
-    let judgment = judged(Monitor::failures(), snapshot(TEN, stable, canary));
+    let mut judge = judge_after(&calls(990, 10), [Monitor::failures()]);
+    judge.observe(&Observation::of(snapshot(TEN, stable, canary)));
+    let judgment = judge.judgment();
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     let finding = &judgment.findings[0];
     assert!(matches!(finding.not_healthy_reason, Some(NotHealthyReason::SignsOfHarm { .. })));
@@ -64,9 +66,8 @@ fn signs_of_harm_are_named_if_they_prevent_a_healthy_verdict() {
 /// In the mixture, the latest step has a small part of the wealth. By itself, its bet is strong.
 #[test]
 fn a_late_fault_ends_a_healthy_verdict_by_the_bet_of_its_step() {
-    let mut restarted =
-        Judge::try_new(Levels::default(), [Monitor::failures()]).unwrap().with_restarts();
-    let mut plain = Judge::try_new(Levels::default(), [Monitor::failures()]).unwrap();
+    let mut plain = judge_after(&calls(990, 10), [Monitor::failures()]);
+    let mut restarted = plain.clone().with_restarts();
     for judge in [&mut restarted, &mut plain] {
         (0..50).for_each(|_| {
             look(judge, [99, 1]);

@@ -10,7 +10,7 @@ use canary_analysis::{
 };
 use canary_core::{Channel, ChannelCounts, PerChannel, Verdict, Weight};
 
-use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
+use self::support::{TEN, at, calls, judge, judge_after, judged, snapshot, ticks};
 
 mod support;
 
@@ -348,7 +348,7 @@ fn unused_observations_are_reported() {
 #[test]
 fn a_canary_both_worse_and_good_enough_is_healthy_first_and_degraded_later() {
     // 1.3 % instead of 1 %: more often, but not twice as often.
-    let mut judge = judge([Monitor::failures()]);
+    let mut judge = judge_after(&calls(990, 10), [Monitor::failures()]);
     let mut verdicts = Vec::new();
     for thousands in 1..=80 {
         judge.observe(&Observation::of(snapshot(TEN, calls(8_910, 90), calls(987, 13))));

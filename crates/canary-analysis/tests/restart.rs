@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use canary_analysis::{
-    AdverseCounts, Judge, JudgeState, Levels, Margin, Margins, Monitor, Observation, SlowLimit,
-    Until,
+    AdverseCounts, Baseline, Judge, JudgeState, Levels, Margin, Margins, Monitor, Observation,
+    SlowLimit, Until,
     keys::{KeyLedger, Recorded},
 };
 use canary_core::{
@@ -152,6 +152,80 @@ fn a_restart_during_an_outage_changes_nothing() {
     }
     let whole = judge.evidence("failures").unwrap().log_e_good();
     assert!(judge.judgment().findings[0].good.unwrap().log_e < whole, "the test needs this case");
+}
+
+/// Stable and the canary have outages of their own and together, and rates between them.
+fn bursty_look(second: u64) -> Observation {
+    let fails = |channel: u64| match (second + 17 * channel) % 97 {
+        0..=2 => 1.0,
+        _ if second % 600 < 40 => 0.2,
+        at => f64::from(u32::try_from(at % 3).unwrap()) / 400.0,
+    };
+    let mut counts = Counts::default();
+    for (channel, calls, rate) in
+        [(Channel::Stable, 900_u32, fails(0)), (Channel::Canary, 100, fails(1))]
+    {
+        let counts = &mut counts.evidence[channel];
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small")]
+        let failed = (f64::from(calls) * rate) as u64;
+        (counts.picked, counts.failure) = (calls.into(), failed);
+        counts.success = counts.picked - failed;
+    }
+    let epoch = EpochCounts::new(1, Weight::from_percent(10), counts);
+    Observation::of(Snapshot::new(Counts::default(), vec![epoch]))
+}
+
+/// Guarantee G7.
+#[test]
+fn a_restart_between_outages_changes_nothing() {
+    let monitors = || [Monitor::failures()];
+    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
+    let mut restarted = judge.clone();
+    for second in 0..4_000 {
+        let look = bursty_look(second);
+        judge.observe(&look);
+        restarted.observe(&look);
+        if second % 37 == 0 {
+            let state = stored(&restarted.state());
+            assert_eq!(state, judge.state(), "second {second}");
+            restarted = Judge::try_resume(Levels::default(), monitors(), &state).unwrap();
+            assert_eq!(restarted.judgment().to_string(), judge.judgment().to_string());
+            assert_eq!(bits(&restarted), bits(&judge));
+        }
+    }
+    let finding = &judge.judgment().findings[0];
+    assert!(finding.second_proof.is_some(), "the test needs this case");
+    let size = serde_json::to_string(&judge.state()).unwrap().len();
+    assert!(size < 3_000, "{size} bytes");
+}
+
+#[test]
+fn a_stored_baseline_gives_the_next_attempt_what_the_last_one_knew() {
+    let monitors = || [Monitor::failures(), Monitor::share()];
+    let mut judge = Judge::try_new(Levels::default(), monitors()).unwrap();
+    (0..4_000).for_each(|second| judge.observe(&bursty_look(second)));
+    let baseline = judge.baseline();
+    assert_eq!(stored(&judge.state()).baseline(), baseline);
+
+    let written = serde_json::to_string(&baseline).unwrap();
+    assert!(written.len() < 1_000, "{} bytes", written.len());
+    let read: Baseline = serde_json::from_str(&written).unwrap();
+    let next = Judge::try_new(Levels::default(), monitors()).unwrap();
+    let next = next.try_with_baseline(&read).unwrap();
+    assert_eq!(next.baseline(), baseline);
+    assert!(next.judgment().findings[0].second_proof.is_some());
+    assert_eq!(next.evidence("failures").unwrap().calls(), PerChannel::default());
+
+    // Another monitor has another baseline.
+    let other = Judge::try_new(Levels::default(), [Monitor::cancelled()]).unwrap();
+    assert_eq!(other.try_with_baseline(&read).unwrap().baseline(), Baseline::default());
+
+    let corrupt = written.replacen("\"longest_millis\":", "\"longest_millis\":99", 1);
+    assert_ne!(corrupt, written);
+    let corrupt: Baseline = serde_json::from_str(&corrupt).unwrap();
+    let next = Judge::try_new(Levels::default(), monitors()).unwrap();
+    let error = next.try_with_baseline(&corrupt).unwrap_err().to_string();
+    assert_eq!(error, "the stored counts of monitor `failures` contradict each other");
 }
 
 fn stored_ledger(ledger: &KeyLedger) -> KeyLedger {
@@ -303,13 +377,25 @@ fn corrupt_counts_are_refused() {
     let written = serde_json::to_value(judge.state()).unwrap();
     let resume = |path: &str, value: serde_json::Value| {
         let mut changed = written.clone();
-        *changed.pointer_mut(path).unwrap() = value;
+        *path.split('/').skip(1).fold(&mut changed, |value, name| match value {
+            serde_json::Value::Array(values) => &mut values[name.parse::<usize>().unwrap()],
+            // Default values are not written.
+            value => &mut value[name],
+        }) = value;
         let state: JudgeState = serde_json::from_value(changed).unwrap();
         Judge::try_resume(Levels::default(), monitors.clone(), &state)
     };
     let starts = &written["monitors"]["failures"]["restarts"]["latest"];
     let unsorted: Vec<_> = starts.as_array().unwrap().iter().rev().cloned().collect();
     let more = [starts.as_array().unwrap().clone(), vec![starts[0].clone()]].concat();
+    let level = |levels: u8| -> Vec<serde_json::Value> {
+        (0..levels).map(|at| serde_json::json!([at, []])).collect()
+    };
+    let sums = |longest: u64, all: u64| {
+        let own = serde_json::json!({"outages": 1, "millis": all, "longest_millis": longest});
+        let classes: Vec<_> = (0..8).map(|_| serde_json::json!({"own": own.clone()})).collect();
+        vec![serde_json::json!({"classes": classes}), serde_json::json!({})]
+    };
     for (monitor, path, value) in [
         ("failures", "whole/events/0/0", 2_000_000.into()),
         ("failures", "whole/calls/1", 1.into()),
@@ -319,12 +405,24 @@ fn corrupt_counts_are_refused() {
         ("failures", "restarts/latest", more.into()),
         ("failures", "restarts/started", 3.into()),
         ("failures", "answers/calls/0/1", 0.into()),
-        ("failures", "outages/events/0/0", 2_000_000.into()),
-        ("failures", "outages/events/0/2", 1_000_000.into()),
+        ("failures", "outages/block/events/0/0", 2_000_000.into()),
+        ("failures", "outages/block/events/0/2", 1_000_000.into()),
+        ("failures", "outages/block/counts", vec![1, 2].into()),
         ("failures", "outages/trials/0", 1_000_000.into()),
-        ("failures", "outages/both/calls", 1.into()),
-        ("failures", "outages/stable/excess", 5_000_001.into()),
-        ("failures", "outages/stable/bursts", 721.into()),
+        ("failures", "outages/levels", level(17).into()),
+        ("failures", "background/both/excess", 5_000_000_001_u64.into()),
+        ("failures", "background/both/is_outage", true.into()),
+        ("failures", "background/both/calm/known_millis", 3_600_001.into()),
+        ("failures", "background/stable/calm/block", vec![1, 2].into()),
+        ("failures", "background/history/calm", vec![vec![1, 2], vec![0, 0]].into()),
+        ("failures", "background/history/scan/excess", 1.into()),
+        ("failures", "background/history/sums", sums(3, 2).into()),
+        ("failures", "background/history/sums", sums(300_001, 300_001).into()),
+        ("failures", "blocks/signs", vec![vec![33, 1]].into()),
+        ("failures", "blocks/signs", vec![vec![1, 0]].into()),
+        ("failures", "blocks/means", vec![vec![1, 1], vec![1, 1]].into()),
+        ("failures", "blocks/stable", vec![1, 2].into()),
+        ("failures", "blocks/block/1", 600_001.into()),
         ("order", "answers/trials/0/1", 2_000_000.into()),
         ("failures", "stable_latencies", vec![1].into()),
         ("share", "whole/calls/0", 1.into()),

@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use canary_analysis::{
-    Judge, Monitor, Observation, SlowLimit, Until, judgment::GoodBy, keys::KeyLedger,
+    Judge, Judgment, Monitor, Observation, SlowLimit, Until, judgment::GoodBy, keys::KeyLedger,
 };
-use canary_core::{Channel, Verdict, Weight};
+use canary_core::{Channel, Snapshot, Verdict, Weight};
 
-use self::support::{TEN, at, calls, judge, judged, snapshot, ticks};
+use self::support::{TEN, at, calls, judge, judge_after, judged, snapshot, ticks};
 
 mod support;
 
@@ -151,13 +151,20 @@ fn few_calls_are_counted() {
     );
 }
 
+/// Judges the failures of a service that fails 1 % of calls, as is known from before the rollout.
+fn judged_after_calm(difference: Snapshot) -> Judgment {
+    let mut judge = judge_after(&calls(990, 10), [Monitor::failures()]);
+    judge.observe(&Observation::of(difference));
+    judge.judgment()
+}
+
 #[test]
 fn the_sentence_names_the_proof_that_held() {
     let by_rate = judged(Monitor::failures(), snapshot(TEN, calls(9_000, 0), calls(1_000, 0)));
     assert!(by_rate.to_string().ends_with("; proven below 0.5 % (odds 42 : 1)"), "{by_rate}");
     assert_eq!(by_rate.findings[0].good_by, Some(GoodBy::Rate));
 
-    let by_ratio = judged(Monitor::failures(), snapshot(TEN, calls(44_325, 675), calls(4_925, 75)));
+    let by_ratio = judged_after_calm(snapshot(TEN, calls(44_325, 675), calls(4_925, 75)));
     let text = by_ratio.to_string();
     assert!(text.contains("; proven below 2 times stable's rate (odds "), "{text}");
     assert_eq!(by_ratio.findings[0].good_by, Some(GoodBy::Ratio));
@@ -169,13 +176,13 @@ fn the_missing_calls_lead_to_the_proof() {
     let counts = |times: u64| {
         snapshot(TEN, calls(times * 8_910, times * 90), calls(times * 990, times * 10))
     };
-    let finding = judged(Monitor::failures(), counts(1)).findings.remove(0);
+    let finding = judged_after_calm(counts(1)).findings.remove(0);
     let missing = finding.missing_calls.unwrap();
     let needed = missing.div_ceil(1_000) + 1;
-    let good = |times| judged(Monitor::failures(), counts(times)).findings[0].good.unwrap();
+    let good = |times| judged_after_calm(counts(times)).findings[0].good.unwrap();
     assert!(good(needed).is_reached() && !good(needed - 1).is_reached(), "{missing}");
     // A canary that fails three times as often is never proven good.
-    let worse = judged(Monitor::failures(), snapshot(TEN, calls(8_910, 90), calls(970, 30)));
+    let worse = judged_after_calm(snapshot(TEN, calls(8_910, 90), calls(970, 30)));
     assert_eq!(worse.findings[0].missing_calls, None);
 }
 

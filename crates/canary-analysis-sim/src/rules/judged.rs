@@ -1,4 +1,4 @@
-use canary_analysis::{Judge, Levels, Monitor, Observation, Unit, error::JudgeError};
+use canary_analysis::{Judge, Levels, Monitor, Observation, SecondProof, Unit, error::JudgeError};
 use canary_core::Verdict;
 
 use super::RollbackRule;
@@ -8,6 +8,8 @@ use crate::second::Second;
 #[derive(Clone, Debug)]
 pub struct Judged {
     judge: Judge,
+    /// The judge of the time before the rollout.
+    idle: Option<Judge>,
     per_key: Vec<String>,
     step: Option<u64>,
 }
@@ -25,13 +27,20 @@ impl Judged {
         let judge = Judge::try_new(levels, monitors)?;
         let per_key = judge.monitors().filter(|monitor| monitor.unit() == Unit::Keys);
         let per_key = per_key.map(|monitor| monitor.name().to_owned()).collect();
-        Ok(Self { judge, per_key, step: None })
+        Ok(Self { judge, idle: None, per_key, step: None })
     }
 
     /// Starts additional evidence at each step.
     #[must_use]
     pub fn with_restarts(mut self) -> Self {
         self.judge = self.judge.with_restarts();
+        self
+    }
+
+    /// Sets when harm needs a second proof.
+    #[must_use]
+    pub fn with_second_proof(mut self, second_proof: SecondProof) -> Self {
+        self.judge = self.judge.with_second_proof(second_proof);
         self
     }
 
@@ -49,7 +58,16 @@ impl Default for Judged {
 }
 
 impl RollbackRule for Judged {
+    fn before(&mut self, second: &Second) {
+        let idle = self.idle.get_or_insert_with(|| self.judge.clone());
+        idle.observe(&Observation::of(second.snapshot()));
+    }
+
     fn look(&mut self, second: &Second) -> Verdict {
+        if let Some(idle) = self.idle.take() {
+            let judge = self.judge.clone().try_with_baseline(&idle.baseline());
+            self.judge = judge.expect("a baseline of the same monitors");
+        }
         if self.step.replace(second.counts.epoch) != Some(second.counts.epoch) {
             self.judge.begin_step();
         }

@@ -1,70 +1,107 @@
-use super::evidence::{Events, restored, stored};
+use super::evidence::{Events, channels};
 use crate::{
-    burst_detector::{BURST_EXCESS, BurstDetector, MAX_BURST_LOOKS},
+    background::Background,
+    calm_rate::RateCounts,
     evidence::Evidence,
     monitor::{Monitor, Unit},
-    outage_filter::OutageFilter,
+    outage_filter::{EventBlock, EventMap, LeveledEvents, MAX_LEVELS, OutageFilter, Trials},
+    split_ratio::SplitRatio,
 };
 
-/// The counts outside outages, and the state of the burst detectors.
+/// The counts outside outages, and those of looks that wait.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
 pub(super) struct StoredOutageFilter {
-    events: Events,
-    /// All trials, then the adverse ones.
-    trials: [u64; 2],
-    both: StoredBurstDetector,
-    stable: StoredBurstDetector,
+    levels: Vec<(u8, Events)>,
+    block: StoredBlock,
+    waiting: StoredBlock,
+    /// All trials and the adverse ones among them, then those that wait.
+    trials: [u64; 4],
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-struct StoredBurstDetector {
-    calls: u64,
-    adverse: u64,
-    excess: u64,
-    #[cfg_attr(feature = "serde", serde(rename = "bursts"))]
-    burst_looks: u32,
+struct StoredBlock {
+    counts: RateCounts,
+    millis: u64,
+    events: Events,
 }
 
 impl StoredOutageFilter {
     pub(super) fn of(filter: &OutageFilter) -> Self {
+        let levels = filter.events.levels.iter();
+        let (counted, waiting) = (filter.trials, filter.waiting_trials);
         Self {
-            events: stored(&filter.good.split),
-            trials: [filter.good.trials, filter.good.adverse],
-            both: StoredBurstDetector::of(filter.both),
-            stable: StoredBurstDetector::of(filter.stable),
+            levels: levels.map(|(level, events)| (*level, stored(events))).collect(),
+            block: StoredBlock::of(&filter.events.block),
+            waiting: StoredBlock::of(&filter.waiting),
+            trials: [counted.all, counted.adverse, waiting.all, waiting.adverse],
         }
     }
 
     /// Returns `None` if the counts contradict each other or those of `whole`, which includes them.
-    pub(super) fn restore(&self, monitor: &Monitor, whole: &Evidence) -> Option<OutageFilter> {
+    pub(super) fn restore(
+        &self,
+        monitor: &Monitor,
+        whole: &Evidence,
+        background: &Background,
+    ) -> Option<OutageFilter> {
         let mut filter = OutageFilter::new(monitor);
-        filter.good.split.merge(&restored(&self.events)?);
-        let [trials, adverse] = self.trials;
-        filter.good.add_trials(trials, adverse);
-        let (part, all) = (filter.good.split.total(), whole.good.split.total());
-        let is_part = part.stable <= all.stable
-            && part.canary <= all.canary
-            && trials <= whole.good.trials
-            && adverse <= whole.good.adverse;
-        filter.both = self.both.restore(monitor)?;
-        filter.stable = self.stable.restore(monitor)?;
+        let levels = self.levels.iter().map(|(level, events)| Some((*level, restored(events)?)));
+        filter.events = LeveledEvents {
+            block: self.block.restore(monitor.unit())?,
+            levels: levels.collect::<Option<_>>()?,
+        };
+        filter.waiting = self.waiting.restore(monitor.unit())?;
+        let [all, adverse, waiting, waiting_adverse] = self.trials;
+        filter.trials = Trials { all, adverse };
+        filter.waiting_trials = Trials { all: waiting, adverse: waiting_adverse };
+
+        let mut part = filter.events.total();
+        for events in filter.waiting.events.values() {
+            part = part.saturating_add(*events);
+        }
+        let sum = whole.good.split.total();
+        let is_part = part.stable <= sum.stable
+            && part.canary <= sum.canary
+            && all.saturating_add(waiting) <= whole.good.trials
+            && adverse.saturating_add(waiting_adverse) <= whole.good.adverse
+            && filter.events.levels.len() == self.levels.len()
+            && self.levels.len() <= MAX_LEVELS;
+        filter.choose(background);
         is_part.then_some(filter)
     }
 }
 
-impl StoredBurstDetector {
-    const fn of(detector: BurstDetector) -> Self {
-        let BurstDetector { calls, adverse, excess, burst_looks } = detector;
-        Self { calls, adverse, excess, burst_looks }
+impl StoredBlock {
+    fn of(block: &EventBlock) -> Self {
+        let EventBlock { counts, millis, events } = block;
+        Self { counts: *counts, millis: *millis, events: stored(events) }
     }
 
-    fn restore(&self, monitor: &Monitor) -> Option<BurstDetector> {
-        let Self { calls, adverse, excess, burst_looks } = *self;
-        // A key can be adverse at several weights.
-        let is_rate_valid = monitor.unit() == Unit::Keys || adverse <= calls;
-        let is_valid = is_rate_valid && excess <= BURST_EXCESS && burst_looks <= MAX_BURST_LOOKS;
-        is_valid.then_some(BurstDetector { calls, adverse, excess, burst_looks })
+    fn restore(&self, unit: Unit) -> Option<EventBlock> {
+        let Self { counts, millis, events } = self;
+        // A key can be adverse without a call in the same look.
+        (unit == Unit::Keys || counts.is_valid()).then_some(EventBlock {
+            counts: *counts,
+            millis: *millis,
+            events: restored(events)?,
+        })
     }
+}
+
+fn stored(events: &EventMap) -> Events {
+    let parts = events.iter().map(|(ratio, events)| {
+        (ratio.canary_buckets(), ratio.all_buckets(), events.stable, events.canary)
+    });
+    parts.collect()
+}
+
+/// Returns `None` if a split ratio is invalid.
+fn restored(events: &Events) -> Option<EventMap> {
+    let parts = events.iter().map(|(canary, all, of_stable, of_canary)| {
+        let ratio = SplitRatio::try_new(*canary, *all).filter(|ratio| !ratio.is_certain())?;
+        Some((ratio, channels([*of_stable, *of_canary])))
+    });
+    parts.collect()
 }

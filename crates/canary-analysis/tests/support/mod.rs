@@ -16,6 +16,17 @@ pub fn judge(monitors: impl IntoIterator<Item = Monitor>) -> Judge {
     Judge::try_new(Levels::default(), monitors).unwrap()
 }
 
+/// Returns a judge that knows stable from before the rollout: more than eleven minutes of such
+/// seconds.
+pub fn judge_after(second: &ChannelCounts, monitors: impl IntoIterator<Item = Monitor>) -> Judge {
+    let monitors: Vec<Monitor> = monitors.into_iter().collect();
+    let mut idle = judge(monitors.clone());
+    let none = ChannelCounts::default();
+    let second = Observation::of(snapshot(Weight::ZERO, second.clone(), none));
+    (0..700).for_each(|_| idle.observe(&second));
+    judge(monitors).try_with_baseline(&idle.baseline()).unwrap()
+}
+
 pub fn calls(success: u64, failure: u64) -> ChannelCounts {
     let mut counts = ChannelCounts::default();
     (counts.picked, counts.success, counts.failure) = (success + failure, success, failure);

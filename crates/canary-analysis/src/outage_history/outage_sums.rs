@@ -1,0 +1,144 @@
+use super::outage_scan::{MOST_MILLIS, Spell};
+#[cfg(feature = "serde")]
+use crate::stored_default::is_default;
+use crate::{calm_rate::RateCounts, log_space::float};
+
+/// Sums over the outages of stable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
+pub(crate) struct OutageSums {
+    /// All adverse events of stable, in outages and outside.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) adverse: u64,
+    /// The outages by length: up to a second, then from each power of two seconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) classes: [OutageClass; CLASSES],
+}
+
+/// The outages of one class of lengths.
+///
+/// An outage is stable's own if the canary had at most half of the failures that were due on it. At
+/// a low weight, fewer than two are due, and this says nothing. The other outages of the class then
+/// decide, and without any, the outage is stable's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
+pub(crate) struct OutageClass {
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) own: OutageTotals,
+    /// Outages with too few canary calls to tell.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) unclear: OutageTotals,
+    /// Adverse events that were due on the canary, in millionths, and those that it had.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) due: u64,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) canary: u64,
+}
+
+/// Sums over outages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
+pub(crate) struct OutageTotals {
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) outages: u64,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) millis: u64,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) longest_millis: u64,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) counts: RateCounts,
+    /// The squares of their adverse events beyond the limit. Beyond the usual rate, a slow drift
+    /// would add as much as a few small outages.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) squares: u64,
+}
+
+pub(crate) const CLASSES: usize = 8;
+
+impl OutageSums {
+    pub(super) fn add(&mut self, outage: &Spell, limit: f64) {
+        let class = &mut self.classes[class(outage.millis)];
+        class.due = class.due.saturating_add(outage.due);
+        class.canary = class.canary.saturating_add(outage.canary);
+        let is_own = u128::from(outage.canary) * 2_000_000 <= u128::from(outage.due);
+        if outage.due < TWO_EVENTS {
+            class.unclear.add(outage, limit);
+        } else if is_own {
+            class.own.add(outage, limit);
+        }
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.adverse = self.adverse.saturating_add(other.adverse);
+        for (class, other) in self.classes.iter_mut().zip(&other.classes) {
+            class.own.merge(&other.own);
+            class.unclear.merge(&other.unclear);
+            class.due = class.due.saturating_add(other.due);
+            class.canary = class.canary.saturating_add(other.canary);
+        }
+    }
+
+    /// Returns whether stored sums do not contradict each other.
+    pub(super) fn is_valid(&self) -> bool {
+        let totals = self.classes.iter().flat_map(|class| [&class.own, &class.unclear]);
+        totals.into_iter().all(|totals| {
+            let OutageTotals { outages, millis, longest_millis, counts, .. } = totals;
+            longest_millis <= millis
+                && *longest_millis <= MOST_MILLIS
+                && (*outages > 0 || *totals == OutageTotals::default())
+                && counts.is_valid()
+                && counts.adverse <= self.adverse
+        })
+    }
+
+    /// Returns the sums over stable's own outages.
+    pub(super) fn own(&self) -> OutageTotals {
+        let mut all = OutageTotals::default();
+        for class in &self.classes {
+            all.merge(&class.own);
+            if !class.is_shared() {
+                all.merge(&class.unclear);
+            }
+        }
+        all
+    }
+}
+
+impl OutageClass {
+    /// Returns whether the canary had most of the failures that were due.
+    fn is_shared(&self) -> bool {
+        float(self.canary) > 0.6 * (float(self.due) / 1e6 + 2.0)
+    }
+}
+
+impl OutageTotals {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    fn add(&mut self, outage: &Spell, limit: f64) {
+        let RateCounts { calls, adverse } = outage.counts;
+        let excess = (float(adverse) - limit * float(calls)).max(0.0).round() as u64;
+        self.merge(&Self {
+            outages: 1,
+            millis: outage.millis,
+            longest_millis: outage.millis,
+            counts: outage.counts,
+            squares: excess.saturating_mul(excess),
+        });
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.outages = self.outages.saturating_add(other.outages);
+        self.millis = self.millis.saturating_add(other.millis);
+        self.longest_millis = self.longest_millis.max(other.longest_millis);
+        self.counts.add(other.counts);
+        self.squares = self.squares.saturating_add(other.squares);
+    }
+}
+
+/// Returns the class of a length.
+fn class(millis: u64) -> usize {
+    let seconds = millis.div_ceil(1_000).max(1);
+    usize::try_from(seconds.ilog2()).map_or(CLASSES - 1, |power| power.min(CLASSES - 1))
+}
+
+/// The number of due events from which an outage is told from a shared one, in millionths.
+const TWO_EVENTS: u64 = 2_000_000;
