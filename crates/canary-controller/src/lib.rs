@@ -127,6 +127,7 @@ mod controller;
 mod driver;
 mod effects;
 mod error_chain;
+mod evidence_sources;
 pub mod gate;
 mod handle;
 mod isolated;
@@ -154,6 +155,7 @@ pub use canary_rollout::{
 pub use self::{
     clock::Clock,
     controller::{AddError, Controller},
+    evidence_sources::EvidenceSources,
     handle::{CommandError, RolloutHandle},
     managed::Managed,
     requirements::{Requirement, Unmet},

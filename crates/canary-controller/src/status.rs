@@ -5,6 +5,8 @@ use canary_core::{Snapshot, Weight};
 use canary_rollout::{Rollout, Timestamp, command::CommandName};
 use tower_canary::CanaryHandle;
 
+use crate::evidence_sources::EvidenceSources;
+
 /// The status of a rollout at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -19,6 +21,8 @@ pub struct Status {
     pub allowed: Vec<CommandName>,
     /// The verdict and the findings of all monitors.
     pub judgment: Judgment,
+    /// Who made the evidence.
+    pub sources: EvidenceSources,
     /// The weight of the data plane. A rollback by the guard sets it to zero before the `rollout`
     /// records it.
     pub weight: Weight,
@@ -48,6 +52,7 @@ impl Status {
             allowed: rollout.allowed(),
             rollout: rollout.clone().with_sticky_secret(None),
             judgment: judgment.clone(),
+            sources: EvidenceSources::default(),
             weight: canary.weight(),
             counts: canary.counts(),
             probes: BTreeMap::new(),

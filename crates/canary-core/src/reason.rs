@@ -6,13 +6,15 @@ use std::{fmt, ops};
 /// |---|---|---|
 /// | [`Random`](Self::Random) | a random draw and the weight | yes |
 /// | [`Sticky`](Self::Sticky) | the hash of a key and the weight | yes |
+/// | [`Capped`](Self::Capped) | the weight, but the caller has made its part of the evidence | no |
 /// | [`Rule`](Self::Rule) | a rule of the application: always or never | no |
 /// | [`Forced`](Self::Forced) | the caller, an authenticated tester | no |
 /// | [`Propagated`](Self::Propagated) | the service that called this one | no |
 /// | [`Spilled`](Self::Spilled) | the canary, which was not ready for the call | no |
 /// | [`FellBack`](Self::FellBack) | the canary, which failed the call | no |
 ///
-/// Only calls that the weight assigned are evidence: they can be compared between the channels.
+/// Only calls that the weight assigned are evidence: they can be compared between the channels. A
+/// caller with more calls than its part of the evidence has further calls that are none.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum AssignmentReason {
@@ -21,6 +23,9 @@ pub enum AssignmentReason {
     /// A key of the caller, such as a user id. At one weight, the same key always gives the same
     /// channel.
     Sticky,
+    /// A random draw or a key, for a caller that has already made its part of the evidence. This is
+    /// decided before the channel.
+    Capped,
     /// A rule, regardless of the weight.
     Rule,
     /// The request of a tester.
@@ -36,9 +41,10 @@ pub enum AssignmentReason {
 
 impl AssignmentReason {
     /// All reasons.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Random,
         Self::Sticky,
+        Self::Capped,
         Self::Rule,
         Self::Forced,
         Self::Propagated,
@@ -52,6 +58,7 @@ impl AssignmentReason {
         match self {
             Self::Random => "random",
             Self::Sticky => "sticky",
+            Self::Capped => "capped",
             Self::Rule => "rule",
             Self::Forced => "forced",
             Self::Propagated => "propagated",
@@ -60,8 +67,13 @@ impl AssignmentReason {
         }
     }
 
-    /// Returns whether the weight assigned the call, so that it can be compared between the
-    /// channels.
+    /// Returns whether the weight assigned the call.
+    #[must_use]
+    pub const fn is_by_weight(self) -> bool {
+        matches!(self, Self::Random | Self::Sticky | Self::Capped)
+    }
+
+    /// Returns whether the call can be compared between the channels.
     #[must_use]
     pub const fn is_evidence(self) -> bool {
         matches!(self, Self::Random | Self::Sticky)

@@ -4,6 +4,7 @@
 //! needs the salt of sticky keys, the keys behind the counts, a hook for failures, and a
 //! [claim](Owner) on the promotion: it imports [`ControlExt`].
 
+pub(crate) mod callers;
 mod control_ext;
 pub(crate) mod drain;
 pub(crate) mod drain_signal;
@@ -18,7 +19,7 @@ mod variables;
 
 pub use canary_core::KeySample;
 
-pub use self::{control_ext::ControlExt, owner::Owner};
+pub use self::{callers::Callers, control_ext::ControlExt, owner::Owner};
 pub use crate::counting::{
     key_activity::KeyActivity,
     key_watch::{KeyEvent, KeyEvents, KeyWatch},

@@ -5,6 +5,7 @@ pub(crate) mod call_key;
 pub(crate) mod clock;
 pub(crate) mod counter_key;
 pub(crate) mod key_activity;
+pub(crate) mod key_shares;
 pub(crate) mod key_watch;
 pub(crate) mod route_classes;
 pub(crate) mod route_index;

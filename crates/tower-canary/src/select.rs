@@ -106,7 +106,7 @@ pub(crate) mod request_head;
 pub(crate) mod rng;
 pub(crate) mod salt;
 mod selection;
-mod sticky;
+pub(crate) mod sticky;
 mod sticky_hash;
 mod sticky_key;
 

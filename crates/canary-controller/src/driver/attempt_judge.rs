@@ -12,6 +12,7 @@ use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
     driver::key_ledgers::{KeyLedgers, WatchedKeys},
+    evidence_sources::EvidenceSources,
     weight_lock::WeightLock,
 };
 
@@ -130,6 +131,12 @@ impl AttemptJudge {
 
     pub(crate) fn judgment(&self) -> Judgment {
         self.judge.judgment()
+    }
+
+    /// Returns who made the evidence.
+    pub(crate) fn sources(&self, canary: &CanaryHandle) -> EvidenceSources {
+        let keys = self.keys.as_ref().map(WatchedKeys::key_count);
+        EvidenceSources::new(keys, &canary.callers())
     }
 
     pub(crate) fn to_stored(&self) -> StoredEvidence {

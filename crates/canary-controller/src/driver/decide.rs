@@ -1,3 +1,4 @@
+use canary_analysis::Judgment;
 use canary_core::Verdict;
 use canary_rollout::{Actor, Command, Order, Phase, Tick, plan::OnDegraded};
 
@@ -50,13 +51,21 @@ impl Driver {
         let mut tick = match trip {
             // A trip counts even if the judge has since found the canary healthy.
             Some(finding) => Tick::new(Verdict::Degraded, finding),
-            None => Tick::new(judgment.verdict, judgment.to_string()),
+            None => Tick::new(judgment.verdict, self.evidence(&judgment)),
         }
         .with_calls(calls)
         .with_warm_up_left(judgment.warm_up_left());
         let Reports { probes, gates } = std::mem::take(&mut self.tasks.reports);
         (tick.probes, tick.answers) = (probes, gates);
         tick
+    }
+
+    /// Returns the evidence of a judgment as a sentence, with a warning if few callers made it.
+    fn evidence(&self, judgment: &Judgment) -> String {
+        match self.judge.sources(&self.canary).warning() {
+            Some(warning) => format!("{judgment}; {warning}"),
+            None => judgment.to_string(),
+        }
     }
 
     /// Returns whether the rollout has left the phases in which a trip has an effect. Queues a

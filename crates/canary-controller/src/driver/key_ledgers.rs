@@ -67,6 +67,13 @@ impl WatchedKeys {
     pub(super) const fn ledgers(&self) -> &KeyLedgers {
         &self.ledgers
     }
+
+    /// Returns the number of different keys so far, estimated from the sample.
+    pub(super) fn key_count(&self) -> u64 {
+        let known = self.ledgers.seen.iter().map(|(_, ledger)| ledger.key_count()).max();
+        let known = u64::try_from(known.unwrap_or_default()).unwrap_or(u64::MAX);
+        known.saturating_mul(self.ledgers.sample().one_in())
+    }
 }
 
 impl KeyLedgers {

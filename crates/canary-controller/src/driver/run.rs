@@ -235,6 +235,7 @@ impl Driver {
     pub(super) fn publish_status(&self) {
         let judgment = self.judge.judgment();
         let mut status = Status::of(&self.rollout, self.clock.now(), &judgment, &self.canary);
+        status.sources = self.judge.sources(&self.canary);
         status.unsaved_for = self.failing_since.map(|since| since.elapsed());
         status.load_error.clone_from(&self.load_error);
         status.probes.clone_from(&self.tasks.probe_results);

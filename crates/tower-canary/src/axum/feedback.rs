@@ -138,13 +138,18 @@ async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
     }
     let assignment = head.extensions.get::<Assignment>();
     match assignment.filter(|assignment| assignment.canary_name() == &config.name) {
-        Some(assignment) if assignment.reason() == AssignmentReason::Sticky => {
+        Some(assignment) if is_sticky(assignment.reason()) => {
             assignment.rate(rating);
             Ok(())
         }
         Some(_) => Err(problem(StatusCode::UNPROCESSABLE_ENTITY, NOT_STICKY)),
         None => Err(problem(StatusCode::UNPROCESSABLE_ENTITY, NOT_ASSIGNED)),
     }
+}
+
+/// A capped call counts no rating as evidence, but its caller has a channel too.
+const fn is_sticky(reason: AssignmentReason) -> bool {
+    matches!(reason, AssignmentReason::Sticky | AssignmentReason::Capped)
 }
 
 async fn read(body: Body, limit: Duration) -> Result<FeedbackForm, Problem> {

@@ -9,9 +9,9 @@ use crate::{
         concurrency_limit::{ConcurrencyLimit, KeyConcurrencyLimit},
         tags::Tags,
     },
-    counting::route_classes::RouteClasses,
+    counting::{key_shares::KeyCap, route_classes::RouteClasses},
     feedback::store::RatingStore,
-    select::{self, Select, StickyHash},
+    select::{self, Select, StickyHash, sticky::KeyFunction},
     service::{
         fallback::Fallback, panic::discard, protocol::Protocol, served_methods::ServedMethods,
     },
@@ -34,6 +34,9 @@ pub(crate) struct CanaryConfig {
     /// `None` if every call is assigned at random.
     pub(crate) select: Option<Box<dyn Select>>,
     pub(crate) sticky_hash: StickyHash,
+    /// The caller of a call that is not sticky. `None` if callers are not known.
+    pub(crate) caller_key: Option<Box<KeyFunction>>,
+    pub(crate) key_cap: KeyCap,
     pub(crate) variables: VariableSets,
     pub(crate) route_classes: RouteClasses,
     /// `None` if variables have no type.

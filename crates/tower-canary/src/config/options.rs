@@ -16,9 +16,9 @@ use crate::{
         tags::Tags,
         valid::valid,
     },
-    counting::route_classes::RouteClasses,
+    counting::{key_shares::KeyCap, route_classes::RouteClasses},
     feedback::{FeedbackOptions, store::RatingStore},
-    select::{Select, StickyHash},
+    select::{Select, StickyHash, sticky::KeyFunction},
     service::{fallback::Fallback, protocol::Protocol, served_methods::ServedMethods},
     variables::{
         Variables,
@@ -26,6 +26,8 @@ use crate::{
         typed::{ParseVariables, parse_as},
     },
 };
+
+mod keys;
 
 /// The options of a [`CanaryLayer`](crate::CanaryLayer).
 ///
@@ -39,6 +41,8 @@ use crate::{
 /// | [`bypass`](Self::bypass) | [health checks, gRPC reflection and metrics](Bypass) |
 /// | [`select`](Self::select) | every call at random, by the weight |
 /// | [`sticky_hash`](Self::sticky_hash) | a secret from the controller |
+/// | [`caller_key`](Self::caller_key) | only sticky calls have a key |
+/// | [`evidence_per_key`](Self::evidence_per_key) | 0.05 |
 /// | [`route_classes`](Self::route_classes) | none |
 /// | [`variables`](Self::variables) | none, for both channels |
 /// | [`typed_variables`](Self::typed_variables) | variables are not deserialized |
@@ -72,6 +76,8 @@ pub struct CanaryOptions {
     bypass: Bypass,
     select: Option<Box<dyn Select>>,
     sticky_hash: StickyHash,
+    caller_key: Option<Box<KeyFunction>>,
+    key_cap: KeyCap,
     route_classes: RouteClasses,
     variables: VariableSets,
     parse_variables: Option<ParseVariables>,
@@ -97,6 +103,8 @@ impl CanaryOptions {
             bypass: Bypass::default(),
             select: None,
             sticky_hash: StickyHash::from_controller(),
+            caller_key: None,
+            key_cap: KeyCap::DEFAULT,
             route_classes: RouteClasses::new(),
             variables: VariableSets::default(),
             parse_variables: None,
@@ -192,22 +200,6 @@ impl CanaryOptions {
     /// Sets the policy that assigns calls to a channel; see [`select`](crate::select).
     pub fn select(mut self, policy: impl Select) -> Self {
         self.select = Some(Box::new(policy));
-        self
-    }
-
-    /// Sets the hash that assigns [sticky](crate::select::Sticky) keys to channels.
-    ///
-    /// ```
-    /// use tower_canary::{CanaryOptions, select::StickyHash};
-    ///
-    /// // From your configuration: `openssl rand -hex 16`.
-    /// let secret = "6b1d0c5a9e784b3f8d2e71c4a5b60938".parse()?;
-    /// let options = CanaryOptions::new().sticky_hash(StickyHash::with_secret(secret));
-    /// # let _ = options;
-    /// # Ok::<(), tower_canary::select::InvalidStickySecret>(())
-    /// ```
-    pub const fn sticky_hash(mut self, hash: StickyHash) -> Self {
-        self.sticky_hash = hash;
         self
     }
 
@@ -392,6 +384,8 @@ impl CanaryOptions {
             bypass: self.bypass,
             select: self.select,
             sticky_hash: self.sticky_hash,
+            caller_key: self.caller_key,
+            key_cap: self.key_cap,
             route_classes: self.route_classes,
             variables: self.variables,
             parse_variables: self.parse_variables,

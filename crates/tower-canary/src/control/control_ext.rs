@@ -4,7 +4,9 @@ use canary_core::{KeySample, RouteClass, StickySecret, Weight};
 
 use crate::{
     config::canary_config::FailureHook,
-    control::{epoch_settings::EpochSettings, handle::CanaryHandle, owner::Owner},
+    control::{
+        callers::Callers, epoch_settings::EpochSettings, handle::CanaryHandle, owner::Owner,
+    },
     counting::key_watch::KeyWatch,
     select::{Select, StickyKey, salt::Salt},
     variables::{InvalidVariables, Variables},
@@ -109,6 +111,10 @@ pub trait ControlExt: sealed::Sealed {
 
     /// Stops recording keys.
     fn unwatch_keys(&self);
+
+    /// Returns who makes the calls at the current settings.
+    #[must_use]
+    fn callers(&self) -> Callers;
 
     /// Sets the hook that runs after each canary call that is evidence and fails or spills. It
     /// replaces an earlier hook.
@@ -224,6 +230,10 @@ impl ControlExt for CanaryHandle {
 
     fn unwatch_keys(&self) {
         set_watch(self, None);
+    }
+
+    fn callers(&self) -> Callers {
+        self.control().callers()
     }
 
     fn on_canary_failure(&self, hook: impl Fn(&Self, Weight) + Send + Sync + 'static) {

@@ -5,6 +5,7 @@ use canary_core::{Channel, Counts, EpochCounts, PerChannel};
 use crate::{
     config::canary_config::CanaryConfig,
     control::{
+        callers::Callers,
         drain_signal::{DrainSignal, DrainState},
         epoch_settings::EpochSettings,
     },
@@ -96,6 +97,14 @@ impl Epoch {
             .filter_map(OnceLock::get)
             .map(|counters| counters.in_flight(channel))
             .sum()
+    }
+
+    pub(crate) fn callers(&self) -> Callers {
+        let mut callers = Callers::none();
+        for counters in self.counters.iter().filter_map(OnceLock::get) {
+            counters.add_callers_to(&mut callers);
+        }
+        callers
     }
 
     pub(crate) fn counts(&self) -> EpochCounts {

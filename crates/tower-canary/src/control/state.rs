@@ -8,7 +8,7 @@ use http::HeaderValue;
 
 use crate::{
     config::canary_config::CanaryConfig,
-    control::{epoch::Epoch, epoch_settings::EpochSettings},
+    control::{callers::Callers, epoch::Epoch, epoch_settings::EpochSettings},
     counting::{
         call_key::CallKey,
         clock::{self, TickInstant},
@@ -19,7 +19,7 @@ use crate::{
             atomic::{AtomicBool, Ordering},
         },
     },
-    select::{AssignmentRule, Selection, rng, salt::Salt},
+    select::{AssignmentRule, Selection, StickyKey, rng, salt::Salt},
     variables::sets::{BeforePromotion, VariableSets},
 };
 
@@ -125,19 +125,24 @@ impl ControlState {
         self.is_full.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn callers(&self) -> Callers {
+        self.current.load().callers()
+    }
+
     pub(crate) fn settings(&self) -> EpochSettings {
         self.current.load().settings().clone()
     }
 
     /// Assigns a call to a channel and counts the assignment.
-    pub(crate) fn assign(
-        &self,
-        select: impl FnOnce(&EpochSettings) -> (Selection, Option<RouteIndex>),
-    ) -> Assigned {
+    pub(crate) fn assign(&self, select: impl FnOnce(&EpochSettings) -> Decision) -> Assigned {
         let epoch = self.current.load();
-        let (Selection { rule, cookie }, route) = select(epoch.settings());
-        let (channel, reason, key) = rule.resolve(epoch.settings());
+        let Decision { selection: Selection { rule, cookie }, route, caller } =
+            select(epoch.settings());
         let counters = epoch.counters();
+        // Before the channel is known, so that the cap cannot favor one.
+        let is_capped = caller.is_some_and(|caller| !counters.admit(caller));
+        let (channel, reason, key) = rule.resolve(epoch.settings());
+        let reason = if is_capped { AssignmentReason::Capped } else { reason };
         let started = TickInstant::now();
         // Counted while the epoch is referenced: an epoch without references gets no more calls.
         counters.pick(channel, reason, key, route, started);
@@ -164,6 +169,14 @@ impl ControlState {
                 .with_ratings(self.config.feedback.ratings())
         })
     }
+}
+
+/// The decision on how to assign a call.
+pub(crate) struct Decision {
+    pub(crate) selection: Selection,
+    pub(crate) route: Option<RouteIndex>,
+    /// The caller whose part of the evidence is bounded, if the weight assigns the call.
+    pub(crate) caller: Option<StickyKey>,
 }
 
 /// A call that was just assigned to a channel and counted.
@@ -283,8 +296,12 @@ mod loom_tests {
     }
 
     fn call(control: &ControlState) -> Channel {
-        let key = crate::select::StickyKey::from_hash(0);
-        let Assigned { counters, channel, .. } = control.assign(|_| (Selection::sticky(key), None));
+        let key = StickyKey::from_hash(0);
+        let Assigned { counters, channel, .. } = control.assign(|_| Decision {
+            selection: Selection::sticky(key),
+            route: None,
+            caller: None,
+        });
         counters.channel(Scope::Evidence, channel).end_untimed(CallEnd::Cancelled);
         channel
     }

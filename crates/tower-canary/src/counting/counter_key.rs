@@ -8,6 +8,8 @@ pub(crate) struct CounterKey {
     pub(crate) scope: Scope,
     pub(crate) channel: Channel,
     pub(crate) route: Option<RouteIndex>,
+    /// Whether the weight assigned the call, so that the events of its key are recorded.
+    pub(crate) is_by_weight: bool,
 }
 
 /// Whether a call may be compared with calls of the other channel; see
@@ -24,7 +26,7 @@ impl CounterKey {
         reason: AssignmentReason,
         route: Option<RouteIndex>,
     ) -> Self {
-        Self { scope: Scope::of(reason), channel, route }
+        Self { scope: Scope::of(reason), channel, route, is_by_weight: reason.is_by_weight() }
     }
 }
 

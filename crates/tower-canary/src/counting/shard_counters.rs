@@ -10,13 +10,14 @@ use canary_core::{
 
 use crate::{
     config::canary_config::CanaryConfig,
-    control::{drain_signal::DrainSignal, epoch_settings::EpochSettings},
+    control::{callers::Callers, drain_signal::DrainSignal, epoch_settings::EpochSettings},
     counting::{
         call_end::CallEnd,
         call_key::CallKey,
         clock::TickInstant,
         counter_key::{CounterKey, Scope},
         key_activity::KeyActivity,
+        key_shares::KeyShares,
         key_watch::KeyPlace,
         route_index::RouteIndex,
         sync::{
@@ -24,6 +25,7 @@ use crate::{
             atomic::{AtomicU64, Ordering},
         },
     },
+    select::StickyKey,
 };
 
 #[cfg(not(canary_loom))]
@@ -42,6 +44,8 @@ pub(crate) struct ShardCounters {
     pub(crate) drain_signals: PerChannel<DrainSignal>,
     evidence: PerChannel<ChannelCounters>,
     excluded: PerChannel<ChannelCounters>,
+    /// Allocated by the first call with a key.
+    key_shares: OnceLock<KeyShares>,
     /// The evidence of each route class, allocated by its first call.
     classes: Box<[OnceLock<Box<PerChannel<ChannelCounters>>>]>,
 }
@@ -60,6 +64,7 @@ impl ShardCounters {
             drain_signals,
             evidence: counters(),
             excluded: counters(),
+            key_shares: OnceLock::new(),
             classes,
         }
     }
@@ -84,6 +89,17 @@ impl ShardCounters {
         self.count(counter, |counters| counters.pick(reason, started));
     }
 
+    /// Counts a call of a caller with this key, and returns whether it is evidence.
+    pub(crate) fn admit(&self, key: StickyKey) -> bool {
+        self.key_shares.get_or_init(KeyShares::new).admit(key, self.config.key_cap)
+    }
+
+    pub(crate) fn add_callers_to(&self, callers: &mut Callers) {
+        if let Some(shares) = self.key_shares.get() {
+            shares.add_to(callers);
+        }
+    }
+
     /// Counts for the route class of the call, if it has one, and then for the channel. The order
     /// matters because an epoch is closed once its channels have no call in flight.
     pub(crate) fn count(&self, counter: CounterKey, count: impl Fn(&ChannelCounters)) {
@@ -100,10 +116,11 @@ impl ShardCounters {
     pub(crate) fn record_key(
         &self,
         key: CallKey,
-        CounterKey { scope, channel, route }: CounterKey,
+        CounterKey { channel, route, is_by_weight, .. }: CounterKey,
         activity: KeyActivity,
     ) {
-        if let (Scope::Evidence, Some(keys)) = (scope, &self.settings.keys) {
+        // The calls of a key that are capped are recorded too: a key counts once.
+        if let (true, Some(keys)) = (is_by_weight, &self.settings.keys) {
             keys.record(KeyPlace { key, weight: self.weight(), channel, route }, activity);
         }
     }

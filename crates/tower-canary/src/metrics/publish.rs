@@ -15,7 +15,7 @@ use crate::{
     control::state::{ControlState, SplitMode},
     metrics::table::{
         ASSIGNED, CANCELLED_AFTER_TAG, CLIENT_MADE, DECISION_AGE, DURATION, EVENT_RATINGS,
-        FELL_BACK, HEAD, IN_FLIGHT, MODE, Metric, MetricKind, PANICS, RATINGS, RELEASE, REQUESTS,
+        FELL_BACK, HEAD, IN_FLIGHT, LARGEST_KEY, MODE, Metric, MetricKind, PANICS, RATINGS, RELEASE, REQUESTS,
         SHARE, SHED, SPILLED, TABLE, TIMED_OUT, UNANSWERED, WEIGHT,
     },
 };
@@ -66,10 +66,12 @@ pub(crate) fn publish(control: &Arc<ControlState>, subset: MetricsSubset) {
     let mut ratings = series.rated_before.clone();
     ratings.merge(&series.rated);
     let (mode, decided) = control.with(|history, _| (history.mode.clone(), history.last_decision));
+    let callers = control.callers();
     metrics::with_recorder(|recorder| {
         let writer = Writer { recorder, name: control.config().name.as_str() };
         let published = published_to(&mut series.recorders, recorder, || writer.describe(TABLE));
         writer.write_state(&snapshot, &mode);
+        writer.set(&LARGEST_KEY, &[], callers.largest_part().unwrap_or(0.0));
         writer.write_releases(control.config());
         writer.write_counts(&sum);
         if let Some(decided) = decided {

@@ -45,6 +45,7 @@ pub const TABLE: &[Metric] = &[
     HEAD,
     WEIGHT,
     SHARE,
+    LARGEST_KEY,
     MODE,
     RELEASE,
     DECISION_AGE,
@@ -76,7 +77,7 @@ pub(super) const ASSIGNED: Metric = Metric {
     kind: MetricKind::Counter,
     unit: "calls",
     labels: &["canary", "channel", "reason"],
-    help: "Assigned calls, by channel and reason: random, sticky, rule, forced, propagated, spilled or fell_back",
+    help: "Assigned calls, by channel and reason: random, sticky, rule, forced, propagated, spilled, fell_back or capped",
 };
 pub(super) const SPILLED: Metric = Metric {
     name: "canary_spilled_total",
@@ -168,6 +169,13 @@ pub(super) const SHARE: Metric = Metric {
     unit: "ratio",
     labels: &["canary"],
     help: "The share of calls assigned to the canary since the last change of the weight or drain",
+};
+pub(super) const LARGEST_KEY: Metric = Metric {
+    name: "canary_largest_key_ratio",
+    kind: MetricKind::Gauge,
+    unit: "ratio",
+    labels: &["canary"],
+    help: "The part of the calls with a key that one key made since the last change of the weight",
 };
 pub(super) const MODE: Metric = Metric {
     name: "canary_mode",

@@ -51,7 +51,7 @@ enum KeySource {
     Stable,
 }
 
-type KeyFunction = dyn Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync;
+pub(crate) type KeyFunction = dyn Fn(&Incoming<'_>) -> Option<StickyKey> + Send + Sync;
 
 impl Sticky {
     /// Reads the key from a request header.

@@ -10,8 +10,8 @@ use http_body::Body;
 use tower_service::Service;
 
 use crate::{
-    control::state::ControlState,
-    select::{Incoming, RequestHead, Selection},
+    control::state::{ControlState, Decision},
+    select::{AssignmentRule, Incoming, RequestHead, Selection},
     service::{
         call::Call,
         mount_position::MountPosition,
@@ -159,7 +159,15 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
             let route = config.route_classes.find(&incoming);
             let policy = config.select.as_ref();
             let selection = policy.and_then(|policy| policy.select(&incoming));
-            (selection.unwrap_or_else(Selection::at_weight), route)
+            let selection = selection.unwrap_or_else(Selection::at_weight);
+            let caller = match selection.rule {
+                AssignmentRule::Sticky(key) => Some(key),
+                AssignmentRule::AtWeight => {
+                    config.caller_key.as_ref().and_then(|caller| caller(&incoming))
+                }
+                _ => None,
+            };
+            Decision { selection, route, caller }
         });
         config.strip(request);
         let mut call = Call::new(assigned, self.position, request);

@@ -5,6 +5,7 @@ mod classify;
 mod concurrency_limit;
 mod drain;
 mod early_call;
+mod evidence_per_key;
 mod failure_hook;
 mod failures;
 mod fallback;

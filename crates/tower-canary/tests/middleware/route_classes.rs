@@ -43,7 +43,14 @@ impl ClassFixture {
         let classes = RouteClasses::new()
             .class("checkout", Condition::path_prefix("/checkout"))
             .class("writes", Condition::method(Method::POST));
-        let options = CanaryOptions::new().select(policy).route_classes(classes);
+        Self::build(canary, CanaryOptions::new().select(policy).route_classes(classes), weight)
+    }
+
+    pub(crate) fn with_options(options: CanaryOptions, weight: Weight) -> Self {
+        Self::build(service(), options, weight)
+    }
+
+    fn build(canary: Service, options: CanaryOptions, weight: Weight) -> Self {
         let layer = CanaryLayer::with_options("shop", canary, options);
         let handle = layer.handle();
         handle.set_weight(weight).unwrap();

@@ -1,0 +1,93 @@
+use std::fmt;
+
+use tower_canary::control::Callers;
+
+/// Who made the evidence: how many callers, and whether one of them made much of it.
+///
+/// It prints as one sentence for operators. It contains numbers only, no keys.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct EvidenceSources {
+    /// The number of different keys that this attempt has counted, estimated from a sample. `None`
+    /// if the monitors count calls.
+    pub keys: Option<u64>,
+    /// The part of the calls with a key that one key made in this process at the current weight,
+    /// `0.0..=1.0`; `None` without such calls.
+    pub largest_part: Option<f64>,
+    /// The calls of this process at the current weight that are not evidence, because their caller
+    /// had made its part of it.
+    pub capped: u64,
+}
+
+impl EvidenceSources {
+    /// The part of one key above which [`warning`](Self::warning) warns.
+    pub const NOTABLE_PART: f64 = 0.05;
+
+    pub(crate) fn new(keys: Option<u64>, callers: &Callers) -> Self {
+        Self { keys, largest_part: callers.largest_part(), capped: callers.capped() }
+    }
+
+    /// Returns a warning if one key made more than 5 % of the calls with a key, or if there are too
+    /// few keys for each to stay below.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let percent = |part: f64| format!("{:.0} %", 100.0 * part);
+        match (self.keys, self.largest_part) {
+            (Some(keys @ 1..FEW_KEYS), _) => {
+                let plural = if keys == 1 { "" } else { "s" };
+                Some(format!("the evidence is of only {keys} key{plural}"))
+            }
+            (_, Some(part)) if part > Self::NOTABLE_PART => {
+                Some(format!("one key makes {} of the calls with a key", percent(part)))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for EvidenceSources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.keys {
+            Some(1) => f.write_str("1 key")?,
+            Some(keys) => write!(f, "{keys} keys")?,
+            None => f.write_str("calls, not keys")?,
+        }
+        if let Some(part) = self.largest_part {
+            write!(f, ", the busiest key makes {:.0} % of the calls with a key", 100.0 * part)?;
+        }
+        match self.capped {
+            0 => Ok(()),
+            capped => write!(f, ", {capped} calls of busy keys are no evidence"),
+        }
+    }
+}
+
+/// With fewer keys, at least one of them makes more than 5 %.
+const FEW_KEYS: u64 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_keys_and_busy_keys_are_warned_of() {
+        let of = |keys, part| EvidenceSources { keys, largest_part: Some(part), capped: 0 };
+        let warning = |keys, part| of(keys, part).warning();
+        assert_eq!(warning(Some(500), 0.04), None);
+        assert_eq!(warning(Some(2), 0.5).unwrap(), "the evidence is of only 2 keys");
+        let busy = "one key makes 51 % of the calls with a key";
+        assert_eq!(warning(Some(500), 0.51).unwrap(), busy);
+        assert_eq!(warning(None, 0.51).unwrap(), busy);
+        assert_eq!(EvidenceSources::default().warning(), None);
+    }
+
+    #[test]
+    fn the_sources_print_as_numbers() {
+        let sources = EvidenceSources { keys: Some(2_000), largest_part: Some(0.5), capped: 12 };
+        assert_eq!(
+            sources.to_string(),
+            "2000 keys, the busiest key makes 50 % of the calls with a key, 12 calls of busy keys are \
+             no evidence",
+        );
+    }
+}
