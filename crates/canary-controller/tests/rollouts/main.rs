@@ -1,6 +1,7 @@
 //! Rollouts by a controller, in simulated time.
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
+mod attacks;
 mod external_changes;
 mod outage;
 mod per_key;
