@@ -2,7 +2,8 @@
 
 use axum::{
     Router,
-    http::{HeaderName, header},
+    body::Body,
+    http::{HeaderName, Request, header},
     response::Response,
     routing::get,
 };
@@ -10,7 +11,7 @@ use canary_tests::{Answer, Client, Server, final_counts};
 use tower::util::MapResponseLayer;
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryOptions, Channel, Tags, Weight,
-    select::Condition,
+    select::{Condition, Forced, Secret},
 };
 
 async fn show(assignment: Assignment) -> String {
@@ -40,6 +41,7 @@ fn serve(options: CanaryOptions) -> (Server, CanaryHandle) {
     (Server::of_router(stable.layer(layer)), handle)
 }
 
+const FORCE: HeaderName = HeaderName::from_static("x-canary-force");
 const BYPASSED: &[&str] = &["/healthz", "/livez", "/readyz", "/health", "/metrics"];
 
 fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
@@ -141,6 +143,46 @@ async fn responses_of_the_canary_below_full_weight_stay_out_of_shared_caches() {
     handle.set_weight(almost_full).unwrap();
     let answer = Client::http1(&server).get("/").await;
     assert_eq!(header(&answer, "cache-control"), Some("private"));
+}
+
+/// The policy removes the header of a tester, and the condition still sees it.
+#[tokio::test]
+async fn the_headers_are_shown_only_to_callers_that_meet_the_condition() {
+    let secret = "0b2f7c65a41d4f1e9c3d";
+    let testers = Forced::by_header(FORCE, Secret::try_new(secret).unwrap());
+    let tags = Tags::default().release_header().show_to(Condition::has_header(FORCE));
+    let (server, handle) = serve(released().tags(tags).select(testers));
+    handle.set_weight(Weight::from_ppm(999_999)).unwrap();
+    for (version, client) in Client::of_each_version(&server) {
+        for (value, channel) in [
+            (None, None),
+            (Some("stable"), Some(Channel::Stable)),
+            (Some("canary"), Some(Channel::Canary)),
+        ] {
+            let mut request = Request::get("/optional");
+            if let Some(value) = value {
+                request = request.header(FORCE, format!("{value}:{secret}"));
+            }
+            let answer = client.ask(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.channel(), channel, "{version}");
+            assert_eq!(answer.headers.contains_key(Tags::RELEASE_HEADER), channel.is_some());
+            assert_eq!(answer.body, channel.unwrap_or(Channel::Canary).to_string());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_does_not_see_the_headers_cannot_tell_the_channels_apart() {
+    let tags = || Tags::default().show_to(Condition::any().not());
+    let mut seen = Vec::new();
+    for ppm in [1, 999_999] {
+        let (server, handle) = serve(released().tags(tags()));
+        handle.set_weight(Weight::from_ppm(ppm)).unwrap();
+        let mut answer = Client::http1(&server).get("/cached").await;
+        answer.headers.remove(header::DATE);
+        seen.push((answer.status, answer.headers, answer.body));
+    }
+    assert_eq!(seen[0], seen[1]);
 }
 
 #[tokio::test]

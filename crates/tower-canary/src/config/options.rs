@@ -152,7 +152,8 @@ impl CanaryOptions {
     /// By default, HTTP responses of the canary get `cache-control: private` while its weight is
     /// below 100 %, and lose all headers that permit a shared cache to store them. Otherwise, a
     /// cache in front of the service could serve one response of the canary to all callers,
-    /// whatever the weight is. Responses of stable do not change.
+    /// whatever the weight is. Responses of stable do not change, unless the tags are
+    /// [hidden](Tags::show_to) from the caller.
     ///
     /// A response that sets an [`IssuedCookie`](crate::select::IssuedCookie) stays private in any
     /// case.

@@ -3,7 +3,7 @@ mod to_stable;
 use std::{mem, sync::Arc};
 
 use canary_core::{AssignmentReason, Channel, LatencyBucket, Weight};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body::Body;
 
 use crate::{
@@ -79,6 +79,8 @@ pub(crate) struct Call {
     polling: bool,
     /// Whether the call holds permits of the canary's concurrency limits.
     has_permits: bool,
+    /// Whether the caller may see the tags in the response head.
+    shows_tags: bool,
     /// Whether the response head told the caller its channel.
     told_channel: bool,
     ended: bool,
@@ -129,6 +131,7 @@ impl Call {
             class: None,
             polling: false,
             has_permits: false,
+            shows_tags: true,
             told_channel: false,
             ended: false,
         }
@@ -184,11 +187,17 @@ impl Call {
         }
     }
 
+    pub(crate) const fn hide_tags(&mut self) {
+        self.shows_tags = false;
+    }
+
     #[inline]
     pub(crate) fn tag_response<R>(&mut self, response: &mut Response<R>) {
         let tags = &self.counters.config.tags;
-        self.told_channel =
-            tags.apply(self.channel, self.cookie.as_deref(), response.headers_mut());
+        self.told_channel = self.shows_tags && tags.apply(self.channel, response.headers_mut());
+        if let Some(cookie) = &self.cookie {
+            response.headers_mut().append(header::SET_COOKIE, (**cookie).clone());
+        }
         if self.must_stay_private() {
             caching::make_private(response.headers_mut());
         }
@@ -198,10 +207,15 @@ impl Call {
     }
 
     /// Returns whether no shared cache may store the response.
+    ///
+    /// If the tags are hidden, this includes stable's responses: a difference between the channels
+    /// would tell the caller its channel.
     fn must_stay_private(&self) -> bool {
-        let is_canary = self.is_canary() && self.protocol == Protocol::Http;
-        let is_split = is_canary && !self.config().cacheable_canary && self.weight() < Weight::FULL;
-        is_split || self.cookie.is_some()
+        let weight = self.weight();
+        let is_split = weight < Weight::FULL
+            && (self.is_canary() || (!self.shows_tags && weight > Weight::ZERO));
+        let may_be_cached = self.protocol == Protocol::Http && !self.config().cacheable_canary;
+        (is_split && may_be_cached) || self.cookie.is_some()
     }
 
     fn assignment(&self, upgrade: Option<Arc<UpgradedCall>>) -> Assignment {

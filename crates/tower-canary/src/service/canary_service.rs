@@ -154,6 +154,8 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
             config.strip(request);
             return None;
         }
+        // The condition may examine a header that is removed below.
+        let shows_tags = config.tags.are_shown_to(&head);
         let assigned = self.control.assign(|settings| {
             let incoming = Incoming::new(head, &config.name, settings);
             let route = config.route_classes.find(&incoming);
@@ -171,6 +173,9 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         });
         config.strip(request);
         let mut call = Call::new(assigned, self.position, request);
+        if !shows_tags {
+            call.hide_tags();
+        }
         if call.is_canary() && !call.acquire_permits() {
             call.shed();
         }

@@ -8,7 +8,7 @@ use tokio_test::{assert_ready_ok, task};
 use tower::{Layer, Service, ServiceExt};
 use tower_canary::{
     CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel, Tags, Weight,
-    classify::Protocol, counts::ChannelCounts,
+    classify::Protocol, counts::ChannelCounts, select::Condition,
 };
 
 use crate::support::{
@@ -303,6 +303,7 @@ fn a_caller_that_leaves_after_it_saw_its_channel_is_counted_separately() {
         (Tags::default(), 1),
         (Tags::none().release_header(), 1),
         (Tags::none().request_extension(), 0),
+        (Tags::default().show_to(Condition::any().not()), 0),
     ] {
         for channel in Channel::ALL {
             let options = CanaryOptions::new().tags(tags.clone());
