@@ -30,6 +30,15 @@ impl Managed {
         Self { canary, plan, releases, auto_start: false, probes, gates }
     }
 
+    /// Combines a canary with the [plan by hand](Plan::by_hand): operators set the weight, and promote
+    /// or roll back, with the history, the store and the variables of any other rollout.
+    ///
+    /// The judge watches the default monitors and reports, but does not decide. For other monitors, or
+    /// for a judge that rolls back, use [`new`](Self::new) with a plan that has `by_hand = true`.
+    pub fn by_hand(canary: CanaryHandle) -> Self {
+        Self::new(canary, Plan::by_hand())
+    }
+
     /// Starts the plan as soon as these releases run for the first time.
     ///
     /// After a rollback or halt, the same releases do not start again without a command.

@@ -110,6 +110,11 @@ impl Plan {
         if let Some(rate) = failure_rate.filter(|rate| !(0.0..1.0).contains(rate)) {
             return Err(DryRunError::Rate(rate));
         }
+        if self.is_by_hand() {
+            let warnings = vec!["the weight changes only by hand: there is no forecast".to_owned()];
+            let (steps, total) = (Vec::new(), Duration::ZERO);
+            return Ok(DryRun { steps, total, proven: None, caught: None, warnings });
+        }
         let mut warnings = Vec::new();
         let mut steps: Vec<DryStep> = Vec::new();
         for (index, step) in self.steps().iter().enumerate() {

@@ -66,6 +66,8 @@ pub enum EventKind {
     WeightSet,
     /// The canary is degraded, and the weight stays until an operator decides.
     Frozen,
+    /// The canary is degraded, and the plan only reports it.
+    FoundDegraded,
     /// The weight began to ramp down.
     RampDownBegun,
     /// The canary was rolled back.
@@ -124,7 +126,7 @@ impl Event {
 
 impl EventKind {
     /// All names, as plan files and the JSON form of events use them.
-    pub const NAMES: [&str; 21] = [
+    pub const NAMES: [&str; 22] = [
         "started",
         "step_begun",
         "bake_begun",
@@ -146,6 +148,7 @@ impl EventKind {
         "plan_replaced",
         "variables_set",
         "store_lost",
+        "found_degraded",
     ];
 
     /// Returns the name without the data, such as "step_begun".
@@ -173,6 +176,7 @@ impl EventKind {
             Self::PlanReplaced => 18,
             Self::VariablesSet { .. } => 19,
             Self::StoreLost => 20,
+            Self::FoundDegraded => 21,
         };
         Self::NAMES[index]
     }
@@ -189,6 +193,7 @@ impl fmt::Display for EventKind {
             Self::Resumed => f.write_str("resumed"),
             Self::WeightSet => f.write_str("set the weight"),
             Self::Frozen => f.write_str("froze the weight"),
+            Self::FoundDegraded => f.write_str("found the canary degraded"),
             Self::RampDownBegun => f.write_str("began to ramp down"),
             Self::RolledBack => f.write_str("rolled back"),
             Self::Halted => f.write_str("halted"),

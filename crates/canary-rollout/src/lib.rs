@@ -100,6 +100,7 @@
 //! | R10 | After the store has lost the rollout, only an operator raises the weight. | `nothing_rises_after_the_store_has_lost_the_rollout` |
 //! | R11 | Only a command or a promotion changes variables, and a rollback undoes the promotion's change. | `only_a_command_or_a_promotion_changes_variables` |
 //! | R12 | A preview is the effect of the command. | `a_preview_is_the_effect_of_the_command` |
+//! | R13 | By hand, only a command changes the weight, unless the plan lets the judge decide. | `only_operators_change_a_weight_by_hand` |
 //!
 //! # What it does not do
 //!

@@ -122,7 +122,8 @@ impl Rollout {
                 (format!("{}, {how} at {weight}", self.step_of(*step)), self.stage_waits(now))
             }
             State::Paused { reason, .. } => {
-                (format!("paused at {weight}"), operator(format!("an operator ({reason})")))
+                let how = if self.plan().is_by_hand() { "by hand" } else { "paused" };
+                (format!("{how} at {weight}"), operator(format!("an operator ({reason})")))
             }
             State::RampingDown { from, reason, .. } => {
                 (format!("ramping down from {from}, now at {weight} ({reason})"), Vec::new())

@@ -1,4 +1,4 @@
-//! Tests of the guarantees R1 to R12 with random inputs.
+//! Tests of the guarantees R1 to R13 with random inputs.
 
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -19,7 +19,7 @@ use canary_rollout::{
 use proptest::prelude::*;
 
 /// Plans that are short enough for random inputs to reach their end.
-const PLANS: [&str; 5] = [
+const PLANS: [&str; 6] = [
     "steps = [
         { weight = '1%', min_duration = '15s', min_calls = 20 },
         { weight = '10%', min_duration = '5s', min_calls = 10 },
@@ -47,6 +47,7 @@ const PLANS: [&str; 5] = [
     "steps = [{ weight = '5%', min_calls = 1 }, { weight = '30%', min_duration = '9s', min_calls = 1 }]
     bake = { duration = '10s' }
     calendar = { hours = ['09:00-09:01', '09:02-24:00'] }",
+    "by_hand = true",
 ];
 
 #[derive(Clone, Debug)]
@@ -354,10 +355,24 @@ proptest! {
             }
             if let Input::Tick { verdict: Verdict::Degraded, .. } = input {
                 prop_assert!(tracked.rollout.weight() <= before.weight());
+                if before.plan().is_by_hand() {
+                    prop_assert_eq!(tracked.rollout.weight(), before.weight());
+                }
                 prop_assert_eq!(rank(tracked.rollout.phase()) / 2, rank(before.phase()) / 2);
                 let phase = tracked.rollout.phase();
                 prop_assert!(!matches!(phase, Phase::Starting | Phase::Running | Phase::Baking));
             }
+        }
+    }
+
+    #[test]
+    fn only_operators_change_a_weight_by_hand(inputs in inputs()) {
+        let mut tracked = Tracked::new(PLANS.len() - 1);
+        for input in &inputs {
+            let before = tracked.rollout.weight();
+            let _ = tracked.apply(input);
+            let is_tick = matches!(input, Input::Tick { .. });
+            prop_assert!(!is_tick || tracked.rollout.weight() == before);
         }
     }
 
@@ -463,7 +478,7 @@ proptest! {
             prop_assert_eq!(&tracked.rollout, &once, "a second replica changes nothing");
             let stored = serde_json::to_string(&tracked.rollout).unwrap();
             prop_assert_eq!(&serde_json::from_str::<Rollout>(&stored).unwrap(), &tracked.rollout);
-            for _ in 0..100 {
+            for _ in 0..40 {
                 let before = tracked.rollout.weight();
                 let healthy = Input::Tick {
                     millis: 5_000, verdict: Verdict::Healthy, calls: 100, gate: None, probe: Some(true),

@@ -75,6 +75,10 @@ fn states() -> Vec<(&'static str, Sim)> {
         ("paused", then(running(), Command::Pause)),
         ("paused, frozen", frozen()),
         ("paused, after the last step, with a maximum weight of 10%", at_maximum()),
+        (
+            "paused, by hand",
+            then(Sim::new("by_hand = true"), Command::SetWeight { weight: percent("1%") }),
+        ),
         ("paused, in the bake", then(baking(), Command::Pause)),
         ("ramping down", degraded(running())),
         ("baking", baking()),

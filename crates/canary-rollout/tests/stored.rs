@@ -247,7 +247,8 @@ fn long_texts_do_not_exceed_the_size_limit() {
         }
     }
     sim.rollout.command(sim.now, &order(Command::Pause)).unwrap();
-    assert!(sim.rollout.history().len() > 5, "some events are kept");
+    let kept = sim.rollout.history().len();
+    assert!(kept > 2, "{kept} events are kept");
 }
 
 #[test]

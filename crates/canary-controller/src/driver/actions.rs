@@ -176,6 +176,8 @@ fn on_trip(rollout: &Rollout) -> OnTrip {
     }
     match rollout.plan().on_degraded() {
         OnDegraded::RollBack => OnTrip::RollBack,
+        // The judge reports it on the next tick.
+        OnDegraded::Report => OnTrip::Ignore,
         _ => OnTrip::Notify,
     }
 }

@@ -76,7 +76,7 @@ impl Driver {
         }
         self.weight_lock.acknowledge();
         if self.rollout.phase() == Phase::Promoted
-            && self.rollout.plan().on_degraded() != OnDegraded::Freeze
+            && !matches!(self.rollout.plan().on_degraded(), OnDegraded::Freeze | OnDegraded::Report)
         {
             self.enqueue(Order::new(Command::RollBack, Actor::Judge, finding));
         }

@@ -46,6 +46,8 @@ pub enum RefusalReason {
     FrozenBeforeBake,
     /// The canary is degraded and frozen, and the command would raise its weight.
     FrozenWeight,
+    /// The plan is by hand, and has no steps.
+    ByHand,
     /// There is no step after this one.
     LastStep,
     /// All steps are done, and the plan's maximum weight is below 100%.
@@ -135,6 +137,7 @@ impl fmt::Display for RefusalReason {
                 "the bake would find the canary degraded again: promote-fully skips it"
             }
             Self::FrozenWeight => "the canary is degraded: its weight can only be lowered",
+            Self::ByHand => "the plan has no steps: set the weight by hand, or promote",
             Self::LastStep => "this is the last step: promote instead",
             Self::ManualPromotionOnly => {
                 "all steps are done, and the plan leaves the promotion to an operator"

@@ -11,7 +11,7 @@ use super::{
     definition::Plan,
     draft::{Draft, StepDraft},
     monitor::{MeasureSpec, MonitorSpec},
-    policy::{OnDegraded, RampDown},
+    policy::{OnDegraded, OnInconclusive, RampDown},
     preset::Preset,
     step::{Bake, DEFAULT_DEADLINE, MAX_STEPS, Step},
 };
@@ -28,6 +28,7 @@ impl TryFrom<Draft> for Plan {
     fn try_from(draft: Draft) -> Result<Self, Vec<Fault>> {
         let mut check = Check(Vec::new());
         let (steps, bake) = check.shape(&draft);
+        let on_degraded = check.on_degraded(&draft);
         let mut monitors = draft.monitors.unwrap_or_else(|| {
             [MeasureSpec::Failures, MeasureSpec::Cancelled, MeasureSpec::Share]
                 .map(MonitorSpec::new)
@@ -41,7 +42,8 @@ impl TryFrom<Draft> for Plan {
             bake,
             max_weight: draft.max_weight.unwrap_or(Weight::FULL),
             deadline: draft.deadline,
-            on_degraded: draft.on_degraded,
+            by_hand: draft.by_hand == Some(true),
+            on_degraded,
             on_inconclusive: draft.on_inconclusive,
             alpha: draft.alpha.unwrap_or_else(|| Levels::default().alpha()),
             beta: draft.beta.unwrap_or_else(|| Levels::default().beta()),
@@ -81,11 +83,13 @@ impl Check {
             draft.preset.as_ref().map(|_| "preset"),
             draft.linear.as_ref().map(|_| "linear"),
             draft.exponential.as_ref().map(|_| "exponential"),
+            draft.by_hand.map(|_| "by_hand"),
         ];
         let defined: Vec<&str> = defined.into_iter().flatten().collect();
         if defined.len() != 1 {
             let found = if defined.is_empty() { "none".to_owned() } else { defined.join(" and ") };
-            let expected = "expected one of `steps`, `preset`, `linear` and `exponential`";
+            let expected =
+                "expected one of `steps`, `preset`, `linear`, `exponential` and `by_hand`";
             let field = defined.last().copied().unwrap_or_default();
             self.fault(field, format!("{expected}, found {found}"));
         }
@@ -111,6 +115,10 @@ impl Check {
             Vec::new()
         };
         let field = defined.first().copied().unwrap_or_default();
+        if self.0.is_empty() && draft.by_hand.is_some() {
+            self.by_hand(draft);
+            return (Vec::new(), None);
+        }
         if self.0.is_empty() && !(1..=MAX_STEPS).contains(&drafts.len()) {
             let found = if drafts.is_empty() { "none" } else { "more" };
             self.fault(field, format!("expected 1 to {MAX_STEPS} steps, found {found}"));
@@ -120,6 +128,40 @@ impl Check {
             last.gates.extend(draft.promote.gates.iter().cloned());
         }
         (steps, bake)
+    }
+
+    /// Checks that a plan by hand has no field that only steps use.
+    fn by_hand(&mut self, draft: &Draft) {
+        if draft.by_hand == Some(false) {
+            self.fault("by_hand", "expected true, or no such field");
+        }
+        let without_effect = [
+            ("min_calls", draft.min_calls.is_some()),
+            ("step_deadline", draft.step_deadline.is_some()),
+            ("advance_when", draft.advance_when.is_some()),
+            ("start", !draft.start.is_empty()),
+            ("promote", !draft.promote.gates.is_empty()),
+            ("bake", draft.bake.is_some()),
+            ("deadline", draft.deadline.is_some()),
+            ("on_inconclusive", draft.on_inconclusive != OnInconclusive::Hold),
+            ("gates", !draft.gates.is_empty()),
+            ("probes", !draft.probes.is_empty()),
+            ("calendar", draft.calendar.is_some()),
+        ];
+        for (field, _) in without_effect.iter().filter(|(_, is_set)| *is_set) {
+            self.fault(*field, format!("a plan by hand has no steps, so `{field}` has no effect"));
+        }
+    }
+
+    fn on_degraded(&mut self, draft: &Draft) -> OnDegraded {
+        let is_by_hand = draft.by_hand.is_some();
+        let default = if is_by_hand { OnDegraded::Report } else { OnDegraded::default() };
+        let on_degraded = draft.on_degraded.unwrap_or(default);
+        if on_degraded == OnDegraded::Report && !is_by_hand {
+            let expected = "expected `roll_back`, `ramp_down` or `freeze`";
+            self.fault("on_degraded", format!("{expected}: only a plan by hand can only report"));
+        }
+        on_degraded
     }
 
     fn weights(&mut self, plan: &Plan) {

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, error::Error as _, time::Duration};
+use std::{collections::BTreeMap, error::Error as _, ops::Not, time::Duration};
 
 use canary_analysis::{Judge, Levels, Monitor, Role, Unit};
 use canary_core::Weight;
@@ -56,7 +56,10 @@ use crate::serialize;
 pub struct Plan {
     #[serde(skip_serializing_if = "Start::is_empty")]
     pub(super) start: Start,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) steps: Vec<Step>,
+    #[serde(skip_serializing_if = "Not::not")]
+    pub(super) by_hand: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) bake: Option<Bake>,
     #[serde(with = "serialize::weight")]
@@ -149,13 +152,45 @@ impl Plan {
         Self::try_from(draft).expect("every preset is a valid plan, as a test shows")
     }
 
+    /// Creates a plan without steps: operators set the weight, and the judge only reports.
+    ///
+    /// The weight can be any below 100%, in steps of 0.0001%; a promotion sets 100%. The monitors are
+    /// the default ones.
+    ///
+    /// ```
+    /// use canary_rollout::{Actor, Command, Order, Plan, Releases, Rollout, Timestamp};
+    ///
+    /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
+    /// let mut rollout = Rollout::new("shop".parse()?, releases, Plan::by_hand());
+    /// let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
+    /// let set = Command::SetWeight { weight: "0.0001%".parse()? };
+    /// rollout.command(now, &Order::new(set, Actor::person("anna"), "a first look"))?;
+    /// assert_eq!(
+    ///     rollout.pending(now).to_string(),
+    ///     "by hand at 0.0001%: waiting for an operator (by anna: a first look)",
+    /// );
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "the plan is always valid")]
+    pub fn by_hand() -> Self {
+        let draft = Draft { by_hand: Some(true), ..Draft::default() };
+        Self::try_from(draft).expect("a plan by hand is valid, as a test shows")
+    }
+
+    /// Returns whether operators set the weight, instead of steps.
+    #[must_use]
+    pub const fn is_by_hand(&self) -> bool {
+        self.by_hand
+    }
+
     /// Returns the conditions for the first canary call.
     #[must_use]
     pub const fn start(&self) -> &Start {
         &self.start
     }
 
-    /// Returns the steps: at least one, with increasing weights.
+    /// Returns the steps, with increasing weights: at least one, unless the plan is by hand.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -249,7 +284,6 @@ impl Plan {
     /// assert_eq!(names, ["failures", "cancelled", "share"]);
     /// ```
     #[must_use]
-    #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
     pub fn judge(&self) -> Judge {
         self.judge_by(Unit::Calls)
     }

@@ -30,8 +30,10 @@ pub(crate) struct Draft {
     pub(crate) linear: Option<Linear>,
     /// Steps that rise by the same factor.
     pub(crate) exponential: Option<Exponential>,
-    /// The steps, unless `preset`, `linear` or `exponential` defines them.
+    /// The steps, unless `preset`, `linear`, `exponential` or `by_hand` takes their place.
     pub(crate) steps: Option<Vec<StepDraft>>,
+    /// Whether operators set the weight, instead of steps.
+    pub(crate) by_hand: Option<bool>,
     /// The default of `min_calls` for steps; 100 if omitted.
     pub(crate) min_calls: Option<u64>,
     /// The default of `deadline` for steps; a day if omitted.
@@ -55,8 +57,8 @@ pub(crate) struct Draft {
     #[serde(with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) deadline: Option<Duration>,
-    /// The reaction to a degraded canary.
-    pub(crate) on_degraded: OnDegraded,
+    /// The reaction to a degraded canary; "roll_back" by default, and "report" by hand.
+    pub(crate) on_degraded: Option<OnDegraded>,
     /// The reaction to a deadline that passes before the conditions are met.
     pub(crate) on_inconclusive: OnInconclusive,
     /// The maximum probability of a false rollback over the whole rollout, above 0 and at most 0.5;

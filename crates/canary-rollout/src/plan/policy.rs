@@ -19,6 +19,9 @@ pub enum OnDegraded {
     /// Keeps the weight until an operator decides. Use it if a rollback can do harm, for example
     /// after a data migration.
     Freeze,
+    /// Records it as an event, and changes nothing. Only a plan by hand can have this reaction, and it
+    /// is its default.
+    Report,
 }
 
 /// The duration of a ramp.

@@ -14,7 +14,7 @@ pub(crate) struct Span;
 
 /// Requires exactly one of the fields that define the steps.
 pub(crate) fn shapes() -> serde_json::Value {
-    ["steps", "preset", "linear", "exponential"]
+    ["steps", "preset", "linear", "exponential", "by_hand"]
         .map(|field| serde_json::json!({ "required": [field] }))
         .into_iter()
         .collect()

@@ -85,7 +85,9 @@ impl Change<'_> {
 
     fn start(&mut self, by: &Actor, reason: &str) {
         self.start_at_zero(by, reason);
-        self.proceed();
+        if !self.rollout.plan().is_by_hand() {
+            self.proceed();
+        }
     }
 
     fn start_at_zero(&mut self, by: &Actor, reason: &str) {
@@ -99,8 +101,12 @@ impl Change<'_> {
         rollout.evidence.clear();
         rollout.warm_up_left = None;
         let (attempt, salt) = (rollout.attempt, rollout.salt());
-        self.enter(State::Starting {
-            progress: Progress { since: Some(now), ..Progress::default() },
+        let progress = Progress { since: Some(now), ..Progress::default() };
+        self.enter(if self.rollout.plan().is_by_hand() {
+            let pause = PauseReason::Manual { by: by.clone(), reason: reason.to_owned() };
+            State::Paused { stage: Stage::Start, progress, since: now, reason: pause }
+        } else {
+            State::Starting { progress }
         });
         self.raise(Action::BeginEvidence { salt });
         self.record(by.clone(), EventKind::Started { attempt }, reason);

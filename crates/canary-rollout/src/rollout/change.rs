@@ -17,6 +17,8 @@ pub(super) struct Change<'a> {
     pub(super) now: Timestamp,
     /// The time since the previous tick; zero for a command.
     pub(super) passed: Duration,
+    /// Whether the verdict of the previous tick was "degraded".
+    pub(super) was_degraded: bool,
     lowering: Vec<Action>,
     raising: Vec<Action>,
     asking: Vec<Action>,
@@ -27,7 +29,16 @@ impl<'a> Change<'a> {
     pub(super) fn new(rollout: &'a mut Rollout, now: Timestamp) -> Self {
         let (lowering, raising, asking) = (Vec::new(), Vec::new(), Vec::new());
         let events = Vec::new();
-        Self { rollout, now, passed: Duration::ZERO, lowering, raising, asking, events }
+        Self {
+            rollout,
+            now,
+            passed: Duration::ZERO,
+            was_degraded: false,
+            lowering,
+            raising,
+            asking,
+            events,
+        }
     }
 
     pub(super) fn set_weight(&mut self, weight: Weight) {

@@ -36,6 +36,7 @@ pub(super) enum NoOpReason {
     NotHalted,
     GateOpen,
     VariablesUnchanged,
+    ByHand,
 }
 
 impl fmt::Display for NoOpReason {
@@ -53,6 +54,7 @@ impl fmt::Display for NoOpReason {
             Self::RolledBackByHalt => "the rollout is halted, and stable serves every call",
             Self::NotHalted => "the rollout is not halted",
             Self::GateOpen => "the gate is already open",
+            Self::ByHand => "the weight changes only by hand",
             Self::VariablesUnchanged => "the variables already have these values",
         })
     }
@@ -203,7 +205,13 @@ impl Rollout {
 
     fn decide_paused(&self, stage: &Stage, reason: &PauseReason, command: &Command) -> Decision {
         let is_frozen = matches!(reason, PauseReason::Degraded(_));
+        let is_by_hand = self.plan().is_by_hand();
         match command {
+            Command::Resume | Command::SkipStep if is_by_hand => {
+                Decision::Refuse(RefusalReason::ByHand)
+            }
+            Command::Start if is_by_hand => Decision::NoOp(NoOpReason::AlreadyStarted),
+            Command::Pause if is_by_hand => Decision::NoOp(NoOpReason::ByHand),
             Command::Resume if is_frozen => Decision::Refuse(RefusalReason::Frozen),
             Command::Resume if *reason == PauseReason::Maximum => {
                 Decision::Refuse(RefusalReason::ManualPromotionOnly)

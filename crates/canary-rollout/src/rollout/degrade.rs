@@ -25,6 +25,10 @@ impl Change<'_> {
                 self.ramp_down();
                 self.record_with_evidence(by, EventKind::RampDownBegun, event_reason);
             }
+            OnDegraded::Report if self.was_degraded => {}
+            OnDegraded::Report => {
+                self.record_with_evidence(by, EventKind::FoundDegraded, event_reason);
+            }
             OnDegraded::RampDown(_) | OnDegraded::RollBack => self.roll_back(cause),
         }
     }
@@ -48,7 +52,7 @@ impl Change<'_> {
         };
         let over = match self.rollout.plan().on_degraded() {
             OnDegraded::RampDown(RampDown { over }) => over,
-            OnDegraded::RollBack | OnDegraded::Freeze => Duration::ZERO,
+            OnDegraded::RollBack | OnDegraded::Freeze | OnDegraded::Report => Duration::ZERO,
         };
         // The longer of the two, because a clock that jumps must not delay the ramp.
         let passed = self.now.since(*since).max(*ticked).as_millis();

@@ -103,7 +103,8 @@ impl Rollout {
 
     pub(super) fn deadline_of(&self, stage: &Stage) -> Duration {
         match stage {
-            Stage::Start => self.plan().steps()[0].deadline,
+            // A plan by hand has no steps, and waits for no deadline.
+            Stage::Start => self.plan().steps().first().map_or(Duration::MAX, |it| it.deadline),
             Stage::Step { step } => self.plan().steps()[*step].deadline,
             Stage::Bake { .. } => self.plan().bake().map_or(Duration::ZERO, |bake| bake.deadline),
         }

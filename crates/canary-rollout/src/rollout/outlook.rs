@@ -60,6 +60,9 @@ impl Rollout {
     fn blocked(&self) -> Option<Obstacle> {
         match &self.state {
             State::Idle => Some(Obstacle::Operator("the rollout has not started".to_owned())),
+            State::Paused { .. } if self.plan().is_by_hand() => {
+                Some(Obstacle::Operator("the weight changes only by hand".to_owned()))
+            }
             State::Paused { reason: PauseReason::Maximum, .. } => {
                 Some(Obstacle::Operator(PauseReason::Maximum.to_string()))
             }

@@ -90,7 +90,7 @@ impl Rollout {
                 if self.attempt != after.attempt {
                     sentences.push(new_attempt());
                 }
-                if self.phase() != Phase::Paused {
+                if self.phase() != Phase::Paused && !self.plan().is_by_hand() {
                     sentences.push("The plan is paused.".to_owned());
                 }
             }
@@ -155,6 +155,7 @@ impl Rollout {
         let reaction = match self.plan().on_degraded() {
             OnDegraded::RollBack => "is still rolled back",
             OnDegraded::RampDown(_) => "still loses its calls in steps",
+            OnDegraded::Report => "still keeps its weight",
             OnDegraded::Freeze => "still keeps its weight until an operator decides",
         };
         format!("If {canary} is degraded, it {reaction}.")
@@ -171,7 +172,8 @@ impl Rollout {
             ));
             sentences.push(self.describe_degraded());
         } else {
-            sentences.push(format!("The plan ends, and {canary} is no longer judged."));
+            let ends = if self.plan().is_by_hand() { "" } else { "The plan ends, and " };
+            sentences.push(format!("{ends}{canary} is no longer judged."));
             let overrides = self.variables.overrides.iter().count();
             if overrides > 0 {
                 sentences.push(format!("The overrides of {canary} become variables of the stage."));

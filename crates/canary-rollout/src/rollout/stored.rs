@@ -38,6 +38,9 @@ impl Rollout {
             Some(Stage::Bake { .. }) if self.plan().bake().is_none() => {
                 return Err("the stored rollout is in a bake, but its plan has none".to_owned());
             }
+            Some(Stage::Start) if self.plan().is_by_hand() && self.phase() == Phase::Starting => {
+                return Err("the stored rollout is starting, but its plan is by hand".to_owned());
+            }
             _ => {}
         }
         let (phase, weight, highest) = (self.phase(), self.weight, self.highest_weight());
@@ -62,6 +65,7 @@ impl Rollout {
             | State::Halted { .. } => Weight::ZERO,
             State::Promoted { .. } => Weight::FULL,
             State::RampingDown { from, .. } => *from,
+            State::Paused { .. } if self.plan().is_by_hand() => self.plan().max_weight(),
             State::Paused { stage, .. } if self.may_be_set_manually() => {
                 self.plan().max_weight().max(self.weight_of(stage))
             }
@@ -71,14 +75,15 @@ impl Rollout {
         }
     }
 
-    /// Returns whether an operator has set this weight during the pause, or whether the history no
+    /// Returns whether an operator, or a loss of the store, has set this weight during the pause, or whether the history no
     /// longer reaches back to the beginning of the pause.
     fn may_be_set_manually(&self) -> bool {
         for event in self.history().rev() {
             if event.phase != Phase::Paused {
                 return false;
             }
-            if event.kind == EventKind::WeightSet && event.weight == self.weight {
+            let sets_weight = matches!(event.kind, EventKind::WeightSet | EventKind::StoreLost);
+            if sets_weight && event.weight == self.weight {
                 return true;
             }
         }

@@ -27,6 +27,7 @@ impl Rollout {
         let passed = self.clock.latest.map_or(Duration::ZERO, |latest| now.since(latest));
         let passed = passed.min(Self::MAX_TICK);
         self.clock.latest = Some(now);
+        let was_degraded = self.verdict == Verdict::Degraded;
         self.verdict = tick.verdict;
         self.evidence = bounded(&tick.evidence, EVIDENCE_BYTES);
         self.warm_up_left = tick.warm_up_left;
@@ -34,6 +35,7 @@ impl Rollout {
 
         let mut change = Change::new(self, now);
         change.passed = passed;
+        change.was_degraded = was_degraded;
         change.apply_tick(tick);
         change.finish()
     }
