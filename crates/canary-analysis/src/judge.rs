@@ -76,9 +76,6 @@ impl Judge {
             if states.iter().any(|state| state.monitor.name() == monitor.name()) {
                 return Err(JudgeError::DuplicateName(monitor.name().to_owned()));
             }
-            if *monitor.measure() == Measure::Unanswered && monitor.unit() == Unit::Keys {
-                return Err(JudgeError::UnansweredPerKey(monitor.name().to_owned()));
-            }
             // Keys are observed by the name of the monitor, so that they can have a class.
             let has_no_class = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
             if has_no_class && monitor.unit() == Unit::Calls && monitor.class().is_some() {
@@ -356,9 +353,6 @@ pub enum JudgeError {
     EmptyName,
     /// Two monitors have this name.
     DuplicateName(String),
-    /// A monitor of unanswered calls counts per key. The key of a call is recorded when the call
-    /// ends.
-    UnansweredPerKey(String),
     /// A feedback or event monitor has a class of routes. Feedback and events are observed without
     /// one.
     ClassNotSupported(String),
@@ -371,13 +365,6 @@ impl fmt::Display for JudgeError {
         match self {
             Self::EmptyName => f.write_str("a monitor has an empty name"),
             Self::DuplicateName(name) => write!(f, "two monitors are named `{name}`"),
-            Self::UnansweredPerKey(name) => {
-                write!(
-                    f,
-                    "monitor `{name}` counts unanswered calls per key, expected `cancelled` per key: \
-                     the key of a call that hangs is known when its caller leaves"
-                )
-            }
             Self::ClassNotSupported(name) => {
                 write!(
                     f,

@@ -81,6 +81,9 @@ impl Monitor {
     /// It is degraded if such calls are more frequent than stable's. Otherwise it is inconclusive,
     /// and the overall verdict does not need it to be healthy: the other monitors already take calls
     /// without a response for adverse ones.
+    ///
+    /// [Per key](Self::per_key), it watches keys that had no answer for some time. The caller that
+    /// records them chooses the time.
     #[must_use]
     pub fn unanswered() -> Self {
         Self::new("unanswered", Measure::Unanswered, Margins::UNANSWERED)

@@ -57,7 +57,7 @@ impl MonitorState {
     pub(crate) fn new(monitor: Monitor) -> Self {
         let evidence = match monitor.measure() {
             Measure::Share => MonitorEvidence::SampleRatio(SampleRatioTest::new()),
-            Measure::Unanswered => {
+            Measure::Unanswered if monitor.unit() == Unit::Calls => {
                 MonitorEvidence::Unanswered(Box::new(UnansweredEvidence::new(&monitor)))
             }
             _ => MonitorEvidence::Comparison(Box::new(ChannelComparison::new(&monitor))),

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use canary_analysis::{Judge, Levels, Monitor, Observation, error::JudgeError};
+use canary_analysis::{Judge, Levels, Monitor, Observation, error::JudgeError, keys::KeyLedger};
 use canary_core::{
     Age, Channel, ChannelCounts, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight,
 };
@@ -174,14 +174,26 @@ fn a_class_of_routes_is_judged_by_its_own_calls() {
 }
 
 #[test]
-fn unanswered_calls_per_key_are_refused() {
-    let monitors = [Monitor::failures(), Monitor::unanswered().per_key()];
-    let error = Judge::try_new(Levels::default(), monitors).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "monitor `unanswered` counts unanswered calls per key, expected `cancelled` per key: the key \
-         of a call that hangs is known when its caller leaves"
+fn keys_that_wait_for_an_answer_are_judged() {
+    let mut judge = judge([Monitor::failures(), Monitor::unanswered().per_key()]);
+    let keys = |first: u64, stable: u64, canary: u64| {
+        let mut ledger = KeyLedger::new(1_000);
+        for key in first..first + stable + canary {
+            let channel = if key < first + stable { Channel::Stable } else { Channel::Canary };
+            ledger.record(key, channel, TEN);
+        }
+        ledger.take()
+    };
+    let observation = Observation::of(snapshot(TEN, calls(9_000, 0), calls(1_000, 0)));
+    judge.observe(
+        &observation
+            .with_seen_keys("unanswered", &keys(0, 180, 20))
+            .with_adverse_keys("unanswered", &keys(180, 0, 20)),
     );
+    let judgment = judge.judgment();
+    assert_eq!(judgment.verdict, Verdict::Degraded);
+    assert_eq!(judgment.decisive().unwrap().monitor, "unanswered");
+    assert!(judgment.to_string().contains("20 of 20 canary keys"), "{judgment}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod reconcile;
 mod run;
 mod save;
 mod variables;
+mod waiting_keys;
 
 pub(crate) use self::{
     attempt_judge::default_unit,

@@ -249,7 +249,7 @@ mod tests {
         let monitors =
             [Monitor::failures(), Monitor::cancelled(), Monitor::slow(Until::Head, limit)];
         for (index, monitor) in monitors.into_iter().enumerate() {
-            let of_checkout = || monitor.clone().of_class("checkout");
+            let of_checkout = || monitor.clone().of_class("checkout").with_warm_up(Duration::ZERO);
             let verdicts = [
                 judged(of_checkout(), fail),
                 judged(of_checkout(), cancel),

@@ -1,14 +1,18 @@
 use canary_analysis::{Judge, Measure, Monitor, Observation, Unit, Until, keys::KeyLedger};
 use canary_core::KeySample;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use tower_canary::{
     CanaryHandle,
     control::{ControlExt, KeyActivity, KeyEvent, KeyEvents, KeyWatch},
 };
 
+use crate::driver::waiting_keys::WaitingKeys;
+
 /// The keys that monitors per key have counted, and the watch that reports new ones.
 pub(super) struct WatchedKeys {
     watch: KeyWatch,
+    waiting: WaitingKeys,
     ledgers: KeyLedgers,
 }
 
@@ -48,20 +52,28 @@ impl WatchedKeys {
         };
         let ledgers = stored.unwrap_or(empty);
         let watch = canary.watch_keys(ledgers.sample());
-        Some(Self { watch, ledgers })
+        Some(Self { watch, waiting: WaitingKeys::default(), ledgers })
     }
 
     /// Adds the keys since the last call to an observation.
     pub(super) fn observe(&mut self, judge: &Judge, observation: Observation) -> Observation {
         let KeyEvents { sample, events, .. } = self.watch.take();
-        self.ledgers.narrow(sample);
+        self.narrow(sample);
+        for event in self.waiting.update(&events, Instant::now()) {
+            self.ledgers.record_adverse(judge, &event, |it| *it.measure() == Measure::Unanswered);
+        }
         events.iter().for_each(|event| self.ledgers.record(judge, event));
-        while self.ledgers.max_known() > MAX_KEYS {
+        while self.ledgers.max_known().max(self.waiting.count()) > MAX_KEYS {
             let sample = self.ledgers.sample().halved();
-            self.ledgers.narrow(sample);
+            self.narrow(sample);
             self.watch.narrow(sample);
         }
         self.ledgers.take(judge, observation)
+    }
+
+    fn narrow(&mut self, sample: KeySample) {
+        self.ledgers.narrow(sample);
+        self.waiting.narrow(self.ledgers.sample());
     }
 
     pub(super) const fn ledgers(&self) -> &KeyLedgers {
@@ -136,13 +148,22 @@ impl KeyLedgers {
         for (_, ledger) in self.seen.iter_mut().filter(|(trials, _)| trials.include(event)) {
             record_in(ledger, event);
         }
-        for monitor in per_key(judge).filter(|monitor| Trials::of(monitor).are_of(event)) {
-            if is_adverse(monitor, judge, &event.activity) {
-                let ledgers = self.adverse.iter_mut();
-                ledgers
-                    .filter(|(name, _)| name == monitor.name())
-                    .for_each(|(_, ledger)| record_in(ledger, event));
-            }
+        self.record_adverse(judge, event, |it| is_adverse(it, judge, &event.activity));
+    }
+
+    /// Records the event for the monitors to which it is adverse.
+    fn record_adverse(
+        &mut self,
+        judge: &Judge,
+        event: &KeyEvent,
+        is_adverse: impl Fn(&Monitor) -> bool,
+    ) {
+        let monitors = per_key(judge).filter(|monitor| Trials::of(monitor).are_of(event));
+        for monitor in monitors.filter(|monitor| is_adverse(monitor)) {
+            let ledgers = self.adverse.iter_mut();
+            ledgers
+                .filter(|(name, _)| name == monitor.name())
+                .for_each(|(_, ledger)| record_in(ledger, event));
         }
     }
 
@@ -219,7 +240,7 @@ fn per_key(judge: &Judge) -> impl Iterator<Item = &Monitor> {
 
 /// Returns whether the data plane counts this measure by keys.
 pub(crate) const fn is_counted_by_keys(measure: &Measure) -> bool {
-    measure.is_of_calls() || matches!(measure, Measure::Share)
+    measure.is_of_calls() || matches!(measure, Measure::Share | Measure::Unanswered)
 }
 
 /// The number of keys in a ledger above which the sample is halved.
