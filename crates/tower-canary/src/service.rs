@@ -12,6 +12,7 @@ pub(crate) mod layer_response;
 pub(crate) mod map_body;
 pub(crate) mod mount_position;
 pub(crate) mod panic;
+pub(crate) mod pending_answer;
 pub(crate) mod protocol;
 mod ratings;
 pub(crate) mod readiness;

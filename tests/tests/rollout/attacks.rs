@@ -77,7 +77,7 @@ impl Attacked {
             Monitor::failures(),
             Monitor::cancelled(),
             Monitor::unanswered(),
-            Monitor::slow(Until::Head, slow),
+            Monitor::slow(Until::Head, slow).with_warm_up(Duration::ZERO),
         ];
         let judge = Judge::try_new(Levels::default(), monitors).unwrap();
         let app = shop(false).layer(layer);
@@ -349,13 +349,13 @@ struct SendsSlowly;
 
 impl Attack for SendsSlowly {
     async fn step(&mut self, shop: &mut Attacked) {
-        if !shop.calls.is_multiple_of(60) {
+        if !shop.calls.is_multiple_of(150) {
             return;
         }
         let mut request = request(&[("x-user-id", &*shop.chosen_key())]);
         *request.method_mut() = http::Method::POST;
         let parts = stream::unfold(0, async |part| {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
             let frame = Frame::data(Bytes::from_static(b"part"));
             (part < 2).then_some((Ok::<_, Infallible>(frame), part + 1))
         });

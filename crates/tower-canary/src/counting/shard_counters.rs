@@ -197,10 +197,15 @@ impl ChannelCounters {
 
     fn pick(&self, reason: AssignmentReason, started: TickInstant) {
         self.picked[reason as usize].fetch_add(1, Ordering::Relaxed);
+        self.wait(started);
+    }
+
+    /// Counts that a call waits for its answer since `started`.
+    pub(crate) fn wait(&self, started: TickInstant) {
         self.unanswered.get_or_init(Box::default).start(started);
     }
 
-    /// Counts that a call got an answer, or ended without one.
+    /// Counts that a call got an answer, ended without one, or waits for its caller.
     pub(crate) fn answer(&self, started: TickInstant, at: TickInstant) {
         if let Some(unanswered) = self.unanswered.get() {
             unanswered.answer(started, at);

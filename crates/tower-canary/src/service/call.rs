@@ -29,6 +29,7 @@ use crate::{
         framing::{self, Framing},
         layer_response::LayerResponse,
         mount_position::MountPosition,
+        pending_answer::PendingAnswer,
         protocol::{self, Protocol},
         request_body,
         served_methods::Method,
@@ -110,7 +111,7 @@ impl Call {
         let Assigned { counters, started, channel, reason, key, route, cookie } = assigned;
         // Without the request extension, no `Assignment` outlives the response of an upgraded call.
         let may_upgrade = counters.config.tags.request_extension && framing.may_upgrade(request);
-        Self {
+        let call = Self {
             counters,
             started,
             upload,
@@ -134,7 +135,9 @@ impl Call {
             shows_tags: true,
             told_channel: false,
             ended: false,
-        }
+        };
+        call.share_answer();
+        call
     }
 
     pub(crate) fn config(&self) -> &CanaryConfig {
@@ -163,6 +166,14 @@ impl Call {
 
     pub(crate) fn span(&self) -> CallSpan {
         CallSpan::new(self.config(), self.channel, self.reason)
+    }
+
+    /// Lets the upload suspend the wait for the answer while the service waits for the caller.
+    fn share_answer(&self) {
+        if let Some(upload) = &self.upload {
+            let (counters, key) = (self.counters.clone(), self.counter_key());
+            upload.expect_answer(PendingAnswer::new(counters, key, self.started));
+        }
     }
 
     pub(crate) fn upload(&self) -> Option<&Upload> {
@@ -397,8 +408,10 @@ impl Call {
     #[inline]
     fn count_answer(&mut self, now: TickInstant) {
         if mem::take(&mut self.is_unanswered) {
-            let started = self.started;
-            self.count(|counters| counters.answer(started, now));
+            match &self.upload {
+                Some(upload) => upload.record_answer(now),
+                None => self.count(|counters| counters.answer(self.started, now)),
+            }
         }
     }
 

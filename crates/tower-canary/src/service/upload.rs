@@ -9,6 +9,8 @@ use std::time::Instant;
 #[cfg(feature = "tokio")]
 use tokio::time::Instant;
 
+use crate::{counting::clock::TickInstant, service::pending_answer::PendingAnswer};
+
 /// The arrival of a request body, as the service sees it.
 ///
 /// While the service waits for the next part of the body, the time is the caller's: it counts
@@ -16,8 +18,10 @@ use tokio::time::Instant;
 /// and finds nothing, and ends when the next part arrives, even if the service does not poll the
 /// body again.
 ///
-/// The body and its call share it. Its lock is taken only for bodies that the service has to wait
-/// for.
+/// Nor does a call count as one without an answer during a wait. After the wait it counts as a young
+/// call.
+///
+/// The body and its call share it.
 #[derive(Default)]
 pub(crate) struct Upload(Mutex<Waits>);
 
@@ -33,13 +37,20 @@ struct Waits {
     reader: Option<Waker>,
     /// The task of the call, if its time limit is suspended.
     call: Option<Waker>,
+    /// `None` if the call has its answer.
+    answer: Option<PendingAnswer>,
 }
 
 impl Upload {
     /// Begins a wait, unless the reader waits already. It is woken when the wait ends.
     pub(crate) fn begin_wait(&self, reader: &Waker) {
         let mut waits = self.waits();
-        waits.since.get_or_insert_with(Instant::now);
+        if waits.since.is_none() {
+            waits.since = Some(Instant::now());
+            if let Some(answer) = &waits.answer {
+                answer.stop(TickInstant::now());
+            }
+        }
         match &mut waits.reader {
             Some(waker) => waker.clone_from(reader),
             None => waits.reader = Some(reader.clone()),
@@ -61,9 +72,30 @@ impl Upload {
         let Some(since) = waits.since.take() else { return };
         waits.ended += since.elapsed();
         waits.is_given_up = is_given_up;
+        if let Some(answer) = &mut waits.answer {
+            answer.restart(TickInstant::now());
+        }
         let wakers = [waits.reader.take(), waits.call.take()];
         drop(waits);
         wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Takes charge of a call that waits for its answer.
+    pub(crate) fn expect_answer(&self, answer: PendingAnswer) {
+        let mut waits = self.waits();
+        if waits.since.is_some() {
+            answer.stop(TickInstant::now());
+        }
+        waits.answer = Some(answer);
+    }
+
+    /// Records that the call got its answer at `now`, or ended without one.
+    pub(crate) fn record_answer(&self, now: TickInstant) {
+        let mut waits = self.waits();
+        let is_waiting = waits.since.is_some();
+        if let Some(answer) = waits.answer.take().filter(|_| !is_waiting) {
+            answer.stop(now);
+        }
     }
 
     /// Returns the total time that the service has waited for the caller.

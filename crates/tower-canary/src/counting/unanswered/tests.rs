@@ -256,3 +256,40 @@ fn a_hang_counts_in_the_epoch_of_its_assignment_and_in_its_class() {
     closed.since(&counts).unwrap();
     assert_eq!(numbers(closed.total().evidence.canary.unanswered), [1, 1, 0]);
 }
+
+#[cfg(feature = "axum")]
+#[test]
+fn a_call_ages_only_while_it_does_not_wait_for_its_caller() {
+    use axum::body::{Body as AxumBody, Bytes, to_bytes};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+
+    async fn read_and_hang(request: Request<AxumBody>) -> Result<Response<Answer>, Infallible> {
+        to_bytes(request.into_body(), usize::MAX).await.unwrap();
+        hang(Request::new(())).await
+    }
+    let (sender, mut receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+    let frames = futures_util::stream::poll_fn(move |cx| {
+        receiver.poll_recv(cx).map(|part| part.map(|part| Ok::<_, Infallible>(Frame::data(part))))
+    });
+    let layer = layer(service_fn(read_and_hang), CanaryOptions::new());
+    let served = Served { handle: layer.handle() };
+    let request = Request::new(AxumBody::new(StreamBody::new(frames)));
+    let mut call = task::spawn(layer.layer(service_fn(read_and_hang)).call(request));
+    for _ in 0..3 {
+        assert!(call.poll().is_pending());
+        advance(40 * SECOND);
+        served.assert_unanswered([0, 0, 0]);
+        sender.try_send(Bytes::from_static(b"part")).unwrap();
+    }
+    assert!(call.poll().is_pending());
+    drop(sender);
+    // The end has arrived, and the service does not read it.
+    advance(7 * SECOND);
+    served.assert_unanswered([1, 0, 0]);
+    assert!(call.poll().is_pending());
+    advance(30 * SECOND);
+    served.assert_unanswered([1, 1, 0]);
+    drop(call);
+    served.assert_unanswered([1, 1, 0]);
+}

@@ -122,5 +122,6 @@ impl Call {
         self.class = None;
         self.polling = false;
         self.ended = false;
+        self.share_answer();
     }
 }
