@@ -7,6 +7,7 @@ mod faults;
 mod feedback;
 mod matrix;
 mod mounts;
+mod outcomes;
 mod race;
 mod routing;
 mod stacks;

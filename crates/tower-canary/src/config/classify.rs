@@ -12,7 +12,7 @@ use crate::{config::grpc_code::GrpcCode, service::protocol::Protocol};
 /// | the response | the outcome |
 /// |---|---|
 /// | an error of the service or of the body, a panic, a missed deadline | failure |
-/// | broken: its body ends before its `content-length` or exceeds it, or its status is below 200, except for 101 | failure |
+/// | broken: its body ends before its `content-length` or exceeds it, its `content-length` is not a number, or its status is below 200, except for 101 | failure |
 /// | HTTP 408, if the service was not waiting for the body of the request: its own timeout | failure |
 /// | gRPC `UNIMPLEMENTED`, by a method that stable has not answered with `OK`, after its first response to any call | [client-made](Classification::ClientMade) |
 ///

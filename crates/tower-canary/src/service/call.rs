@@ -26,7 +26,7 @@ use crate::{
     service::{
         assignment::Assignment,
         deadline::CallerDeadline,
-        framing::{self, Framing},
+        framing::{self, AnnouncedLength, Framing},
         layer_response::LayerResponse,
         mount_position::MountPosition,
         pending_answer::PendingAnswer,
@@ -254,10 +254,14 @@ impl Call {
         }
         let (status, is_at_end) = (response.status(), response.body().is_end_stream());
         let has_no_body = self.framing.has_no_body(status);
-        let is_short = is_at_end
-            && !has_no_body
-            && framing::announced_length(response).is_some_and(|length| length > 0);
-        let class = if is_short || framing::is_interim(status) || self.is_timeout(status) {
+        let announced =
+            if has_no_body { AnnouncedLength::None } else { AnnouncedLength::of(response) };
+        let is_broken = match announced {
+            AnnouncedLength::Invalid => true,
+            AnnouncedLength::Bytes(1..) => is_at_end,
+            AnnouncedLength::Bytes(0) | AnnouncedLength::None => framing::is_interim(status),
+        };
+        let class = if is_broken || self.is_timeout(status) {
             HeadClassification::Final(Classification::Failure)
         } else {
             self.client_made_head(response)
@@ -268,7 +272,7 @@ impl Call {
         if self.channel == Channel::Stable {
             config.served_methods.record_response();
         }
-        ResponseHead { latency, ends: is_at_end || has_no_body }
+        ResponseHead { latency, announced, ends: is_at_end || has_no_body }
     }
 
     /// Returns whether the service reports a timeout of its own: the caller was not late.
@@ -312,10 +316,16 @@ impl Call {
         head: ResponseHead,
     ) -> Option<u64> {
         self.tag_response(response);
-        let ResponseHead { latency, ends } = head;
+        let ResponseHead { latency, announced, ends } = head;
         let status = response.status();
         self.polling = true;
-        let length = if ends { None } else { framing::expected_length(response) };
+        let length = match announced {
+            _ if ends => None,
+            AnnouncedLength::Bytes(bytes) => Some(bytes),
+            // Without the header, hyper adds one with the exact size of the body.
+            AnnouncedLength::None => response.body().size_hint().exact(),
+            AnnouncedLength::Invalid => None,
+        };
         self.polling = false;
         let upgrade = self.upgrade.take().filter(|_| self.framing.upgrades(status));
         if ends && upgrade.is_none() {
@@ -523,6 +533,7 @@ impl Call {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResponseHead {
     pub(crate) latency: LatencyBucket,
+    announced: AnnouncedLength,
     /// Whether the response has no body.
     ends: bool,
 }

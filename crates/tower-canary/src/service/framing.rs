@@ -1,5 +1,4 @@
 use http::{Method, Request, Response, StatusCode, Version, header};
-use http_body::Body;
 
 use crate::service::protocol::asks_for_upgrade;
 
@@ -47,18 +46,35 @@ pub(crate) fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// Returns the body length that the head of a response announces, if it does.
-pub(crate) fn announced_length<B>(response: &Response<B>) -> Option<u64> {
-    response.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+/// The `content-length` of a response.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum AnnouncedLength {
+    None,
+    Bytes(u64),
+    /// Servers and clients reject it: it is no number, or there are several.
+    Invalid,
 }
 
-/// Returns the length of the body that the client expects, if it is known.
-pub(crate) fn expected_length<B: Body>(response: &Response<B>) -> Option<u64> {
-    if response.headers().contains_key(header::CONTENT_LENGTH) {
-        return announced_length(response);
+impl AnnouncedLength {
+    pub(crate) fn of<B>(response: &Response<B>) -> Self {
+        let mut values = response.headers().get_all(header::CONTENT_LENGTH).iter();
+        let Some(length) = values.next() else { return Self::None };
+        match parse_digits(length.as_bytes()) {
+            Some(bytes) if values.all(|other| other == length) => Self::Bytes(bytes),
+            _ => Self::Invalid,
+        }
     }
-    // Without the header, hyper adds one with the exact size of the body.
-    response.body().size_hint().exact()
+}
+
+/// Parses a number without a sign, which `u64::from_str` would accept.
+fn parse_digits(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, byte| match byte {
+        b'0'..=b'9' => number.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
 }
 
 /// Returns whether the head of a request shows that it has no body.

@@ -1,6 +1,6 @@
 //! Which responses are failures, whatever their status line says, and which show nothing.
 
-use std::task::Poll;
+use std::{task::Poll, time::Duration};
 
 use http::{HeaderName, Method, Request, StatusCode, header};
 use http_body::Body as _;
@@ -12,7 +12,7 @@ use tower_canary::{
 };
 
 use crate::support::{
-    ALMOST_ALL, OnPoll, SHORTEST_DEADLINE, ScriptedBody, ScriptedService,
+    ALMOST_ALL, OnPoll, ScriptedBody, ScriptedService,
     Step::{self, Data, End, Trailers},
     counts, grpc_request, wait_for_deadline,
 };
@@ -94,7 +94,8 @@ fn a_body_that_does_not_have_its_content_length_is_a_failure() {
             with_length("2", &[Data("ab"), Trailers("0")]),
             "success",
         ),
-        ("no number", &get, with_length("many", &[Data("ab"), End]), "success"),
+        ("no number", &get, with_length("many", &[Data("ab"), End]), "failure"),
+        ("signed", &get, with_length("+2", &[Data("ab"), End]), "failure"),
     ] {
         assert_outcome(name, &both(CanaryOptions::new, request, &service), outcome);
     }
@@ -334,7 +335,7 @@ fn a_deadline_counts_if_stable_usually_responds_to_the_method_in_time() {
         hangs(&mut request);
         request.headers_mut().insert("grpc-timeout", "200m".parse().unwrap());
         let call = service.call(request);
-        wait_for_deadline(std::time::Duration::from_millis(200));
+        wait_for_deadline(Duration::from_millis(200));
         drop(call);
         let counts = counts(&handle).evidence.stable;
         assert_eq!([counts.failure, counts.cancelled], [failures, 1 - failures], "{left}");
@@ -346,7 +347,7 @@ async fn a_call_that_stable_repeats_has_a_latency_of_its_own() {
     let fallback = tower_canary::Fallback::of_clones::<()>();
     let options = CanaryOptions::new().fallback(fallback);
     let canary = tower::service_fn(|_: Request<()>| {
-        wait_for_deadline(SHORTEST_DEADLINE);
+        wait_for_deadline(Duration::from_millis(200));
         std::future::ready(Err::<http::Response<ScriptedBody>, tower::BoxError>("broken".into()))
     });
     let layer = CanaryLayer::with_options("latency", canary, options);
@@ -357,8 +358,8 @@ async fn a_call_that_stable_repeats_has_a_latency_of_its_own() {
     assert_eq!(stable.success, 1);
     for latencies in [&stable.head, &stable.end] {
         let slowest = latencies.quantile(1.0).unwrap();
-        assert!(slowest.lower_edge().as_millis() < 10, "{slowest:?}");
+        assert!(slowest.lower_edge().as_millis() < 100, "{slowest:?}");
     }
     let canary = counts.evidence.canary.end.quantile(1.0).unwrap();
-    assert!(canary.lower_edge().as_millis() >= 9, "{canary:?}");
+    assert!(canary.lower_edge().as_millis() >= 100, "{canary:?}");
 }
