@@ -17,6 +17,7 @@
 
 mod draws;
 mod pictures;
+mod plan_table;
 mod schedule;
 mod second;
 mod study;
@@ -28,6 +29,7 @@ pub mod rules;
 
 pub use crate::{
     pictures::{Picture, pictures},
+    plan_table::{cold_starts, speed_of_plan, verdicts_taken_back},
     rules::RollbackRule,
     schedule::Schedule,
     second::Second,

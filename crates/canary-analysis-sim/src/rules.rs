@@ -36,6 +36,26 @@ pub fn judge_with_restarts() -> Judged {
     judge().with_restarts()
 }
 
+/// The judge of a default plan, as `Plan::judge` builds it: all its monitors, with restarts.
+///
+/// # Panics
+///
+/// Never, because the preset is a valid plan.
+#[must_use]
+pub fn default_plan() -> Judged {
+    plan("preset = 'Canary10Percent5Minutes'")
+}
+
+/// The judge of this plan, in TOML.
+///
+/// # Panics
+///
+/// Panics if the plan is not valid.
+#[must_use]
+pub fn plan(toml: &str) -> Judged {
+    Judged::of(canary_rollout::Plan::from_toml(toml).expect("the plan is valid").judge())
+}
+
 /// A limit of 1 % failures, checked each minute. The fifth failed check rolls back.
 ///
 /// These are the defaults of Flagger, which counts failed checks and never resets the count.

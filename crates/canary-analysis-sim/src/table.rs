@@ -15,12 +15,12 @@ use crate::{
 pub struct MarkdownTable(String);
 
 impl MarkdownTable {
-    fn new(title: &str, columns: &[&str]) -> Self {
+    pub(crate) fn new(title: &str, columns: &[&str]) -> Self {
         let rules = "---|".repeat(columns.len());
         Self(format!("{title}\n\n| {} |\n|{rules}\n", columns.join(" | ")))
     }
 
-    fn row(&mut self, cells: &[String]) {
+    pub(crate) fn row(&mut self, cells: &[String]) {
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "| {} |", cells.join(" | "));
     }
@@ -178,15 +178,15 @@ fn cells(name: &str, traffic: &Traffic, runs: u32, show: fn(&Summary) -> String)
     ]
 }
 
-fn rolled_back(summary: &Summary) -> String {
+pub(crate) fn rolled_back(summary: &Summary) -> String {
     percent(summary, summary.rate())
 }
 
-fn calls(summary: &Summary) -> String {
+pub(crate) fn calls(summary: &Summary) -> String {
     median(summary.calls_until_rollback())
 }
 
-fn seconds(summary: &Summary) -> String {
+pub(crate) fn seconds(summary: &Summary) -> String {
     median(summary.seconds_until_rollback())
 }
 

@@ -1,4 +1,4 @@
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use crate::{
     margins::Margins,
@@ -35,7 +35,6 @@ pub struct Monitor {
     unit: Unit,
     callers: Callers,
     margins: Margins,
-    alpha_parts: Option<NonZeroU32>,
     warm_up: Option<Duration>,
 }
 
@@ -57,7 +56,6 @@ impl Monitor {
             unit,
             callers: Callers::WithKey,
             margins,
-            alpha_parts: None,
             warm_up: None,
         }
     }
@@ -146,8 +144,8 @@ impl Monitor {
         self
     }
 
-    /// Makes the monitor watch-only: it does not decide and takes no part of `alpha`. Its finding
-    /// has the threshold that it would have if it decided.
+    /// Makes the monitor watch-only: it does not decide and takes no part of
+    /// [`alpha`](crate::Judge::alpha_of). Its finding has the threshold that it would have if it decided.
     #[must_use]
     pub const fn watch_only(mut self) -> Self {
         self.role = Role::Watches;
@@ -193,13 +191,6 @@ impl Monitor {
     #[must_use]
     pub const fn with_margins(mut self, margins: Margins) -> Self {
         self.margins = margins;
-        self
-    }
-
-    /// Sets the monitor's [parts of `alpha`](Self::alpha_parts).
-    #[must_use]
-    pub const fn with_alpha_parts(mut self, parts: NonZeroU32) -> Self {
-        self.alpha_parts = Some(parts);
         self
     }
 
@@ -252,18 +243,9 @@ impl Monitor {
         self.margins
     }
 
-    /// Returns the number of equal parts of `alpha` that the monitor takes, if it decides.
-    ///
-    /// `alpha` is divided into as many parts as all deciding monitors take together, so that the
-    /// error rates of the monitors sum to exactly `alpha`. A monitor of the failures of all calls
-    /// takes 8 parts, because it detects most faults, and any other monitor takes 1. A larger part
-    /// needs less evidence: with the failures, the cancelled calls and the share, the failures need
-    /// odds of 125 : 1 and the others 1,000 : 1.
-    #[must_use]
-    pub fn alpha_parts(&self) -> u32 {
-        let is_general =
-            self.measure == Measure::Failures && self.class.is_none() && !self.is_without_key();
-        self.alpha_parts.map_or(if is_general { GENERAL_PARTS } else { 1 }, NonZeroU32::get)
+    /// Returns whether the monitor watches the failures of all calls, which detect most faults.
+    pub(crate) fn is_of_all_failures(&self) -> bool {
+        self.measure == Measure::Failures && self.class.is_none() && !self.is_without_key()
     }
 
     /// Returns the time after the canary's first call that the monitor leaves out of the
@@ -292,10 +274,6 @@ impl Monitor {
         self.role == Role::Decides && can_be_proven && !self.is_without_key()
     }
 }
-
-/// With 8 of 10 parts, a rise of the failures from 1 % to 5 % takes 20 % fewer calls than with one
-/// of three, and the other monitors of a default plan take 20 % more of their events.
-const GENERAL_PARTS: u32 = 8;
 
 /// In simulations, a canary that is three times slower in its first two minutes was never rolled
 /// back with this warm-up, and always with one of a minute.

@@ -127,19 +127,20 @@ fn odds_needed(monitors: impl IntoIterator<Item = Monitor>) -> Vec<f64> {
 }
 
 #[test]
-fn the_failures_of_all_calls_take_eight_parts_of_alpha_and_other_monitors_one() {
+fn the_failures_of_all_calls_take_four_fifths_of_alpha_and_others_share_the_rest() {
     let default = [Monitor::failures(), Monitor::cancelled(), Monitor::share()];
-    assert_eq!(odds_needed(default), [125.0, 1_000.0, 1_000.0]);
+    assert_eq!(odds_needed(default.clone()), [125.0, 1_000.0, 1_000.0]);
+    let more = [Monitor::unanswered(), Monitor::feedback()];
+    let more = default.into_iter().chain(more);
+    assert_eq!(odds_needed(more), [125.0, 2_000.0, 2_000.0, 2_000.0, 2_000.0]);
     let per_key = [Monitor::share().per_key(), Monitor::failures().per_key()];
-    assert_eq!(odds_needed(per_key), [900.0, 112.5]);
+    assert_eq!(odds_needed(per_key), [500.0, 125.0]);
     // Without the failures of all calls, the parts are equal.
     let checkout = [Monitor::failures().of_class("checkout"), Monitor::cancelled()];
     assert_eq!(odds_needed(checkout), [200.0, 200.0]);
-    let chosen = Monitor::cancelled().with_alpha_parts(3.try_into().unwrap());
-    assert_eq!(odds_needed([chosen, Monitor::event("order")]), [133.333_333, 400.0]);
     // A watch-only monitor takes no part, and needs what it would need if it decided.
     let watched = [Monitor::failures(), Monitor::cancelled().watch_only()];
-    assert_eq!(odds_needed(watched), [100.0, 900.0]);
+    assert_eq!(odds_needed(watched), [100.0, 500.0]);
 }
 
 #[test]

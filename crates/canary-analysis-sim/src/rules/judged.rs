@@ -24,10 +24,15 @@ impl Judged {
         levels: Levels,
         monitors: impl IntoIterator<Item = Monitor>,
     ) -> Result<Self, JudgeError> {
-        let judge = Judge::try_new(levels, monitors)?;
+        Judge::try_new(levels, monitors).map(Self::of)
+    }
+
+    /// Takes a judge without evidence.
+    #[must_use]
+    pub fn of(judge: Judge) -> Self {
         let per_key = judge.monitors().filter(|monitor| monitor.unit() == Unit::Keys);
         let per_key = per_key.map(|monitor| monitor.name().to_owned()).collect();
-        Ok(Self { judge, idle: None, per_key, step: None })
+        Self { judge, idle: None, per_key, step: None }
     }
 
     /// Starts additional evidence at each step.
