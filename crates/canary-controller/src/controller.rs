@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use canary_core::{CanaryName, Channel};
-use canary_rollout::Rollout;
+use canary_core::{CanaryName, Channel, StickySecret};
+use canary_rollout::{Rollout, replica::Build};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    driver::{DocumentKeys, Driver, DriverInputs, DriverSettings},
+    driver::{DocumentKeys, Driver, DriverInputs, DriverParts},
     effects::Effects,
     gate::GateRunner,
     handle::RolloutHandle,
@@ -135,16 +135,22 @@ impl Controller {
         let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
         let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
-        let settings = DriverSettings { plan, releases, auto_start, interval: self.interval };
         let weight_lock = Arc::new(WeightLock::default());
-        let driver = Driver::new(
-            canary.clone(),
-            settings,
-            (Arc::clone(&self.store), self.document_keys(&name)),
-            self.clock.clone(),
-            Arc::new(effects),
-            Arc::clone(&weight_lock),
-        );
+        let driver = Driver::new(DriverParts {
+            canary: canary.clone(),
+            build: Build {
+                releases,
+                plan,
+                auto_start,
+                sticky_secret: StickySecret::from_bytes(rand::random()),
+            },
+            interval: self.interval,
+            store: Arc::clone(&self.store),
+            keys: self.document_keys(&name),
+            clock: self.clock.clone(),
+            effects: Arc::new(effects),
+            weight_lock: Arc::clone(&weight_lock),
+        });
         let (sender, requests) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let handle =

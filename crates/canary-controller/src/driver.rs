@@ -1,27 +1,23 @@
 //! The task that runs the rollout of one canary.
 //!
-//! The [`Driver`] connects the state machine of `canary-rollout` to the data plane and the store.
-//! Each tick and each command goes through the same steps:
+//! The decisions are those of the state machine [`Replica`](canary_rollout::replica::Replica). The
+//! [`Driver`] connects it to the world:
 //!
-//! 1. [`decide`] and [`commands`] ask the state machine for a transition, on a copy of the rollout.
-//! 2. [`save`] executes the actions that lower the weight, stores the rollout, and then executes
-//!    the other actions.
-//! 3. [`actions`] executes single actions on the data plane.
-//!
-//! [`load`] and [`reconcile`] follow changes from elsewhere: the store, other replicas, and the
-//! application.
+//! - [`run`] waits for ticks, commands, reports and changes of the store, and turns them into inputs.
+//! - [`outputs`] carries out the outputs of the state machine, and passes it the results.
+//! - [`documents`] and [`evidence`] are the documents in the store, [`data_plane`] is the canary.
+//! - [`attempt_judge`] judges the calls, [`plan_tasks`] runs probes and asks gates.
 
-mod actions;
 mod attempt_judge;
-mod commands;
-mod decide;
+mod data_plane;
+mod document_error;
 mod documents;
+mod evidence;
 mod key_ledgers;
-mod load;
+mod outputs;
 mod plan_tasks;
-mod reconcile;
+mod requests;
 mod run;
-mod save;
 mod variables;
 mod waiting_keys;
 
@@ -29,5 +25,8 @@ pub(crate) use self::{
     attempt_judge::default_unit,
     documents::DocumentKeys,
     key_ledgers::is_counted_by_keys,
-    run::{CommandRequest, Driver, DriverInputs, DriverSettings},
+    requests::CommandRequest,
+    run::{Driver, DriverInputs, DriverParts},
 };
+
+const TARGET: &str = "canary_controller";

@@ -4,9 +4,10 @@ use canary_core::{CanaryName, PerChannel, Weight};
 use canary_rollout::{
     Actor, Command, Order, Releases, Transition,
     command::Refusal,
-    event::Event,
+    event::{Event, EventId},
     outlook::{Outlook, Traffic},
     preview::Preview,
+    replica::CommandFailure,
     variables::VariablePatches,
 };
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -211,22 +212,21 @@ impl RolloutHandle {
         self.send(order, None).await
     }
 
-    /// Gives a command to the rollout if the rollout is still at this
-    /// [generation](canary_rollout::Rollout::generation).
+    /// Gives a command to the rollout if its author has seen the [latest](canary_rollout::Rollout::latest) event.
     ///
-    /// Use it to prevent commands based on an outdated status. A rollback or halt ignores the
-    /// generation.
+    /// Use it to prevent commands based on an outdated status. Saved progress is not an event. A
+    /// rollback or halt ignores `seen`.
     ///
     /// # Errors
     ///
-    /// Returns the errors of [`command`](Self::command), and [`CommandError::Changed`] if the
-    /// rollout is at another generation.
+    /// Returns the errors of [`command`](Self::command), and [`CommandError::Changed`] if the rollout
+    /// has another latest event.
     pub async fn command_at(
         &self,
-        generation: u64,
+        seen: &EventId,
         order: Order,
     ) -> Result<Transition, CommandError> {
-        self.send(order, Some(generation)).await
+        self.send(order, Some(*seen)).await
     }
 
     /// Returns the exact effect that a command would have now, as data and as sentences for the place
@@ -305,11 +305,7 @@ impl RolloutHandle {
         self.command(Order::new(command, by, reason)).await
     }
 
-    async fn send(
-        &self,
-        order: Order,
-        generation: Option<u64>,
-    ) -> Result<Transition, CommandError> {
+    async fn send(&self, order: Order, seen: Option<EventId>) -> Result<Transition, CommandError> {
         let hold = match &order.command {
             Command::RollBack => Some(self.weight_lock.lower_and_hold(|| self.canary.roll_back())),
             Command::Halt => {
@@ -319,7 +315,7 @@ impl RolloutHandle {
             _ => None,
         };
         let (response, result) = oneshot::channel();
-        let request = CommandRequest { order, generation, response, hold };
+        let request = CommandRequest { order, seen, response, hold };
         // There is no await before this line, so a rollback reaches the driver even if the future
         // is dropped after its first poll.
         self.requests.send(request).map_err(|_| CommandError::Stopped)?;
@@ -346,14 +342,17 @@ pub enum CommandError {
     /// The new variables of a channel do not fit the type that the options name.
     #[error(transparent)]
     Variables(#[from] InvalidVariables),
-    /// The rollout has changed since the generation that the command names.
-    #[error("expected generation {expected} of the rollout, but it is at generation {current}")]
+    /// The rollout has another latest event than the command names.
+    #[error(
+        "expected event {seen} to be the latest of the rollout, but {}",
+        .latest.map_or_else(|| "there is none".to_owned(), |latest| format!("it is {latest}"))
+    )]
     #[non_exhaustive]
     Changed {
-        /// The generation that the command names.
-        expected: u64,
-        /// The current generation.
-        current: u64,
+        /// The event that the command names.
+        seen: EventId,
+        /// The latest event, if there is one.
+        latest: Option<EventId>,
     },
     /// The stored rollout has not been loaded yet.
     #[error("the stored rollout is not loaded yet: {0}")]
@@ -379,4 +378,18 @@ pub enum CommandError {
     /// The controller has stopped.
     #[error("the controller has stopped")]
     Stopped,
+}
+
+impl From<CommandFailure> for CommandError {
+    fn from(failure: CommandFailure) -> Self {
+        match failure {
+            CommandFailure::Refused(refusal) => Self::Refused(refusal),
+            CommandFailure::Changed { seen, latest, .. } => Self::Changed { seen, latest },
+            CommandFailure::NotLoaded(reason) => Self::NotLoaded(reason),
+            CommandFailure::NotStored(reason) => Self::NotStored(reason),
+            CommandFailure::Unknown(reason) => Self::Unknown(reason),
+            CommandFailure::OtherReleases(releases) => Self::OtherReleases(releases),
+            _ => Self::Contended,
+        }
+    }
 }

@@ -87,9 +87,11 @@
 //! events, and, for monitors per key, the keys of calls and of failures. [`Controller::add`]
 //! refuses a plan that needs counts that the layer does not keep.
 //!
-//! Each process judges its own calls. The evidence and the counted keys are stored in one document
-//! of at most 16 KiB, and survive a restart. If there are too many keys, only a sample of them is
-//! stored, and only keys of the sample are counted from then on.
+//! The process that [drives](Status::is_driving) the rollout judges its own calls. The state of the
+//! judge and the counted keys are stored in one document of at most 16 KiB, and survive a restart. If
+//! there are too many keys, only a sample of them is stored, and only keys of the sample are counted
+//! from then on. A process that replaces the driver continues with that evidence, and adds the calls
+//! that it has counted itself since the attempt began.
 //!
 //! # Modules for plans
 //!
@@ -112,13 +114,17 @@
 //! | `webhook` | `HttpTransport`: webhooks, and probes of a URL, over HTTP and HTTPS |
 //! | `store-testing` | the conformance suite for stores, and a store that fails on demand |
 //!
-//! # One controller per canary
+//! # Several processes
 //!
 //! Run each canary with only one controller per process: a controller
 //! [claims](tower_canary::control::ControlExt::claim) the canary and sets its
-//! [`on_canary_failure`](tower_canary::control::ControlExt::on_canary_failure) hook. Controllers of
-//! several processes can share a store. They follow each other's commands, but each judges the
-//! calls of its own process.
+//! [`on_canary_failure`](tower_canary::control::ControlExt::on_canary_failure) hook.
+//!
+//! Controllers of several processes can share a store. One of them drives the rollout: it judges,
+//! advances the plan, runs the probes and asks the gates. The others apply the weight, show the same
+//! status, and accept commands. If the driver is silent for six to eight seconds, another process
+//! replaces it, see [`rollout::replica`]. A controller that is [stopped](Controller::stop) is replaced
+//! at once.
 
 mod body;
 mod bounded_text;

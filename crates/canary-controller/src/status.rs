@@ -2,7 +2,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use canary_analysis::Judgment;
 use canary_core::{Snapshot, Weight};
-use canary_rollout::{Rollout, Timestamp, command::CommandName};
+use canary_rollout::{
+    Rollout, Timestamp,
+    command::CommandName,
+    event::Event,
+    replica::{Replica, ReplicaId, StoreState},
+};
 use tower_canary::CanaryHandle;
 
 use crate::evidence_sources::EvidenceSources;
@@ -34,6 +39,13 @@ pub struct Status {
     /// The reason why the stored rollout is not loaded yet, or `None` once it is. Until then,
     /// `rollout` is a placeholder and the weight does not change.
     pub load_error: Option<String>,
+    /// The replica that drives the rollout: it judges, advances the plan, runs the probes and asks the
+    /// gates. `None` if it is not known, and meaningless if no rollout is in progress.
+    pub driver: Option<ReplicaId>,
+    /// Whether this replica drives the rollout.
+    pub is_driving: bool,
+    /// Events that are in force here and not stored yet. Their numbers can still change.
+    pub unsaved: Vec<Event>,
     /// The time since saves began to fail, or `None` if the latest save succeeded. The weight does
     /// not rise while saves fail.
     pub unsaved_for: Option<Duration>,
@@ -41,11 +53,16 @@ pub struct Status {
 
 impl Status {
     pub(crate) fn of(
-        rollout: &Rollout,
+        replica: &Replica,
         at: Timestamp,
         judgment: &Judgment,
         canary: &CanaryHandle,
     ) -> Self {
+        let rollout = replica.rollout();
+        let load_error = match replica.store() {
+            StoreState::Loading { reason, .. } => Some(reason.clone()),
+            _ => None,
+        };
         Self {
             at,
             summary: rollout.pending(at).to_string(),
@@ -56,7 +73,10 @@ impl Status {
             weight: canary.weight(),
             counts: canary.counts(),
             probes: BTreeMap::new(),
-            load_error: None,
+            load_error,
+            driver: replica.driver().cloned(),
+            is_driving: replica.is_driving(),
+            unsaved: replica.unsaved().to_vec(),
             unsaved_for: None,
         }
     }

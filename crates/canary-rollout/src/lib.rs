@@ -120,6 +120,7 @@ pub mod outlook;
 pub mod pending;
 pub mod plan;
 pub mod preview;
+pub mod replica;
 mod rollout;
 mod serialize;
 mod span;
@@ -141,7 +142,7 @@ pub use self::{
     command::order::{Command, Order},
     lineage::{InvalidLineage, Lineage},
     plan::definition::Plan,
-    rollout::{Releases, Rollout},
+    rollout::{Relation, Releases, Rollout},
     state::phase::{Phase, State},
     tick::input::Tick,
     timestamp::{ParseTimestampError, Timestamp},

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
 use canary_core::{CanaryName, PerChannel, ReleaseId, StickySecret, Verdict, Weight};
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,11 @@ mod recover;
 mod releases;
 mod stored;
 mod tick;
+mod unsaved;
 mod variables;
+
+pub use self::releases::Relation;
+use self::releases::Superseded;
 
 /// A rollout: the state machine that runs a [`Plan`], and the document that replicas share.
 ///
@@ -79,8 +83,9 @@ mod variables;
 /// Replicas share a rollout by compare-and-swap. Clone it, apply the tick or command to the clone,
 /// store the clone, and carry out the actions after [`Action::Save`] only if the store accepts it.
 ///
-/// During a rolling update, replicas of old and new releases run side by side. Let only the replica
-/// that drives the rollout set the releases.
+/// During a rolling update, replicas of old and new releases run side by side. Only one of them
+/// drives the rollout and sets the releases; [`Relation`] is what the others go by. The module
+/// [`replica`](crate::replica) implements all of this.
 ///
 /// # Time
 ///
@@ -102,6 +107,9 @@ pub struct Rollout {
     #[serde(with = "serialize::name")]
     name: CanaryName,
     releases: Releases,
+    /// The releases that the rollout was for before, oldest first.
+    #[serde(default, skip_serializing_if = "VecDeque::is_empty")]
+    superseded: VecDeque<Superseded>,
     generation: u64,
     attempt: u64,
     #[serde(default, with = "serialize::maybe_secret", skip_serializing_if = "Option::is_none")]
@@ -177,6 +185,7 @@ impl Rollout {
             lineage: None,
             name,
             releases,
+            superseded: VecDeque::new(),
             generation: 0,
             attempt: 0,
             sticky_secret: None,

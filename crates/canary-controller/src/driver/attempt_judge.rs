@@ -20,10 +20,14 @@ use crate::{
 pub(crate) struct AttemptJudge {
     attempt: u64,
     judge: Judge,
-    /// The counts that the judge has observed.
+    /// The counts of this process that the judge has observed.
     observed: Snapshot,
     /// The time at which these counts were read.
     observed_at: Instant,
+    /// The counts of this process that the stored evidence contains, and the time at which they were
+    /// read. If another replica becomes the driver, the calls since then are observed again when
+    /// this one does.
+    stored: (Snapshot, Instant),
     /// `None` without monitors per key.
     keys: Option<WatchedKeys>,
     guard: Option<Arc<LiveGuard>>,
@@ -94,7 +98,47 @@ impl AttemptJudge {
                 }
             }
         });
-        Self { attempt, judge, observed, observed_at, keys, guard }
+        let stored = (observed.clone(), observed_at);
+        Self { attempt, judge, observed, observed_at, stored, keys, guard }
+    }
+
+    /// Takes over evidence of the same attempt that another replica has stored. It lacks the calls of
+    /// this process that this process has not stored itself: the judge observes them if this replica
+    /// becomes the driver, and the guard follows them at once.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the evidence does not belong to the monitors of the plan. Nothing changes
+    /// then.
+    pub(crate) fn follow(
+        &mut self,
+        stored: &StoredEvidence,
+        plan: &Plan,
+        canary: &CanaryHandle,
+    ) -> Result<(), NotResumed> {
+        let monitors = plan.judge_monitors_by(default_unit(canary));
+        let judge = Judge::try_resume(plan.levels(), monitors, &stored.judge)?;
+        if !KeyLedgers::match_monitors(stored.key_ledgers.as_ref(), &judge) {
+            return Err(NotResumed::Keys);
+        }
+        if let (Some(keys), Some(ledgers)) = (&mut self.keys, &stored.key_ledgers) {
+            keys.adopt(ledgers.clone());
+        }
+        (self.observed, self.observed_at) = self.stored.clone();
+        if let Some(guard) = &self.guard {
+            guard.follow(&judge, self.observed.clone());
+        }
+        self.judge = judge;
+        Ok(())
+    }
+
+    /// Notes that the evidence is stored.
+    pub(crate) fn note_stored(&mut self) {
+        self.stored = (self.observed.clone(), self.observed_at);
+    }
+
+    pub(crate) const fn attempt(&self) -> u64 {
+        self.attempt
     }
 
     /// Gives the judge the counts since the last observation. Returns the number of canary calls
@@ -106,6 +150,7 @@ impl AttemptJudge {
         let Ok(difference) = now.since(&self.observed) else {
             // The counts have shrunk, so they belong to another canary. Start again from here.
             self.observed = now;
+            self.note_stored();
             return 0;
         };
         let at_weight = difference.epochs.iter().filter(|epoch| epoch.weight == weight);

@@ -1,163 +1,154 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use canary_rollout::{Rollout, event::Event};
-use serde::Serialize;
+use canary_rollout::{
+    Rollout,
+    event::Event,
+    replica::{Loaded, Swapped},
+};
 use tokio::time::timeout;
 
 use crate::{
-    driver::attempt_judge::StoredEvidence,
+    driver::document_error::{
+        CALL_TIMEOUT, DocumentError, to_json, with_change_timeout, with_timeout, write,
+    },
     store::{
-        CALL_DEADLINE, Document, DocumentWatch, EventRecord, Retry, Revision, Settled, StateStore,
-        StoreError, StoreKey, Swap, Versioned, settle,
+        Document, DocumentWatch, EventRecord, Retry, Revision, Settled, StateStore, StoreError,
+        StoreKey, WatchEvent, settle,
     },
 };
 
-/// The documents of one canary in the store: the rollout, which all replicas share, and the
-/// evidence of this driver.
-pub(crate) struct Documents {
+/// The document of a rollout in the store, which all replicas share, and its history of events.
+pub(super) struct RolloutDocument {
     store: Arc<dyn StateStore>,
-    keys: DocumentKeys,
-    /// The revision of the rollout that was last loaded or saved.
+    key: StoreKey,
+    /// The revision that was last loaded or saved.
     revision: Option<Revision>,
-    /// The generation of that rollout.
-    generation: u64,
-    evidence_revision: Option<Revision>,
+    /// The number of the latest event of that rollout.
+    latest: u64,
     /// The number of the latest event in the store's history, or `None` if it is unknown.
     appended: Option<u64>,
+    /// Whether the latest save has an unknown result.
+    is_in_doubt: bool,
 }
 
 /// The keys of a canary's documents.
+#[derive(Clone)]
 pub(crate) struct DocumentKeys {
     pub(crate) rollout: StoreKey,
     pub(crate) evidence: StoreKey,
 }
 
-/// A stored rollout.
-pub(crate) struct StoredRollout {
-    pub(crate) rollout: Box<Rollout>,
-    /// Whether it has a lower generation than the one that was loaded or saved before.
-    pub(crate) is_older: bool,
-}
-
-/// The result of a save.
-pub(crate) enum SaveResult {
-    Saved,
-    /// The rollout was saved, and another replica has since replaced it by this one.
-    SavedAndReplaced(StoredRollout),
-    /// The rollout was not saved: another replica has stored this one, or the document was removed.
-    Conflict(Option<StoredRollout>),
-}
-
-impl Documents {
-    pub(crate) fn new(store: Arc<dyn StateStore>, keys: DocumentKeys) -> Self {
-        let (revision, evidence_revision, appended) = (None, None, None);
-        Self { store, keys, revision, generation: 0, evidence_revision, appended }
+impl RolloutDocument {
+    pub(super) fn new(store: Arc<dyn StateStore>, key: StoreKey) -> Self {
+        Self { store, key, revision: None, latest: 0, appended: None, is_in_doubt: false }
     }
 
-    pub(crate) fn watch(&self) -> DocumentWatch {
-        self.store.watch(&self.keys.rollout)
+    pub(super) fn watch(&self) -> DocumentWatch {
+        self.store.watch(&self.key)
+    }
+
+    /// Returns whether a watch has reported another rollout than the one last loaded or saved.
+    ///
+    /// A value from a watch may be older than the latest save of this replica. It is therefore only
+    /// a hint to load.
+    pub(super) fn is_news(&self, event: &WatchEvent) -> bool {
+        match event {
+            WatchEvent::Value(found) => self.revision.as_ref() != Some(&found.revision),
+            WatchEvent::Absent => self.revision.is_some(),
+            WatchEvent::Stale { .. } | WatchEvent::Fresh => false,
+        }
     }
 
     /// Loads the rollout. The next save replaces exactly this revision.
-    pub(crate) async fn load(&mut self) -> Result<Option<StoredRollout>, DocumentError> {
-        let key = &self.keys.rollout;
+    pub(super) async fn load(&mut self) -> Result<Loaded, DocumentError> {
+        let key = &self.key;
         let found = with_timeout(format!("load {key}"), self.store.load(key)).await?;
-        self.set_base(found)
-    }
-
-    /// Loads the evidence. Returns `None` if it cannot be read.
-    pub(crate) async fn load_evidence(&mut self) -> Result<Option<StoredEvidence>, StoreError> {
-        let key = &self.keys.evidence;
-        let found = match with_timeout(format!("load {key}"), self.store.load(key)).await {
-            // The corrupt document is kept for inspection: without its revision it is not replaced.
-            Err(StoreError::Corrupt { .. }) => return Ok(None),
-            other => other?,
-        };
-        self.evidence_revision = found.as_ref().map(|found| found.revision.clone());
-        Ok(found.and_then(|found| serde_json::from_str(found.document.as_str()).ok()))
-    }
-
-    pub(crate) const fn revision(&self) -> Option<&Revision> {
-        self.revision.as_ref()
-    }
-
-    /// Returns whether `revision` is the last known revision. For `None`, returns whether any
-    /// revision is known.
-    pub(crate) fn is_based_on(&self, revision: Option<&Revision>) -> bool {
-        self.revision.is_some() && (revision.is_none() || self.revision.as_ref() == revision)
+        match found {
+            None => match self.revision.take() {
+                None => Ok(Loaded::Unchanged),
+                Some(_) => Ok(Loaded::Absent),
+            },
+            Some(found) if self.revision.as_ref() == Some(&found.revision) => Ok(Loaded::Unchanged),
+            Some(found) => {
+                Ok(Loaded::Found(Box::new(self.base_on(&found.document, found.revision)?)))
+            }
+        }
     }
 
     /// Saves a rollout. Its latest event identifies it if the result of the swap is unknown.
-    pub(crate) async fn save(
+    pub(super) async fn save(
         &mut self,
         rollout: &Rollout,
         latest_event: Option<&Event>,
-    ) -> Result<SaveResult, DocumentError> {
+    ) -> Result<Swapped, DocumentError> {
         let document = write(rollout)?;
         let is_applied = |found: &Document| {
             let found = serde_json::from_str::<Rollout>(found.as_str());
-            latest_event
-                .is_some_and(|event| found.is_ok_and(|it| it.history().any(|it| it == event)))
+            latest_event.is_some_and(|event| found.is_ok_and(|it| it.contains(event)))
         };
-        let (key, expected) = (&self.keys.rollout, self.revision.as_ref());
+        let (key, expected) = (&self.key, self.revision.as_ref());
         let settled = settle(&*self.store, key, expected, &document, is_applied);
-        let operation = format!("swap {key}");
-        let settled = timeout(2 * CALL_TIMEOUT, settled)
-            .await
-            .unwrap_or_else(|elapsed| Err(StoreError::unknown(operation, elapsed)))?;
-        match settled {
+        let settled = with_change_timeout(format!("swap {key}"), 2 * CALL_TIMEOUT, settled).await;
+        self.is_in_doubt |= matches!(&settled, Err(error) if error.retry() == Retry::AfterLoad);
+        match settled? {
             Settled::Done(revision) => {
-                (self.revision, self.generation) = (Some(revision), rollout.generation());
-                Ok(SaveResult::Saved)
+                self.is_in_doubt = false;
+                (self.revision, self.latest) = (Some(revision), latest_number(rollout));
+                Ok(Swapped::Saved)
             }
             Settled::Overtaken(found) => {
-                let rollout = self.read(&found.document)?;
-                Ok(SaveResult::SavedAndReplaced(self.base_on(rollout, found.revision)))
+                self.is_in_doubt = true;
+                let theirs = self.base_on(&found.document, found.revision)?;
+                Ok(Swapped::Replaced(Box::new(theirs)))
             }
-            Settled::Conflict(found) => Ok(SaveResult::Conflict(self.set_base(found)?)),
+            Settled::Conflict(Some(found)) => {
+                let theirs = self.base_on(&found.document, found.revision)?;
+                Ok(Swapped::Conflict(Some(Box::new(theirs))))
+            }
+            Settled::Conflict(None) => {
+                self.revision = None;
+                Ok(Swapped::Conflict(None))
+            }
         }
     }
 
-    /// Saves the evidence, and overwrites the stored evidence.
-    pub(crate) async fn save_evidence(
+    /// Makes a document the one that the next save replaces. An unreadable document is not replaced.
+    fn base_on(
         &mut self,
-        evidence: &StoredEvidence,
-    ) -> Result<(), DocumentError> {
-        let document = write_evidence(evidence)?;
-        let operation = format!("swap {}", self.keys.evidence);
-        let saved = timeout(CALL_TIMEOUT, self.overwrite_evidence(&document)).await;
-        Ok(saved.unwrap_or_else(|elapsed| Err(StoreError::unavailable(operation, elapsed)))?)
+        document: &Document,
+        revision: Revision,
+    ) -> Result<Rollout, DocumentError> {
+        let key = &self.key;
+        let unreadable = |reason| DocumentError::Unreadable { key: key.to_string(), reason };
+        let rollout: Rollout = serde_json::from_str(document.as_str())
+            .map_err(|error| unreadable(error.to_string()))?;
+        if rollout.name().as_str() != key.name() {
+            return Err(unreadable(format!("it is the one of canary {}", rollout.name())));
+        }
+        self.revision = Some(revision);
+        // The replica that has stored new events appends them itself, and it may be this one.
+        let latest = latest_number(&rollout);
+        let is_complete = !self.is_in_doubt && self.appended == Some(self.latest);
+        self.appended = is_complete.then_some(latest);
+        self.is_in_doubt = false;
+        self.latest = latest;
+        Ok(rollout)
     }
 
-    async fn overwrite_evidence(&mut self, document: &Document) -> Result<(), StoreError> {
-        let key = &self.keys.evidence;
-        let mut failed = None;
-        // The previous process, or a swap with an unknown result, can cause a conflict.
-        for _ in 0..3 {
-            let expected = self.evidence_revision.as_ref();
-            match self.store.compare_and_swap(key, expected, document).await {
-                Ok(Swap::Done(revision)) => {
-                    self.evidence_revision = Some(revision);
-                    return Ok(());
-                }
-                Ok(Swap::Conflict(found)) => {
-                    self.evidence_revision = found.map(|found| found.revision);
-                }
-                Err(error) if error.retry() == Retry::AfterLoad => failed = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        failed.map_or(Ok(()), |error| Err(StoreError::unavailable(format!("swap {key}"), error)))
+    /// Reads the store's history before the next event is appended. Call it when the replica that
+    /// should have appended its events may have died.
+    pub(super) const fn doubt_history(&mut self) {
+        self.appended = None;
     }
 
     /// Returns whether events of the stored rollout may be missing in the store's history.
-    pub(crate) fn lacks_events(&self, rollout: &Rollout) -> bool {
-        self.appended != Some(latest(rollout))
+    pub(super) fn lacks_events(&self, rollout: &Rollout) -> bool {
+        self.revision.is_some() && self.appended != Some(latest_number(rollout))
     }
 
     /// Appends the missing events to the store's history, in order.
-    pub(crate) async fn append_events(&mut self, rollout: &Rollout) -> Result<(), DocumentError> {
-        let key = &self.keys.rollout;
+    pub(super) async fn append_events(&mut self, rollout: &Rollout) -> Result<(), DocumentError> {
+        let key = &self.key;
         let appended = match self.appended {
             Some(appended) => appended,
             None => {
@@ -190,113 +181,15 @@ impl Documents {
                 }
             }
         }
-        self.appended = Some(latest(rollout));
+        self.appended = Some(latest_number(rollout));
         Ok(())
-    }
-
-    /// Skips the new events of a rollout stored by another replica, which appends them itself.
-    pub(crate) fn skip_events(&mut self, ours: &Rollout, theirs: &Rollout) {
-        self.appended = (self.appended == Some(latest(ours))).then(|| latest(theirs));
-    }
-
-    /// Makes a loaded document the one that the next save replaces.
-    fn set_base(
-        &mut self,
-        found: Option<Versioned>,
-    ) -> Result<Option<StoredRollout>, DocumentError> {
-        let Some(found) = found else {
-            self.revision = None;
-            return Ok(None);
-        };
-        // An unreadable document is not replaced.
-        let rollout = self.read(&found.document)?;
-        Ok(Some(self.base_on(rollout, found.revision)))
-    }
-
-    fn base_on(&mut self, rollout: Rollout, revision: Revision) -> StoredRollout {
-        let is_older = rollout.generation() < self.generation;
-        (self.revision, self.generation) = (Some(revision), rollout.generation());
-        StoredRollout { rollout: Box::new(rollout), is_older }
-    }
-
-    fn read(&self, document: &Document) -> Result<Rollout, DocumentError> {
-        let key = &self.keys.rollout;
-        let unreadable = |reason| DocumentError::Unreadable { key: key.to_string(), reason };
-        let rollout: Rollout = serde_json::from_str(document.as_str())
-            .map_err(|error| unreadable(error.to_string()))?;
-        if rollout.name().as_str() != key.name() {
-            return Err(unreadable(format!("it is the one of canary {}", rollout.name())));
-        }
-        Ok(rollout)
     }
 }
 
 /// Returns the number of a rollout's latest event.
-fn latest(rollout: &Rollout) -> u64 {
-    rollout.history().last().map_or(0, |event| event.number)
+fn latest_number(rollout: &Rollout) -> u64 {
+    rollout.latest().map_or(0, |latest| latest.number)
 }
 
-/// Limits the time of a call, so that a store that breaks its contract cannot block the driver.
-async fn with_timeout<T>(
-    operation: String,
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    timeout(CALL_TIMEOUT, call)
-        .await
-        .unwrap_or_else(|elapsed| Err(StoreError::unavailable(operation, elapsed)))
-}
-
-fn write(document: &impl Serialize) -> Result<Document, DocumentError> {
-    Document::try_new(to_json(document)).map_err(DocumentError::unfit)
-}
-
-/// Serializes evidence. Leaves out keys until it fits into a document.
-fn write_evidence(evidence: &StoredEvidence) -> Result<Document, DocumentError> {
-    write(evidence).or_else(|error| match evidence.with_fewer_keys() {
-        Some(fewer) => write_evidence(&fewer),
-        None => Err(error),
-    })
-}
-
-fn to_json(document: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(document)
-        .expect("the keys of all maps are strings, and writing to memory cannot fail")
-}
-
-/// The error of loading or saving a document.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DocumentError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("the document {key} is not a rollout: {reason}")]
-    Unreadable { key: String, reason: String },
-    #[error("the document does not fit the store: {0}")]
-    Unfit(String),
-    #[error("other replicas keep changing the rollout")]
-    Contended,
-}
-
-impl DocumentError {
-    /// Returns whether the document may have been stored.
-    pub(crate) fn is_unknown(&self) -> bool {
-        matches!(self, Self::Store(error) if error.retry() == Retry::AfterLoad)
-    }
-
-    /// Returns whether a retry would fail in the same way.
-    pub(crate) fn is_permanent(&self) -> bool {
-        match self {
-            Self::Store(error) => error.retry() == Retry::Never,
-            Self::Unreadable { .. } | Self::Unfit(_) => true,
-            Self::Contended => false,
-        }
-    }
-
-    fn unfit(error: impl std::fmt::Display) -> Self {
-        Self::Unfit(error.to_string())
-    }
-}
-
-/// A little more than the time that a store has for a call.
-const CALL_TIMEOUT: Duration = CALL_DEADLINE.saturating_add(Duration::from_millis(500));
 /// The number of events in the history of a rollout.
 const MAX_EVENTS: usize = 64;

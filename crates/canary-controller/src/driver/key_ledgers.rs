@@ -76,6 +76,14 @@ impl WatchedKeys {
         self.waiting.narrow(self.ledgers.sample());
     }
 
+    /// Continues with the ledgers of another replica. They must
+    /// [match the monitors](KeyLedgers::match_monitors).
+    pub(super) fn adopt(&mut self, ledgers: KeyLedgers) {
+        self.ledgers = ledgers;
+        self.narrow(self.ledgers.sample());
+        self.watch.narrow(self.ledgers.sample());
+    }
+
     pub(super) const fn ledgers(&self) -> &KeyLedgers {
         &self.ledgers
     }

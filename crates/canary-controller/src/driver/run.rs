@@ -1,84 +1,73 @@
-use std::{collections::VecDeque, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
-use canary_core::Weight;
-use canary_rollout::{Command, Order, Plan, Releases, Rollout, Transition, event::Event};
+use canary_rollout::{
+    Command, Order, Relation, Tick,
+    event::Event,
+    replica::{Build, Input, Replica, ReplicaId},
+};
 use futures_util::FutureExt;
 use tokio::{
     sync::{broadcast, mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
 };
-use tower_canary::{
-    CanaryHandle,
-    control::{ControlExt, Owner},
-};
+use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
     clock::Clock,
     driver::{
+        TARGET,
         attempt_judge::AttemptJudge,
-        documents::{DocumentKeys, Documents},
-        plan_tasks::PlanTasks,
-        save::UnconfirmedSave,
-        variables::VariableControl,
+        data_plane::DataPlane,
+        documents::{DocumentKeys, RolloutDocument},
+        evidence::EvidenceDocument,
+        outputs::InForce,
+        plan_tasks::{PlanTasks, Reports},
+        requests::{CommandRequest, Requests},
     },
     effects::Effects,
-    handle::CommandError,
     isolated::panic_message,
     status::Status,
     store::StateStore,
-    weight_lock::{RollbackHold, WeightLock},
+    weight_lock::WeightLock,
 };
 
 /// Runs the rollout of one canary until it is stopped.
 pub(crate) struct Driver {
-    pub(super) settings: DriverSettings,
+    pub(super) id: ReplicaId,
     pub(super) clock: Clock,
+    pub(super) started: Instant,
+    interval: Duration,
     pub(super) effects: Arc<Effects>,
 
-    // The data plane.
-    pub(super) canary: CanaryHandle,
-    /// The claim on the canary. Only the driver can promote it.
-    pub(super) owner: Owner,
-    pub(super) weight_lock: Arc<WeightLock>,
-    /// The weight that the driver has last set on the data plane.
-    pub(super) applied_weight: Weight,
-
-    pub(super) variables: VariableControl,
-
-    // The rollout.
-    /// The rollout in force. It is a placeholder while `load_error` is set.
-    pub(super) rollout: Rollout,
+    /// Decides everything.
+    pub(super) replica: Replica,
+    pub(super) plane: DataPlane,
     pub(super) judge: AttemptJudge,
-    /// Canary calls that the judge has observed in ticks whose transition was not applied.
-    pub(super) uncounted_calls: u64,
+    /// Whether the judge has resumed the evidence of the rollout in force, or begun it.
+    pub(super) is_resumed: bool,
     pub(super) tasks: PlanTasks,
-    /// Commands to execute next, without a waiting caller.
-    pub(super) queued_orders: VecDeque<(Order, Option<RollbackHold>)>,
+    pub(super) in_force: InForce,
 
-    // The store.
-    pub(super) documents: Documents,
-    /// The reason why the stored rollout is not loaded yet.
-    pub(super) load_error: Option<String>,
-    /// The time at which the rollout in force became unsaved; `None` if it is saved.
-    pub(super) unsaved_since: Option<Instant>,
-    /// The time at which saves began to fail; `None` if the latest save succeeded.
-    pub(super) failing_since: Option<Instant>,
-    /// A save with an unknown result. Its rollout is not in force.
-    pub(super) unconfirmed: Option<UnconfirmedSave>,
-    /// Whether a watch has reported a stored rollout that is not loaded yet.
-    pub(super) is_behind: bool,
+    pub(super) document: RolloutDocument,
+    pub(super) evidence: EvidenceDocument,
+    /// Whether to append events of the stored rollout to the history in the store.
+    pub(super) appends_events: bool,
 
-    // Outputs.
-    pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) requests: Requests,
+    status: watch::Sender<Arc<Status>>,
     pub(super) events: broadcast::Sender<Event>,
 }
 
-/// The configuration of a driver.
-pub(crate) struct DriverSettings {
-    pub(crate) plan: Plan,
-    pub(crate) releases: Releases,
-    pub(crate) auto_start: bool,
+/// The parts of a driver that its controller provides.
+pub(crate) struct DriverParts {
+    pub(crate) canary: CanaryHandle,
+    pub(crate) build: Build,
     pub(crate) interval: Duration,
+    pub(crate) store: Arc<dyn StateStore>,
+    pub(crate) keys: DocumentKeys,
+    pub(crate) clock: Clock,
+    pub(crate) effects: Arc<Effects>,
+    pub(crate) weight_lock: Arc<WeightLock>,
 }
 
 /// The receiving ends of a driver's channels.
@@ -87,55 +76,36 @@ pub(crate) struct DriverInputs {
     pub(crate) stop: oneshot::Receiver<()>,
 }
 
-/// A command and the sender for its result.
-pub(crate) struct CommandRequest {
-    pub(crate) order: Order,
-    /// The generation that the rollout must have, if any.
-    pub(crate) generation: Option<u64>,
-    pub(crate) response: oneshot::Sender<Result<Transition, CommandError>>,
-    /// Blocks weight increases until the command is executed. Present if the handle has already
-    /// rolled the canary back.
-    pub(crate) hold: Option<RollbackHold>,
-}
-
 impl Driver {
-    pub(crate) fn new(
-        canary: CanaryHandle,
-        settings: DriverSettings,
-        (store, keys): (Arc<dyn StateStore>, DocumentKeys),
-        clock: Clock,
-        effects: Arc<Effects>,
-        weight_lock: Arc<WeightLock>,
-    ) -> Self {
-        let DriverSettings { plan, releases, .. } = &settings;
-        let rollout = Rollout::new(canary.name().clone(), releases.clone(), plan.clone());
-        let judge = AttemptJudge::new(rollout.attempt(), plan, &canary, &weight_lock);
-        let load_error = Some("it has not been loaded yet".to_owned());
-        let mut status = Status::of(&rollout, clock.now(), &judge.judgment(), &canary);
-        status.load_error.clone_from(&load_error);
-        Self {
-            settings,
-            clock,
+    pub(crate) fn new(parts: DriverParts) -> Self {
+        let DriverParts { canary, build, interval, store, keys, clock, effects, weight_lock } =
+            parts;
+        let id = ReplicaId::from_random(rand::random());
+        let replica = Replica::new(canary.name().clone(), id.clone(), build);
+        let rollout = replica.rollout();
+        let judge = AttemptJudge::new(rollout.attempt(), rollout.plan(), &canary, &weight_lock);
+        let status = Status::of(&replica, clock.now(), &judge.judgment(), &canary);
+        let driver = Self {
+            started: Instant::now(),
+            interval,
             tasks: PlanTasks::new(Arc::clone(&effects)),
             effects,
-            owner: canary.claim("use `RolloutHandle::promote`"),
-            variables: VariableControl::new(&canary),
-            canary,
-            weight_lock,
-            applied_weight: Weight::ZERO,
-            rollout,
+            in_force: InForce::of(rollout),
+            replica,
+            plane: DataPlane::new(canary, weight_lock),
             judge,
-            uncounted_calls: 0,
-            queued_orders: VecDeque::new(),
-            documents: Documents::new(store, keys),
-            load_error,
-            unsaved_since: None,
-            failing_since: None,
-            unconfirmed: None,
-            is_behind: false,
+            is_resumed: false,
+            document: RolloutDocument::new(Arc::clone(&store), keys.rollout),
+            evidence: EvidenceDocument::new(store, keys.evidence, id.clone()),
+            appends_events: false,
+            requests: Requests::default(),
             status: watch::Sender::new(Arc::new(status)),
             events: broadcast::Sender::new(EVENT_CAPACITY),
-        }
+            id,
+            clock,
+        };
+        driver.register_receivers(&driver.in_force.plan);
+        driver
     }
 
     pub(crate) fn status(&self) -> watch::Receiver<Arc<Status>> {
@@ -148,7 +118,7 @@ impl Driver {
 
     /// Runs until `inputs.stop` is closed. If the driver panics, the weight stays as it is.
     pub(crate) async fn run(self, inputs: DriverInputs) {
-        let name = self.canary.name().clone();
+        let name = self.plane.canary.name().clone();
         if let Err(panic) = AssertUnwindSafe(self.drive(inputs)).catch_unwind().await {
             let message = panic_message(panic);
             tracing::error!(
@@ -160,96 +130,144 @@ impl Driver {
 
     async fn drive(mut self, inputs: DriverInputs) {
         let DriverInputs { mut requests, mut stop } = inputs;
-        let mut interval = tokio::time::interval(self.settings.interval);
+        let mut interval = tokio::time::interval(self.interval);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut changes = self.documents.watch();
+        let weight_lock = Arc::clone(&self.plane.weight_lock);
+        let (mut rollouts, mut evidence) = (self.document.watch(), self.evidence.watch());
         loop {
             // Ticks take priority, so that a flood of commands cannot starve the judge.
             tokio::select! {
                 biased;
                 _ = &mut stop => break,
-                () = self.weight_lock.tripped() => self.tick().await,
+                () = weight_lock.tripped() => self.tick().await,
                 _ = interval.tick() => {
                     self.tick().await;
                     // After a slow tick, commands get a turn before the next tick.
                     interval.reset();
                 }
-                Some(request) = requests.recv() => self.handle_request(request).await,
+                Some(request) = requests.recv() => self.command(request).await,
                 Some(report) = self.tasks.receiver.recv() => {
                     self.tasks.record(report);
                     self.tasks.record_received();
                     self.tick().await;
                 }
-                change = changes.next() => {
-                    self.note_change(&change);
-                    self.reload_if_behind().await;
+                change = rollouts.next() => {
+                    if self.document.is_news(&change) {
+                        self.feed(Input::StoreChanged).await;
+                        self.publish_status();
+                    }
+                }
+                change = evidence.next() => {
+                    if self.evidence.is_news(&change) {
+                        self.follow_evidence().await;
+                        self.publish_status();
+                    }
                 }
                 Some(result) = self.tasks.running.join_next() => {
                     if let Err(error) = result {
-                        let name = self.canary.name();
+                        let name = self.plane.canary.name();
                         tracing::error!(target: TARGET, canary = %name, "{error}");
                     }
                 }
             }
-            self.run_queued().await;
         }
         self.finish(requests).await;
+    }
+
+    /// Observes the calls and the data plane, and lets the state machine decide.
+    async fn tick(&mut self) {
+        if let Some(observed) = self.plane.observe() {
+            self.feed(Input::DataPlane(observed)).await;
+        }
+        let trip = if self.replica.is_loaded() { self.plane.weight_lock.take_trip() } else { None };
+        let tick = Box::new(self.observe());
+        self.appends_events = true;
+        self.feed(Input::Tick { tick, trip }).await;
+        self.plane.canary.note_decision();
+        self.publish_status();
+    }
+
+    /// Gives the judge the calls since the last tick, if the evidence is the one of this replica.
+    fn observe(&mut self) -> Tick {
+        let is_judging = self.replica.is_loaded()
+            && self.replica.relation() == Relation::Same
+            && self.replica.holds_evidence();
+        let weight = self.replica.rollout().weight();
+        let calls = if is_judging { self.judge.observe(&self.plane.canary, weight) } else { 0 };
+        let judgment = self.judge.judgment();
+        let Reports { probes, gates } = std::mem::take(&mut self.tasks.reports);
+        let evidence = match self.judge.sources(&self.plane.canary).warning() {
+            Some(warning) => format!("{judgment}; {warning}"),
+            None => judgment.to_string(),
+        };
+        let mut tick = Tick::new(judgment.verdict, evidence)
+            .with_calls(calls)
+            .with_warm_up_left(judgment.warm_up_left());
+        (tick.probes, tick.answers) = (probes, gates);
+        tick
+    }
+
+    /// Passes on a command. Skips one whose caller has gone, unless it is a rollback or halt.
+    async fn command(&mut self, request: CommandRequest) {
+        let CommandRequest { order, seen, response, hold } = request;
+        if response.is_closed() && !is_immediate(&order) {
+            return;
+        }
+        if matches!(order.command, Command::SetVariables(_)) {
+            if !self.replica.is_loaded() {
+                self.tick().await;
+            }
+            let (rollout, now) = (self.replica.rollout(), self.clock.now());
+            if let Err(error) = self.plane.check_variables(rollout, now, &order) {
+                // Fails if the caller has gone.
+                let _ = response.send(Err(error.into()));
+                return;
+            }
+        }
+        let id = self.requests.open(response, hold);
+        self.feed(Input::Command { id, order, seen }).await;
+        self.publish_status();
     }
 
     /// Executes the remaining rollbacks and halts, and stores the rollout for the next process.
     async fn finish(&mut self, mut requests: mpsc::UnboundedReceiver<CommandRequest>) {
         requests.close();
         while let Ok(request) = requests.try_recv() {
-            if is_immediate(&request.order.command) {
-                self.handle_request(request).await;
+            if is_immediate(&request.order) {
+                self.command(request).await;
             }
         }
-        if self.load_error.is_none() {
-            self.reconcile_handle();
-            self.run_queued().await;
-            if self.weight_lock.has_trip() {
-                self.decide().await;
-                self.run_queued().await;
-            }
+        if self.plane.weight_lock.has_trip() {
+            self.tick().await;
+        } else if let Some(observed) = self.plane.observe() {
+            self.feed(Input::DataPlane(observed)).await;
         }
-        self.save_current().await;
-        self.publish_status();
-    }
-
-    /// Follows the store and the application, and lets the state machine decide.
-    async fn tick(&mut self) {
-        if self.load_error.is_some() {
-            self.load().await;
-        } else {
-            self.reload_if_behind().await;
-            self.retry_save().await;
-            self.reconcile_handle();
-            self.run_queued().await;
-            self.decide().await;
+        self.appends_events = true;
+        self.feed(Input::Stop).await;
+        if self.replica.is_driving()
+            && let Err(error) = self.release_evidence().await
+        {
+            let name = self.plane.canary.name();
+            tracing::warn!(target: TARGET, canary = %name, "the evidence is not stored: {error}");
         }
-        self.start_if_idle();
-        self.canary.note_decision();
         self.publish_status();
     }
 
     pub(super) fn publish_status(&self) {
         let judgment = self.judge.judgment();
-        let mut status = Status::of(&self.rollout, self.clock.now(), &judgment, &self.canary);
-        status.sources = self.judge.sources(&self.canary);
-        status.unsaved_for = self.failing_since.map(|since| since.elapsed());
-        status.load_error.clone_from(&self.load_error);
+        let (now, canary) = (self.clock.now(), &self.plane.canary);
+        let mut status = Status::of(&self.replica, now, &judgment, canary);
+        status.sources = self.judge.sources(canary);
+        let failing = self.replica.store().failing_since();
+        status.unsaved_for = failing.map(|since| self.started.elapsed().saturating_sub(since));
         status.probes.clone_from(&self.tasks.probe_results);
         self.status.send_replace(Arc::new(status));
     }
 }
 
-/// Returns whether a command takes effect before it is stored, and at any generation.
-pub(super) const fn is_immediate(command: &Command) -> bool {
-    matches!(command, Command::RollBack | Command::Halt)
+const fn is_immediate(order: &Order) -> bool {
+    matches!(order.command, Command::RollBack | Command::Halt)
 }
 
 /// The number of events that a subscriber may lag behind before it misses some.
 const EVENT_CAPACITY: usize = 256;
-/// The number of attempts to apply a tick or command while other replicas store the rollout.
-pub(super) const MAX_ATTEMPTS: usize = 5;
-pub(super) const TARGET: &str = "canary_controller";

@@ -145,10 +145,13 @@ async fn a_build_does_not_apply_the_weight_of_another_build() {
 
     let new = Shop::new("v3");
     let new_rollout = next.add(managed(&new, PLAN)).unwrap();
-    until(&new, &new_rollout, Phase::Idle, 0).await;
-    tick(&old).await;
-    assert_eq!(old.canary.weight(), Weight::ZERO, "the stored rollout is for v3");
+    for _ in 0..30 {
+        second(&old, 10).await;
+        assert_eq!(old.canary.weight(), Weight::from_percent(10), "v2 is driven");
+        assert_eq!(new.canary.weight(), Weight::ZERO);
+    }
     running(&new, &new_rollout).await;
+    tick(&old).await;
     for _ in 0..30 {
         second(&old, 10).await;
         assert_eq!(old.canary.weight(), Weight::ZERO);
@@ -297,5 +300,5 @@ async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
     let len = store.inner().load(&key).await.unwrap().unwrap().document.as_bytes().len();
     println!("evidence of {len} bytes");
     assert!(shop.canary.weight() >= Weight::from_percent(50), "{}", rollout.status().summary);
-    assert!(len < Document::MAX_LEN / 2, "{len} bytes");
+    assert!(len < Document::MAX_LEN * 5 / 8, "{len} bytes");
 }

@@ -105,6 +105,15 @@ impl<'a> Change<'a> {
         self.events.push(event);
     }
 
+    /// Records an event of another copy of the rollout under a new number.
+    pub(super) fn record_again(&mut self, event: Event) {
+        let history = &mut self.rollout.history;
+        history.count += 1;
+        let event = Event { number: history.count, ..event };
+        history.push(event.clone());
+        self.events.push(event);
+    }
+
     pub(super) fn finish(self) -> Transition {
         let Self { rollout, lowering, raising, asking, events, .. } = self;
         let mut actions = lowering;

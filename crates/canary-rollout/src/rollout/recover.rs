@@ -18,9 +18,23 @@ impl Rollout {
         match stored {
             None => Some(StoreLoss::Removed),
             Some(stored) if stored.lineage != self.lineage => Some(StoreLoss::Replaced),
-            Some(stored) if stored.generation < self.generation => Some(StoreLoss::Older),
+            Some(stored) if !stored.continues(self) => Some(StoreLoss::Older),
             Some(_) => None,
         }
+    }
+
+    /// Returns whether this rollout has developed from `before`.
+    ///
+    /// The generation alone does not tell, because another replica may have saved an older rollout
+    /// many times. The history does, as far as it reaches.
+    fn continues(&self, before: &Self) -> bool {
+        if self.generation < before.generation {
+            return false;
+        }
+        let Some(latest) = before.history().next_back() else { return true };
+        let oldest = self.history().next();
+        let is_forgotten = oldest.is_some_and(|oldest| oldest.number > latest.number);
+        is_forgotten || self.contains(latest)
     }
 
     /// Makes a rollout from the store safe to continue after the store has lost a newer one, `ours`,

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use canary_core::{Verdict, Weight};
+use serde::{Deserialize, Serialize};
 
 use super::{MonotonicTime, Releases, Rollout, change::Change};
 use crate::{
@@ -14,7 +15,46 @@ use crate::{
     timestamp::Timestamp,
 };
 
+/// The relation of a build to the releases that a rollout is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[expect(clippy::exhaustive_enums, reason = "the cases are complete")]
+pub enum Relation {
+    /// The rollout is for this build.
+    Same,
+    /// The rollout has never been for this build.
+    New,
+    /// The rollout was for this build before. It did not promote the canary of this build, or the
+    /// stable release is the one of this build again.
+    Superseded,
+    /// The rollout was for this build before, and promoted its canary, which serves all calls since
+    /// then.
+    Promoted,
+}
+
+/// Releases that a rollout was for before.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(super) struct Superseded {
+    releases: Releases,
+    is_promoted: bool,
+}
+
 impl Rollout {
+    /// Returns the relation of a build with these releases to the rollout. The rollout remembers its
+    /// last eight releases.
+    #[must_use]
+    pub fn relation(&self, releases: &Releases) -> Relation {
+        if self.releases == *releases {
+            return Relation::Same;
+        }
+        match self.superseded.iter().find(|it| it.releases == *releases) {
+            None => Relation::New,
+            Some(it) if it.is_promoted && self.releases.stable != releases.stable => {
+                Relation::Promoted
+            }
+            Some(_) => Relation::Superseded,
+        }
+    }
+
     /// Sets the releases. Call this after loading a rollout.
     ///
     /// If the releases are the same, nothing changes. Otherwise the rollout becomes idle at weight
@@ -51,10 +91,16 @@ impl Rollout {
             &format!("{}, previously {}", pair(&releases), pair(&self.releases)),
             REASON_BYTES,
         );
-        if self.phase() == Phase::Promoted && self.releases.canary == releases.stable {
+        let is_promoted = self.phase() == Phase::Promoted;
+        if is_promoted && self.releases.canary == releases.stable {
             self.variables = self.variables.promoted();
         }
-        self.releases = releases;
+        self.superseded.retain(|it| it.releases != releases && it.releases != self.releases);
+        if self.superseded.len() == MAX_SUPERSEDED {
+            self.superseded.pop_front();
+        }
+        let previous = std::mem::replace(&mut self.releases, releases);
+        self.superseded.push_back(Superseded { releases: previous, is_promoted });
         self.verdict = Verdict::Inconclusive;
         self.evidence.clear();
         self.warm_up_left = None;
@@ -101,3 +147,5 @@ impl Rollout {
         Ok(change.finish())
     }
 }
+
+const MAX_SUPERSEDED: usize = 8;

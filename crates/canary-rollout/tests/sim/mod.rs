@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
+pub(crate) mod cluster;
+
 use std::time::Duration;
 
 use canary_core::{Verdict, Weight};

@@ -1,0 +1,169 @@
+use std::sync::Arc;
+
+use canary_rollout::{
+    Releases, Rollout,
+    replica::{EvidenceSwapped, ReplicaId},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    driver::{
+        attempt_judge::StoredEvidence,
+        document_error::{CALL_TIMEOUT, DocumentError, with_change_timeout, with_timeout, write},
+    },
+    store::{
+        Document, DocumentWatch, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
+        Versioned, WatchEvent,
+    },
+};
+
+/// The document of the evidence in the store. Only compare-and-swap changes it, and only the replica
+/// that drives the rollout, or replaces its driver, does so.
+pub(super) struct EvidenceDocument {
+    store: Arc<dyn StateStore>,
+    key: StoreKey,
+    me: ReplicaId,
+    revision: Option<Revision>,
+    latest: Option<EvidenceRecord>,
+}
+
+/// The state of the judge, with the replica that judges. Both are stored in one swap, so that
+/// another replica can continue exactly there.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+struct EvidenceRecord {
+    /// The driver; `None` if it has stopped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    driver: Option<ReplicaId>,
+    /// The number of saves. It makes each save of a silent plan differ from the one before.
+    beat: u64,
+    #[serde(rename = "of")]
+    releases: Releases,
+    evidence: StoredEvidence,
+}
+
+impl EvidenceDocument {
+    pub(super) fn new(store: Arc<dyn StateStore>, key: StoreKey, me: ReplicaId) -> Self {
+        Self { store, key, me, revision: None, latest: None }
+    }
+
+    pub(super) fn watch(&self) -> DocumentWatch {
+        self.store.watch(&self.key)
+    }
+
+    /// Returns the driver that the latest known document names.
+    pub(super) fn driver(&self) -> Option<ReplicaId> {
+        self.latest.as_ref()?.driver.clone()
+    }
+
+    /// Returns the evidence of a rollout's attempt, if the latest known document has it.
+    pub(super) fn of(&self, rollout: &Rollout) -> Option<&StoredEvidence> {
+        let record = self.latest.as_ref()?;
+        let is_of = record.releases == *rollout.releases()
+            && record.evidence.attempt() == rollout.attempt();
+        is_of.then_some(&record.evidence)
+    }
+
+    /// Returns whether a watch has reported another document than the latest known one.
+    pub(super) fn is_news(&self, event: &WatchEvent) -> bool {
+        match event {
+            WatchEvent::Value(found) => self.revision.as_ref() != Some(&found.revision),
+            WatchEvent::Absent => self.revision.is_some(),
+            WatchEvent::Stale { .. } | WatchEvent::Fresh => false,
+        }
+    }
+
+    /// Loads the document. Returns whether it has changed. A corrupt document counts as none, and is
+    /// kept for inspection: without its revision it is not replaced.
+    pub(super) async fn load(&mut self) -> Result<bool, StoreError> {
+        let key = &self.key;
+        let found = match with_timeout(format!("load {key}"), self.store.load(key)).await {
+            Err(StoreError::Corrupt { .. }) => None,
+            other => other?,
+        };
+        let before = self.revision.take();
+        self.set_base(found);
+        Ok(self.revision != before)
+    }
+
+    fn set_base(&mut self, found: Option<Versioned>) {
+        self.latest = found.as_ref().and_then(|it| serde_json::from_str(it.document.as_str()).ok());
+        self.revision = found.map(|found| found.revision);
+    }
+
+    /// Replaces the latest known document by the evidence, with this replica as the driver.
+    pub(super) async fn save(
+        &mut self,
+        evidence: StoredEvidence,
+        rollout: &Rollout,
+    ) -> Result<EvidenceSwapped, DocumentError> {
+        self.swap(evidence, rollout, Some(self.me.clone())).await
+    }
+
+    /// Saves the evidence without a driver, so that another replica can continue at once.
+    pub(super) async fn release(
+        &mut self,
+        evidence: StoredEvidence,
+        rollout: &Rollout,
+    ) -> Result<EvidenceSwapped, DocumentError> {
+        self.swap(evidence, rollout, None).await
+    }
+
+    async fn swap(
+        &mut self,
+        evidence: StoredEvidence,
+        rollout: &Rollout,
+        driver: Option<ReplicaId>,
+    ) -> Result<EvidenceSwapped, DocumentError> {
+        let beat = self.latest.as_ref().map_or(0, |latest| latest.beat).wrapping_add(1);
+        let releases = rollout.releases().clone();
+        let (record, document) =
+            write_evidence(EvidenceRecord { driver, beat, releases, evidence })?;
+        let operation = format!("swap {}", self.key);
+        // The second attempt is for a document that was removed.
+        for _ in 0..2 {
+            let expected = self.revision.as_ref();
+            let swap = self.store.compare_and_swap(&self.key, expected, &document);
+            match with_change_timeout(operation.clone(), CALL_TIMEOUT, swap).await? {
+                Swap::Done(revision) => {
+                    (self.revision, self.latest) = (Some(revision), Some(record));
+                    return Ok(EvidenceSwapped::Done);
+                }
+                Swap::Conflict(None) => self.set_base(None),
+                Swap::Conflict(found) => {
+                    self.set_base(found);
+                    return Ok(EvidenceSwapped::Conflict(self.driver()));
+                }
+            }
+        }
+        Ok(EvidenceSwapped::Conflict(None))
+    }
+}
+
+/// Serializes evidence. Leaves out keys until it fits into a document.
+fn write_evidence(record: EvidenceRecord) -> Result<(EvidenceRecord, Document), DocumentError> {
+    match write(&record) {
+        Ok(document) => Ok((record, document)),
+        Err(error) => match record.evidence.with_fewer_keys() {
+            Some(evidence) => write_evidence(EvidenceRecord { evidence, ..record }),
+            None => Err(error),
+        },
+    }
+}
+
+/// Returns the result of a save of the evidence for the state machine.
+pub(super) fn to_input(saved: &Result<EvidenceSwapped, DocumentError>) -> EvidenceSwapped {
+    match saved {
+        Ok(saved) => saved.clone(),
+        Err(error) if error.is_permanent() => EvidenceSwapped::Impossible,
+        Err(_) => EvidenceSwapped::Failed,
+    }
+}
+
+/// Returns whether the evidence is stored, or may be.
+pub(super) fn may_be_stored(saved: &Result<EvidenceSwapped, DocumentError>) -> bool {
+    match saved {
+        Ok(saved) => *saved == EvidenceSwapped::Done,
+        Err(DocumentError::Store(error)) => error.retry() == Retry::AfterLoad,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,326 @@
+//! Carries out the outputs of the state machine.
+
+use canary_core::Weight;
+use canary_rollout::{
+    Action, Phase, Plan, Relation, Rollout, State,
+    event::Event,
+    plan::OnDegraded,
+    replica::{EvidenceOrder, EvidenceSwapped, Input, Loaded, Moment, Output, Swapped},
+    state::{PauseReason, Stage},
+};
+
+use crate::{
+    driver::{
+        TARGET,
+        attempt_judge::AttemptJudge,
+        document_error::DocumentError,
+        evidence::{may_be_stored, to_input},
+        run::Driver,
+    },
+    notify::{Notification, audit},
+    weight_lock::OnTrip,
+};
+
+impl Driver {
+    /// Passes an input to the state machine, and carries out everything that follows from it.
+    pub(super) async fn feed(&mut self, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            for output in self.replica.handle(self.now(), input) {
+                if let Some(result) = self.carry_out(output).await {
+                    next = Some(result);
+                }
+            }
+        }
+        self.append_events().await;
+    }
+
+    fn now(&self) -> Moment {
+        let random = rand::random();
+        Moment { at: self.clock.now(), uptime: self.started.elapsed(), random }
+    }
+
+    /// Carries out an output. Returns the result of a request to the store.
+    async fn carry_out(&mut self, output: Output) -> Option<Input> {
+        match output {
+            Output::Load => return Some(Input::Loaded(self.load().await)),
+            Output::Swap { rollout, evidence } => {
+                return Some(Input::Swapped(self.swap(&rollout, evidence).await));
+            }
+            Output::SwapEvidence => {
+                return Some(Input::EvidenceSwapped(self.swap_evidence().await));
+            }
+            Output::InForce => self.note_in_force(),
+            Output::ResumeEvidence => self.resume_evidence(),
+            Output::Lower(actions) => {
+                let weight = self.plane.canary.weight();
+                let lowers =
+                    |action: &Action| !matches!(action, Action::SetWeight(to) if *to > weight);
+                let actions: Vec<_> = actions.into_iter().filter(lowers).collect();
+                self.perform(&actions);
+            }
+            Output::Apply(actions) => self.perform(&actions),
+            Output::Enforce(actions) => {
+                self.plane.set_salt(self.replica.rollout());
+                self.perform(&actions);
+            }
+            Output::AcknowledgeTrip => self.plane.weight_lock.acknowledge(),
+            Output::Reply { id, result } => {
+                self.publish_status();
+                self.requests.reply(id, result.map_err(Into::into));
+            }
+            Output::Release(id) => self.requests.release(id),
+            Output::Audit(event) => audit(&Notification::new(self.replica.rollout(), event)),
+            Output::Emit(event) => self.emit(event),
+            Output::Warn(message) => {
+                tracing::warn!(target: TARGET, canary = %self.plane.canary.name(), "{message}");
+            }
+        }
+        None
+    }
+
+    async fn load(&mut self) -> Result<Loaded, String> {
+        let is_first = !self.replica.is_loaded();
+        let loaded = match self.document.load().await {
+            Ok(loaded) if is_first => match self.evidence.load().await {
+                Ok(_) => Ok(loaded),
+                Err(error) => Err(error.into()),
+            },
+            other => other,
+        };
+        match loaded {
+            Ok(loaded) => {
+                if is_first {
+                    let driver = self.evidence.driver();
+                    self.replica.handle(self.now(), Input::EvidenceSeen(driver));
+                }
+                Ok(loaded)
+            }
+            Err(error) => {
+                // Unless it is loaded for the first time, the rollout in force is a good one.
+                let what = if is_first { "is not loaded, the weight stays" } else { "is ignored" };
+                tracing::warn!(
+                    target: TARGET, canary = %self.plane.canary.name(),
+                    "the stored rollout {what}: {error}",
+                );
+                Err(error.to_string())
+            }
+        }
+    }
+
+    /// Saves a rollout, and the evidence before or after it.
+    async fn swap(&mut self, rollout: &Rollout, evidence: EvidenceOrder) -> Swapped {
+        if evidence == EvidenceOrder::Before {
+            match self.swap_evidence().await {
+                EvidenceSwapped::Done | EvidenceSwapped::Impossible => {}
+                EvidenceSwapped::Conflict(driver) => return Swapped::Deposed(driver),
+                EvidenceSwapped::Failed => {
+                    return Swapped::Failed("the evidence could not be stored".to_owned());
+                }
+            }
+        }
+        let latest = rollout.history().next_back();
+        let swapped = match self.document.save(rollout, latest).await {
+            Ok(swapped) => swapped,
+            Err(error) if error.is_unknown() => Swapped::Unknown(error.to_string()),
+            Err(error) => Swapped::Failed(error.to_string()),
+        };
+        if swapped == Swapped::Saved {
+            self.appends_events = true;
+            if evidence == EvidenceOrder::After {
+                // If this fails, the next beat stores the evidence.
+                let _ = self.swap_evidence().await;
+            }
+        }
+        swapped
+    }
+
+    async fn swap_evidence(&mut self) -> EvidenceSwapped {
+        let becomes_driver = self.evidence.driver().as_ref() != Some(&self.id);
+        let stored = self.judge.to_stored();
+        let saved = self.evidence.save(stored, self.replica.rollout()).await;
+        if may_be_stored(&saved) {
+            self.judge.note_stored();
+        }
+        if let Err(error) = &saved {
+            tracing::warn!(
+                target: TARGET, canary = %self.plane.canary.name(),
+                "the evidence is not stored: {error}",
+            );
+        }
+        if becomes_driver && matches!(saved, Ok(EvidenceSwapped::Done)) {
+            // The previous driver may have died before it appended its last events.
+            self.document.doubt_history();
+        }
+        to_input(&saved)
+    }
+
+    /// Updates what depends on the rollout in force.
+    fn note_in_force(&mut self) {
+        let rollout = self.replica.rollout();
+        let now = InForce::of(rollout);
+        if self.in_force.plan != now.plan {
+            self.register_receivers(&now.plan);
+        }
+        if self.in_force.attempt != now.attempt || self.in_force.stage != now.stage {
+            self.tasks.cancel();
+        }
+        let is_ours = self.replica.relation() == Relation::Same;
+        let on_trip = if is_ours { on_trip(rollout) } else { OnTrip::Ignore };
+        self.plane.weight_lock.set_on_trip(on_trip, rollout.attempt());
+        if rollout.weight() == Weight::ZERO {
+            self.plane.weight_lock.acknowledge();
+        }
+        self.in_force = now;
+    }
+
+    pub(super) fn register_receivers(&self, plan: &Plan) {
+        let name = self.plane.canary.name();
+        if let Err(unmet) = self.effects.notifier.register(name, plan) {
+            tracing::error!(
+                target: TARGET, canary = %name,
+                "some receivers will get no notifications: {unmet}",
+            );
+        }
+    }
+
+    fn perform(&mut self, actions: &[Action]) {
+        for action in actions {
+            if !self.plane.perform(action) {
+                self.perform_task(action);
+            }
+        }
+    }
+
+    fn perform_task(&mut self, action: &Action) {
+        let rollout = self.replica.rollout();
+        match action {
+            Action::BeginEvidence { .. } => {
+                self.plane.set_salt(rollout);
+                self.begin_evidence();
+                self.tasks.probe_results.clear();
+            }
+            Action::BeginStep => self.judge.begin_step(),
+            Action::RunProbe(name) => self.tasks.run_probe(rollout, name.clone()),
+            Action::AskGate(name) => self.tasks.ask_gate(rollout, name.clone(), self.clock.now()),
+            Action::Notify { to, event } => {
+                self.effects.notifier.notify(to, Notification::new(rollout, event.clone()));
+            }
+            Action::Save => {}
+            other => {
+                let name = self.plane.canary.name();
+                tracing::error!(target: TARGET, canary = %name, "unsupported action {other:?}");
+            }
+        }
+    }
+
+    fn begin_evidence(&mut self) {
+        let (rollout, plane) = (self.replica.rollout(), &self.plane);
+        let (attempt, plan) = (rollout.attempt(), rollout.plan());
+        self.judge = AttemptJudge::new(attempt, plan, &plane.canary, &plane.weight_lock);
+    }
+
+    /// Takes the evidence of the rollout from the stored evidence. If that belongs to another attempt
+    /// or other monitors, the judge begins without evidence.
+    fn resume_evidence(&mut self) {
+        // The judge watches keys by their hashes, so the salt comes first.
+        self.plane.set_salt(self.replica.rollout());
+        let (rollout, plane) = (self.replica.rollout(), &self.plane);
+        let Some(stored) = self.evidence.of(rollout) else { return self.begin_evidence() };
+        let plan = rollout.plan();
+        let resumed = if self.is_resumed && self.judge.attempt() == rollout.attempt() {
+            self.judge.follow(stored, plan, &plane.canary)
+        } else {
+            AttemptJudge::resume(stored, plan, &plane.canary, &plane.weight_lock)
+                .map(|judge| self.judge = judge)
+        };
+        self.is_resumed = true;
+        if let Err(error) = resumed {
+            tracing::warn!(
+                target: TARGET, canary = %self.plane.canary.name(),
+                "the stored evidence is discarded, and the judge starts without evidence: {error}",
+            );
+            self.begin_evidence();
+        }
+    }
+
+    /// Loads the evidence after a hint of a watch, and follows it unless this replica drives.
+    pub(super) async fn follow_evidence(&mut self) {
+        if !self.replica.is_loaded() {
+            return;
+        }
+        match self.evidence.load().await {
+            Ok(true) => {
+                self.feed(Input::EvidenceSeen(self.evidence.driver())).await;
+                let is_of_rollout = self.evidence.of(self.replica.rollout()).is_some();
+                if is_of_rollout && !self.replica.holds_evidence() {
+                    self.resume_evidence();
+                }
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let name = self.plane.canary.name();
+                tracing::warn!(target: TARGET, canary = %name, "the evidence is not loaded: {error}");
+            }
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        // Fails without subscribers.
+        let _ = self.events.send(event);
+    }
+
+    /// Appends the new events of the stored rollout to the history in the store.
+    pub(super) async fn append_events(&mut self) {
+        if !std::mem::take(&mut self.appends_events) {
+            return;
+        }
+        let rollout = self.replica.rollout();
+        if self.replica.unsaved().is_empty()
+            && self.document.lacks_events(rollout)
+            && let Err(error) = self.document.append_events(rollout).await
+        {
+            let name = self.plane.canary.name();
+            tracing::warn!(target: TARGET, canary = %name, "the events are not stored: {error}");
+        }
+    }
+
+    /// Saves the evidence for the next driver.
+    pub(super) async fn release_evidence(&mut self) -> Result<(), DocumentError> {
+        let stored = self.judge.to_stored();
+        self.evidence.release(stored, self.replica.rollout()).await.map(drop)
+    }
+}
+
+/// The parts of the rollout in force that other parts of the driver depend on.
+pub(super) struct InForce {
+    pub(super) plan: Plan,
+    attempt: u64,
+    stage: Option<Stage>,
+}
+
+impl InForce {
+    pub(super) fn of(rollout: &Rollout) -> Self {
+        let (attempt, stage) = (rollout.attempt(), rollout.state().stage());
+        Self { plan: rollout.plan().clone(), attempt, stage }
+    }
+}
+
+/// Returns the reaction of a rollout to a trip of the guard.
+fn on_trip(rollout: &Rollout) -> OnTrip {
+    let is_judged =
+        matches!(rollout.phase(), Phase::Starting | Phase::Running | Phase::Paused | Phase::Baking);
+    if !is_judged || is_frozen(rollout.state()) {
+        return OnTrip::Ignore;
+    }
+    match rollout.plan().on_degraded() {
+        OnDegraded::RollBack => OnTrip::RollBack,
+        // The judge reports it on the next tick.
+        OnDegraded::Report => OnTrip::Ignore,
+        _ => OnTrip::Notify,
+    }
+}
+
+const fn is_frozen(state: &State) -> bool {
+    matches!(state, State::Paused { reason: PauseReason::Degraded(_), .. })
+}
