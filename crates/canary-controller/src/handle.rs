@@ -13,7 +13,11 @@ use canary_rollout::{
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::{CanaryHandle, InvalidVariables};
 
-use crate::{driver::CommandRequest, status::Status, weight_lock::WeightLock};
+use crate::{
+    driver::{CommandRequest, default_unit},
+    status::Status,
+    weight_lock::WeightLock,
+};
 
 /// Controls and observes one rollout, from anywhere in the process.
 ///
@@ -248,7 +252,8 @@ impl RolloutHandle {
     #[must_use]
     pub fn outlook(&self, traffic: &Traffic) -> Outlook {
         let status = self.status();
-        status.rollout.outlook(status.at, traffic)
+        let traffic = traffic.counted_by(default_unit(&self.canary));
+        status.rollout.outlook(status.at, &traffic)
     }
 
     /// Returns the current status.

@@ -2,7 +2,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use canary_analysis::{Judge, Measure, Monitor, Role};
+use canary_analysis::{Judge, Measure, Monitor, Role, Unit};
 use canary_core::Weight;
 use serde::Serialize;
 
@@ -161,7 +161,7 @@ impl Plan {
                 .push("the deadline of the whole rollout passes before the promotion".to_owned());
         }
         let path: Vec<_> = steps.iter().map(|step| (step.weight, step.takes)).collect();
-        let traffic = Traffic { calls_per_second, failure_rate };
+        let traffic = Traffic { calls_per_second, failure_rate, unit: Unit::Calls };
         let caught = Caught::on(&path, &self.judge(), traffic);
         Ok(DryRun { steps, total, proven, caught, warnings })
     }
@@ -202,6 +202,7 @@ pub(crate) fn of_all_failures(judge: &Judge) -> Option<&str> {
 fn is_of_all_failures(monitor: &Monitor) -> bool {
     *monitor.measure() == Measure::Failures
         && monitor.class().is_none()
+        && monitor.unit() == Unit::Calls
         && monitor.role() == Role::Decides
 }
 

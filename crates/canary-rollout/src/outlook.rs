@@ -2,7 +2,7 @@
 
 use std::{error, fmt, time::Duration};
 
-use canary_analysis::Judge;
+use canary_analysis::{Judge, Unit};
 use canary_core::Weight;
 use serde::Serialize;
 
@@ -34,6 +34,8 @@ pub struct Traffic {
     pub calls_per_second: f64,
     /// The fraction of calls that fail on stable; `None` if it is unknown.
     pub failure_rate: Option<f64>,
+    /// What the judge counts, unless the plan says so itself. Only calls can be forecast.
+    pub unit: Unit,
 }
 
 /// The outlook of a rollout, from [`Rollout::outlook`](crate::Rollout::outlook). It prints as one
@@ -88,7 +90,7 @@ pub enum Obstacle {
     /// The deadline of the whole rollout passes before.
     RolloutDeadline,
     /// It is unknown how long a stage needs for its proof: the failure rate of stable is unknown, or
-    /// no monitor decides by the failures of all calls.
+    /// no monitor decides by the failures of all calls, counted by calls.
     UnknownProof {
         /// The stage, such as "step 2 of 5".
         stage: String,
@@ -142,7 +144,15 @@ impl Traffic {
         if let Some(rate) = failure_rate.filter(|rate| !(0.0..1.0).contains(rate)) {
             return Err(InvalidTraffic::Rate(rate));
         }
-        Ok(Self { calls_per_second, failure_rate })
+        Ok(Self { calls_per_second, failure_rate, unit: Unit::Calls })
+    }
+
+    /// Sets what the judge counts: keys if the policy of the layer may make calls sticky. The time of
+    /// a proof by keys is unknown.
+    #[must_use]
+    pub const fn counted_by(mut self, unit: Unit) -> Self {
+        self.unit = unit;
+        self
     }
 }
 
@@ -213,7 +223,11 @@ impl fmt::Display for Obstacle {
                 "not promoted at this traffic: the deadline of the whole rollout passes before",
             ),
             Self::UnknownProof { stage } => {
-                write!(f, "not known when it is promoted: {stage} needs proof by its failures")
+                write!(
+                    f,
+                    "not known when it is promoted: {stage} needs a proof that only the failure rate \
+                     of all calls can forecast"
+                )
             }
             Self::Calendar => f.write_str("not promoted: the calendar stays closed"),
         }

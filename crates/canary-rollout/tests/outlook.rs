@@ -6,6 +6,7 @@ mod sim;
 
 use std::time::Duration;
 
+use canary_analysis::Unit;
 use canary_core::Verdict;
 use canary_rollout::{
     Command, Phase,
@@ -118,8 +119,12 @@ fn an_unknown_failure_rate_is_no_promise() {
     let unknown = Traffic::try_new(100.0, None).unwrap();
     assert_eq!(
         sim.rollout.outlook(sim.now, &unknown).to_string(),
-        "not known when it is promoted: step 2 of 2 needs proof by its failures"
+        "not known when it is promoted: step 2 of 2 needs a proof that only the failure rate of all \
+         calls can forecast"
     );
+    let by_keys = traffic(100.0, 0.01).counted_by(Unit::Keys);
+    let unproven = sim.rollout.outlook(sim.now, &by_keys).to_string();
+    assert!(unproven.starts_with("not known when it is promoted"), "{unproven}");
     let without_failures = format!("monitors = [{{ measure = 'feedback' }}]\n{PLAN}");
     let sim = Sim::started(&without_failures);
     assert!(outlook(&sim, 100.0).to_string().starts_with("not known when it is promoted"));
@@ -194,4 +199,27 @@ fn a_dry_run_names_the_smallest_regression() {
     assert_eq!(plan.dry_run(2_000.0, None).unwrap().caught, None);
     let of = |calls| plan.dry_run(calls, Some(0.01)).unwrap().caught.unwrap().canary;
     assert!(of(20.0) > of(2_000.0));
+}
+
+#[test]
+fn the_proof_waits_for_the_warm_up() {
+    let plan = "
+        monitors = [{ measure = 'failures' }, { measure = 'feedback', warm_up = '40m' }]
+        start = { gates = ['go'] }
+        steps = [{ weight = '10%', min_duration = '1m' }]
+        gates = { go = { kind = { approval = 'go' } } }";
+    let mut sim = Sim::started(plan);
+    sim.verdict = Verdict::Inconclusive;
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    assert_eq!(until_promoted(&sim, 2_000.0), minutes(40), "before the first call");
+    sim.order(Command::Approve { gate: "go".into() });
+    let left = minutes(25);
+    sim.tick_with(|tick| tick.with_warm_up_left(left));
+    assert_eq!(until_promoted(&sim, 2_000.0), minutes(25), "while it warms up");
+    sim.run(1);
+    assert!(until_promoted(&sim, 2_000.0) < minutes(5), "afterwards");
+
+    let failures = plan.replace("'failures' }", "'failures', warm_up = '40m' }");
+    let sim = Sim::started(&failures);
+    assert!(until_promoted(&sim, 2_000.0) > minutes(40), "its calls count only afterwards");
 }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use canary_analysis::{Judge, Monitor, Role};
 use canary_core::{Verdict, Weight};
 
 use super::Rollout;
@@ -16,7 +17,7 @@ impl Rollout {
     /// catches by then.
     ///
     /// It assumes that the canary is as good as stable, probes pass, and gates open at once. It
-    /// respects the calendar and all deadlines. The times are pessimistic: with a probability of at
+    /// respects the calendar, the warm-up and all deadlines. The times are pessimistic: with a probability of at
     /// least 95%, the proof is no later. Evidence of earlier steps counts with the least time that the
     /// plan gives them.
     ///
@@ -81,7 +82,7 @@ impl Rollout {
 /// A walk through the remaining stages of a rollout.
 struct Walk<'a> {
     rollout: &'a Rollout,
-    judge: canary_analysis::Judge,
+    judge: Judge,
     traffic: Traffic,
     begins: Timestamp,
     at: Timestamp,
@@ -89,13 +90,16 @@ struct Walk<'a> {
     path: Vec<(Weight, Duration)>,
     stages: Vec<StageOutlook>,
     gates: Vec<String>,
+    /// The end of the canary's warm-up, which delays the proof.
+    warm: Timestamp,
 }
 
 impl<'a> Walk<'a> {
     fn new(rollout: &'a Rollout, now: Timestamp, traffic: Traffic) -> Self {
         let (path, stages, gates) = (Vec::new(), Vec::new(), Vec::new());
-        let judge = rollout.plan().judge();
-        Self { rollout, judge, traffic, begins: now, at: now, path, stages, gates }
+        let judge = rollout.plan().judge_by(traffic.unit);
+        let warm = now + warm_up_left(rollout, &judge);
+        Self { rollout, judge, traffic, begins: now, at: now, path, stages, gates, warm }
     }
 
     fn reach_promotion(&mut self) -> Result<Timestamp, Obstacle> {
@@ -243,13 +247,30 @@ impl<'a> Walk<'a> {
         };
         let before: Duration = self.path.iter().map(|(_, took)| *took).sum();
         let until = forecast.until_proven();
-        Ok(until.map(|until| until.saturating_sub(before).saturating_sub(elapsed)))
+        let takes = until.map(|until| until.saturating_sub(before).saturating_sub(elapsed));
+        // No monitor counts calls of its warm-up, so its proof takes as much longer.
+        let warm_up = self.warm.since(self.at);
+        let counts_at_once =
+            self.judge.monitors().any(|it| it.name() == monitor && it.warm_up().is_zero());
+        Ok(takes.map(|takes| if counts_at_once { takes.max(warm_up) } else { takes + warm_up }))
     }
 
     fn deadline(&self, stage: &Stage, bound: Bound, needs: Option<Duration>) -> Obstacle {
         let deadline = self.rollout.deadline_of(stage);
         Obstacle::Deadline { stage: describe(self.rollout, stage), bound, needs, deadline }
     }
+}
+
+/// Returns the time until the warm-ups of all monitors that decide are over.
+fn warm_up_left(rollout: &Rollout, judge: &Judge) -> Duration {
+    if let Some(left) = rollout.warm_up_left {
+        return left;
+    }
+    if rollout.weight > Weight::ZERO {
+        return Duration::ZERO;
+    }
+    let deciding = judge.monitors().filter(|monitor| monitor.role() == Role::Decides);
+    deciding.map(Monitor::warm_up).max().unwrap_or_default()
 }
 
 fn describe(rollout: &Rollout, stage: &Stage) -> String {
