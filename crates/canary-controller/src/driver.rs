@@ -24,7 +24,6 @@ mod waiting_keys;
 pub(crate) use self::{
     attempt_judge::default_unit,
     documents::DocumentKeys,
-    key_ledgers::is_counted_by_keys,
     requests::CommandRequest,
     run::{Driver, DriverInputs, DriverParts},
 };

@@ -3,7 +3,7 @@ use canary_rollout::Plan;
 use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
-    driver::{default_unit, is_counted_by_keys},
+    driver::default_unit,
     requirements::{Requirement, Unmet},
 };
 
@@ -39,12 +39,7 @@ fn missing_class(monitor: &Monitor, canary: &CanaryHandle) -> Option<String> {
 }
 
 fn wrong_unit(monitor: &Monitor, canary: &CanaryHandle) -> Option<String> {
-    let is_counted = is_counted_by_keys(monitor.measure());
     match (monitor.unit(), canary.may_be_sticky()) {
-        (Unit::Keys, _) if !is_counted => {
-            let name = monitor.name();
-            Some(format!("{name:?} is not counted per key, only outcomes, latencies and the share are"))
-        }
         (Unit::Keys, false) => Some(
             "calls have keys only under a sticky policy: set one with `CanaryOptions::select`"
                 .to_owned(),

@@ -1,7 +1,7 @@
 use std::fmt;
 
 /// The opinion of a user or of the application about a call.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[expect(clippy::exhaustive_enums, reason = "the judge compares the rate of bad ratings")]
 pub enum Rating {
     /// The call went well.

@@ -22,5 +22,5 @@ pub use canary_core::KeySample;
 pub use self::{callers::Callers, control_ext::ControlExt, owner::Owner};
 pub use crate::counting::{
     key_activity::KeyActivity,
-    key_watch::{KeyEvent, KeyEvents, KeyWatch},
+    key_watch::{KeyEvent, KeyEvents, KeyRating, KeyWatch},
 };

@@ -1,10 +1,10 @@
 use canary_analysis::{Judge, Measure, Monitor, Observation, Unit, Until, keys::KeyLedger};
-use canary_core::KeySample;
+use canary_core::{KeySample, Rating};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tower_canary::{
     CanaryHandle,
-    control::{ControlExt, KeyActivity, KeyEvent, KeyEvents, KeyWatch},
+    control::{ControlExt, KeyActivity, KeyEvent, KeyEvents, KeyRating, KeyWatch},
 };
 
 use crate::driver::waiting_keys::WaitingKeys;
@@ -32,9 +32,18 @@ pub(super) struct KeyLedgers {
 struct Trials {
     /// The route class, or `None` for all routes.
     class: Option<String>,
-    /// The part of a call that has to be over, or `None` for all assigned calls.
-    until: Option<Until>,
+    kind: TrialKind,
     is_without_key: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+enum TrialKind {
+    /// A call was assigned.
+    Assigned,
+    /// This part of a call is over.
+    Over(Until),
+    /// A call was rated by this event of the application, or by the feedback of a user.
+    Rated(Option<String>),
 }
 
 impl WatchedKeys {
@@ -57,12 +66,13 @@ impl WatchedKeys {
 
     /// Adds the keys since the last call to an observation.
     pub(super) fn observe(&mut self, judge: &Judge, observation: Observation) -> Observation {
-        let KeyEvents { sample, events, .. } = self.watch.take();
+        let KeyEvents { sample, events, ratings, .. } = self.watch.take();
         self.narrow(sample);
         for event in self.waiting.update(&events, Instant::now()) {
             self.ledgers.record_adverse(judge, &event, |it| *it.measure() == Measure::Unanswered);
         }
         events.iter().for_each(|event| self.ledgers.record(judge, event));
+        ratings.iter().for_each(|rating| self.ledgers.record_rating(judge, rating));
         while self.ledgers.max_known().max(self.waiting.count()) > MAX_KEYS {
             let sample = self.ledgers.sample().halved();
             self.narrow(sample);
@@ -159,6 +169,23 @@ impl KeyLedgers {
         self.record_adverse(judge, event, |it| is_adverse(it, judge, &event.activity));
     }
 
+    fn record_rating(&mut self, judge: &Judge, rating: &KeyRating) {
+        let KeyRating { weight, key, channel, rating: verdict, .. } = rating;
+        let event = rating.event.as_ref().map(|event| event.as_str().to_owned());
+        let kind = TrialKind::Rated(event);
+        for (_, ledger) in self.seen.iter_mut().filter(|(trials, _)| trials.kind == kind) {
+            ledger.record(*key, *channel, *weight);
+        }
+        for monitor in per_key(judge).filter(|monitor| TrialKind::of(monitor) == kind) {
+            if *verdict == Rating::Bad {
+                let ledgers = self.adverse.iter_mut();
+                ledgers.filter(|(name, _)| name == monitor.name()).for_each(|(_, ledger)| {
+                    ledger.record(*key, *channel, *weight);
+                });
+            }
+        }
+    }
+
     /// Records the event for the monitors to which it is adverse.
     fn record_adverse(
         &mut self,
@@ -192,12 +219,8 @@ impl KeyLedgers {
 
 impl Trials {
     fn of(monitor: &Monitor) -> Self {
-        let until = match monitor.measure() {
-            Measure::Slow(until, _) => Some(*until),
-            _ => None,
-        };
         let class = monitor.class().map(str::to_owned);
-        Self { class, until, is_without_key: monitor.is_without_key() }
+        Self { class, kind: TrialKind::of(monitor), is_without_key: monitor.is_without_key() }
     }
 
     /// Returns whether the event is of a call or key that these trials are about.
@@ -210,12 +233,24 @@ impl Trials {
     /// Returns whether the event is a trial.
     fn include(&self, event: &KeyEvent) -> bool {
         let activity = &event.activity;
-        let is_over = match self.until {
-            None => activity.picked,
-            Some(Until::End) => activity.slowest_end.is_some(),
-            Some(_) => activity.slowest_head.is_some(),
+        let is_trial = match self.kind {
+            TrialKind::Assigned => activity.picked,
+            TrialKind::Over(Until::End) => activity.slowest_end.is_some(),
+            TrialKind::Over(_) => activity.slowest_head.is_some(),
+            TrialKind::Rated(_) => false,
         };
-        is_over && self.are_of(event)
+        is_trial && self.are_of(event)
+    }
+}
+
+impl TrialKind {
+    fn of(monitor: &Monitor) -> Self {
+        match monitor.measure() {
+            Measure::Slow(until, _) => Self::Over(*until),
+            Measure::Feedback => Self::Rated(None),
+            Measure::Event(name) => Self::Rated(Some(name.clone())),
+            _ => Self::Assigned,
+        }
     }
 }
 
@@ -244,11 +279,6 @@ fn is_adverse(monitor: &Monitor, judge: &Judge, activity: &KeyActivity) -> bool 
 
 fn per_key(judge: &Judge) -> impl Iterator<Item = &Monitor> {
     judge.monitors().filter(|monitor| monitor.unit() == Unit::Keys)
-}
-
-/// Returns whether the data plane counts this measure by keys.
-pub(crate) const fn is_counted_by_keys(measure: &Measure) -> bool {
-    measure.is_of_calls() || matches!(measure, Measure::Share | Measure::Unanswered)
 }
 
 /// The number of keys in a ledger above which the sample is halved.

@@ -5,12 +5,13 @@ use canary_controller::{
     Controller, RolloutHandle,
     store::{MemoryStore, StateStore, StoreKey},
 };
-use canary_core::{Verdict, Weight};
+use canary_core::{Channel, Rating, Verdict, Weight};
 use canary_rollout::{Actor, Command, Order, Phase, Rollout};
 use http::{HeaderName, Request};
 use tower_canary::{
-    CanaryOptions, RouteClasses,
+    CanaryOptions, RouteClasses, Tags,
     control::ControlExt,
+    feedback::FeedbackOptions,
     select::{Condition, Forced, Incoming, Propagated, Select, Sticky, StickyHash, StickyKey},
 };
 
@@ -279,6 +280,48 @@ async fn replicas_share_a_secret_that_callers_cannot_compute_and_no_text_shows()
     for text in texts {
         assert!(!text.contains(&secret), "{text}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ratings_are_judged_by_users_and_not_by_their_number() {
+    let options = CanaryOptions::new()
+        .select(Sticky::by_header(HeaderName::from_static("x-user-id")))
+        .tags(Tags::default().response_extension())
+        .feedback(FeedbackOptions::new().unsigned().event("ordered"));
+    let shop = Shop::with_options("v2", options);
+    let toml = r#"
+        steps = [{ weight = "20%", min_duration = "2h" }]
+        monitors = [{ measure = "failures" }, { measure = "feedback" }, { measure = { event = "ordered" } }]
+    "#;
+    let (_controller, rollout) = start(&shop, &MemoryStore::new(), toml).await;
+    // One unhappy user of the canary rates a hundred times, once with each receipt.
+    let unhappy = canary_user(&shop);
+    for _ in 0..100 {
+        let receipt = shop.assignment(&unhappy).await.receipt();
+        shop.canary.rate_receipt(&receipt, Rating::Bad).unwrap();
+    }
+    for user in 0..200 {
+        shop.assignment(&format!("user-{user}")).await.rate(Rating::Good);
+    }
+    second(&shop, 0).await;
+    second(&shop, 0).await;
+    let feedback = finding(&rollout, "feedback");
+    assert_eq!((feedback.adverse.canary, feedback.adverse.stable), (1, 0));
+    assert_eq!(feedback.calls.canary + feedback.calls.stable, 201);
+    assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+
+    // Many users of the canary do not complete their orders.
+    for user in 0..400 {
+        let assignment = shop.assignment(&format!("buyer-{user}")).await;
+        let is_lost = assignment.channel() == Channel::Canary;
+        let rating = if is_lost { Rating::Bad } else { Rating::Good };
+        assignment.rate_event("ordered", rating).unwrap();
+    }
+    second(&shop, 0).await;
+    second(&shop, 0).await;
+    let status = rollout.status();
+    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.judgment);
+    assert_eq!(finding(&rollout, "ordered").verdict, Verdict::Degraded);
 }
 
 #[tokio::test]

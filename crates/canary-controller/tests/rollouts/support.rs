@@ -15,7 +15,7 @@ use canary_controller::{Clock, Controller, Managed, RolloutHandle, store::StateS
 use canary_rollout::{Actor, Command, Order, Phase, Plan, Timestamp};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions};
+use tower_canary::{Assignment, CanaryHandle, CanaryLayer, CanaryOptions};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt;
 
@@ -59,6 +59,16 @@ impl Shop {
         let service = self.layer.layer(self.stable.clone());
         let response = service.oneshot(request).await.unwrap();
         http_body_util::BodyExt::collect(response.into_body()).await.unwrap();
+    }
+}
+
+impl Shop {
+    /// Makes a call of a user, and returns its assignment.
+    pub(crate) async fn assignment(&self, user: &str) -> Assignment {
+        let request = Request::get("/").header("x-user-id", user).body(()).unwrap();
+        let service = self.layer.layer(self.stable.clone());
+        let response = service.oneshot(request).await.unwrap();
+        response.extensions().get::<Assignment>().unwrap().clone()
     }
 }
 

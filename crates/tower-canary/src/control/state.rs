@@ -223,6 +223,7 @@ impl EpochHistory {
     pub(crate) fn begin(&mut self, control: &ControlState, settings: EpochSettings) {
         let number = self.open.last().map_or(0, |epoch| epoch.number() + 1);
         control.config.feedback.begin(&settings.salt, settings.weight);
+        control.config.feedback.watch_keys(settings.keys.as_ref());
         let config = StdArc::clone(&control.config);
         control.is_full.store(settings.weight == Weight::FULL, Ordering::Relaxed);
         let epoch = Arc::new(Epoch::new(number, settings, config, control.shards));

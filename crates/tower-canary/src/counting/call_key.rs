@@ -28,6 +28,18 @@ impl CallKey {
         }
     }
 
+    /// Returns the part of the hash under which the caller's ratings are recorded, or `None` without
+    /// a key. It tells nothing about the bucket, which comes from the other half.
+    pub(crate) const fn tag(self) -> Option<u32> {
+        match self {
+            Self::Sticky(key) => {
+                let [.., a, b, c, d] = key.hash().to_be_bytes();
+                Some(u32::from_be_bytes([a, b, c, d]))
+            }
+            Self::Unique(_) => None,
+        }
+    }
+
     pub(crate) const fn hash(self) -> u64 {
         self.key().hash()
     }

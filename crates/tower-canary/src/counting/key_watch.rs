@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -7,7 +7,7 @@ use std::{
     },
 };
 
-use canary_core::{Channel, KeySample, RouteClass, Weight};
+use canary_core::{Channel, EventName, KeySample, Rating, RouteClass, Weight};
 
 use crate::counting::{call_key::CallKey, key_activity::KeyActivity, route_index::RouteIndex};
 
@@ -34,6 +34,7 @@ struct KeyWatchState {
     /// Also read without the lock.
     halvings: AtomicU32,
     records: Mutex<HashMap<KeyPlace, KeyActivity>>,
+    ratings: Mutex<HashSet<KeyRating>>,
     classes: Box<[RouteClass]>,
 }
 
@@ -50,8 +51,15 @@ impl KeyWatch {
     pub(crate) fn new(sample: KeySample, classes: &[RouteClass]) -> Self {
         let halvings = AtomicU32::new(sample.halvings());
         let records = Mutex::new(HashMap::with_capacity(CAPACITY));
+        let ratings = Mutex::default();
         Self {
-            shared: Arc::new(KeyWatchState { sample, halvings, records, classes: classes.into() }),
+            shared: Arc::new(KeyWatchState {
+                sample,
+                halvings,
+                records,
+                ratings,
+                classes: classes.into(),
+            }),
         }
     }
 
@@ -67,6 +75,17 @@ impl KeyWatch {
         }
         while records.len() >= CAPACITY && self.sample() != self.sample().halved() {
             self.narrow_locked(&mut records, self.sample().halved());
+        }
+    }
+
+    /// Records a rating. Its key is compared with the sample by its own value.
+    pub(crate) fn record_rating(&self, rating: KeyRating) {
+        if self.sample().holds(rating.key) {
+            let mut ratings = self.ratings();
+            // Further ratings are rare, and a lost one is lost on either channel.
+            if ratings.len() < CAPACITY {
+                ratings.insert(rating);
+            }
         }
     }
 
@@ -95,7 +114,11 @@ impl KeyWatch {
             })
             .collect();
         events.sort_unstable();
-        KeyEvents { sample, events }
+        let ratings = std::mem::take(&mut *self.ratings());
+        let mut ratings: Vec<_> =
+            ratings.into_iter().filter(|rating| sample.holds(rating.key)).collect();
+        ratings.sort_unstable();
+        KeyEvents { sample, events, ratings }
     }
 
     fn sample(&self) -> KeySample {
@@ -106,6 +129,10 @@ impl KeyWatch {
         let sample = self.sample().and(sample);
         self.shared.halvings.store(sample.halvings(), Ordering::Relaxed);
         records.retain(|place, _| sample.holds(place.key.hash()));
+    }
+
+    fn ratings(&self) -> MutexGuard<'_, HashSet<KeyRating>> {
+        self.shared.ratings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn records(&self) -> MutexGuard<'_, HashMap<KeyPlace, KeyActivity>> {
@@ -133,6 +160,8 @@ pub struct KeyEvents {
     pub sample: KeySample,
     /// The records, ordered by weight: one for each key, weight, channel and route class.
     pub events: Vec<KeyEvent>,
+    /// The ratings of keys, without duplicates, ordered by weight.
+    pub ratings: Vec<KeyRating>,
 }
 
 /// The events of a key in one place. Only calls that the weight assigned cause events.
@@ -149,6 +178,23 @@ pub struct KeyEvent {
     pub class: Option<RouteClass>,
     /// The events.
     pub activity: KeyActivity,
+}
+
+/// A rating by a caller with a key. Only calls that the weight assigned are rated here.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub struct KeyRating {
+    /// The weight at which the rated call was assigned.
+    pub weight: Weight,
+    /// A number that identifies the key among those that rate. It is not the hash of
+    /// [`KeyEvent::key`], so that a receipt does not reveal that.
+    pub key: u64,
+    /// The channel to which the rated call was assigned.
+    pub channel: Channel,
+    /// The event of the application, or `None` for the feedback of a user.
+    pub event: Option<EventName>,
+    /// The rating.
+    pub rating: Rating,
 }
 
 /// This takes about 400 KiB for each watched canary.
@@ -185,7 +231,7 @@ mod tests {
         for key in 0..40_000 {
             watch.record(place(key), KeyActivity::PICKED);
         }
-        let KeyEvents { sample, events } = watch.take();
+        let KeyEvents { sample, events, .. } = watch.take();
         assert!(sample.one_in() > 4);
         let in_sample = (0..40_000).filter(|key| sample.holds(place(*key).key.hash()));
         assert_eq!(events.len(), in_sample.count());

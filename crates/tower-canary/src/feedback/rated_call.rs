@@ -8,6 +8,8 @@ pub(crate) struct RatedCall {
     pub(crate) channel: Channel,
     pub(crate) scope: Scope,
     pub(crate) weight: Weight,
+    /// A part of the hash of the caller's key, if the weight assigned the call by a key.
+    pub(crate) key: Option<u32>,
 }
 
 impl RatedCall {

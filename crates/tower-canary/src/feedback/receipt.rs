@@ -14,7 +14,8 @@ use crate::{counting::counter_key::Scope, feedback::rated_call::RatedCall};
 /// URL, a header, a cookie or a database column.
 ///
 /// It contains hashes of the canary's name and salt, the channel, the weight, the time and a random
-/// id. Its holder can read these. Only the signature proves that it is genuine: parsing checks the
+/// id, of which a part is from the hash of the caller's key, if it has one. Its holder can read
+/// these. Only the signature proves that it is genuine: parsing checks the
 /// format but not the signature.
 ///
 /// ```
@@ -69,13 +70,15 @@ impl Receipt {
     ///        flags  canary  salt   weight  issued  id
     /// ```
     ///
-    /// Numbers are big-endian. The upper four bits of the flags are the version of the format.
+    /// Numbers are big-endian. The upper four bits of the flags are the version of the format. If the
+    /// call has a key, the first half of the id is a part of its hash, and only the rest is random.
     pub(super) fn payload(&self) -> [u8; PAYLOAD] {
-        let RatedCall { channel, scope, weight } = self.call;
+        let RatedCall { channel, scope, weight, key } = self.call;
         let is_canary = if channel == Channel::Canary { CANARY } else { 0 };
         let is_evidence = if scope == Scope::Evidence { EVIDENCE } else { 0 };
         let mut payload = [0; PAYLOAD];
-        payload[0] = VERSION | is_canary | is_evidence;
+        let has_key = if key.is_some() { KEY } else { 0 };
+        payload[0] = VERSION | is_canary | is_evidence | has_key;
         payload[1..5].copy_from_slice(&self.canary.0.to_be_bytes());
         payload[5..13].copy_from_slice(&self.salt.0.to_be_bytes());
         // A weight is less than 2^20 ppm, so its first byte is zero.
@@ -91,7 +94,7 @@ impl Receipt {
     ) -> Result<Self, InvalidReceipt> {
         let mut rest = &payload[..];
         let [flags] = take(&mut rest);
-        if flags & !(CANARY | EVIDENCE) != VERSION {
+        if flags & !(CANARY | EVIDENCE | KEY) != VERSION {
             return Err(InvalidReceipt::Version);
         }
         let canary = CanaryTag(u32::from_be_bytes(take(&mut rest)));
@@ -99,14 +102,15 @@ impl Receipt {
         let [high, middle, low] = take(&mut rest);
         let weight = Weight::try_from_ppm(u32::from_be_bytes([0, high, middle, low]))
             .map_err(|_| InvalidReceipt::Weight)?;
+        let issued = u32::from_be_bytes(take(&mut rest));
+        let id: [u8; 8] = take(&mut rest);
         let call = RatedCall {
             channel: if flags & CANARY == 0 { Channel::Stable } else { Channel::Canary },
             scope: if flags & EVIDENCE == 0 { Scope::Excluded } else { Scope::Evidence },
             weight,
+            key: (flags & KEY != 0).then(|| u32::from_be_bytes(take(&mut &id[..]))),
         };
-        let issued = u32::from_be_bytes(take(&mut rest));
-        let id = u64::from_be_bytes(take(&mut rest));
-        Ok(Self { canary, salt, call, issued, id, signature })
+        Ok(Self { canary, salt, call, issued, id: u64::from_be_bytes(id), signature })
     }
 }
 
@@ -201,6 +205,7 @@ impl error::Error for InvalidReceipt {}
 const VERSION: u8 = 0x10;
 const CANARY: u8 = 1;
 const EVIDENCE: u8 = 2;
+const KEY: u8 = 4;
 
 const PAYLOAD: usize = 28;
 const SIGNED: usize = PAYLOAD + size_of::<Signature>();
@@ -214,20 +219,23 @@ mod tests {
     use super::*;
 
     fn receipt() -> impl Strategy<Value = Receipt> {
-        let call = (any::<bool>(), any::<bool>(), 0..=1_000_000_u32);
+        let call = (any::<bool>(), any::<bool>(), any::<bool>(), 0..=1_000_000_u32);
         let tags = (any::<u32>(), any::<u64>());
         (call, tags, any::<u32>(), any::<u64>(), any::<Option<Signature>>()).prop_map(
-            |((is_canary, is_evidence, ppm), (canary, salt), issued, id, signature)| Receipt {
-                canary: CanaryTag(canary),
-                salt: SaltTag(salt),
-                call: RatedCall {
-                    channel: if is_canary { Channel::Canary } else { Channel::Stable },
-                    scope: if is_evidence { Scope::Evidence } else { Scope::Excluded },
-                    weight: Weight::from_ppm(ppm),
-                },
-                issued,
-                id,
-                signature,
+            |((is_canary, is_evidence, has_key, ppm), (canary, salt), issued, id, signature)| {
+                Receipt {
+                    canary: CanaryTag(canary),
+                    salt: SaltTag(salt),
+                    call: RatedCall {
+                        channel: if is_canary { Channel::Canary } else { Channel::Stable },
+                        scope: if is_evidence { Scope::Evidence } else { Scope::Excluded },
+                        weight: Weight::from_ppm(ppm),
+                        key: has_key.then(|| u32::try_from(id >> 32).unwrap()),
+                    },
+                    issued,
+                    id,
+                    signature,
+                }
             },
         )
     }
@@ -269,6 +277,7 @@ mod tests {
                 channel: Channel::Canary,
                 scope: Scope::Evidence,
                 weight: Weight::from_ppm(1_000),
+                key: None,
             },
             issued: 1_700_000_000,
             id: 0x0123_4567_89ab_cdef,

@@ -22,7 +22,7 @@ impl RatingStore {
             salt: SaltTag::of(salt.as_str()),
             call,
             issued: options.now(),
-            id: rand::random(),
+            id: draw_id(call.key),
             signature: None,
         };
         receipt.signature = self.signer.sign(&receipt);
@@ -77,8 +77,19 @@ impl RatingStore {
         state.replay_guard.admit((receipt.issued, receipt.id, series_number), now)?;
         let ratings = state.series(series).map_err(ReceiptError::UnknownEvent)?;
         receipt.call.count_in(ratings, rating);
+        let event = match series {
+            RatingSeries::Feedback => None,
+            RatingSeries::Event(event) => Some(event),
+        };
+        state.record_key(event, receipt.call, rating);
         Ok(())
     }
+}
+
+/// Draws the id of a receipt. The first half is that of the caller's key, if there is one.
+fn draw_id(key: Option<u32>) -> u64 {
+    let random: u64 = rand::random();
+    key.map_or(random, |key| u64::from(key) << 32 | random & u64::from(u32::MAX))
 }
 
 /// The reason why a receipt is refused.

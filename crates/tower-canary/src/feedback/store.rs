@@ -8,7 +8,10 @@ use canary_core::{CanaryName, Channel, Rating, Ratings, RatingsByWeight, Weight}
 #[cfg(feature = "feedback")]
 use crate::feedback::{options::ReceiptOptions, replay_guard::ReplayGuard, signer::Signer};
 use crate::{
-    counting::counter_key::Scope,
+    counting::{
+        counter_key::Scope,
+        key_watch::{KeyRating, KeyWatch},
+    },
     feedback::{
         error::{UnknownEvent, UnknownWeight},
         options::FeedbackOptions,
@@ -34,6 +37,8 @@ pub(crate) struct RatingStore {
 pub(super) struct RatingState {
     /// The current salt. `None` until the first epoch begins.
     pub(super) salt: Option<Arc<Salt>>,
+    /// The watch that records which keys rated. `None` if keys are not watched.
+    keys: Option<KeyWatch>,
     /// The weights that have been in force with the current salt.
     pub(super) weights: BTreeSet<Weight>,
     ratings: Ratings,
@@ -59,6 +64,7 @@ impl RatingStore {
     pub(crate) fn new(canary: CanaryName, options: FeedbackOptions) -> Self {
         let state = RatingState {
             salt: None,
+            keys: None,
             weights: BTreeSet::new(),
             ratings: options.no_ratings(),
             #[cfg(feature = "feedback")]
@@ -88,6 +94,11 @@ impl RatingStore {
         }
     }
 
+    /// Records from now on which keys rated.
+    pub(crate) fn watch_keys(&self, keys: Option<&KeyWatch>) {
+        self.state().keys = keys.cloned();
+    }
+
     pub(crate) fn ratings(&self) -> Ratings {
         self.state().ratings.clone()
     }
@@ -97,6 +108,7 @@ impl RatingStore {
         let mut state = self.state();
         let call = state.exclude_if_outdated(salt, call);
         call.count_in(&mut state.ratings.feedback, rating);
+        state.record_key(None, call, rating);
     }
 
     /// Counts an event of the application for a call that was assigned with `salt`.
@@ -110,6 +122,7 @@ impl RatingStore {
         let mut state = self.state();
         let call = state.exclude_if_outdated(salt, call);
         call.count_in(state.event(event)?, rating);
+        state.record_key(Some(event), call, rating);
         Ok(())
     }
 
@@ -126,7 +139,7 @@ impl RatingStore {
     ) -> Result<(), UnknownWeight> {
         let mut state = self.state();
         state.refuse_unknown(weight)?;
-        let call = RatedCall { channel, scope: Scope::Evidence, weight };
+        let call = RatedCall { channel, scope: Scope::Evidence, weight, key: None };
         call.count_in(&mut state.ratings.feedback, rating);
         Ok(())
     }
@@ -145,7 +158,17 @@ impl RatingState {
     fn exclude_if_outdated(&self, salt: &Arc<Salt>, call: RatedCall) -> RatedCall {
         let is_current = self.salt.as_ref() == Some(salt);
         let scope = if is_current { call.scope } else { Scope::Excluded };
-        RatedCall { scope, ..call }
+        RatedCall { scope, key: call.key.filter(|_| is_current), ..call }
+    }
+
+    /// Records that the key of a call rated it, if keys are watched.
+    pub(super) fn record_key(&self, event: Option<&str>, call: RatedCall, rating: Rating) {
+        let RatedCall { channel, weight, key, .. } = call;
+        if let (Some(watch), Some(key)) = (&self.keys, key) {
+            let named = |event| self.ratings.events().get_key_value(event);
+            let event = event.and_then(named).map(|(name, _)| name.clone());
+            watch.record_rating(KeyRating { weight, key: key.into(), channel, event, rating });
+        }
     }
 
     #[cfg(feature = "feedback")]
@@ -195,8 +218,12 @@ mod tests {
     }
 
     const FIVE_PERCENT: Weight = Weight::from_percent(5);
-    const RANDOM_CALL: RatedCall =
-        RatedCall { channel: Channel::Canary, scope: Scope::Evidence, weight: FIVE_PERCENT };
+    const RANDOM_CALL: RatedCall = RatedCall {
+        channel: Channel::Canary,
+        scope: Scope::Evidence,
+        weight: FIVE_PERCENT,
+        key: None,
+    };
 
     #[test]
     fn calls_assigned_with_an_earlier_salt_are_not_evidence() {

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::{
     control::drain_signal::DrainListener,
-    counting::shard_counters::SharedCounters,
+    counting::{call_key::CallKey, shard_counters::SharedCounters},
     service::{call::Call, upgraded_call::UpgradedCall},
     variables::Variables,
 };
@@ -48,6 +48,7 @@ pub struct Assignment {
     counters: SharedCounters,
     channel: Channel,
     reason: AssignmentReason,
+    key: Option<CallKey>,
     upgrade: Option<Arc<UpgradedCall>>,
     /// Whether the request is a copy, whose response is discarded.
     is_copy: bool,
@@ -58,9 +59,10 @@ impl Assignment {
         counters: SharedCounters,
         channel: Channel,
         reason: AssignmentReason,
+        key: Option<CallKey>,
         upgrade: Option<Arc<UpgradedCall>>,
     ) -> Self {
-        Self { counters, channel, reason, upgrade, is_copy: false }
+        Self { counters, channel, reason, key, upgrade, is_copy: false }
     }
 
     /// Returns the assignment for a copy of the call that is sent to `channel`.
@@ -68,7 +70,7 @@ impl Assignment {
     /// It has the variables of `channel`. Ratings given through it do not count.
     #[must_use]
     pub fn for_copy(&self, channel: Channel) -> Self {
-        Self { is_copy: true, ..Self::new(self.counters.clone(), channel, self.reason, None) }
+        Self { is_copy: true, ..Self::new(self.counters.clone(), channel, self.reason, None, None) }
     }
 
     /// Returns the channel that serves the call.
@@ -87,6 +89,10 @@ impl Assignment {
     #[must_use]
     pub fn canary(&self) -> &str {
         self.canary_name().as_str()
+    }
+
+    pub(crate) const fn key(&self) -> Option<CallKey> {
+        self.key
     }
 
     pub(crate) const fn is_copy(&self) -> bool {

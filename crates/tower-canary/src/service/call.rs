@@ -230,7 +230,7 @@ impl Call {
     }
 
     fn assignment(&self, upgrade: Option<Arc<UpgradedCall>>) -> Assignment {
-        Assignment::new(self.counters.clone(), self.channel, self.reason, upgrade)
+        Assignment::new(self.counters.clone(), self.channel, self.reason, self.key, upgrade)
     }
 
     pub(crate) fn set_polling(&mut self, polling: bool) {

@@ -3,7 +3,7 @@ use canary_core::Rating;
 #[cfg(feature = "feedback")]
 use crate::feedback::Receipt;
 use crate::{
-    counting::counter_key::Scope,
+    counting::{call_key::CallKey, counter_key::Scope},
     feedback::{UnknownEvent, rated_call::RatedCall},
     service::assignment::Assignment,
 };
@@ -58,6 +58,8 @@ impl Assignment {
     fn rated_call(&self) -> RatedCall {
         // The receipt of a mirrored copy can be redeemed, but is never evidence.
         let scope = if self.is_copy() { Scope::Excluded } else { Scope::of(self.reason()) };
-        RatedCall { channel: self.channel(), scope, weight: self.weight() }
+        let key = self.key().filter(|_| !self.is_copy() && self.reason().is_by_weight());
+        let key = key.and_then(CallKey::tag);
+        RatedCall { channel: self.channel(), scope, weight: self.weight(), key }
     }
 }

@@ -53,8 +53,12 @@ impl Replica {
     /// Issues a receipt for a canary call that is assigned at random now.
     fn receipt(&self) -> Receipt {
         let settings = self.canary.control().settings();
-        let call =
-            RatedCall { channel: Channel::Canary, scope: Scope::Evidence, weight: settings.weight };
+        let call = RatedCall {
+            channel: Channel::Canary,
+            scope: Scope::Evidence,
+            weight: settings.weight,
+            key: None,
+        };
         self.canary.control().config().feedback.issue(&settings.salt, call)
     }
 
@@ -230,7 +234,12 @@ fn no_receipt_counts_twice_in_a_flood_of_receipts() {
 fn the_receipt_of_a_tester_counts_as_excluded() {
     let replica = Replica::signed();
     let feedback = &replica.canary.control().config().feedback;
-    let call = RatedCall { channel: Channel::Canary, scope: Scope::Excluded, weight: ONE_PERCENT };
+    let call = RatedCall {
+        channel: Channel::Canary,
+        scope: Scope::Excluded,
+        weight: ONE_PERCENT,
+        key: None,
+    };
     let receipt = feedback.issue(&replica.canary.control().settings().salt, call);
     assert_eq!(replica.complain(&receipt), Ok(()));
     let ratings = replica.ratings().feedback;
