@@ -233,3 +233,15 @@ fn a_recovery_lowers_before_saving() {
     let transition = backup.recover(ours.now, StoreLoss::Older, &ours.rollout);
     assert_eq!(transition.actions, [Action::RollBack, Action::Save]);
 }
+
+#[test]
+fn a_backup_at_a_higher_weight_is_held_at_the_lower_one() {
+    let mut ours = running(70);
+    let backup = ours.rollout.clone();
+    assert_eq!(backup.weight(), percent("10%"));
+    ours.order(Command::SetWeight { weight: percent("0.5%") });
+    let mut sim = recover(&ours, Some(&backup));
+    assert_eq!((sim.rollout.phase(), sim.weight), (Phase::Paused, percent("0.5%")));
+    sim.run(1_000);
+    assert_eq!(sim.weight, percent("0.5%"));
+}
