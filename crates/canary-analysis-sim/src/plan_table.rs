@@ -56,11 +56,11 @@ pub fn verdicts_taken_back(runs: u32) -> MarkdownTable {
     table
 }
 
-/// Measures the warm-up of the latency monitor and the brake: how often a canary is rolled back
-/// that is as good as stable after a cold start, and how many calls of a broken one fail.
+/// Measures the warm-up of the latency monitor: how often a canary is rolled back that is as good as
+/// stable after a cold start.
 #[must_use]
 pub fn cold_starts(runs: u32) -> MarkdownTable {
-    let title = format!("Cold starts of a default plan, {runs} rollouts each");
+    let title = format!("Cold starts, {runs} rollouts each");
     let columns = ["canary", "without a warm-up", "with that of the plan"];
     let mut table = MarkdownTable::new(&title, &columns);
     let log_normal = LogNormal { median: Duration::from_millis(20), sigma: 0.5 };
@@ -78,13 +78,21 @@ pub fn cold_starts(runs: u32) -> MarkdownTable {
         let schedule = Schedule::new([(Weight::from_percent(10), 1_800)]);
         let study = Study::new(traffic, schedule, runs);
         let (without, with) = (
-            study.run(|| rules::plan("warm_up = '0s'\npreset = 'Canary10Percent5Minutes'")),
-            study.run(rules::default_plan),
+            study.run(|| rules::plan(&format!("warm_up = '0s'\n{LATENCY}"))),
+            study.run(|| rules::plan(LATENCY)),
         );
         table.row(&[name.to_owned(), rolled_back(&without), rolled_back(&with)]);
     }
     table
 }
+
+/// A plan that watches latency.
+const LATENCY: &str = "
+preset = 'Canary10Percent5Minutes'
+monitors = [
+    { measure = 'failures' },
+    { measure = { slower_than_stable = { quantile = 0.99 } } },
+]";
 
 /// Rolls back when a healthy verdict is taken back without harm, to count these rollouts.
 struct TakenBack<R> {

@@ -14,6 +14,7 @@ mod route_classes;
 mod store;
 mod support;
 mod variables;
+mod warm_up;
 mod webhooks;
 mod weight_ownership;
 mod whole_rollout;
