@@ -219,6 +219,21 @@ fn the_canary_can_have_other_error_and_body_types_than_stable() {
 }
 
 #[test]
+fn a_response_that_does_not_have_its_content_length_is_incomplete() {
+    for (length, failed) in [("2", 0), ("3", 1), ("1", 1)] {
+        let runtime = runtime();
+        let canary = service_fn(move |_: Request<Body>| {
+            let response = Response::builder().header("content-length", length);
+            ready(Ok::<_, Infallible>(response.body(body("v1")).unwrap()))
+        });
+        let (layer, handle) = mirror(canary, &runtime);
+        assert_eq!(call(&layer.layer(TextService::new("v1"))), "v1");
+        run(&runtime);
+        assert_eq!(handle.counts().failed, failed, "{length}");
+    }
+}
+
+#[test]
 fn the_counts_add_up_at_every_moment_during_concurrent_calls() {
     const CALLS: u64 = 2000;
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();

@@ -23,7 +23,7 @@ use crate::{
     compare::captured_response::CapturedResponse,
     copy::{budget::Reservation, capture::Capture},
     erased_body::ErasedBody,
-    framing::has_no_body,
+    framing::{content_length, has_no_body},
     mirror::Mirror,
 };
 
@@ -137,6 +137,7 @@ where
     if has_no_body(&method, head.status) {
         return captured(response, mirror.reservation());
     }
+    let announced = content_length(&head.headers, &body);
     let mut body = pin!(body);
     let mut capture = Capture::new(mirror.options.response_limit, mirror.reservation());
     let mut frames = 0_u32;
@@ -162,6 +163,10 @@ where
         }
     };
     let (bytes, reservation) = capture.finish();
+    if announced.is_some_and(|length| length != bytes.len() as u64) {
+        // A server could not send this response completely.
+        return Err(ShadowError::Failed);
+    }
     response.set_body(Some(bytes), trailers);
     captured(response, reservation)
 }

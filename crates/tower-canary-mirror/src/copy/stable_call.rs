@@ -4,8 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header, request};
-use http_body::Body;
+use http::{HeaderMap, Request, Response, request};
 use tower_canary::internal::catch;
 
 use crate::{
@@ -20,7 +19,7 @@ use crate::{
     },
     erased_body::ErasedBody,
     findings::counts::DropReason,
-    framing::has_no_body,
+    framing::{content_length, has_no_body},
 };
 
 /// A call of stable that is being captured.
@@ -238,15 +237,6 @@ impl Drop for ResponseSink {
 
 fn lock(capture: &SharedCapture) -> MutexGuard<'_, Option<RequestCapture>> {
     capture.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Returns the length of a response that HTTP/1 sends: the header, or else the exact size of the
-/// body.
-fn content_length<B: Body>(headers: &HeaderMap, body: &B) -> Option<u64> {
-    match headers.get(header::CONTENT_LENGTH).map(HeaderValue::to_str) {
-        Some(length) => length.ok().and_then(|length| length.parse().ok()),
-        None => body.size_hint().exact(),
-    }
 }
 
 fn size_of_headers(headers: &HeaderMap) -> usize {
