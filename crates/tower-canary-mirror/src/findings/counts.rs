@@ -24,7 +24,7 @@ pub struct MirrorCounts {
     /// exceeded the limit, or the comparison declined or panicked.
     pub not_compared: u64,
     /// Requests without a complete response of the canary: the service or the body failed or
-    /// panicked.
+    /// panicked, or the body did not have its `content-length`.
     pub failed: u64,
     /// The part of `failed` in which the canary panicked.
     pub panicked: u64,

@@ -18,8 +18,9 @@ use crate::{
 /// Lets stable repeat failed calls of the canary, so that callers do not see the failure.
 ///
 /// A call falls back if the canary panics, returns an error, or exceeds its `time_limit` before its
-/// response, or if the head of its response alone shows a failure: an HTTP status from 500 up, a
-/// gRPC status without a body, or a head that the [classifier](crate::classify::Classify) rejects.
+/// response, or if the head of its response alone [counts as a failure](crate::classify::Classify):
+/// an HTTP status from 500 up, a gRPC status without a body, an empty body with a `content-length`,
+/// and so on.
 /// After the head was sent, nothing is repeated.
 ///
 /// The call counts as a failure of the canary, and as
