@@ -111,14 +111,15 @@ async fn a_time_limit_includes_all_other_time() {
         let (upload, body) = upload();
         let called = Instant::now();
         let call = tokio::spawn(app.oneshot(request(body)));
-        if is_sent {
+        let upload = if is_sent {
             sleep(5 * LIMIT).await;
             send(&upload).await;
-            drop(upload);
+            None
         } else {
-            std::mem::forget(upload);
-        }
+            Some(upload)
+        };
         let response = call.await.unwrap().unwrap();
+        drop(upload);
         assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT, "{name}");
         let waited = if is_sent { 5 * LIMIT } else { Duration::ZERO };
         let error = called.elapsed().abs_diff(waited + LIMIT);
