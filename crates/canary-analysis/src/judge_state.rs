@@ -9,6 +9,8 @@ use self::{
     outage_filter::StoredOutageFilter,
     warm_up::StoredWarmUp,
 };
+#[cfg(feature = "serde")]
+use crate::stored_default::is_default;
 use crate::{
     background::BackgroundState,
     baseline::Baseline,
@@ -65,9 +67,14 @@ struct StoredMonitor {
     margins: [f64; 4],
     whole: StoredEvidenceCounts,
     // Short names keep the document of a long plan small.
-    #[cfg_attr(feature = "serde", serde(rename = "outages"))]
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "outages", default, skip_serializing_if = "is_default")
+    )]
     outage_filter: StoredOutageFilter,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     background: BackgroundState,
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "is_default"))]
     blocks: StoredBlockBets,
     restarts: Option<StoredRestarts>,
     /// Stable's calls by latency bucket. Empty if the monitor does not need them.

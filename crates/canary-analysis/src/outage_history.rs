@@ -67,7 +67,8 @@ impl OutageHistory {
     }
 
     /// Adds a look at the canary to the scan for its outages, by the limit of stable. Returns the
-    /// length of an outage that has ended.
+    /// length of an outage that has ended, if it has at least half of the rate of stable's own ones:
+    /// a canary that is worse all the time has excursions too.
     pub(crate) fn scan_canary(
         &self,
         floor: f64,
@@ -76,7 +77,10 @@ impl OutageHistory {
     ) -> Option<u64> {
         let limit = limit(self.usual(floor)?);
         match scan.observe(limit, look, look.canary()) {
-            Scanned::Ended { outage, .. } => Some(outage.millis),
+            Scanned::Ended { outage, .. } => {
+                let (rate, own) = (outage.counts.rate()?, self.own().counts.rate()?);
+                (2.0 * rate >= own).then_some(outage.millis)
+            }
             _ => None,
         }
     }

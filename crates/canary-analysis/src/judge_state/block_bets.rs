@@ -1,3 +1,5 @@
+#[cfg(feature = "serde")]
+use crate::stored_default::is_default;
 use crate::{
     block_bets::{Block, BlockBets, Payoffs, STEPS},
     burst_detector::BILLION,
@@ -7,16 +9,22 @@ use crate::{
 
 /// The bets on blocks of time.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 pub(super) struct StoredBlockBets {
     /// Payoffs in 1/32, and the number of bets with each.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     signs: Vec<(i8, u64)>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     means: Vec<(i8, u64)>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     stable: RateCounts,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     canary: RateCounts,
     /// The milliseconds of the block so far, and all of them; its cap in billionths; then the
     /// longest outage of the canary in milliseconds.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     block: [u64; 4],
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     scan: OutageScan,
 }
 

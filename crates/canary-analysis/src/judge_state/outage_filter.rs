@@ -1,4 +1,6 @@
 use super::evidence::{Events, channels};
+#[cfg(feature = "serde")]
+use crate::stored_default::is_default;
 use crate::{
     background::Background,
     calm_rate::RateCounts,
@@ -10,20 +12,27 @@ use crate::{
 
 /// The counts outside outages, and those of looks that wait.
 #[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 pub(super) struct StoredOutageFilter {
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     levels: Vec<(u8, Events)>,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     block: StoredBlock,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     waiting: StoredBlock,
     /// All trials and the adverse ones among them, then those that wait.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     trials: [u64; 4],
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 struct StoredBlock {
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     counts: RateCounts,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     millis: u64,
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     events: Events,
 }
 
