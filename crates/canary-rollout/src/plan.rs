@@ -25,7 +25,7 @@ pub use self::{
     error::{PlanError, PlanFault},
     gate::{Gate, GateKind, NotifyFormat, NotifyTarget, OnRejected, Webhook},
     monitor::{MarginsSpec, MeasureSpec, MonitorSpec, SlowerThan, SlowerThanStable},
-    policy::{OnDegraded, OnInconclusive, RampDown},
+    policy::{OnDegraded, OnInconclusive, RampDown, SecondProofSpec, SecondProofValues},
     preset::{Preset, UnknownPreset},
     probe::{GrpcHealthProbe, HttpProbe, Probe, ProbeKind},
     step::{AdvanceWhen, Bake, Start, Step},

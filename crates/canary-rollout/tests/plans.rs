@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use canary_analysis::SecondProof;
 use canary_core::Weight;
 use canary_rollout::{
     Plan, Timestamp,
@@ -163,6 +164,10 @@ fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
         ),
         (&format!("{STEP}alpha = 0.0"), "alpha: level `alpha` is 0, expected 1e-12 to 0.5"),
         (&format!("{STEP}beta = 0.7"), "beta: level `beta` is 0.7"),
+        (
+            &format!("{STEP}second_proof = {{ with = {{ odds = 0.5 }} }}"),
+            "second_proof: odds of the second proof are 0.5, expected 1 to 1e12",
+        ),
         (&format!("{STEP}monitors = []"), "monitors: no monitor decides"),
         (&format!("{STEP}monitors = [{{ measure = 'share' }}]"), "monitors: no monitor decides"),
         (&format!("{STEP}monitors = [{{ measure = 'failure' }}]"), "unknown variant `failure`"),
@@ -428,4 +433,16 @@ fn a_warm_up_of_the_plan_holds_for_monitors_without_their_own() {
         "[[monitors]]\nmeasure = 'failures'\n[[monitors]]\nmeasure = 'share'\nwarm_up = '9s'",
     );
     assert!(share.contains("monitors[1].warm_up") && share.contains("no warm-up"), "{share}");
+}
+
+#[test]
+fn the_second_proof_has_defaults_and_can_be_turned_off() {
+    let read = |text: &str| Plan::from_toml(&format!("{STEP}{text}")).unwrap();
+    assert_eq!(read("").second_proof(), SecondProof::default());
+    let with = read("second_proof = { with = { odds = 50.0 } }");
+    assert_eq!(with.second_proof(), SecondProof::try_new(0.3, 50.0).unwrap());
+    let never = read("second_proof = 'never'");
+    assert_eq!(never.second_proof(), SecondProof::NEVER);
+    let written = serde_json::to_string(&never).unwrap();
+    assert_eq!(Plan::from_json(&written).unwrap(), never);
 }

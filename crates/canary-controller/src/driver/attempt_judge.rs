@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use canary_analysis::{
-    AdverseCounts, Guard, Judge, JudgeState, Judgment, Monitor, Observation, Unit,
+    AdverseCounts, Baseline, Guard, Judge, JudgeState, Judgment, Monitor, Observation, Unit,
     error::ResumeError,
 };
 use canary_core::{PerChannel, RatingCounts, RatingsByWeight, Snapshot, Weight};
@@ -11,7 +11,10 @@ use tokio::time::Instant;
 use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
-    driver::key_ledgers::{KeyLedgers, WatchedKeys},
+    driver::{
+        TARGET,
+        key_ledgers::{KeyLedgers, WatchedKeys},
+    },
     evidence_sources::EvidenceSources,
     weight_lock::WeightLock,
 };
@@ -45,14 +48,23 @@ pub(crate) struct StoredEvidence {
 }
 
 impl AttemptJudge {
-    /// Creates a judge without evidence, for calls from now on.
+    /// Creates a judge without evidence, for calls from now on. The baseline is what the judge of
+    /// the attempt before knew about stable.
     pub(crate) fn new(
         attempt: u64,
         plan: &Plan,
+        baseline: &Baseline,
         canary: &CanaryHandle,
         weight_lock: &Arc<WeightLock>,
     ) -> Self {
-        let judge = plan.judge_by(default_unit(canary));
+        let new = || plan.judge_by(default_unit(canary));
+        let judge = new().try_with_baseline(baseline).unwrap_or_else(|error| {
+            tracing::warn!(
+                target: TARGET, canary = %canary.name(),
+                "the judge starts without what is known about stable: {error}",
+            );
+            new()
+        });
         Self::from_parts(attempt, judge, None, canary, weight_lock)
     }
 
@@ -68,7 +80,8 @@ impl AttemptJudge {
         weight_lock: &Arc<WeightLock>,
     ) -> Result<Self, NotResumed> {
         let monitors = plan.judge_monitors_by(default_unit(canary));
-        let judge = Judge::try_resume(plan.levels(), monitors, &stored.judge)?;
+        let judge = Judge::try_resume(plan.levels(), monitors, &stored.judge)?
+            .with_second_proof(plan.second_proof());
         if !KeyLedgers::match_monitors(stored.key_ledgers.as_ref(), &judge) {
             return Err(NotResumed::Keys);
         }
@@ -117,7 +130,8 @@ impl AttemptJudge {
         canary: &CanaryHandle,
     ) -> Result<(), NotResumed> {
         let monitors = plan.judge_monitors_by(default_unit(canary));
-        let judge = Judge::try_resume(plan.levels(), monitors, &stored.judge)?;
+        let judge = Judge::try_resume(plan.levels(), monitors, &stored.judge)?
+            .with_second_proof(plan.second_proof());
         if !KeyLedgers::match_monitors(stored.key_ledgers.as_ref(), &judge) {
             return Err(NotResumed::Keys);
         }
@@ -184,6 +198,11 @@ impl AttemptJudge {
         EvidenceSources::new(keys, &canary.callers())
     }
 
+    /// Returns what the judge knows about stable. It also learns while no rollout runs.
+    pub(crate) fn baseline(&self) -> Baseline {
+        self.judge.baseline()
+    }
+
     pub(crate) fn to_stored(&self) -> StoredEvidence {
         let key_ledgers = self.keys.as_ref().map(|keys| keys.ledgers().clone());
         StoredEvidence { attempt: self.attempt, judge: self.judge.state(), key_ledgers }
@@ -227,6 +246,11 @@ fn adverse_counts(ratings: &RatingsByWeight) -> impl Iterator<Item = AdverseCoun
 impl StoredEvidence {
     pub(crate) const fn attempt(&self) -> u64 {
         self.attempt
+    }
+
+    /// Returns what the judge knew about stable, which holds for the next attempt too.
+    pub(crate) fn baseline(&self) -> Baseline {
+        self.judge.baseline()
     }
 
     /// Returns the evidence with half of the keys, or `None` if no keys are left.

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use canary_analysis::Baseline;
 use canary_rollout::{
     Releases, Rollout,
     replica::{EvidenceSwapped, ReplicaId},
@@ -61,6 +62,11 @@ impl EvidenceDocument {
         let is_of = record.releases == *rollout.releases()
             && record.evidence.attempt() == rollout.attempt();
         is_of.then_some(&record.evidence)
+    }
+
+    /// Returns what the judge of the latest known document knew about stable, of whichever attempt.
+    pub(super) fn baseline(&self) -> Option<Baseline> {
+        Some(self.latest.as_ref()?.evidence.baseline())
     }
 
     /// Returns whether a watch has reported another document than the latest known one.

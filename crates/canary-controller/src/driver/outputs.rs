@@ -1,5 +1,6 @@
 //! Carries out the outputs of the state machine.
 
+use canary_analysis::Baseline;
 use canary_core::Weight;
 use canary_rollout::{
     Action, Phase, Plan, Relation, Rollout, State,
@@ -217,7 +218,10 @@ impl Driver {
     fn begin_evidence(&mut self) {
         let (rollout, plane) = (self.replica.rollout(), &self.plane);
         let (attempt, plan) = (rollout.attempt(), rollout.plan());
-        self.judge = AttemptJudge::new(attempt, plan, &plane.canary, &plane.weight_lock);
+        // A process that has just started knows what the one before has stored.
+        let own = Some(self.judge.baseline()).filter(|it| *it != Baseline::default());
+        let baseline = own.or_else(|| self.evidence.baseline()).unwrap_or_default();
+        self.judge = AttemptJudge::new(attempt, plan, &baseline, &plane.canary, &plane.weight_lock);
     }
 
     /// Takes the evidence of the rollout from the stored evidence. If that belongs to another attempt

@@ -1,5 +1,6 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
+use canary_analysis::Baseline;
 use canary_rollout::{
     Command, Order, Relation, Tick,
     event::Event,
@@ -83,7 +84,8 @@ impl Driver {
         let id = ReplicaId::from_random(rand::random());
         let replica = Replica::new(canary.name().clone(), id.clone(), build);
         let rollout = replica.rollout();
-        let judge = AttemptJudge::new(rollout.attempt(), rollout.plan(), &canary, &weight_lock);
+        let (attempt, plan) = (rollout.attempt(), rollout.plan());
+        let judge = AttemptJudge::new(attempt, plan, &Baseline::default(), &canary, &weight_lock);
         let status = Status::of(&replica, clock.now(), &judge.judgment(), &canary);
         let driver = Self {
             started: Instant::now(),

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
 mod attacks;
+mod baseline;
 mod by_hand;
 mod external_changes;
 mod outage;

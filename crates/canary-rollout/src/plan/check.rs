@@ -11,7 +11,7 @@ use super::{
     definition::Plan,
     draft::{Draft, StepDraft},
     monitor::{MeasureSpec, MonitorSpec},
-    policy::{OnDegraded, OnInconclusive, RampDown},
+    policy::{OnDegraded, OnInconclusive, RampDown, SecondProofSpec},
     preset::Preset,
     step::{Bake, DEFAULT_DEADLINE, MAX_STEPS, Step},
 };
@@ -47,6 +47,7 @@ impl TryFrom<Draft> for Plan {
             on_inconclusive: draft.on_inconclusive,
             alpha: draft.alpha.unwrap_or_else(|| Levels::default().alpha()),
             beta: draft.beta.unwrap_or_else(|| Levels::default().beta()),
+            second_proof: draft.second_proof,
             monitors,
             calendar: draft.calendar.and_then(|it| check.calendar(Calendar::try_new(it))),
             gates: draft.gates,
@@ -284,6 +285,9 @@ impl Check {
         if let Err(error) = &levels {
             let is_alpha = Levels::try_new(plan.alpha, 0.1).is_err();
             self.fault(if is_alpha { "alpha" } else { "beta" }, error.to_string());
+        }
+        if let Some(Err(error)) = plan.second_proof.map(SecondProofSpec::second_proof) {
+            self.fault("second_proof", error.to_string());
         }
         let mut monitors = Vec::new();
         for (index, spec) in plan.monitors.iter().enumerate() {

@@ -1,12 +1,12 @@
 use std::{collections::BTreeMap, error::Error as _, ops::Not, time::Duration};
 
-use canary_analysis::{Judge, Levels, Monitor, Role, Unit};
+use canary_analysis::{Judge, Levels, Monitor, Role, SecondProof, Unit};
 use canary_core::Weight;
 use serde::{Deserialize, Serialize, de};
 
 use super::{
     Bake, Calendar, Gate, MonitorSpec, NotifyTarget, OnDegraded, OnInconclusive, PlanError,
-    PlanFault, Preset, Probe, Start, Step,
+    PlanFault, Preset, Probe, SecondProofSpec, Start, Step,
     check::Fault,
     draft::Draft,
     redact::redact,
@@ -70,6 +70,8 @@ pub struct Plan {
     pub(super) on_inconclusive: OnInconclusive,
     pub(super) alpha: f64,
     pub(super) beta: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) second_proof: Option<SecondProofSpec>,
     pub(super) monitors: Vec<MonitorSpec>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) gates: BTreeMap<String, Gate>,
@@ -275,6 +277,14 @@ impl Plan {
         Levels::try_new(self.alpha, self.beta).expect("the levels were checked")
     }
 
+    /// Returns when harm needs a second proof, and how strong it must be.
+    #[must_use]
+    #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
+    pub fn second_proof(&self) -> SecondProof {
+        let spec = self.second_proof.unwrap_or(SecondProofSpec::With(Default::default()));
+        spec.second_proof().expect("the second proof was checked")
+    }
+
     /// Creates a judge without evidence, with the plan's monitors and levels, for a layer that
     /// assigns each call at random.
     ///
@@ -294,7 +304,8 @@ impl Plan {
     #[expect(clippy::missing_panics_doc, reason = "a plan is always valid")]
     pub fn judge_by(&self, unit: Unit) -> Judge {
         let judge = Judge::try_new(self.levels(), self.judge_monitors_by(unit));
-        judge.expect("the monitors were checked").with_restarts()
+        let judge = judge.expect("the monitors were checked").with_restarts();
+        judge.with_second_proof(self.second_proof())
     }
 
     /// Returns the monitors of [`judge`](Self::judge).

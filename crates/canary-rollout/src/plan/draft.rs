@@ -7,7 +7,7 @@ use super::{
     calendar::WrittenCalendar,
     gate::{Gate, NotifyTarget},
     monitor::MonitorSpec,
-    policy::{OnDegraded, OnInconclusive},
+    policy::{OnDegraded, OnInconclusive, SecondProofSpec},
     probe::Probe,
     ramp::{Exponential, Linear},
     step::{AdvanceWhen, Bake, Start},
@@ -66,6 +66,9 @@ pub(crate) struct Draft {
     pub(crate) alpha: Option<f64>,
     /// The maximum probability of a false promotion, above 0 and at most 0.5; 0.05 by default.
     pub(crate) beta: Option<f64>,
+    /// The second proof of harm in services in which stable has outages of its own: `"never"`, or
+    /// its values.
+    pub(crate) second_proof: Option<SecondProofSpec>,
     /// The judge's monitors; failures, cancelled calls and the share by default.
     pub(crate) monitors: Option<Vec<MonitorSpec>>,
     /// The default of `warm_up` for monitors; two minutes for slow calls and none for others if

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use canary_analysis::{SecondProof, error::SecondProofError};
 use serde::{Deserialize, Serialize};
 
 use crate::serialize;
@@ -50,4 +51,46 @@ pub enum OnInconclusive {
     /// Advances, and finally promotes, without proof that the canary is healthy. Pauses instead if
     /// calls or probes are missing.
     Advance,
+}
+
+/// Whether harm needs a second proof if stable has outages that the canary does not share; see
+/// [`SecondProof`](canary_analysis::SecondProof).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SecondProofSpec {
+    /// Never. The canary may be rolled back at its first outage, even if stable has them too.
+    Never,
+    /// With these values, if stable has shown such outages.
+    With(SecondProofValues),
+}
+
+/// The values of a [`SecondProof`](canary_analysis::SecondProof).
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct SecondProofValues {
+    /// The part that stable's own outages must add to the variance of the number of its failures;
+    /// 0.3 by default.
+    pub share: f64,
+    /// The odds against chance that the second proof needs; 20 by default.
+    pub odds: f64,
+}
+
+impl Default for SecondProofValues {
+    fn default() -> Self {
+        let default = SecondProof::default();
+        Self { share: default.share(), odds: default.odds() }
+    }
+}
+
+impl SecondProofSpec {
+    pub(crate) fn second_proof(self) -> Result<SecondProof, SecondProofError> {
+        match self {
+            Self::Never => Ok(SecondProof::NEVER),
+            Self::With(SecondProofValues { share, odds }) => SecondProof::try_new(share, odds),
+        }
+    }
 }
