@@ -1,6 +1,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use canary_analysis::Baseline;
+use canary_core::Weight;
 use canary_rollout::{
     Command, Order, Relation, Tick,
     event::Event,
@@ -189,13 +190,25 @@ impl Driver {
         self.publish_status();
     }
 
-    /// Gives the judge the calls since the last tick, if the evidence is the one of this replica.
+    /// Returns whether the rollout is loaded and for the releases of this process.
+    fn is_known(&self) -> bool {
+        self.replica.is_loaded() && self.replica.relation() == Relation::Same
+    }
+
+    fn is_learning(&self) -> bool {
+        self.is_known() && self.replica.rollout().weight() == Weight::ZERO
+    }
+
+    /// Gives the judge the calls since the last tick, if the evidence is the one of this replica. At
+    /// a weight of zero, the calls are no evidence: the judge learns what is usual for stable.
     fn observe(&mut self) -> Tick {
-        let is_judging = self.replica.is_loaded()
-            && self.replica.relation() == Relation::Same
-            && self.replica.holds_evidence();
+        let is_judging = self.is_known() && self.replica.holds_evidence();
         let weight = self.replica.rollout().weight();
-        let calls = if is_judging { self.judge.observe(&self.plane.canary, weight) } else { 0 };
+        let mut calls = 0;
+        if is_judging || self.is_learning() {
+            let observed = self.judge.observe(&self.plane.canary, weight);
+            calls = if is_judging { observed } else { 0 };
+        }
         let judgment = self.judge.judgment();
         let Reports { probes, gates } = std::mem::take(&mut self.tasks.reports);
         let evidence = match self.judge.sources(&self.plane.canary).warning() {
@@ -246,7 +259,9 @@ impl Driver {
         }
         self.appends_events = true;
         self.feed(Input::Stop).await;
-        if self.replica.is_driving()
+        // Without a driver, the evidence is what the judge has learned about stable.
+        let is_learning = self.is_learning() && self.evidence.driver().is_none();
+        if (self.replica.is_driving() || is_learning)
             && let Err(error) = self.release_evidence().await
         {
             let name = self.plane.canary.name();

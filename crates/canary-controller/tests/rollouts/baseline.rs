@@ -53,6 +53,9 @@ async fn a_rollout_begins_with_what_stable_showed_before_also_after_a_restart() 
             second(&shop, 40).await;
         }
         let seconds = until_promoted(&shop, &rollout).await;
-        assert!(seconds < without / 2, "{seconds} s with a baseline, {without} s without");
+        assert!(
+            seconds < without / 2,
+            "restarted: {is_restarted}, {seconds} s, {without} s without"
+        );
     }
 }
