@@ -215,3 +215,35 @@ async fn a_single_key_never_rolls_a_canary_back() {
     }
     assert_eq!(trial.phase(), Phase::Running, "{}", trial.rollout.status().judgment);
 }
+
+/// Returns a user by Zipf's law, or the one who makes half of all calls.
+fn zipf_user(draw: f64, users: f64) -> f64 {
+    if draw < 0.5 { 0.0 } else { users.powf(2.0 * draw - 1.0).floor() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn users_by_zipfs_law_and_one_with_half_of_all_calls_roll_no_good_canary_back() {
+    // The variable sets the number of runs, for a measurement.
+    let runs = std::env::var("ZIPF_RUNS").map_or(5, |runs| runs.parse().unwrap());
+    for users in [2_000.0, 20_000.0] {
+        let mut rolled_back = Vec::new();
+        for run in 0..runs {
+            let trial = Trial::start(StickyHash::default(), 0).await;
+            for second_of_run in 0..60 {
+                for call in 0..50 {
+                    let draw = StickyKey::new("draw", format!("{run} {second_of_run} {call}"));
+                    let share = f64::from(draw.bucket().index()) / 1e6;
+                    let fails = if draw.hash() % 100 == 0 { "stable,canary" } else { "" };
+                    let user = format!("{run}-{}", zipf_user(share, users));
+                    trial.call(Some(&user), fails).await;
+                }
+                second(&trial.shop, 0).await;
+            }
+            if trial.phase() == Phase::RolledBack {
+                rolled_back.push(trial.rollout.status().judgment.to_string());
+            }
+        }
+        println!("{users} users: {} of {runs} rolled back", rolled_back.len());
+        assert!(rolled_back.len() * 50 <= runs, "{users} users: {rolled_back:?}");
+    }
+}
