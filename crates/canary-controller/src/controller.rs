@@ -17,7 +17,8 @@ use crate::{
     driver::{DocumentKeys, Driver, DriverInputs, DriverParts},
     effects::Effects,
     gate::GateRunner,
-    handle::RolloutHandle,
+    handle::{HandleParts, RolloutHandle},
+    history::History,
     managed::Managed,
     monitors,
     notify::Notifier,
@@ -135,6 +136,7 @@ impl Controller {
         let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
         let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
+        let effects = Arc::new(effects);
         let weight_lock = Arc::new(WeightLock::default());
         let driver = Driver::new(DriverParts {
             canary: canary.clone(),
@@ -148,13 +150,22 @@ impl Controller {
             store: Arc::clone(&self.store),
             keys: self.document_keys(&name),
             clock: self.clock.clone(),
-            effects: Arc::new(effects),
+            effects: Arc::clone(&effects),
             weight_lock: Arc::clone(&weight_lock),
         });
         let (sender, requests) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
-        let handle =
-            RolloutHandle::new(canary, weight_lock, sender, driver.status(), driver.events());
+        let history = History::new(Arc::clone(&self.store), self.document_keys(&name).rollout);
+        let handle = RolloutHandle::new(HandleParts {
+            canary,
+            weight_lock,
+            effects,
+            requests: sender,
+            status: driver.status(),
+            events: driver.events(),
+            latest: driver.latest(),
+            history,
+        });
         let task = tokio::spawn(driver.run(DriverInputs { requests, stop: stopped }));
         running.insert(name, RunningRollout { handle: handle.clone(), stop, task });
         Ok(handle)

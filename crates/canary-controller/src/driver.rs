@@ -24,7 +24,7 @@ mod waiting_keys;
 pub(crate) use self::{
     attempt_judge::default_unit,
     documents::DocumentKeys,
-    requests::CommandRequest,
+    requests::{CommandRequest, PlanRequest, Request},
     run::{Driver, DriverInputs, DriverParts},
 };
 

@@ -2,8 +2,8 @@ use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, PerChannel, Weight};
 use canary_rollout::{
-    Actor, Command, Order, Releases, Transition,
-    command::Refusal,
+    Actor, Command, Order, Plan, Releases, Transition,
+    command::{PlanInUse, Refusal},
     event::{Event, EventId},
     outlook::{Outlook, Traffic},
     preview::Preview,
@@ -14,8 +14,13 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tower_canary::{CanaryHandle, InvalidVariables};
 
 use crate::{
-    driver::{CommandRequest, default_unit},
+    driver::{CommandRequest, PlanRequest, Request, default_unit},
+    effects::Effects,
+    history::History,
+    monitors,
+    requirements::Unmet,
     status::Status,
+    store::StoreError,
     weight_lock::WeightLock,
 };
 
@@ -31,23 +36,24 @@ use crate::{
 ///
 /// Handles are cheap to clone. A handle does not keep the controller running.
 #[derive(Clone)]
-pub struct RolloutHandle {
-    canary: CanaryHandle,
-    weight_lock: Arc<WeightLock>,
-    requests: mpsc::UnboundedSender<CommandRequest>,
-    status: watch::Receiver<Arc<Status>>,
-    events: broadcast::Sender<Event>,
+pub struct RolloutHandle(HandleParts);
+
+/// The parts of a handle.
+#[derive(Clone)]
+pub(crate) struct HandleParts {
+    pub(crate) canary: CanaryHandle,
+    pub(crate) weight_lock: Arc<WeightLock>,
+    pub(crate) effects: Arc<Effects>,
+    pub(crate) requests: mpsc::UnboundedSender<Request>,
+    pub(crate) status: watch::Receiver<Arc<Status>>,
+    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) latest: watch::Receiver<Option<EventId>>,
+    pub(crate) history: History,
 }
 
 impl RolloutHandle {
-    pub(crate) const fn new(
-        canary: CanaryHandle,
-        weight_lock: Arc<WeightLock>,
-        requests: mpsc::UnboundedSender<CommandRequest>,
-        status: watch::Receiver<Arc<Status>>,
-        events: broadcast::Sender<Event>,
-    ) -> Self {
-        Self { canary, weight_lock, requests, status, events }
+    pub(crate) const fn new(parts: HandleParts) -> Self {
+        Self(parts)
     }
 
     /// Starts the plan at its first step.
@@ -244,7 +250,7 @@ impl RolloutHandle {
     pub fn preview(&self, command: &Command) -> Result<Preview, Refusal> {
         let status = self.status();
         let preview = status.rollout.preview(status.at, command)?;
-        Ok(preview.with_open_calls(PerChannel::from_fn(|channel| self.canary.open(channel))))
+        Ok(preview.with_open_calls(PerChannel::from_fn(|channel| self.0.canary.open(channel))))
     }
 
     /// Returns when the rollout will be promoted at this traffic, and the smallest regression that it
@@ -252,14 +258,14 @@ impl RolloutHandle {
     #[must_use]
     pub fn outlook(&self, traffic: &Traffic) -> Outlook {
         let status = self.status();
-        let traffic = traffic.counted_by(default_unit(&self.canary));
+        let traffic = traffic.counted_by(default_unit(&self.0.canary));
         status.rollout.outlook(status.at, &traffic)
     }
 
     /// Returns the current status.
     #[must_use]
     pub fn status(&self) -> Arc<Status> {
-        Arc::clone(&self.status.borrow())
+        Arc::clone(&self.0.status.borrow())
     }
 
     /// Returns a receiver of the status, which is updated on every tick until the controller stops.
@@ -267,17 +273,59 @@ impl RolloutHandle {
     /// The current status counts as a change that the receiver has not seen.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Arc<Status>> {
-        let mut status = self.status.clone();
+        let mut status = self.0.status.clone();
         status.mark_changed();
         status
     }
 
-    /// Returns a receiver of future events. It misses events if it lags behind by more than 256. The
-    /// [history](canary_rollout::Rollout::history) of the rollout in the [status](Self::status) has
-    /// past events.
+    /// Replaces the plan. The new plan applies from the next start.
+    ///
+    /// After a restart, the plan of the code replaces it again, unless the rollout is in progress.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CommandError::Plan`] if this process does not meet the plan's requirements, as
+    /// [`Controller::add`](crate::Controller::add) does, and [`CommandError::PlanInUse`] if the rollout
+    /// is in progress with another plan. For other errors, see [`command`](Self::command).
+    pub async fn replace_plan(
+        &self,
+        plan: Plan,
+        by: Actor,
+        reason: &str,
+    ) -> Result<Transition, CommandError> {
+        let checks =
+            [self.0.effects.check_plan(&plan), monitors::check_plan(&plan, &self.0.canary)];
+        Unmet::all(checks)?;
+        let (response, result) = oneshot::channel();
+        let request = PlanRequest { plan, by, reason: reason.to_owned(), response };
+        let request = Request::Plan(Box::new(request));
+        self.0.requests.send(request).map_err(|_| CommandError::Stopped)?;
+        result.await.map_err(|_| CommandError::Stopped)?
+    }
+
+    /// Returns the latest stored events, at most `most`, oldest first. They include the events of
+    /// other processes, but not [unsaved](Status::unsaved) ones. Stores keep at least 256.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store cannot be read.
+    pub async fn history(&self, most: usize) -> Result<Vec<Event>, StoreError> {
+        self.0.history.read(most).await
+    }
+
+    /// Returns a receiver of the id of the latest stored event, whichever process has stored it;
+    /// `None` until there is one. Call [`history`](Self::history) after a change.
+    #[must_use]
+    pub fn feed(&self) -> watch::Receiver<Option<EventId>> {
+        self.0.latest.clone()
+    }
+
+    /// Returns a receiver of future stored events, each once and in order, whichever process has
+    /// stored them. It misses events if it lags behind by more than 256; [`history`](Self::history)
+    /// has them.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
-        self.events.subscribe()
+        self.0.events.subscribe()
     }
 
     /// Returns whether the controller runs the rollout.
@@ -286,19 +334,19 @@ impl RolloutHandle {
     /// a failing canary.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        !self.requests.is_closed()
+        !self.0.requests.is_closed()
     }
 
     /// Returns the canary's name.
     #[must_use]
     pub fn name(&self) -> &CanaryName {
-        self.canary.name()
+        self.0.canary.name()
     }
 
     /// Returns the handle of the canary in the data plane.
     #[must_use]
     pub const fn canary(&self) -> &CanaryHandle {
-        &self.canary
+        &self.0.canary
     }
 
     async fn give(
@@ -312,10 +360,12 @@ impl RolloutHandle {
 
     async fn send(&self, order: Order, seen: Option<EventId>) -> Result<Transition, CommandError> {
         let hold = match &order.command {
-            Command::RollBack => Some(self.weight_lock.lower_and_hold(|| self.canary.roll_back())),
+            Command::RollBack => {
+                Some(self.0.weight_lock.lower_and_hold(|| self.0.canary.roll_back()))
+            }
             Command::Halt => {
                 let reason = order.reason.clone();
-                Some(self.weight_lock.lower_and_hold(|| self.canary.halt(reason)))
+                Some(self.0.weight_lock.lower_and_hold(|| self.0.canary.halt(reason)))
             }
             _ => None,
         };
@@ -323,7 +373,7 @@ impl RolloutHandle {
         let request = CommandRequest { order, seen, response, hold };
         // There is no await before this line, so a rollback reaches the driver even if the future
         // is dropped after its first poll.
-        self.requests.send(request).map_err(|_| CommandError::Stopped)?;
+        self.0.requests.send(Request::Command(request)).map_err(|_| CommandError::Stopped)?;
         result.await.map_err(|_| CommandError::Stopped)?
     }
 }
@@ -377,6 +427,12 @@ pub enum CommandError {
         .0.canary, .0.stable
     )]
     OtherReleases(Releases),
+    /// The new plan has requirements that this process does not meet.
+    #[error("the plan has unmet requirements: {0}")]
+    Plan(#[from] Unmet),
+    /// The plan cannot be replaced, because the rollout is in progress.
+    #[error(transparent)]
+    PlanInUse(#[from] PlanInUse),
     /// Other replicas changed the rollout on each attempt to store the command.
     #[error("other replicas keep changing the rollout: try again")]
     Contended,
@@ -394,6 +450,7 @@ impl From<CommandFailure> for CommandError {
             CommandFailure::NotStored(reason) => Self::NotStored(reason),
             CommandFailure::Unknown(reason) => Self::Unknown(reason),
             CommandFailure::OtherReleases(releases) => Self::OtherReleases(releases),
+            CommandFailure::PlanInUse(in_use) => Self::PlanInUse(in_use),
             _ => Self::Contended,
         }
     }

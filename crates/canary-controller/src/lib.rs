@@ -136,6 +136,7 @@ mod error_chain;
 mod evidence_sources;
 pub mod gate;
 mod handle;
+mod history;
 mod isolated;
 mod managed;
 mod monitors;

@@ -6,7 +6,7 @@ use canary_rollout::{
     Action, Phase, Plan, Relation, Rollout, State,
     event::Event,
     plan::OnDegraded,
-    replica::{EvidenceOrder, EvidenceSwapped, Input, Loaded, Moment, Output, Swapped},
+    replica::{EvidenceOrder, EvidenceSwapped, Input, Loaded, Moment, Output, StoreState, Swapped},
     state::{PauseReason, Stage},
 };
 
@@ -32,6 +32,14 @@ impl Driver {
                     next = Some(result);
                 }
             }
+        }
+        if self.replica.store() == &StoreState::InSync {
+            let latest = self.replica.rollout().latest();
+            self.latest.send_if_modified(|known| {
+                let is_new = *known != latest;
+                *known = latest;
+                is_new
+            });
         }
         self.append_events().await;
     }

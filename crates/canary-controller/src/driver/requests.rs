@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use canary_rollout::{Order, Transition, event::EventId, replica::CommandId};
+use canary_rollout::{Actor, Order, Plan, Transition, event::EventId, replica::CommandId};
 use tokio::sync::oneshot;
 
 use crate::{handle::CommandError, weight_lock::RollbackHold};
@@ -14,6 +14,20 @@ pub(crate) struct CommandRequest {
     /// Blocks weight increases until the command is settled. Present if the handle has already
     /// rolled the canary back.
     pub(crate) hold: Option<RollbackHold>,
+}
+
+/// A new plan and the sender for its result.
+pub(crate) struct PlanRequest {
+    pub(crate) plan: Plan,
+    pub(crate) by: Actor,
+    pub(crate) reason: String,
+    pub(crate) response: oneshot::Sender<Result<Transition, CommandError>>,
+}
+
+/// What a [`RolloutHandle`](crate::RolloutHandle) asks of the driver.
+pub(crate) enum Request {
+    Command(CommandRequest),
+    Plan(Box<PlanRequest>),
 }
 
 /// The commands that are not settled.

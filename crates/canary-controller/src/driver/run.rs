@@ -4,7 +4,7 @@ use canary_analysis::Baseline;
 use canary_core::Weight;
 use canary_rollout::{
     Command, Order, Relation, Tick,
-    event::Event,
+    event::{Event, EventId},
     replica::{Build, Input, Replica, ReplicaId},
 };
 use futures_util::FutureExt;
@@ -24,7 +24,7 @@ use crate::{
         evidence::EvidenceDocument,
         outputs::InForce,
         plan_tasks::{PlanTasks, Reports},
-        requests::{CommandRequest, Requests},
+        requests::{CommandRequest, PlanRequest, Request, Requests},
     },
     effects::Effects,
     isolated::panic_message,
@@ -58,6 +58,7 @@ pub(crate) struct Driver {
     pub(super) requests: Requests,
     status: watch::Sender<Arc<Status>>,
     pub(super) events: broadcast::Sender<Event>,
+    pub(super) latest: watch::Sender<Option<EventId>>,
 }
 
 /// The parts of a driver that its controller provides.
@@ -74,7 +75,7 @@ pub(crate) struct DriverParts {
 
 /// The receiving ends of a driver's channels.
 pub(crate) struct DriverInputs {
-    pub(crate) requests: mpsc::UnboundedReceiver<CommandRequest>,
+    pub(crate) requests: mpsc::UnboundedReceiver<Request>,
     pub(crate) stop: oneshot::Receiver<()>,
 }
 
@@ -104,6 +105,7 @@ impl Driver {
             requests: Requests::default(),
             status: watch::Sender::new(Arc::new(status)),
             events: broadcast::Sender::new(EVENT_CAPACITY),
+            latest: watch::Sender::new(None),
             id,
             clock,
         };
@@ -117,6 +119,10 @@ impl Driver {
 
     pub(crate) fn events(&self) -> broadcast::Sender<Event> {
         self.events.clone()
+    }
+
+    pub(crate) fn latest(&self) -> watch::Receiver<Option<EventId>> {
+        self.latest.subscribe()
     }
 
     /// Runs until `inputs.stop` is closed. If the driver panics, the weight stays as it is.
@@ -148,7 +154,7 @@ impl Driver {
                     // After a slow tick, commands get a turn before the next tick.
                     interval.reset();
                 }
-                Some(request) = requests.recv() => self.command(request).await,
+                Some(request) = requests.recv() => self.request(request).await,
                 Some(report) = self.tasks.receiver.recv() => {
                     self.tasks.record(report);
                     self.tasks.record_received();
@@ -222,6 +228,19 @@ impl Driver {
         tick
     }
 
+    async fn request(&mut self, request: Request) {
+        match request {
+            Request::Command(request) => self.command(request).await,
+            Request::Plan(request) => {
+                let PlanRequest { plan, by, reason, response } = *request;
+                let id = self.requests.open(response, None);
+                let plan = Box::new(plan);
+                self.feed(Input::Plan { id, plan, by, reason }).await;
+                self.publish_status();
+            }
+        }
+    }
+
     /// Passes on a command. Skips one whose caller has gone, unless it is a rollback or halt.
     async fn command(&mut self, request: CommandRequest) {
         let CommandRequest { order, seen, response, hold } = request;
@@ -245,10 +264,12 @@ impl Driver {
     }
 
     /// Executes the remaining rollbacks and halts, and stores the rollout for the next process.
-    async fn finish(&mut self, mut requests: mpsc::UnboundedReceiver<CommandRequest>) {
+    async fn finish(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
         requests.close();
         while let Ok(request) = requests.try_recv() {
-            if is_immediate(&request.order) {
+            if let Request::Command(request) = request
+                && is_immediate(&request.order)
+            {
                 self.command(request).await;
             }
         }

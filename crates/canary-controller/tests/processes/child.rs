@@ -20,6 +20,8 @@ pub(crate) enum Task {
     Increment,
     /// Promotes a canary.
     Promote,
+    /// Runs a rollout, and prints its status.
+    Roll,
 }
 
 /// A running process, which is killed when dropped.
@@ -121,6 +123,9 @@ async fn works_in_a_directory() {
     let directory = PathBuf::from(env::var_os("CANARY_STORE_DIRECTORY").unwrap());
     if task == "Promote" {
         return super::promotion::promote(directory).await;
+    }
+    if task == "Roll" {
+        return super::takeover::roll(directory).await;
     }
     let store = FileStore::open(directory).await.unwrap();
     match task.as_str() {

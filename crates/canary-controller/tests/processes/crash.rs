@@ -263,7 +263,7 @@ impl Random {
 }
 
 /// Returns the number of rounds, which an environment variable can multiply.
-fn rounds(usual: u64) -> u64 {
+pub(super) fn rounds(usual: u64) -> u64 {
     let times = env::var("CANARY_CRASH_TIMES").map_or(1, |times| times.parse().unwrap());
     usual * times
 }

@@ -7,3 +7,4 @@ mod crash;
 mod promotion;
 mod sharing;
 mod stopped;
+mod takeover;

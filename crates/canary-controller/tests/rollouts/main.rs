@@ -12,6 +12,8 @@ mod preview;
 mod races;
 mod restart;
 mod route_classes;
+mod several_builds;
+mod several_processes;
 mod store;
 mod support;
 mod variables;

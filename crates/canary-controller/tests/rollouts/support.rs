@@ -35,11 +35,19 @@ impl Shop {
     }
 
     pub(crate) fn with_options(release: &'static str, options: CanaryOptions) -> Self {
+        Self::with_releases("v1", release, options)
+    }
+
+    pub(crate) fn with_releases(
+        stable_release: &'static str,
+        canary_release: &'static str,
+        options: CanaryOptions,
+    ) -> Self {
         let failing = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
         let [stable, canary] = ["stable", "canary"].map(|channel| {
             service(Arc::clone(&failing[usize::from(channel == "canary")]), channel)
         });
-        let options = options.stable_release("v1").canary_release(release);
+        let options = options.stable_release(stable_release).canary_release(canary_release);
         let layer = CanaryLayer::with_options("shop", canary, options);
         Self { canary: layer.handle(), failing, layer, stable }
     }

@@ -1,6 +1,6 @@
 use super::{
     CommandFailure, Moment, Replica,
-    job::{CommandJob, Decision, Proposal, is_immediate, join},
+    job::{CommandJob, Decision, PlanJob, Proposal, is_immediate, join},
     machine::{DEPLOYMENT, is_in_progress},
 };
 use crate::{
@@ -34,6 +34,20 @@ impl Replica {
                 let transition = join(deployed, transition);
                 Decision::Offer(Box::new(Proposal { after, transition }))
             }
+        }
+    }
+
+    pub(super) fn decide_plan(&self, now: Moment, job: &PlanJob) -> Decision {
+        let mut after = self.rollout.clone();
+        if self.relation() != Relation::Same {
+            let releases = after.releases().clone();
+            return Decision::Finish(Err(CommandFailure::OtherReleases(releases)));
+        }
+        let PlanJob { plan, by, reason, .. } = job;
+        match after.replace_plan(now.at, (**plan).clone(), by, reason) {
+            Err(in_use) => Decision::Finish(Err(CommandFailure::PlanInUse(in_use))),
+            Ok(transition) if transition.actions.is_empty() => Decision::Finish(Ok(transition)),
+            Ok(transition) => Decision::Offer(Box::new(Proposal { after, transition })),
         }
     }
 

@@ -1,6 +1,6 @@
 use super::{
     CommandFailure, Moment, Output, Replica,
-    job::{Active, CommandJob, Job, is_immediate},
+    job::{Active, CommandJob, Job, PlanJob, is_immediate},
     machine::{DEPLOYMENT, not_stored_yet},
 };
 use crate::{
@@ -21,6 +21,9 @@ impl Replica {
     ) {
         match active.job {
             Job::Command(job) => self.finish_command(job, result),
+            Job::Plan(PlanJob { id, .. }) => {
+                self.outputs.extend([Output::Reply { id, result }, Output::Release(id)]);
+            }
             Job::Tick(job) => {
                 if result.is_err() {
                     self.keep_for_next_tick(job);

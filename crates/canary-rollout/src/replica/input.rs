@@ -4,8 +4,8 @@ use canary_core::Weight;
 
 use super::{CommandId, ReplicaId};
 use crate::{
-    command::order::Order, event::EventId, rollout::Rollout, tick::input::Tick,
-    timestamp::Timestamp,
+    actor::Actor, command::order::Order, event::EventId, plan::definition::Plan, rollout::Rollout,
+    tick::input::Tick, timestamp::Timestamp,
 };
 
 /// The present time, and a random number.
@@ -40,6 +40,17 @@ pub enum Input {
         order: Order,
         /// The latest event that its author has seen, if the command depends on it.
         seen: Option<EventId>,
+    },
+    /// A new plan was given to this replica.
+    Plan {
+        /// The id, for the reply.
+        id: CommandId,
+        /// The plan.
+        plan: Box<Plan>,
+        /// The author.
+        by: Actor,
+        /// The reason; it may be empty.
+        reason: String,
     },
     /// The data plane of this process was observed.
     DataPlane(DataPlane),

@@ -1,8 +1,10 @@
 use super::CommandId;
 use crate::{
     action::{Action, Transition},
+    actor::Actor,
     command::order::{Command, Order},
     event::{Event, EventId},
+    plan::definition::Plan,
     rollout::Rollout,
     state::{Stage, StoreLoss},
     tick::input::Tick,
@@ -13,6 +15,7 @@ use crate::{
 pub(super) enum Job {
     Tick(TickJob),
     Command(CommandJob),
+    Plan(PlanJob),
     /// Set the releases and the plan of the rollout to those of this build.
     Deploy,
     /// Add changes that were in force here to a rollout that another replica has stored.
@@ -40,6 +43,14 @@ pub(super) struct CommandJob {
     pub(super) order: Order,
     pub(super) seen: Option<EventId>,
     pub(super) is_answered: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PlanJob {
+    pub(super) id: CommandId,
+    pub(super) plan: Box<Plan>,
+    pub(super) by: Actor,
+    pub(super) reason: String,
 }
 
 #[derive(Clone, Debug, Default)]

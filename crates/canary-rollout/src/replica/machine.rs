@@ -4,7 +4,7 @@ use canary_core::Weight;
 
 use super::{
     Build, CommandFailure, EvidenceSwapped, Input, Loaded, Moment, Output, ReplicaId, StoreState,
-    job::{Active, CommandJob, Decision, Job, Proposal, TickJob},
+    job::{Active, CommandJob, Decision, Job, PlanJob, Proposal, TickJob},
     seat::Seat,
 };
 use crate::{
@@ -159,6 +159,9 @@ impl Replica {
                 let is_answered = false;
                 self.push(Job::Command(CommandJob { id: Some(id), order, seen, is_answered }));
             }
+            Input::Plan { id, plan, by, reason } => {
+                self.push(Job::Plan(PlanJob { id, plan, by, reason }));
+            }
             Input::Stop => {
                 self.jobs.extend(self.deferred.drain(..).map(Active::from));
                 self.push(Job::Stop);
@@ -216,6 +219,7 @@ impl Replica {
         let decision = match &mut active.job {
             Job::Tick(job) => self.decide_tick(now, job),
             Job::Command(job) => self.decide_command(now, job),
+            Job::Plan(job) => self.decide_plan(now, job),
             Job::Deploy => self.decide_deploy(now),
             Job::Merge(job) => self.decide_merge(now, job),
             Job::Reload if active.is_loaded || self.store == StoreState::InSync => {

@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use crate::{
     action::{Action, Transition},
-    command::Refusal,
+    command::{PlanInUse, Refusal},
     event::{Event, EventId},
     rollout::{Releases, Rollout},
 };
@@ -97,6 +97,8 @@ pub enum CommandFailure {
     Unknown(String),
     /// The rollout is for these releases, and not for those of the replica.
     OtherReleases(Releases),
+    /// The plan cannot be replaced, because the rollout is in progress.
+    PlanInUse(PlanInUse),
     /// Other replicas changed the rollout on each attempt.
     Contended,
 }
@@ -126,6 +128,7 @@ impl fmt::Display for CommandFailure {
                 "the stored rollout is for canary {canary} and stable {stable}, but this process \
                  runs other releases"
             ),
+            Self::PlanInUse(in_use) => write!(f, "{in_use}"),
             Self::Contended => f.write_str("other replicas keep changing the rollout: try again"),
         }
     }

@@ -99,7 +99,8 @@ impl Replica {
     }
 
     /// Ends a job whose rollout could not be saved. The rollout comes into force nevertheless, unless
-    /// it needs the store, or changes the releases.
+    /// it needs the store, or changes the releases
+    /// or the plan.
     pub(super) fn fail(&mut self, now: Moment, mut active: Active, reason: String) {
         let Some(proposal) = active.proposal.take() else {
             return self.finish(now, active, Ok(Transition::default()));
@@ -108,7 +109,7 @@ impl Replica {
         if saves && self.store.failing_since().is_none() {
             self.store = StoreState::Dirty { since: now.uptime };
         }
-        if proposal.needs_store() || matches!(active.job, Job::Deploy) {
+        if proposal.needs_store() || matches!(active.job, Job::Deploy | Job::Plan(_)) {
             self.enforces_later = true;
             return self.finish(now, active, Err(CommandFailure::NotStored(reason)));
         }
