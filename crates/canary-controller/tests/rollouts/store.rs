@@ -300,5 +300,5 @@ async fn the_evidence_of_a_long_plan_with_all_monitors_fits_the_store() {
     let len = store.inner().load(&key).await.unwrap().unwrap().document.as_bytes().len();
     println!("evidence of {len} bytes");
     assert!(shop.canary.weight() >= Weight::from_percent(50), "{}", rollout.status().summary);
-    assert!(len < Document::MAX_LEN * 5 / 8, "{len} bytes");
+    assert!(len < Document::MAX_LEN * 3 / 4, "{len} bytes");
 }
