@@ -152,7 +152,13 @@ fn rates(finding: &Finding) -> String {
         Measure::Failures => format!("canary fails {canary} of calls"),
         Measure::Cancelled => format!("callers cancel {canary} of canary calls"),
         Measure::Slow(..) => {
-            format!("{canary} of canary calls take over {}", limit(finding))
+            let canary = format!("{canary} of canary calls take over {}", limit(finding));
+            return match limit_of_stable(finding) {
+                Some(limit) => {
+                    format!("{canary}, {} of stable's over {limit}", rate_of_stable(finding))
+                }
+                None => format!("{canary}, stable {}", rate_of_stable(finding)),
+            };
         }
         Measure::Feedback => format!("{canary} of canary feedback is negative"),
         Measure::Event(name) => format!("{canary} of canary events `{name}` are adverse"),
@@ -172,7 +178,16 @@ fn counts(finding: &Finding) -> String {
     let canary = match &finding.measure {
         Measure::Failures => format!("{canary} canary calls failed"),
         Measure::Cancelled => format!("callers cancelled {canary} canary calls"),
-        Measure::Slow(..) => format!("{canary} canary calls took over {}", limit(finding)),
+        Measure::Slow(..) => {
+            let canary = format!("{canary} canary calls took over {}", limit(finding));
+            return match (finding.calls.stable, limit_of_stable(finding)) {
+                (0, _) => format!("{canary}, stable has no calls"),
+                (_, Some(limit)) => {
+                    format!("{canary}, {} of stable's over {limit}", of(Channel::Stable))
+                }
+                (_, None) => format!("{canary}, {} of stable's", of(Channel::Stable)),
+            };
+        }
         Measure::Feedback => format!("{canary} canary ratings are negative"),
         Measure::Event(name) => format!("{canary} canary events `{name}` are adverse"),
         Measure::Unanswered => return unanswered(finding),
@@ -202,20 +217,24 @@ fn limit(finding: &Finding) -> String {
     format!("{:.1?}", finding.slow_limit.unwrap_or_default())
 }
 
-/// `30 % of the canary's calls have no answer after 5 s, none of stable's have`.
+/// Returns stable's limit if it is not that of the canary.
+fn limit_of_stable(finding: &Finding) -> Option<String> {
+    let limit = finding.stable_slow_limit.filter(|limit| Some(*limit) != finding.slow_limit)?;
+    Some(format!("{limit:.1?}"))
+}
+
+/// `30 % of the canary's calls (12 of 40) have no answer after 5 s, none of stable's 360 have`.
 fn unanswered(finding: &Finding) -> String {
-    let part = |channel| match finding.rate(channel) {
-        Some(rate) if finding.adverse[channel] > 0 => percent(rate),
-        _ => "none".to_owned(),
+    let part = |channel| {
+        let (adverse, all) = (count(finding.adverse[channel]), count(finding.calls[channel]));
+        match finding.rate(channel).filter(|_| finding.adverse[channel] > 0) {
+            Some(rate) => format!("{} of {channel}'s calls ({adverse} of {all})", percent(rate)),
+            None => format!("none of {channel}'s {all}"),
+        }
     };
-    let (canary, stable) = (part(Channel::Canary), part(Channel::Stable));
     let seconds = finding.age.map_or(0, |age| age.duration().as_secs());
-    let stable = if stable == "none" {
-        "none of stable's have".into()
-    } else {
-        format!("{stable} of stable's")
-    };
-    format!("{canary} of the canary's calls have no answer after {seconds} s, {stable}")
+    let (canary, stable) = (part(Channel::Canary), part(Channel::Stable));
+    format!("{canary} have no answer after {seconds} s, {stable}")
 }
 
 /// `20 of 20 canary keys affected (100 %)`, `0 of 180 stable keys (0 %)`.

@@ -33,8 +33,8 @@ pub struct Finding {
     /// The trials on which the verdict is based: as `calls`, or for a monitor per key the calls with
     /// a response if they are more. The verdict is inconclusive without any of the canary.
     pub basis: PerChannel<u64>,
-    /// The trials: calls with a response, feedback or events. Calls that are old enough if the
-    /// monitor watches unanswered calls. Seen keys if it counts per
+    /// The trials: calls with a response, feedback or events. Assigned calls if it watches
+    /// unanswered ones. Seen keys if the monitor counts per
     /// key, picks if it watches the share.
     pub calls: PerChannel<u64>,
     /// The adverse trials.
@@ -72,8 +72,11 @@ pub struct Finding {
     pub not_healthy_reason: Option<NotHealthyReason>,
     /// The share of calls, if the monitor watches it.
     pub split: Option<Split>,
-    /// The limit for slow calls, once it is known.
+    /// The limit for slow calls of the canary, once it is known.
     pub slow_limit: Option<Duration>,
+    /// The limit for slow calls of stable, once it is known. It is lower than the canary's if it is
+    /// a quantile of stable's calls, by the [`Excess`](crate::Excess).
+    pub stable_slow_limit: Option<Duration>,
     /// The age at which the calls have no answer, if the monitor watches that: the one with the
     /// strongest evidence.
     pub age: Option<Age>,
@@ -105,6 +108,7 @@ impl Finding {
             not_healthy_reason: None,
             split: None,
             slow_limit: None,
+            stable_slow_limit: None,
             age: None,
             refused_keys: 0,
             impossible: 0,

@@ -1,6 +1,6 @@
 use std::{collections::BTreeSet, error, fmt, time::Duration};
 
-use canary_core::{LatencyBucket, Verdict};
+use canary_core::{Channel, LatencyBucket, Verdict};
 
 use crate::{
     channel_comparison::ChannelComparison,
@@ -170,8 +170,8 @@ impl Judge {
         self.states.iter().map(|state| &state.monitor)
     }
 
-    /// Returns the bucket above which a call is slow for the monitor with this name, in the next
-    /// observation: a limit that does not depend on the calls of that observation.
+    /// Returns the bucket above which a call of `channel` is slow for the monitor with this name, in
+    /// the next observation: a limit that does not depend on the calls of that observation.
     ///
     /// Returns `None` if the limit is not known yet, or the monitor does not watch slow calls. A
     /// ledger of slow keys needs it, because a [`KeyLedger`](crate::keys::KeyLedger) records the
@@ -180,19 +180,19 @@ impl Judge {
     /// ```
     /// use std::time::Duration;
     /// use canary_analysis::{Judge, Levels, Monitor, SlowLimit, Until};
-    /// use canary_core::LatencyBucket;
+    /// use canary_core::{Channel, LatencyBucket};
     ///
     /// let limit = SlowLimit::fixed(Duration::from_millis(300))?;
     /// let slow = Monitor::slow(Until::Head, limit).named("slow").per_key();
     /// let judge = Judge::try_new(Levels::default(), [slow])?;
-    /// let bucket = judge.slow_bucket("slow").expect("a fixed limit is always known");
+    /// let bucket = judge.slow_bucket("slow", Channel::Canary).expect("a fixed limit is always known");
     /// assert!(LatencyBucket::of(Duration::from_secs(1)) > bucket);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
-    pub fn slow_bucket(&self, monitor: &str) -> Option<LatencyBucket> {
+    pub fn slow_bucket(&self, monitor: &str, channel: Channel) -> Option<LatencyBucket> {
         let state = self.states.iter().find(|state| state.monitor.name() == monitor)?;
-        state.slow_bucket()
+        state.slow_buckets().map(|buckets| buckets[channel])
     }
 
     /// Returns the error rates.

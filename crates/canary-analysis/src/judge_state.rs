@@ -1,4 +1,7 @@
-use std::{collections::BTreeMap, error, fmt};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    error, fmt,
+};
 
 use canary_core::{Latencies, LatencyBucket};
 
@@ -7,6 +10,7 @@ use self::{
     completeness::StoredCompleteness,
     evidence::{StoredEvidenceCounts, channels},
     outage_filter::StoredOutageFilter,
+    unanswered::StoredAge,
     warm_up::StoredWarmUp,
 };
 #[cfg(feature = "serde")]
@@ -14,7 +18,8 @@ use crate::stored_default::is_default;
 use crate::{
     background::BackgroundState,
     baseline::Baseline,
-    channel_comparison::{ChannelComparison, MAX_RESTARTS, Restarts},
+    channel_comparison::{MAX_RESTARTS, Restarts},
+    evidence::Evidence,
     judge::{Judge, JudgeError},
     levels::Levels,
     margins::Margin,
@@ -27,6 +32,7 @@ mod block_bets;
 mod completeness;
 mod evidence;
 mod outage_filter;
+mod unanswered;
 mod warm_up;
 
 /// The evidence of a [`Judge`] in a form that can be stored, to restore the judge after a restart.
@@ -84,19 +90,11 @@ struct StoredMonitor {
     #[cfg_attr(feature = "serde", serde(rename = "answers"))]
     completeness: StoredCompleteness,
     /// By age, for unanswered calls.
-    ages: Vec<StoredStarts>,
+    ages: Vec<StoredAge>,
     warm_up: Option<StoredWarmUp>,
     /// Canary buckets, all buckets, then trials of stable and canary. Not for the share.
     trials: Vec<(u32, u32, [u64; 2])>,
     holds_healthy: bool,
-}
-
-/// The evidence that the canary is worse: over the whole rollout, and over its latest steps.
-#[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize))]
-struct StoredStarts {
-    whole: StoredEvidenceCounts,
-    restarts: Option<StoredRestarts>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -208,7 +206,7 @@ impl StoredMonitor {
         };
         let ages = match &state.evidence {
             MonitorEvidence::Unanswered(evidence) => {
-                evidence.ages.iter().map(StoredStarts::of).collect()
+                evidence.ages.iter().map(StoredAge::of).collect()
             }
             _ => Vec::new(),
         };
@@ -298,22 +296,6 @@ impl StoredMonitor {
     }
 }
 
-impl StoredStarts {
-    fn of(comparison: &ChannelComparison) -> Self {
-        let whole = StoredEvidenceCounts::of(&comparison.whole);
-        Self { whole, restarts: comparison.restarts.as_ref().map(StoredRestarts::of) }
-    }
-
-    /// Returns `None` if the counts contradict each other.
-    fn restore(&self, monitor: &Monitor, comparison: &mut ChannelComparison) -> Option<()> {
-        comparison.whole = self.whole.restore(monitor)?;
-        if let Some(restarts) = &self.restarts {
-            comparison.restarts = Some(restarts.restore(monitor)?);
-        }
-        Some(())
-    }
-}
-
 impl StoredRestarts {
     fn of(restarts: &Restarts) -> Self {
         let of = |(number, evidence): &(u32, _)| (*number, StoredEvidenceCounts::of(evidence));
@@ -322,16 +304,22 @@ impl StoredRestarts {
 
     /// Returns `None` if there are too many restarts or their numbers are not valid.
     fn restore(&self, monitor: &Monitor) -> Option<Restarts> {
-        let numbers: Vec<u32> = self.latest.iter().map(|(number, _)| *number).collect();
-        let are_sorted = numbers.is_sorted_by(|one, next| one < next);
-        let are_started = numbers.iter().all(|number| (1..=self.started).contains(number));
-        if numbers.len() > MAX_RESTARTS || !are_sorted || !are_started {
-            return None;
-        }
-        let starts =
-            self.latest.iter().map(|(number, state)| Some((*number, state.restore(monitor)?)));
-        Some(Restarts { started: self.started, latest: starts.collect::<Option<_>>()? })
+        let starts = self.latest.iter().map(|(number, state)| (*number, state.restore(monitor)));
+        restarts(self.started, starts)
     }
+}
+
+/// Returns `None` if there are too many restarts, or their numbers or states are not valid.
+fn restarts(
+    started: u32,
+    latest: impl Iterator<Item = (u32, Option<Evidence>)>,
+) -> Option<Restarts> {
+    let latest = latest.map(|(number, state)| Some((number, state?)));
+    let latest: VecDeque<_> = latest.collect::<Option<_>>()?;
+    let are_sorted = latest.iter().is_sorted_by(|one, next| one.0 < next.0);
+    let are_started = latest.iter().all(|(number, _)| (1..=started).contains(number));
+    let is_valid = latest.len() <= MAX_RESTARTS && are_sorted && are_started;
+    is_valid.then_some(Restarts { started, latest })
 }
 
 /// Identifies what a monitor watches.

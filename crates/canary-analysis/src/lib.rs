@@ -208,7 +208,7 @@ pub use self::{
     monitor::{Measure, Monitor, Role, Unit},
     observation::Observation,
     second_proof::SecondProof,
-    slow::{SlowLimit, Until},
+    slow::{Excess, SlowLimit, Until},
 };
 
 /// The parts of a [`Judgment`].

@@ -90,7 +90,7 @@ impl MonitorState {
                 }
             }
             (MonitorEvidence::Unanswered(evidence), _) => {
-                evidence.observe(calls, observation.duration);
+                evidence.observe(calls);
             }
             (MonitorEvidence::Comparison(_), Unit::Calls) => {
                 self.count_results(calls);
@@ -188,10 +188,10 @@ impl MonitorState {
                 calls.iter().filter_map(cancelled).collect()
             }
             Measure::Slow(until, limit) => {
-                let bucket = limit.bucket(&self.stable);
+                let buckets = limit.buckets(&self.stable);
                 let slow =
-                    |bucket| calls.iter().filter_map(move |epoch| slow(epoch, *until, bucket));
-                bucket.into_iter().flat_map(slow).collect()
+                    |limits| calls.iter().filter_map(move |epoch| slow(epoch, *until, limits));
+                buckets.into_iter().flat_map(slow).collect()
             }
             Measure::Feedback => return comparison.observe_trials(&observation.feedback, millis),
             Measure::Event(name) => {
@@ -248,7 +248,8 @@ impl MonitorState {
     pub(crate) fn finding(&self, levels: Levels, worse_threshold: f64) -> Finding {
         let (worse, good) = self.strengths(levels, worse_threshold);
         let blank = Finding {
-            slow_limit: self.slow_limit(),
+            slow_limit: self.slow_limits().map(|limits| limits.canary),
+            stable_slow_limit: self.slow_limits().map(|limits| limits.stable),
             refused_keys: self.refused,
             ..Finding::blank(&self.monitor, worse)
         };
@@ -277,14 +278,14 @@ impl MonitorState {
                 }
             }
             MonitorEvidence::Unanswered(evidence) => {
-                let age = evidence.strongest_age();
+                let (age, comparison) = evidence.strongest();
                 Finding {
                     verdict: verdict(worse, false),
-                    calls: evidence.old_enough(age),
-                    adverse: evidence.unanswered(age),
-                    ratio: evidence.ages[age as usize].whole.ratio_interval(levels.alpha()),
+                    calls: comparison.whole.calls(),
+                    adverse: comparison.whole.adverse(),
+                    ratio: comparison.whole.ratio_interval(levels.alpha()),
                     age: Some(age),
-                    basis: evidence.given(),
+                    basis: comparison.basis(),
                     ..blank
                 }
             }
@@ -378,15 +379,16 @@ impl MonitorState {
         needs_outages.then_some(NotHealthyReason::Outages { events, all })
     }
 
-    /// Returns the limit for slow calls, if this monitor has one yet.
-    pub(crate) fn slow_limit(&self) -> Option<Duration> {
-        self.slow_bucket()?.upper_edge()
+    /// Returns the limits for slow calls, if this monitor has them yet.
+    pub(crate) fn slow_limits(&self) -> Option<PerChannel<Duration>> {
+        let PerChannel { stable, canary } = self.slow_buckets()?;
+        Some(PerChannel { stable: stable.upper_edge()?, canary: canary.upper_edge()? })
     }
 
-    /// Returns the bucket above which a call of the next observation is slow.
-    pub(crate) fn slow_bucket(&self) -> Option<LatencyBucket> {
+    /// Returns the buckets above which a call of the next observation is slow.
+    pub(crate) fn slow_buckets(&self) -> Option<PerChannel<LatencyBucket>> {
         match self.monitor.measure() {
-            Measure::Slow(_, limit) => limit.bucket(&self.stable),
+            Measure::Slow(_, limit) => limit.buckets(&self.stable),
             _ => None,
         }
     }
@@ -413,12 +415,17 @@ pub(crate) fn failures(epoch: &EpochCounts) -> Option<AdverseCounts> {
     adverse_counts(epoch, ChannelCounts::compared_results, ChannelCounts::compared_failures)
 }
 
-fn slow(epoch: &EpochCounts, until: Until, limit: LatencyBucket) -> Option<AdverseCounts> {
-    adverse_counts(
-        epoch,
-        |counts| timed(counts, until).total(),
-        |counts| timed(counts, until).slower_than(limit),
-    )
+fn slow(
+    epoch: &EpochCounts,
+    until: Until,
+    limits: PerChannel<LatencyBucket>,
+) -> Option<AdverseCounts> {
+    let slow = PerChannel::from_fn(|channel| {
+        timed(&epoch.counts.evidence[channel], until).slower_than(limits[channel])
+    });
+    let calls = per_channel(epoch, |counts| timed(counts, until).total());
+    // Never `None`, as below.
+    AdverseCounts::try_new(epoch.weight, calls, slow).ok()
 }
 
 fn adverse_counts(

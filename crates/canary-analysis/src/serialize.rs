@@ -1,5 +1,7 @@
 //! The serialized form of judgments, for event logs and dashboards.
 
+use std::time::Duration;
+
 use canary_core::{Channel, PerChannel, Verdict};
 use serde::{Serialize, Serializer};
 
@@ -61,6 +63,7 @@ impl Serialize for Finding {
             not_healthy_reason: Option<String>,
             split: Option<Split>,
             slow_limit_ms: Option<f64>,
+            stable_slow_limit_ms: Option<f64>,
             age_s: Option<u64>,
             refused_keys: u64,
             impossible: u64,
@@ -80,6 +83,7 @@ impl Serialize for Finding {
             ..
         } = self;
         let Self { not_healthy_reason, split, slow_limit, refused_keys, impossible, .. } = self;
+        let millis = |limit: Duration| 1e3 * limit.as_secs_f64();
         let serialized = SerializedFinding {
             monitor,
             measure,
@@ -104,7 +108,8 @@ impl Serialize for Finding {
             second_proof: *second_proof,
             not_healthy_reason: not_healthy_reason.as_ref().map(ToString::to_string),
             split: *split,
-            slow_limit_ms: slow_limit.map(|limit| 1e3 * limit.as_secs_f64()),
+            slow_limit_ms: slow_limit.map(millis),
+            stable_slow_limit_ms: self.stable_slow_limit.map(millis),
             age_s: age.map(|age| age.duration().as_secs()),
             refused_keys: *refused_keys,
             impossible: *impossible,

@@ -1,6 +1,6 @@
 use std::{error, fmt, time::Duration};
 
-use canary_core::{Latencies, LatencyBucket};
+use canary_core::{Latencies, LatencyBucket, PerChannel};
 
 use crate::log_space::float;
 
@@ -13,7 +13,69 @@ pub struct SlowLimit(LimitKind);
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum LimitKind {
     Fixed(LatencyBucket),
-    StableQuantile(f64),
+    StableQuantile(f64, Excess),
+}
+
+/// The excess over stable's latency that matters, as a factor and as a time.
+///
+/// A difference counts only if it exceeds both. So neither 3 % of a second nor a millisecond more
+/// than 40 µs is harm. By default a quarter and 10 ms: callers of most services do not notice less,
+/// and a quarter is the distance of two edges of [`LatencyBucket`]s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Excess {
+    ratio: f64,
+    time: Duration,
+}
+
+impl Excess {
+    /// Creates an excess: `ratio` times stable's latency, and `time` above it.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `ratio` is not within 1 to 1000, or `time` is above the last edge of a
+    /// [`LatencyBucket`], about 69 s.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use canary_analysis::Excess;
+    ///
+    /// assert!(Excess::try_new(1.5, Duration::from_millis(2)).is_ok());
+    /// let error = Excess::try_new(0.5, Duration::ZERO).unwrap_err();
+    /// assert_eq!(error.to_string(), "slow excess 0.5, expected a ratio of 1 to 1000");
+    /// ```
+    pub fn try_new(ratio: f64, time: Duration) -> Result<Self, SlowLimitError> {
+        if !(1.0..=1000.0).contains(&ratio) {
+            return Err(SlowLimitError::ExcessRatio(ratio));
+        }
+        if LatencyBucket::of(time).upper_edge().is_none() {
+            return Err(SlowLimitError::ExcessTime(time));
+        }
+        Ok(Self { ratio, time })
+    }
+
+    /// Returns the multiple of stable's latency.
+    #[must_use]
+    pub const fn ratio(&self) -> f64 {
+        self.ratio
+    }
+
+    /// Returns the time above stable's latency.
+    #[must_use]
+    pub const fn time(&self) -> Duration {
+        self.time
+    }
+
+    /// Returns the lowest latency that exceeds `latency` by both.
+    fn beyond(&self, latency: Duration) -> Duration {
+        let by_ratio = Duration::try_from_secs_f64(latency.as_secs_f64() * self.ratio);
+        by_ratio.unwrap_or(Duration::MAX).max(latency.saturating_add(self.time))
+    }
+}
+
+impl Default for Excess {
+    fn default() -> Self {
+        Self { ratio: 1.25, time: Duration::from_millis(10) }
+    }
 }
 
 impl SlowLimit {
@@ -43,6 +105,11 @@ impl SlowLimit {
 
     /// Creates a limit at a quantile of stable's calls so far.
     ///
+    /// A call of stable is slow above the quantile. A call of the canary is slow if it exceeds the
+    /// quantile by an [`Excess`], the default one unless [`by`](Self::by) sets another. So the
+    /// judge tests whether the canary's calls *without the excess* are slow more often than
+    /// stable's. A canary that is slower by less never counts as worse.
+    ///
     /// The limit is taken from earlier observations, so that it does not depend on the calls that
     /// it judges. It is known once about ten of stable's earlier calls are expected above it.
     ///
@@ -52,24 +119,42 @@ impl SlowLimit {
     /// Above, the limit would depend on a few calls.
     pub fn stable_quantile(quantile: f64) -> Result<Self, SlowLimitError> {
         if (0.5..=0.999).contains(&quantile) {
-            Ok(Self(LimitKind::StableQuantile(quantile)))
+            Ok(Self(LimitKind::StableQuantile(quantile, Excess::default())))
         } else {
             Err(SlowLimitError::Quantile(quantile))
         }
     }
 
-    /// Returns the bucket whose upper edge is the limit, given stable's calls so far.
+    /// Sets the excess over stable's quantile. It does not apply to a fixed limit.
+    #[must_use]
+    pub const fn by(self, excess: Excess) -> Self {
+        match self.0 {
+            LimitKind::Fixed(_) => self,
+            LimitKind::StableQuantile(quantile, _) => {
+                Self(LimitKind::StableQuantile(quantile, excess))
+            }
+        }
+    }
+
+    /// Returns the bucket whose upper edge is the limit for calls of the canary, given stable's
+    /// calls so far.
     ///
     /// Returns `None` if there are too few of them, or they are too slow for the histogram.
     #[must_use]
     pub fn bucket(&self, stable: &Latencies) -> Option<LatencyBucket> {
+        self.buckets(stable).map(|buckets| buckets.canary)
+    }
+
+    /// Returns the bucket whose upper edge is the limit, for each channel.
+    pub(crate) fn buckets(&self, stable: &Latencies) -> Option<PerChannel<LatencyBucket>> {
         match self.0 {
-            LimitKind::Fixed(bucket) => Some(bucket),
-            LimitKind::StableQuantile(quantile) => {
+            LimitKind::Fixed(bucket) => Some(PerChannel { stable: bucket, canary: bucket }),
+            LimitKind::StableQuantile(quantile, excess) => {
                 let expected_slow = (1.0 - quantile) * float(stable.total());
                 // Slightly less than ten, because `1.0 - 0.99` is not exactly 0.01.
                 let bucket = stable.quantile(quantile).filter(|_| expected_slow > 9.9)?;
-                bucket.upper_edge().map(|_| bucket)
+                let canary = LatencyBucket::of(excess.beyond(bucket.upper_edge()?));
+                canary.upper_edge().map(|_| PerChannel { stable: bucket, canary })
             }
         }
     }
@@ -77,7 +162,7 @@ impl SlowLimit {
     pub(crate) const fn quantile(&self) -> Option<f64> {
         match self.0 {
             LimitKind::Fixed(_) => None,
-            LimitKind::StableQuantile(quantile) => Some(quantile),
+            LimitKind::StableQuantile(quantile, _) => Some(quantile),
         }
     }
 }
@@ -95,7 +180,9 @@ impl fmt::Display for SlowLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             // 100.0 * 0.55 is not exactly 55.
-            LimitKind::StableQuantile(quantile) => write!(f, "p{}", (1e8 * quantile).round() / 1e6),
+            LimitKind::StableQuantile(quantile, _) => {
+                write!(f, "p{}", (1e8 * quantile).round() / 1e6)
+            }
             LimitKind::Fixed(bucket) => {
                 write!(f, "{:.1?}", bucket.upper_edge().unwrap_or_default())
             }
@@ -111,14 +198,23 @@ pub enum SlowLimitError {
     Limit(Duration),
     /// A quantile of stable's calls.
     Quantile(f64),
+    /// The ratio of an [`Excess`].
+    ExcessRatio(f64),
+    /// The time of an [`Excess`].
+    ExcessTime(Duration),
 }
 
 impl fmt::Display for SlowLimitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::ExcessRatio(ratio) => {
+                write!(f, "slow excess {ratio}, expected a ratio of 1 to 1000")
+            }
+            Self::ExcessTime(time) => {
+                write!(f, "slow excess {time:?}, expected at most {:?}", last_edge())
+            }
             Self::Limit(limit) => {
-                let last = LatencyBucket::all().rev().find_map(LatencyBucket::upper_edge);
-                let last = last.unwrap_or(Duration::MAX);
+                let last = last_edge();
                 write!(f, "slow limit {limit:?}, expected above 0s and at most {last:?}")
             }
             Self::Quantile(quantile) => {
@@ -129,6 +225,10 @@ impl fmt::Display for SlowLimitError {
 }
 
 impl error::Error for SlowLimitError {}
+
+fn last_edge() -> Duration {
+    LatencyBucket::all().rev().find_map(LatencyBucket::upper_edge).unwrap_or(Duration::MAX)
+}
 
 /// The part of a call that is timed.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -172,6 +272,23 @@ mod tests {
         assert_eq!(limit.bucket(&latencies(1..=900)), None);
         let bucket = limit.bucket(&latencies(1..=1000)).unwrap();
         assert!(bucket.upper_edge().unwrap() >= Duration::from_millis(990));
+    }
+
+    #[test]
+    fn a_canary_call_is_slow_beyond_the_quantile_by_a_ratio_and_a_time() {
+        let of = |median, excess| {
+            let limit = SlowLimit::stable_quantile(0.5).unwrap().by(excess);
+            limit.buckets(&latencies(std::iter::repeat_n(median, 100))).unwrap()
+        };
+        // The time decides for fast calls, the ratio for slow ones.
+        for (median, by) in [(1, 10), (20, 10), (1_000, 250)] {
+            let PerChannel { stable, canary } = of(median, Excess::default());
+            let least = stable.upper_edge().unwrap() + Duration::from_millis(by);
+            assert!(canary.upper_edge().unwrap() >= least, "{median} {canary:?}");
+            assert!(canary.lower_edge() < least.mul_f64(1.1), "{median} {canary:?}");
+        }
+        let PerChannel { stable, canary } = of(1, Excess::try_new(1.0, Duration::ZERO).unwrap());
+        assert_eq!(stable, canary);
     }
 
     #[test]

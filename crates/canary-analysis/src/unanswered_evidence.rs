@@ -1,5 +1,3 @@
-use std::{collections::VecDeque, time::Duration};
-
 use canary_core::{Age, EpochCounts, PerChannel};
 
 use crate::{
@@ -17,52 +15,28 @@ use crate::{
 pub(crate) struct UnansweredEvidence {
     /// By age, the shortest first.
     pub(crate) ages: [ChannelComparison; Age::ALL.len()],
-    /// The latest looks.
-    recent: VecDeque<Look>,
-}
-
-/// The time that a look covers, and the calls that were assigned in it.
-#[derive(Clone, Copy, Debug)]
-struct Look {
-    duration: Duration,
-    given: PerChannel<u64>,
 }
 
 impl UnansweredEvidence {
     pub(crate) fn new(monitor: &Monitor) -> Self {
-        Self { ages: Age::ALL.map(|_| ChannelComparison::new(monitor)), recent: VecDeque::new() }
+        Self { ages: Age::ALL.map(|_| ChannelComparison::new(monitor)) }
     }
 
-    pub(crate) fn observe(&mut self, calls: &[EpochCounts], duration: Duration) {
-        let mut look = Look { duration, given: PerChannel::default() };
+    pub(crate) fn observe(&mut self, calls: &[EpochCounts]) {
         for epoch in calls {
             let evidence = &epoch.counts.evidence;
-            let given = PerChannel::from_fn(|channel| evidence[channel].picked);
             for (age, comparison) in Age::ALL.into_iter().zip(&mut self.ages) {
                 let unanswered = PerChannel::from_fn(|channel| evidence[channel].unanswered[age]);
                 // Assigned calls rather than those that have reached the age: young calls count as
                 // good, which can only lower the evidence. Without new calls, older ones still
                 // reach the age.
-                let trials = PerChannel::from_fn(|at| given[at].max(unanswered[at]));
+                let trials = PerChannel::from_fn(|channel| {
+                    evidence[channel].picked.max(unanswered[channel])
+                });
                 if let Ok(counts) = AdverseCounts::try_new(epoch.weight, trials, unanswered) {
                     comparison.observe_worse_only(&counts);
                 }
             }
-            look.given = look.given.saturating_add(given);
-        }
-        self.remember(look);
-    }
-
-    fn remember(&mut self, look: Look) {
-        match self.recent.back_mut() {
-            Some(last) if last.duration < RESOLUTION => {
-                last.given = last.given.saturating_add(look.given);
-                last.duration = last.duration.saturating_add(look.duration);
-            }
-            _ => self.recent.push_back(look),
-        }
-        while self.recent.len() > MAX_LOOKS {
-            self.recent.pop_front();
         }
     }
 
@@ -71,45 +45,14 @@ impl UnansweredEvidence {
         ln_mean_exp(self.ages.each_ref().map(ChannelComparison::log_e_worse))
     }
 
-    /// Returns the age with the strongest evidence, the shortest one if there is none.
-    pub(crate) fn strongest_age(&self) -> Age {
-        let log_e = |age: &Age| self.ages[*age as usize].log_e_worse();
-        // `max_by` returns the last of equal elements.
-        let strongest =
-            Age::ALL.into_iter().rev().max_by(|one, other| log_e(one).total_cmp(&log_e(other)));
-        strongest.unwrap_or(Age::FiveSeconds)
-    }
-
-    /// Returns the calls assigned so far.
-    pub(crate) fn given(&self) -> PerChannel<u64> {
-        self.ages[0].whole.calls()
-    }
-
-    /// Returns the calls that reached `age` without an answer.
-    pub(crate) fn unanswered(&self, age: Age) -> PerChannel<u64> {
-        self.ages[age as usize].whole.adverse()
-    }
-
-    /// Returns about the number of calls that were assigned long enough ago to have reached `age`.
-    pub(crate) fn old_enough(&self, age: Age) -> PerChannel<u64> {
-        let mut left = age.duration();
-        let mut young = PerChannel::<u64>::default();
-        for look in self.recent.iter().rev() {
-            if left.is_zero() {
-                break;
+    /// Returns the age with the strongest evidence, and its comparison.
+    pub(crate) fn strongest(&self) -> (Age, &ChannelComparison) {
+        let mut strongest = (Age::FiveSeconds, &self.ages[0]);
+        for (age, comparison) in Age::ALL.into_iter().zip(&self.ages).skip(1) {
+            if comparison.log_e_worse() > strongest.1.log_e_worse() {
+                strongest = (age, comparison);
             }
-            left = left.saturating_sub(look.duration);
-            young = young.saturating_add(look.given);
         }
-        let (given, unanswered) = (self.given(), self.unanswered(age));
-        PerChannel::from_fn(|channel| {
-            given[channel].saturating_sub(young[channel]).max(unanswered[channel])
-        })
+        strongest
     }
 }
-
-/// Looks that are closer are remembered as one.
-const RESOLUTION: Duration = Duration::from_secs(1);
-
-/// Two minutes of looks.
-const MAX_LOOKS: usize = 121;

@@ -8,7 +8,7 @@ use canary_analysis::{
     Finding, Judge, Judgment, Levels, Monitor, Observation, Role, SlowLimit, Until,
     error::JudgeError, keys::KeyLedger,
 };
-use canary_core::{Channel, ChannelCounts, PerChannel, Verdict, Weight};
+use canary_core::{Channel, ChannelCounts, LatencyBucket, PerChannel, Verdict, Weight};
 
 use self::support::{TEN, at, calls, judge, judge_after, judged, snapshot, ticks};
 
@@ -208,8 +208,62 @@ fn slow_calls_are_judged_by_the_stable_calls_before_them() {
     let second = judge.judgment();
     assert_eq!(second.verdict, Verdict::Degraded);
     assert_eq!(second.findings[0].adverse, PerChannel { stable: 40, canary: 90 });
-    let limit = second.findings[0].slow_limit.unwrap();
-    assert!(limit >= Duration::from_millis(10) && limit < Duration::from_millis(13));
+    let [canary, stable] =
+        [second.findings[0].slow_limit, second.findings[0].stable_slow_limit].map(Option::unwrap);
+    assert!(stable >= Duration::from_millis(10) && stable < Duration::from_millis(13));
+    assert!(canary >= stable + Duration::from_millis(10) && canary < Duration::from_millis(27));
+    let text = second.findings[0].to_string();
+    let start = format!("90 % of canary calls take over {canary:.1?}, 4.4 % of stable's over ");
+    assert!(text.starts_with(&start), "{text}");
+}
+
+/// Judges a canary whose median is given in microseconds, beside a stable of 30 µs.
+fn verdict_of_median(quantile: f64, stable_micros: u64, canary_micros: u64) -> Verdict {
+    let limit = SlowLimit::stable_quantile(quantile).unwrap();
+    let mut judge = judge([Monitor::slow(Until::Head, limit).with_warm_up(Duration::ZERO)]);
+    // Most calls take the median, and a few in a hundred up to a fifth longer.
+    let spread = |median: u64, calls: u64, all: ChannelCounts| {
+        let mut counts = all;
+        for (part, share) in [(10, 60), (11, 37), (12, 3)] {
+            let latency = Duration::from_micros(median * part / 10);
+            counts.head.add(LatencyBucket::of(latency), calls * share / 100);
+        }
+        counts
+    };
+    for _ in 0..100 {
+        let stable = spread(stable_micros, 900, calls(900, 0));
+        let canary = spread(canary_micros, 100, calls(100, 0));
+        judge.observe(&Observation::of(snapshot(TEN, stable, canary)));
+    }
+    judge.verdict()
+}
+
+#[test]
+fn a_difference_of_latency_that_does_not_matter_is_no_harm() {
+    for (quantile, stable, canary) in [
+        (0.99, 41, 1_041),
+        (0.5, 41, 5_000),
+        (0.5, 100_000, 103_000),
+        (0.99, 1_000_000, 1_030_000),
+        (0.9, 1_000_000, 1_190_000),
+    ] {
+        let verdict = verdict_of_median(quantile, stable, canary);
+        assert_eq!(verdict, Verdict::Healthy, "p{quantile}: {stable} µs, {canary} µs");
+    }
+}
+
+#[test]
+fn a_difference_of_latency_that_matters_is_harm() {
+    for (quantile, stable, canary) in [
+        (0.99, 30, 300_000),
+        (0.99, 30, 14_000),
+        (0.5, 30, 14_000),
+        (0.5, 100_000, 200_000),
+        (0.99, 1_000_000, 2_000_000),
+    ] {
+        let verdict = verdict_of_median(quantile, stable, canary);
+        assert_eq!(verdict, Verdict::Degraded, "p{quantile}: {stable} µs, {canary} µs");
+    }
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn keys_with_calls_beyond_stables_quantile_are_degraded() {
     let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.99).unwrap());
     let mut judge = judge([slow.per_key().with_warm_up(Duration::ZERO)]);
     let name = "slow head p99";
-    assert_eq!(judge.slow_bucket(name), None, "stable has no calls yet");
+    assert_eq!(judge.slow_bucket(name, Channel::Canary), None, "stable has no calls yet");
     let mut stable = calls(90_000, 0);
     stable.head.add(LatencyBucket::of(Duration::from_millis(1)), 90_000);
     let none = KeyLedger::new(1).take();
@@ -247,7 +247,7 @@ fn keys_with_calls_beyond_stables_quantile_are_degraded() {
             .with_adverse_keys(name, &none)
             .with_seen_keys(name, &keys(TEN, 0, 90, 10)),
     );
-    let limit = judge.slow_bucket(name).unwrap();
+    let limit = judge.slow_bucket(name, Channel::Canary).unwrap();
     assert!(LatencyBucket::of(Duration::from_millis(300)) > limit);
 
     let slow_users = keys(TEN, 0, 1, 10);

@@ -27,7 +27,7 @@ fn margins_and_limits_have_few_digits() {
         judge.observe(&Observation::of(snapshot(TEN, stable.clone(), canary.clone())));
     }
     let text = judge.judgment().to_string();
-    assert!(text.contains("take over 10.5ms, stable 0 %"), "{text}");
+    assert!(text.contains("take over 21.0ms, 0 % of stable's over 10.5ms"), "{text}");
     assert!(text.contains("proven below 1.98 % (odds"), "{text}");
 }
 

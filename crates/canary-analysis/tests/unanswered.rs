@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use std::time::Duration;
-
 use canary_analysis::{Judge, Levels, Monitor, Observation, error::JudgeError, keys::KeyLedger};
 use canary_core::{
     Age, Channel, ChannelCounts, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight,
@@ -109,23 +107,13 @@ fn a_canary_that_hangs_beside_long_calls_is_found() {
 
 #[test]
 fn the_sentence_names_the_age_and_both_channels() {
-    let mut judge = judge([Monitor::failures(), Monitor::unanswered()]);
-    // Of 100 canary calls, 30 have no answer after five seconds, and 40 are too young.
-    for (stable, canary) in [
-        (waiting(900, [0; 3]), waiting(60, [0; 3])),
-        (waiting(0, [0; 3]), calls(0, 0)),
-        (waiting(0, [0; 3]), waiting(0, [30, 0, 0])),
-    ] {
-        let observation = Observation::of(snapshot(TEN, stable, canary));
-        judge.observe(&observation.with_duration(Duration::from_secs(3)));
-    }
-    let judgment = judge.judgment();
+    let judgment = judged_with_failures(snapshot(TEN, calls(900, 0), waiting(70, [30, 2, 0])));
     assert_eq!(judgment.verdict, Verdict::Degraded);
     let text = judgment.to_string();
     assert!(
         text.starts_with(
-            "degraded by `unanswered`: 50 % of the canary's calls have no answer after 5 s, none of \
-             stable's have; "
+            "degraded by `unanswered`: 30 % of canary's calls (30 of 100) have no answer after 5 s, \
+             none of stable's 900; "
         ),
         "{text}"
     );
@@ -134,17 +122,11 @@ fn the_sentence_names_the_age_and_both_channels() {
 
 #[test]
 fn the_sentence_gives_stables_part_if_its_calls_wait_too() {
-    let monitor = [Monitor::failures(), Monitor::unanswered()];
-    let mut judge = judge(monitor);
     let stable = waiting(800, [100, 100, 0]);
-    judge.observe(&Observation::of(snapshot(TEN, stable, waiting(0, [100, 100, 0]))));
-    // The calls are old by now.
-    judge.observe(
-        &Observation::of(snapshot(TEN, calls(0, 0), calls(0, 0)))
-            .with_duration(Duration::from_secs(60)),
-    );
-    let text = judge.judgment().findings[1].to_string();
-    let start = "100 % of the canary's calls have no answer after 5 s, 11 % of stable's";
+    let judgment = judged_with_failures(snapshot(TEN, stable, waiting(0, [100, 100, 0])));
+    let text = judgment.findings[1].to_string();
+    let start = "100 % of canary's calls (100 of 100) have no answer after 5 s, 11 % of stable's calls \
+                 (100 of 900); ";
     assert!(text.starts_with(start), "{text}");
 }
 

@@ -24,7 +24,10 @@ pub use self::{
     calendar::Calendar,
     error::{PlanError, PlanFault},
     gate::{Gate, GateKind, NotifyFormat, NotifyTarget, OnRejected, Webhook},
-    monitor::{MarginsSpec, MeasureSpec, MonitorSpec, SlowerThan, SlowerThanStable},
+    monitor::{
+        AlwaysWatched, ExcessSpec, MarginsSpec, MeasureSpec, MonitorSpec, SlowerThan,
+        SlowerThanStable,
+    },
     policy::{OnDegraded, OnInconclusive, RampDown, SecondProofSpec, SecondProofValues},
     preset::{Preset, UnknownPreset},
     probe::{GrpcHealthProbe, HttpProbe, Probe, ProbeKind},

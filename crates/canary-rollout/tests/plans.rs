@@ -25,13 +25,47 @@ fn the_three_formats_produce_the_same_plan() {
     assert_eq!(Plan::from_json(JSON).unwrap(), plan);
     assert_eq!(Plan::from_yaml(YAML).unwrap(), plan);
     assert_eq!(plan.steps().len(), 4);
-    assert_eq!(plan.judge().monitors().len(), 7);
+    assert_eq!(plan.judge().monitors().len(), 8);
+}
+
+/// Returns the names of the judge's monitors for a plan with these fields.
+fn monitors(fields: &str) -> Vec<String> {
+    let plan = Plan::from_toml(&format!("preset = 'Canary10Percent5Minutes'\n{fields}")).unwrap();
+    plan.judge().monitors().map(|monitor| monitor.name().to_owned()).collect()
+}
+
+#[test]
+fn unanswered_and_cancelled_calls_are_watched_whatever_a_plan_lists() {
+    for (fields, expected) in [
+        ("", &["failures", "unanswered", "cancelled", "slow head p99", "share"][..]),
+        ("monitors = [{ measure = 'feedback' }]", &["feedback", "unanswered", "cancelled"]),
+        (
+            "monitors = [{ measure = 'failures' }, { measure = 'cancelled', role = 'watches' }]",
+            &["failures", "cancelled", "unanswered"],
+        ),
+        (
+            "monitors = [{ measure = 'failures' }, { measure = 'cancelled', class = 'a' }]",
+            &["failures", "cancelled of a", "unanswered", "cancelled"],
+        ),
+        (
+            "monitors = [{ measure = 'failures' }]\nunwatched = ['unanswered', 'cancelled']",
+            &["failures"],
+        ),
+        ("unwatched = ['cancelled']", &["failures", "unanswered", "slow head p99", "share"]),
+    ] {
+        assert_eq!(monitors(fields), expected, "{fields}");
+    }
 }
 
 #[test]
 fn a_stored_plan_is_read_unchanged() {
-    let examples =
-        [TOML, include_str!("../plans/preset.toml"), include_str!("../plans/slow-start.toml")];
+    let unwatched = "preset = 'Canary10Percent5Minutes'\nunwatched = ['cancelled']";
+    let examples = [
+        TOML,
+        include_str!("../plans/preset.toml"),
+        include_str!("../plans/slow-start.toml"),
+        unwatched,
+    ];
     for text in examples {
         let plan = Plan::from_toml(text).unwrap();
         let stored = serde_json::to_string(&plan).unwrap();
@@ -174,6 +208,22 @@ fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
         (
             &format!("{STEP}monitors = [{{ measure = 'failures' }}, {{ measure = 'failures' }}]"),
             "two monitors are named `failures`",
+        ),
+        (
+            &format!("{STEP}unwatched = ['cancelled']\nmonitors = [{{ measure = 'cancelled' }}]"),
+            "unwatched[0]: `monitors` has a monitor of this measure",
+        ),
+        (&format!("{STEP}unwatched = ['share']"), "unknown variant `share`"),
+        (
+            &format!("{STEP}unwatched = ['cancelled', 'cancelled']"),
+            "unwatched[1]: the measure is listed twice",
+        ),
+        (
+            &format!(
+                "{STEP}[[monitors]]\nmeasure = {{ slower_than_stable = {{ quantile = 0.99, by = {{ ratio \
+                 = 0.5 }} }} }}"
+            ),
+            "monitors[0].measure: slow excess 0.5, expected a ratio of 1 to 1000",
         ),
         (
             &format!("{STEP}monitors = [{{ measure = {{ slower_than = {{ limit = '90s' }} }} }}]"),

@@ -30,6 +30,19 @@ impl StoredEvidenceCounts {
         }
     }
 
+    /// Returns events, calls and adverse calls. The trials are the canary's calls if no look was
+    /// left out.
+    pub(super) fn without_trials(self) -> (Events, [u64; 2], [u64; 2]) {
+        (self.events, self.calls, self.adverse)
+    }
+
+    pub(super) fn with_trials_of_canary(
+        (events, calls, adverse): &(Events, [u64; 2], [u64; 2]),
+    ) -> Self {
+        let trials = [calls[1], adverse[1]];
+        Self { events: events.clone(), calls: *calls, adverse: *adverse, trials }
+    }
+
     pub(super) fn of_sample_ratio(test: &SampleRatioTest) -> Self {
         Self::new(&test.split, test.picks)
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tower_canary::{
     CanaryHandle,
-    control::{ControlExt, KeyActivity, KeyEvent, KeyEvents, KeyRating, KeyWatch},
+    control::{ControlExt, KeyEvent, KeyEvents, KeyRating, KeyWatch},
 };
 
 use crate::driver::waiting_keys::WaitingKeys;
@@ -166,7 +166,7 @@ impl KeyLedgers {
         for (_, ledger) in self.seen.iter_mut().filter(|(trials, _)| trials.include(event)) {
             record_in(ledger, event);
         }
-        self.record_adverse(judge, event, |it| is_adverse(it, judge, &event.activity));
+        self.record_adverse(judge, event, |it| is_adverse(it, judge, event));
     }
 
     fn record_rating(&mut self, judge: &Judge, rating: &KeyRating) {
@@ -261,7 +261,8 @@ fn record_in(ledger: &mut KeyLedger, event: &KeyEvent) {
     };
 }
 
-fn is_adverse(monitor: &Monitor, judge: &Judge, activity: &KeyActivity) -> bool {
+fn is_adverse(monitor: &Monitor, judge: &Judge, event: &KeyEvent) -> bool {
+    let activity = &event.activity;
     match monitor.measure() {
         Measure::Failures => activity.failed,
         Measure::Cancelled => activity.cancelled,
@@ -270,7 +271,7 @@ fn is_adverse(monitor: &Monitor, judge: &Judge, activity: &KeyActivity) -> bool 
                 Until::End => activity.slowest_end,
                 _ => activity.slowest_head,
             };
-            let limit = judge.slow_bucket(monitor.name());
+            let limit = judge.slow_bucket(monitor.name(), event.channel);
             limit.is_some_and(|limit| slowest.is_some_and(|slowest| slowest > limit))
         }
         _ => false,

@@ -10,7 +10,7 @@ use super::{
     calendar::Calendar,
     definition::Plan,
     draft::{Draft, StepDraft},
-    monitor::{MeasureSpec, MonitorSpec},
+    monitor::{AlwaysWatched, MonitorSpec},
     policy::{OnDegraded, OnInconclusive, RampDown, SecondProofSpec},
     preset::Preset,
     step::{Bake, DEFAULT_DEADLINE, MAX_STEPS, Step},
@@ -29,11 +29,7 @@ impl TryFrom<Draft> for Plan {
         let mut check = Check(Vec::new());
         let (steps, bake) = check.shape(&draft);
         let on_degraded = check.on_degraded(&draft);
-        let mut monitors = draft.monitors.unwrap_or_else(|| {
-            [MeasureSpec::Failures, MeasureSpec::Cancelled, MeasureSpec::Share]
-                .map(MonitorSpec::new)
-                .to_vec()
-        });
+        let mut monitors = check.monitors(draft.monitors, &draft.unwatched);
         for monitor in monitors.iter_mut().filter(|monitor| monitor.has_warm_up()) {
             monitor.warm_up = monitor.warm_up.or(draft.warm_up);
         }
@@ -49,6 +45,7 @@ impl TryFrom<Draft> for Plan {
             beta: draft.beta.unwrap_or_else(|| Levels::default().beta()),
             second_proof: draft.second_proof,
             monitors,
+            unwatched: draft.unwatched,
             calendar: draft.calendar.and_then(|it| check.calendar(Calendar::try_new(it))),
             gates: draft.gates,
             probes: draft.probes,
@@ -277,6 +274,40 @@ impl Check {
                 }
             }
         }
+    }
+
+    /// Returns the listed or else the default monitors, and those that the judge always has.
+    fn monitors(
+        &mut self,
+        listed: Option<Vec<MonitorSpec>>,
+        unwatched: &[AlwaysWatched],
+    ) -> Vec<MonitorSpec> {
+        let is_listed = listed.is_some();
+        let mut monitors = listed.unwrap_or_else(MonitorSpec::defaults);
+        for (index, watched) in unwatched.iter().enumerate() {
+            let field = format!("unwatched[{index}]");
+            if unwatched[..index].contains(watched) {
+                self.fault(field, "the measure is listed twice");
+            } else if is_listed && watched.is_in(&monitors) {
+                let message = "`monitors` has a monitor of this measure: remove one of the two";
+                self.fault(field, message);
+            }
+        }
+        if !is_listed {
+            monitors.retain(|it| !unwatched.iter().any(|watched| watched.measure() == it.measure));
+        }
+        // Not left to the judge: a canary must not be promoted because callers do not cancel its calls.
+        if !monitors.iter().any(MonitorSpec::must_be_proven) {
+            let message = "no monitor decides: all are watch-only, or watch the share or unanswered \
+                           calls";
+            self.fault("monitors", message);
+        }
+        for watched in AlwaysWatched::ALL {
+            if !unwatched.contains(&watched) && !watched.is_in(&monitors) {
+                monitors.push(MonitorSpec::new(watched.measure()));
+            }
+        }
+        monitors
     }
 
     /// Checks that the judge accepts the levels and monitors.

@@ -5,8 +5,8 @@ use canary_core::Weight;
 use serde::{Deserialize, Serialize, de};
 
 use super::{
-    Bake, Calendar, Gate, MonitorSpec, NotifyTarget, OnDegraded, OnInconclusive, PlanError,
-    PlanFault, Preset, Probe, SecondProofSpec, Start, Step,
+    AlwaysWatched, Bake, Calendar, Gate, MonitorSpec, NotifyTarget, OnDegraded, OnInconclusive,
+    PlanError, PlanFault, Preset, Probe, SecondProofSpec, Start, Step,
     check::Fault,
     draft::Draft,
     redact::redact,
@@ -73,6 +73,8 @@ pub struct Plan {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) second_proof: Option<SecondProofSpec>,
     pub(super) monitors: Vec<MonitorSpec>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) unwatched: Vec<AlwaysWatched>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) gates: BTreeMap<String, Gate>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -264,10 +266,27 @@ impl Plan {
         json
     }
 
-    /// Returns the monitors as the plan defines them.
+    /// Returns the monitors as the plan defines them, followed by those that the judge
+    /// [always](Self::unwatched) has.
     #[must_use]
     pub fn monitors(&self) -> &[MonitorSpec] {
         &self.monitors
+    }
+
+    /// Returns the measures that the judge watches in every plan but this one.
+    ///
+    /// ```
+    /// let plan = canary_rollout::Plan::from_toml(
+    ///     "preset = 'Canary10Percent5Minutes'\nmonitors = [{ measure = 'failures' }]",
+    /// )?;
+    /// let names: Vec<_> = plan.judge().monitors().map(|it| it.name().to_owned()).collect();
+    /// assert_eq!(names, ["failures", "unanswered", "cancelled"]);
+    /// assert!(plan.unwatched().is_empty());
+    /// # Ok::<(), canary_rollout::plan::PlanError>(())
+    /// ```
+    #[must_use]
+    pub fn unwatched(&self) -> &[AlwaysWatched] {
+        &self.unwatched
     }
 
     /// Returns the judge's error levels.
@@ -291,7 +310,7 @@ impl Plan {
     /// ```
     /// let plan = canary_rollout::plan::Preset::all()[0].plan();
     /// let names: Vec<_> = plan.judge().monitors().map(|it| it.name().to_owned()).collect();
-    /// assert_eq!(names, ["failures", "cancelled", "share"]);
+    /// assert_eq!(names, ["failures", "unanswered", "cancelled", "slow head p99", "share"]);
     /// ```
     #[must_use]
     pub fn judge(&self) -> Judge {

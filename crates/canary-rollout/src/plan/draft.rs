@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{
     calendar::WrittenCalendar,
     gate::{Gate, NotifyTarget},
-    monitor::MonitorSpec,
+    monitor::{AlwaysWatched, MonitorSpec},
     policy::{OnDegraded, OnInconclusive, SecondProofSpec},
     probe::Probe,
     ramp::{Exponential, Linear},
@@ -69,13 +69,17 @@ pub(crate) struct Draft {
     /// The second proof of harm in services in which stable has outages of its own: `"never"`, or
     /// its values.
     pub(crate) second_proof: Option<SecondProofSpec>,
-    /// The judge's monitors; failures, cancelled calls and the share by default.
+    /// The judge's monitors. By default: failures, unanswered calls, cancelled calls, calls slower
+    /// than stable's 99th percentile, and the share.
     pub(crate) monitors: Option<Vec<MonitorSpec>>,
     /// The default of `warm_up` for monitors; two minutes for slow calls and none for others if
     /// omitted.
     #[serde(with = "serialize::maybe_span")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
     pub(crate) warm_up: Option<Duration>,
+    /// The measures that the judge does not watch, although it watches them in every other plan:
+    /// unanswered and cancelled calls.
+    pub(crate) unwatched: Vec<AlwaysWatched>,
     /// The gates by name.
     pub(crate) gates: BTreeMap<String, Gate>,
     /// The probes by name.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use canary_analysis::{Margin, Margins, Monitor, Role, SlowLimit, Unit, Until};
+use canary_analysis::{Excess, Margin, Margins, Monitor, Role, SlowLimit, Unit, Until};
 use serde::{Deserialize, Serialize};
 
 use crate::{serialize, span::Span};
@@ -47,9 +47,11 @@ pub enum MeasureSpec {
     Failures,
     /// Calls that the caller cancelled.
     Cancelled,
+    /// Calls without an answer when they are 5, 30 or 120 s old.
+    Unanswered,
     /// Calls that took longer than a fixed limit.
     SlowerThan(SlowerThan),
-    /// Calls that took longer than a quantile of stable's calls.
+    /// Calls that exceed a quantile of stable's calls by a ratio and a time.
     SlowerThanStable(SlowerThanStable),
     /// Negative feedback of users.
     Feedback,
@@ -83,10 +85,64 @@ pub struct SlowerThan {
 pub struct SlowerThanStable {
     /// The quantile of stable's calls, `0.5..=0.999`.
     pub quantile: f64,
+    /// The excess over that quantile that makes a call of the canary slow.
+    #[serde(default)]
+    pub by: ExcessSpec,
     /// The part of a call that is timed: until the response's head, or until its end.
     #[serde(default)]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Until"))]
     pub until: Until,
+}
+
+/// The excess over stable's latency that matters: both values at once; see [`Excess`].
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[cfg_attr(test, schemars(rename = "Excess"))]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ExcessSpec {
+    /// A multiple of stable's latency, `1.0..=1000.0`; 1.25 by default.
+    pub ratio: f64,
+    /// A time above stable's latency, at most 68 s; 10ms by default.
+    #[serde(with = "serialize::span")]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
+    pub time: Duration,
+}
+
+impl Default for ExcessSpec {
+    fn default() -> Self {
+        let excess = Excess::default();
+        Self { ratio: excess.ratio(), time: excess.time() }
+    }
+}
+
+/// A measure that the judge always watches, unless the plan lists it in `unwatched`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum AlwaysWatched {
+    /// Calls without an answer when they are 5, 30 or 120 s old.
+    Unanswered,
+    /// Calls that the caller cancelled.
+    Cancelled,
+}
+
+impl AlwaysWatched {
+    pub(crate) const ALL: [Self; 2] = [Self::Unanswered, Self::Cancelled];
+
+    pub(crate) const fn measure(self) -> MeasureSpec {
+        match self {
+            Self::Unanswered => MeasureSpec::Unanswered,
+            Self::Cancelled => MeasureSpec::Cancelled,
+        }
+    }
+
+    /// Returns whether one of the monitors watches it, for all calls.
+    pub(crate) fn is_in(self, monitors: &[MonitorSpec]) -> bool {
+        let measure = self.measure();
+        monitors.iter().any(|it| it.measure == measure && it.class.is_none())
+    }
 }
 
 /// The differences that count as harm and as good enough; see [`Margins`].
@@ -116,6 +172,26 @@ impl MonitorSpec {
         }
     }
 
+    /// Returns the monitors of a plan that lists none.
+    pub(crate) fn defaults() -> Vec<Self> {
+        let p99 =
+            SlowerThanStable { quantile: 0.99, by: ExcessSpec::default(), until: Until::Head };
+        let measures = [
+            MeasureSpec::Failures,
+            MeasureSpec::Unanswered,
+            MeasureSpec::Cancelled,
+            MeasureSpec::SlowerThanStable(p99),
+            MeasureSpec::Share,
+        ];
+        measures.map(Self::new).to_vec()
+    }
+
+    /// Returns whether a canary must be proven good by this monitor.
+    pub(crate) fn must_be_proven(&self) -> bool {
+        self.role == Role::Decides
+            && !matches!(self.measure, MeasureSpec::Share | MeasureSpec::Unanswered)
+    }
+
     /// Returns the judge's monitor, or the invalid field and the message. It counts by `default`
     /// unless the plan names the unit.
     pub(crate) fn monitor(&self, default: Unit) -> Result<Monitor, (&'static str, String)> {
@@ -123,14 +199,16 @@ impl MonitorSpec {
         let mut monitor = match &self.measure {
             MeasureSpec::Failures => Monitor::failures(),
             MeasureSpec::Cancelled => Monitor::cancelled(),
+            MeasureSpec::Unanswered => Monitor::unanswered(),
             MeasureSpec::SlowerThan(SlowerThan { limit, until }) => {
                 let limit = SlowLimit::fixed(*limit).map_err(|error| invalid(&error))?;
                 Monitor::slow(*until, limit)
             }
-            MeasureSpec::SlowerThanStable(SlowerThanStable { quantile, until }) => {
+            MeasureSpec::SlowerThanStable(SlowerThanStable { quantile, by, until }) => {
                 let limit =
                     SlowLimit::stable_quantile(*quantile).map_err(|error| invalid(&error))?;
-                Monitor::slow(*until, limit)
+                let excess = Excess::try_new(by.ratio, by.time).map_err(|error| invalid(&error))?;
+                Monitor::slow(*until, limit.by(excess))
             }
             MeasureSpec::Feedback => Monitor::feedback(),
             MeasureSpec::Event(name) => Monitor::event(name),
@@ -167,9 +245,9 @@ impl MonitorSpec {
     }
 
     /// Returns whether the measure can have a warm-up. The split of calls does not depend on how
-    /// warm a version is.
+    /// warm a version is, and a cold version answers within seconds, too.
     pub(crate) fn has_warm_up(&self) -> bool {
-        self.measure != MeasureSpec::Share
+        !matches!(self.measure, MeasureSpec::Share | MeasureSpec::Unanswered)
     }
 }
 
