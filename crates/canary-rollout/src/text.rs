@@ -17,7 +17,7 @@ pub(crate) fn bounded(text: &str, max_bytes: usize) -> String {
 
 /// Returns whether the character begins a line or changes the direction of the text, and so could make
 /// a text look like another one.
-fn changes_layout(c: char) -> bool {
+pub(crate) fn changes_layout(c: char) -> bool {
     let is_separator = matches!(c, '\u{2028}' | '\u{2029}');
     let is_bidirectional = matches!(c, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
     c.is_control() || is_separator || is_bidirectional

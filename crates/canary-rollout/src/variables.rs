@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     command::RefusalReason,
-    text::{NAME_BYTES, bounded},
+    text::{NAME_BYTES, bounded, changes_layout},
 };
 
 /// Changes of variables by name: each is set to a value or removed.
@@ -91,7 +91,7 @@ impl VariablePatch {
     /// Returns the first name that is not a variable's name.
     fn invalid_name(&self) -> Option<&String> {
         let is_valid = |name: &str| {
-            (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(char::is_control)
+            (1..=NAME_BYTES).contains(&name.len()) && !name.chars().any(changes_layout)
         };
         self.0.keys().find(|name| !is_valid(name))
     }

@@ -173,6 +173,10 @@ fn variables_that_cannot_be_stored_are_refused() {
             "variable name \"a b\": expected 1 to 64 bytes without control characters".to_owned(),
         ),
         (
+            patch().set("a\u{202E}b", 1),
+            "variable name \"a b\": expected 1 to 64 bytes without control characters".to_owned(),
+        ),
+        (
             patch().remove(&*long),
             format!(
                 "variable name \"{}\u{2026}\": expected 1 to 64 bytes without control characters",
@@ -181,7 +185,7 @@ fn variables_that_cannot_be_stored_are_refused() {
         ),
         (
             patch().set("text", "x".repeat(2_048)),
-            "the changed variables have 2071 bytes as JSON, expected at most 2048".to_owned(),
+            "the changed variables have 2069 bytes as JSON, expected at most 2048".to_owned(),
         ),
     ] {
         let before = sim.rollout.clone();
