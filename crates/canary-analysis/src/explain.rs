@@ -318,7 +318,10 @@ fn proof_of_good(finding: &Finding, good: Strength) -> String {
 }
 
 fn stands(Strength { log_e, threshold }: Strength, proof: &str) -> String {
-    format!("{proof} stands at {} of {}", amount(log_e), amount(threshold))
+    // Thresholds are exact numbers: 125, 1,000.
+    let needed =
+        if threshold < 1e9_f64.ln() { digits(threshold.exp(), 4) } else { amount(threshold) };
+    format!("{proof} stands at {} of {needed}", amount(log_e))
 }
 
 fn share_verdict(finding: &Finding) -> String {
