@@ -224,18 +224,29 @@ impl ChannelComparison {
     }
 
     pub(crate) fn log_e_good_without_outages(&self) -> f64 {
-        self.in_worst_case(&self.outage_filter.good)
+        self.in_worst_case(self.good_without_outages())
+    }
+
+    /// A limit holds in outages, too.
+    fn good_without_outages(&self) -> &NonInferiority {
+        if self.is_against_limit() { &self.whole.good } else { &self.outage_filter.good }
+    }
+
+    /// Returns whether the canary is compared with an absolute limit, and not with stable.
+    fn is_against_limit(&self) -> bool {
+        self.whole.margins().good().is_limit()
     }
 
     /// Returns the evidence that the canary is good enough, ignoring calls without a response.
     pub(crate) fn log_e_good_answered(&self) -> f64 {
-        self.whole.good.log_e().min(self.outage_filter.good.log_e())
+        self.whole.good.log_e().min(self.good_without_outages().log_e())
     }
 
     /// Returns the second proof of harm, or `None` if none is asked for: stable has shown no outages
     /// of its own.
     pub(crate) fn second_proof(&self) -> Option<Strength> {
-        let is_needed = self.background.state.history.own_part() >= self.second_proof.share();
+        let is_needed = !self.is_against_limit()
+            && self.background.state.history.own_part() >= self.second_proof.share();
         let threshold = self.second_proof.odds().ln();
         is_needed.then(|| Strength { log_e: self.block_bets.log_e(), threshold })
     }

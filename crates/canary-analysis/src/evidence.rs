@@ -110,7 +110,10 @@ impl Evidence {
             margins,
             unit: Unit::Calls,
             worse_split: SplitEProcess::new(worse.ratio, alternatives),
-            worse_rate: rate_e_process::above(worse.rate),
+            worse_rate: match worse.is_limit() {
+                true => rate_e_process::above_limit(worse.rate),
+                false => rate_e_process::above(worse.rate),
+            },
             good: NonInferiority::new(good),
             totals: Totals::default(),
         }

@@ -141,6 +141,9 @@ fn missing(finding: &Finding) -> Option<String> {
 /// `canary fails 1.5 % of calls, stable 0.6 % at the same weights`, or the counts while the canary
 /// has few calls.
 fn rates(finding: &Finding) -> String {
+    if let Some(limit) = finding.limit {
+        return format!("{}, the limit is {limit}", of_canary(finding));
+    }
     if finding.unit == Unit::Keys {
         return format!("{}, {}", keys(finding, Channel::Canary), keys(finding, Channel::Stable));
     }
@@ -166,6 +169,26 @@ fn rates(finding: &Finding) -> String {
         Measure::Share => String::new(),
     };
     format!("{canary}, stable {}", rate_of_stable(finding))
+}
+
+/// `12 of 8,000 canary calls failed (0.15 %)`.
+fn of_canary(finding: &Finding) -> String {
+    if finding.unit == Unit::Keys {
+        return keys(finding, Channel::Canary);
+    }
+    let (adverse, calls) = (finding.adverse.canary, finding.calls.canary);
+    let of = format!("{} of {}", count(adverse), count(calls));
+    let rate = percent(finding.rate(Channel::Canary).unwrap_or_default());
+    let canary = match &finding.measure {
+        Measure::Cancelled => format!("callers cancelled {of} canary calls"),
+        Measure::Slow(..) => format!("{of} canary calls took over {}", limit(finding)),
+        Measure::Feedback => format!("{of} canary ratings are negative"),
+        Measure::Event(name) => format!("{of} canary events `{name}` are adverse"),
+        Measure::Failures | Measure::Unanswered | Measure::Share => {
+            format!("{of} canary calls failed")
+        }
+    };
+    format!("{canary} ({rate})")
 }
 
 /// `2 of 2 canary calls failed, 0 of 198 of stable's`.
@@ -263,7 +286,13 @@ const fn trials(measure: &Measure) -> &'static str {
 
 fn verdict(finding: &Finding) -> String {
     let Finding { worse, good, .. } = finding;
+    let is_count = finding.limit.is_some_and(|limit| limit.as_count().is_some());
     match (finding.verdict, good) {
+        (Verdict::Degraded, _) if is_count => "it is exceeded".to_owned(),
+        (_, _) if is_count => "it is kept".to_owned(),
+        (Verdict::Healthy, Some(good)) if finding.limit.is_some() && good.is_reached() => {
+            format!("proven below it (odds {})", odds(good.log_e))
+        }
         (Verdict::Degraded, _) => format!("odds against chance {}", odds(worse.log_e)),
         (Verdict::Healthy, Some(good)) if good.is_reached() => {
             let Margin { ratio, rate } = finding.margins.good();

@@ -4,6 +4,7 @@ use canary_core::{Age, Channel, PerChannel, Verdict};
 
 use crate::{
     interval::RatioInterval,
+    limit::Limit,
     log_space::float,
     margins::Margins,
     monitor::{Measure, Monitor, Role, Unit},
@@ -26,6 +27,8 @@ pub struct Finding {
     pub unit: Unit,
     /// The differences that count as worse, and as good enough.
     pub margins: Margins,
+    /// The absolute limit, or `None` if the canary is compared with stable.
+    pub limit: Option<Limit>,
     /// Whether the monitor decides.
     pub role: Role,
     /// Its verdict.
@@ -117,6 +120,7 @@ impl Finding {
             unit: monitor.unit(),
             is_without_key: monitor.is_without_key(),
             margins: monitor.margins(),
+            limit: monitor.limit(),
         }
     }
 

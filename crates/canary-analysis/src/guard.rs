@@ -223,6 +223,7 @@ impl Judge {
                 && monitor.role() == Role::Decides
                 && monitor.unit() == Unit::Calls
                 && monitor.class().is_none()
+                && monitor.limit().is_none()
         };
         let monitor = self.monitors().find(is_guarded)?;
         let name = monitor.name();

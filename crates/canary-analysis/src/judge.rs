@@ -76,6 +76,11 @@ impl Judge {
             if states.iter().any(|state| state.monitor.name() == monitor.name()) {
                 return Err(JudgeError::DuplicateName(monitor.name().to_owned()));
             }
+            if monitor.limit().is_some()
+                && matches!(monitor.measure(), Measure::Share | Measure::Unanswered)
+            {
+                return Err(JudgeError::LimitNotSupported(monitor.name().to_owned()));
+            }
             // Keys are observed by the name of the monitor, so that they can have a class.
             let has_no_class = matches!(monitor.measure(), Measure::Feedback | Measure::Event(_));
             if has_no_class && monitor.unit() == Unit::Calls && monitor.class().is_some() {
@@ -206,7 +211,8 @@ impl Judge {
     ///
     /// A monitor of the failures of all calls takes four fifths of `alpha`, because it detects most
     /// faults, and the other deciding monitors share the rest equally. Without such a monitor, or
-    /// with such monitors only, the parts are equal. They always sum to `alpha`. So the failures
+    /// with such monitors only, the parts are equal. They always sum to `alpha`. A limit for a number
+    /// of calls takes none. So the failures
     /// need odds of 125 : 1 beside any other monitors, if `alpha` is 1 %. For a watch-only monitor, it is the part that it would take if it decided.
     ///
     /// Returns `None` if there is no such monitor.
@@ -247,8 +253,13 @@ impl Judge {
 
     /// Returns the fraction of `alpha` that the monitor takes, or would take if it decided.
     fn part_of(&self, monitor: &Monitor) -> f64 {
+        // Whether a number of calls is exceeded is not left to chance.
+        if monitor.max_adverse().is_some() {
+            return 0.0;
+        }
         let watching = (monitor.role() == Role::Watches).then_some(monitor);
         let deciding = self.monitors().filter(|other| other.role() == Role::Decides);
+        let deciding = deciding.filter(|other| other.max_adverse().is_none());
         let (mut of_all, mut others) = (0_u32, 0_u32);
         for monitor in deciding.chain(watching) {
             *(if monitor.is_of_all_failures() { &mut of_all } else { &mut others }) += 1;
@@ -372,10 +383,12 @@ pub enum JudgeError {
     EmptyName,
     /// Two monitors have this name.
     DuplicateName(String),
+    /// A monitor of the share or of unanswered calls has an absolute limit.
+    LimitNotSupported(String),
     /// A feedback or event monitor has a class of routes. Feedback and events are observed without
     /// one.
     ClassNotSupported(String),
-    /// All monitors are watch-only, or watch the share or unanswered calls.
+    /// All monitors are watch-only, watch the share or unanswered calls, or limit a number of calls.
     NoDecidingMonitor,
 }
 
@@ -384,6 +397,14 @@ impl fmt::Display for JudgeError {
         match self {
             Self::EmptyName => f.write_str("a monitor has an empty name"),
             Self::DuplicateName(name) => write!(f, "two monitors are named `{name}`"),
+            Self::LimitNotSupported(name) => {
+                write!(
+                    f,
+                    "monitor `{name}` has a limit, but the share and unanswered calls are always \
+                     compared with the weight or with stable: expected failures, cancelled or slow \
+                     calls, feedback or an event"
+                )
+            }
             Self::ClassNotSupported(name) => {
                 write!(
                     f,
@@ -392,7 +413,8 @@ impl fmt::Display for JudgeError {
                 )
             }
             Self::NoDecidingMonitor => f.write_str(
-                "no monitor decides: all are watch-only, or watch the share or unanswered calls",
+                "no monitor decides: all are watch-only, watch the share or unanswered calls, or \
+                 limit a number of calls",
             ),
         }
     }

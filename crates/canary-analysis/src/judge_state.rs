@@ -325,7 +325,8 @@ fn restarts(
 /// Identifies what a monitor watches.
 pub(crate) fn watches(monitor: &Monitor) -> String {
     let (measure, class, unit) = (monitor.measure(), monitor.class(), monitor.unit());
-    format!("{measure:?} of {class:?} by {unit:?} after {:?}", monitor.warm_up())
+    let limit = monitor.limit().map(|limit| format!(" at most {limit}")).unwrap_or_default();
+    format!("{measure:?} of {class:?} by {unit:?} after {:?}{limit}", monitor.warm_up())
 }
 
 fn margins(monitor: &Monitor) -> [f64; 4] {

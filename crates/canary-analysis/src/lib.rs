@@ -172,6 +172,7 @@ mod judge;
 mod judge_state;
 mod key_ledger;
 mod levels;
+mod limit;
 mod log_space;
 mod margins;
 mod monitor;
@@ -204,6 +205,7 @@ pub use self::{
     judge::{Judge, Judgment},
     judge_state::JudgeState,
     levels::Levels,
+    limit::Limit,
     margins::{Margin, Margins},
     monitor::{Measure, Monitor, Role, Unit},
     observation::Observation,
@@ -239,7 +241,7 @@ pub mod statistics {
 pub mod error {
     pub use crate::{
         adverse_counts::AdverseCountsError, forecast::ForecastError, judge::JudgeError,
-        judge_state::ResumeError, levels::LevelError, margins::MarginError,
+        judge_state::ResumeError, levels::LevelError, limit::LimitError, margins::MarginError,
         second_proof::SecondProofError, slow::SlowLimitError,
     };
 }

@@ -51,6 +51,13 @@ pub struct Margins {
     good: Margin,
 }
 
+impl Margin {
+    /// Returns whether the rate is an absolute limit; see [`Margins::of_limit`].
+    pub(crate) fn is_limit(self) -> bool {
+        self.ratio < 1.0
+    }
+}
+
 impl Margins {
     pub(crate) const FAILURES: Self = Self {
         worse: Margin { ratio: 1.0, rate: 0.001 },
@@ -65,6 +72,14 @@ impl Margins {
     pub(crate) const FEEDBACK: Self =
         Self { worse: Margin { ratio: 1.25, rate: 0.02 }, good: Margin { ratio: 1.5, rate: 0.05 } };
     pub(crate) const SLOW: Self = Self::CANCELLED;
+
+    /// Returns margins that compare the canary's rate with a limit, and not with stable's: "worse" is
+    /// above the limit, and "good" below it. With a ratio of nearly zero, the bets against stable
+    /// prove any adverse call worse and none good, so that those against the rate decide.
+    pub(crate) const fn of_limit(rate: f64) -> Self {
+        let margin = Margin { ratio: 1e-9, rate };
+        Self { worse: margin, good: margin }
+    }
 
     pub(crate) fn of_quantile(quantile: f64) -> Self {
         let slow = 1.0 - quantile;

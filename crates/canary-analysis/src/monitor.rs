@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::{
+    limit::Limit,
     margins::Margins,
     slow::{SlowLimit, Until},
 };
@@ -36,6 +37,7 @@ pub struct Monitor {
     callers: Callers,
     margins: Margins,
     warm_up: Option<Duration>,
+    limit: Option<Limit>,
 }
 
 /// The callers whose calls a monitor per key counts.
@@ -57,6 +59,7 @@ impl Monitor {
             callers: Callers::WithKey,
             margins,
             warm_up: None,
+            limit: None,
         }
     }
 
@@ -187,6 +190,19 @@ impl Monitor {
         self.per_key()
     }
 
+    /// Compares the canary with an absolute [`Limit`] instead of stable, in place of the margins.
+    ///
+    /// [`Judge::try_new`](crate::Judge::try_new) refuses a limit for the share and for unanswered
+    /// calls. Apply it after [`of_class`](Self::of_class), whose class comes first in the name.
+    #[must_use]
+    pub fn at_most(mut self, limit: Limit) -> Self {
+        self.name = format!("{} at most {limit}", self.name);
+        // A number of calls has no rate: any will do, because it is not used.
+        self.margins = Margins::of_limit(limit.as_rate().unwrap_or(0.5));
+        self.limit = Some(limit);
+        self
+    }
+
     /// Replaces the default margins.
     #[must_use]
     pub const fn with_margins(mut self, margins: Margins) -> Self {
@@ -237,15 +253,30 @@ impl Monitor {
         self.callers == Callers::WithoutKey
     }
 
-    /// Returns the margins.
+    /// Returns the absolute limit, or `None` if the monitor compares the canary with stable.
+    #[must_use]
+    pub const fn limit(&self) -> Option<Limit> {
+        self.limit
+    }
+
+    /// Returns the largest number of adverse calls of the canary, if that is the limit.
+    pub(crate) fn max_adverse(&self) -> Option<u64> {
+        self.limit.and_then(Limit::as_count)
+    }
+
+    /// Returns the margins. With an absolute limit, the rates are the limit, and the ratios have no
+    /// meaning.
     #[must_use]
     pub const fn margins(&self) -> Margins {
         self.margins
     }
 
-    /// Returns whether the monitor watches the failures of all calls, which detect most faults.
+    /// Returns whether the monitor compares the failures of all calls, which detects most faults.
     pub(crate) fn is_of_all_failures(&self) -> bool {
-        self.measure == Measure::Failures && self.class.is_none() && !self.is_without_key()
+        self.measure == Measure::Failures
+            && self.class.is_none()
+            && self.limit.is_none()
+            && !self.is_without_key()
     }
 
     /// Returns the time after the canary's first call that the monitor leaves out of the
@@ -270,7 +301,8 @@ impl Monitor {
 
     /// Returns whether the overall verdict needs this monitor to be healthy.
     pub(crate) fn must_be_proven(&self) -> bool {
-        let can_be_proven = !matches!(self.measure, Measure::Share | Measure::Unanswered);
+        let can_be_proven = !matches!(self.measure, Measure::Share | Measure::Unanswered)
+            && self.max_adverse().is_none();
         self.role == Role::Decides && can_be_proven && !self.is_without_key()
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     monitor::{Measure, Monitor, Unit},
     not_healthy_reason::NotHealthyReason,
     observation::Observation,
-    sample_ratio::SampleRatioTest,
+    sample_ratio::{CERTAIN, SampleRatioTest},
     slow::Until,
     split_ratio::SplitRatio,
     unanswered_evidence::UnansweredEvidence,
@@ -141,6 +141,11 @@ impl MonitorState {
     /// late fault must first make up for the small part of the wealth of a late start.
     pub(crate) fn update_hold(&mut self, levels: Levels) {
         let MonitorEvidence::Comparison(comparison) = &self.evidence else { return };
+        if let Some(max) = self.monitor.max_adverse() {
+            self.holds_healthy =
+                comparison.basis().canary > 0 && comparison.whole.adverse().canary <= max;
+            return;
+        }
         // The proof was that of an incident, as a calmer time has shown.
         let is_withdrawn = comparison.outage_filter.is_revised
             && comparison.log_e_good_without_outages() < levels.good_threshold();
@@ -309,6 +314,12 @@ impl MonitorState {
     fn strengths(&self, levels: Levels, threshold: f64) -> (Strength, Option<Strength>) {
         match &self.evidence {
             MonitorEvidence::Comparison(comparison) => {
+                if let Some(max) = self.monitor.max_adverse() {
+                    // The limit is exceeded, or it is not: nothing is left to chance.
+                    let is_over = comparison.whole.adverse().canary > max;
+                    let log_e = if is_over { CERTAIN } else { 0.0 };
+                    return (Strength { log_e, threshold: CERTAIN }, None);
+                }
                 let worse = Strength { log_e: comparison.log_e_worse(), threshold };
                 let threshold = levels.good_threshold();
                 (worse, Some(Strength { log_e: comparison.log_e_good(), threshold }))
@@ -327,6 +338,9 @@ impl MonitorState {
         comparison: &ChannelComparison,
         levels: Levels,
     ) -> Option<NotHealthyReason> {
+        if self.monitor.max_adverse().is_some() {
+            return None;
+        }
         if self.impossible > 0 {
             return Some(NotHealthyReason::ImpossibleAssignment(self.impossible));
         }

@@ -23,7 +23,10 @@ impl NonInferiority {
     pub(crate) fn new(margin: Margin) -> Self {
         Self {
             split: SplitEProcess::new(margin.ratio, &BETTER),
-            rate: rate_e_process::below(margin.rate),
+            rate: match margin.is_limit() {
+                true => rate_e_process::below_limit(margin.rate),
+                false => rate_e_process::below(margin.rate),
+            },
             trials: 0,
             adverse: 0,
         }

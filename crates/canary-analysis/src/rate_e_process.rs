@@ -44,6 +44,17 @@ pub(crate) fn above(floor: f64) -> RateEProcess<4> {
     RateEProcess::new(floor, [2.0, 5.0, 20.0, 100.0].map(|factor| (floor * factor).min(0.9)))
 }
 
+/// Tests a rate of at most `limit`. The limit itself matters, so that the alternatives are closer
+/// than those to a floor below which harm is ignored.
+pub(crate) fn above_limit(limit: f64) -> RateEProcess<4> {
+    RateEProcess::new(limit, [1.2, 1.7, 4.0, 30.0].map(|factor| (limit * factor).min(0.9)))
+}
+
+/// Tests a rate of at least `limit`, as [`above_limit`] does.
+pub(crate) fn below_limit(limit: f64) -> RateEProcess<4> {
+    RateEProcess::new(limit, [limit / 1.2, limit / 1.7, limit / 4.0, 0.0])
+}
+
 /// Tests a rate of at least `margin` against fractions of it, down to 0.
 pub(crate) fn below(margin: f64) -> RateEProcess<4> {
     RateEProcess::new(margin, [margin / 2.0, margin / 5.0, margin / 20.0, 0.0])

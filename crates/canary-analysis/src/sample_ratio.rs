@@ -112,7 +112,7 @@ impl Default for SampleRatioTest {
 }
 
 /// The logarithm of 10^304, close to the largest `f64`.
-const CERTAIN: f64 = 700.0;
+pub(crate) const CERTAIN: f64 = 700.0;
 
 /// The alternatives: factors for the odds. Odds that are off by 1 % are detected within about 10^6
 /// calls at a weight of 50 %. A canary without any calls is detected within 1,000 calls at 1 %.

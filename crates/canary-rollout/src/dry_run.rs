@@ -143,6 +143,9 @@ impl Plan {
                     .to_owned()
             });
         }
+        if let Some(rate) = failure_rate {
+            warnings.extend(self.unseen_failures(rate));
+        }
         if let Some(bake) = self.bake() {
             let weight = Weight::from_ppm(Weight::FULL.ppm() - bake.holdback.ppm());
             let (takes, bound, gates) = (bake.duration, Bound::Time, Vec::new());
@@ -164,6 +167,31 @@ impl Plan {
         let traffic = Traffic { calls_per_second, failure_rate, unit: Unit::Calls };
         let caught = Caught::on(&path, &self.judge(), traffic);
         Ok(DryRun { steps, total, proven, caught, warnings })
+    }
+
+    /// Returns warnings about monitors of all failures that miss small harm, or that a canary as good
+    /// as stable cannot pass, if stable fails at `rate`.
+    fn unseen_failures(&self, rate: f64) -> Vec<String> {
+        let percent = |rate: f64| (1e8 * rate).round() / 1e6;
+        let monitors = self.judge_monitors();
+        let of_failures = monitors.iter().filter(|monitor| is_of_all_failures(monitor));
+        let warning = |monitor: &Monitor| {
+            let (name, good) = (monitor.name(), monitor.margins().good().rate);
+            let (rate_text, good_text) = (percent(rate), percent(good));
+            match monitor.limit() {
+                Some(limit) if rate > 0.8 * good => Some(format!(
+                    "`{name}`: stable's {rate_text} % is not clearly below the limit of {limit}, so that \
+                     a canary as good as stable is not proven healthy"
+                )),
+                None if rate * UNSEEN <= good => Some(format!(
+                    "`{name}` calls a canary healthy that fails up to {good_text} % of calls, although \
+                     stable fails {rate_text} %: to look for less, lower `margins.good.rate`, or add a \
+                     monitor with `at_most`"
+                )),
+                _ => None,
+            }
+        };
+        of_failures.filter_map(warning).collect()
     }
 
     /// Returns the time until the canary is proven healthy, and extends the steps that wait for it.
@@ -196,7 +224,8 @@ impl Plan {
 
 /// Returns the name of the monitor that decides by the failures of all calls, if there is one.
 pub(crate) fn of_all_failures(judge: &Judge) -> Option<&str> {
-    judge.monitors().find(|monitor| is_of_all_failures(monitor)).map(Monitor::name)
+    let compares = |monitor: &&Monitor| is_of_all_failures(monitor) && monitor.limit().is_none();
+    judge.monitors().find(compares).map(Monitor::name)
 }
 
 fn is_of_all_failures(monitor: &Monitor) -> bool {
@@ -279,6 +308,9 @@ fn float(count: u64) -> f64 {
 }
 
 const MAX_CALLS: f64 = 1e7;
+
+/// A margin that allows the canary this many times stable's failures is worth a warning.
+const UNSEEN: f64 = 10.0;
 
 /// A thousand years.
 const MAX_SECONDS: f64 = 3.2e10;

@@ -2,6 +2,7 @@
 //!
 //! The [guide](crate::guide) explains every field of a plan file.
 
+mod at_most;
 mod calendar;
 mod check;
 pub(crate) mod definition;
@@ -21,6 +22,7 @@ mod step;
 pub(crate) mod stored;
 
 pub use self::{
+    at_most::AtMost,
     calendar::Calendar,
     error::{PlanError, PlanFault},
     gate::{Gate, GateKind, NotifyFormat, NotifyTarget, OnRejected, Webhook},

@@ -58,6 +58,49 @@ fn unanswered_and_cancelled_calls_are_watched_whatever_a_plan_lists() {
 }
 
 #[test]
+fn a_limit_reads_the_same_in_each_format() {
+    let toml = "preset = 'Canary10Percent5Minutes'\n\
+                [[monitors]]\nmeasure = 'failures'\nat_most = '0.1%'\n\
+                [[monitors]]\nmeasure = { event = 'chargeback' }\nat_most = 5\n";
+    let json = r#"{ "preset": "Canary10Percent5Minutes", "monitors": [
+        { "measure": "failures", "at_most": "0.1%" },
+        { "measure": { "event": "chargeback" }, "at_most": 5 }
+    ] }"#;
+    let yaml = "preset: Canary10Percent5Minutes\nmonitors:\n  \
+                - { measure: failures, at_most: 0.1% }\n  \
+                - { measure: { event: chargeback }, at_most: 5 }\n";
+    let plan = Plan::from_toml(toml).unwrap();
+    assert_eq!(Plan::from_json(json).unwrap(), plan);
+    assert_eq!(Plan::from_yaml(yaml).unwrap(), plan);
+    assert_eq!(Plan::from_json(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    let names: Vec<_> = plan.judge().monitors().map(|it| it.name().to_owned()).collect();
+    let expected = ["failures at most 0.1 %", "chargeback at most 5", "unanswered", "cancelled"];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn the_dry_run_says_which_failures_a_plan_does_not_look_for() {
+    let warnings = |fields: &str, rate| {
+        let plan = format!("preset = 'Canary10Percent30Minutes'\n{fields}");
+        let dry_run = Plan::from_toml(&plan).unwrap().dry_run(100.0, Some(rate)).unwrap();
+        dry_run.warnings.join("\n")
+    };
+    let four_nines = warnings("", 0.0001);
+    assert!(
+        four_nines.contains(
+            "`failures` calls a canary healthy that fails up to 0.5 % of calls, although stable fails \
+             0.01 %: to look for less, lower `margins.good.rate`, or add a monitor with `at_most`"
+        ),
+        "{four_nines}"
+    );
+    assert!(!warnings("", 0.002).contains("to look for less"));
+    let limited =
+        "monitors = [{ measure = 'failures' }, { measure = 'failures', at_most = '0.1%' }]";
+    let text = warnings(limited, 0.002);
+    assert!(text.contains("stable's 0.2 % is not clearly below the limit of 0.1 %"), "{text}");
+}
+
+#[test]
 fn a_stored_plan_is_read_unchanged() {
     let unwatched = "preset = 'Canary10Percent5Minutes'\nunwatched = ['cancelled']";
     let examples = [
@@ -214,6 +257,35 @@ fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
             "unwatched[0]: `monitors` has a monitor of this measure",
         ),
         (&format!("{STEP}unwatched = ['share']"), "unknown variant `share`"),
+        (
+            &format!("{STEP}monitors = [{{ measure = 'failures', at_most = '60%' }}]"),
+            "monitors[0].at_most: limit 0.6, expected a rate of 0.000001 to 0.5",
+        ),
+        (
+            &format!("{STEP}monitors = [{{ measure = 'failures', at_most = true }}]"),
+            "expected a share of calls such as \"0.1%\", or a number of calls such as 5",
+        ),
+        (
+            &format!("{STEP}monitors = [{{ measure = 'failures', at_most = -5 }}]"),
+            "expected a share of calls such as \"0.1%\", or a number of calls such as 5",
+        ),
+        (
+            &format!(
+                "{STEP}[[monitors]]\nmeasure = 'failures'\nat_most = 5\nmargins = {{ worse = {{ ratio = \
+                 1.0, rate = 0.1 }}, good = {{ ratio = 2.0, rate = 0.1 }} }}"
+            ),
+            "monitors[0].at_most: the limit replaces the comparison with stable: remove `margins`",
+        ),
+        (
+            &format!(
+                "{STEP}monitors = [{{ measure = 'failures' }}, {{ measure = 'share', at_most = 5 }}]"
+            ),
+            "monitors: monitor `share at most 5` has a limit",
+        ),
+        (
+            &format!("{STEP}monitors = [{{ measure = 'failures', at_most = 5 }}]"),
+            "monitors: no monitor decides",
+        ),
         (
             &format!("{STEP}unwatched = ['cancelled', 'cancelled']"),
             "unwatched[1]: the measure is listed twice",

@@ -3,6 +3,7 @@ use std::time::Duration;
 use canary_analysis::{Excess, Margin, Margins, Monitor, Role, SlowLimit, Unit, Until};
 use serde::{Deserialize, Serialize};
 
+use super::at_most::AtMost;
 use crate::{serialize, span::Span};
 
 /// A monitor of the judge, as a plan defines it. Omitted fields have the defaults of [`Monitor`].
@@ -27,6 +28,11 @@ pub struct MonitorSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Unit>"))]
     pub count_by: Option<Unit>,
+    /// An absolute limit for the canary, instead of the comparison with stable: a share of calls such
+    /// as "0.1%", or a number of calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::AtMost>"))]
+    pub at_most: Option<AtMost>,
     /// The differences that count as harm and as good enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<MarginsSpec>,
@@ -141,7 +147,9 @@ impl AlwaysWatched {
     /// Returns whether one of the monitors watches it, for all calls.
     pub(crate) fn is_in(self, monitors: &[MonitorSpec]) -> bool {
         let measure = self.measure();
-        monitors.iter().any(|it| it.measure == measure && it.class.is_none())
+        monitors
+            .iter()
+            .any(|it| it.measure == measure && it.class.is_none() && it.at_most.is_none())
     }
 }
 
@@ -167,6 +175,7 @@ impl MonitorSpec {
             name: None,
             role: Role::Decides,
             count_by: None,
+            at_most: None,
             margins: None,
             warm_up: None,
         }
@@ -190,6 +199,7 @@ impl MonitorSpec {
     pub(crate) fn must_be_proven(&self) -> bool {
         self.role == Role::Decides
             && !matches!(self.measure, MeasureSpec::Share | MeasureSpec::Unanswered)
+            && !matches!(self.at_most, Some(AtMost::Calls(_)))
     }
 
     /// Returns the judge's monitor, or the invalid field and the message. It counts by `default`
@@ -216,6 +226,15 @@ impl MonitorSpec {
         };
         if let Some(class) = &self.class {
             monitor = monitor.of_class(class);
+        }
+        if let Some(at_most) = self.at_most {
+            if self.margins.is_some() {
+                let message = "the limit replaces the comparison with stable: remove `margins` or this \
+                               field";
+                return Err(("at_most", message.to_owned()));
+            }
+            let limit = at_most.limit().map_err(|error| ("at_most", error.to_string()))?;
+            monitor = monitor.at_most(limit);
         }
         if let Some(name) = &self.name {
             monitor = monitor.named(name);

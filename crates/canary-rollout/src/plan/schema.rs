@@ -12,6 +12,17 @@ pub(crate) struct Percent;
 /// Durations such as "5m".
 pub(crate) struct Span;
 
+/// Absolute limits such as "0.1%" or 5.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(crate) enum AtMost {
+    /// A share of the canary's calls, from 0.0001% to 50%.
+    Share(Percent),
+    /// A number of the canary's calls in the whole rollout.
+    Calls(u64),
+}
+
 /// Requires exactly one of the fields that define the steps.
 pub(crate) fn shapes() -> serde_json::Value {
     ["steps", "preset", "linear", "exponential", "by_hand"]
