@@ -1,0 +1,264 @@
+//! The outputs of a replica in each state of the store, for each result of the store.
+
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod sim;
+
+use std::time::Duration;
+
+use canary_core::{StickySecret, Verdict, Weight};
+use canary_rollout::{
+    Actor, Command, Order, Phase, Rollout, Tick,
+    replica::{
+        BEAT, Build, CommandId, DataPlane, EvidenceSwapped, Input, Loaded, Mode, Moment, Output,
+        Replica, ReplicaId, StoreState, Swapped,
+    },
+};
+
+const PLAN: &str = "
+steps = [{ weight = '10%', min_duration = '1h' }, { weight = '50%', min_duration = '1h' }]";
+
+const STATES: [&str; 5] = ["loading", "in sync", "behind", "dirty", "in doubt"];
+
+struct Driven {
+    replica: Replica,
+    seconds: u64,
+}
+
+impl Driven {
+    fn new() -> Self {
+        let build = Build {
+            releases: sim::releases("v2"),
+            plan: sim::plan(PLAN),
+            auto_start: false,
+            sticky_secret: StickySecret::from_bytes([1; 16]),
+        };
+        let replica = Replica::new("shop".parse().unwrap(), ReplicaId::from_random(1), build);
+        Self { replica, seconds: 0 }
+    }
+
+    /// A replica that drives a rollout at its first step, in this state of the store.
+    fn in_state(state: &str) -> Self {
+        let mut driven = Self::new();
+        if state == "loading" {
+            return driven;
+        }
+        driven.command(Command::Start);
+        driven.feed(Input::Loaded(Ok(Loaded::Absent)));
+        driven.feed(Input::Swapped(Swapped::Saved));
+        driven.feed(Input::EvidenceSwapped(EvidenceSwapped::Done));
+        match state {
+            "behind" => {
+                driven.feed(Input::StoreChanged);
+                driven.feed(Input::Loaded(Err("away".to_owned())));
+            }
+            "dirty" => {
+                driven.command(Command::Pause);
+                driven.feed(Input::Swapped(Swapped::Failed("away".to_owned())));
+            }
+            "in doubt" => {
+                driven.command(Command::SkipStep);
+                driven.feed(Input::Swapped(Swapped::Unknown("away".to_owned())));
+            }
+            _ => {}
+        }
+        assert_eq!(driven.state(), state);
+        driven
+    }
+
+    fn feed(&mut self, input: Input) -> Vec<Output> {
+        let at = "2026-11-24T09:00:00Z".parse().unwrap();
+        let uptime = Duration::from_secs(self.seconds);
+        let now = Moment { at, uptime, random: self.seconds };
+        self.replica.handle(now, input)
+    }
+
+    fn command(&mut self, command: Command) -> Vec<Output> {
+        let order = Order::new(command, Actor::person("ada"), "");
+        self.feed(Input::Command { id: CommandId(7), order, seen: None })
+    }
+
+    fn tick(&mut self, verdict: Verdict) -> Vec<Output> {
+        self.feed(Input::Tick { tick: Box::new(Tick::new(verdict, "evidence")), trip: None })
+    }
+
+    fn state(&self) -> &'static str {
+        match self.replica.store() {
+            StoreState::Loading { .. } => "loading",
+            StoreState::InSync => "in sync",
+            StoreState::Behind => "behind",
+            StoreState::Dirty { .. } => "dirty",
+            StoreState::InDoubt { .. } => "in doubt",
+            other => panic!("unknown state {other:?}"),
+        }
+    }
+
+    /// The rollout of another replica that has built on the stored one.
+    fn rival(&self, command: Command) -> Box<Rollout> {
+        let mut rival = self.replica.rollout().clone();
+        let order = Order::new(command, Actor::person("eve"), "");
+        rival.command("2026-11-24T09:00:01Z".parse().unwrap(), &order).unwrap();
+        Box::new(rival)
+    }
+}
+
+fn name(output: &Output) -> &'static str {
+    match output {
+        Output::Load => "load",
+        Output::Swap { .. } => "swap",
+        Output::SwapEvidence => "swap evidence",
+        Output::InForce => "in force",
+        Output::ResumeEvidence => "resume evidence",
+        Output::Lower(_) => "lower",
+        Output::Apply(_) => "apply",
+        Output::Enforce(_) => "enforce",
+        Output::AcknowledgeTrip => "acknowledge",
+        Output::Reply { result: Ok(_), .. } => "reply",
+        Output::Reply { result: Err(_), .. } => "refuse",
+        Output::Release(_) => "release",
+        Output::Audit(_) => "audit",
+        Output::Emit(_) => "emit",
+        Output::Warn(_) => "warn",
+    }
+}
+
+fn names(outputs: &[Output]) -> String {
+    outputs.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// The outputs of an input in each state of the store.
+fn table(input: impl Fn(&mut Driven) -> Vec<Output>) -> [String; 5] {
+    STATES.map(|state| names(&input(&mut Driven::in_state(state))))
+}
+
+#[test]
+fn a_tick_loads_unless_the_rollout_in_force_is_the_stored_one() {
+    let outputs = table(|driven| driven.tick(Verdict::Inconclusive));
+    assert_eq!(outputs, ["load", "in force", "load", "load", "load"]);
+}
+
+#[test]
+fn a_verdict_against_the_canary_lowers_the_weight_before_any_request() {
+    let outputs = table(|driven| driven.tick(Verdict::Degraded));
+    assert_eq!(outputs, ["load", "lower, swap", "lower, load", "lower, load", "lower, load"]);
+}
+
+#[test]
+fn a_rollback_lowers_the_weight_before_any_request() {
+    let outputs = table(|driven| driven.command(Command::RollBack));
+    assert_eq!(outputs, ["load", "lower, swap", "lower, load", "lower, load", "lower, load"]);
+}
+
+#[test]
+fn a_command_that_raises_the_weight_applies_nothing_before_it_is_stored() {
+    let outputs =
+        table(|driven| driven.command(Command::SetWeight { weight: sim::percent("20%") }));
+    assert_eq!(outputs, ["load", "swap", "load", "load", "load"]);
+}
+
+#[test]
+fn a_hint_of_a_watch_loads() {
+    let outputs = table(|driven| driven.feed(Input::StoreChanged));
+    assert_eq!(outputs, ["", "load", "load", "load", "load"]);
+}
+
+#[test]
+fn a_direct_rollback_becomes_a_command() {
+    let observed =
+        || DataPlane { weight: Weight::ZERO, applied: sim::percent("10%"), mode: Mode::Splitting };
+    let outputs = table(|driven| driven.feed(Input::DataPlane(observed())));
+    assert_eq!(outputs, ["", "lower, swap", "lower, load", "lower, load", "lower, load"]);
+}
+
+#[test]
+fn a_raise_is_applied_only_if_the_swap_has_succeeded() {
+    let cases: [(fn(&Driven) -> Swapped, &str, &str); 4] = [
+        (|_| Swapped::Saved, "in force, audit, apply, emit, reply, release", "in sync"),
+        (|_| Swapped::Failed("away".to_owned()), "refuse, release, enforce", "dirty"),
+        (|_| Swapped::Unknown("away".to_owned()), "refuse, release", "in doubt"),
+        (
+            |driven| Swapped::Conflict(Some(driven.rival(Command::Halt))),
+            "in force, apply, emit, enforce, refuse, release",
+            "in sync",
+        ),
+    ];
+    for (result, outputs, state) in cases {
+        let mut driven = Driven::in_state("in sync");
+        driven.command(Command::SkipStep);
+        let result = result(&driven);
+        assert_eq!(names(&driven.feed(Input::Swapped(result.clone()))), outputs, "{result:?}");
+        assert_eq!(driven.state(), state, "{result:?}");
+    }
+}
+
+#[test]
+fn a_rollback_is_in_force_whether_or_not_it_is_stored() {
+    let cases: [(Swapped, &str); 3] = [
+        (Swapped::Saved, "in sync"),
+        (Swapped::Failed("away".to_owned()), "dirty"),
+        (Swapped::Unknown("away".to_owned()), "dirty"),
+    ];
+    for (result, state) in cases {
+        let mut driven = Driven::in_state("in sync");
+        driven.command(Command::RollBack);
+        let outputs = driven.feed(Input::Swapped(result.clone()));
+        assert!(names(&outputs).contains("reply, release"), "{outputs:?}");
+        assert_eq!(driven.replica.rollout().phase(), Phase::RolledBack);
+        assert_eq!(driven.state(), state, "{result:?}");
+        let unsaved = driven.replica.unsaved().len();
+        assert_eq!(unsaved, usize::from(state == "dirty"), "{result:?}");
+    }
+}
+
+#[test]
+fn a_raise_whose_swap_was_made_is_taken_over_by_the_next_load() {
+    let mut driven = Driven::in_state("in doubt");
+    let stored = {
+        let mut stored = driven.replica.rollout().clone();
+        let order = Order::new(Command::SkipStep, Actor::person("ada"), "");
+        stored.command("2026-11-24T09:00:00Z".parse().unwrap(), &order).unwrap();
+        Box::new(stored)
+    };
+    assert_eq!(names(&driven.tick(Verdict::Inconclusive)), "load");
+    let outputs = driven.feed(Input::Loaded(Ok(Loaded::Found(stored))));
+    assert!(names(&outputs).contains("audit, in force, apply, emit, enforce"), "{outputs:?}");
+    assert_eq!(driven.replica.rollout().weight(), sim::percent("50%"));
+}
+
+#[test]
+fn a_deposed_driver_stores_nothing() {
+    let mut driven = Driven::in_state("in sync");
+    driven.command(Command::Pause);
+    let rival = Some(ReplicaId::from_random(2));
+    let outputs = driven.feed(Input::Swapped(Swapped::Deposed(rival)));
+    assert!(!driven.replica.is_driving());
+    // The command is applied as that of a follower.
+    assert_eq!(names(&outputs), "resume evidence, swap");
+}
+
+#[test]
+fn a_driver_beats_and_a_follower_waits_for_three_beats() {
+    let mut driver = Driven::in_state("in sync");
+    driver.seconds = BEAT.as_secs();
+    assert!(names(&driver.tick(Verdict::Inconclusive)).ends_with("swap evidence"));
+
+    let mut follower = Driven::new();
+    let rival = Some(ReplicaId::from_random(2));
+    follower.feed(Input::EvidenceSeen(rival.clone()));
+    follower.tick(Verdict::Inconclusive);
+    let stored = Box::new(driver.replica.rollout().clone());
+    follower.feed(Input::Loaded(Ok(Loaded::Found(stored))));
+    for second in 1..6 {
+        follower.seconds = second;
+        assert_eq!(names(&follower.tick(Verdict::Inconclusive)), "", "{second} s");
+    }
+    follower.seconds = 5;
+    follower.feed(Input::EvidenceSeen(rival));
+    follower.seconds = 10;
+    assert_eq!(names(&follower.tick(Verdict::Inconclusive)), "", "the driver has saved at 5 s");
+    follower.seconds = 13;
+    assert_eq!(names(&follower.tick(Verdict::Inconclusive)), "swap evidence");
+    // It saves the rollout too, so that a late save of the previous driver conflicts.
+    let outputs = follower.feed(Input::EvidenceSwapped(EvidenceSwapped::Done));
+    assert_eq!(names(&outputs), "swap");
+}
