@@ -319,7 +319,8 @@ impl ChannelComparison {
             let part = self.compared_part() * RESERVED / (number * (number + 1.0));
             (part.ln(), evidence)
         });
-        let brake = self.warm_up.iter().map(|warm_up| (BRAKE.ln(), &warm_up.brake));
+        let brakes = self.warm_up.iter().filter(|warm_up| warm_up.has_brake());
+        let brake = brakes.map(|warm_up| (BRAKE.ln(), &warm_up.brake));
         std::iter::once((self.ln_whole_part(), &self.whole)).chain(restarted).chain(brake)
     }
 
@@ -331,7 +332,10 @@ impl ChannelComparison {
 
     /// Returns the part of the wealth that bets on what is compared, after the warm-up.
     const fn compared_part(&self) -> f64 {
-        if self.warm_up.is_some() { 1.0 - BRAKE } else { 1.0 }
+        match &self.warm_up {
+            Some(warm_up) if warm_up.has_brake() => 1.0 - BRAKE,
+            _ => 1.0,
+        }
     }
 
     /// Returns the logarithm of the part of the wealth that bets over the whole rollout.

@@ -289,7 +289,9 @@ impl Monitor {
     /// the [durations](crate::Observation::with_duration) of the observations. Later steps have
     /// none, and a restored judge continues with it: if a process restarts, both versions in it
     /// start cold. During the warm-up the canary is not healthy, and degraded only by a *brake*:
-    /// proof that its rate is above one half, and above `worse.ratio` times stable's.
+    /// proof that its rate is above one half, and above `worse.ratio` times stable's. A limit at a
+    /// quantile of stable's latency has no brake, since all calls of a cold canary can be slower
+    /// than that.
     #[must_use]
     pub fn warm_up(&self) -> Duration {
         match self.measure {

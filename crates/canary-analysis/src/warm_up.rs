@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use crate::{evidence::Evidence, monitor::Monitor};
+use crate::{
+    evidence::Evidence,
+    monitor::{Measure, Monitor},
+};
 
 /// The time after the canary's first calls that a monitor leaves out of the comparison.
 ///
@@ -10,13 +13,16 @@ use crate::{evidence::Evidence, monitor::Monitor};
 ///
 /// The warm-up must not hide a canary that is broken. So a part of the wealth bets during the
 /// warm-up that the canary's rate is above one half: the *brake*. It sees the looks of the warm-up
-/// and no others.
+/// and no others. A limit that follows stable's latency has no brake, since all calls of a cold
+/// canary can be slower than nearly all of stable's.
 #[derive(Clone, Debug)]
 pub(crate) struct WarmUp {
     lasts: Duration,
     /// The time that has passed, or `None` before the canary's first call.
     elapsed: Option<Duration>,
+    /// The looks of the warm-up.
     pub(crate) brake: Evidence,
+    has_brake: bool,
 }
 
 impl WarmUp {
@@ -25,7 +31,16 @@ impl WarmUp {
         let lasts = monitor.warm_up();
         let margins = monitor.margins().of_brake();
         let brake = Evidence::of_monitor(&monitor.clone().with_margins(margins));
-        (!lasts.is_zero()).then_some(Self { lasts, elapsed: None, brake })
+        let has_brake = match monitor.measure() {
+            Measure::Slow(_, limit) => limit.quantile().is_none(),
+            _ => true,
+        };
+        (!lasts.is_zero()).then_some(Self { lasts, elapsed: None, brake, has_brake })
+    }
+
+    /// Returns whether proof that the canary's rate is above one half stops it.
+    pub(crate) const fn has_brake(&self) -> bool {
+        self.has_brake
     }
 
     /// Begins with the canary's first call.

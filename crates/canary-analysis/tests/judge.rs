@@ -194,7 +194,7 @@ fn a_broken_split_is_degraded() {
 #[test]
 fn slow_calls_are_judged_by_the_stable_calls_before_them() {
     let limit = SlowLimit::stable_quantile(0.9).unwrap();
-    let mut judge = judge([Monitor::slow(Until::Head, limit)]);
+    let mut judge = judge([Monitor::slow(Until::Head, limit).with_warm_up(Duration::ZERO)]);
     let tick = |slow_canary| {
         let stable = at(&[(10, 860), (100, 40)], calls(900, 0));
         let canary = at(&[(10, 100 - slow_canary), (40, slow_canary)], calls(100, 0));

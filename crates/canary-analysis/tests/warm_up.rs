@@ -163,3 +163,29 @@ fn a_restored_judge_continues_the_warm_up() {
     let other = Judge::try_resume(Levels::default(), [warm(90)], &stored).unwrap_err();
     assert!(other.to_string().contains("has another measure"), "{other}");
 }
+
+/// Stable's calls take 10 ms, and those of the cold canary 30 ms.
+#[test]
+fn a_cold_canary_whose_calls_are_all_slower_than_stables_is_not_stopped() {
+    for quantile in [0.5, 0.9, 0.99] {
+        let limit = SlowLimit::stable_quantile(quantile).unwrap();
+        let mut judge = judge([Monitor::failures(), Monitor::slow(Until::Head, limit)]);
+        let look = |canary_ms| {
+            let canary = at(&[(canary_ms, 10)], calls(10, 0));
+            Observation::of(snapshot(TEN, at(&[(10, 90)], calls(90, 0)), canary))
+        };
+        for second in 0..120 {
+            judge.observe(&look(30));
+            assert_eq!(judge.verdict(), Verdict::Inconclusive, "{quantile} after {second} s");
+        }
+        let mut still_slow = judge.clone();
+        assert!((0..10).any(|_| {
+            still_slow.observe(&look(30));
+            still_slow.verdict() == Verdict::Degraded
+        }));
+        for _ in 0..600 {
+            judge.observe(&look(10));
+        }
+        assert_eq!(judge.verdict(), Verdict::Healthy, "{quantile}");
+    }
+}
