@@ -41,6 +41,23 @@ pub(crate) struct Options {
     #[arg(long, default_value = "0%", value_name = "PERCENT")]
     pub(crate) v2_panic_rate: Weight,
 
+    /// The share of version 2's calls that never respond
+    #[arg(long, default_value = "0%", value_name = "PERCENT")]
+    pub(crate) v2_hang_rate: Weight,
+
+    /// How long version 2 is cold: 100 ms slower per call, from its first call on
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) v2_cold: Duration,
+
+    /// The share of all calls, of both versions, that fail in the first 20 s of each minute
+    #[arg(long, default_value = "0%", value_name = "PERCENT")]
+    pub(crate) outage: Weight,
+
+    /// Keep each user on one version; the generated calls are those of this many users, some of
+    /// them far more active than others
+    #[arg(long, value_name = "USERS", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) sticky_users: Option<u32>,
+
     /// Generate this many calls per second, and print a line per second
     #[arg(long, value_name = "RPS", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) load: Option<u32>,

@@ -1,6 +1,10 @@
-//! Errors, panics and delays that the command line adds to version 2.
+//! Faults that the command line adds to version 2.
 
-use std::time::Duration;
+use std::{
+    future,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
 
 use axum::{
     http::StatusCode,
@@ -10,18 +14,27 @@ use tower_canary::{Bucket, Weight};
 
 use crate::cli::Options;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct FaultInjector {
     error_rate: Weight,
     panic_rate: Weight,
+    hang_rate: Weight,
     latency: Duration,
+    /// How long version 2 is slow after its first call.
+    cold: Duration,
+    first_call: OnceLock<Instant>,
 }
 
 impl FaultInjector {
-    /// Waits, then panics, fails or succeeds as configured.
+    /// Waits, then hangs, panics, fails or succeeds as configured.
     pub(crate) async fn inject(&self) -> Result<(), InjectedError> {
-        if !self.latency.is_zero() {
-            tokio::time::sleep(self.latency).await;
+        let is_cold = self.first_call.get_or_init(Instant::now).elapsed() < self.cold;
+        let latency = self.latency + if is_cold { COLD_LATENCY } else { Duration::ZERO };
+        if !latency.is_zero() {
+            tokio::time::sleep(latency).await;
+        }
+        if is_selected(self.hang_rate) {
+            future::pending().await
         }
         assert!(!is_selected(self.panic_rate), "intentional panic");
         if is_selected(self.error_rate) { Err(InjectedError) } else { Ok(()) }
@@ -33,7 +46,10 @@ impl From<&Options> for FaultInjector {
         Self {
             error_rate: options.v2_error_rate,
             panic_rate: options.v2_panic_rate,
+            hang_rate: options.v2_hang_rate,
             latency: options.v2_latency,
+            cold: options.v2_cold,
+            first_call: OnceLock::new(),
         }
     }
 }
@@ -54,6 +70,8 @@ impl From<InjectedError> for tonic::Status {
     }
 }
 
-fn is_selected(rate: Weight) -> bool {
+pub(crate) fn is_selected(rate: Weight) -> bool {
     rate.admits(Bucket::from_random(rand::random()))
 }
+
+const COLD_LATENCY: Duration = Duration::from_millis(100);

@@ -7,6 +7,7 @@ mod control;
 mod fault_injection;
 mod load;
 mod logs;
+mod outage;
 mod report;
 mod rollout;
 mod serve;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tokio::net::TcpListener;
-use tower_canary::{CanaryLayer, CanaryOptions, Tags};
+use tower_canary::{CanaryLayer, CanaryOptions, Tags, select::Sticky};
 
 use self::{cli::Options, fault_injection::FaultInjector, report::Report, rollout::Rollout};
 
@@ -42,15 +43,9 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let prometheus = app::install_prometheus()?;
     let plan = options.plan.as_deref().map(rollout::read_plan).transpose()?;
 
-    let v2 = v2::router(FaultInjector::from(&options));
-    let layer = CanaryLayer::with_options(
-        "shop",
-        v2.clone(),
-        CanaryOptions::new()
-            .stable_release("v1")
-            .canary_release("v2")
-            .tags(Tags::default().release_header()),
-    );
+    let v1 = outage::add(v1::router(), options.outage);
+    let v2 = outage::add(v2::router(FaultInjector::from(&options)), options.outage);
+    let layer = CanaryLayer::with_options("shop", v2.clone(), canary_options(&options));
     let canary = layer.handle();
     canary.set_weight(options.first_weight())?;
 
@@ -65,7 +60,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
         _ => None,
     };
-    let app = app::router(v1::router(), layer, prometheus, rollout.as_ref().map(Rollout::handle));
+    let app = app::router(v1, layer, prometheus, rollout.as_ref().map(Rollout::handle));
     startup_message::print(addr, &options);
 
     let stop = finished_or_stopped(&options, rollout.as_mut());
@@ -76,7 +71,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
             let stop_or_load = async {
                 tokio::select! {
                     biased; // Print the line of the last second before stopping.
-                    ended = load::run(addr, per_second, &mut report) => ended,
+                    ended = load::run(addr, per_second, options.sticky_users, &mut report) => ended,
                     stopped = stop => stopped,
                 }
             };
@@ -88,6 +83,18 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     match rollout {
         Some(rollout) => Ok(rollout.stop().await.into()),
         None => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn canary_options(options: &Options) -> CanaryOptions {
+    let canary = CanaryOptions::new()
+        .stable_release("v1")
+        .canary_release("v2")
+        .tags(Tags::default().release_header());
+    if options.sticky_users.is_some() {
+        canary.select(Sticky::by_header(load::USER))
+    } else {
+        canary
     }
 }
 

@@ -117,6 +117,30 @@ async fn a_failing_version_2_is_rolled_back_with_the_reason() {
     assert_eq!(status, Some(2));
 }
 
+/// The calls of a user go to one version, so that users are compared and not calls.
+#[tokio::test]
+async fn users_that_stay_on_one_version_are_compared() {
+    let directory = TestDirectory::with_plan(FAST);
+    let options = ["--load", "1000", "--sticky-users", "20000"];
+    let (output, status) = directory.start(&options).await.output_to_the_end().await;
+    assert_in_order(&output, &["the rollout has ended: promoted (healthy", "canary keys affected"]);
+    assert_eq!(status, Some(0));
+
+    let directory = TestDirectory::with_plan(FAST_WITHOUT_PROBE);
+    let options = [&options[..], &["--v2-error-rate", "50%"]].concat();
+    let (_, status) = directory.start(&options).await.output_to_the_end().await;
+    assert_eq!(status, Some(2));
+}
+
+#[tokio::test]
+async fn a_failing_version_2_is_rolled_back_during_an_outage_of_both_versions() {
+    let directory = TestDirectory::with_plan(FAST_WITHOUT_PROBE);
+    let options = ["--load", "500", "--outage", "30%", "--v2-error-rate", "50%"];
+    let (output, status) = directory.start(&options).await.output_to_the_end().await;
+    assert_in_order(&output, &["the rollout has ended: rolled back (", "`failures`"]);
+    assert_eq!(status, Some(2));
+}
+
 #[tokio::test]
 async fn a_version_2_that_fails_its_probe_gets_no_calls() {
     let directory = TestDirectory::with_plan(FAST);
