@@ -172,7 +172,8 @@ fn a_direct_rollback_becomes_a_command() {
 
 #[test]
 fn a_raise_is_applied_only_if_the_swap_has_succeeded() {
-    let cases: [(fn(&Driven) -> Swapped, &str, &str); 4] = [
+    type Result = fn(&Driven) -> Swapped;
+    let cases: [(Result, &str, &str); 4] = [
         (|_| Swapped::Saved, "in force, audit, apply, emit, reply, release", "in sync"),
         (|_| Swapped::Failed("away".to_owned()), "refuse, release, enforce", "dirty"),
         (|_| Swapped::Unknown("away".to_owned()), "refuse, release", "in doubt"),
