@@ -154,5 +154,6 @@ async fn another_process_takes_over_with_the_same_evidence_whenever_the_driver_i
         history.iter().filter(|event| event.kind.as_str() == "step_begun").collect();
     let expected: Vec<_> = (1..=steps.len()).map(|step| format!("began step {step}")).collect();
     assert!(steps.iter().map(|step| step.kind.to_string()).eq(expected), "{steps:?}");
-    assert!(rollout.phase() == Phase::Running && steps.len() == 2);
+    let told: Vec<_> = history.iter().map(ToString::to_string).collect();
+    assert!(rollout.phase() == Phase::Running && steps.len() == 2, "{told:#?}");
 }
