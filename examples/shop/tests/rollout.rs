@@ -117,6 +117,16 @@ async fn a_failing_version_2_is_rolled_back_with_the_reason() {
     assert_eq!(status, Some(2));
 }
 
+#[tokio::test]
+async fn a_version_2_that_is_slow_at_first_is_promoted_after_its_warm_up() {
+    for (warm_up, expected) in [("4s", 0), ("0s", 2)] {
+        let directory = TestDirectory::with_plan(&FAST_WITH_LATENCY.replace("WARM_UP", warm_up));
+        let options = ["--load", "500", "--v2-cold", "2s"];
+        let (output, status) = directory.start(&options).await.output_to_the_end().await;
+        assert_eq!(status, Some(expected), "{warm_up}: {output}");
+    }
+}
+
 /// The calls of a user go to one version, so that users are compared and not calls.
 #[tokio::test]
 async fn users_that_stay_on_one_version_are_compared() {
@@ -129,6 +139,15 @@ async fn users_that_stay_on_one_version_are_compared() {
     let directory = TestDirectory::with_plan(FAST_WITHOUT_PROBE);
     let options = [&options[..], &["--v2-error-rate", "50%"]].concat();
     let (_, status) = directory.start(&options).await.output_to_the_end().await;
+    assert_eq!(status, Some(2));
+}
+
+#[tokio::test]
+async fn a_hanging_version_2_is_rolled_back_though_the_plan_lists_only_failures() {
+    let directory = TestDirectory::with_plan(FAST_WITHOUT_PROBE);
+    let options = ["--load", "100", "--v2-hang-rate", "100%"];
+    let (output, status) = directory.start(&options).await.output_to_the_end().await;
+    assert_in_order(&output, &["rolled back", "`unanswered`", "have no answer after 5 s"]);
     assert_eq!(status, Some(2));
 }
 
@@ -323,6 +342,18 @@ bake = { duration = "200ms", holdback = "20%" }
 kind = { http = { path = "/products/1" } }
 every = "1s"
 failure_threshold = 1
+"#;
+
+const FAST_WITH_LATENCY: &str = r#"
+steps = [
+    { weight = "10%", min_duration = "200ms", min_calls = 10 },
+    { weight = "50%", min_duration = "200ms", min_calls = 100 },
+]
+monitors = [
+    { measure = "failures" },
+    { measure = { slower_than_stable = { quantile = 0.9 } }, warm_up = "WARM_UP" },
+]
+bake = { duration = "200ms", holdback = "20%" }
 "#;
 
 const FAST_WITHOUT_PROBE: &str = r#"
