@@ -246,13 +246,14 @@ fn limit_of_stable(finding: &Finding) -> Option<String> {
     Some(format!("{limit:.1?}"))
 }
 
-/// `30 % of the canary's calls (12 of 40) have no answer after 5 s, none of stable's 360 have`.
+/// `30 % of the canary's calls (12 of 40) have no answer after 5 s, none of stable's 360`.
 fn unanswered(finding: &Finding) -> String {
     let part = |channel| {
         let (adverse, all) = (count(finding.adverse[channel]), count(finding.calls[channel]));
+        let owner = if channel == Channel::Canary { "the canary" } else { "stable" };
         match finding.rate(channel).filter(|_| finding.adverse[channel] > 0) {
-            Some(rate) => format!("{} of {channel}'s calls ({adverse} of {all})", percent(rate)),
-            None => format!("none of {channel}'s {all}"),
+            Some(rate) => format!("{} of {owner}'s calls ({adverse} of {all})", percent(rate)),
+            None => format!("none of {owner}'s {all}"),
         }
     };
     let seconds = finding.age.map_or(0, |age| age.duration().as_secs());

@@ -112,7 +112,7 @@ fn the_sentence_names_the_age_and_both_channels() {
     let text = judgment.to_string();
     assert!(
         text.starts_with(
-            "degraded by `unanswered`: 30 % of canary's calls (30 of 100) have no answer after 5 s, \
+            "degraded by `unanswered`: 30 % of the canary's calls (30 of 100) have no answer after 5 s, \
              none of stable's 900; "
         ),
         "{text}"

@@ -44,8 +44,10 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let plan = options.plan.as_deref().map(rollout::read_plan).transpose()?;
 
     let v1 = outage::add(v1::router(), options.outage);
-    let v2 = outage::add(v2::router(FaultInjector::from(&options)), options.outage);
-    let layer = CanaryLayer::with_options("shop", v2.clone(), canary_options(&options));
+    // Probes of version 2 do not see the outage.
+    let v2 = v2::router(FaultInjector::from(&options));
+    let canary = outage::add(v2.clone(), options.outage);
+    let layer = CanaryLayer::with_options("shop", canary, canary_options(&options));
     let canary = layer.handle();
     canary.set_weight(options.first_weight())?;
 
