@@ -114,6 +114,7 @@ async fn a_time_limit_includes_all_other_time() {
         let upload = if is_sent {
             sleep(5 * LIMIT).await;
             send(&upload).await;
+            drop(upload);
             None
         } else {
             Some(upload)
