@@ -88,7 +88,7 @@
 //! refuses a plan that needs counts that the layer does not keep.
 //!
 //! The process that [drives](Status::is_driving) the rollout judges its own calls. The state of the
-//! judge and the counted keys are stored in one document of at most 16 KiB, and survive a restart. If
+//! judge and the counted keys are stored in one document of at most 128 KiB, and survive a restart. If
 //! there are too many keys, only a sample of them is stored, and only keys of the sample are counted
 //! from then on. A process that replaces the driver continues with that evidence, and adds the calls
 //! that it has counted itself since the attempt began.
@@ -129,6 +129,7 @@
 mod body;
 mod bounded_text;
 mod clock;
+mod compact;
 mod controller;
 mod driver;
 mod effects;

@@ -174,7 +174,7 @@ impl Rollout {
     pub const SAVE_INTERVAL: Duration = Duration::from_secs(10);
 
     /// The maximum size of a saved rollout as JSON, in bytes. Old events are dropped to stay below
-    /// it. It leaves 2 KiB of the 16 KiB of a shared document to the store.
+    /// it, so that it fits into a value of every common store, with 2 KiB to spare in 16 KiB.
     pub const MAX_BYTES: usize = 14 * 1024;
 
     /// Creates an idle rollout at weight zero.

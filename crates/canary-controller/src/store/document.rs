@@ -43,10 +43,11 @@ pub struct Document(Bytes);
 pub struct EventRecord(Bytes);
 
 impl Document {
-    /// The maximum size of a document: 16 KiB.
+    /// The maximum size of a document: 128 KiB.
     ///
-    /// It fits into a value of every common engine, and keeps reads of many documents small.
-    pub const MAX_LEN: usize = 16 * 1024;
+    /// It fits into a value of every common engine. The evidence of the largest plan takes at most half
+    /// of it. Rollouts, and the evidence of usual plans, have a few KiB.
+    pub const MAX_LEN: usize = 128 * 1024;
 
     /// Creates a document from JSON text.
     ///
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(of(Document::MAX_LEN).unwrap().as_bytes().len(), Document::MAX_LEN);
         assert_eq!(
             of(Document::MAX_LEN + 1).unwrap_err().to_string(),
-            "document of 16385 bytes: expected at most 16384"
+            "document of 131073 bytes: expected at most 131072"
         );
     }
 
