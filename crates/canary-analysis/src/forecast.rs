@@ -357,7 +357,7 @@ mod tests {
             Judge::try_new(Levels::default(), monitors.iter().cloned()).unwrap()
         };
         let (failures, cancelled) = (Monitor::failures(), Monitor::cancelled());
-        let alone = of(&[failures.clone()]);
+        let alone = of(std::slice::from_ref(&failures));
         let default = of(&[failures.clone(), cancelled.clone(), Monitor::share()]);
         let watched = of(&[failures, cancelled.watch_only()]);
         let needed = [needed(&alone), needed(&watched), needed(&default)];

@@ -272,7 +272,8 @@ fn a_fault_behind_a_partial_outage_is_never_called_healthy() {
 /// Guarantee G3.
 #[test]
 fn a_fault_behind_recurring_outages_is_rarely_called_healthy() {
-    let laws: [(&str, fn(u32) -> f64); 5] = [
+    type Law = fn(u32) -> f64;
+    let laws: [(&str, Law); 5] = [
         ("10 of 20 minutes", |at| if at % 1_200 < 600 { 0.3 } else { 0.0 }),
         ("ramp", |at| if at % 1_200 < 600 { 0.3 * f64::from(at % 1_200) / 600.0 } else { 0.0 }),
         ("sawtooth", |at| 0.04 * f64::from(at % 600) / 600.0),

@@ -30,8 +30,12 @@ fn the_three_formats_produce_the_same_plan() {
 
 /// Returns the names of the judge's monitors for a plan with these fields.
 fn monitors(fields: &str) -> Vec<String> {
-    let plan = Plan::from_toml(&format!("preset = 'Canary10Percent5Minutes'\n{fields}")).unwrap();
-    plan.judge().monitors().map(|monitor| monitor.name().to_owned()).collect()
+    let plan = Plan::from_toml(&format!("preset = 'Canary10Percent5Minutes'\n{fields}"));
+    plan.expect("a valid plan")
+        .judge()
+        .monitors()
+        .map(|monitor| monitor.name().to_owned())
+        .collect()
 }
 
 #[test]

@@ -113,7 +113,7 @@ async fn attack(kind: &str, calls: u32, trial: &Trial, now: u32) {
             "good" => trial.call(Some(&canary), "").await,
             "by chance" => trial.call(None, "stable,canary").await,
             "by chance, one key" => trial.call(Some(&stable), "stable,canary").await,
-            "slowly" if now % 3 == 0 => trial.call(Some(&stable), "stable").await,
+            "slowly" if now.is_multiple_of(3) => trial.call(Some(&stable), "stable").await,
             "slowly" => {}
             other => panic!("unknown attack {other}"),
         }
@@ -233,7 +233,7 @@ async fn users_by_zipfs_law_and_one_with_half_of_all_calls_roll_no_good_canary_b
                 for call in 0..50 {
                     let draw = StickyKey::new("draw", format!("{run} {second_of_run} {call}"));
                     let share = f64::from(draw.bucket().index()) / 1e6;
-                    let fails = if draw.hash() % 100 == 0 { "stable,canary" } else { "" };
+                    let fails = if draw.hash().is_multiple_of(100) { "stable,canary" } else { "" };
                     let user = format!("{run}-{}", zipf_user(share, users));
                     trial.call(Some(&user), fails).await;
                 }

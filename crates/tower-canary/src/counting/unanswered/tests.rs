@@ -132,7 +132,7 @@ async fn respond<B>(_: Request<B>) -> Result<Response<Answer>, Infallible> {
 
 fn layer<C: Send + Sync + 'static>(canary: C, options: CanaryOptions) -> CanaryLayer<C> {
     let layer = CanaryLayer::with_options("ages", canary, options);
-    layer.handle().set_weight(Weight::from_ppm(999_999)).unwrap();
+    layer.handle().set_weight(Weight::from_ppm(999_999)).expect("a weight below 100 %");
     layer
 }
 
