@@ -212,8 +212,8 @@ impl Judge {
     /// A monitor of the failures of all calls takes four fifths of `alpha`, because it detects most
     /// faults, and the other deciding monitors share the rest equally. Without such a monitor, or
     /// with such monitors only, the parts are equal. They always sum to `alpha`. A limit for a number
-    /// of calls takes none. So the failures
-    /// need odds of 125 : 1 beside any other monitors, if `alpha` is 1 %. For a watch-only monitor, it is the part that it would take if it decided.
+    /// of calls takes none. So the failures need odds of 125 : 1 beside any other monitors, if `alpha`
+    /// is 1 %. For a watch-only monitor, it is the part that it would take if it decided.
     ///
     /// Returns `None` if there is no such monitor.
     ///

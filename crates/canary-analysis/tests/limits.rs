@@ -19,6 +19,7 @@ fn three_nines() -> Monitor {
     Monitor::failures().at_most(Limit::rate(0.001).unwrap())
 }
 
+/// Guarantee G8.
 #[test]
 fn success_of_at_least_three_nines_is_judged_whatever_stable_does() {
     for (stable, canary, expected) in [
@@ -40,6 +41,7 @@ fn a_limit_holds_at_full_weight_too() {
     assert_eq!(judgment.verdict, Verdict::Healthy, "{judgment}");
 }
 
+/// Guarantee G8.
 #[test]
 fn a_ninety_ninth_percentile_of_at_most_half_a_second_is_judged() {
     let over = SlowLimit::fixed(Duration::from_millis(500)).unwrap();
@@ -53,6 +55,7 @@ fn a_ninety_ninth_percentile_of_at_most_half_a_second_is_judged() {
     }
 }
 
+/// Guarantee G8.
 #[test]
 fn the_error_rates_hold_at_the_limit() {
     let mut rng = ChaCha8Rng::seed_from_u64(7);
@@ -88,6 +91,7 @@ fn a_fault_after_a_good_hour_exceeds_the_limit_soon() {
     assert_eq!(judge.verdict(), Verdict::Degraded, "{}", judge.judgment());
 }
 
+/// Guarantee G8.
 #[test]
 fn calls_without_a_response_are_not_below_a_limit() {
     let mut canary = calls(9_970, 1);
@@ -96,6 +100,7 @@ fn calls_without_a_response_are_not_below_a_limit() {
     assert_eq!(judgment.verdict, Verdict::Inconclusive, "{judgment}");
 }
 
+/// Guarantee G8.
 #[test]
 fn at_most_five_errors_are_five() {
     let monitors = || [Monitor::failures(), Monitor::event("chargeback").at_most(Limit::count(5))];

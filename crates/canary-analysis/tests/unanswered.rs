@@ -75,6 +75,7 @@ fn median(mut times: Vec<Option<usize>>) -> usize {
     times[times.len() / 2].unwrap()
 }
 
+/// Guarantee G9.
 #[test]
 fn a_canary_that_hangs_is_degraded_within_seconds() {
     for (percent, part, at_most) in
@@ -88,6 +89,7 @@ fn a_canary_that_hangs_is_degraded_within_seconds() {
     }
 }
 
+/// Guarantee G9.
 #[test]
 fn calls_that_wait_on_both_channels_alike_are_no_evidence() {
     for part in [0.001, 0.01, 0.3] {
@@ -98,6 +100,7 @@ fn calls_that_wait_on_both_channels_alike_are_no_evidence() {
     }
 }
 
+/// Guarantee G9.
 #[test]
 fn a_canary_that_hangs_beside_long_calls_is_found() {
     let hanging = Hanging { stable: 0.3, canary: 1.0 };
