@@ -17,19 +17,18 @@
 
 mod draws;
 mod pictures;
-mod plan_table;
 mod schedule;
 mod second;
 mod study;
 mod summary;
 mod table;
 mod traffic;
+mod verdicts;
 
 pub mod rules;
 
 pub use crate::{
     pictures::{Picture, pictures},
-    plan_table::{cold_starts, speed_of_plan, verdicts_taken_back},
     rules::RollbackRule,
     schedule::Schedule,
     second::Second,
@@ -40,6 +39,7 @@ pub use crate::{
         Activity, ColdStart, ColdUntil, Drift, Ending, Law, LogNormal, Shape, Starts, Traffic,
         Trouble, Users, Waiting,
     },
+    verdicts::Verdicts,
 };
 
 #[expect(clippy::cast_precision_loss, reason = "simulated counts are below 2^53")]

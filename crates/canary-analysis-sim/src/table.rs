@@ -178,15 +178,15 @@ fn cells(name: &str, traffic: &Traffic, runs: u32, show: fn(&Summary) -> String)
     ]
 }
 
-pub(crate) fn rolled_back(summary: &Summary) -> String {
+fn rolled_back(summary: &Summary) -> String {
     percent(summary, summary.rate())
 }
 
-pub(crate) fn calls(summary: &Summary) -> String {
+fn calls(summary: &Summary) -> String {
     median(summary.calls_until_rollback())
 }
 
-pub(crate) fn seconds(summary: &Summary) -> String {
+fn seconds(summary: &Summary) -> String {
     median(summary.seconds_until_rollback())
 }
 

@@ -13,7 +13,7 @@ use std::{
 use canary_analysis::{Forecast, Levels, Monitor, SlowLimit, Until};
 use canary_analysis_sim::{
     Activity, ColdStart, ColdUntil, Ending, Law, LogNormal, RollbackRule, Schedule, Second, Shape,
-    Starts, Study, Summary, Traffic, Trouble, Users, Waiting, pictures, rules,
+    Starts, Study, Summary, Traffic, Trouble, Users, Verdicts, Waiting, pictures, rules,
 };
 use canary_core::{Channel, PerChannel, Verdict, Weight};
 
@@ -203,5 +203,19 @@ fn one_user_can_have_half_of_the_calls() {
         let (stable, canary) = (of(Channel::Stable), of(Channel::Canary));
         // All calls of a sticky user are on one channel.
         assert!(stable.abs_diff(canary) > 1_000, "{stable} {canary}");
+    }
+}
+
+#[test]
+fn each_part_of_the_tables_of_verdicts_names_targets_and_whether_they_are_met() {
+    for part in [Verdicts::Hangs, Verdicts::Cold, Verdicts::Speed] {
+        let table = part.measure(1).to_string();
+        let rows: Vec<&str> = table.lines().skip(4).filter(|line| !line.is_empty()).collect();
+        assert!(rows.len() >= 3, "{table}");
+        for row in rows {
+            let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+            assert_eq!(cells.len(), 4, "{row}");
+            assert!(["yes", "within two errors", "no"].contains(&cells[3]), "{row}");
+        }
     }
 }

@@ -1,5 +1,5 @@
 use canary_analysis::keys::KeyLedger;
-use canary_core::{Bucket, Channel, Counts, LatencyBucket, PerChannel, Weight};
+use canary_core::{Bucket, Channel, ChannelCounts, LatencyBucket, PerChannel, Weight};
 
 use super::{
     Drift, LogNormal, Traffic, Users,
@@ -133,28 +133,30 @@ impl<'a> Generator<'a> {
         let calls = self.draws.of(of, part[channel]);
         second.hang(channel, calls);
         let (step, weight) = (second.counts.epoch, second.weight());
-        if let Some(lasts) = lasts {
-            for _ in 0..calls {
-                let ends = self.now + lasts.draw(&mut self.draws);
-                self.pending.push(Pending { ends, step, weight, channel, ending });
-            }
+        let began = self.now;
+        for _ in 0..calls {
+            let ends = lasts.map_or(f64::INFINITY, |lasts| began + lasts.draw(&mut self.draws));
+            self.pending.push(Pending { began, ends, step, weight, channel, ending });
         }
         calls
     }
 
+    /// Counts the waiting calls that end or reach an age.
     fn end_pending(&mut self, second: &mut Second) {
         let now = self.now;
         self.pending.retain(|call| {
+            for age in call.reached(now) {
+                counts_of(second, call).unanswered[age] += 1;
+            }
             if call.ends <= now {
-                let Counts { evidence, .. } = second.of_step(call.step, call.weight);
-                let counts = &mut evidence[call.channel];
+                let counts = counts_of(second, call);
                 match call.ending {
                     Ending::Success => counts.success += 1,
                     Ending::Failure => counts.failure += 1,
                     Ending::Cancelled => counts.cancelled += 1,
                 }
             }
-            call.ends > now
+            call.is_counted_after(now)
         });
     }
 
@@ -197,6 +199,11 @@ impl<'a> Generator<'a> {
             }
         }
     }
+}
+
+/// Returns the counts of the step in which the call began.
+fn counts_of<'a>(second: &'a mut Second, call: &Pending) -> &'a mut ChannelCounts {
+    &mut second.of_step(call.step, call.weight).evidence[call.channel]
 }
 
 /// Hashes a number with the finalizer of SplitMix64.

@@ -1,0 +1,23 @@
+use super::row::{Figure, Row};
+use crate::traffic::Traffic;
+
+pub(super) fn rows() -> Vec<Row> {
+    let mut rows = Vec::new();
+    // The targets are 1.09 times the times without a filter of outages.
+    for (percent, most) in [(0.1, 315.0), (1.0, 284.0), (3.0, 109.0), (5.0, 64.0)] {
+        let traffic = Traffic::new(50.0, percent / 100.0).with_baseline(700);
+        let name = format!("{percent} % on both, seconds until healthy");
+        rows.push(Row::new(&name, traffic, Figure::SecondsUntilHealthy, most).at(10, 3_600));
+    }
+    for percent in [0.1, 0.5, 1.0] {
+        let name = format!("{percent} % on both, healthy taken back within an hour");
+        let traffic = Traffic::new(50.0, percent / 100.0);
+        rows.push(Row::new(&name, traffic, Figure::TakenBack, 1.0).at(10, 3_600));
+    }
+    for (stable, canary) in [(0.5, 1.0), (1.0, 2.0), (3.0, 6.0)] {
+        let name = format!("{stable} -> {canary} %, at the margin: ever healthy");
+        let traffic = Traffic::new(50.0, stable / 100.0).with_canary_failures(canary / 100.0);
+        rows.push(Row::new(&name, traffic, Figure::EverHealthy, 5.0).at(10, 3_600));
+    }
+    rows
+}
