@@ -129,6 +129,7 @@
 mod body;
 mod bounded_text;
 mod clock;
+mod command_error;
 mod compact;
 mod controller;
 mod driver;
@@ -162,9 +163,10 @@ pub use canary_rollout::{
 
 pub use self::{
     clock::Clock,
+    command_error::CommandError,
     controller::{AddError, Controller},
     evidence_sources::EvidenceSources,
-    handle::{CommandError, RolloutHandle},
+    handle::RolloutHandle,
     managed::Managed,
     requirements::{Requirement, Unmet},
     status::Status,

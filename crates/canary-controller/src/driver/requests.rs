@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use canary_rollout::{Actor, Order, Plan, Transition, event::EventId, replica::CommandId};
 use tokio::sync::oneshot;
 
-use crate::{handle::CommandError, weight_lock::RollbackHold};
+use crate::{command_error::CommandError, weight_lock::RollbackHold};
 
 /// A command and the sender for its result.
 pub(crate) struct CommandRequest {
