@@ -38,7 +38,8 @@
 //! and which the driver saves at least every [`BEAT`]. A replica that has seen the document
 //! unchanged for three beats, on its own clock, replaces the driver. It needs no lease and no common
 //! clock: the swap of the previous driver conflicts. The new driver saves the rollout too, so that a
-//! save of the previous driver that is still on its way conflicts as well.
+//! save of the previous driver that is still on its way conflicts as well. The plan goes on with its
+//! next tick, which counts the time of the change and the calls of the new driver in it.
 //!
 //! The replica that starts a rollout drives it. Every replica accepts commands.
 //!

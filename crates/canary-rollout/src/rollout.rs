@@ -170,8 +170,10 @@ impl Rollout {
     /// The longest time that a tick counts for.
     pub const MAX_TICK: Duration = Duration::from_secs(10);
 
-    /// The interval at which progress is saved if nothing else causes a save.
-    pub const SAVE_INTERVAL: Duration = Duration::from_secs(10);
+    /// The interval at which progress is saved if nothing else causes a save. It is one
+    /// [`BEAT`](crate::replica::BEAT): a driver saves the evidence and the calls of the step
+    /// together, so that its successor has both.
+    pub const SAVE_INTERVAL: Duration = crate::replica::BEAT;
 
     /// The maximum size of a saved rollout as JSON, in bytes. Old events are dropped to stay below
     /// it, so that it fits into a value of every common store, with 2 KiB to spare in 16 KiB.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use canary_core::{StickySecret, Verdict, Weight};
 use canary_rollout::{
-    Actor, Command, Order, Phase, Rollout, Tick,
+    Action, Actor, Command, Order, Phase, Rollout, Tick, Timestamp,
     replica::{
-        BEAT, Build, CommandId, DataPlane, EvidenceSwapped, Input, Loaded, Mode, Moment, Output,
-        Replica, ReplicaId, StoreState, Swapped,
+        BEAT, Build, CommandId, DataPlane, EvidenceOrder, EvidenceSwapped, Input, Loaded, Mode,
+        Moment, Output, Replica, ReplicaId, StoreState, Swapped,
     },
 };
 
@@ -26,10 +26,10 @@ struct Driven {
 }
 
 impl Driven {
-    fn new() -> Self {
+    fn new(plan: &str) -> Self {
         let build = Build {
             releases: sim::releases("v2"),
-            plan: sim::plan(PLAN),
+            plan: sim::plan(plan),
             auto_start: false,
             sticky_secret: StickySecret::from_bytes([1; 16]),
         };
@@ -37,16 +37,36 @@ impl Driven {
         Self { replica, seconds: 0 }
     }
 
-    /// A replica that drives a rollout at its first step, in this state of the store.
-    fn in_state(state: &str) -> Self {
-        let mut driven = Self::new();
-        if state == "loading" {
-            return driven;
-        }
+    /// A replica that drives a rollout at the first step of this plan.
+    fn started(plan: &str) -> Self {
+        let mut driven = Self::new(plan);
         driven.command(Command::Start);
         driven.feed(Input::Loaded(Ok(Loaded::Absent)));
         driven.feed(Input::Swapped(Swapped::Saved));
         driven.feed(Input::EvidenceSwapped(EvidenceSwapped::Done));
+        driven
+    }
+
+    /// Another replica, which follows this driver.
+    fn following(driver: &Self) -> Self {
+        Self::following_with(driver, PLAN)
+    }
+
+    fn following_with(driver: &Self, plan: &str) -> Self {
+        let mut follower = Self::new(plan);
+        follower.feed(Input::EvidenceSeen(Some(ReplicaId::from_random(2))));
+        follower.tick(Verdict::Inconclusive);
+        let stored = Box::new(driver.replica.rollout().clone());
+        follower.feed(Input::Loaded(Ok(Loaded::Found(stored))));
+        follower
+    }
+
+    /// A replica that drives a rollout at its first step, in this state of the store.
+    fn in_state(state: &str) -> Self {
+        if state == "loading" {
+            return Self::new(PLAN);
+        }
+        let mut driven = Self::started(PLAN);
         match state {
             "behind" => {
                 driven.feed(Input::StoreChanged);
@@ -67,9 +87,9 @@ impl Driven {
     }
 
     fn feed(&mut self, input: Input) -> Vec<Output> {
-        let at = "2026-11-24T09:00:00Z".parse().unwrap();
+        let at: Timestamp = "2026-11-24T09:00:00Z".parse().unwrap();
         let uptime = Duration::from_secs(self.seconds);
-        let now = Moment { at, uptime, random: self.seconds };
+        let now = Moment { at: at + uptime, uptime, random: self.seconds };
         self.replica.handle(now, input)
     }
 
@@ -79,7 +99,8 @@ impl Driven {
     }
 
     fn tick(&mut self, verdict: Verdict) -> Vec<Output> {
-        self.feed(Input::Tick { tick: Box::new(Tick::new(verdict, "evidence")), trip: None })
+        let tick = Box::new(Tick::new(verdict, "evidence").with_calls(1));
+        self.feed(Input::Tick { tick, trip: None })
     }
 
     fn state(&self) -> &'static str {
@@ -241,14 +262,13 @@ fn a_deposed_driver_stores_nothing() {
 fn a_driver_beats_and_a_follower_waits_for_three_beats() {
     let mut driver = Driven::in_state("in sync");
     driver.seconds = BEAT.as_secs();
-    assert!(names(&driver.tick(Verdict::Inconclusive)).ends_with("swap evidence"));
+    let beat = driver.tick(Verdict::Inconclusive);
+    // The progress of the step is saved with the evidence that it is made of.
+    let is_both = |it: &Output| matches!(it, Output::Swap { evidence: EvidenceOrder::Before, .. });
+    assert!(beat.last().is_some_and(is_both), "{beat:?}");
+    driver.feed(Input::Swapped(Swapped::Saved));
 
-    let mut follower = Driven::new();
-    let rival = Some(ReplicaId::from_random(2));
-    follower.feed(Input::EvidenceSeen(rival.clone()));
-    follower.tick(Verdict::Inconclusive);
-    let stored = Box::new(driver.replica.rollout().clone());
-    follower.feed(Input::Loaded(Ok(Loaded::Found(stored))));
+    let (mut follower, rival) = (Driven::following(&driver), Some(ReplicaId::from_random(2)));
     for second in 1..6 {
         follower.seconds = second;
         assert_eq!(names(&follower.tick(Verdict::Inconclusive)), "", "{second} s");
@@ -262,4 +282,88 @@ fn a_driver_beats_and_a_follower_waits_for_three_beats() {
     // It saves the rollout too, so that a late save of the previous driver conflicts.
     let outputs = follower.feed(Input::EvidenceSwapped(EvidenceSwapped::Done));
     assert_eq!(names(&outputs), "swap");
+}
+
+#[test]
+fn a_new_driver_counts_the_time_of_the_change_together_with_its_own_calls() {
+    let mut follower = Driven::following(&Driven::in_state("in sync"));
+    follower.seconds = 9;
+    assert_eq!(names(&follower.tick(Verdict::Inconclusive)), "swap evidence");
+    follower.feed(Input::EvidenceSwapped(EvidenceSwapped::Done));
+    follower.feed(Input::Swapped(Swapped::Saved));
+    let progress = |driven: &Driven| {
+        let progress = driven.replica.rollout().state().progress().unwrap();
+        (progress.waited, progress.calls)
+    };
+    assert_eq!(progress(&follower), (Duration::ZERO, 0));
+
+    follower.seconds = 10;
+    let tick = Tick::new(Verdict::Inconclusive, "evidence").with_calls(40);
+    follower.feed(Input::Tick { tick: Box::new(tick), trip: None });
+    follower.feed(Input::Swapped(Swapped::Saved));
+    assert_eq!(progress(&follower), (Duration::from_secs(10), 41));
+}
+
+#[test]
+fn a_new_driver_applies_a_trip_of_its_guard_at_once() {
+    let mut follower = Driven::following(&Driven::in_state("in sync"));
+    follower.seconds = 9;
+    let tick = Box::new(Tick::new(Verdict::Inconclusive, "evidence"));
+    follower.feed(Input::Tick { tick, trip: Some("too many failures".to_owned()) });
+    let outputs = follower.feed(Input::EvidenceSwapped(EvidenceSwapped::Done));
+    assert_eq!(names(&outputs), "lower, swap");
+}
+
+/// A plan that asks in its second step, after a second and a call.
+fn asking(question: &str) -> String {
+    format!(
+        "
+gates.release.kind = {{ webhook = {{ url = 'https://gates.example/release' }} }}
+probes.health.kind = {{ http = {{ path = '/health' }} }}
+[[steps]]
+weight = '10%'
+min_duration = '1h'
+[[steps]]
+weight = '50%'
+min_duration = '1s'
+min_calls = 1
+{question}
+[[steps]]
+weight = '90%'
+min_duration = '1h'
+"
+    )
+}
+
+fn asks(outputs: &[Output]) -> bool {
+    let is_question = |action: &Action| matches!(action, Action::RunProbe(_) | Action::AskGate(_));
+    outputs
+        .iter()
+        .any(|output| matches!(output, Output::Apply(actions) if actions.iter().any(is_question)))
+}
+
+#[test]
+fn a_command_at_a_follower_leaves_probes_and_gates_to_the_driver() {
+    for question in ["gates = ['release']", "probes = ['health']"] {
+        let plan = asking(question);
+        let mut driver = Driven::started(&plan);
+        let mut follower = Driven::following_with(&driver, &plan);
+        let swap = follower.command(Command::SkipStep);
+        let Some(Output::Swap { rollout, evidence: EvidenceOrder::Never }) = swap.last() else {
+            panic!("a follower stores the rollout only: {swap:?}");
+        };
+        let stored = rollout.clone();
+        let mut outputs = follower.feed(Input::Swapped(Swapped::Saved));
+        assert!(names(&outputs).contains("reply"), "{outputs:?}");
+        follower.seconds = 2;
+        outputs.extend(follower.tick(Verdict::Healthy));
+        assert!(!asks(&outputs), "{question}: {outputs:?}");
+
+        driver.feed(Input::StoreChanged);
+        let mut outputs = driver.feed(Input::Loaded(Ok(Loaded::Found(stored))));
+        driver.seconds = 2;
+        outputs.extend(driver.tick(Verdict::Healthy));
+        outputs.extend(driver.feed(Input::Swapped(Swapped::Saved)));
+        assert!(asks(&outputs), "{question}: {outputs:?}");
+    }
 }

@@ -360,12 +360,12 @@ fn replacing_a_plan_by_itself_changes_nothing() {
 }
 
 #[test]
-fn progress_is_saved_every_ten_seconds_and_an_idle_rollout_is_not() {
+fn progress_is_saved_at_each_beat_and_an_idle_rollout_is_not() {
     let mut sim = Sim::started(PLAN);
     sim.run(1);
     sim.actions.clear();
     sim.run(50);
-    assert_eq!(sim.asked(&Action::Save), 5);
+    assert_eq!(sim.asked(&Action::Save), 25);
     sim.order(Command::RollBack);
     sim.actions.clear();
     sim.run(3_600);

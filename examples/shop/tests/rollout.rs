@@ -47,6 +47,13 @@ impl Shop {
         self.call(Method::POST, &format!("/rollout/{command}"), body).await
     }
 
+    /// Returns these fields of the rollout's status.
+    async fn shown(&self, fields: &[&str]) -> Vec<serde_json::Value> {
+        let status = self.get("/rollout").await.text;
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        fields.iter().map(|field| status[field].clone()).collect()
+    }
+
     /// Returns the output up to the first line with this text.
     async fn output_until(&mut self, text: &str) -> String {
         let mut output = String::new();
@@ -264,6 +271,36 @@ async fn a_killed_shop_continues_at_the_same_step() {
     let (output, status) = shop.output_to_the_end().await;
     assert_in_order(&output, &["ada promoted the canary, weight 100%"]);
     assert!(!output.contains("began step"), "{output}");
+    assert_eq!(status, Some(0));
+}
+
+#[tokio::test]
+async fn a_second_shop_follows_the_first_and_replaces_it_when_it_is_killed() {
+    let directory = TestDirectory::with_plan(STUCK);
+    let mut driver = directory.start_with_state(&["--load", "100"]).await;
+    driver.output_until("began step 2 of 2").await;
+    let mut follower = directory.start_with_state(&["--load", "100"]).await;
+    follower.output_until("now: step 2 of 2, holding at 50%").await;
+    assert_eq!(driver.shown(&["is_driving"]).await, [true]);
+    assert_eq!(follower.shown(&["is_driving"]).await, [false]);
+
+    let paused = follower.command("pause", "lunch").await;
+    assert_eq!(paused.status, StatusCode::OK, "{}", paused.text);
+    driver.output_until("ada paused").await;
+    let shared = ["phase", "summary", "weight", "verdict", "allowed", "is_stored", "events"];
+    assert_eq!(driver.shown(&shared).await, follower.shown(&shared).await);
+
+    driver.process.kill().await.unwrap();
+    let takes_over = async {
+        while follower.shown(&["is_driving"]).await != [true] {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(TIMEOUT, takes_over).await.expect("the second shop should take over");
+    follower.command("promote-fully", "healthy").await;
+    let (output, status) = follower.output_to_the_end().await;
+    assert_in_order(&output, &["ada paused", "ada promoted the canary, weight 100%"]);
+    assert!(!output.contains("began step 1"), "{output}");
     assert_eq!(status, Some(0));
 }
 

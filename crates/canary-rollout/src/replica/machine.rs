@@ -216,7 +216,9 @@ impl Replica {
                 _ => self.wait(active, Output::Load),
             };
         }
+        let has_claimed = active.is_fencing && self.is_driving();
         let decision = match &mut active.job {
+            Job::Tick(job) if has_claimed && job.trip.is_none() => self.decide_first_tick(job),
             Job::Tick(job) => self.decide_tick(now, job),
             Job::Command(job) => self.decide_command(now, job),
             Job::Plan(job) => self.decide_plan(now, job),

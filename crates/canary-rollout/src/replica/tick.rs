@@ -75,6 +75,14 @@ impl Replica {
         Decision::Offer(Box::new(Proposal { after, transition }))
     }
 
+    /// A replica that has just become the driver saves the rollout as it is. Its own calls since the
+    /// silence of the previous driver are not observed yet, so the passed time must not count either:
+    /// the next tick counts both.
+    pub(super) fn decide_first_tick(&mut self, job: &TickJob) -> Decision {
+        self.leftover = Tick { verdict: Verdict::Inconclusive, ..job.tick.clone() };
+        Decision::Offer(Box::new(Proposal::unchanged(&self.rollout)))
+    }
+
     /// A replica that does not drive only saves what it could not save before, and loads what others
     /// have saved.
     fn decide_tick_of_follower(&self) -> Decision {

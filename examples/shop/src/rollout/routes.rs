@@ -98,6 +98,8 @@ struct RolloutStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     load_error: Option<String>,
     is_stored: bool,
+    /// Whether this process drives the rollout. The others on the same state follow it.
+    is_driving: bool,
     /// Sentences, the latest first.
     events: Vec<String>,
 }
@@ -108,6 +110,7 @@ impl RolloutStatus {
             note,
             phase: status.rollout.phase(),
             summary: status.summary.clone(),
+            is_driving: status.is_driving,
             weight: status.weight.to_string(),
             verdict: status.judgment.to_string(),
             allowed: status.allowed.iter().map(|name| name.as_str()).collect(),
