@@ -18,6 +18,7 @@ mod ratings;
 pub(crate) mod readiness;
 pub(crate) mod replay;
 pub(crate) mod request_body;
+pub(crate) mod request_headers;
 pub(crate) mod response_body;
 pub(crate) mod response_future;
 pub(crate) mod response_state;

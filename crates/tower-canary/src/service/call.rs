@@ -32,6 +32,7 @@ use crate::{
         pending_answer::PendingAnswer,
         protocol::{self, Protocol},
         request_body,
+        request_headers::RequestHeaders,
         served_methods::Method,
         span::CallSpan,
         timer::Timer,
@@ -99,18 +100,20 @@ impl Call {
     {
         let framing = Framing::of(request.method());
         let config = &assigned.counters.config;
-        let protocol = config.protocol.unwrap_or_else(|| Protocol::of_request(request.headers()));
+        let headers = RequestHeaders::of(request.headers());
+        let protocol = config.protocol.unwrap_or_else(|| headers.protocol());
+        let may_upgrade = framing.may_upgrade(&headers);
+        let has_no_body = framing::has_no_body(request, &headers);
         let deadline = CallerDeadline::of(protocol, request.headers());
         let method = match protocol {
             Protocol::Grpc => Some(config.served_methods.method(request.uri().path())),
             Protocol::Http => None,
         };
-        let upload =
-            if framing.may_upgrade(request) { None } else { request_body::follow(request) };
-        let may_be_arriving = upload.is_none() && !framing::has_no_body(request);
+        let upload = if may_upgrade { None } else { request_body::follow(request) };
+        let may_be_arriving = upload.is_none() && !has_no_body;
         let Assigned { counters, started, channel, reason, key, route, cookie } = assigned;
         // Without the request extension, no `Assignment` outlives the response of an upgraded call.
-        let may_upgrade = counters.config.tags.request_extension && framing.may_upgrade(request);
+        let may_upgrade = counters.config.tags.request_extension && may_upgrade;
         let call = Self {
             counters,
             started,
@@ -136,7 +139,9 @@ impl Call {
             told_channel: false,
             ended: false,
         };
-        call.share_answer();
+        if let Some(upload) = call.upload() {
+            call.share_answer(upload);
+        }
         call
     }
 
@@ -169,11 +174,9 @@ impl Call {
     }
 
     /// Lets the upload suspend the wait for the answer while the service waits for the caller.
-    fn share_answer(&self) {
-        if let Some(upload) = &self.upload {
-            let (counters, key) = (self.counters.clone(), self.counter_key());
-            upload.expect_answer(PendingAnswer::new(counters, key, self.started));
-        }
+    fn share_answer(&self, upload: &Upload) {
+        let (counters, key) = (self.counters.clone(), self.counter_key());
+        upload.expect_answer(PendingAnswer::new(counters, key, self.started));
     }
 
     pub(crate) fn upload(&self) -> Option<&Upload> {
@@ -192,6 +195,7 @@ impl Call {
         }
     }
 
+    #[inline]
     pub(crate) fn tag_request(&self, extensions: &mut Extensions) {
         if self.config().tags.request_extension {
             extensions.insert(self.assignment(self.upgrade.clone()));
@@ -429,8 +433,13 @@ impl Call {
     /// the body of the request.
     #[inline]
     fn nanos_until(&self, now: TickInstant) -> u64 {
-        let waited = self.waited_nanos().saturating_sub(self.waited_before);
-        now.nanos_since(self.started).saturating_sub(waited)
+        let elapsed = now.nanos_since(self.started);
+        match self.upload() {
+            Some(_) => {
+                elapsed.saturating_sub(self.waited_nanos().saturating_sub(self.waited_before))
+            }
+            None => elapsed,
+        }
     }
 
     fn waited_nanos(&self) -> u64 {

@@ -1,6 +1,6 @@
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 
-use crate::service::protocol::asks_for_upgrade;
+use crate::service::request_headers::RequestHeaders;
 
 /// The effect of the request method on the response body.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -22,8 +22,8 @@ impl Framing {
     }
 
     /// Returns whether the connection may switch to another protocol.
-    pub(crate) fn may_upgrade<B>(self, request: &Request<B>) -> bool {
-        self == Self::Tunnel || asks_for_upgrade(request.headers())
+    pub(crate) fn may_upgrade(self, headers: &RequestHeaders<'_>) -> bool {
+        self == Self::Tunnel || headers.ask_for_upgrade
     }
 
     /// Returns whether a response with this status switches the protocol.
@@ -56,8 +56,17 @@ pub(crate) enum AnnouncedLength {
 }
 
 impl AnnouncedLength {
+    #[inline]
     pub(crate) fn of<B>(response: &Response<B>) -> Self {
-        let mut values = response.headers().get_all(header::CONTENT_LENGTH).iter();
+        // Comparing the few names of a response takes less time than hashing this one.
+        if response.headers().keys().all(|name| *name != header::CONTENT_LENGTH) {
+            return Self::None;
+        }
+        Self::parse(response.headers())
+    }
+
+    fn parse(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
         let Some(length) = values.next() else { return Self::None };
         match parse_digits(length.as_bytes()) {
             Some(bytes) if values.all(|other| other == length) => Self::Bytes(bytes),
@@ -78,13 +87,12 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
 }
 
 /// Returns whether the head of a request shows that it has no body.
-pub(crate) fn has_no_body<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
-    match headers.get(header::CONTENT_LENGTH) {
+pub(crate) fn has_no_body<B>(request: &Request<B>, headers: &RequestHeaders<'_>) -> bool {
+    match headers.content_length {
         Some(length) => length == "0",
         // HTTP/2 needs neither of the headers for a body.
         None => {
-            !headers.contains_key(header::TRANSFER_ENCODING)
+            !headers.has_transfer_encoding
                 && (request.version() < Version::HTTP_2 || request.method().is_safe())
         }
     }

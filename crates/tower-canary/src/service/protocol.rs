@@ -1,5 +1,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use crate::service::request_headers::RequestHeaders;
+
 /// The protocol of a call.
 ///
 /// By default, a call is gRPC if its request *and* its response are: a client of an HTTP service
@@ -24,18 +26,14 @@ impl Protocol {
     /// Returns the protocol of a call with these headers of the request and of the response.
     #[must_use]
     pub fn of(request: &HeaderMap, response: &HeaderMap) -> Self {
-        Self::of_request(request).confirmed_by(response)
-    }
-
-    /// Returns the protocol that the request claims.
-    ///
-    /// The response alone does not show it either: tonic responds with a gRPC status even to a
-    /// browser that requests an unknown path.
-    pub(crate) fn of_request(headers: &HeaderMap) -> Self {
-        if is_grpc(headers) { Self::Grpc } else { Self::Http }
+        RequestHeaders::of(request).protocol().confirmed_by(response)
     }
 
     /// Returns the protocol of a call whose request claims `self`.
+    ///
+    /// The response alone does not show it either: tonic responds with a gRPC status even to a
+    /// browser that requests an unknown path.
+    #[inline]
     pub(crate) fn confirmed_by(self, response: &HeaderMap) -> Self {
         match self {
             Self::Grpc if is_grpc(response) || has_grpc_status(response) => Self::Grpc,
@@ -44,31 +42,31 @@ impl Protocol {
     }
 }
 
+fn is_grpc(response: &HeaderMap) -> bool {
+    response.get(header::CONTENT_TYPE).is_some_and(is_grpc_type)
+}
+
 /// Returns whether these headers or trailers have the status of a gRPC call.
 pub(crate) fn has_grpc_status(headers: &HeaderMap) -> bool {
     headers.contains_key(&GRPC_STATUS)
 }
 
 /// Returns whether the content type is `application/grpc`, with a suffix (`+proto`) or parameters.
-fn is_grpc(headers: &HeaderMap) -> bool {
+pub(crate) fn is_grpc_type(content_type: &HeaderValue) -> bool {
     const GRPC: &[u8] = b"application/grpc";
-    let Some(value) = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes) else {
+    let Some((essence, rest)) = content_type.as_bytes().split_at_checked(GRPC.len()) else {
         return false;
     };
-    let Some((essence, rest)) = value.split_at_checked(GRPC.len()) else { return false };
     // `application/grpc-web` is another protocol.
     essence.eq_ignore_ascii_case(GRPC) && matches!(rest, [] | [b'+' | b';' | b' ' | b'\t', ..])
 }
 
-/// Returns whether the client asks for an upgrade of the connection.
+/// Returns whether this value of `upgrade` asks for an upgrade of the connection.
 ///
 /// `h2c` is ignored: some clients offer it with every request, and neither hyper nor tonic accepts
 /// it.
-pub(crate) fn asks_for_upgrade(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::UPGRADE)
-        .iter()
-        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"))
+pub(crate) fn is_upgrade(value: &HeaderValue) -> bool {
+    !value.as_bytes().eq_ignore_ascii_case(b"h2c")
 }
 
 // A static: a lookup by string would normalize the name for each call.
@@ -118,21 +116,6 @@ mod tests {
             (&HeaderMap::new(), &status, Protocol::Http),
         ] {
             assert_eq!(Protocol::of(request, response), protocol, "{request:?}, {response:?}");
-        }
-    }
-
-    #[test]
-    fn an_offer_of_h2c_is_not_an_upgrade() {
-        for (values, is_upgrade) in [
-            (&[][..], false),
-            (&["h2c"], false),
-            (&["H2C"], false),
-            (&["websocket"], true),
-            (&["h2c", "websocket"], true),
-        ] {
-            let values =
-                values.iter().map(|value| (header::UPGRADE, HeaderValue::from_static(value)));
-            assert_eq!(asks_for_upgrade(&values.collect()), is_upgrade);
         }
     }
 }

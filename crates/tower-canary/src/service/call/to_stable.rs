@@ -14,6 +14,7 @@ use crate::{
     select::{RequestHead, StickyKey},
     service::{
         call::Call, deadline::CallerDeadline, fallback::Fallback, layer_response::LayerResponse,
+        request_headers::RequestHeaders,
     },
 };
 
@@ -85,7 +86,7 @@ impl Call {
     pub(crate) fn fallback_for<B>(&self, request: &Request<B>) -> Option<&Fallback> {
         let fallback = self.config().fallback.as_ref()?;
         // At full weight, stable may have been shut down.
-        let may_be_repeated = !self.framing.may_upgrade(request)
+        let may_be_repeated = !self.framing.may_upgrade(&RequestHeaders::of(request.headers()))
             && self.counters.weight() != Weight::FULL
             && fallback.may_repeat(&RequestHead::new(request));
         may_be_repeated.then_some(fallback)
@@ -122,6 +123,8 @@ impl Call {
         self.class = None;
         self.polling = false;
         self.ended = false;
-        self.share_answer();
+        if let Some(upload) = self.upload() {
+            self.share_answer(upload);
+        }
     }
 }
