@@ -1,4 +1,4 @@
-use std::{error::Error as _, time::Duration};
+use std::error::Error as _;
 
 use axum::{
     body::{Body, to_bytes},
@@ -52,7 +52,7 @@ use crate::{
 /// | 204 | the rating was counted |
 /// | 400 | the body or the receipt has an invalid format |
 /// | 403 | the signature of the receipt is invalid |
-/// | 408 | the body did not arrive within the [time limit](crate::feedback::FeedbackOptions::body_time_limit) |
+/// | 408 | the body did not arrive within the time limit (feature `tokio`): `FeedbackOptions::body_time_limit` |
 /// | 409 | the receipt was already used |
 /// | 410 | the receipt is too old, from an earlier attempt or release, or from a time from which too many were used |
 /// | 413 | the body has more than 1 KiB |
@@ -63,7 +63,7 @@ use crate::{
 ///
 /// # Panics
 ///
-/// The route needs a tokio runtime with timers, and panics without one.
+/// With the feature `tokio`, the route panics outside of a tokio runtime with timers.
 pub fn feedback<S: Clone + Send + Sync + 'static>(canary: CanaryHandle) -> MethodRouter<S> {
     post(move |request: Request| async move { respond(canary.control().config(), request).await })
 }
@@ -119,7 +119,7 @@ async fn rate(config: &CanaryConfig, request: Request) -> Result<(), Problem> {
         return Err(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected application/json"));
     }
     let (head, body) = request.into_parts();
-    let FeedbackForm { rating, receipt } = read(body, config.feedback.body_time_limit()).await?;
+    let FeedbackForm { rating, receipt } = read(body, config).await?;
     let rating = match rating {
         RatingForm::Good => Rating::Good,
         RatingForm::Bad => Rating::Bad,
@@ -152,10 +152,8 @@ const fn is_sticky(reason: AssignmentReason) -> bool {
     matches!(reason, AssignmentReason::Sticky | AssignmentReason::Capped)
 }
 
-async fn read(body: Body, limit: Duration) -> Result<FeedbackForm, Problem> {
-    let read = tokio::time::timeout(limit, to_bytes(body, MAX_BODY)).await;
-    let read = read.map_err(|_| problem(StatusCode::REQUEST_TIMEOUT, "the body is too slow"))?;
-    let bytes = read.map_err(|error| {
+async fn read(body: Body, config: &CanaryConfig) -> Result<FeedbackForm, Problem> {
+    let bytes = within_limit(config, to_bytes(body, MAX_BODY)).await?.map_err(|error| {
         if error.source().is_some_and(|source| source.is::<LengthLimitError>()) {
             problem(StatusCode::PAYLOAD_TOO_LARGE, "the body has more than 1024 bytes")
         } else {
@@ -163,6 +161,21 @@ async fn read(body: Body, limit: Duration) -> Result<FeedbackForm, Problem> {
         }
     })?;
     serde_json::from_slice(&bytes).map_err(|_| problem(StatusCode::BAD_REQUEST, INVALID_FORM))
+}
+
+/// Waits for the body of a request, for a limited time.
+#[cfg(feature = "tokio")]
+async fn within_limit<T>(
+    config: &CanaryConfig,
+    read: impl Future<Output = T>,
+) -> Result<T, Problem> {
+    let read = tokio::time::timeout(config.feedback.body_time_limit(), read).await;
+    read.map_err(|_| problem(StatusCode::REQUEST_TIMEOUT, "the body is too slow"))
+}
+
+#[cfg(not(feature = "tokio"))]
+async fn within_limit<T>(_: &CanaryConfig, read: impl Future<Output = T>) -> Result<T, Problem> {
+    Ok(read.await)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

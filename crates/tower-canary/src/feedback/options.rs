@@ -69,7 +69,7 @@ pub(super) struct ReceiptOptions {
     is_unsigned: bool,
     pub(super) max_age: std::time::Duration,
     pub(super) remembered: usize,
-    #[cfg(feature = "axum")]
+    #[cfg(all(feature = "axum", feature = "tokio"))]
     pub(super) body_time_limit: std::time::Duration,
     clock: Box<dyn Fn() -> std::time::SystemTime + Send + Sync>,
 }
@@ -156,7 +156,9 @@ mod receipts {
 
         /// Sets how long the route `axum::feedback` waits for the body of a request. The default is
         /// ten seconds.
-        #[cfg(feature = "axum")]
+        ///
+        /// Without the feature `tokio`, the route has no time limit: set one outside of it.
+        #[cfg(all(feature = "axum", feature = "tokio"))]
         pub fn body_time_limit(mut self, limit: Duration) -> Self {
             self.receipts.body_time_limit = limit;
             self
@@ -197,7 +199,7 @@ mod receipts {
                 is_unsigned: false,
                 max_age: Duration::from_secs(7 * 24 * 60 * 60),
                 remembered: 65_536,
-                #[cfg(feature = "axum")]
+                #[cfg(all(feature = "axum", feature = "tokio"))]
                 body_time_limit: Duration::from_secs(10),
                 clock: Box::new(SystemTime::now),
             }

@@ -36,7 +36,7 @@ impl RatingStore {
     }
 
     /// Returns how long the route for feedback waits for a request body.
-    #[cfg(feature = "axum")]
+    #[cfg(all(feature = "axum", feature = "tokio"))]
     pub(crate) const fn body_time_limit(&self) -> Duration {
         self.receipts.body_time_limit
     }
