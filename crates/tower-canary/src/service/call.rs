@@ -1,18 +1,14 @@
+mod classification;
 mod to_stable;
 
 use std::{mem, sync::Arc};
 
 use canary_core::{AssignmentReason, Channel, LatencyBucket, Weight};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body;
 
 use crate::{
-    config::{
-        caching,
-        canary_config::CanaryConfig,
-        classify::{Classification, HeadClassification},
-        grpc_code::GrpcCode,
-    },
+    config::{caching, canary_config::CanaryConfig, classify::HeadClassification},
     control::{drain_signal::DrainSignal, state::Assigned},
     counting::{
         call_end::CallEnd,
@@ -41,7 +37,7 @@ use crate::{
     },
 };
 
-pub(crate) use self::to_stable::CanaryFailure;
+pub(crate) use self::{classification::ResponseHead, to_stable::CanaryFailure};
 
 /// One call, from its assignment to its end. It records its outcome exactly once.
 ///
@@ -245,71 +241,6 @@ impl Call {
         self.polling
     }
 
-    /// Classifies the response head.
-    #[inline]
-    pub(crate) fn classify_head<R: Body>(&mut self, response: &mut Response<R>) -> ResponseHead {
-        let now = TickInstant::now();
-        self.count_answer(now);
-        let latency = self.latency_at(now);
-        self.polling = true;
-        let config = &self.counters.config;
-        if config.protocol.is_none() {
-            self.protocol = self.protocol.confirmed_by(response.headers());
-        }
-        let (status, is_at_end) = (response.status(), response.body().is_end_stream());
-        let has_no_body = self.framing.has_no_body(status);
-        let announced =
-            if has_no_body { AnnouncedLength::None } else { AnnouncedLength::of(response) };
-        let is_broken = match announced {
-            AnnouncedLength::Invalid => true,
-            AnnouncedLength::Bytes(1..) => is_at_end,
-            AnnouncedLength::Bytes(0) | AnnouncedLength::None => framing::is_interim(status),
-        };
-        let class = if is_broken || self.is_timeout(status) {
-            HeadClassification::Final(Classification::Failure)
-        } else {
-            self.client_made_head(response)
-                .unwrap_or_else(|| config.classify.head(self.protocol, response))
-        };
-        self.class = Some(class);
-        self.polling = false;
-        if self.channel == Channel::Stable {
-            config.served_methods.record_response();
-        }
-        ResponseHead { latency, announced, ends: is_at_end || has_no_body }
-    }
-
-    /// Returns whether the service reports a timeout of its own: the caller was not late.
-    fn is_timeout(&self, status: StatusCode) -> bool {
-        status == StatusCode::REQUEST_TIMEOUT
-            && !self.may_be_arriving
-            && !self.upload.as_ref().is_some_and(|upload| upload.is_missing())
-    }
-
-    fn client_made_head<R>(&self, response: &Response<R>) -> Option<HeadClassification> {
-        if self.protocol == Protocol::Http {
-            return None;
-        }
-        let code = GrpcCode::of_head(response.status(), response.headers())?;
-        self.client_made(code).map(HeadClassification::Final)
-    }
-
-    /// Returns `ClientMade` if the caller asked for a method that stable does not serve, as far as
-    /// the layer has seen.
-    fn client_made(&self, code: GrpcCode) -> Option<Classification> {
-        let served = &self.config().served_methods;
-        let is_unserved = |method| !served.contains(method);
-        let is_unknown = code == GrpcCode::UNIMPLEMENTED
-            && served.has_response()
-            && self.method.is_none_or(is_unserved);
-        is_unknown.then_some(Classification::ClientMade)
-    }
-
-    /// Returns whether the head alone shows a failure.
-    pub(crate) fn head_is_failure(&self) -> bool {
-        self.class == Some(HeadClassification::Final(Classification::Failure))
-    }
-
     /// Tags a response, and ends the call if there is no body.
     ///
     /// Otherwise it returns the length of the body in bytes, if it is known.
@@ -446,40 +377,6 @@ impl Call {
         self.upload().map_or(0, |upload| nanos_of(upload.waited()))
     }
 
-    /// Returns the end of a call whose response ended with these trailers, or with this head.
-    fn end_of_response(&self, trailers: Option<&HeaderMap>) -> CallEnd {
-        let class = match (self.class, self.protocol) {
-            (Some(HeadClassification::Final(class)), Protocol::Http) => class,
-            (_, Protocol::Http) => self.config().classify.trailers(self.protocol, trailers),
-            (class, Protocol::Grpc) => self.end_of_grpc(class, trailers),
-        };
-        match class {
-            Classification::Success => CallEnd::Success,
-            Classification::ClientMade => CallEnd::ClientMade,
-            Classification::Failure => CallEnd::Failure,
-        }
-    }
-
-    fn end_of_grpc(
-        &self,
-        class: Option<HeadClassification>,
-        trailers: Option<&HeaderMap>,
-    ) -> Classification {
-        let code = GrpcCode::of_trailers(trailers);
-        if code == GrpcCode::OK
-            && self.channel == Channel::Stable
-            && let Some(method) = self.method
-        {
-            self.config().served_methods.add(method);
-        }
-        match class {
-            Some(HeadClassification::Final(class)) => class,
-            Some(HeadClassification::AtEnd) | None => self
-                .client_made(code)
-                .unwrap_or_else(|| self.config().classify.trailers(self.protocol, trailers)),
-        }
-    }
-
     fn count(&self, count: impl Fn(&ChannelCounters)) {
         self.counters.count(self.counter_key(), count);
     }
@@ -520,31 +417,6 @@ impl Call {
             self.cancel();
         }
     }
-
-    /// Returns whether the caller of a gRPC method left because its deadline passed.
-    ///
-    /// The caller chooses the deadline and claims the protocol. So stable must be known to serve
-    /// the method, and to respond within the deadline usually. Before the first response of stable,
-    /// there is nothing to compare with.
-    fn missed_deadline(&self) -> bool {
-        if !self.deadline.is_missed_after(|| self.nanos_until(TickInstant::now())) {
-            return false;
-        }
-        let served = &self.config().served_methods;
-        let is_served = self.method.is_some_and(|method| served.contains(method));
-        let usual = self.counters.usual_latency();
-        !served.has_response()
-            || (is_served && !usual.is_some_and(|usual| self.deadline.is_shorter_than(usual)))
-    }
-}
-
-/// What the head of a response shows before it is sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ResponseHead {
-    pub(crate) latency: LatencyBucket,
-    announced: AnnouncedLength,
-    /// Whether the response has no body.
-    ends: bool,
 }
 
 impl Drop for Call {
