@@ -52,6 +52,21 @@ fn plans_in_yaml() {
     fuzz(&[yaml], |input| parses_to_itself(Plan::from_yaml(&text(input)).ok()));
 }
 
+/// Found by a million inputs: a JSON parser that is wrong in the last digit changed stored plans.
+#[test]
+fn a_number_with_seventeen_digits_is_stored_exactly() {
+    for (ratio, rate) in [("2.1844674407370954", "0.01"), ("2", "0.9007199254740993")] {
+        let plan = Plan::from_toml(&format!(
+            "steps = [{{ weight = '1%' }}]
+             [[monitors]]
+             measure = 'failures'
+             margins.worse = {{ ratio = 1.5, rate = 0.002 }}
+             margins.good = {{ ratio = {ratio}, rate = {rate} }}"
+        ));
+        parses_to_itself(Some(plan.unwrap()));
+    }
+}
+
 fn parses_to_itself(plan: Option<Plan>) {
     let Some(plan) = plan else { return };
     let json = serde_json::to_string(&plan).unwrap();
