@@ -12,7 +12,7 @@ pub enum StoreState {
         /// The reason.
         reason: String,
     },
-    /// The rollout in force is the stored one, but for the time since the last save.
+    /// The rollout in force is the stored one, except for the time since the last save.
     InSync,
     /// A watch has reported a stored rollout that is not loaded yet.
     Behind,

@@ -1,10 +1,10 @@
 //! The clock that measures the latencies of calls.
 //!
 //! A call reads the clock twice. Two readings of [`Instant`] take 150 instructions and 29 ns more
-//! per call than two readings of the processor's counter (a reading takes 22.5 ns instead of 9.5),
-//! which is a quarter of the 104 ns that the layer adds to a call; see `benches/PERFORMANCE.md`. So
-//! this clock reads the counter while Linux uses the same counter as its clock source, which means
-//! that the kernel found it steady and equal on all cores. Otherwise it reads `Instant`.
+//! per call than two readings of the processor's counter (a reading takes 22.5 ns instead of 9.5);
+//! see `benches/PERFORMANCE.md`. So this clock reads the counter while Linux uses the same counter as
+//! its clock source, which means that the kernel found it steady and equal on all cores. Otherwise it
+//! reads `Instant`.
 //!
 //! Latencies are wrong for calls during which the machine sleeps, is migrated to another host, or
 //! changes its clock source. The clock corrects itself within a few snapshots.
