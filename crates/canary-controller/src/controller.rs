@@ -8,7 +8,7 @@ use std::{
 use canary_core::{CanaryName, Channel, StickySecret};
 use canary_rollout::{Rollout, replica::Build};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -23,6 +23,7 @@ use crate::{
     monitors,
     notify::Notifier,
     requirements::Unmet,
+    rollouts::Rollouts,
     store::{InvalidPrefix, KeyRange, StateStore},
     webhook::WebhookClient,
     weight_lock::WeightLock,
@@ -44,6 +45,7 @@ pub struct Controller {
     webhooks: WebhookClient,
     notifier: Arc<Notifier>,
     running: Mutex<BTreeMap<CanaryName, RunningRollout>>,
+    rollouts: watch::Sender<Arc<[RolloutHandle]>>,
 }
 
 struct RunningRollout {
@@ -64,6 +66,7 @@ impl Controller {
             webhooks: WebhookClient::without_transport(),
             notifier: Arc::new(Notifier::new(WebhookClient::without_transport())),
             running: Mutex::default(),
+            rollouts: watch::Sender::new(Arc::default()),
         }
     }
 
@@ -168,21 +171,20 @@ impl Controller {
         });
         let task = tokio::spawn(driver.run(DriverInputs { requests, stop: stopped }));
         running.insert(name, RunningRollout { handle: handle.clone(), stop, task });
+        self.rollouts.send_replace(running.values().map(|it| it.handle.clone()).collect());
         Ok(handle)
     }
 
     /// Returns the rollout of the canary with this name.
     #[must_use]
     pub fn rollout(&self, name: &str) -> Option<RolloutHandle> {
-        let running = self.running();
-        let found = running.iter().find(|(known, _)| known.as_str() == name)?;
-        Some(found.1.handle.clone())
+        self.rollouts().get(name)
     }
 
-    /// Returns all rollouts, sorted by the names of their canaries.
+    /// Returns a handle that lists all rollouts, including those that are added later.
     #[must_use]
-    pub fn rollouts(&self) -> Vec<RolloutHandle> {
-        self.running().values().map(|running| running.handle.clone()).collect()
+    pub fn rollouts(&self) -> Rollouts {
+        Rollouts::new(self.rollouts.subscribe())
     }
 
     /// Stops all rollouts. Stores their state, and sends queued notifications for up to five

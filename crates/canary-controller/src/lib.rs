@@ -146,6 +146,7 @@ pub mod notify;
 mod or_list;
 pub mod probe;
 mod requirements;
+mod rollouts;
 mod status;
 pub mod store;
 pub mod webhook;
@@ -169,6 +170,7 @@ pub use self::{
     handle::RolloutHandle,
     managed::Managed,
     requirements::{Requirement, Unmet},
+    rollouts::Rollouts,
     status::Status,
 };
 

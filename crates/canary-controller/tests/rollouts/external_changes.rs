@@ -230,7 +230,7 @@ async fn a_controller_refuses_a_second_canary_of_the_same_name_and_one_without_r
         error.to_string(),
         "the release of stable is unknown: set it with `CanaryOptions::stable_release`"
     );
-    assert_eq!(controller.rollouts().len(), 1);
+    assert_eq!(controller.rollouts().all().len(), 1);
     assert!(controller.rollout("shop").is_some());
     assert!(controller.rollout("search").is_none());
     started(&shop, &rollout).await;

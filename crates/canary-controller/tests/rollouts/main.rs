@@ -5,6 +5,7 @@ mod attacks;
 mod baseline;
 mod by_hand;
 mod external_changes;
+mod list;
 mod outage;
 mod per_key;
 mod plans;
