@@ -18,6 +18,7 @@ mod outputs;
 mod plan_tasks;
 mod requests;
 mod run;
+mod traffic_meter;
 mod variables;
 mod waiting_keys;
 

@@ -1,5 +1,6 @@
 use std::fmt;
 
+use canary_core::{Channel, PerChannel, Snapshot};
 use tower_canary::control::Callers;
 
 /// Who made the evidence: how many callers, and whether one of them made much of it.
@@ -17,6 +18,9 @@ pub struct EvidenceSources {
     /// The calls of this process at the current weight that are not evidence, because their caller
     /// had made its part of it.
     pub capped: u64,
+    /// The outcomes in this process since the weight was last changed that the request alone made,
+    /// because it named nothing that the service has. They are not evidence.
+    pub client_made: PerChannel<u64>,
 }
 
 impl EvidenceSources {
@@ -24,7 +28,14 @@ impl EvidenceSources {
     pub const NOTABLE_PART: f64 = 0.05;
 
     pub(crate) fn new(keys: Option<u64>, callers: &Callers) -> Self {
-        Self { keys, largest_part: callers.largest_part(), capped: callers.capped() }
+        let (largest_part, capped) = (callers.largest_part(), callers.capped());
+        Self { keys, largest_part, capped, client_made: PerChannel::default() }
+    }
+
+    pub(crate) fn with_client_made(self, counts: &Snapshot) -> Self {
+        let current = counts.current().map(|epoch| &epoch.counts);
+        let of = |channel: Channel| current.map_or(0, |it| it.total(channel).client_made);
+        Self { client_made: PerChannel::from_fn(of), ..self }
     }
 
     /// Returns a warning if one key made more than 5 % of the calls with a key, or if there are too
@@ -55,9 +66,12 @@ impl fmt::Display for EvidenceSources {
         if let Some(part) = self.largest_part {
             write!(f, ", the busiest key makes {:.0} % of the calls with a key", 100.0 * part)?;
         }
-        match self.capped {
+        if self.capped > 0 {
+            write!(f, ", {} calls of busy keys are no evidence", self.capped)?;
+        }
+        match self.client_made.stable.saturating_add(self.client_made.canary) {
             0 => Ok(()),
-            capped => write!(f, ", {capped} calls of busy keys are no evidence"),
+            made => write!(f, ", {made} client-made outcomes are no evidence"),
         }
     }
 }
@@ -71,7 +85,11 @@ mod tests {
 
     #[test]
     fn few_keys_and_busy_keys_are_warned_of() {
-        let of = |keys, part| EvidenceSources { keys, largest_part: Some(part), capped: 0 };
+        let of = |keys, part| EvidenceSources {
+            keys,
+            largest_part: Some(part),
+            ..EvidenceSources::default()
+        };
         let warning = |keys, part| of(keys, part).warning();
         assert_eq!(warning(Some(500), 0.04), None);
         assert_eq!(warning(Some(2), 0.5).unwrap(), "the evidence is of only 2 keys");
@@ -83,11 +101,13 @@ mod tests {
 
     #[test]
     fn the_sources_print_as_numbers() {
-        let sources = EvidenceSources { keys: Some(2_000), largest_part: Some(0.5), capped: 12 };
+        let client_made = PerChannel { stable: 30, canary: 4 };
+        let (keys, largest_part) = (Some(2_000), Some(0.5));
+        let sources = EvidenceSources { keys, largest_part, capped: 12, client_made };
         assert_eq!(
             sources.to_string(),
             "2000 keys, the busiest key makes 50 % of the calls with a key, 12 calls of busy keys are \
-             no evidence",
+             no evidence, 34 client-made outcomes are no evidence",
         );
     }
 }

@@ -253,13 +253,26 @@ impl RolloutHandle {
         Ok(preview.with_open_calls(PerChannel::from_fn(|channel| self.0.canary.open(channel))))
     }
 
-    /// Returns when the rollout will be promoted at this traffic, and the smallest regression that it
-    /// catches by then.
+    /// Returns when the rollout will be promoted at the [observed traffic](Status::traffic), and the
+    /// smallest regression that it catches by then. `None` while the traffic is unknown.
     #[must_use]
-    pub fn outlook(&self, traffic: &Traffic) -> Outlook {
+    pub fn outlook(&self) -> Option<Outlook> {
+        let traffic = self.traffic()?;
+        Some(self.outlook_at(&traffic))
+    }
+
+    /// Returns the outlook at this traffic.
+    #[must_use]
+    pub fn outlook_at(&self, traffic: &Traffic) -> Outlook {
         let status = self.status();
         let traffic = traffic.counted_by(default_unit(&self.0.canary));
         status.rollout.outlook(status.at, &traffic)
+    }
+
+    /// Returns the [observed traffic](Status::traffic) of this process; `None` in the first ten seconds.
+    #[must_use]
+    pub fn traffic(&self) -> Option<Traffic> {
+        self.status().traffic
     }
 
     /// Returns the current status.
@@ -269,6 +282,7 @@ impl RolloutHandle {
     }
 
     /// Returns a receiver of the status, which is updated on every tick until the controller stops.
+    /// A status is shared, so it is cheap to hold.
     ///
     /// The current status counts as a change that the receiver has not seen.
     #[must_use]

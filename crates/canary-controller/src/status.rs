@@ -1,11 +1,12 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use canary_analysis::Judgment;
-use canary_core::{Snapshot, Weight};
+use canary_core::{PerChannel, Snapshot, Weight};
 use canary_rollout::{
     Rollout, Timestamp,
     command::CommandName,
     event::Event,
+    outlook::Traffic,
     replica::{Replica, ReplicaId, StoreState},
 };
 use tower_canary::CanaryHandle;
@@ -13,6 +14,10 @@ use tower_canary::CanaryHandle;
 use crate::evidence_sources::EvidenceSources;
 
 /// The status of a rollout at one moment.
+///
+/// Every replica shows the same rollout and the same judgment, which the driver makes. What the data
+/// plane does is shown as this process sees it: the weight, the counts, open calls, the traffic and
+/// the sources of the evidence.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Status {
@@ -24,15 +29,23 @@ pub struct Status {
     pub summary: String,
     /// The commands that are allowed now and have an effect.
     pub allowed: Vec<CommandName>,
-    /// The verdict and the findings of all monitors.
+    /// The verdict and the findings of all monitors. On a replica that does not drive, it is the
+    /// latest that the driver has stored, which is at most a [`BEAT`](canary_rollout::replica::BEAT)
+    /// older.
     pub judgment: Judgment,
     /// Who made the evidence.
     pub sources: EvidenceSources,
     /// The weight of the data plane. A rollback by the guard sets it to zero before the `rollout`
     /// records it.
     pub weight: Weight,
-    /// The counts of this process.
+    /// The counts of this process, with the latencies of both channels.
     pub counts: Snapshot,
+    /// The open calls of this process: those whose response or upgraded connection has not ended. After
+    /// a rollback, some may stay open on the canary until they are drained.
+    pub open: PerChannel<u64>,
+    /// The traffic of this process; `None` in the first ten seconds. The calls are those of the last
+    /// minute, and the failure rate is that of the last ten minutes. Only compared calls count.
+    pub traffic: Option<Traffic>,
     /// The result of the latest run of each probe, by its name in the plan: "passed", or the reason
     /// of the failure.
     pub probes: BTreeMap<String, String>,
@@ -71,7 +84,9 @@ impl Status {
             judgment: judgment.clone(),
             sources: EvidenceSources::default(),
             weight: canary.weight(),
+            open: PerChannel::from_fn(|channel| canary.open(channel)),
             counts: canary.counts(),
+            traffic: None,
             probes: BTreeMap::new(),
             load_error,
             driver: replica.driver().cloned(),
@@ -79,5 +94,11 @@ impl Status {
             unsaved: replica.unsaved().to_vec(),
             unsaved_for: None,
         }
+    }
+    /// Returns the observed share of calls on the canary since the weight was last changed,
+    /// `0.0..=1.0`; `None` before the first call. The weight is the requested share.
+    #[must_use]
+    pub fn share(&self) -> Option<f64> {
+        self.counts.current()?.counts.share()
     }
 }

@@ -18,13 +18,14 @@ use crate::{
     clock::Clock,
     driver::{
         TARGET,
-        attempt_judge::AttemptJudge,
+        attempt_judge::{AttemptJudge, default_unit},
         data_plane::DataPlane,
         documents::{DocumentKeys, RolloutDocument},
         evidence::EvidenceDocument,
         outputs::InForce,
         plan_tasks::{PlanTasks, Reports},
         requests::{CommandRequest, PlanRequest, Request, Requests},
+        traffic_meter::TrafficMeter,
     },
     effects::Effects,
     isolated::panic_message,
@@ -44,6 +45,7 @@ pub(crate) struct Driver {
     /// Decides everything.
     pub(super) replica: Replica,
     pub(super) plane: DataPlane,
+    traffic: TrafficMeter,
     pub(super) judge: AttemptJudge,
     /// Whether the judge has resumed the evidence of the rollout in force, or begun it.
     pub(super) is_resumed: bool,
@@ -96,6 +98,7 @@ impl Driver {
             effects,
             in_force: InForce::of(rollout),
             replica,
+            traffic: TrafficMeter::new(&canary.counts()),
             plane: DataPlane::new(canary, weight_lock),
             judge,
             is_resumed: false,
@@ -185,6 +188,7 @@ impl Driver {
 
     /// Observes the calls and the data plane, and lets the state machine decide.
     async fn tick(&mut self) {
+        self.traffic.observe(&self.plane.canary.counts());
         if let Some(observed) = self.plane.observe() {
             self.feed(Input::DataPlane(observed)).await;
         }
@@ -295,7 +299,9 @@ impl Driver {
         let judgment = self.judge.judgment();
         let (now, canary) = (self.clock.now(), &self.plane.canary);
         let mut status = Status::of(&self.replica, now, &judgment, canary);
-        status.sources = self.judge.sources(canary);
+        status.sources = self.judge.sources(canary).with_client_made(&status.counts);
+        let traffic = self.traffic.traffic();
+        status.traffic = traffic.map(|traffic| traffic.counted_by(default_unit(canary)));
         let failing = self.replica.store().failing_since();
         status.unsaved_for = failing.map(|since| self.started.elapsed().saturating_sub(since));
         status.probes.clone_from(&self.tasks.probe_results);

@@ -6,6 +6,7 @@ mod baseline;
 mod by_hand;
 mod external_changes;
 mod list;
+mod observed;
 mod outage;
 mod per_key;
 mod plans;

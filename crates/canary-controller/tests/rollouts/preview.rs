@@ -64,7 +64,7 @@ async fn the_outlook_is_that_of_the_current_status() {
     rollout.command(order(Command::Start)).await.unwrap();
     tick(&shop).await;
     let traffic = Traffic::try_new(2_000.0, Some(0.01)).unwrap();
-    let outlook = rollout.outlook(&traffic);
+    let outlook = rollout.outlook_at(&traffic);
     let status = rollout.status();
     assert_eq!(outlook, status.rollout.outlook(status.at, &traffic));
     assert!(matches!(outlook.promotion, Promotion::At(_)), "{outlook}");
