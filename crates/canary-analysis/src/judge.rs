@@ -3,6 +3,7 @@ use std::{collections::BTreeSet, error, fmt, time::Duration};
 use canary_core::{Channel, LatencyBucket, Verdict};
 
 use crate::{
+    alpha_parts::AlphaParts,
     channel_comparison::ChannelComparison,
     evidence::Evidence,
     finding::Finding,
@@ -209,11 +210,13 @@ impl Judge {
     /// Returns the part of `alpha` of the monitor with this name: the bound on the probability that
     /// it calls a canary degraded that is not worse.
     ///
-    /// A monitor of the failures of all calls takes four fifths of `alpha`, because it detects most
-    /// faults, and the other deciding monitors share the rest equally. Without such a monitor, or
-    /// with such monitors only, the parts are equal. They always sum to `alpha`. A limit for a number
-    /// of calls takes none. So the failures need odds of 125 : 1 beside any other monitors, if `alpha`
-    /// is 1 %. For a watch-only monitor, it is the part that it would take if it decided.
+    /// A monitor of the failures of all calls takes eight tenths of `alpha`, because it detects most
+    /// faults, one of the unanswered ones of all calls takes a tenth, and the other deciding monitors
+    /// share the last tenth equally. Without one of the latter two groups, the other has both tenths.
+    /// Without a monitor of all failures, or with such monitors only, the parts are equal. They always
+    /// sum to `alpha`. A limit for a number of calls takes none. So the failures need odds of 125 : 1
+    /// beside any other monitors, if `alpha` is 1 %. For a watch-only monitor, it is the part that it
+    /// would take if it decided.
     ///
     /// Returns `None` if there is no such monitor.
     ///
@@ -257,28 +260,12 @@ impl Judge {
         if monitor.max_adverse().is_some() {
             return 0.0;
         }
-        let watching = (monitor.role() == Role::Watches).then_some(monitor);
         let deciding = self.monitors().filter(|other| other.role() == Role::Decides);
         let deciding = deciding.filter(|other| other.max_adverse().is_none());
-        let (mut of_all, mut others) = (0_u32, 0_u32);
-        for monitor in deciding.chain(watching) {
-            *(if monitor.is_of_all_failures() { &mut of_all } else { &mut others }) += 1;
-        }
-        if of_all == 0 || others == 0 {
-            return 1.0 / f64::from(of_all + others);
-        }
-        match monitor.is_of_all_failures() {
-            true => OF_ALL_FAILURES / f64::from(of_all),
-            false => OF_OTHERS / f64::from(others),
-        }
+        let watching = (monitor.role() == Role::Watches).then_some(monitor);
+        AlphaParts::of(deciding.chain(watching)).part_of(monitor)
     }
 }
-
-/// The part of `alpha` for the failures of all calls. Compared with equal parts of three monitors,
-/// a rise of the failures from 1 % to 5 % takes a fifth fewer calls, and the other monitors need a
-/// fifth more of their events.
-const OF_ALL_FAILURES: f64 = 0.8;
-const OF_OTHERS: f64 = 0.2;
 
 /// Degraded if a deciding monitor is. Healthy if all monitors are that must be proven.
 fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdict {

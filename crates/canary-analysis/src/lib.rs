@@ -157,6 +157,7 @@
 //! roll back; `canary-rollout` does. It compares one canary with one stable.
 
 mod adverse_counts;
+mod alpha_parts;
 mod background;
 mod baseline;
 mod block_bets;

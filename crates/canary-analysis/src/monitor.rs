@@ -271,12 +271,9 @@ impl Monitor {
         self.margins
     }
 
-    /// Returns whether the monitor compares the failures of all calls, which detects most faults.
-    pub(crate) fn is_of_all_failures(&self) -> bool {
-        self.measure == Measure::Failures
-            && self.class.is_none()
-            && self.limit.is_none()
-            && !self.is_without_key()
+    /// Returns whether the monitor compares all calls, or all calls with a key, with those of stable.
+    pub(crate) fn compares_all_calls(&self) -> bool {
+        self.class.is_none() && self.limit.is_none() && !self.is_without_key()
     }
 
     /// Returns the time after the canary's first call that the monitor leaves out of the

@@ -127,12 +127,14 @@ fn odds_needed(monitors: impl IntoIterator<Item = Monitor>) -> Vec<f64> {
 }
 
 #[test]
-fn the_failures_of_all_calls_take_four_fifths_of_alpha_and_others_share_the_rest() {
+fn the_failures_of_all_calls_take_eight_tenths_of_alpha_and_unanswered_ones_a_tenth() {
     let default = [Monitor::failures(), Monitor::cancelled(), Monitor::share()];
     assert_eq!(odds_needed(default.clone()), [125.0, 1_000.0, 1_000.0]);
-    let more = [Monitor::unanswered(), Monitor::feedback()];
+    let more =
+        [Monitor::unanswered(), Monitor::feedback(), Monitor::unanswered().of_class("checkout")];
     let more = default.into_iter().chain(more);
-    assert_eq!(odds_needed(more), [125.0, 2_000.0, 2_000.0, 2_000.0, 2_000.0]);
+    assert_eq!(odds_needed(more), [125.0, 4_000.0, 4_000.0, 1_000.0, 4_000.0, 4_000.0]);
+    assert_eq!(odds_needed([Monitor::failures(), Monitor::unanswered()]), [125.0, 500.0]);
     let per_key = [Monitor::share().per_key(), Monitor::failures().per_key()];
     assert_eq!(odds_needed(per_key), [500.0, 125.0]);
     // Without the failures of all calls, the parts are equal.
