@@ -4,10 +4,10 @@ use crate::{
     adverse_counts::AdverseCounts,
     interval::RatioInterval,
     margins::Margins,
-    monitor::{Monitor, Unit},
+    monitor::{Measure, Monitor, Unit},
     non_inferiority::NonInferiority,
     rate_e_process::{self, RateEProcess},
-    split_e_process::{SplitEProcess, SplitLogRatios, WORSE, WORSE_TUNED},
+    split_e_process::{SplitEProcess, SplitLogRatios, WORSE, WORSE_EXTREME, WORSE_TUNED},
     split_ratio::SplitRatio,
 };
 
@@ -69,9 +69,8 @@ pub struct Evidence {
     pub(crate) totals: Totals,
 }
 
-/// How the bet on "worse" is spread over the ratios of the canary's rate to the margin: 1.25, 1.5,
-/// 2, 3, 5, 10, 30 and 100. Every prior keeps the guarantees; it decides how many calls a rise of a
-/// given size takes.
+/// How the bet on "worse" is spread over ratios of the canary's rate to the margin, from 1.25 to 100
+/// or 1,000. Every prior keeps the guarantees; it decides how many calls a rise of a given size takes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RatioPrior {
@@ -81,6 +80,9 @@ pub enum RatioPrior {
     /// Three quarters on ratios from 1.5 to 5. It detects such rises with 5 to 9 % fewer calls, in
     /// 5,000 simulated rollouts of each size.
     Tuned,
+    /// Nearly half on ratios from 100 to 1,000. It detects faults that stable hardly has with the
+    /// fewest events. The judge uses it for calls without an answer.
+    Extreme,
 }
 
 /// Calls and adverse events at all weights.
@@ -98,13 +100,14 @@ impl Evidence {
         Self::with_prior(margins, RatioPrior::Equal)
     }
 
-    /// Creates empty evidence with another prior. The judge uses [`RatioPrior::Tuned`].
+    /// Creates empty evidence with another prior. The judge uses [`RatioPrior::Tuned`] for most monitors.
     #[must_use]
     pub fn with_prior(margins: Margins, prior: RatioPrior) -> Self {
         let (worse, good) = (margins.worse(), margins.good());
         let alternatives = match prior {
             RatioPrior::Equal => &WORSE,
             RatioPrior::Tuned => &WORSE_TUNED,
+            RatioPrior::Extreme => &WORSE_EXTREME,
         };
         Self {
             margins,
@@ -121,7 +124,11 @@ impl Evidence {
 
     /// Creates empty evidence for the judge.
     pub(crate) fn of_monitor(monitor: &Monitor) -> Self {
-        let evidence = Self::with_prior(monitor.margins(), RatioPrior::Tuned);
+        let prior = match (monitor.measure(), monitor.unit()) {
+            (Measure::Unanswered, Unit::Calls) => RatioPrior::Extreme,
+            _ => RatioPrior::Tuned,
+        };
+        let evidence = Self::with_prior(monitor.margins(), prior);
         Self { unit: monitor.unit(), ..evidence }
     }
 

@@ -36,7 +36,7 @@ pub struct Margin {
 /// | slow calls, quantile `q` | odds 1.25, odds 1.5 | odds 2, odds 2 | the timing of a new build always differs a little, and `1 - q` is stable's rate by definition |
 /// | slow calls, fixed limit | 1.25, 1 % | 2, 2 % | as above, for a service that keeps its limit for 99 % of calls |
 /// | cancelled calls | 1.25, 1 % | 2, 2 % | callers also cancel for reasons that the service cannot influence |
-/// | unanswered calls | 1.25, 0.2 % | none | one call in 500 that hangs is harm, unless stable's calls do so as well; nothing has to be proven |
+/// | unanswered calls | 1.25, 0.1 % | none | one call in 1,000 that hangs is harm, unless stable's calls do so as well; nothing has to be proven |
 /// | feedback | 1.25, 2 % | 1.5, 5 % | few users rate, mostly to complain |
 /// | application events | 1, 0.1 % | 2, 0.5 % | like failures |
 ///
@@ -66,7 +66,7 @@ impl Margins {
     pub(crate) const CANCELLED: Self =
         Self { worse: Margin { ratio: 1.25, rate: 0.01 }, good: Margin { ratio: 2.0, rate: 0.02 } };
     pub(crate) const UNANSWERED: Self = Self {
-        worse: Margin { ratio: 1.25, rate: 0.002 },
+        worse: Margin { ratio: 1.25, rate: 0.001 },
         good: Margin { ratio: 2.0, rate: 0.02 },
     };
     pub(crate) const FEEDBACK: Self =

@@ -187,6 +187,13 @@ pub(crate) static WORSE: Alternatives<8> = Alternatives::equal(WORSE_FACTORS);
 pub(crate) static WORSE_TUNED: Alternatives<8> =
     Alternatives { factors: WORSE_FACTORS, parts: [0.06, 0.1, 0.2, 0.2, 0.25, 0.07, 0.05, 0.07] };
 
+/// Alternatives for events of which stable has hardly any, such as calls that hang. With nearly all
+/// of the wealth on the largest ones, stable's long calls would hide a canary that hangs.
+pub(crate) static WORSE_EXTREME: Alternatives<8> = Alternatives {
+    factors: [1.25, 1.5, 2.0, 3.0, 5.0, 15.0, 100.0, 1000.0],
+    parts: [0.05, 0.08, 0.1, 0.1, 0.1, 0.1, 0.12, 0.35],
+};
+
 const WORSE_FACTORS: [f64; 8] = [1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0];
 
 /// Alternatives for a canary that is better than the null.

@@ -240,10 +240,9 @@ fn binomial_mean(trials: u64, probability: f64, e: impl Fn(u64) -> f64) -> f64 {
 #[test]
 fn the_mean_e_value_is_exactly_one_at_the_margin() {
     let weights = [(10_000, 0.01, 1.0), (300_000, 0.3, 1.5), (900_000, 0.9, 2.0)];
-    for ((ppm, w, ratio), prior) in weights
-        .into_iter()
-        .flat_map(|weight| [RatioPrior::Equal, RatioPrior::Tuned].map(|prior| (weight, prior)))
-    {
+    for ((ppm, w, ratio), prior) in weights.into_iter().flat_map(|weight| {
+        [RatioPrior::Equal, RatioPrior::Tuned, RatioPrior::Extreme].map(|prior| (weight, prior))
+    }) {
         let of_canary = w * ratio / (w * ratio + 1.0 - w);
         let events = |canary: u64| {
             let null = margins(ratio, 0.001, ratio, 0.005);

@@ -79,7 +79,7 @@ fn median(mut times: Vec<Option<usize>>) -> usize {
 #[test]
 fn a_canary_that_hangs_is_degraded_within_seconds() {
     for (percent, part, at_most) in
-        [(10, 1.0, 8), (50, 1.0, 8), (1, 1.0, 13), (10, 0.3, 11), (10, 0.05, 30)]
+        [(10, 1.0, 7), (50, 1.0, 7), (1, 1.0, 12), (10, 0.3, 10), (10, 0.05, 24)]
     {
         let hanging = Hanging { stable: 0.0, canary: part };
         let traffic = (Weight::from_percent(percent), 50);
