@@ -152,6 +152,9 @@ pub mod store;
 pub mod webhook;
 mod weight_lock;
 
+#[doc = include_str!("../docs/next-release.md")]
+pub mod next_release {}
+
 pub use canary_analysis::{self as analysis, Judgment};
 pub use canary_core::Verdict;
 pub use canary_rollout::{
