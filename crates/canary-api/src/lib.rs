@@ -18,6 +18,9 @@
 //!
 //! Every error is a [`Problem`] (RFC 9457).
 //!
+//! The feature `client` adds a [client](crate::client), and the feature `openapi` adds the schemas of
+//! all types for an `OpenAPI` document.
+//!
 //! # Compatibility
 //!
 //! A client ignores fields that it does not know, and reads unknown values of an enum as `Unknown`.
@@ -33,6 +36,8 @@
 
 mod canary;
 mod channel;
+#[cfg(feature = "client")]
+pub mod client;
 mod command;
 mod event;
 mod finding;
