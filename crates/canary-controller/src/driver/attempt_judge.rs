@@ -1,20 +1,17 @@
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
-use canary_analysis::{
-    AdverseCounts, Baseline, Guard, Judge, JudgeState, Judgment, Monitor, Observation, Unit,
-    error::ResumeError,
-};
-use canary_core::{PerChannel, RatingCounts, RatingsByWeight, Snapshot, Weight};
+use canary_analysis::{Baseline, Guard, Judge, Judgment, Unit};
+use canary_core::{Snapshot, Weight};
 use canary_rollout::Plan;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
-    compact,
     driver::{
         TARGET,
         key_ledgers::{KeyLedgers, WatchedKeys},
+        observation::to_observation,
+        stored_evidence::{NotResumed, StoredEvidence},
     },
     evidence_sources::EvidenceSources,
     weight_lock::WeightLock,
@@ -38,16 +35,6 @@ pub(crate) struct AttemptJudge {
 }
 
 type LiveGuard = Guard<Box<dyn Fn() -> Snapshot + Send + Sync>>;
-
-/// The stored form of the evidence.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct StoredEvidence {
-    attempt: u64,
-    #[serde(with = "compact")]
-    judge: JudgeState,
-    #[serde(with = "compact")]
-    key_ledgers: Option<KeyLedgers>,
-}
 
 impl AttemptJudge {
     /// Creates a judge without evidence, for calls from now on. The baseline is what the judge of
@@ -215,226 +202,4 @@ impl AttemptJudge {
 /// calls of a sticky caller are not assigned independently.
 pub(crate) fn default_unit(canary: &CanaryHandle) -> Unit {
     if canary.may_be_sticky() { Unit::Keys } else { Unit::Calls }
-}
-
-/// Converts the difference of two snapshots to an observation: calls, route classes, feedback and
-/// events.
-fn to_observation(mut difference: Snapshot, judge: &Judge) -> Observation {
-    let ratings = std::mem::take(&mut difference.ratings);
-    let classes: BTreeSet<&str> = judge.monitors().filter_map(Monitor::class).collect();
-    let of_class: Vec<_> =
-        classes.into_iter().map(|class| (class, difference.of_class(class))).collect();
-    let mut observation =
-        Observation::of(difference).with_feedback(adverse_counts(&ratings.feedback));
-    for (event, ratings) in ratings.events() {
-        observation = observation.with_event(event.as_str(), adverse_counts(ratings));
-    }
-    for (class, calls) in of_class {
-        observation = observation.with_class(class, calls);
-    }
-    observation
-}
-
-fn adverse_counts(ratings: &RatingsByWeight) -> impl Iterator<Item = AdverseCounts> {
-    ratings.evidence().iter().filter_map(|(weight, counts)| {
-        let of = |count: fn(&RatingCounts) -> u64| PerChannel {
-            stable: count(&counts.stable),
-            canary: count(&counts.canary),
-        };
-        AdverseCounts::try_new(*weight, of(|it| it.total), of(|it| it.adverse)).ok()
-    })
-}
-
-impl StoredEvidence {
-    pub(crate) const fn attempt(&self) -> u64 {
-        self.attempt
-    }
-
-    /// Returns what the judge knew about stable, which holds for the next attempt too.
-    pub(crate) fn baseline(&self) -> Baseline {
-        self.judge.baseline()
-    }
-
-    /// Returns the evidence with half of the keys, or `None` if no keys are left.
-    pub(crate) fn with_fewer_keys(&self) -> Option<Self> {
-        let key_ledgers = Some(self.key_ledgers.as_ref()?.halved()?);
-        Some(Self { key_ledgers, ..self.clone() })
-    }
-}
-
-/// The reason why stored evidence cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum NotResumed {
-    #[error(transparent)]
-    Judge(#[from] ResumeError),
-    /// Keys that have been counted would be counted again.
-    #[error("the stored keys belong to other monitors")]
-    Keys,
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use canary_analysis::{Levels, SlowLimit, Until};
-    use canary_core::{ChannelCounts, Counts, EpochCounts, LatencyBucket, Verdict};
-
-    use super::*;
-    use crate::store::Document;
-
-    /// Judges 90 successful checkouts of stable, the given checkouts of the canary, and a hundred
-    /// times as many successful calls of no class.
-    fn judged(monitor: Monitor, canary_checkouts: impl Fn(&mut ChannelCounts)) -> Verdict {
-        let calls = |picked: u64| {
-            let mut calls = ChannelCounts::default();
-            calls.picked = picked;
-            calls.success = picked;
-            for latencies in [&mut calls.head, &mut calls.end] {
-                latencies.add(LatencyBucket::of(Duration::from_millis(1)), picked);
-            }
-            calls
-        };
-        let mut canary = ChannelCounts::default();
-        canary_checkouts(&mut canary);
-        let classed = PerChannel { stable: calls(90), canary };
-        let mut counts = Counts::default();
-        counts.evidence = PerChannel { stable: calls(9_000), canary: calls(990) };
-        counts.evidence.stable.merge(&classed.stable);
-        counts.evidence.canary.merge(&classed.canary);
-        counts.classes.insert("checkout".parse().unwrap(), classed);
-        let epoch = EpochCounts::new(0, Weight::from_percent(10), counts);
-        let mut judge = Judge::try_new(Levels::default(), [monitor]).unwrap();
-        judge.observe(&to_observation(Snapshot::new(Counts::default(), vec![epoch]), &judge));
-        assert!(judge.judgment().unused.is_empty());
-        judge.verdict()
-    }
-
-    #[test]
-    fn a_monitor_of_a_class_judges_the_calls_of_that_class() {
-        let fail = |calls: &mut ChannelCounts| (calls.picked, calls.failure) = (10, 10);
-        let cancel = |calls: &mut ChannelCounts| (calls.picked, calls.cancelled) = (10, 10);
-        let slow = |calls: &mut ChannelCounts| {
-            (calls.picked, calls.success) = (10, 10);
-            calls.head.add(LatencyBucket::of(Duration::from_secs(2)), 10);
-        };
-        let limit = SlowLimit::fixed(Duration::from_millis(300)).unwrap();
-        let monitors =
-            [Monitor::failures(), Monitor::cancelled(), Monitor::slow(Until::Head, limit)];
-        for (index, monitor) in monitors.into_iter().enumerate() {
-            let of_checkout = || monitor.clone().of_class("checkout").with_warm_up(Duration::ZERO);
-            let verdicts = [
-                judged(of_checkout(), fail),
-                judged(of_checkout(), cancel),
-                judged(of_checkout(), slow),
-            ];
-            for (which, verdict) in verdicts.into_iter().enumerate() {
-                assert_eq!(verdict == Verdict::Degraded, which == index, "{index} {which}");
-            }
-        }
-    }
-
-    /// A sequence of numbers that does not compress.
-    struct Numbers(u64);
-
-    impl Numbers {
-        fn below(&mut self, end: u64) -> u64 {
-            self.0 ^= self.0 << 13;
-            self.0 ^= self.0 >> 7;
-            self.0 ^= self.0 << 17;
-            self.0 % end
-        }
-
-        /// Counts of calls at one weight, of a service with high traffic.
-        fn counts(&mut self, weight: Weight, scale: u64) -> ChannelCounts {
-            let picked = scale / 1_000_000 * u64::from(weight.ppm()) + self.below(1_000) + 100;
-            let mut calls = ChannelCounts::default();
-            calls.picked = picked;
-            calls.failure = self.below(picked / 20);
-            calls.cancelled = self.below(picked / 20);
-            calls.success = picked - calls.failure - calls.cancelled;
-            for latencies in [&mut calls.head, &mut calls.end] {
-                for _ in 0..40 {
-                    let latency = Duration::from_micros(self.below(5_000_000));
-                    latencies.add(LatencyBucket::of(latency), self.below(picked / 40 + 1));
-                }
-            }
-            calls
-        }
-    }
-
-    /// The largest plan: the most steps, a bake, and the most monitors of all kinds.
-    fn largest_plan() -> Plan {
-        let steps: Vec<_> =
-            (1..=32).map(|step| format!("{{ weight = '{}.731%' }}", step * 3)).collect();
-        let classes: Vec<_> = (0..7)
-            .map(|class| format!("{{ measure = 'failures', class = 'class-{class}' }}"))
-            .collect();
-        let text = format!(
-            "steps = [{}]
-            bake = {{ duration = '1h' }}
-            monitors = [
-                {{ measure = 'failures' }}, {{ measure = 'cancelled' }}, {{ measure = 'unanswered' }}, {{ measure = 'share' }},
-                {{ measure = {{ slower_than = {{ limit = '250ms' }} }} }},
-                {{ measure = {{ slower_than_stable = {{ quantile = 0.95 }} }} }},
-                {{ measure = {{ slower_than_stable = {{ quantile = 0.5, until = 'end' }} }} }},
-                {{ measure = 'feedback' }}, {{ measure = {{ event = 'lost-order' }} }}, {}
-            ]",
-            steps.join(","),
-            classes.join(","),
-        );
-        Plan::from_toml(&text).unwrap()
-    }
-
-    #[test]
-    fn the_evidence_of_the_largest_plan_fills_at_most_half_of_a_document() {
-        let plan = largest_plan();
-        let mut judge = plan.judge_by(Unit::Calls);
-        let mut numbers = Numbers(0x5eed);
-        let bake = Weight::from_percent(99);
-        let weights = plan.steps().iter().map(|step| step.weight).chain([bake]);
-        for (step, weight) in weights.enumerate() {
-            judge.begin_step();
-            for look in 0..60 {
-                // Outages, and quiet seconds between them.
-                let scale = [1_000_000, 40_000_000, 3_000_000]
-                    [usize::from(look % 7 == 0) + usize::from(look % 3 == 0)];
-                let rest = Weight::from_ppm(Weight::FULL.ppm() - weight.ppm());
-                let mut counts = Counts::default();
-                counts.evidence = PerChannel {
-                    stable: numbers.counts(rest, scale),
-                    canary: numbers.counts(weight, scale),
-                };
-                for class in 0..7 {
-                    let classed = PerChannel {
-                        stable: numbers.counts(rest, scale / 10),
-                        canary: numbers.counts(weight, scale / 10),
-                    };
-                    counts.classes.insert(format!("class-{class}").parse().unwrap(), classed);
-                }
-                let epoch = EpochCounts::new(step as u64, weight, counts);
-                let snapshot = Snapshot::new(Counts::default(), vec![epoch]);
-                let mut ratings = || {
-                    let trials = PerChannel { stable: 1_000, canary: 1_000 };
-                    let adverse =
-                        PerChannel { stable: numbers.below(99), canary: numbers.below(99) };
-                    AdverseCounts::try_new(weight, trials, adverse).ok()
-                };
-                let observation = to_observation(snapshot, &judge)
-                    .with_feedback(ratings())
-                    .with_event("lost-order", ratings())
-                    .with_duration(Duration::from_secs(1));
-                judge.observe(&observation);
-            }
-            let evidence = StoredEvidence { attempt: 1, judge: judge.state(), key_ledgers: None };
-            let json = serde_json::to_vec(&judge.state()).unwrap().len();
-            let len = serde_json::to_vec(&evidence).unwrap().len();
-            println!("step {step}: {json} bytes of JSON, {len} bytes stored");
-            assert!(len <= Document::MAX_LEN / 2, "step {step}: {len} bytes");
-            let again: StoredEvidence =
-                serde_json::from_slice(&serde_json::to_vec(&evidence).unwrap()).unwrap();
-            let monitors = plan.judge_monitors_by(Unit::Calls);
-            let resumed = Judge::try_resume(plan.levels(), monitors, &again.judge).unwrap();
-            assert_eq!(resumed.judgment().to_string(), judge.judgment().to_string());
-        }
-    }
 }

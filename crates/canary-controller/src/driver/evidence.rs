@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     driver::{
-        attempt_judge::StoredEvidence,
         document_error::{CALL_TIMEOUT, DocumentError, with_change_timeout, with_timeout, write},
+        stored_evidence::StoredEvidence,
     },
     store::{
         Document, DocumentWatch, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
