@@ -6,7 +6,8 @@
 //! - [`run`] waits for ticks, commands, reports and changes of the store, and turns them into inputs.
 //! - [`outputs`] carries out the outputs of the state machine, and passes it the results.
 //! - [`documents`] and [`evidence`] are the documents in the store, [`data_plane`] is the canary.
-//! - [`attempt_judge`] judges the calls, [`plan_tasks`] runs probes and asks gates.
+//! - [`attempt_judge`] judges the calls, [`learning`] is about the time without a rollout, [`plan_tasks`]
+//!   runs probes and asks gates.
 
 mod attempt_judge;
 mod data_plane;
@@ -14,6 +15,7 @@ mod document_error;
 mod documents;
 mod evidence;
 mod key_ledgers;
+mod learning;
 mod observation;
 mod outputs;
 mod plan_tasks;

@@ -31,7 +31,7 @@ pub struct Status {
     pub allowed: Vec<CommandName>,
     /// The verdict and the findings of all monitors. On a replica that does not drive, it is the
     /// latest that the driver has stored, which is at most a [`BEAT`](canary_rollout::replica::BEAT)
-    /// older.
+    /// older, or a minute once the rollout is over.
     pub judgment: Judgment,
     /// Who made the evidence.
     pub sources: EvidenceSources,

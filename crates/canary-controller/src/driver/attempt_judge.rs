@@ -140,6 +140,15 @@ impl AttemptJudge {
         self.stored = (self.observed.clone(), self.observed_at);
     }
 
+    /// Leaves out the calls until now.
+    pub(crate) fn skip(&mut self, canary: &CanaryHandle) {
+        (self.observed, self.observed_at) = (canary.counts(), Instant::now());
+        self.note_stored();
+        if let Some(keys) = &mut self.keys {
+            keys.skip();
+        }
+    }
+
     pub(crate) const fn attempt(&self) -> u64 {
         self.attempt
     }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use canary_analysis::Baseline;
 use canary_rollout::{
@@ -6,6 +6,7 @@ use canary_rollout::{
     replica::{EvidenceSwapped, ReplicaId},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::{
     driver::{
@@ -26,6 +27,8 @@ pub(super) struct EvidenceDocument {
     me: ReplicaId,
     revision: Option<Revision>,
     latest: Option<EvidenceRecord>,
+    /// The time at which this replica has seen the latest known document.
+    changed: Instant,
 }
 
 /// The state of the judge, with the replica that judges. Both are stored in one swap, so that
@@ -44,7 +47,7 @@ struct EvidenceRecord {
 
 impl EvidenceDocument {
     pub(super) fn new(store: Arc<dyn StateStore>, key: StoreKey, me: ReplicaId) -> Self {
-        Self { store, key, me, revision: None, latest: None }
+        Self { store, key, me, revision: None, latest: None, changed: Instant::now() }
     }
 
     pub(super) fn watch(&self) -> DocumentWatch {
@@ -86,12 +89,21 @@ impl EvidenceDocument {
             Err(StoreError::Corrupt { .. }) => None,
             other => other?,
         };
-        let before = self.revision.take();
+        let before = self.revision.clone();
         self.set_base(found);
         Ok(self.revision != before)
     }
 
+    /// Returns the time since the document has changed, as far as this replica knows.
+    pub(super) fn age(&self) -> Duration {
+        self.changed.elapsed()
+    }
+
     fn set_base(&mut self, found: Option<Versioned>) {
+        let revision = found.as_ref().map(|found| &found.revision);
+        if revision != self.revision.as_ref() {
+            self.changed = Instant::now();
+        }
         self.latest = found.as_ref().and_then(|it| serde_json::from_str(it.document.as_str()).ok());
         self.revision = found.map(|found| found.revision);
     }
@@ -132,6 +144,7 @@ impl EvidenceDocument {
             match with_change_timeout(operation.clone(), CALL_TIMEOUT, swap).await? {
                 Swap::Done(revision) => {
                     (self.revision, self.latest) = (Some(revision), Some(record));
+                    self.changed = Instant::now();
                     return Ok(EvidenceSwapped::Done);
                 }
                 Swap::Conflict(None) => self.set_base(None),

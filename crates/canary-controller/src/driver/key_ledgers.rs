@@ -81,6 +81,13 @@ impl WatchedKeys {
         self.ledgers.take(judge, observation)
     }
 
+    /// Leaves out the keys since the last call.
+    pub(super) fn skip(&mut self) {
+        let KeyEvents { sample, .. } = self.watch.take();
+        self.waiting = WaitingKeys::default();
+        self.narrow(sample);
+    }
+
     fn narrow(&mut self, sample: KeySample) {
         self.ledgers.narrow(sample);
         self.waiting.narrow(self.ledgers.sample());

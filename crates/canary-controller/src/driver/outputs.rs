@@ -144,7 +144,7 @@ impl Driver {
         swapped
     }
 
-    async fn swap_evidence(&mut self) -> EvidenceSwapped {
+    pub(super) async fn swap_evidence(&mut self) -> EvidenceSwapped {
         let becomes_driver = self.evidence.driver().as_ref() != Some(&self.id);
         let stored = self.judge.to_stored();
         let saved = self.evidence.save(stored, self.replica.rollout()).await;

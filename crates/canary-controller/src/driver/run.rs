@@ -1,9 +1,8 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use canary_analysis::Baseline;
-use canary_core::Weight;
 use canary_rollout::{
-    Command, Order, Relation, Tick,
+    Command, Order, Tick,
     event::{Event, EventId},
     replica::{Build, Input, Replica, ReplicaId},
 };
@@ -49,6 +48,10 @@ pub(crate) struct Driver {
     pub(super) judge: AttemptJudge,
     /// Whether the judge has resumed the evidence of the rollout in force, or begun it.
     pub(super) is_resumed: bool,
+    /// Whether the judge has observed the calls of the latest tick.
+    is_observing: bool,
+    /// The time at which the driver last tried to store what the judge has learned.
+    pub(super) learned_at: Instant,
     pub(super) tasks: PlanTasks,
     pub(super) in_force: InForce,
 
@@ -102,6 +105,8 @@ impl Driver {
             plane: DataPlane::new(canary, weight_lock),
             judge,
             is_resumed: false,
+            is_observing: false,
+            learned_at: Instant::now(),
             document: RolloutDocument::new(Arc::clone(&store), keys.rollout),
             evidence: EvidenceDocument::new(store, keys.evidence, id.clone()),
             appends_events: false,
@@ -196,26 +201,24 @@ impl Driver {
         let tick = Box::new(self.observe());
         self.appends_events = true;
         self.feed(Input::Tick { tick, trip }).await;
+        self.save_learned().await;
         self.plane.canary.note_decision();
         self.publish_status();
-    }
-
-    /// Returns whether the rollout is loaded and for the releases of this process.
-    fn is_known(&self) -> bool {
-        self.replica.is_loaded() && self.replica.relation() == Relation::Same
-    }
-
-    fn is_learning(&self) -> bool {
-        self.is_known() && self.replica.rollout().weight() == Weight::ZERO
     }
 
     /// Gives the judge the calls since the last tick, if the evidence is the one of this replica. At
     /// a weight of zero, the calls are no evidence: the judge learns what is usual for stable.
     fn observe(&mut self) -> Tick {
         let is_judging = self.is_known() && self.replica.holds_evidence();
+        let is_learning = self.is_learning();
         let weight = self.replica.rollout().weight();
+        if is_learning && !is_judging && !self.is_observing {
+            // The evidence of another replica does not get the earlier calls of this one.
+            self.judge.skip(&self.plane.canary);
+        }
+        self.is_observing = is_judging || is_learning;
         let mut calls = 0;
-        if is_judging || self.is_learning() {
+        if self.is_observing {
             let observed = self.judge.observe(&self.plane.canary, weight);
             calls = if is_judging { observed } else { 0 };
         }
@@ -284,9 +287,7 @@ impl Driver {
         }
         self.appends_events = true;
         self.feed(Input::Stop).await;
-        // Without a driver, the evidence is what the judge has learned about stable.
-        let is_learning = self.is_learning() && self.evidence.driver().is_none();
-        if (self.replica.is_driving() || is_learning)
+        if (self.replica.is_driving() || self.is_learning())
             && let Err(error) = self.release_evidence().await
         {
             let name = self.plane.canary.name();

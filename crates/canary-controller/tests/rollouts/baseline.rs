@@ -1,9 +1,12 @@
 //! What the judge learns about stable while no rollout runs.
 
-use canary_controller::{RolloutHandle, store::MemoryStore};
+use canary_controller::{
+    RolloutHandle,
+    store::{MemoryStore, StateStore},
+};
 use canary_rollout::{Command, Phase};
 
-use crate::support::{Shop, controller, managed, order, second, until};
+use crate::support::{Shop, controller, managed, order, second, stored::rollout_key, until};
 
 const PLAN: &str = r#"
 steps = [{ weight = "50%", min_calls = 1 }]
@@ -37,7 +40,7 @@ async fn a_rollout_begins_with_what_stable_showed_before_also_after_a_restart() 
     let without = until_promoted(&new, &rollout).await;
     assert!(without > 600, "{without} s");
 
-    for is_restarted in [false, true] {
+    for end in [None, Some(End::Stop), Some(End::Kill)] {
         let store = MemoryStore::new();
         let mut shop = shop();
         let mut controller = controller(store.clone());
@@ -45,17 +48,45 @@ async fn a_rollout_begins_with_what_stable_showed_before_also_after_a_restart() 
         for _ in 0..700 {
             second(&shop, 40).await;
         }
-        if is_restarted {
-            controller.stop().await;
+        if let Some(end) = &end {
+            match end {
+                End::Stop => controller.stop().await,
+                End::Kill => drop(controller),
+            }
             shop = self::shop();
             controller = crate::support::controller(store);
             rollout = controller.add(managed(&shop, PLAN)).unwrap();
             second(&shop, 40).await;
         }
         let seconds = until_promoted(&shop, &rollout).await;
-        assert!(
-            seconds < without / 2,
-            "restarted: {is_restarted}, {seconds} s, {without} s without"
-        );
+        assert!(seconds < without / 2, "{end:?}: {seconds} s, {without} s without");
+        drop(controller);
     }
+}
+
+/// The end of a process.
+#[derive(Debug)]
+enum End {
+    Stop,
+    Kill,
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_of_several_processes_stores_about_once_a_minute_what_it_learns() {
+    let store = MemoryStore::new();
+    let [one, other] = [shop(), shop()];
+    let controllers = [controller(store.clone()), controller(store.clone())];
+    let mut rollouts = Vec::new();
+    for (controller, shop) in controllers.iter().zip([&one, &other]) {
+        rollouts.push(controller.add(managed(shop, PLAN)).unwrap());
+    }
+    for _ in 0..600 {
+        one.calls(40).await;
+        second(&other, 40).await;
+    }
+    let key = rollout_key().evidence();
+    let document = store.load(&key).await.unwrap().unwrap().document;
+    let evidence: serde_json::Value = serde_json::from_str(document.as_str()).unwrap();
+    let saves = evidence["beat"].as_u64().unwrap();
+    assert!((8..=10).contains(&saves), "{saves} saves in ten minutes");
 }

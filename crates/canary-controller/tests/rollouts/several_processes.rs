@@ -2,6 +2,7 @@
 
 use canary_controller::{
     CommandError, Controller, RolloutHandle,
+    analysis::Finding,
     store::{Removal, StateStore, testing::StoreFault},
 };
 use canary_core::{PerChannel, Weight};
@@ -84,6 +85,39 @@ async fn only_the_driver_judges_and_a_follower_shows_the_same() {
     assert_eq!(follower.shop.canary.weight(), driver.shop.canary.weight());
     let logs = [here, there].map(|status| status.judgment.findings[0].worse.log_e.to_bits());
     assert_eq!(logs[0], logs[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_process_shows_the_findings_that_ended_a_rollout() {
+    let store = test_store();
+    let driver = Process::new(&store).await;
+    driver.command(Command::Start).await;
+    let follower = Process::new(&store).await;
+    let other_build = Shop::new("v3");
+    let controller_of_other_build = controller(store.clone());
+    let bystander = controller_of_other_build.add(managed(&other_build, PLAN)).unwrap();
+    seconds(&[&driver, &follower], 30, 10).await;
+    // The last calls are stored by the next beat.
+    seconds(&[&driver], 4, 0).await;
+    let shown = |rollout: &RolloutHandle| {
+        let judgment = &rollout.status().judgment;
+        let of = |it: &Finding| (it.calls.canary, it.adverse, it.worse.log_e.to_bits(), it.verdict);
+        judgment.findings.iter().map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(driver.judged(), driver.counted());
+    assert_eq!(shown(&bystander), shown(&driver.rollout));
+    drop(controller_of_other_build);
+
+    driver.shop.fail_canary(1000);
+    seconds(&[&driver, &follower], 20, 20).await;
+    let status = driver.rollout.status();
+    assert_eq!(status.rollout.phase(), Phase::RolledBack);
+    assert!(status.judgment.findings[0].adverse.canary > 0, "{}", status.judgment);
+    let late = Process::new(&store).await;
+    seconds(&[&driver], 2, 0).await;
+    for process in [&follower, &late] {
+        assert_eq!(shown(&process.rollout), shown(&driver.rollout));
+    }
 }
 
 #[tokio::test(start_paused = true)]
