@@ -1,6 +1,6 @@
 //! The README agrees with the repository.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use canary_rollout::Plan;
 
@@ -46,10 +46,34 @@ fn all_source_files_that_the_architecture_names_exist() {
 
 #[test]
 fn the_plan_in_the_readme_is_valid() {
+    let plans: Vec<_> = toml_blocks().into_iter().filter(|toml| toml.contains("steps =")).collect();
+    assert_eq!(plans.len(), 1);
+    Plan::from_toml(&plans[0]).unwrap();
+}
+
+#[test]
+fn the_dependencies_in_the_readme_name_every_feature_of_the_crates() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let blocks = toml_blocks();
+    let shown = blocks.iter().find(|toml| toml.starts_with("[dependencies]")).unwrap();
+    let shown: BTreeSet<_> = shown.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+    // Features for tests of these crates and of stores.
+    let hidden = ["default", "fail-points", "store-testing"];
+    for name in ["tower-canary", "tower-canary-mirror", "canary-controller", "canary-admin"] {
+        let manifest =
+            fs::read_to_string(root.join("crates").join(name).join("Cargo.toml")).unwrap();
+        let features = manifest.split("[features]\n").nth(1).unwrap();
+        let features = features.split("\n[").next().unwrap();
+        let lines = features.lines().filter(|line| line.contains(" = ["));
+        for feature in lines.filter_map(|line| line.split_once(" = [")).map(|(name, _)| name) {
+            assert!(hidden.contains(&feature) || shown.contains(feature), "{feature} of {name}");
+        }
+    }
+}
+
+fn toml_blocks() -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let blocks: Vec<_> = readme.split("```toml\n").skip(1).collect();
-    assert_eq!(blocks.len(), 1);
-    let (toml, _) = blocks[0].split_once("```").unwrap();
-    Plan::from_toml(toml).unwrap();
+    let blocks = readme.split("```toml\n").skip(1);
+    blocks.map(|block| block.split_once("```").unwrap().0.to_owned()).collect()
 }
