@@ -12,8 +12,8 @@ use crate::{
     variables::{InvalidVariables, Variables},
 };
 
-/// The part of a [`CanaryHandle`] that only a controller needs: the salt, the keys of sticky calls,
-/// a check of variables, and the hook for failures.
+/// The part of a [`CanaryHandle`] that only a controller needs: the salt, the keys of sticky calls, a
+/// check of variables, options that it shows, and the hook for failures.
 ///
 /// This trait is sealed: only `CanaryHandle` implements it.
 pub trait ControlExt: sealed::Sealed {
@@ -51,6 +51,11 @@ pub trait ControlExt: sealed::Sealed {
     /// sticky.
     #[must_use]
     fn may_be_sticky(&self) -> bool;
+
+    /// Returns whether shared caches may store responses of the canary; see
+    /// [`CanaryOptions::cacheable_canary`](crate::CanaryOptions::cacheable_canary).
+    #[must_use]
+    fn is_canary_cacheable(&self) -> bool;
 
     /// Checks a [change](CanaryHandle::change_variables) of the variables without making it.
     ///
@@ -211,6 +216,10 @@ impl ControlExt for CanaryHandle {
 
     fn may_be_sticky(&self) -> bool {
         self.control().config().select.as_ref().is_some_and(Select::may_be_sticky)
+    }
+
+    fn is_canary_cacheable(&self) -> bool {
+        self.control().config().cacheable_canary
     }
 
     fn check_variables(
