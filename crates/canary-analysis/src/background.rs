@@ -106,12 +106,17 @@ impl Background {
     pub(crate) fn observe(&mut self, look: &Look<'_>) -> Courses {
         // Among keys, the beginning of a step would pass for an outage.
         if self.unit == Unit::Calls {
-            self.state.history.observe(self.history_floor, look);
+            self.observe_own_outages(look);
         }
         Courses {
             both: self.state.both.observe(self.floor, look.both(), look.millis),
             stable: self.state.stable.observe(self.floor, look.stable(), look.millis),
         }
+    }
+
+    /// Adds a look to the history of stable's own outages only.
+    pub(crate) fn observe_own_outages(&mut self, look: &Look<'_>) {
+        self.state.history.observe(self.history_floor, look);
     }
 
     pub(crate) const fn floor(&self) -> f64 {

@@ -68,11 +68,13 @@ impl Judge {
     /// Returns what the judge knows about stable, for the next attempt.
     #[must_use]
     pub fn baseline(&self) -> Baseline {
-        let monitors = self.states.iter().filter_map(|state| match &state.evidence {
-            MonitorEvidence::Comparison(comparison) => {
-                Some((watches(&state.monitor), comparison.background.state.clone()))
-            }
-            MonitorEvidence::SampleRatio(_) | MonitorEvidence::Unanswered(_) => None,
+        let monitors = self.states.iter().filter_map(|state| {
+            let background = match &state.evidence {
+                MonitorEvidence::Comparison(comparison) => &comparison.background.state,
+                MonitorEvidence::Unanswered(evidence) => evidence.background(),
+                MonitorEvidence::SampleRatio(_) => return None,
+            };
+            Some((watches(&state.monitor), background.clone()))
         });
         let monitors = monitors.filter(|(_, state)| *state != BackgroundState::default());
         Baseline { monitors: monitors.collect() }
@@ -91,9 +93,13 @@ impl Judge {
             if !known.is_valid(state.monitor.unit()) {
                 return Err(ResumeError::Corrupt(state.monitor.name().to_owned()));
             }
-            if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
-                comparison.background.state = known.clone();
-                comparison.outage_filter.choose(&comparison.background);
+            match &mut state.evidence {
+                MonitorEvidence::Comparison(comparison) => {
+                    comparison.background.state = known.clone();
+                    comparison.outage_filter.choose(&comparison.background);
+                }
+                MonitorEvidence::Unanswered(evidence) => evidence.set_background(known.clone()),
+                MonitorEvidence::SampleRatio(_) => {}
             }
         }
         Ok(self)

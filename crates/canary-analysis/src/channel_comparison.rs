@@ -113,6 +113,12 @@ impl ChannelComparison {
         }
     }
 
+    /// Adds a look to the second proof of harm, and to no other evidence.
+    pub(crate) fn observe_blocks(&mut self, look: &Look<'_>) {
+        self.block_bets.observe(&self.background, look);
+        self.background.observe_own_outages(look);
+    }
+
     /// Adds counts to all evidence except that of the outage filter, which is about "good enough".
     ///
     /// During the warm-up they count for the brake only.

@@ -117,7 +117,7 @@ impl Judge {
     #[must_use]
     pub fn with_second_proof(mut self, second_proof: SecondProof) -> Self {
         for state in &mut self.states {
-            if let MonitorEvidence::Comparison(comparison) = &mut state.evidence {
+            for comparison in state.evidence.comparisons_mut() {
                 comparison.second_proof = second_proof;
             }
         }

@@ -193,7 +193,11 @@ impl StoredMonitor {
                 StoredEvidenceCounts::of(&comparison.whole)
             }
             MonitorEvidence::SampleRatio(test) => StoredEvidenceCounts::of_sample_ratio(test),
-            MonitorEvidence::Unanswered(_) => Default::default(),
+            MonitorEvidence::Unanswered(evidence) => {
+                background = evidence.background().clone();
+                blocks = StoredBlockBets::of(&evidence.ages[0].block_bets);
+                StoredEvidenceCounts::default()
+            }
         };
         let comparison = match &state.evidence {
             MonitorEvidence::Comparison(comparison) => Some(comparison),
@@ -241,12 +245,12 @@ impl StoredMonitor {
         state.impossible = self.impossible;
         state.stable = self.latencies()?;
         state.holds_healthy = self.holds_healthy;
+        if !self.background.is_valid(monitor.unit()) {
+            return None;
+        }
         match &mut state.evidence {
             MonitorEvidence::Comparison(comparison) => {
                 comparison.whole = self.whole.restore(monitor)?;
-                if !self.background.is_valid(monitor.unit()) {
-                    return None;
-                }
                 comparison.background.state = self.background.clone();
                 comparison.outage_filter = self.outage_filter.restore(
                     monitor,
@@ -277,6 +281,8 @@ impl StoredMonitor {
                 for (comparison, stored) in evidence.ages.iter_mut().zip(&self.ages) {
                     stored.restore(monitor, comparison)?;
                 }
+                evidence.set_background(self.background.clone());
+                evidence.ages[0].block_bets = self.blocks.restore()?;
             }
         }
         Some(state)

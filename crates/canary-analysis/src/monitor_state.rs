@@ -90,7 +90,7 @@ impl MonitorState {
                 }
             }
             (MonitorEvidence::Unanswered(evidence), _) => {
-                evidence.observe(calls);
+                evidence.observe(calls, millis(observation.duration));
             }
             (MonitorEvidence::Comparison(_), Unit::Calls) => {
                 self.count_results(calls);
@@ -243,9 +243,10 @@ impl MonitorState {
                 let is_good = self.holds_healthy && reason.is_none();
                 comparison_verdict(comparison, worse, is_good)
             }
-            MonitorEvidence::SampleRatio(_) | MonitorEvidence::Unanswered(_) => {
-                verdict(worse, false)
+            MonitorEvidence::Unanswered(evidence) => {
+                confirmed(verdict(worse, false), evidence.second_proof())
             }
+            MonitorEvidence::SampleRatio(_) => verdict(worse, false),
         }
     }
 
@@ -284,8 +285,10 @@ impl MonitorState {
             }
             MonitorEvidence::Unanswered(evidence) => {
                 let (age, comparison) = evidence.strongest();
+                let second_proof = evidence.second_proof();
                 Finding {
-                    verdict: verdict(worse, false),
+                    verdict: confirmed(verdict(worse, false), second_proof),
+                    second_proof,
                     calls: comparison.whole.calls(),
                     adverse: comparison.whole.adverse(),
                     ratio: comparison.whole.ratio_interval(levels.alpha()),
@@ -457,9 +460,15 @@ fn comparison_verdict(comparison: &ChannelComparison, worse: Strength, is_good: 
     if comparison.basis().canary == 0 {
         return Verdict::Inconclusive;
     }
-    match verdict(worse, is_good) {
-        // Harm that is not confirmed is no harm yet, and nothing is healthy beside it.
-        Verdict::Degraded if !comparison.is_worse_confirmed() => Verdict::Inconclusive,
+    confirmed(verdict(worse, is_good), comparison.second_proof())
+}
+
+/// Harm that lacks its second proof is no harm yet, and nothing is healthy beside it.
+fn confirmed(verdict: Verdict, second_proof: Option<Strength>) -> Verdict {
+    match verdict {
+        Verdict::Degraded if second_proof.is_some_and(|proof| !proof.is_reached()) => {
+            Verdict::Inconclusive
+        }
         verdict => verdict,
     }
 }

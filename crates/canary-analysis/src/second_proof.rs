@@ -6,7 +6,8 @@ use std::{error, fmt};
 /// fair. If pods, pools or garbage collectors make each channel fail on its own from time to time,
 /// one outage brings many failures on one channel, and a canary that is as good as stable is called
 /// degraded at its first outage. So if stable shows such outages, harm must also show over blocks
-/// of time, each at least twice as long as an outage.
+/// of time, each at least twice as long as an outage. Pods that hang on their own are such outages too,
+/// for the monitor of unanswered calls.
 ///
 /// # Price
 ///

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use canary_analysis::{Judge, Levels, Monitor, Observation, error::JudgeError, keys::KeyLedger};
+use canary_analysis::{
+    Judge, Levels, Monitor, Observation, SecondProof, error::JudgeError, keys::KeyLedger,
+};
 use canary_core::{
     Age, Channel, ChannelCounts, Counts, EpochCounts, PerChannel, Snapshot, Verdict, Weight,
 };
@@ -196,4 +198,72 @@ fn a_restored_judge_continues_with_the_same_evidence_about_waiting_calls() {
     assert_eq!(evidence(&restored), evidence(&judge));
     let finding = judged(Monitor::failures(), snapshot(TEN, calls(9, 0), calls(1, 0)));
     assert!(finding.findings[0].age.is_none());
+}
+
+/// Adds a second with 50 calls, of which all calls of the hanging channels reach five seconds
+/// without an answer.
+fn second(judge: &mut Judge, weight: Weight, hangs: PerChannel<bool>) -> Verdict {
+    let canary = if weight == TEN { 5 } else { 0 };
+    let of = |calls, hangs| if hangs { waiting(0, [calls, 0, 0]) } else { waiting(calls, [0; 3]) };
+    let (stable, canary) = (of(50 - canary, hangs.stable), of(canary, hangs.canary));
+    judge.observe(&Observation::of(snapshot(weight, stable, canary)));
+    judge.verdict()
+}
+
+/// Returns a judge that has known for an hour a service whose calls hang for five seconds of every
+/// ten minutes.
+fn judge_of_hanging_pods() -> Judge {
+    let monitors = || [Monitor::failures(), Monitor::unanswered()];
+    let mut idle = judge(monitors());
+    for at in 0..3_600 {
+        second(&mut idle, Weight::ZERO, PerChannel { stable: at % 600 < 5, canary: false });
+    }
+    judge(monitors()).try_with_baseline(&idle.baseline()).unwrap()
+}
+
+/// Guarantee G2.
+#[test]
+fn calls_that_hang_on_one_channel_alone_are_no_harm_if_stables_do_so_too() {
+    let after_a_hang = |mut judge: Judge| {
+        for at in 0..400 {
+            let canary = (300..305).contains(&at);
+            second(&mut judge, TEN, PerChannel { stable: false, canary });
+        }
+        judge.judgment()
+    };
+    let judgment = after_a_hang(judge_of_hanging_pods());
+    assert_eq!(judgment.verdict, Verdict::Inconclusive);
+    let text = judgment.findings[1].to_string();
+    let reason = "but stable has outages of its own, so that blocks of time must show it too";
+    assert!(text.contains(reason), "{text}");
+    assert_eq!(judgment.findings[1].verdict, Verdict::Inconclusive);
+
+    let without = judge([Monitor::failures(), Monitor::unanswered()]);
+    assert_eq!(after_a_hang(without).verdict, Verdict::Degraded);
+    let never = judge_of_hanging_pods().with_second_proof(SecondProof::NEVER);
+    assert_eq!(after_a_hang(never).verdict, Verdict::Degraded);
+}
+
+#[test]
+fn a_canary_that_hangs_is_found_in_minutes_beside_pods_that_do() {
+    let mut judge = judge_of_hanging_pods();
+    let canary = PerChannel { stable: false, canary: true };
+    let degraded = (1..600).find(|_| second(&mut judge, TEN, canary) == Verdict::Degraded);
+    assert!(degraded.unwrap() <= 90, "{degraded:?}");
+}
+
+#[test]
+fn a_restored_judge_continues_with_the_blocks_of_hanging_pods() {
+    let mut judge = judge_of_hanging_pods();
+    let hangs = |at| PerChannel { stable: at % 40 < 5, canary: at % 50 > 20 };
+    for at in 0..100 {
+        second(&mut judge, TEN, hangs(at));
+    }
+    let monitors = [Monitor::failures(), Monitor::unanswered()];
+    let mut restored = Judge::try_resume(Levels::default(), monitors, &judge.state()).unwrap();
+    for at in 100..200 {
+        let verdicts = [&mut judge, &mut restored].map(|judge| second(judge, TEN, hangs(at)));
+        assert_eq!(verdicts[0], verdicts[1]);
+        assert_eq!(restored.state(), judge.state());
+    }
 }

@@ -2,7 +2,7 @@ use canary_analysis::keys::KeyLedger;
 use canary_core::{Bucket, Channel, ChannelCounts, LatencyBucket, PerChannel, Weight};
 
 use super::{
-    Drift, LogNormal, Traffic, Users,
+    Drift, Law, LogNormal, Traffic, Users,
     trouble::{Affected, TroubleState},
     waiting::{Ending, Pending, Waiting},
 };
@@ -55,9 +55,9 @@ impl<'a> Generator<'a> {
                 (0..calls).for_each(|_| self.call_of_user(&mut second, users, rates));
                 continue;
             }
-            let failures = self.assign(&mut second, calls, rates);
+            let failures = self.assign(&mut second, calls, rates, &affected);
             if self.traffic.retries > 0 {
-                self.assign(&mut second, failures * self.traffic.retries, rates);
+                self.assign(&mut second, failures * self.traffic.retries, rates, &affected);
             }
         }
         self.canary_calls += second.calls(Channel::Canary);
@@ -68,10 +68,21 @@ impl<'a> Generator<'a> {
     }
 
     /// Assigns calls to the channels, and returns the number of failures.
-    fn assign(&mut self, second: &mut Second, calls: u64, rates: PerChannel<f64>) -> u64 {
+    fn assign(
+        &mut self,
+        second: &mut Second,
+        calls: u64,
+        rates: PerChannel<f64>,
+        affected: &PerChannel<Affected>,
+    ) -> u64 {
         let canary = self.draws.of(calls, second.weight().ratio());
         let mut of = PerChannel { stable: calls - canary, canary };
-        if let Some(waiting) = self.traffic.waiting {
+        let hanging = Waiting {
+            part: PerChannel::from_fn(|channel| affected[channel].hang),
+            lasts: Some(Law::Fixed(60.0)),
+            ending: Ending::Cancelled,
+        };
+        for waiting in self.traffic.waiting.into_iter().chain([hanging]) {
             for channel in Channel::ALL {
                 of[channel] -= self.wait(second, waiting, channel, of[channel]);
             }
@@ -94,6 +105,7 @@ impl<'a> Generator<'a> {
                 let (sum, more) = (&mut all[channel], affected[channel]);
                 sum.fails += (1.0 - sum.fails) * more.fails;
                 sum.slow += (1.0 - sum.slow) * more.slow;
+                sum.hang += (1.0 - sum.hang) * more.hang;
                 sum.slow_by = sum.slow_by.max(more.slow_by);
             }
         }

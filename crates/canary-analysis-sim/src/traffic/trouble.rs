@@ -63,6 +63,8 @@ enum Effect {
     Fails(f64),
     /// This fraction of the calls takes longer.
     Slows(f64, Duration),
+    /// This fraction of the calls has no answer.
+    Hangs(f64),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -107,6 +109,14 @@ impl Trouble {
         self
     }
 
+    /// Leaves this fraction of calls without an answer until their callers cancel them, after a
+    /// minute. None fail.
+    #[must_use]
+    pub const fn hangs(mut self, part: f64) -> Self {
+        self.effect = Effect::Hangs(part);
+        self
+    }
+
     /// Sets the course, [`Shape::Flat`] by default.
     #[must_use]
     pub const fn shaped(mut self, shape: Shape) -> Self {
@@ -136,6 +146,7 @@ pub(super) struct Affected {
     pub(super) fails: f64,
     pub(super) slow: f64,
     pub(super) slow_by: Duration,
+    pub(super) hang: f64,
 }
 
 impl TroubleState {
@@ -173,6 +184,7 @@ impl TroubleState {
             Effect::Slows(part, slow_by) => {
                 Affected { slow: part * level[channel], slow_by, ..Affected::default() }
             }
+            Effect::Hangs(part) => Affected { hang: part * level[channel], ..Affected::default() },
         })
     }
 }

@@ -1,7 +1,7 @@
 use canary_core::PerChannel;
 
 use super::row::{Figure, Row};
-use crate::traffic::{Ending, Law, Traffic, Waiting};
+use crate::traffic::{Ending, Law, Traffic, Trouble, Waiting};
 
 pub(super) fn rows() -> Vec<Row> {
     let row =
@@ -28,6 +28,13 @@ pub(super) fn rows() -> Vec<Row> {
         let traffic = long_calls(part, part);
         rows.push(Row::new(&name, traffic, Figure::RolledBack, 1.0).at(weight, 1_800));
     }
+    let pods = PerChannel { stable: 1, canary: 1 };
+    let own = Trouble::recurring(Law::Exponential(600.0), Law::Fixed(5.0)).hangs(1.0);
+    let traffic = Traffic::new(50.0, 0.001)
+        .with_canary_hangs(1.0)
+        .with_trouble(own.of_each_alone(pods))
+        .with_baseline(14_400);
+    rows.push(row("100 % hang, own hangs of 5 s every 10 min", traffic, 100.0).at(10, 3_600));
     rows
 }
 

@@ -27,5 +27,9 @@ pub(super) fn rows() -> Vec<Row> {
         row("half of the calls for 3 s every 200 s", own(200.0, Law::Fixed(3.0), 0.5, 1)),
         row("1 to 8 s every 400 s", own(400.0, Law::Between(1.0, 8.0), 0.8, 1)),
         row("Pareto from 2 s, every 500 s", own(500.0, Law::Pareto(2.0, 2.0), 1.0, 1)),
+        row("hangs of 1 s every 2 min", fixed(120.0, 1.0, 1).hangs(1.0)),
+        row("hangs of 5 s every 10 min", fixed(600.0, 5.0, 1).hangs(1.0)),
+        row("hangs of 20 s every 30 min", fixed(1800.0, 20.0, 1).hangs(1.0)),
+        row("hangs of 5 s every 10 min, 10 pods against 1", fixed(600.0, 5.0, 10).hangs(1.0)),
     ]
 }
