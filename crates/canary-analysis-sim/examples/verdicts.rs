@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p canary-analysis-sim --example verdicts [rollouts] [part]`
 //!
-//! A part is one of `equal`, `own-outages`, `shared-outages`, `speed`, `healthy`, `cold` and
-//! `hangs`. Without one, all are printed and the pictures are drawn.
+//! A part is one of `equal`, `own-outages`, `shared-outages`, `speed`, `healthy`, `cold`,
+//! `hangs` and `limits`. Without one, all are printed and the pictures are drawn.
 
 use std::{fs, path::Path};
 

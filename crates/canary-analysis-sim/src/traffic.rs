@@ -114,6 +114,12 @@ impl Traffic {
         self
     }
 
+    /// Adds latencies unless the calls have some.
+    pub(crate) fn or_latency(mut self, latency: PerChannel<LogNormal>) -> Self {
+        self.latency.get_or_insert(latency);
+        self
+    }
+
     /// Makes both failure rates rise and fall.
     #[must_use]
     pub const fn with_drift(mut self, drift: Drift) -> Self {

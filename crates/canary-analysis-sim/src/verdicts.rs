@@ -11,6 +11,7 @@ mod cold;
 mod equal;
 mod hangs;
 mod healthy;
+mod limits;
 mod own_outages;
 mod row;
 mod shared_outages;
@@ -34,11 +35,13 @@ pub enum Verdicts {
     Cold,
     /// Canaries whose calls do not end.
     Hangs,
+    /// Plans with absolute limits, or for services at four nines.
+    Limits,
 }
 
 impl Verdicts {
     /// All parts.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Equal,
         Self::OwnOutages,
         Self::SharedOutages,
@@ -46,6 +49,7 @@ impl Verdicts {
         Self::Healthy,
         Self::Cold,
         Self::Hangs,
+        Self::Limits,
     ];
 
     /// Simulates `runs` rollouts for each row, and returns the measured figure of each with one
@@ -73,6 +77,7 @@ impl Verdicts {
             Self::Healthy => healthy::rows(),
             Self::Cold => cold::rows(),
             Self::Hangs => hangs::rows(),
+            Self::Limits => limits::rows(),
         }
     }
 }
@@ -87,6 +92,7 @@ impl fmt::Display for Verdicts {
             Self::Healthy => "healthy",
             Self::Cold => "cold",
             Self::Hangs => "hangs",
+            Self::Limits => "limits",
         })
     }
 }

@@ -40,7 +40,7 @@ pub(super) enum Figure {
 
 /// The latency of both channels. Without any, a default plan is never healthy, because it watches
 /// slow calls too.
-const LATENCY: LogNormal = LogNormal { median: Duration::from_millis(20), sigma: 0.5 };
+pub(super) const LATENCY: LogNormal = LogNormal { median: Duration::from_millis(20), sigma: 0.5 };
 
 /// A preset with the default monitors.
 const DEFAULT: &str = "preset = 'Canary10Percent5Minutes'";
@@ -49,7 +49,7 @@ impl Row {
     /// Creates a row for an hour at 1, 5, 10, 25 and 50 %, judged by a default plan.
     pub(super) fn new(name: &str, traffic: Traffic, figure: Figure, target: f64) -> Self {
         let (name, schedule) = (name.to_owned(), Schedule::hour());
-        let traffic = traffic.with_latency(PerChannel { stable: LATENCY, canary: LATENCY });
+        let traffic = traffic.or_latency(PerChannel { stable: LATENCY, canary: LATENCY });
         Self { name, traffic, schedule, plan: DEFAULT, figure, target }
     }
 
