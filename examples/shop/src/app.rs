@@ -1,11 +1,13 @@
 //! The router of the process: both versions behind the canary layer, metrics and control routes.
 
 use axum::{Router, routing::get};
-use canary_controller::RolloutHandle;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tower_canary::{CanaryHandle, CanaryLayer, axum::RouterExt as _, metrics::buckets};
 
-use crate::{control, rollout};
+use crate::{
+    control,
+    rollout::{self, Rollout},
+};
 
 pub(crate) fn install_prometheus() -> anyhow::Result<PrometheusHandle> {
     let canary_metrics = Matcher::Prefix("canary_".to_owned());
@@ -17,12 +19,15 @@ pub(crate) fn router(
     v1: Router,
     canary: CanaryLayer<Router>,
     prometheus: PrometheusHandle,
-    rollout: Option<RolloutHandle>,
+    rollout: Option<&Rollout>,
 ) -> Router {
     let handle = canary.handle();
     let metrics = metrics_route(handle.clone(), prometheus);
     let controls = match rollout {
-        Some(rollout) => control::rollback_routes(handle).merge(rollout::routes(rollout)),
+        Some(rollout) => {
+            let admin = rollout.admin().router();
+            rollout::routes(rollout.handle()).nest_service("/canary", admin)
+        }
         None => control::router(handle),
     };
     v1.canary(canary).merge(metrics).merge(controls)

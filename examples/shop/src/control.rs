@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{delete, get, post, put},
+    routing::{get, post, put},
 };
 use serde::Serialize;
 use tower_canary::{
@@ -16,20 +16,12 @@ use tower_canary::{
 };
 
 pub(crate) fn router(canary: CanaryHandle) -> Router {
-    let other_routes = Router::new()
-        .route("/canary/weight", put(set_weight))
-        .route("/canary/promote", post(promote))
-        .route("/canary/halt", delete(lift_halt))
-        .with_state(canary.clone());
-    rollback_routes(canary).merge(other_routes)
-}
-
-/// Returns the routes that are also available with a plan, which would override the others.
-pub(crate) fn rollback_routes(canary: CanaryHandle) -> Router {
     Router::new()
         .route("/canary", get(show))
+        .route("/canary/weight", put(set_weight))
+        .route("/canary/promote", post(promote))
         .route("/canary/roll-back", post(roll_back))
-        .route("/canary/halt", post(halt))
+        .route("/canary/halt", post(halt).delete(lift_halt))
         .with_state(canary)
 }
 

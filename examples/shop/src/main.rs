@@ -62,12 +62,13 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
         _ => None,
     };
-    let app = app::router(v1, layer, prometheus, rollout.as_ref().map(Rollout::handle));
+    let app = app::router(v1, layer, prometheus, rollout.as_ref());
+    let admin = rollout.as_ref().map(Rollout::admin);
     startup_message::print(addr, &options);
 
     let stop = finished_or_stopped(&options, rollout.as_mut());
     match options.load {
-        None => serve::until(stop, listener, app, &canary).await?,
+        None => serve::until(stop, listener, app, &canary, admin).await?,
         Some(per_second) => {
             let mut report = Report::new(canary.clone());
             let stop_or_load = async {
@@ -77,7 +78,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
                     stopped = stop => stopped,
                 }
             };
-            let served = serve::until(stop_or_load, listener, app, &canary).await;
+            let served = serve::until(stop_or_load, listener, app, &canary, admin).await;
             report.print_total();
             served?;
         }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use axum::Router;
+use canary_admin::{Access, Admin};
 use canary_controller::{
     AddError, Controller, Managed, Plan, RolloutHandle,
     probe::{ProbeRunner, ProbeTarget},
@@ -25,6 +26,7 @@ pub(crate) use self::{
 pub(crate) struct Rollout {
     controller: Controller,
     handle: RolloutHandle,
+    admin: Admin,
     printer: EventPrinter,
 }
 
@@ -47,11 +49,18 @@ impl Rollout {
             AddError::Plan(unmet) => plan_file::unmet(file, &unmet),
             error => error.into(),
         })?;
-        Ok(Self { controller, handle, printer })
+        let admin = Admin::builder(Access::loopback()).environment("shop", "#1f6feb").build();
+        admin.watch(&controller);
+        Ok(Self { controller, handle, admin, printer })
     }
 
     pub(crate) fn handle(&self) -> RolloutHandle {
         self.handle.clone()
+    }
+
+    /// Returns the API and the page for operators.
+    pub(crate) fn admin(&self) -> Admin {
+        self.admin.clone()
     }
 
     /// Prints events until the rollout has ended.

@@ -1,9 +1,10 @@
 //! Serving until ctrl-c, SIGTERM or a time limit, and graceful shutdown.
 
-use std::{future, io, pin::pin, time::Duration};
+use std::{future, io, net::SocketAddr, pin::pin, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
+use canary_admin::Admin;
 use tokio::{net::TcpListener, signal, time};
 use tower_canary::{CanaryHandle, Channel, Drain};
 
@@ -14,9 +15,12 @@ pub(crate) async fn until(
     listener: TcpListener,
     app: Router,
     canary: &CanaryHandle,
+    admin: Option<Admin>,
 ) -> anyhow::Result<()> {
     let (shutdown, requested) = tokio::sync::oneshot::channel::<()>();
-    let server = axum::serve(listener, app.into_make_service()).with_graceful_shutdown(async {
+    // The admin API needs to know that its callers are on this machine.
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
+    let server = axum::serve(listener, app).with_graceful_shutdown(async {
         let _ = requested.await;
     });
     let mut server = pin!(server.into_future());
@@ -25,6 +29,8 @@ pub(crate) async fn until(
         stopped = stop => stopped?,
     }
     drop(shutdown);
+    // Open pages would keep the server from stopping.
+    admin.iter().for_each(Admin::stop);
     let drains = Channel::ALL.map(|channel| canary.drain(channel));
     let in_time = time::timeout(GRACE, async {
         let served = server.as_mut().await;

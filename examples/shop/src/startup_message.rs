@@ -39,7 +39,7 @@ const WITH_PLAN: [(&str, &str); 7] = [
     ("curl -X POST ADDR/rollout/resume", "continues the plan"),
     ("curl -X POST ADDR/rollout/roll-back -d 'wrong totals'", "version 1 serves all calls"),
     ("curl -i ADDR/products/1", "x-canary-channel is the channel"),
-    ("curl ADDR/canary", "state and counts"),
+    ("xdg-open http://ADDR/canary/", "the dashboard"),
     ("curl -s ADDR/metrics | grep canary_requests_total", "for Prometheus"),
 ];
 

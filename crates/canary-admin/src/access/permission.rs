@@ -1,0 +1,102 @@
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use canary_api::{Operator, Role};
+use canary_controller::Actor;
+use http::{HeaderMap, Method, header, request::Parts};
+
+use crate::{
+    audit, page,
+    problem::{ApiError, Kind},
+    shared::Shared,
+};
+
+/// The operator who has sent the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Arc<Operator>);
+
+impl Caller {
+    /// Refuses operators with a lower role.
+    pub(crate) fn needs(&self, role: Role) -> Result<(), ApiError> {
+        if self.0.role >= role {
+            return Ok(());
+        }
+        let (has, needed) = (self.0.role.as_str(), role.as_str());
+        let detail = format!("this needs the role {needed}, and {} has {has}", self.0.name);
+        Err(ApiError::new(Kind::Forbidden, detail))
+    }
+
+    /// Refuses operators who may not answer this gate.
+    pub(crate) fn needs_gate(&self, gate: &str) -> Result<(), ApiError> {
+        self.needs(Role::Approve)?;
+        match &self.0.gates {
+            Some(gates) if !gates.iter().any(|own| own == gate) => {
+                let detail =
+                    format!("{} may only answer the gates {}", self.0.name, gates.join(", "));
+                Err(ApiError::new(Kind::Forbidden, detail).field("gate", gate, &gates.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Returns the cause of the events that the caller's commands record.
+    pub(crate) fn actor(&self) -> Actor {
+        let name = &self.0.name;
+        if name.ends_with(BOT) { Actor::program(name) } else { Actor::person(name) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.0.name
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let caller = parts.extensions.get::<Self>().cloned();
+        caller.ok_or_else(|| ApiError::new(Kind::Unauthorized, "the request has no operator"))
+    }
+}
+
+/// Finds the operator of each request, and refuses requests without one before anything else is known
+/// about them. Writes all refusals to the audit log.
+pub(crate) async fn authenticate(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
+    if matches!(method, Method::GET | Method::HEAD) && page::is_public(&path) {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let Some(operator) = shared.access.operator(&parts) else {
+        let detail = match bearer(&parts.headers) {
+            Some(_) => "the token is not valid",
+            None => "the request needs the header `Authorization: Bearer TOKEN`",
+        };
+        let response = ApiError::new(Kind::Unauthorized, detail).into_response();
+        audit::refusal(None, &method, &path, &response);
+        return response;
+    };
+    let caller = Caller(Arc::new(operator));
+    parts.extensions.insert(caller.clone());
+    let response = next.run(Request::from_parts(parts, body)).await;
+    audit::refusal(Some(&caller), &method, &path, &response);
+    response
+}
+
+/// Returns the token of the request.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The end of the name of a program.
+const BOT: &str = "[bot]";

@@ -1,0 +1,162 @@
+use std::{
+    collections::BTreeSet,
+    fmt, fs, io,
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use canary_api::{Operator, Role};
+use sha2::{Digest as _, Sha256};
+use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
+
+/// A file with the digests of tokens. It is read again when it changes.
+pub(crate) struct TokenFile {
+    path: PathBuf,
+    read: Mutex<Read>,
+}
+
+struct Read {
+    stamp: Stamp,
+    tokens: Vec<Token>,
+}
+
+/// What changes when a file is written.
+type Stamp = (Option<SystemTime>, u64);
+
+struct Token {
+    digest: [u8; 32],
+    operator: Operator,
+}
+
+impl TokenFile {
+    pub(super) fn open(path: PathBuf) -> Result<Self, TokenFileError> {
+        let fail = |fault| TokenFileError { path: path.clone(), fault };
+        let stamp = stamp(&path).map_err(|error| fail(Fault::Io(error)))?;
+        let text = fs::read_to_string(&path).map_err(|error| fail(Fault::Io(error)))?;
+        let tokens = parse(&text).map_err(fail)?;
+        Ok(Self { path, read: Mutex::new(Read { stamp, tokens }) })
+    }
+
+    /// Returns the operator with this token. The time that it takes does not depend on the token.
+    pub(super) fn operator(&self, token: &str) -> Option<Operator> {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
+        self.refresh(&mut read);
+        let mut found = u64::MAX;
+        for (index, known) in (0_u64..).zip(&read.tokens) {
+            found.conditional_assign(&index, known.digest.ct_eq(&digest));
+        }
+        let found = usize::try_from(found).ok()?;
+        read.tokens.get(found).map(|token| token.operator.clone())
+    }
+
+    fn refresh(&self, read: &mut Read) {
+        let Ok(now) = stamp(&self.path) else { return };
+        if now == read.stamp {
+            return;
+        }
+        // Before the file is read, so that a change in between is seen the next time.
+        read.stamp = now;
+        let parsed =
+            fs::read_to_string(&self.path).map_err(Fault::Io).and_then(|text| parse(&text));
+        match parsed {
+            Ok(tokens) => read.tokens = tokens,
+            Err(fault) => {
+                let error = TokenFileError { path: self.path.clone(), fault };
+                tracing::error!(target: "canary::audit", "{error}: the former tokens stay valid");
+            }
+        }
+    }
+}
+
+fn stamp(path: &PathBuf) -> io::Result<Stamp> {
+    let metadata = fs::metadata(path)?;
+    Ok((metadata.modified().ok(), metadata.len()))
+}
+
+fn parse(text: &str) -> Result<Vec<Token>, Fault> {
+    let (mut names, mut digests) = (BTreeSet::new(), BTreeSet::new());
+    let mut tokens = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let token = token(line).map_err(|fault| Fault::Line(number, fault))?;
+        let (is_new, other) =
+            (names.insert(token.operator.name.clone()), digests.insert(token.digest));
+        if !is_new {
+            return Err(Fault::Line(number, "an earlier line has the same name"));
+        }
+        if !other {
+            return Err(Fault::Line(number, "an earlier line has the same digest"));
+        }
+        tokens.push(token);
+    }
+    if tokens.is_empty() { Err(Fault::Empty) } else { Ok(tokens) }
+}
+
+fn token(line: &str) -> Result<Token, &'static str> {
+    let mut fields = line.splitn(4, ':');
+    let mut field = || fields.next().unwrap_or_default().trim();
+    let (name, role, digest, gates) = (field(), field(), field(), field());
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(char::is_control) {
+        return Err("expected a name of 1 to 64 bytes before the first colon");
+    }
+    let role = match role {
+        "view" => Role::View,
+        "approve" => Role::Approve,
+        "operate" => Role::Operate,
+        _ => return Err("expected the role view, approve or operate after the name"),
+    };
+    let digest = hex(digest).ok_or("expected a SHA-256 of 64 hexadecimal digits after the role")?;
+    let mut operator = Operator::new(name, role);
+    if !gates.is_empty() {
+        if role != Role::Approve {
+            return Err("only the role approve can be bound to gates");
+        }
+        operator = operator.gates(gates.split(',').map(str::trim));
+    }
+    Ok(Token { digest, operator })
+}
+
+fn hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    let mut bytes = [0; 32];
+    if digits.len() != 2 * bytes.len() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |digit: u8| char::from(digit).to_digit(16).and_then(|it| u8::try_from(it).ok());
+        *byte = 16 * digit(pair[0])? + digit(pair[1])?;
+    }
+    Some(bytes)
+}
+
+impl fmt::Debug for TokenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The error for a file with tokens that cannot be used. The message names the file and the line, and
+/// nothing that the line contains.
+#[derive(Debug, thiserror::Error)]
+#[error("token file {}: {fault}", .path.display())]
+pub struct TokenFileError {
+    path: PathBuf,
+    fault: Fault,
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error("{0}")]
+    Io(io::Error),
+    #[error("line {0}: {1}")]
+    Line(usize, &'static str),
+    #[error("expected at least one line `name:role:sha256`")]
+    Empty,
+}
+
+const MAX_NAME_BYTES: usize = 64;

@@ -1,0 +1,114 @@
+//! The recent past of a canary, for charts.
+
+mod point;
+mod ring;
+mod tally;
+
+use std::collections::VecDeque;
+
+use canary_controller::{Status, Timestamp};
+use canary_core::PerChannel;
+
+pub(crate) use self::tally::Rates;
+use self::{point::Point, ring::Ring, tally::Tallies};
+
+/// Keeps the past of a canary in three resolutions: seconds for five minutes, ten seconds for an hour,
+/// and minutes for a day.
+///
+/// Each resolution computes its quantiles from its own differences of counts, because the quantile of
+/// a minute is not the mean of those of its seconds.
+pub(crate) struct Recorder {
+    levels: [Level; 3],
+    /// The counts of the last seconds, for the rates that the view shows.
+    recent: VecDeque<Tallies>,
+}
+
+struct Level {
+    ring: Ring,
+    /// The counts at the end of the latest point.
+    last: Option<Tallies>,
+}
+
+impl Recorder {
+    /// Adds the state of a canary.
+    pub(crate) fn record(&mut self, status: &Status) {
+        let tallies = Tallies::of(status);
+        for level in &mut self.levels {
+            level.record(status, &tallies);
+        }
+        // A status can also follow a command. The clock can jump.
+        let is_next = |last: &Tallies| {
+            tallies.at.since(last.at).as_millis() >= MIN_GAP_MS || tallies.at < last.at
+        };
+        if self.recent.back().is_none_or(is_next) {
+            if self.recent.len() > RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(tallies);
+        }
+    }
+
+    /// Returns the rates of the last ten seconds.
+    pub(crate) fn rates(&self) -> PerChannel<Rates> {
+        match (self.recent.front(), self.recent.back()) {
+            (Some(first), Some(last)) => last.rates_since(first),
+            _ => PerChannel::default(),
+        }
+    }
+
+    /// Returns the canary's fraction of the calls of the last ten seconds.
+    pub(crate) fn observed_share(&self) -> Option<f64> {
+        let (first, last) = (self.recent.front()?, self.recent.back()?);
+        last.share_since(first)
+    }
+
+    /// Returns the points of a resolution whose time ends after `since`.
+    pub(crate) fn points(
+        &self,
+        step_s: u32,
+        since: Option<Timestamp>,
+    ) -> Option<canary_api::Points> {
+        let level = self.levels.iter().find(|level| level.ring.step_s() == step_s)?;
+        Some(level.ring.points(since))
+    }
+
+    /// The resolutions in seconds.
+    pub(crate) const STEPS: [u32; 3] = [1, 10, 60];
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let [seconds, tens, minutes] = Self::STEPS;
+        let level = |step_s, most| Level { ring: Ring::new(step_s, most), last: None };
+        Self {
+            levels: [level(seconds, 300), level(tens, 360), level(minutes, 1440)],
+            recent: VecDeque::new(),
+        }
+    }
+}
+
+impl Level {
+    fn record(&mut self, status: &Status, now: &Tallies) {
+        let Some(last) = &self.last else {
+            self.last = Some(now.clone());
+            return;
+        };
+        let step_ms = u128::from(self.ring.step_s()) * 1000;
+        let passed = now.at.since(last.at).as_millis();
+        // A tenth less, because ticks are not exact.
+        if now.at < last.at || passed * 10 < step_ms * 9 {
+            if now.at < last.at {
+                self.last = Some(now.clone());
+            }
+            return;
+        }
+        self.ring.push(&Point::between(last, now, status), status);
+        self.last = Some(now.clone());
+    }
+}
+
+/// The number of seconds over which the view's rates are taken.
+const RECENT: usize = 10;
+
+/// The least time between two recent counts.
+const MIN_GAP_MS: u128 = 900;

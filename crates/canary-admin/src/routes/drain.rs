@@ -1,0 +1,40 @@
+use axum::response::Response;
+use canary_api::{ChannelName, DrainRequest, DrainResponse, Role};
+use canary_core::Channel;
+
+use crate::{
+    access::Caller,
+    audit,
+    extract::{JsonBody, NamedCanary},
+    problem::ApiError,
+    routes::json,
+};
+
+/// Asks the open calls of a channel in this process to end, or closes them.
+#[utoipa::path(
+    post,
+    path = "/canaries/{canary}/drain",
+    params(("canary" = String, Path, description = "The name of the canary")),
+    request_body = DrainRequest,
+    responses((status = 200, description = "The open calls", body = DrainResponse))
+)]
+pub(crate) async fn drain(
+    NamedCanary(canary): NamedCanary,
+    caller: Caller,
+    JsonBody(request): JsonBody<DrainRequest>,
+) -> Result<Response, ApiError> {
+    caller.needs(Role::Operate)?;
+    let channel = match request.channel {
+        ChannelName::Stable => Channel::Stable,
+        ChannelName::Canary => Channel::Canary,
+    };
+    let drain = canary.rollout().canary().drain(channel);
+    let open = drain.open();
+    let what = if request.close { "closed" } else { "asked to end" };
+    if request.close {
+        drain.close();
+    }
+    let what = format!("{what} the {open} open calls of {channel}");
+    audit::done(&caller, canary.name(), &what, &request.reason);
+    Ok(json(&DrainResponse { open }))
+}

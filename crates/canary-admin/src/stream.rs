@@ -1,0 +1,172 @@
+//! The stream of a canary as server-sent events.
+//!
+//! A stream has no queue. Whenever its client can take more, it sends the next event after the last one
+//! that it has sent, or else the latest view. So a slow client costs no memory, and misses views but no
+//! events.
+
+use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    response::{
+        IntoResponse as _, Response, Sse,
+        sse::{Event, KeepAlive},
+    },
+};
+use canary_controller::rollout::event::EventId;
+use futures_util::stream;
+use tokio::sync::watch;
+
+use crate::{
+    canary::{Canary, EventLog, StoredEvent},
+    problem::{ApiError, Kind},
+    routes::events::MOST,
+    shared::Shared,
+    streams::Place,
+};
+
+/// Opens a stream after the event `last`, or else with the latest `most` events.
+pub(crate) fn open(
+    shared: &Shared,
+    canary: &Arc<Canary>,
+    last: Option<EventId>,
+    most: usize,
+) -> Result<Response, ApiError> {
+    let stop = shared.stop.subscribe();
+    if *stop.borrow() {
+        return Err(ApiError::new(Kind::Storage, "the server is about to stop"));
+    }
+    let place = shared.streams.take().ok_or_else(|| {
+        ApiError::new(Kind::TooMany, "too many streams are open: close another page first")
+    })?;
+    let ticks = canary.ticks();
+    let stream = EventStream {
+        canary: Arc::clone(canary),
+        place,
+        ticks,
+        events: canary.events(),
+        stop,
+        last,
+        most,
+        queue: VecDeque::new(),
+        is_view_due: true,
+    };
+    let items = stream::unfold(Some(stream), |stream| async {
+        let mut stream = stream?;
+        match stream.next().await {
+            Next::Item(item) => Some((Ok::<_, Infallible>(item), Some(stream))),
+            Next::Last(item) => Some((Ok(item), None)),
+            Next::End => None,
+        }
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(items).keep_alive(keep_alive).into_response())
+}
+
+struct EventStream {
+    canary: Arc<Canary>,
+    place: Place,
+    /// `None` if the canary was gone from the start.
+    ticks: Option<watch::Receiver<u64>>,
+    events: watch::Receiver<Option<Arc<EventLog>>>,
+    stop: watch::Receiver<bool>,
+    /// The last event that was queued.
+    last: Option<EventId>,
+    /// The number of events to begin with, if there is no last one.
+    most: usize,
+    queue: VecDeque<Queued>,
+    is_view_due: bool,
+}
+
+enum Queued {
+    Reset,
+    Event(StoredEvent),
+}
+
+enum Next {
+    Item(Event),
+    Last(Event),
+    End,
+}
+
+impl EventStream {
+    async fn next(&mut self) -> Next {
+        loop {
+            if *self.stop.borrow() || !self.place.used() {
+                return Next::End;
+            }
+            if let Some(queued) = self.queue.pop_front() {
+                return Next::Item(queued.into_event());
+            }
+            let log = self.events.borrow_and_update().clone();
+            if let Some(log) = log {
+                self.queue_events(&log).await;
+                if !self.queue.is_empty() {
+                    continue;
+                }
+            }
+            if std::mem::take(&mut self.is_view_due) {
+                return Next::Item(view(&self.canary.json()));
+            }
+            let Some(ticks) = &mut self.ticks else { return Next::Last(gone()) };
+            tokio::select! {
+                tick = ticks.changed() => match tick {
+                    Ok(()) => self.is_view_due = true,
+                    Err(_) => self.ticks = None,
+                },
+                Ok(()) = self.events.changed() => {}
+                _ = self.stop.changed() => {}
+            }
+        }
+    }
+
+    /// Queues the events after the last one.
+    async fn queue_events(&mut self, log: &EventLog) {
+        let latest = |events: &[StoredEvent], most: usize| {
+            events[events.len().saturating_sub(most)..].to_vec()
+        };
+        let events = match self.last {
+            None => latest(log.all(), self.most),
+            Some(last) => match log.after(last) {
+                Some(events) => events.to_vec(),
+                None => match self.stored_after(last).await {
+                    Some(events) => events,
+                    None => {
+                        self.queue.push_back(Queued::Reset);
+                        latest(log.all(), EventLog::MOST)
+                    }
+                },
+            },
+        };
+        self.last = events.last().map(|event| event.id).or(self.last);
+        self.queue.extend(events.into_iter().map(Queued::Event));
+    }
+
+    /// Reads the events after the last one from the store, which keeps more than the log.
+    async fn stored_after(&self, last: EventId) -> Option<Vec<StoredEvent>> {
+        let events = self.canary.rollout().history(MOST).await.ok()?;
+        EventLog::new(&events).after(last).map(<[StoredEvent]>::to_vec)
+    }
+}
+
+impl Queued {
+    fn into_event(self) -> Event {
+        match self {
+            Self::Reset => Event::default().event("reset").data("{}"),
+            Self::Event(event) => {
+                Event::default().event("event").id(event.id.to_string()).data(&*event.json)
+            }
+        }
+    }
+}
+
+fn view(json: &Bytes) -> Event {
+    Event::default().event("view").data(String::from_utf8_lossy(json))
+}
+
+fn gone() -> Event {
+    Event::default().event("gone").data("{}")
+}
+
+/// A comment keeps proxies from closing a quiet stream.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
