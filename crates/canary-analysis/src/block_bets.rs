@@ -14,8 +14,9 @@ mod thinning;
 /// The second proof of harm: bets on blocks of time, for services in which each channel has outages
 /// of its own.
 ///
-/// Each block is one bet, however many failures it has. Blocks are at least twice as long as the
-/// longest outage of a channel alone, so that outages in two blocks are nearly independent. If, given
+/// Each block is one bet, however many failures it has. Blocks are twice as long as the outages of
+/// stable alone, weighted by their failures, and as any outage of the canary. So outages in two blocks
+/// are nearly independent: an outage has to win seven blocks in a row by itself to prove harm. If, given
 /// the past, the rates of the two channels in a block are exchangeable, neither bet wins on average:
 ///
 /// - **Sign**: the canary has more failures than as many calls of stable, drawn at random. Its
@@ -115,7 +116,7 @@ impl BlockBets {
 
     fn next_block(&self, history: &OutageHistory) -> Block {
         let own = history.own();
-        let longest = own.longest_millis.max(self.longest_millis);
+        let longest = own.length_millis().max(self.longest_millis);
         let lasts_millis = longest.saturating_mul(2).clamp(SHORTEST_MILLIS, Self::LONGEST_MILLIS);
         let part = float(own.millis) / float(own.outages.max(1)) / float(lasts_millis);
         let cap = billionths(own.counts.rate().unwrap_or(0.0) * part);

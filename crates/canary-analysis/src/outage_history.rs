@@ -78,8 +78,8 @@ impl OutageHistory {
         let limit = limit(self.usual(floor)?);
         match scan.observe(limit, look, look.canary()) {
             Scanned::Ended { outage, .. } => {
-                let (rate, own) = (outage.counts.rate()?, self.own().counts.rate()?);
-                (2.0 * rate >= own).then_some(outage.millis)
+                let (rate, own) = (outage.spell.counts.rate()?, self.own().counts.rate()?);
+                (2.0 * rate >= own).then_some(outage.length_millis())
             }
             _ => None,
         }

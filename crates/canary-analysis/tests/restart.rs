@@ -220,7 +220,7 @@ fn a_stored_baseline_gives_the_next_attempt_what_the_last_one_knew() {
     let other = Judge::try_new(Levels::default(), [Monitor::cancelled()]).unwrap();
     assert_eq!(other.try_with_baseline(&read).unwrap().baseline(), Baseline::default());
 
-    let corrupt = written.replacen("\"longest_millis\":", "\"longest_millis\":99", 1);
+    let corrupt = written.replacen("\"weighted_millis\":", "\"weighted_millis\":9999999", 1);
     assert_ne!(corrupt, written);
     let corrupt: Baseline = serde_json::from_str(&corrupt).unwrap();
     let next = Judge::try_new(Levels::default(), monitors()).unwrap();
@@ -391,10 +391,13 @@ fn corrupt_counts_are_refused() {
     let level = |levels: u8| -> Vec<serde_json::Value> {
         (0..levels).map(|at| serde_json::json!([at, []])).collect()
     };
-    let sums = |longest: u64, all: u64| {
-        let own = serde_json::json!({"outages": 1, "millis": all, "longest_millis": longest});
+    let sums = |outages: u64, weighted_millis: u64| {
+        let counts = [2, 2];
+        let own = serde_json::json!({
+            "outages": outages, "counts": counts, "weighted_millis": weighted_millis
+        });
         let classes: Vec<_> = (0..8).map(|_| serde_json::json!({"own": own.clone()})).collect();
-        vec![serde_json::json!({"classes": classes}), serde_json::json!({})]
+        vec![serde_json::json!({"adverse": 2, "classes": classes}), serde_json::json!({})]
     };
     for (monitor, path, value) in [
         ("failures", "whole/events/0/0", 2_000_000.into()),
@@ -416,8 +419,8 @@ fn corrupt_counts_are_refused() {
         ("failures", "background/stable/calm/block", vec![1, 2].into()),
         ("failures", "background/history/calm", vec![vec![1, 2], vec![0, 0]].into()),
         ("failures", "background/history/scan/excess", 1.into()),
-        ("failures", "background/history/sums", sums(3, 2).into()),
-        ("failures", "background/history/sums", sums(300_001, 300_001).into()),
+        ("failures", "background/history/sums", sums(0, 2).into()),
+        ("failures", "background/history/sums", sums(1, 600_001).into()),
         ("failures", "blocks/signs", vec![vec![33, 1]].into()),
         ("failures", "blocks/signs", vec![vec![1, 0]].into()),
         ("failures", "blocks/means", vec![vec![1, 1], vec![1, 1]].into()),

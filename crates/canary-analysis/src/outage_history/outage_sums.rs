@@ -1,4 +1,4 @@
-use super::outage_scan::{MOST_MILLIS, Spell};
+use super::outage_scan::{EndedOutage, MOST_MILLIS};
 #[cfg(feature = "serde")]
 use crate::stored_default::is_default;
 use crate::{calm_rate::RateCounts, log_space::float};
@@ -44,9 +44,10 @@ pub(crate) struct OutageTotals {
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) millis: u64,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
-    pub(crate) longest_millis: u64,
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) counts: RateCounts,
+    /// The lengths in milliseconds, each times the adverse events of the outage.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) weighted_millis: u64,
     /// The squares of their adverse events beyond the limit. Beyond the usual rate, a slow drift
     /// would add as much as a few small outages.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
@@ -56,12 +57,13 @@ pub(crate) struct OutageTotals {
 pub(crate) const CLASSES: usize = 8;
 
 impl OutageSums {
-    pub(super) fn add(&mut self, outage: &Spell, limit: f64) {
-        let class = &mut self.classes[class(outage.millis)];
-        class.due = class.due.saturating_add(outage.due);
-        class.canary = class.canary.saturating_add(outage.canary);
-        let is_own = u128::from(outage.canary) * 2_000_000 <= u128::from(outage.due);
-        if outage.due < TWO_EVENTS {
+    pub(super) fn add(&mut self, outage: &EndedOutage, limit: f64) {
+        let EndedOutage { spell, .. } = outage;
+        let class = &mut self.classes[class(outage.length_millis())];
+        class.due = class.due.saturating_add(spell.due);
+        class.canary = class.canary.saturating_add(spell.canary);
+        let is_own = u128::from(spell.canary) * 2_000_000 <= u128::from(spell.due);
+        if spell.due < TWO_EVENTS {
             class.unclear.add(outage, limit);
         } else if is_own {
             class.own.add(outage, limit);
@@ -82,9 +84,8 @@ impl OutageSums {
     pub(super) fn is_valid(&self) -> bool {
         let totals = self.classes.iter().flat_map(|class| [&class.own, &class.unclear]);
         totals.into_iter().all(|totals| {
-            let OutageTotals { outages, millis, longest_millis, counts, .. } = totals;
-            longest_millis <= millis
-                && *longest_millis <= MOST_MILLIS
+            let OutageTotals { outages, counts, weighted_millis, .. } = totals;
+            *weighted_millis <= counts.adverse.saturating_mul(MOST_MILLIS)
                 && (*outages > 0 || *totals == OutageTotals::default())
                 && counts.is_valid()
                 && counts.adverse <= self.adverse
@@ -92,20 +93,10 @@ impl OutageSums {
     }
 
     /// Returns the sums over stable's own outages.
-    ///
-    /// The longest of them is that of the classes with nine tenths of the adverse events, the
-    /// shorter ones first: two outages in a row pass for a long one from time to time.
     pub(super) fn own(&self) -> OutageTotals {
         let mut all = OutageTotals::default();
         self.classes.iter().for_each(|class| all.merge(&class.own()));
-        let mut until = OutageTotals::default();
-        for class in &self.classes {
-            until.merge(&class.own());
-            if float(until.counts.adverse) >= 0.9 * float(all.counts.adverse) {
-                break;
-            }
-        }
-        OutageTotals { longest_millis: until.longest_millis, ..all }
+        all
     }
 }
 
@@ -125,15 +116,23 @@ impl OutageClass {
 }
 
 impl OutageTotals {
+    /// Returns the mean length of the outages, weighted by their adverse events.
+    ///
+    /// It is at least the mean, because a long outage has more events. The longest length would not
+    /// do, because two outages in a row pass for a long one from time to time.
+    pub(crate) fn length_millis(&self) -> u64 {
+        self.weighted_millis.div_ceil(self.counts.adverse.max(1))
+    }
+
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
-    fn add(&mut self, outage: &Spell, limit: f64) {
-        let RateCounts { calls, adverse } = outage.counts;
+    fn add(&mut self, outage: &EndedOutage, limit: f64) {
+        let RateCounts { calls, adverse } = outage.spell.counts;
         let excess = (float(adverse) - limit * float(calls)).max(0.0).round() as u64;
         self.merge(&Self {
             outages: 1,
-            millis: outage.millis,
-            longest_millis: outage.millis,
-            counts: outage.counts,
+            millis: outage.spell.millis,
+            counts: outage.spell.counts,
+            weighted_millis: outage.length_millis().saturating_mul(adverse),
             squares: excess.saturating_mul(excess),
         });
     }
@@ -141,8 +140,8 @@ impl OutageTotals {
     fn merge(&mut self, other: &Self) {
         self.outages = self.outages.saturating_add(other.outages);
         self.millis = self.millis.saturating_add(other.millis);
-        self.longest_millis = self.longest_millis.max(other.longest_millis);
         self.counts.add(other.counts);
+        self.weighted_millis = self.weighted_millis.saturating_add(other.weighted_millis);
         self.squares = self.squares.saturating_add(other.squares);
     }
 }
