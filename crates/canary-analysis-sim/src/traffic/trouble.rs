@@ -50,8 +50,14 @@ pub enum Shape {
     Flat,
     /// From nothing to full, and then it ends at once.
     Ramp,
+    /// From full to nothing.
+    Fall,
     /// From nothing to full and back.
     Triangle,
+    /// From nothing to full and back, as a sine.
+    Sine,
+    /// A random walk between nothing and full, which moves by this much in a minute.
+    Walk(f64),
     /// Full for the first number of seconds, nothing for the second, and so on.
     Flapping(f64, f64),
 }
@@ -193,6 +199,8 @@ impl TroubleState {
 struct Timeline {
     from: f64,
     until: f64,
+    /// Where a random walk is, if it has begun.
+    walk: Option<f64>,
 }
 
 impl Timeline {
@@ -202,7 +210,7 @@ impl Timeline {
             Starts::Every(_) => begin,
             Starts::After(between) => begin + between.draw(draws),
         };
-        Self { from, until: from + trouble.lasts.draw(draws) }
+        Self { from, until: from + trouble.lasts.draw(draws), walk: None }
     }
 
     fn level(&mut self, trouble: &Trouble, shape: Shape, at: f64, draws: &mut Draws) -> f64 {
@@ -212,7 +220,8 @@ impl Timeline {
                 Starts::Every(period) => self.from + period,
                 Starts::After(between) => self.until + between.draw(draws),
             };
-            *self = Self { from, until: from.max(self.until) + trouble.lasts.draw(draws) };
+            let until = from.max(self.until) + trouble.lasts.draw(draws);
+            *self = Self { from, until, walk: self.walk };
         }
         // An occurrence may cover a part of this second: its end, its start or all of it.
         let covered = (self.until.min(at + 1.0) - self.from.max(at)).max(0.0);
@@ -222,9 +231,19 @@ impl Timeline {
             * match shape {
                 Shape::Flat => 1.0,
                 Shape::Ramp => part,
+                Shape::Fall => 1.0 - part,
                 Shape::Triangle => 1.0 - (2.0 * part - 1.0).abs(),
+                Shape::Sine => (1.0 - (part * std::f64::consts::TAU).cos()) / 2.0,
+                Shape::Walk(per_minute) => self.walk(per_minute, draws),
                 Shape::Flapping(on, off) if passed.max(0.0) % (on + off) < on => 1.0,
                 Shape::Flapping(..) => 0.0,
             }
+    }
+
+    /// Moves the random walk by a second, and returns where it is. It is reflected at both ends.
+    fn walk(&mut self, per_minute: f64, draws: &mut Draws) -> f64 {
+        let before = self.walk.unwrap_or_else(|| draws.unit());
+        let moved = (before + per_minute / 60.0_f64.sqrt() * draws.normal()).rem_euclid(2.0);
+        *self.walk.insert(moved.min(2.0 - moved))
     }
 }
