@@ -6,11 +6,15 @@
 
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
+use std::time::Duration;
+
 use canary_analysis::{Levels, Monitor, SecondProof};
 use canary_analysis_sim::{
-    Activity, Drift, Law, RollbackRule, Schedule, Study, Summary, Traffic, Trouble, Users, rules,
+    Activity, Drift, Law, LogNormal, RollbackRule, Schedule, Study, Summary, Traffic, Trouble,
+    Users, rules,
 };
-use canary_core::PerChannel;
+use canary_core::{PerChannel, Weight};
+use canary_rollout::Plan;
 
 const RUNS: u32 = if cfg!(debug_assertions) { 100 } else { 1_000 };
 
@@ -200,6 +204,28 @@ fn good_canaries_are_proven_good() {
         // The resolution is one second, which has 2.5 canary calls in the second step.
         let error = median.error.max(2.5);
         assert!(median.median <= most + 3.0 * of_both(error), "{failures}: {median:?}");
+    }
+}
+
+/// With 40 rollouts, a forecast that is met in 95 % of them is met in fewer than 30 with a probability
+/// below one in 100,000.
+#[test]
+fn the_forecast_of_a_default_plan_is_met() {
+    const RUNS: u32 = 40;
+    let text = "steps = [{ weight = '10%', min_duration = '1m' }]";
+    let plan = Plan::from_toml(text).unwrap();
+    let latency = LogNormal { median: Duration::from_millis(20), sigma: 0.5 };
+    for (seed, failures) in [(640, 0.001), (641, 0.01), (642, 0.05)] {
+        let forecast = plan.dry_run(50.0, Some(failures)).unwrap().proven.unwrap();
+        let traffic = Traffic::new(50.0, failures)
+            .with_latency(PerChannel { stable: latency, canary: latency })
+            .with_baseline(700);
+        let seconds = u32::try_from(forecast.as_secs()).unwrap() + 1;
+        let schedule = Schedule::new([(Weight::from_percent(10), seconds)]);
+        let study = Study::new(traffic, schedule, RUNS).with_seed(seed);
+        let Summary { proven, .. } = study.run(|| rules::plan(text));
+        println!("A/A, {failures}: {proven} of {RUNS} proven within {forecast:?}");
+        assert!(proven >= 30, "{failures}: {proven} of {RUNS} proven within {forecast:?}");
     }
 }
 

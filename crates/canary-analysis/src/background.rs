@@ -8,7 +8,7 @@ use crate::{
     burst_detector::{BurstDetector, Course},
     calm_rate::{HOLD_MILLIS, RateCounts},
     margins::Margin,
-    monitor::{Measure, Monitor, Unit},
+    monitor::{Monitor, Unit},
     outage_history::{OutageHistory, OutageScan},
     split_ratio::SplitRatio,
 };
@@ -84,11 +84,7 @@ impl BackgroundState {
 impl Background {
     pub(crate) fn new(monitor: &Monitor) -> Self {
         let Margin { rate: good, .. } = monitor.margins().good();
-        // The fraction of stable's calls that is slow by definition.
-        let by_definition = match monitor.measure() {
-            Measure::Slow(_, limit) => limit.quantile().map_or(0.0, |quantile| 1.0 - quantile),
-            _ => 0.0,
-        };
+        let by_definition = monitor.rate_by_definition().unwrap_or_default();
         // A key counts once at each weight. So its adverse events are most frequent when a step
         // begins, and these looks would not count if the calmest time alone was the measure.
         let floor = match monitor.unit() {

@@ -22,6 +22,13 @@ use crate::{
 /// detected by that moment with a probability of at least 95 %. For the proof that a canary is
 /// good, the opposite quantiles are used. No random numbers are involved.
 ///
+/// # Assumptions
+///
+/// A forecast is about one monitor, whose calls count from the first one on: add its
+/// [warm-up](crate::Monitor::warm_up). A judge calls a canary healthy if all its monitors do. Rates are
+/// constant, and no channel has [outages of its own](crate::SecondProof): where stable has them, harm
+/// is detected later.
+///
 /// # Example
 ///
 /// ```
@@ -53,8 +60,9 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// Creates a forecast for one of `deciding` monitors with equal parts of `alpha`, of a service with `calls_per_second` and
-    /// a fraction `base_rate` of adverse calls. The plan is a list of weights and their durations.
+    /// Creates a forecast for one of `deciding` monitors with equal parts of `alpha`, of a service with
+    /// `calls_per_second` and a fraction `base_rate` of adverse calls. The plan is a list of weights and
+    /// their durations.
     ///
     /// [`Judge::forecast`] has the margins and thresholds of a judge.
     ///
@@ -102,9 +110,8 @@ impl Forecast {
 
     /// Returns the time until a canary as good as stable is called healthy, as above.
     ///
-    /// If the base rate is above four times `good.rate`, the judge first classifies it as an
-    /// [outage](crate#outages), for up to two minutes of one look per second. The forecast ignores
-    /// this.
+    /// The usual rate is taken as known, see [`Baseline`](crate::Baseline): without it, a proof that
+    /// compares the canary with stable waits for eleven minutes.
     #[must_use]
     pub fn until_proven(&self) -> Option<Duration> {
         let threshold = self.levels.good_threshold();

@@ -276,6 +276,25 @@ impl Monitor {
         self.class.is_none() && self.limit.is_none() && !self.is_without_key()
     }
 
+    /// Returns the fraction of stable's calls that is adverse by definition: those above a quantile of
+    /// stable's latency. `None` if the fraction depends on the service.
+    ///
+    /// ```
+    /// use canary_analysis::{Monitor, SlowLimit, Until};
+    ///
+    /// let slow = Monitor::slow(Until::Head, SlowLimit::stable_quantile(0.75)?);
+    /// assert_eq!(slow.rate_by_definition(), Some(0.25));
+    /// assert_eq!(Monitor::failures().rate_by_definition(), None);
+    /// # Ok::<(), canary_analysis::error::SlowLimitError>(())
+    /// ```
+    #[must_use]
+    pub fn rate_by_definition(&self) -> Option<f64> {
+        match &self.measure {
+            Measure::Slow(_, limit) => limit.quantile().map(|quantile| 1.0 - quantile),
+            _ => None,
+        }
+    }
+
     /// Returns the time after the canary's first call that the monitor leaves out of the
     /// comparison, for both channels: a new version has cold caches, and is slow at first.
     ///

@@ -9,14 +9,19 @@ use serde::Serialize;
 use crate::{
     outlook::{Caught, Traffic},
     plan::{AdvanceWhen, definition::Plan},
+    proof::Proof,
     serialize,
     span::rough,
 };
 
 /// A forecast of how long a plan takes at best. It prints as a table.
 ///
-/// "At best" means that no call fails, gates open and probes pass at once, and the calendar is
-/// always open.
+/// "At best" means that no more calls fail than on stable, gates open and probes pass at once, and the
+/// calendar is always open. The forecast of the proof also assumes that the judge has watched stable for
+/// eleven minutes before the rollout, as a controller that already runs does, and that stable has no
+/// [outages of its own](canary_analysis::SecondProof). Half of the calls that exceed the quantile of a
+/// monitor of slow calls are taken to exceed it by the monitor's excess. Cancelled calls, calls slower than a fixed limit,
+/// feedback, events and classes of routes are not forecast, because their rates are unknown.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct DryRun {
@@ -26,7 +31,8 @@ pub struct DryRun {
     #[serde(with = "serialize::span")]
     pub total: Duration,
     /// The time from the start until a canary as good as stable is proven healthy with a
-    /// probability of at least 95%, by the failures of all calls. `None` without a failure rate,
+    /// probability of at least 95%: by the failures of all calls, and by the calls slower than stable's,
+    /// after their warm-up. `None` without a failure rate,
     /// without a monitor that decides by these failures, without a step that needs proof, or if the
     /// proof takes longer than 30 days.
     #[serde(with = "serialize::maybe_span")]
@@ -197,7 +203,9 @@ impl Plan {
     /// Returns the time until the canary is proven healthy, and extends the steps that wait for it.
     fn proven(&self, steps: &mut [DryStep], calls_per_second: f64, rate: f64) -> Option<Duration> {
         let judge = self.judge();
-        let monitor = of_all_failures(&judge)?;
+        let proof = Proof::of(&judge, calls_per_second, rate)?;
+        let deciding = judge.monitors().filter(|it| it.role() == Role::Decides);
+        let warm = deciding.map(Monitor::warm_up).max().unwrap_or_default();
         let mut proven = None;
         for index in 0..steps.len() {
             let is_last = index + 1 == steps.len() && self.max_weight() == Weight::FULL;
@@ -210,8 +218,7 @@ impl Plan {
                 .map(|(at, step)| (step.weight, if at == index { MONTH } else { step.takes }));
             let path: Vec<_> = path.collect();
             let before: Duration = steps[..index].iter().map(|step| step.takes).sum();
-            let forecast = judge.forecast(monitor, calls_per_second, rate, path)?.ok()?;
-            let until = forecast.until_proven()?;
+            let until = proof.on(&path, Monitor::warm_up)?.max(warm);
             let takes = until.saturating_sub(before);
             if takes > steps[index].takes {
                 (steps[index].takes, steps[index].bound) = (takes, Bound::Proof);

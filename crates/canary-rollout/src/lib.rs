@@ -120,6 +120,7 @@ pub mod outlook;
 pub mod pending;
 pub mod plan;
 pub mod preview;
+mod proof;
 pub mod replica;
 mod rollout;
 mod serialize;

@@ -5,9 +5,10 @@ use canary_core::{Verdict, Weight};
 
 use super::Rollout;
 use crate::{
-    dry_run::{Bound, MONTH, of_all_failures, time_for},
+    dry_run::{Bound, MONTH, time_for},
     outlook::{Caught, Obstacle, Outlook, Promotion, StageOutlook, Traffic},
     plan::OnInconclusive,
+    proof::Proof,
     state::{GateState, PauseReason, Progress, PromotionBasis, Stage, phase::State},
     timestamp::Timestamp,
 };
@@ -17,8 +18,9 @@ impl Rollout {
     /// catches by then.
     ///
     /// It assumes that the canary is as good as stable, probes pass, and gates open at once. It
-    /// respects the calendar, the warm-up and all deadlines. The times are pessimistic: with a probability of at
-    /// least 95%, the proof is no later. Evidence of earlier steps counts with the least time that the
+    /// respects the calendar, the warm-up and all deadlines. The times are pessimistic: with a
+    /// probability of at least 95%, the proof is no later, under the assumptions of a
+    /// [`DryRun`](crate::dry_run::DryRun). Evidence of earlier steps counts with the least time that the
     /// plan gives them.
     ///
     /// ```
@@ -26,7 +28,7 @@ impl Rollout {
     ///     Actor, Command, Order, Plan, Releases, Rollout, Timestamp, outlook::Traffic,
     /// };
     ///
-    /// let plan = Plan::from_toml("steps = [{ weight = '10%', min_calls = 1000 }]")?;
+    /// let plan = Plan::from_toml("steps = [{ weight = '10%', min_calls = 2000 }]")?;
     /// let releases = Releases { stable: "v1".parse()?, canary: "v2".parse()? };
     /// let mut rollout = Rollout::new("shop".parse()?, releases, plan);
     /// let now: Timestamp = "2026-11-24T09:00:00Z".parse()?;
@@ -35,7 +37,7 @@ impl Rollout {
     /// let slow = Traffic::try_new(0.05, Some(0.0))?;
     /// assert_eq!(
     ///     rollout.outlook(now, &slow).to_string(),
-    ///     "not promoted at this traffic: step 1 of 1 needs 2d7h33m20s for its calls, and its \
+    ///     "not promoted at this traffic: step 1 of 1 needs 4d15h6m40s for its calls, and its \
     ///      deadline is 1d",
     /// );
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -239,20 +241,14 @@ impl<'a> Walk<'a> {
     ) -> Result<Option<Duration>, Obstacle> {
         let unknown = || Obstacle::UnknownProof { stage: describe(self.rollout, stage) };
         let rate = self.traffic.failure_rate.ok_or_else(unknown)?;
-        let monitor = of_all_failures(&self.judge).ok_or_else(unknown)?;
-        let path = self.path.iter().copied().chain([(weight, MONTH)]);
         let calls = self.traffic.calls_per_second;
-        let Some(Ok(forecast)) = self.judge.forecast(monitor, calls, rate, path) else {
-            return Ok(None);
-        };
+        let proof = Proof::of(&self.judge, calls, rate).ok_or_else(unknown)?;
+        let path: Vec<_> = self.path.iter().copied().chain([(weight, MONTH)]).collect();
         let before: Duration = self.path.iter().map(|(_, took)| *took).sum();
-        let until = forecast.until_proven();
-        let takes = until.map(|until| until.saturating_sub(before).saturating_sub(elapsed));
-        // No monitor counts calls of its warm-up, so its proof takes as much longer.
         let warm_up = self.warm.since(self.at);
-        let counts_at_once =
-            self.judge.monitors().any(|it| it.name() == monitor && it.warm_up().is_zero());
-        Ok(takes.map(|takes| if counts_at_once { takes.max(warm_up) } else { takes + warm_up }))
+        let until = proof.on(&path, |monitor| monitor.warm_up().min(warm_up));
+        let takes = until.map(|until| until.saturating_sub(before).saturating_sub(elapsed));
+        Ok(takes.map(|takes| takes.max(warm_up)))
     }
 
     fn deadline(&self, stage: &Stage, bound: Bound, needs: Option<Duration>) -> Obstacle {
