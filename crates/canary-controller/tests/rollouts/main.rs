@@ -10,6 +10,7 @@ mod observed;
 mod outage;
 mod per_key;
 mod plans;
+mod populations;
 mod preview;
 mod races;
 mod restart;
