@@ -19,9 +19,11 @@ use canary_controller::{
 use canary_core::{Channel, Weight};
 use canary_rollout::{Actor, Command, Phase, tick::GateAnswer};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_canary::{Assignment, CanaryLayer, CanaryOptions, Rating};
+use tower_canary::{Assignment, CanaryLayer, Rating};
 
-use crate::support::{Shop, controller, managed, order, plan, second, stored::test_store, until};
+use crate::support::{
+    Shop, controller, managed, options, order, plan, second, stored::test_store, until,
+};
 
 async fn start(rollout: &RolloutHandle) {
     rollout.start(Actor::person("ada"), "").await.unwrap();
@@ -347,7 +349,7 @@ async fn bad_ratings_roll_the_canary_back() {
             }
         })
     };
-    let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
+    let options = options().stable_release("v1").canary_release("v2");
     let layer = CanaryLayer::with_options("shop", serve.clone(), options);
     let toml = r#"
         steps = [{ weight = "20%", min_calls = 1, min_duration = "1h" }]

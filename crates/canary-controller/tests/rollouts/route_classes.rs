@@ -3,9 +3,9 @@
 use canary_controller::store::MemoryStore;
 use canary_rollout::{Actor, Phase};
 use http::Request;
-use tower_canary::{CanaryOptions, RouteClasses, select::Condition};
+use tower_canary::{RouteClasses, select::Condition};
 
-use crate::support::{Shop, controller, managed, second};
+use crate::support::{Shop, controller, managed, options, second};
 
 const WITH_CLASS: &str = r#"
 steps = [{ weight = "10%", min_duration = "2h" }]
@@ -22,7 +22,7 @@ fn shop() -> Shop {
     let classes = RouteClasses::new()
         .class("checkout", checkout)
         .class("search", Condition::path_prefix("/search"));
-    Shop::with_options("v2", CanaryOptions::new().route_classes(classes))
+    Shop::with_options("v2", options().route_classes(classes))
 }
 
 /// Makes 999 reads and a checkout, and waits a second. Both channels fail 1% of the reads, and the

@@ -4,10 +4,10 @@
 use canary_controller::{CommandError, Controller, RolloutHandle};
 use canary_core::Weight;
 use canary_rollout::{Command, Phase};
-use tower_canary::{CanaryOptions, SplitMode};
+use tower_canary::SplitMode;
 
 use crate::support::{
-    Shop, controller, managed, order, second,
+    Shop, controller, managed, options, order, second,
     stored::{TestStore, stored, test_store},
 };
 
@@ -24,7 +24,7 @@ struct Pod {
 
 impl Pod {
     async fn of(store: &TestStore, stable: &'static str, canary: &'static str) -> Self {
-        let shop = Shop::with_releases(stable, canary, CanaryOptions::new());
+        let shop = Shop::with_releases(stable, canary, options());
         let controller = controller(store.clone());
         let rollout = controller.add(managed(&shop, PLAN)).unwrap();
         rollout.watch().wait_for(|status| status.load_error.is_none()).await.unwrap();

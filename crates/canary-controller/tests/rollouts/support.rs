@@ -15,9 +15,33 @@ use canary_controller::{Clock, Controller, Managed, RolloutHandle, store::StateS
 use canary_rollout::{Actor, Command, Order, Phase, Plan, Timestamp};
 use http::{Request, Response, StatusCode};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneSyncService};
-use tower_canary::{Assignment, CanaryHandle, CanaryLayer, CanaryOptions};
+use tower_canary::{
+    Assignment, CanaryHandle, CanaryLayer, CanaryOptions,
+    select::{Incoming, Select, Selection, StickyKey},
+};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::layer::SubscriberExt;
+
+/// Options under which the calls have the same channels in each run of a test.
+pub(crate) fn options() -> CanaryOptions {
+    CanaryOptions::new().select(Numbered::default())
+}
+
+/// Assigns calls by their number. They count as calls that are assigned at random.
+#[derive(Default)]
+pub(crate) struct Numbered(AtomicU32);
+
+impl Select for Numbered {
+    fn select(&self, _: &Incoming<'_>) -> Option<Selection> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed);
+        Some(Selection::sticky(StickyKey::new("calls", number.to_le_bytes())))
+    }
+
+    /// No call has the key of another one.
+    fn may_be_sticky(&self) -> bool {
+        false
+    }
+}
 
 pub(crate) type Service = BoxCloneSyncService<Request<()>, Response<String>, Infallible>;
 
@@ -31,7 +55,7 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) fn new(release: &'static str) -> Self {
-        Self::with_options(release, CanaryOptions::new())
+        Self::with_options(release, options())
     }
 
     pub(crate) fn with_options(release: &'static str, options: CanaryOptions) -> Self {
