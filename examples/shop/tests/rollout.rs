@@ -413,4 +413,5 @@ steps = [
     { weight = "10%", min_duration = "200ms", min_calls = 1 },
     { weight = "50%", min_duration = "1h", min_calls = 1000000 },
 ]
+monitors = [{ measure = "failures" }]
 "#;

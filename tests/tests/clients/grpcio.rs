@@ -8,6 +8,7 @@ use canary_tests::{
     outcomes::{Outcomes, final_outcomes},
     skip::skip,
 };
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::process::Command;
 use tower_canary::Channel;
@@ -19,12 +20,13 @@ async fn grpcio_gets_the_requested_share_and_is_counted() {
         Ok(python) => python,
         Err(reason) => return skip("grpcio", reason),
     };
-    for mount in [Mount::Server, Mount::OnePort] {
+    let mounts = [Mount::Server, Mount::OnePort].map(async |mount| {
         share(&python, mount, CALLS).await;
         kinds(&python, mount).await;
         failures(&python, mount).await;
         cancellations(&python, mount).await;
-    }
+    });
+    join_all(mounts).await;
 }
 
 async fn share(python: &Path, mount: Mount, calls: u64) {
@@ -76,7 +78,7 @@ async fn cancellations(python: &Path, mount: Mount) {
     run(python, &deployment, &["share", "1"]).await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
-        let seen = run(python, &deployment, &["deadline", "2"]).await;
+        let seen = run(python, &deployment, &["deadline", "8"]).await;
         // tonic enforces the deadline until the head, with its own status code.
         assert!(["DEADLINE_EXCEEDED", "CANCELLED"].contains(&seen[0].as_str().unwrap()), "{seen}");
         assert_eq!(seen[1], "DEADLINE_EXCEEDED", "{mount:?}");

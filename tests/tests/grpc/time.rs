@@ -107,4 +107,4 @@ fn waiting() -> Ask {
 
 /// The layer treats a call that is dropped in the last tenth of its deadline as timed out. That
 /// tenth must be longer than the time in which the request reaches the layer on a busy machine.
-const DEADLINE: Duration = Duration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(8);

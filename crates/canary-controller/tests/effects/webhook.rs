@@ -6,7 +6,11 @@ use canary_controller::webhook::{BadSignature, HttpTransport, PostError, Webhook
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header::RETRY_AFTER};
 use serde_json::json;
-use tokio::{net::TcpListener, sync::mpsc, time::Instant};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    sync::mpsc,
+    time::Instant,
+};
 
 use crate::{
     scripted_transport::{pauses, scripted},
@@ -234,9 +238,10 @@ async fn a_receiver_is_notified_after_an_outage() {
 
 #[tokio::test]
 async fn an_error_does_not_contain_the_path_of_the_url() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
+    // The port is taken, so that no other program gets it, and refuses connections.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = socket.local_addr().unwrap();
     let webhook = webhook(&format!("http://{address}/services/T0/hush"), &json!({}));
     let error = client().post(&webhook, "1", "{}").await.unwrap_err();
     assert_eq!(error.to_string(), format!("http://{address} could not be reached"));

@@ -347,7 +347,7 @@ async fn a_call_that_stable_repeats_has_a_latency_of_its_own() {
     let fallback = tower_canary::Fallback::of_clones::<()>();
     let options = CanaryOptions::new().fallback(fallback);
     let canary = tower::service_fn(|_: Request<()>| {
-        wait_for_deadline(Duration::from_millis(200));
+        wait_for_deadline(Duration::from_secs(2));
         std::future::ready(Err::<http::Response<ScriptedBody>, tower::BoxError>("broken".into()))
     });
     let layer = CanaryLayer::with_options("latency", canary, options);
@@ -358,8 +358,8 @@ async fn a_call_that_stable_repeats_has_a_latency_of_its_own() {
     assert_eq!(stable.success, 1);
     for latencies in [&stable.head, &stable.end] {
         let slowest = latencies.quantile(1.0).unwrap();
-        assert!(slowest.lower_edge().as_millis() < 100, "{slowest:?}");
+        assert!(slowest.lower_edge().as_secs() < 1, "{slowest:?}");
     }
     let canary = counts.evidence.canary.end.quantile(1.0).unwrap();
-    assert!(canary.lower_edge().as_millis() >= 100, "{canary:?}");
+    assert!(canary.lower_edge().as_secs() >= 1, "{canary:?}");
 }

@@ -97,25 +97,24 @@ fn a_call_after_set_weight_returned_uses_the_new_weight() {
     // Even while the weight is fixed, at zero and full in turn. Odd while it changes.
     let version = AtomicU32::new(0);
     let stop = AtomicBool::new(false);
-    let checked = thread::scope(|scope| {
-        let callers: Vec<_> = (0..THREADS)
-            .map(|_| {
-                scope.spawn(|| {
-                    let mut checked = 0_u32;
-                    while !stop.load(Ordering::Relaxed) {
-                        let before = version.load(Ordering::SeqCst);
-                        let channel = call(&service);
-                        if before.is_multiple_of(2) && version.load(Ordering::SeqCst) == before {
-                            let expected = Channel::ALL[(before as usize / 2) % 2];
-                            assert_eq!(channel, expected, "after change {before}");
-                            checked += 1;
-                        }
+    let checked = AtomicU32::new(0);
+    thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let before = version.load(Ordering::SeqCst);
+                    let channel = call(&service);
+                    if before.is_multiple_of(2) && version.load(Ordering::SeqCst) == before {
+                        let expected = Channel::ALL[(before as usize / 2) % 2];
+                        assert_eq!(channel, expected, "after change {before}");
+                        checked.fetch_add(1, Ordering::Relaxed);
                     }
-                    checked
-                })
-            })
-            .collect();
-        for change in 1..=2_000 {
+                }
+            });
+        }
+        // On a busy machine, the callers may start late.
+        let is_enough = || checked.load(Ordering::Relaxed) >= 1_000;
+        for change in (1..10_000_000).take_while(|it| *it <= 2_000 || !is_enough()) {
             version.fetch_add(1, Ordering::SeqCst);
             let weight = if change % 2 == 0 { Weight::ZERO } else { Weight::FULL };
             handle.set_weight(weight).unwrap();
@@ -123,9 +122,8 @@ fn a_call_after_set_weight_returned_uses_the_new_weight() {
             thread::yield_now();
         }
         stop.store(true, Ordering::Relaxed);
-        callers.into_iter().map(|caller| caller.join().unwrap()).sum::<u32>()
     });
-    assert!(checked > 0, "no call ran between two changes");
+    assert!(checked.into_inner() > 0, "no call ran between two changes");
 }
 
 #[test]

@@ -63,4 +63,4 @@ impl Shop {
 }
 
 /// Much longer than any test takes.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
