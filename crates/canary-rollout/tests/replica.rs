@@ -10,8 +10,8 @@ use canary_core::{StickySecret, Verdict, Weight};
 use canary_rollout::{
     Action, Actor, Command, Order, Phase, Rollout, Tick, Timestamp,
     replica::{
-        BEAT, Build, CommandId, DataPlane, EvidenceOrder, EvidenceSwapped, Input, Loaded, Mode,
-        Moment, Output, Replica, ReplicaId, StoreState, Swapped,
+        BEAT, Build, CommandFailure, CommandId, DataPlane, EvidenceOrder, EvidenceSwapped, Input,
+        Loaded, Mode, Moment, Output, Replica, ReplicaId, StoreState, Swapped,
     },
 };
 
@@ -315,6 +315,40 @@ fn a_new_driver_applies_a_trip_of_its_guard_at_once() {
 }
 
 /// A plan that asks in its second step, after a second and a call.
+#[test]
+fn a_command_whose_author_has_missed_an_event_is_refused_unless_it_lowers_the_weight() {
+    let mut driven = Driven::started(PLAN);
+    let seen = driven.replica.rollout().latest();
+    let at = |command: Command| {
+        let order = Order::new(command, Actor::person("eve"), "");
+        Input::Command { id: CommandId(8), order, seen }
+    };
+    // Saved progress is not an event.
+    for _ in 0..10 {
+        driven.seconds += 1;
+        driven.tick(Verdict::Inconclusive);
+        driven.feed(Input::EvidenceSwapped(EvidenceSwapped::Done));
+        driven.feed(Input::Swapped(Swapped::Saved));
+    }
+    driven.feed(at(Command::Pause));
+    driven.feed(Input::Swapped(Swapped::Saved));
+    assert_eq!(driven.replica.rollout().phase(), Phase::Paused);
+
+    let latest = driven.replica.rollout().latest();
+    let outputs = driven.feed(at(Command::Resume));
+    let [Output::Reply { result: Err(refused), .. }, Output::Release(CommandId(8))] = &*outputs
+    else {
+        panic!("expected a refusal, got {outputs:?}");
+    };
+    assert!(
+        matches!(refused, CommandFailure::Changed { seen: of, latest: now, .. } if (Some(*of), *now) == (seen, latest)),
+        "{refused}"
+    );
+    assert_eq!(driven.replica.rollout().phase(), Phase::Paused);
+    let outputs = driven.feed(at(Command::RollBack));
+    assert_eq!(outputs[0], Output::Lower(vec![Action::RollBack]));
+}
+
 fn asking(question: &str) -> String {
     format!(
         "

@@ -150,11 +150,10 @@ impl Replica {
         }
     }
 
-    /// Returns the actions that concern this replica: the weight only if the rollout is for this
-    /// build, probes and gates only if this replica drives it.
+    /// Returns the actions that concern this replica. Those of the canary do so only if the rollout is
+    /// for this build. Only a start, and ticks of the driver, run probes and ask gates.
     fn actions_here(&self, proposal: &Proposal, actions: &[Action]) -> Vec<Action> {
         let is_same = proposal.after.relation(&self.build.releases) == Relation::Same;
-        let drives = self.seat.is_mine() || is_start(&proposal.transition);
         let concerns = |action: &&Action| match action {
             Action::SetWeight(_)
             | Action::Promote
@@ -163,9 +162,10 @@ impl Replica {
             | Action::LiftHalt
             | Action::SetVariables(_)
             | Action::BeginEvidence { .. }
-            | Action::BeginStep => is_same,
-            Action::RunProbe(_) | Action::AskGate(_) => is_same && drives,
-            _ => true,
+            | Action::BeginStep
+            | Action::RunProbe(_)
+            | Action::AskGate(_) => is_same,
+            Action::Save | Action::Notify { .. } => true,
         };
         actions.iter().filter(concerns).cloned().collect()
     }
