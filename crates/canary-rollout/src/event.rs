@@ -122,6 +122,37 @@ impl Event {
     pub const fn id(&self) -> EventId {
         EventId { number: self.number, at: self.at }
     }
+
+    /// Returns the cause and the event as a sentence without a full stop, such as "anna rolled back".
+    ///
+    /// ```
+    /// # let sentence = |json: &str| -> Result<String, serde_json::Error> {
+    /// #     let rest = r#""number": 1, "at": "2026-11-24T09:00:00Z", "verdict": "healthy",
+    /// #         "phase": "running", "weight": "1%""#;
+    /// #     let event: canary_rollout::event::Event =
+    /// #         serde_json::from_str(&format!("{{ {rest}, {json} }}"))?;
+    /// #     Ok(event.sentence())
+    /// # };
+    /// let by_anna = sentence(r#""by": { "person": "anna" }, "kind": "gate_opened", "gate": "ci""#)?;
+    /// assert_eq!(by_anna, r#"anna opened gate "ci""#);
+    /// let by_itself = sentence(r#""by": { "gate": "ci" }, "kind": "gate_opened", "gate": "ci""#)?;
+    /// assert_eq!(by_itself, r#"gate "ci" opened"#);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        let Self { by, kind, .. } = self;
+        match (by, kind) {
+            // The cause names the gate already.
+            (Actor::Gate(name), EventKind::GateOpened { gate }) if name == gate => {
+                format!("{by} opened")
+            }
+            (Actor::Gate(name), EventKind::GateRejected { gate }) if name == gate => {
+                format!("{by} said no")
+            }
+            _ => format!("{by} {kind}"),
+        }
+    }
 }
 
 impl EventKind {
@@ -222,8 +253,8 @@ impl fmt::Display for EventKind {
 impl fmt::Display for Event {
     /// Formats as "2026-11-24T09:00:00Z anna rolled back, weight 0%: wrong totals".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { at, by, kind, reason, evidence, weight, .. } = self;
-        write!(f, "{at} {by} {kind}, weight {weight}")?;
+        let Self { at, reason, evidence, weight, .. } = self;
+        write!(f, "{at} {}, weight {weight}", self.sentence())?;
         for text in [reason, evidence].into_iter().filter(|text| !text.is_empty()) {
             write!(f, ": {text}")?;
         }

@@ -19,7 +19,7 @@ pub fn audit(notification: &Notification) {
             let Notification { canary, releases, event, .. } = notification;
             let Event { number, at, by, kind, reason, verdict, evidence, phase, weight, .. } = event;
             let who = by.to_string();
-            let named = who.replace(['=', '"'], " ");
+            let sentence = event.sentence().replace(['=', '"'], " ");
             tracing::event!(
                 target: "canary::audit",
                 $level,
@@ -36,7 +36,7 @@ pub fn audit(notification: &Notification) {
                 evidence,
                 phase = phase.as_str(),
                 %weight,
-                "{canary}: {named} {kind}, weight {weight}",
+                "{canary}: {sentence}, weight {weight}",
             );
         }};
     }
