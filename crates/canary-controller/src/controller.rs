@@ -21,7 +21,7 @@ use crate::{
     history::History,
     managed::Managed,
     monitors,
-    notify::Notifier,
+    notify::{Notifier, PageUrl},
     requirements::Unmet,
     rollouts::Rollouts,
     store::{InvalidPrefix, KeyRange, StateStore},
@@ -44,6 +44,7 @@ pub struct Controller {
     interval: Duration,
     webhooks: WebhookClient,
     notifier: Arc<Notifier>,
+    page: Option<PageUrl>,
     running: Mutex<BTreeMap<CanaryName, RunningRollout>>,
     rollouts: watch::Sender<Arc<[RolloutHandle]>>,
 }
@@ -65,6 +66,7 @@ impl Controller {
             interval: Duration::from_secs(1),
             webhooks: WebhookClient::without_transport(),
             notifier: Arc::new(Notifier::new(WebhookClient::without_transport())),
+            page: None,
             running: Mutex::default(),
             rollouts: watch::Sender::new(Arc::default()),
         }
@@ -114,6 +116,22 @@ impl Controller {
         self
     }
 
+    /// Sets the page that shows the canaries. Notifications then have a link to it, and a request for
+    /// an approval has a link to its gate.
+    ///
+    /// ```
+    /// use canary_controller::{Controller, store::MemoryStore};
+    ///
+    /// let page = "https://ops.example/canary".parse()?;
+    /// let controller = Controller::new(MemoryStore::new()).page(page);
+    /// # Ok::<(), canary_controller::notify::InvalidPageUrl>(())
+    /// ```
+    #[must_use]
+    pub fn page(mut self, page: PageUrl) -> Self {
+        self.page = Some(page);
+        self
+    }
+
     /// Runs the rollout of a canary. A stored rollout continues where it stopped.
     ///
     /// The weight is zero until the store has answered. Until the controller stops, only the rollout
@@ -137,7 +155,8 @@ impl Controller {
         let releases = managed.releases().map_err(AddError::ReleaseIsMissing)?;
         let Managed { canary, plan, auto_start, probes, gates, .. } = managed;
         let gates = gates.unwrap_or_else(|| GateRunner::new(self.webhooks.clone()));
-        let effects = Effects { probes, gates, notifier: Arc::clone(&self.notifier) };
+        let (notifier, page) = (Arc::clone(&self.notifier), self.page.clone());
+        let effects = Effects { probes, gates, notifier, page };
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
         let effects = Arc::new(effects);
         let weight_lock = Arc::new(WeightLock::default());

@@ -40,6 +40,7 @@
 mod audit;
 mod notification;
 mod notifier;
+mod page_url;
 mod queue;
 mod receiver;
 mod slack;
@@ -48,6 +49,7 @@ pub use self::{
     audit::audit,
     notification::Notification,
     notifier::Notifier,
+    page_url::{InvalidPageUrl, PageUrl},
     queue::{Deliveries, QUEUE_CAPACITY},
     slack::slack_body,
 };

@@ -213,7 +213,7 @@ impl Driver {
             Action::RunProbe(name) => self.tasks.run_probe(rollout, name.clone()),
             Action::AskGate(name) => self.tasks.ask_gate(rollout, name.clone(), self.clock.now()),
             Action::Notify { to, event } => {
-                self.effects.notifier.notify(to, Notification::new(rollout, event.clone()));
+                self.effects.notify(to, rollout, event.clone());
             }
             Action::Save => {}
             other => {

@@ -6,6 +6,8 @@ use canary_rollout::{
 };
 use serde::Serialize;
 
+use super::page_url::PageUrl;
+
 /// An event of a canary's rollout, as sent to receivers.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -16,6 +18,8 @@ pub struct Notification {
     pub releases: Releases,
     /// The approver, such as "release managers", if the event asks for an approval.
     pub approval: Option<String>,
+    /// The link to the page that shows the canary, or that asks for the approval.
+    pub page: Option<String>,
     /// The event.
     pub event: Event,
 }
@@ -33,7 +37,19 @@ impl Notification {
             _ => None,
         });
         let (canary, releases) = (rollout.name().clone(), rollout.releases().clone());
-        Self { canary, releases, approval, event }
+        Self { canary, releases, approval, page: None, event }
+    }
+
+    /// Adds a link to the page: to the gate if the event asks for an approval, or else to the canary.
+    #[must_use]
+    pub fn with_page(mut self, page: &PageUrl) -> Self {
+        self.page = Some(match &self.event.kind {
+            EventKind::GateAsked { gate } if self.approval.is_some() => {
+                page.of_gate(&self.canary, gate)
+            }
+            _ => page.of_canary(&self.canary),
+        });
+        self
     }
 
     /// Returns the name of the canary and the [id of the event](Event::id), which are the same on
@@ -49,7 +65,7 @@ impl Notification {
     #[must_use]
     #[expect(clippy::missing_panics_doc, reason = "all keys are strings")]
     pub fn to_json(&self, dropped: u64) -> String {
-        let Self { canary, releases, approval, event } = self;
+        let Self { canary, releases, approval, page, event } = self;
         #[derive(Serialize)]
         struct Body<'a> {
             version: u32,
@@ -59,12 +75,14 @@ impl Notification {
             releases: &'a Releases,
             #[serde(skip_serializing_if = "Option::is_none")]
             approval: &'a Option<String>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            page: &'a Option<String>,
             dropped: u64,
             event: &'a Event,
         }
         let (id, canary) = (self.id(), canary.as_str());
-        let body =
-            Body { version: 1, kind: "event", id, canary, releases, approval, dropped, event };
+        let (version, kind) = (1, "event");
+        let body = Body { version, kind, id, canary, releases, approval, page, dropped, event };
         serde_json::to_string(&body).expect("all keys are strings")
     }
 }

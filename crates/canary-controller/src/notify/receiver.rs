@@ -35,7 +35,7 @@ async fn send(
     let QueuedNotification { target, notification } = queued;
     let body = match target.format {
         NotifyFormat::Slack => slack_body(notification, lost),
-        _ => notification.to_json(lost),
+        NotifyFormat::Json => notification.to_json(lost),
     };
     let reply = client.post(&target.webhook, &notification.id(), body).await;
     let reply = reply.map_err(|error| error_chain::with_causes(&error))?;

@@ -20,12 +20,11 @@ fn text(notification: &Notification, dropped: u64) -> String {
     let event = &notification.event;
     let clean = |text: &str| escaped(&bounded(text, MAX_PART_BYTES));
     let mut text = format!(
-        "*{}* ({} after {}): {} {}; weight {}, {}, verdict {}",
+        "*{}* ({} after {}): {}; weight {}, {}, verdict {}",
         notification.canary,
         clean(notification.releases.canary.as_str()),
         clean(notification.releases.stable.as_str()),
-        clean(&event.by.to_string()),
-        clean(&event.kind.to_string()),
+        clean(&event.sentence()),
         event.weight,
         event.phase,
         event.verdict.as_str(),
@@ -43,6 +42,12 @@ fn text(notification: &Notification, dropped: u64) -> String {
     line("", &format!("{}, event {}", event.at, event.number));
     if dropped > 0 {
         line("", &format!("{dropped} earlier events could not be delivered."));
+    }
+    if let Some(page) = &notification.page {
+        let label =
+            if notification.approval.is_some() { "Approve or reject" } else { "Open the page" };
+        // A page has no character that ends a link.
+        let _ = write!(text, "\n<{page}|{label}>");
     }
     text
 }

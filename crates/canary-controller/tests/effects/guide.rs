@@ -34,7 +34,8 @@ fn shown(name: &str) -> Value {
 }
 
 fn rolled_back() -> Notification {
-    Notification::new(&raising(), event(json!({})))
+    let page = "https://ops.example/canary".parse().unwrap();
+    Notification::new(&raising(), event(json!({}))).with_page(&page)
 }
 
 #[test]

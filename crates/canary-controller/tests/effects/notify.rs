@@ -326,6 +326,23 @@ fn a_message_names_the_approver() {
 }
 
 #[test]
+fn a_message_links_to_the_approval_that_it_asks_for() {
+    let page = "https://ops.example/canary/".parse().unwrap();
+    let asked = |gate: &str| event(json!({ "kind": "gate_asked", "gate": gate, "reason": "" }));
+    let notification = |gate: &str| Notification::new(&raising(), asked(gate)).with_page(&page);
+    let link = "https://ops.example/canary/#/checkout/approve/managers";
+    let slack = slack_body(&notification("managers"), 0);
+    assert!(slack.contains(&format!("<{link}|Approve or reject>")), "{slack}");
+    let json: Value = serde_json::from_str(&notification("managers").to_json(0)).unwrap();
+    assert_eq!(json["page"], link);
+    // An operator need not answer this gate.
+    let json: Value = serde_json::from_str(&notification("deploys").to_json(0)).unwrap();
+    assert_eq!(json["page"], "https://ops.example/canary/#/checkout");
+    let without = Notification::new(&raising(), asked("managers")).to_json(0);
+    assert!(!without.contains("page"), "{without}");
+}
+
+#[test]
 fn a_plan_without_its_secret_is_rejected_and_changes_nothing() {
     let mut plan = serde_json::to_value(plan(&[("ops", "http://a.example")])).unwrap();
     plan["notify"]["ops"]["webhook"]["secret_env"] = json!("UNSET");

@@ -71,8 +71,10 @@ async fn a_gate_opens_on_the_second_response_and_events_are_sent_in_order() {
         "#
     );
     let shop = Shop::new("v2");
-    let controller =
-        Controller::new(test_store()).interval(Duration::from_millis(20)).webhooks(client());
+    let controller = Controller::new(test_store())
+        .interval(Duration::from_millis(20))
+        .webhooks(client())
+        .page("https://ops.example/canary".parse().unwrap());
     let rollout = controller.add(Managed::new(shop.canary.clone(), plan(&toml))).unwrap();
     rollout.start(Actor::person("ada"), "").await.unwrap();
     let mut status = rollout.watch();
@@ -95,7 +97,9 @@ async fn a_gate_opens_on_the_second_response_and_events_are_sent_in_order() {
     let mut events = Vec::new();
     let mut last = 0;
     while let Ok(received) = notified.try_recv() {
-        let event = body(&received)["event"].clone();
+        let body = body(&received);
+        assert_eq!(body["page"], "https://ops.example/canary/#/shop");
+        let event = body["event"].clone();
         let number = event["number"].as_u64().unwrap();
         if number > last {
             // The receiver has accepted the event with its 202.

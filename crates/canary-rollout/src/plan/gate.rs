@@ -112,7 +112,7 @@ pub struct NotifyTarget {
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_enums, reason = "a sender must know every format")]
 pub enum NotifyFormat {
     /// The event as JSON.
     #[default]
