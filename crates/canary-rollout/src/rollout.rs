@@ -18,6 +18,7 @@ use crate::{
 
 mod apply_command;
 mod change;
+mod cool_down;
 mod decide;
 mod degrade;
 mod gates;

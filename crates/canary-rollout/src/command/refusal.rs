@@ -1,10 +1,10 @@
-use std::{error, fmt};
+use std::{error, fmt, time::Duration};
 
 use canary_core::Weight;
 use serde::{Serialize, Serializer};
 
 use super::CommandName;
-use crate::{state::phase::Phase, text::NAME_BYTES};
+use crate::{span::rough, state::phase::Phase, text::NAME_BYTES};
 
 /// A command that the rollout's state does not allow. The rollout is unchanged.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -98,6 +98,11 @@ pub enum RefusalReason {
     Finished,
     /// The rollout is rolled back.
     RolledBack,
+    /// The plan has just rolled the canary back, and a program would start it again.
+    CoolDown {
+        /// The time until a program can start it.
+        left: Duration,
+    },
     /// The rollout is halted.
     Halted,
 }
@@ -127,6 +132,14 @@ impl fmt::Display for RefusalReason {
                 return write!(
                     f,
                     "the changed variables have {bytes} bytes as JSON, expected at most {maximum}"
+                );
+            }
+            Self::CoolDown { left } => {
+                return write!(
+                    f,
+                    "the canary has just been rolled back: a person can start it at once, a program \
+                     in {}",
+                    rough(*left)
                 );
             }
             Self::NotStarted => "the rollout has not started: start it first",

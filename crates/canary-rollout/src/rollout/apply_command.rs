@@ -7,7 +7,7 @@ use crate::{
     action::{Action, Transition},
     actor::Actor,
     command::{
-        Refusal,
+        Refusal, RefusalReason,
         order::{Command, Order},
     },
     event::EventKind,
@@ -23,7 +23,8 @@ impl Rollout {
     /// Applies an operator's command.
     ///
     /// A command that changes nothing, such as a second pause, returns a [note](Transition::note)
-    /// and no actions.
+    /// and no actions. A program cannot start the rollout again during the
+    /// [cool-down](Self::COOL_DOWN).
     ///
     /// # Errors
     ///
@@ -32,7 +33,11 @@ impl Rollout {
     pub fn command(&mut self, now: Timestamp, order: &Order) -> Result<Transition, Refusal> {
         let Order { command, by, reason } = order;
         let (by, reason) = (&by.bounded(), &bounded(reason, REASON_BYTES));
-        match self.decide(command) {
+        let decision = match self.cool_down(now, order) {
+            Some(left) => Decision::Refuse(RefusalReason::CoolDown { left }),
+            None => self.decide(command),
+        };
+        match decision {
             Decision::Apply => {
                 let mut change = Change::new(self, now);
                 change.apply(command, by, reason);

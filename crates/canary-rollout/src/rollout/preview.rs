@@ -73,6 +73,7 @@ impl Rollout {
         let mut sentences = Vec::new();
         match command {
             Command::Start | Command::Restart => {
+                sentences.extend(self.describe_rollback(now));
                 sentences.push(new_attempt());
                 sentences.extend(after.describe_wait(now));
             }
