@@ -211,3 +211,20 @@ impl<S: tracing::Subscriber> Layer<S> for Log {
         }
     }
 }
+
+#[tokio::test]
+async fn a_directory_in_place_of_a_temporary_file_stops_only_its_own_document() {
+    let (_directory, store) = store().await;
+    fs::create_dir(path(&store, "json.tmp")).unwrap();
+    let leftover = store.directory().join("prod.v1.rollouts.cart.json.tmp");
+    fs::write(&leftover, "half of a document").unwrap();
+    let store = FileStore::open(store.directory()).await.unwrap();
+    assert!(!leftover.exists());
+    let swap = store.compare_and_swap(&key("cart"), None, &document()).await.unwrap();
+    assert!(matches!(swap, Swap::Done(_)));
+    let error = store.compare_and_swap(&key("shop"), None, &document()).await.unwrap_err();
+    assert!(
+        std::error::Error::source(&error).unwrap().to_string().contains("json.tmp"),
+        "{error:?}"
+    );
+}

@@ -203,8 +203,11 @@ impl Directory {
         let deadline = Instant::now() + Duration::from_millis(200);
         let Ok(_lock) = self.lock(LockMode::Exclusive, deadline) else { return Ok(()) };
         for entry in fs::read_dir(&self.path)? {
-            let path = entry?.path();
-            if path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {
+            let entry = entry?;
+            let path = entry.path();
+            // The store never makes a directory here, and can work beside one.
+            let is_file = !entry.file_type()?.is_dir();
+            if is_file && path.to_str().is_some_and(|path| path.ends_with(TEMPORARY)) {
                 fs::remove_file(&path).map_err(|error| named(&path, error))?;
             }
         }
