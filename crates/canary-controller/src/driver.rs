@@ -11,6 +11,7 @@
 
 mod attempt_judge;
 mod data_plane;
+mod decisions;
 mod document_error;
 mod documents;
 mod evidence;

@@ -14,6 +14,7 @@ use tower_canary::CanaryHandle;
 
 use crate::{
     command_error::CommandError,
+    decision::Decision,
     driver::{CommandRequest, PlanRequest, Request, default_unit},
     effects::Effects,
     history::History,
@@ -325,6 +326,20 @@ impl RolloutHandle {
     /// Returns an error if the store cannot be read.
     pub async fn history(&self, most: usize) -> Result<Vec<Event>, StoreError> {
         self.0.history.read(most).await
+    }
+
+    /// Returns the evidence behind an event that depends on a verdict: a rollback, a freeze or a
+    /// promotion by the judge, or the begin of a step.
+    ///
+    /// `None` if the history does not have the event or its evidence. The evidence is missing if
+    /// another process than the driver made the change, or if the driver died before it could append
+    /// the event to the history.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the store cannot be read.
+    pub async fn decision(&self, id: &EventId) -> Result<Option<Decision>, StoreError> {
+        self.0.history.decision(*id).await
     }
 
     /// Returns a receiver of the id of the latest stored event, whichever process has stored it;

@@ -1,8 +1,14 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use canary_rollout::{Rollout, event::Event};
+use canary_rollout::{
+    Rollout,
+    event::{Event, EventId},
+};
 
-use crate::store::{StateStore, StoreError, StoreKey};
+use crate::{
+    decision::Decision,
+    store::{EventRecord, StateStore, StoreError, StoreKey},
+};
 
 /// Reads the stored events of a rollout.
 #[derive(Clone)]
@@ -30,5 +36,12 @@ impl History {
             appended.chain(recent).map(|event: Event| (event.id(), event)).collect();
         let skipped = events.len().saturating_sub(most);
         Ok(events.into_values().skip(skipped).collect())
+    }
+
+    /// Returns the evidence behind an event; `None` if the history does not have it.
+    pub(crate) async fn decision(&self, id: EventId) -> Result<Option<Decision>, StoreError> {
+        let appended = self.store.events(&self.key, 2 * EventRecord::MIN_KEPT).await?;
+        let decisions = appended.iter().rev().filter_map(Decision::read);
+        Ok(decisions.into_iter().find(|decision| decision.event.id() == id))
     }
 }

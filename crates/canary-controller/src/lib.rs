@@ -93,6 +93,9 @@
 //! from then on. A process that replaces the driver continues with that evidence, and adds the calls
 //! that it has counted itself since the attempt began.
 //!
+//! The history has the findings behind each decision, and the state of the judge if it fits:
+//! [`RolloutHandle::decision`] lets the judge repeat its judgment.
+//!
 //! # Modules for plans
 //!
 //! | module | content |
@@ -132,6 +135,7 @@ mod clock;
 mod command_error;
 mod compact;
 mod controller;
+mod decision;
 mod driver;
 mod effects;
 mod error_chain;
@@ -169,6 +173,7 @@ pub use self::{
     clock::Clock,
     command_error::CommandError,
     controller::{AddError, Controller},
+    decision::Decision,
     evidence_sources::EvidenceSources,
     handle::RolloutHandle,
     managed::Managed,

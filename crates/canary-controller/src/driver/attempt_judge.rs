@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tower_canary::{CanaryHandle, control::ControlExt};
 
 use crate::{
+    decision::StoredDecision,
     driver::{
         TARGET,
         key_ledgers::{KeyLedgers, WatchedKeys},
@@ -199,6 +200,10 @@ impl AttemptJudge {
     /// Returns what the judge knows about stable. It also learns while no rollout runs.
     pub(crate) fn baseline(&self) -> Baseline {
         self.judge.baseline()
+    }
+
+    pub(crate) fn to_decision(&self, plan: &Plan, canary: &CanaryHandle) -> StoredDecision {
+        StoredDecision::new(plan, default_unit(canary), &self.judge.judgment(), self.judge.state())
     }
 
     pub(crate) fn to_stored(&self) -> StoredEvidence {

@@ -59,7 +59,7 @@ pub(super) fn write(document: &impl serde::Serialize) -> Result<Document, Docume
     Document::try_new(to_json(document)).map_err(DocumentError::unfit)
 }
 
-pub(super) fn to_json(document: &impl serde::Serialize) -> Vec<u8> {
+fn to_json(document: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(document)
         .expect("the keys of all maps are strings, and writing to memory cannot fail")
 }

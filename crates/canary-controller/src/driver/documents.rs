@@ -8,12 +8,13 @@ use canary_rollout::{
 use tokio::time::timeout;
 
 use crate::{
-    driver::document_error::{
-        CALL_TIMEOUT, DocumentError, to_json, with_change_timeout, with_timeout, write,
+    driver::{
+        decisions::Decisions,
+        document_error::{CALL_TIMEOUT, DocumentError, with_change_timeout, with_timeout, write},
     },
     store::{
-        Document, DocumentWatch, EventRecord, Retry, Revision, Settled, StateStore, StoreError,
-        StoreKey, WatchEvent, settle,
+        Document, DocumentWatch, Retry, Revision, Settled, StateStore, StoreError, StoreKey,
+        WatchEvent, settle,
     },
 };
 
@@ -147,7 +148,11 @@ impl RolloutDocument {
     }
 
     /// Appends the missing events to the store's history, in order.
-    pub(super) async fn append_events(&mut self, rollout: &Rollout) -> Result<(), DocumentError> {
+    pub(super) async fn append_events(
+        &mut self,
+        rollout: &Rollout,
+        decisions: &Decisions,
+    ) -> Result<(), DocumentError> {
         let key = &self.key;
         let appended = match self.appended {
             Some(appended) => appended,
@@ -164,8 +169,8 @@ impl RolloutDocument {
         };
         self.appended = Some(appended);
         for event in rollout.history().filter(|event| event.number > appended) {
-            let document = EventRecord::try_new(to_json(event)).map_err(DocumentError::unfit)?;
-            let append = self.store.append_event(key, &document);
+            let record = decisions.write(event)?;
+            let append = self.store.append_event(key, &record);
             match timeout(CALL_TIMEOUT, append).await {
                 Ok(Ok(())) => self.appended = Some(event.number),
                 Ok(Err(error)) => {

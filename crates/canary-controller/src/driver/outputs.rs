@@ -79,7 +79,10 @@ impl Driver {
                 self.requests.reply(id, result.map_err(Into::into));
             }
             Output::Release(id) => self.requests.release(id),
-            Output::Audit(event) => audit(&Notification::new(self.replica.rollout(), event)),
+            Output::Audit(event) => {
+                self.note_decision(&event);
+                audit(&Notification::new(self.replica.rollout(), event));
+            }
             Output::Emit(event) => self.emit(event),
             Output::Warn(message) => {
                 tracing::warn!(target: TARGET, canary = %self.plane.canary.name(), "{message}");
@@ -282,6 +285,15 @@ impl Driver {
         let _ = self.events.send(event);
     }
 
+    /// Keeps the evidence of a decision for the history. Only the driver has it.
+    fn note_decision(&mut self, event: &Event) {
+        if !event.evidence.is_empty() && self.replica.holds_evidence() {
+            let plan = self.replica.rollout().plan();
+            let decision = self.judge.to_decision(plan, &self.plane.canary);
+            self.decisions.note(event.clone(), decision);
+        }
+    }
+
     /// Appends the new events of the stored rollout to the history in the store.
     pub(super) async fn append_events(&mut self) {
         if !std::mem::take(&mut self.appends_events) {
@@ -290,7 +302,7 @@ impl Driver {
         let rollout = self.replica.rollout();
         if self.replica.unsaved().is_empty()
             && self.document.lacks_events(rollout)
-            && let Err(error) = self.document.append_events(rollout).await
+            && let Err(error) = self.document.append_events(rollout, &self.decisions).await
         {
             let name = self.plane.canary.name();
             tracing::warn!(target: TARGET, canary = %name, "the events are not stored: {error}");

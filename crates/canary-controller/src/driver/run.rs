@@ -19,6 +19,7 @@ use crate::{
         TARGET,
         attempt_judge::{AttemptJudge, default_unit},
         data_plane::DataPlane,
+        decisions::Decisions,
         documents::{DocumentKeys, RolloutDocument},
         evidence::EvidenceDocument,
         outputs::InForce,
@@ -57,6 +58,7 @@ pub(crate) struct Driver {
 
     pub(super) document: RolloutDocument,
     pub(super) evidence: EvidenceDocument,
+    pub(super) decisions: Decisions,
     /// Whether to append events of the stored rollout to the history in the store.
     pub(super) appends_events: bool,
 
@@ -109,6 +111,7 @@ impl Driver {
             learned_at: Instant::now(),
             document: RolloutDocument::new(Arc::clone(&store), keys.rollout),
             evidence: EvidenceDocument::new(store, keys.evidence, id.clone()),
+            decisions: Decisions::default(),
             appends_events: false,
             requests: Requests::default(),
             status: watch::Sender::new(Arc::new(status)),

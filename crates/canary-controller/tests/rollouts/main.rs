@@ -4,7 +4,9 @@
 mod attacks;
 mod baseline;
 mod by_hand;
+mod decisions;
 mod external_changes;
+mod largest_plan;
 mod list;
 mod observed;
 mod outage;

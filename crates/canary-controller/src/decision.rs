@@ -1,0 +1,112 @@
+use std::fmt;
+
+use canary_analysis::{Judge, JudgeState, Judgment, Unit};
+use canary_rollout::{Plan, event::Event};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    compact,
+    store::{EventRecord, InvalidJson},
+};
+
+/// The evidence behind an event, from [`RolloutHandle::decision`](crate::RolloutHandle::decision).
+///
+/// It prints as the sentence of the event.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Decision {
+    /// The event.
+    pub event: Event,
+    /// The judgment at that time with all findings, in the form in which a [`Judgment`] serializes.
+    pub judgment: Value,
+    judge: Option<Value>,
+}
+
+/// The evidence behind an event, as it is stored with the event in the history.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct StoredDecision {
+    #[serde(with = "compact")]
+    judgment: Value,
+    /// The state of the judge; `None` if it is too large for an event.
+    #[serde(with = "compact")]
+    judge: Option<Value>,
+}
+
+/// A judge that has come to a decision.
+#[derive(Deserialize, Serialize)]
+struct StoredJudge {
+    plan: Plan,
+    unit: Unit,
+    state: JudgeState,
+}
+
+/// An event of the history, with the evidence.
+#[derive(Serialize)]
+struct DecidedEvent<'a> {
+    #[serde(flatten)]
+    event: &'a Event,
+    decided_on: &'a StoredDecision,
+}
+
+/// The evidence of such an event.
+#[derive(Deserialize)]
+struct DecidedOn {
+    decided_on: StoredDecision,
+}
+
+impl Decision {
+    /// Lets a judge judge the stored evidence again. Its judgment is the one that led to the event,
+    /// unless the guard tripped between two ticks.
+    ///
+    /// `None` if the state of the judge was too large to be stored with the event, or if the judge of
+    /// this version cannot read it.
+    #[must_use]
+    pub fn replay(&self) -> Option<Judgment> {
+        let StoredJudge { plan, unit, state } = serde_json::from_value(self.judge.clone()?).ok()?;
+        let monitors = plan.judge_monitors_by(unit);
+        let judge = Judge::try_resume(plan.levels(), monitors, &state).ok()?;
+        Some(judge.with_second_proof(plan.second_proof()).judgment())
+    }
+
+    /// Reads a decision from an event of the history; `None` if it has none.
+    pub(crate) fn read(record: &EventRecord) -> Option<Self> {
+        let event = serde_json::from_str(record.as_str()).ok()?;
+        let DecidedOn { decided_on } = serde_json::from_str(record.as_str()).ok()?;
+        let StoredDecision { judgment, judge } = decided_on;
+        Some(Self { event, judgment, judge })
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.event, f)
+    }
+}
+
+impl StoredDecision {
+    pub(crate) fn new(plan: &Plan, unit: Unit, judgment: &Judgment, state: JudgeState) -> Self {
+        let value = |it: Result<Value, serde_json::Error>| it.expect("it serializes as JSON");
+        let judge = StoredJudge { plan: plan.clone(), unit, state };
+        Self {
+            judgment: value(serde_json::to_value(judgment)),
+            judge: Some(value(serde_json::to_value(judge))),
+        }
+    }
+
+    /// Writes an event with the decision. Leaves out what does not fit.
+    pub(crate) fn write(&self, event: &Event) -> Result<EventRecord, InvalidJson> {
+        let write = |decision: &Self| {
+            let decided = DecidedEvent { event, decided_on: decision };
+            EventRecord::try_new(serde_json::to_vec(&decided).expect("it serializes as JSON"))
+        };
+        write(self)
+            .or_else(|_| write(&Self { judge: None, ..self.clone() }))
+            .or_else(|_| write_event(event))
+    }
+}
+
+/// Writes an event without a decision.
+pub(crate) fn write_event(event: &Event) -> Result<EventRecord, InvalidJson> {
+    EventRecord::try_new(serde_json::to_vec(event).expect("it serializes as JSON"))
+}
