@@ -6,6 +6,7 @@ pub mod bench_rounds;
 pub mod breakpoint;
 pub mod browser;
 mod client;
+pub mod control_plane;
 pub mod deployment;
 pub mod echo;
 mod invariants;

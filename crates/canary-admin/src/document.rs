@@ -8,6 +8,7 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
+    gateway,
     routes::{canaries, commands, drain, events, plan, points, session, variables},
     shared::Shared,
 };
@@ -34,6 +35,7 @@ pub(crate) fn api() -> (Router<Arc<Shared>>, String) {
         .routes(routes!(plan::show, plan::replace))
         .routes(routes!(plan::check))
         .routes(routes!(drain::drain))
+        .routes(routes!(gateway::routes::show, gateway::routes::update))
         .split_for_parts();
     let json = document.to_json().expect("the document has texts and numbers only");
     (router, json)

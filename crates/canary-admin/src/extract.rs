@@ -26,13 +26,18 @@ impl FromRequestParts<Arc<Shared>> for NamedCanary {
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, ApiError> {
         let path = Path::<String>::from_request_parts(parts, shared).await;
         let Path(name) = path.map_err(|error| ApiError::new(Kind::NotFound, error.body_text()))?;
-        let found = shared.canaries.find(&name);
-        found.map(Self).ok_or_else(|| {
+        Self::find(shared, &name)
+    }
+}
+
+impl NamedCanary {
+    pub(crate) fn find(shared: &Shared, name: &str) -> Result<Self, ApiError> {
+        shared.canaries.find(name).map(Self).ok_or_else(|| {
             let canaries = shared.canaries.all();
             let names: Vec<_> = canaries.iter().map(|canary| canary.name()).collect();
             let expected = if names.is_empty() { "none yet".to_owned() } else { names.join(", ") };
             ApiError::new(Kind::NotFound, "there is no canary of this name")
-                .field("canary", &name, &expected)
+                .field("canary", name, &expected)
         })
     }
 }

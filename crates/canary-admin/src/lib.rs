@@ -6,8 +6,7 @@ mod audit;
 mod canary;
 mod document;
 mod extract;
-#[allow(dead_code, reason = "the routes follow")]
-mod gateway;
+pub mod gateway;
 mod page;
 mod problem;
 mod recorder;

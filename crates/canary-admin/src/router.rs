@@ -16,7 +16,7 @@ use tower_http::{
 
 use crate::{
     access::{authenticate, guard},
-    document, page,
+    document, gateway, page,
     problem::{ApiError, Kind},
     shared::Shared,
 };
@@ -42,6 +42,7 @@ pub(crate) fn new(shared: &Arc<Shared>) -> Router {
         )
         .layer(middleware::from_fn_with_state(Arc::clone(shared), guard))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)));
+    let router = router.layer(middleware::from_fn(gateway::translate));
     with_security_headers(router).with_state(Arc::clone(shared))
 }
 

@@ -1,8 +1,3 @@
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
 use canary_tests::{
     deployment::{Deployment, Mount},
     outcomes::{Outcomes, final_outcomes},
@@ -10,26 +5,27 @@ use canary_tests::{
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::process::Command;
 use tower_canary::Channel;
+
+use crate::python::Python;
 
 #[tokio::test]
 async fn grpcio_gets_the_requested_share_and_is_counted() {
     const CALLS: u64 = 400;
-    let python = match python_with_grpcio().await {
+    let python = match Python::with_packages().await {
         Ok(python) => python,
         Err(reason) => return skip("grpcio", reason),
     };
     let mounts = [Mount::Server, Mount::OnePort].map(async |mount| {
-        share(&python, mount, CALLS).await;
-        kinds(&python, mount).await;
-        failures(&python, mount).await;
-        cancellations(&python, mount).await;
+        share(python, mount, CALLS).await;
+        kinds(python, mount).await;
+        failures(python, mount).await;
+        cancellations(python, mount).await;
     });
     join_all(mounts).await;
 }
 
-async fn share(python: &Path, mount: Mount, calls: u64) {
+async fn share(python: &Python, mount: Mount, calls: u64) {
     // Five standard deviations, of ten calls each, around 50%.
     for (weight, allowed) in [("0%", 0..=0), ("50%", 150..=250), ("100%", calls..=calls)] {
         let deployment = mount.start().await;
@@ -44,7 +40,7 @@ async fn share(python: &Path, mount: Mount, calls: u64) {
     }
 }
 
-async fn kinds(python: &Path, mount: Mount) {
+async fn kinds(python: &Python, mount: Mount) {
     let deployment = mount.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
@@ -57,7 +53,7 @@ async fn kinds(python: &Path, mount: Mount) {
     assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(4); 2], "{mount:?}");
 }
 
-async fn failures(python: &Path, mount: Mount) {
+async fn failures(python: &Python, mount: Mount) {
     let deployment = mount.start().await;
     for channel in Channel::ALL {
         deployment.send_all_to(channel);
@@ -71,7 +67,7 @@ async fn failures(python: &Path, mount: Mount) {
 }
 
 /// Calls that the caller ends, by a deadline or by cancelling.
-async fn cancellations(python: &Path, mount: Mount) {
+async fn cancellations(python: &Python, mount: Mount) {
     let deployment = mount.start().await;
     // Deadlines count for methods that stable serves.
     deployment.send_all_to(Channel::Stable);
@@ -91,45 +87,7 @@ async fn cancellations(python: &Path, mount: Mount) {
     assert_eq!(final_outcomes(deployment.handle()).await, [stable, counted], "{mount:?}");
 }
 
-async fn run(python: &Path, deployment: &Deployment, command: &[&str]) -> Value {
-    let mut script = Command::new(python);
-    script.arg(clients().join("echo.py")).arg(deployment.server().address().to_string());
-    let output = script.args(command).kill_on_drop(true).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// Returns a Python in a virtual environment, which is created if it is missing or incomplete.
-async fn python_with_grpcio() -> Result<PathBuf, String> {
-    let environment = Path::new(env!("CARGO_TARGET_TMPDIR")).join("grpcio");
-    let python = environment.join("bin/python");
-    let requirements = clients().join("requirements.txt");
-    let wanted = fs::read_to_string(&requirements).unwrap();
-    // This file is written last, so that an interrupted installation is repeated.
-    let installed = environment.join("installed.txt");
-    if fs::read_to_string(&installed).is_ok_and(|installed| installed == wanted) {
-        return Ok(python);
-    }
-    step(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment)).await?;
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]);
-    pip.args(["--only-binary", ":all:", "--no-deps", "--requirement"]).arg(&requirements);
-    step(&mut pip).await?;
-    fs::write(installed, wanted).map_err(|error| error.to_string())?;
-    Ok(python)
-}
-
-async fn step(command: &mut Command) -> Result<(), String> {
-    let output = command.kill_on_drop(true).output().await;
-    let command = command.as_std();
-    let output = output.map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let output_text = [output.stdout, output.stderr].concat();
-    Err(format!("{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output_text)))
-}
-
-fn clients() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+async fn run(python: &Python, deployment: &Deployment, command: &[&str]) -> Value {
+    let address = deployment.server().address().to_string();
+    python.run("echo.py", &[&[address.as_str()], command].concat()).await
 }

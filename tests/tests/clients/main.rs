@@ -1,10 +1,12 @@
-//! Third-party programs: `curl`, a browser, Python's grpcio, and nginx as a shared cache.
+//! Third-party programs: `curl`, a browser, Python's grpcio and botocore, and nginx as a shared cache.
 //!
 //! A test whose program is missing prints a message and passes. With `CANARY_TESTS_REQUIRE=1` it
 //! fails.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
+mod botocore;
 mod browser;
 mod curl;
 mod grpcio;
 mod nginx;
+mod python;

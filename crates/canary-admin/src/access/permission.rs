@@ -49,6 +49,10 @@ impl Caller {
         if name.ends_with(BOT) { Actor::program(name) } else { Actor::person(name) }
     }
 
+    pub(crate) fn role(&self) -> Role {
+        self.0.role
+    }
+
     pub(crate) fn name(&self) -> &str {
         &self.0.name
     }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use crate::problem::{ApiError, Kind};
+
 /// The reason why a request is refused. Nothing has changed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Fault {
@@ -12,12 +14,8 @@ pub(super) struct Fault {
 pub(super) enum FaultKind {
     /// The request is wrong in every state of the rollout.
     BadRequest,
-    /// There is no such canary or stage.
-    NotFound,
     /// The state of the rollout does not allow the operations.
     Conflict,
-    /// The command could not be stored. A repetition is safe.
-    Unavailable,
 }
 
 impl Fault {
@@ -38,6 +36,16 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+impl From<Fault> for ApiError {
+    fn from(fault: Fault) -> Self {
+        let kind = match fault.kind {
+            FaultKind::BadRequest => Kind::Invalid,
+            FaultKind::Conflict => Kind::Refused,
+        };
+        Self::new(kind, fault.message)
     }
 }
 

@@ -10,25 +10,30 @@ use super::{
 };
 
 /// The body of a `PATCH`, as the gateway's clients send it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct PatchRequest {
+pub(crate) struct PatchRequest {
+    /// At most 64. They are carried out together or not at all.
     #[serde(default)]
+    #[schema(max_items = 64)]
     patch_operations: Vec<PatchOperation>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
-struct PatchOperation {
+pub(crate) struct PatchOperation {
     op: Verb,
+    /// A JSON Pointer, such as `/canarySettings/percentTraffic`.
     path: String,
+    /// The new value, or for a test the expected one.
     value: Option<String>,
+    /// A JSON Pointer, for a copy.
     from: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum Verb {
+pub(crate) enum Verb {
     Add,
     Remove,
     Replace,
@@ -71,19 +76,8 @@ pub(super) enum Scope {
     Canary,
 }
 
-/// Reads the operations of a body. They do not depend on each other: no place is changed twice.
-pub(super) fn parse(body: &[u8]) -> Result<Vec<Operation>, Fault> {
-    // serde would read an array as the fields of the object.
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(Fault::bad_request(
-            r#"the body is not a patch: expected a JSON object {"patchOperations": [..]}"#,
-        ));
-    }
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let request: PatchRequest = serde_path_to_error::deserialize(&mut json)
-        .map_err(|error| Fault::bad_request(format_args!("the body is not a patch: {error}")))?;
-    json.end()
-        .map_err(|error| Fault::bad_request(format_args!("the body is not JSON: {error}")))?;
+/// Reads the operations of a request. They do not depend on each other: no place is changed twice.
+pub(super) fn parse(request: PatchRequest) -> Result<Vec<Operation>, Fault> {
     let operations = request.patch_operations;
     if operations.len() > MAX_OPERATIONS {
         return Err(Fault::bad_request(format_args!(

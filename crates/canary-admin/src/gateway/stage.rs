@@ -87,9 +87,9 @@ impl Stage {
 }
 
 /// The document of a stage, as the gateway's clients read it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct StageDocument {
+pub(crate) struct StageDocument {
     stage_name: String,
     description: String,
     deployment_id: String,
@@ -105,9 +105,9 @@ pub(super) struct StageDocument {
     last_updated_date: Option<i64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct CanarySettings {
+pub(crate) struct CanarySettings {
     percent_traffic: f64,
     deployment_id: String,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -3,7 +3,7 @@ use std::time::Duration;
 use axum::response::Response;
 use canary_api::{CommandRequest, CommandResponse, EventId as ApiEventId, EventView, PreviewView};
 use canary_controller::{
-    Command, CommandError, Order, Refusal, Transition,
+    Command, CommandError, Order, Refusal, RolloutHandle, Transition,
     rollout::event::{Event, EventId},
 };
 use serde::Deserialize;
@@ -117,17 +117,21 @@ pub(crate) async fn give(
 /// Returns the result of a command, with the canary afterwards.
 async fn response(canary: &Canary, transition: Transition) -> CommandResponse {
     let rollout = canary.rollout();
-    // The reply can overtake the status.
-    if let Some(last) = transition.events.last().map(Event::id) {
-        let mut statuses = rollout.watch();
-        let shows = statuses.wait_for(|status| status.rollout.latest() >= Some(last));
-        let _ = tokio::time::timeout(STATUS_DELAY, shows).await;
-    }
+    wait_until_shown(rollout, &transition).await;
     let status = rollout.status();
     let is_stored = |event: &Event| !status.unsaved.contains(event);
     let events: Vec<EventView> =
         transition.events.iter().map(|event| view::event(event, is_stored(event))).collect();
     CommandResponse { note: transition.note, events, canary: canary.view() }
+}
+
+/// Waits until the status shows the result of a command, because the reply can overtake it.
+pub(crate) async fn wait_until_shown(rollout: &RolloutHandle, transition: &Transition) {
+    if let Some(last) = transition.events.last().map(Event::id) {
+        let mut statuses = rollout.watch();
+        let shows = statuses.wait_for(|status| status.rollout.latest() >= Some(last));
+        let _ = tokio::time::timeout(STATUS_DELAY, shows).await;
+    }
 }
 
 fn refused(refusal: &Refusal) -> ApiError {

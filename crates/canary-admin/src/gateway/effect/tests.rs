@@ -35,8 +35,8 @@ fn rolled_back() -> Stage {
 }
 
 fn commands(stage: &Stage, operations: &Value) -> Result<Value, Fault> {
-    let body = json!({ "patchOperations": operations }).to_string();
-    let operations = operation::parse(body.as_bytes())?;
+    let request = serde_json::from_value(json!({ "patchOperations": operations })).unwrap();
+    let operations = operation::parse(request)?;
     let commands = Effect::of(&operations, stage)?.commands(stage);
     Ok(serde_json::to_value(commands).unwrap())
 }

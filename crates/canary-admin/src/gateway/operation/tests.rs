@@ -3,7 +3,7 @@ use serde_json::json;
 use super::*;
 
 fn parse_json(operations: &Value) -> Result<Vec<Operation>, Fault> {
-    parse(json!({ "patchOperations": operations }).to_string().as_bytes())
+    parse(serde_json::from_value(json!({ "patchOperations": operations })).unwrap())
 }
 
 fn fault_of(operation: &Value) -> String {
@@ -44,35 +44,6 @@ fn percentages_have_up_to_four_decimals() {
             "{fault}"
         );
     }
-}
-
-#[test]
-fn a_body_that_is_no_patch_is_refused() {
-    for (body, message) in [
-        ("", "expected a JSON object"),
-        ("{", "EOF while parsing"),
-        ("[]", "expected a JSON object"),
-        (" [{}]", r#"the body is not a patch: expected a JSON object {"patchOperations": [..]}"#),
-        (r#"{"patchOperations":1}"#, "patchOperations: invalid type: integer `1`"),
-        (
-            r#"{"patchoperations":[]}"#,
-            "unknown field `patchoperations`, expected `patchOperations`",
-        ),
-        (r#"{"patchOperations":[]}x"#, "trailing characters"),
-        (r#"{"patchOperations":[{"op":"replace"}]}"#, "patchOperations[0]: missing field `path`"),
-        (
-            r#"{"patchOperations":[{"op":"set","path":"/a"}]}"#,
-            "unknown variant `set`, expected one of",
-        ),
-        (
-            r#"{"patchOperations":[{"op":"replace","path":"/canarySettings/percentTraffic","value":1}]}"#,
-            "patchOperations[0].value: invalid type: integer `1`, expected a string",
-        ),
-    ] {
-        let fault = parse(body.as_bytes()).unwrap_err();
-        assert!(fault.message.contains(message), "{body}: {fault}");
-    }
-    assert_eq!(parse(b"{}"), Ok(Vec::new()));
 }
 
 #[test]
