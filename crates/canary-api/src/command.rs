@@ -125,6 +125,24 @@ pub enum CommandName {
 }
 
 impl CommandName {
+    /// All commands, in the order of the documentation.
+    pub const ALL: [Self; 14] = [
+        Self::Start,
+        Self::Pause,
+        Self::Resume,
+        Self::SkipStep,
+        Self::SetWeight,
+        Self::Promote,
+        Self::PromoteFully,
+        Self::RollBack,
+        Self::Halt,
+        Self::LiftHalt,
+        Self::Restart,
+        Self::Approve,
+        Self::Reject,
+        Self::SetVariables,
+    ];
+
     /// Returns the name as operators type it, such as "roll-back".
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -37,6 +37,19 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// Returns the name, such as "healthy".
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::Inconclusive => "inconclusive",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// The finding of one monitor.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
