@@ -1,0 +1,150 @@
+//! Waits until a rollout has reached a state, for scripts.
+
+mod goal;
+mod waiting;
+
+use canary_api::{CanaryView, client::ClientError};
+use serde_json::json;
+use tokio::time::{Duration, Instant, sleep_until, timeout_at};
+
+use self::{goal::Outcome, waiting::Waiting};
+use crate::{
+    canary_name,
+    cli::WaitOptions,
+    exit::Exit,
+    failure::{Failure, event_line},
+    follower::{Follower, Update},
+    output,
+    session::Session,
+};
+
+/// Waits, prints the events on the way, and returns the exit status of the outcome.
+pub(crate) async fn wait(session: &Session, options: &WaitOptions) -> Result<Exit, Failure> {
+    let deadline = options.timeout.map(|timeout| Instant::now() + timeout);
+    let mut waiting = Waiting::new(options.goal, options.release.clone());
+    let outcome = match deadline {
+        Some(deadline) => {
+            match timeout_at(deadline, follow(session, options, &mut waiting)).await {
+                Ok(outcome) => outcome?,
+                Err(_) => waiting.time_is_over(),
+            }
+        }
+        None => follow(session, options, &mut waiting).await?,
+    };
+    print(session, &outcome, waiting.latest())
+}
+
+async fn follow(
+    session: &Session,
+    options: &WaitOptions,
+    waiting: &mut Waiting,
+) -> Result<Outcome, Failure> {
+    let (name, view) = first_view(session, options).await?;
+    let after = view.latest.clone();
+    if let Some(outcome) = waiting.see(view) {
+        return Ok(outcome);
+    }
+    output::note(&waiting.describe());
+    let mut follower = Follower::new(session.client.clone(), &name, after);
+    let mut is_live = true;
+    // Behind a load balancer, another replica can have the release already.
+    let mut other_replica_at = Instant::now() + OTHER_REPLICA_AFTER;
+    loop {
+        let update = tokio::select! {
+            update = follower.next() => update?,
+            () = sleep_until(other_replica_at), if !waiting.has_release() => {
+                follower.reconnect();
+                other_replica_at = Instant::now() + OTHER_REPLICA_AFTER;
+                continue;
+            }
+        };
+        let was_live = std::mem::replace(&mut is_live, !matches!(update, Update::NotLive(_)));
+        let outcome = match update {
+            Update::View(view) => waiting.see(view),
+            Update::Event(event) => {
+                if !session.output.is_json() {
+                    session.output.text(&event_line(&event))?;
+                }
+                waiting.hear(&event)
+            }
+            Update::Reset => None,
+            Update::NotLive(reason) => {
+                if was_live {
+                    output::note(&format!("not live: {reason}"));
+                }
+                None
+            }
+        };
+        if let Some(outcome) = outcome {
+            return Ok(outcome);
+        }
+    }
+}
+
+/// Returns the canary as soon as the server has it. A server that is just being deployed may be away,
+/// and may have no canary yet.
+async fn first_view(
+    session: &Session,
+    options: &WaitOptions,
+) -> Result<(String, Box<CanaryView>), Failure> {
+    let mut is_noted = false;
+    loop {
+        let reason = match find(session, options).await {
+            Ok(Found::View(name, view)) => return Ok((name, view)),
+            Ok(Found::NoneYet) => "the server has no canary yet".to_owned(),
+            Ok(Found::Failure(failure)) => return Err(failure),
+            Err(error) if error.is_transient() => error.to_string(),
+            Err(error) => return Err(error.into()),
+        };
+        if !std::mem::replace(&mut is_noted, true) {
+            output::note(&format!("{reason}; trying again"));
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+enum Found {
+    View(String, Box<CanaryView>),
+    NoneYet,
+    Failure(Failure),
+}
+
+async fn find(session: &Session, options: &WaitOptions) -> Result<Found, ClientError> {
+    let views = session.client.canaries().await?;
+    let names: Vec<_> = views.iter().map(|view| view.name.clone()).collect();
+    let mut views = views.into_iter();
+    let view = match &options.target.canary {
+        Some(name) => views.find(|view| view.name == *name),
+        None if names.len() > 1 => return Ok(Found::Failure(canary_name::several(&names))),
+        None => views.next(),
+    };
+    Ok(match (view, &options.target.canary) {
+        (Some(view), _) => Found::View(view.name.clone(), Box::new(view)),
+        (None, Some(name)) if !names.is_empty() => Found::Failure(Failure::error(format!(
+            "canary {name:?}: expected {}",
+            names.join(" or ")
+        ))),
+        (None, _) => Found::NoneYet,
+    })
+}
+
+fn print(
+    session: &Session,
+    outcome: &Outcome,
+    latest: Option<&CanaryView>,
+) -> Result<Exit, Failure> {
+    let exit = outcome.exit();
+    if session.output.is_json() {
+        session.output.json(&json!({
+            "outcome": outcome.name(),
+            "exit": exit.status(),
+            "message": outcome.message(),
+            "canary": latest,
+        }))?;
+    } else {
+        session.output.text(outcome.message())?;
+    }
+    Ok(exit)
+}
+
+const OTHER_REPLICA_AFTER: Duration = Duration::from_secs(10);
