@@ -1,15 +1,31 @@
 //! Watches a canary live.
 
+mod app;
+mod dialog;
+mod draw;
+mod keys;
 mod plain;
+mod run;
+mod sparkline;
+mod terminal;
+#[cfg(test)]
+mod tests;
+mod theme;
+
+use std::io::{self, IsTerminal as _};
 
 use crate::{canary_name, cli::WatchOptions, exit::Exit, failure::Failure, session::Session};
 
-/// Prints a line per event.
+/// Shows the canary on the whole terminal, or prints a line per event if there is none.
 pub(crate) async fn watch(session: &Session, options: &WatchOptions) -> Result<Exit, Failure> {
     let name = canary_name::resolve(session, &options.target).await?;
     let view = match session.client.canary(&name).await {
         Ok(view) => view,
         Err(error) => return Err(session.explain(&name, error).await),
     };
-    plain::watch(session, &view).await
+    let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    if options.plain || session.output.is_json() || !is_terminal {
+        return plain::watch(session, &view).await;
+    }
+    run::watch(session, view).await
 }
