@@ -17,7 +17,7 @@ pub(crate) async fn list(session: &Session) -> Result<Exit, Failure> {
         return Ok(Exit::Done);
     }
     let mut table = Table::new([
-        Cell::new("CANARY"),
+        Cell::new("NAME"),
         Cell::new("PHASE"),
         Cell::number("WEIGHT"),
         Cell::number("SEEN"),

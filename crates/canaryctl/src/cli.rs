@@ -8,7 +8,7 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser};
 
 pub(crate) use self::{
-    orders::{How, Target},
+    orders::{How, Target, split},
     verbs::{
         DrainOptions, EventsOptions, PlanCheckOptions, PlanVerb, VarsOptions, Verb, WaitGoal,
         WaitOptions, WatchOptions, WhyOptions,
@@ -121,7 +121,7 @@ mod tests {
                 _ => "",
             };
             for canary in ["", "shop"] {
-                let options = parse(&format!("{name} {canary} {data} -m why")).unwrap();
+                let options = parse(&format!("{name} {canary} -m why {data}")).unwrap();
                 let (command, target, how) = options.verb.order().unwrap();
                 assert_eq!(command.name(), name);
                 assert_eq!(target.canary.as_deref().unwrap_or_default(), canary);

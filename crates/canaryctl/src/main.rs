@@ -75,7 +75,7 @@ fn run(options: Options) -> Result<Exit, Failure> {
 
 async fn perform(session: &Session, verb: Verb) -> Result<Exit, Failure> {
     if let Some((command, target, how)) = verb.order() {
-        return order::give(session, target, command, how).await;
+        return order::give(session, &target, command, how).await;
     }
     match verb {
         Verb::List => canaries::list(session).await,

@@ -33,8 +33,8 @@ pub(crate) async fn give(
         send(session, &name, &request, how.latest(), None).await
     } else {
         // First the event and then the preview: if the rollout changes in between, the server refuses.
-        let latest = match session.client.canary(&name).await {
-            Ok(view) => view.latest,
+        let latest = match session.latest_event(&name).await {
+            Ok(latest) => latest,
             Err(error) => return Err(session.explain(&name, error).await),
         };
         let preview = preview(session, &name, &request).await?;
@@ -111,9 +111,6 @@ fn print_preview(output: Output, preview: &PreviewView) -> Result<Exit, Failure>
         output.json(preview)?;
     } else {
         output.text(&preview.effect)?;
-        if let Some(note) = &preview.note {
-            output.text(&format!("nothing changes: {note}"))?;
-        }
     }
     Ok(Exit::Done)
 }

@@ -4,7 +4,7 @@ use canary_api::{PlanCheck, PlanCheckRequest, PlanFault, PlanFormat, PlanRequest
 
 use crate::{
     canary_name,
-    cli::{How, PlanCheckOptions, PlanVerb, Target},
+    cli::{How, PlanCheckOptions, PlanVerb, Target, split},
     confirm::confirm,
     exit::Exit,
     failure::Failure,
@@ -16,7 +16,10 @@ pub(crate) async fn run(session: &Session, verb: &PlanVerb) -> Result<Exit, Fail
     match verb {
         PlanVerb::Show(target) => show(session, target).await,
         PlanVerb::Check(options) => check(session, options).await,
-        PlanVerb::Apply { target, file, how } => apply(session, target, file, how).await,
+        PlanVerb::Apply { words, how } => {
+            let (target, file) = split(words);
+            apply(session, &target, Path::new(&file), how).await
+        }
         PlanVerb::Schema => {
             session.output.line(canary_rollout::Plan::SCHEMA.trim_end())?;
             Ok(Exit::Done)
@@ -89,8 +92,8 @@ async fn apply(
 ) -> Result<Exit, Failure> {
     let name = canary_name::resolve(session, target).await?;
     let (text, format) = read(file)?;
-    let latest = match session.client.canary(&name).await {
-        Ok(view) => view.latest,
+    let latest = match session.latest_event(&name).await {
+        Ok(latest) => latest,
         Err(error) => return Err(session.explain(&name, error).await),
     };
     let request = PlanCheckRequest {

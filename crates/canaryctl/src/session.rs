@@ -1,4 +1,7 @@
-use canary_api::client::{Client, ClientError};
+use canary_api::{
+    EventId,
+    client::{Client, ClientError},
+};
 
 use crate::{cli::Connection, context, failure::Failure, output::Output};
 
@@ -13,6 +16,12 @@ impl Session {
     pub(crate) fn new(connection: &Connection) -> Result<Self, Failure> {
         let output = Output::new(connection.output);
         Ok(Self { client: context::client(connection)?, output })
+    }
+
+    /// Returns the latest stored event of a canary. A view can be a little older.
+    pub(crate) async fn latest_event(&self, canary: &str) -> Result<Option<EventId>, ClientError> {
+        let events = self.client.events(canary, None, Some(1)).await?;
+        Ok(events.into_iter().next_back().and_then(|event| event.id))
     }
 
     /// Adds the names of the canaries to a failure, if there is no canary of this name.

@@ -3,7 +3,7 @@
 mod goal;
 mod waiting;
 
-use canary_api::{CanaryView, client::ClientError};
+use canary_api::{CanaryView, EventId, client::ClientError};
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep_until, timeout_at};
 
@@ -39,8 +39,7 @@ async fn follow(
     options: &WaitOptions,
     waiting: &mut Waiting,
 ) -> Result<Outcome, Failure> {
-    let (name, view) = first_view(session, options).await?;
-    let after = view.latest.clone();
+    let (name, after, view) = first_view(session, options).await?;
     if let Some(outcome) = waiting.see(view) {
         return Ok(outcome);
     }
@@ -82,15 +81,15 @@ async fn follow(
 }
 
 /// Returns the canary as soon as the server has it. A server that is just being deployed may be away,
-/// and may have no canary yet.
+/// and may have no canary yet. The event is the latest one before the view.
 async fn first_view(
     session: &Session,
     options: &WaitOptions,
-) -> Result<(String, Box<CanaryView>), Failure> {
+) -> Result<(String, Option<EventId>, Box<CanaryView>), Failure> {
     let mut is_noted = false;
     loop {
         let reason = match find(session, options).await {
-            Ok(Found::View(name, view)) => return Ok((name, view)),
+            Ok(Found::View(name, latest, view)) => return Ok((name, latest, view)),
             Ok(Found::NoneYet) => "the server has no canary yet".to_owned(),
             Ok(Found::Failure(failure)) => return Err(failure),
             Err(error) if error.is_transient() => error.to_string(),
@@ -104,28 +103,28 @@ async fn first_view(
 }
 
 enum Found {
-    View(String, Box<CanaryView>),
+    View(String, Option<EventId>, Box<CanaryView>),
     NoneYet,
     Failure(Failure),
 }
 
 async fn find(session: &Session, options: &WaitOptions) -> Result<Found, ClientError> {
     let views = session.client.canaries().await?;
-    let names: Vec<_> = views.iter().map(|view| view.name.clone()).collect();
-    let mut views = views.into_iter();
-    let view = match &options.target.canary {
-        Some(name) => views.find(|view| view.name == *name),
-        None if names.len() > 1 => return Ok(Found::Failure(canary_name::several(&names))),
-        None => views.next(),
+    let names: Vec<_> = views.into_iter().map(|view| view.name).collect();
+    let name = match (&options.target.canary, names.as_slice()) {
+        (_, []) => return Ok(Found::NoneYet),
+        (Some(name), names) if names.contains(name) => name,
+        (None, [name]) => name,
+        (None, names) => return Ok(Found::Failure(canary_name::several(names))),
+        (Some(name), names) => {
+            let expected = names.join(" or ");
+            let failure = Failure::error(format!("canary {name:?}: expected {expected}"));
+            return Ok(Found::Failure(failure));
+        }
     };
-    Ok(match (view, &options.target.canary) {
-        (Some(view), _) => Found::View(view.name.clone(), Box::new(view)),
-        (None, Some(name)) if !names.is_empty() => Found::Failure(Failure::error(format!(
-            "canary {name:?}: expected {}",
-            names.join(" or ")
-        ))),
-        (None, _) => Found::NoneYet,
-    })
+    let latest = session.latest_event(name).await?;
+    let view = session.client.canary(name).await?;
+    Ok(Found::View(name.clone(), latest, Box::new(view)))
 }
 
 fn print(

@@ -19,13 +19,15 @@ use crate::{canary_name, cli::WatchOptions, exit::Exit, failure::Failure, sessio
 /// Shows the canary on the whole terminal, or prints a line per event if there is none.
 pub(crate) async fn watch(session: &Session, options: &WatchOptions) -> Result<Exit, Failure> {
     let name = canary_name::resolve(session, &options.target).await?;
-    let view = match session.client.canary(&name).await {
-        Ok(view) => view,
+    // Before the view, so that no event is between the two.
+    let latest = match session.latest_event(&name).await {
+        Ok(latest) => latest,
         Err(error) => return Err(session.explain(&name, error).await),
     };
+    let view = session.client.canary(&name).await?;
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     if options.plain || session.output.is_json() || !is_terminal {
-        return plain::watch(session, &view).await;
+        return plain::watch(session, &view, latest).await;
     }
     run::watch(session, view).await
 }

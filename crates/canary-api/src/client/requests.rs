@@ -46,7 +46,7 @@ impl Client {
         self.read(Path::of_canary(name, "")).await
     }
 
-    /// Returns stored events, oldest first: the first ones after an event, or else the latest ones. The
+    /// Returns stored events, oldest first: the latest ones, or those of them after an event. The
     /// server limits their number even if `most` does not.
     pub async fn events(
         &self,

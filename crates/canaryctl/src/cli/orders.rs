@@ -50,41 +50,48 @@ pub(crate) struct Order {
 
 /// A new weight.
 #[derive(Args, Clone, Debug)]
-#[command(allow_missing_positional = true)]
+#[command(override_usage = "canaryctl set-weight [OPTIONS] [CANARY] <PERCENT>")]
 pub(crate) struct WeightOrder {
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// The weight, such as 0.1%
-    #[arg(value_name = "PERCENT", required = true)]
-    pub(crate) weight: String,
+    /// The name of the canary, and the weight, such as 0.1%
+    #[arg(value_name = "PERCENT", num_args = 1..=2, required = true)]
+    pub(crate) words: Vec<String>,
     #[command(flatten)]
     pub(crate) how: How,
 }
 
 /// The answer of a gate.
 #[derive(Args, Clone, Debug)]
-#[command(allow_missing_positional = true)]
+#[command(override_usage = "canaryctl approve|reject [OPTIONS] [CANARY] <GATE>")]
 pub(crate) struct GateOrder {
-    #[command(flatten)]
-    pub(crate) target: Target,
-    /// The name of the gate in the plan
-    #[arg(value_name = "GATE", required = true)]
-    pub(crate) gate: String,
+    /// The name of the canary, and the name of the gate in the plan
+    #[arg(value_name = "GATE", num_args = 1..=2, required = true)]
+    pub(crate) words: Vec<String>,
     #[command(flatten)]
     pub(crate) how: How,
 }
 
+/// Splits `[CANARY] VALUE`.
+///
+/// clap has `allow_missing_positional` for it, which fails if a flag is between the two.
+pub(crate) fn split(words: &[String]) -> (Target, String) {
+    match words {
+        [canary, value, ..] => (Target { canary: Some(canary.clone()) }, value.clone()),
+        [value] => (Target::default(), value.clone()),
+        [] => unreachable!("clap requires one"),
+    }
+}
+
 impl Verb {
     /// Returns the command, if the verb is one. Variables have a way of their own.
-    pub(crate) fn order(&self) -> Option<(Command, &Target, &How)> {
+    pub(crate) fn order(&self) -> Option<(Command, Target, &How)> {
         let (command, order) = match self {
             Self::Start(order) => (Command::Start, order),
             Self::Pause(order) => (Command::Pause, order),
             Self::Resume(order) => (Command::Resume, order),
             Self::SkipStep(order) => (Command::SkipStep, order),
-            Self::SetWeight(WeightOrder { target, weight, how }) => {
-                let weight =
-                    if weight.ends_with('%') { weight.clone() } else { format!("{weight}%") };
+            Self::SetWeight(WeightOrder { words, how }) => {
+                let (target, text) = split(words);
+                let weight = if text.ends_with('%') { text } else { format!("{text}%") };
                 return Some((Command::SetWeight { weight }, target, how));
             }
             Self::Promote(order) => (Command::Promote, order),
@@ -93,14 +100,16 @@ impl Verb {
             Self::Halt(order) => (Command::Halt, order),
             Self::LiftHalt(order) => (Command::LiftHalt, order),
             Self::Restart(order) => (Command::Restart, order),
-            Self::Approve(GateOrder { target, gate, how }) => {
-                return Some((Command::Approve { gate: gate.clone() }, target, how));
+            Self::Approve(GateOrder { words, how }) => {
+                let (target, gate) = split(words);
+                return Some((Command::Approve { gate }, target, how));
             }
-            Self::Reject(GateOrder { target, gate, how }) => {
-                return Some((Command::Reject { gate: gate.clone() }, target, how));
+            Self::Reject(GateOrder { words, how }) => {
+                let (target, gate) = split(words);
+                return Some((Command::Reject { gate }, target, how));
             }
             _ => return None,
         };
-        Some((command, &order.target, &order.how))
+        Some((command, order.target.clone(), &order.how))
     }
 }

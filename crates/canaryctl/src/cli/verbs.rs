@@ -212,13 +212,12 @@ pub(crate) enum PlanVerb {
     /// Check a plan, and tell how long it takes and what it would catch
     Check(PlanCheckOptions),
     /// Replace the plan; the new one applies from the next start
-    #[command(allow_missing_positional = true)]
+    #[command(override_usage = "canaryctl plan apply [OPTIONS] [CANARY] <FILE>")]
     Apply {
-        #[command(flatten)]
-        target: Target,
-        /// The file with the plan, in TOML, JSON or YAML; - for the standard input
-        #[arg(required = true)]
-        file: PathBuf,
+        /// The name of the canary, and the file with the plan, in TOML, JSON or YAML; - for the
+        /// standard input
+        #[arg(value_name = "FILE", num_args = 1..=2, required = true)]
+        words: Vec<String>,
         #[command(flatten)]
         how: How,
     },

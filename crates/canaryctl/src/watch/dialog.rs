@@ -30,10 +30,7 @@ impl Dialog {
 
     pub(super) fn show(&mut self, preview: &PreviewView) {
         self.needs_latest = preview.needs_latest;
-        self.effect = Some(match &preview.note {
-            Some(note) => format!("Nothing would change: {note}"),
-            None => preview.effect.clone(),
-        });
+        self.effect = Some(preview.effect.clone());
     }
 
     /// Handles a key. Returns the command once it is confirmed; the effect must have been shown before.
