@@ -1,0 +1,78 @@
+use canary_api::EventView;
+use canary_controller::Phase;
+use serde_json::Value;
+
+use crate::support::{Shop, ada};
+
+#[tokio::test]
+async fn the_history_is_printed_oldest_first() {
+    let shop = Shop::new().await;
+    shop.begin(Phase::Running).await;
+    shop.rollout.pause(ada(), "lunch").await.unwrap();
+    let events = shop.ctl("events").run().await.expect(0).stdout;
+    let lines: Vec<_> = events.lines().collect();
+    assert!(lines[0].contains("ada started") && lines[0].contains(": go"), "{events}");
+    assert!(lines.last().unwrap().contains("ada paused"), "{events}");
+    assert!(lines.last().unwrap().contains(": lunch  [paused, 10%; "), "{events}");
+
+    let views: Vec<EventView> = shop.ctl("events -o json").run().await.expect(0).json();
+    assert_eq!(views.len(), lines.len());
+    let first = views[0].id.as_ref().unwrap();
+    let after: Vec<EventView> =
+        shop.ctl(&format!("events shop -o json --after {first}")).run().await.expect(0).json();
+    assert_eq!(after, views[1..]);
+    let last: Vec<EventView> = shop.ctl("events -n 1 -o json").run().await.expect(0).json();
+    assert_eq!(last, views[views.len() - 1..]);
+}
+
+#[tokio::test]
+async fn followed_events_survive_a_restart_without_loss_or_repetition() {
+    let mut shop = Shop::new().await;
+    shop.begin(Phase::Running).await;
+    let mut events = shop.ctl("events -f -o json").start();
+    events.prints("\"step_begun\"").await;
+    shop.rollout.pause(ada(), "first").await.unwrap();
+    events.prints("\"first\"").await;
+
+    shop.stop().await;
+    events.notes("not live: ").await;
+    shop.start_again("v2").await;
+    events.notes("live again").await;
+    shop.rollout.resume(ada(), "second").await.unwrap();
+    let second = events.prints("").await;
+    assert!(second.contains("\"second\""), "{second}");
+    let line: Value = serde_json::from_str(&second).unwrap();
+    assert_eq!(line["kind"], "resumed");
+}
+
+#[tokio::test]
+async fn without_a_terminal_watch_prints_a_line_per_event() {
+    let shop = Shop::new().await;
+    shop.begin(Phase::Running).await;
+    let mut watch = shop.ctl("watch").start();
+    watch.prints("shop: ").await;
+    shop.rollout.pause(ada(), "lunch").await.unwrap();
+    let line = watch.prints("").await;
+    assert!(line.contains("ada paused") && line.contains(": lunch"), "{line}");
+}
+
+#[tokio::test]
+async fn a_decision_is_explained() {
+    let shop = Shop::new().await;
+    shop.begin(Phase::Running).await;
+    shop.rollout.roll_back(ada(), "wrong totals").await.unwrap();
+    let id = shop.rollout.status().rollout.latest().unwrap().to_string();
+    let number = id.split('-').next().unwrap();
+    for line in [format!("why {id}"), format!("why shop {number}")] {
+        let why = shop.ctl(&line).run().await.expect(0).stdout;
+        assert!(why.contains("ada rolled back"), "{why}");
+        assert!(why.contains("reason    wrong totals"), "{why}");
+        assert!(why.contains("after     rolled back, weight 0%"), "{why}");
+    }
+    let why = shop.ctl("why").run().await.expect(0).stdout;
+    assert!(why.starts_with("shop: ") && why.contains("MONITOR"), "{why}");
+    let json: Value = shop.ctl(&format!("why {id} -o json")).run().await.expect(0).json();
+    assert_eq!(json["event"]["reason"], "wrong totals");
+    let ended = shop.ctl("why 999").run().await.expect(1);
+    assert!(ended.stderr.contains("event \"999\": not among the latest"), "{ended:?}");
+}
