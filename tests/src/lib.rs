@@ -5,6 +5,7 @@
 pub mod bench_rounds;
 pub mod breakpoint;
 pub mod browser;
+pub mod browser_page;
 mod client;
 pub mod control_plane;
 pub mod deployment;
