@@ -1,6 +1,6 @@
 // The buttons for commands. Each says its effect, or why it is refused, before it is pressed.
 
-import { openCommand, VERBS } from "./commands.js";
+import { EMERGENCY, openCommand, VERBS } from "./commands.js";
 import { closeButton, openDialog } from "./dialogs.js";
 import { h, reconcile, setAttribute, setText } from "./dom.js";
 import { capitalized, sentence } from "./format.js";
@@ -75,6 +75,8 @@ export function refusal(model, command) {
   }
   if (isAnswer && gates && !gates.includes(command.gate))
     return `your role does not include gate "${command.gate}"`;
+  // The page may be out of date, and these must not depend on that.
+  if (EMERGENCY.includes(command.command)) return null;
   const offer = model.offer(command);
   return offer
     ? offer.refused
@@ -109,13 +111,12 @@ export function createButton(model, command, { style } = {}) {
 
 function describe(model, command, refused) {
   if (refused) return `Not possible now: ${refused}.`;
-  const effect = model.offer(command)?.effect;
-  return (
-    effect ||
-    (command.command === "set_weight"
-      ? "Sets a weight of your choice, and pauses the plan."
-      : "Shows its effect first.")
-  );
+  const offer = model.offer(command);
+  if (offer?.refused) return `Would change nothing now: ${offer.refused}.`;
+  if (offer?.effect) return offer.effect;
+  return command.command === "set_weight"
+    ? "Sets a weight of your choice."
+    : "Shows its effect first.";
 }
 
 /// A dialog with every command, its effect or the reason why it is refused.

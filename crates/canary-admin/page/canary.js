@@ -26,9 +26,8 @@ class Model {
     this.session = session;
   }
 
-  /// Takes a newer state.
+  /// Takes the present state.
   take(view) {
-    if (this.view && Date.parse(view.at) < Date.parse(this.view.at)) return;
     this.view = view;
     this.onChange();
   }
@@ -51,6 +50,12 @@ export function openCanary(main, name, { session, live, answer }) {
   const model = new Model(name, session);
   const parts = createParts(model, selectRange);
   let points = new Points(name, RANGES[0]);
+  const notice = h(
+    "p",
+    { class: "card notice", role: "alert" },
+    `This process does not manage ${name}. `,
+    h("a", { href: "#/", text: "All canaries" }),
+  );
   let isShown = false;
   let isClosed = false;
   let toAnswer = answer;
@@ -94,20 +99,14 @@ export function openCanary(main, name, { session, live, answer }) {
     },
     view(view) {
       live.live();
+      notice.remove();
       model.take(view);
       refreshPoints();
     },
     reset: () => model.events.addGap(),
-    gone(message) {
-      live.ended();
-      draw();
-      const text = capitalized(message || `${name} is no longer managed by this process`);
-      const notice = h(
-        "p",
-        { class: "card notice", role: "alert" },
-        `${text}. `,
-        h("a", { href: "#/", text: "All canaries" }),
-      );
+    // It can return: a process that restarts loses its canaries for a moment.
+    gone() {
+      if (notice.isConnected) return;
       if (isShown) parts.element.before(notice);
       else main.replaceChildren(notice);
     },

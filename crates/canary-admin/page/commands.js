@@ -23,8 +23,16 @@ export const VERBS = {
   set_variables: "Set variables",
 };
 
+/// What a dialog asks. `NAME` is the canary.
+const QUESTIONS = {
+  skip_step: "Skip the step of NAME?",
+  set_weight: "Set the weight of NAME?",
+  promote_fully: "Promote NAME fully?",
+  lift_halt: "Lift the halt of NAME?",
+};
+
 /// Commands that must work even if the preview does not. They only lower the weight.
-const EMERGENCY = ["roll_back", "halt"];
+export const EMERGENCY = ["roll_back", "halt"];
 const HARMFUL = [...EMERGENCY, "reject"];
 
 /// Opens the dialog of a command. `command` is the JSON of the command, and `model` the shown canary.
@@ -45,6 +53,7 @@ class CommandDialog {
   #previews = 0;
   #effect = h("p", { class: "effect" });
   #consequences = h("ul");
+  #changes = h("div", { class: "problem", role: "alert", hidden: true });
   #problem = h("div", { class: "problem", role: "alert", hidden: true });
   #reason = h("input", {
     id: "reason",
@@ -65,11 +74,14 @@ class CommandDialog {
     const style = HARMFUL.includes(command.command) ? "button danger" : "button main";
     this.#send = h("button", { class: style, text: verb });
     this.dialog = openDialog({
-      title: question ?? `${verb} ${model.name}?`,
+      title:
+        question ??
+        (QUESTIONS[command.command] ?? `${verb} NAME?`).replace("NAME", () => model.name),
       body: [
         ...(fields?.elements ?? []),
         this.#effect,
         this.#consequences,
+        this.#changes,
         this.#problem,
         h("label", { for: "reason", text: "Reason" }),
         this.#reason,
@@ -200,19 +212,17 @@ class CommandDialog {
     this.#allow(true);
   }
 
-  /// Shows what others did since the state that this page knew.
+  /// Shows what others did since the state that this page knew, and the effect on the new one.
   #conflict({ detail, events = [], latest }) {
-    const name = this.#model.name;
-    this.#showProblem([
+    const { name } = this.#model;
+    this.#changes.replaceChildren(
       h("p", {}, h("b", { text: `Not done: ${name} has changed since you opened this dialog.` })),
       events.length ? h("ul", { class: "log" }, events.map(eventLine)) : h("p", { text: detail }),
       h("p", { text: "The effect above is the one on the new state." }),
-    ]);
+    );
+    show(this.#changes, true);
     this.#seen = latest ?? this.#model.latestId();
     setText(this.#send, `${VERBS[this.#command.command]} anyway`);
-    const problem = [...this.#problem.childNodes];
-    this.#preview().then(() => {
-      if (!this.#send.disabled) this.#showProblem(problem);
-    });
+    this.#preview();
   }
 }

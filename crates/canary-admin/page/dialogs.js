@@ -41,6 +41,7 @@ export function closeButton(text = "Cancel") {
     type: "button",
     class: "button",
     text,
+    autofocus: text === "Close",
     onclick: (event) => event.target.closest("dialog").close(),
   });
 }
@@ -103,7 +104,7 @@ export function showTable(title, columns, rows) {
   openDialog({
     title,
     body,
-    buttons: [h("button", { class: "button", text: "Close" })],
+    buttons: [closeButton("Close")],
     wide: true,
   });
 }

@@ -105,7 +105,7 @@ export function eventLine(event) {
     );
     text.append(details);
   }
-  return h("li", { "data-by": by.kind }, timeElement(at, { seconds: true }), text);
+  return h("li", { "data-id": id }, timeElement(at, { seconds: true }), text);
 }
 
 /// The sentence begins with the actor. Persons and programs are bold: the others are routine.

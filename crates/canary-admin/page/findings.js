@@ -2,6 +2,7 @@
 
 import { card, h, reconcile, setAttribute, setText, setVariable, show, svg } from "./dom.js";
 import { count, digits, isKnown, milliseconds, percent, words } from "./format.js";
+import { openHistory } from "./history.js";
 import { linePath } from "./plot.js";
 
 export function createFindings() {
@@ -19,7 +20,7 @@ export function createFindings() {
       show(empty, judgment.findings.length === 0);
       const items = judgment.findings.map((finding) => ({
         finding,
-        past: points.finding(finding.monitor),
+        points,
       }));
       reconcile(rows, items, ({ finding }) => finding.monitor, createFinding);
     },
@@ -41,11 +42,31 @@ function createFinding() {
   const good = createMeter("good", "proof of good", "proof of good");
   const past = createPast();
   const said = h("p", { class: "dim said" });
+  let latest = null;
+  const history = h("button", {
+    type: "button",
+    class: "quiet",
+    text: "History",
+    onclick: () => openHistory(latest.finding, latest.points),
+  });
   const head = h("div", { class: "name" }, name, tag, role);
   const meters = h("div", { class: "meters" }, harm.element, good.element);
   return {
-    element: h("li", {}, head, values.element, interval.element, meters, past.element, said),
-    update({ finding, past: columns }) {
+    element: h(
+      "li",
+      {},
+      head,
+      values.element,
+      interval.element,
+      meters,
+      past.element,
+      said,
+      history,
+    ),
+    update(item) {
+      latest = item;
+      const { finding, points } = item;
+      setAttribute(history, "aria-label", `History: ${words(finding.monitor)}`);
       setText(name, words(finding.monitor));
       setAttribute(name, "title", finding.monitor);
       showVerdict(tag, finding.verdict);
@@ -55,7 +76,7 @@ function createFinding() {
       interval.update(finding);
       harm.update(finding.harm);
       good.update(finding.good);
-      past.update(finding, columns);
+      past.update(finding, points.finding(finding.monitor));
     },
   };
 }
@@ -120,7 +141,7 @@ function createInterval() {
       if (show(limit, isKnown(worse_ratio))) {
         setVariable(element, "--limit", place(worse_ratio));
         setAttribute(limit, "data-side", place(worse_ratio) > 0.78 ? "left" : null);
-        setText(limit, `limit ${digits(worse_ratio)}×`);
+        setText(limit, worse_ratio > 1.02 ? `limit ${digits(worse_ratio)}×` : "limit");
       }
       setText(low, most === 4 ? "¼×" : `1/${digits(most)}×`);
       setText(high, `${digits(most)}×`);

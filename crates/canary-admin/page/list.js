@@ -75,7 +75,9 @@ function createRow({ name }) {
       const gates = view.gates.filter(({ state }) => state === "waiting").length;
       setText(tag, gates ? "waits for approval" : view.judgment.verdict);
       setAttribute(tag, "data-verdict", gates ? "waiting" : view.judgment.verdict);
-      setText(releases, `${view.channels.stable.release} → ${view.channels.canary.release}`);
+      const { stable, canary } = view.channels;
+      setText(releases, `${stable.release} → ${canary.release}`);
+      setAttribute(releases, "title", releases.textContent);
       setText(said, `${sign(view.phase)} ${capitalized(view.summary)}`);
       const hasCalls = view.observed_share !== null;
       setAttribute(bar, "data-empty", !hasCalls);

@@ -3,7 +3,7 @@
 import { setAttribute, setText, show } from "./dom.js";
 import { time } from "./format.js";
 
-/// Shows one of the states `connecting`, `live`, `lost` and `gone` in the header.
+/// Shows one of the states `connecting`, `live` and `lost` in the header.
 export class LiveLabel {
   #label = document.getElementById("live");
   #retry = document.getElementById("retry");
@@ -34,11 +34,6 @@ export class LiveLabel {
     this.#set({ kind: "lost", reason, retryAt });
   }
 
-  /// There will be no more data.
-  ended() {
-    this.#set({ kind: "ended" });
-  }
-
   get isLive() {
     return this.#state.kind === "live";
   }
@@ -60,8 +55,6 @@ export class LiveLabel {
     switch (kind) {
       case "live":
         return "live";
-      case "ended":
-        return "ended";
       case "lost": {
         const seconds = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
         const since = this.#lastUpdate

@@ -16,20 +16,22 @@ export function createOverview(model) {
   const said = h("div", { class: "said" }, status, waits);
   const top = h("div", { class: "top" }, said, actions.element);
   let shownOutlook;
+  const element = h(
+    "section",
+    { class: "card hero", "aria-labelledby": "status" },
+    top,
+    outlook,
+    alarms,
+    gates,
+    split.element,
+    steps.element,
+  );
   return {
-    element: h(
-      "section",
-      { class: "card hero", "aria-labelledby": "status" },
-      top,
-      outlook,
-      alarms,
-      gates,
-      split.element,
-      steps.element,
-    ),
+    element,
     update() {
       const view = model.view;
       setText(status, view.status);
+      setAttribute(element, "data-phase", view.phase);
       reconcile(
         waits,
         view.waiting_for,

@@ -22,6 +22,28 @@ export function linePath(values, x, y, { breaks, isStep } = {}) {
   return path;
 }
 
+/// Returns the path around the area between two lines. Unknown values interrupt it.
+export function bandPath(lower, upper, x, y) {
+  let path = "";
+  let start = null;
+  const close = (end) => {
+    const indexes = Array.from({ length: end - start }, (_, index) => start + index);
+    const corners = [
+      ...indexes.map((index) => [x(index), y(upper[index])]),
+      ...indexes.toReversed().map((index) => [x(index), y(lower[index])]),
+    ];
+    path += `M${corners.map(([left, top]) => `${left.toFixed(1)} ${top.toFixed(1)}`).join("L")}Z`;
+    start = null;
+  };
+  lower.forEach((value, index) => {
+    const isInside = isKnown(value) && isKnown(upper[index]);
+    if (isInside && start === null) start = index;
+    if (!isInside && start !== null) close(index);
+  });
+  if (start !== null) close(lower.length);
+  return path;
+}
+
 /// Returns a round number that is not below `value`, as the end of an axis.
 export function roundUp(value) {
   if (!(value > 0)) return 1;

@@ -31,12 +31,12 @@ export class Points {
     return this.#columns.get(path) ?? [];
   }
 
-  /// The past of a finding.
+  /// The past of a finding, by the names of its columns.
   finding(monitor) {
-    return {
-      harm: this.column(`findings.${monitor}.harm`),
-      good: this.column(`findings.${monitor}.good`),
-    };
+    const names = ["ratio", "lower", "upper", "harm", "good"];
+    return Object.fromEntries(
+      names.map((name) => [name, this.column(`findings.${monitor}.${name}`)]),
+    );
   }
 
   /// The indexes before which points are missing, such as after a restart of the server.

@@ -65,15 +65,14 @@ export class Stream {
           await this.#readHidden();
           continue;
         }
-        if (await this.#read()) return;
+        const isGone = await this.#read();
+        if (isGone) this.#listener.gone();
         reason = "the server ended the connection";
       } catch (error) {
         if (this.#stopped.signal.aborted) return;
         if (this.#hidden.signal.aborted && error.name === "AbortError") continue;
-        if (error instanceof Problem && error.status === 404) {
-          this.#listener.gone(error.message);
-          return;
-        }
+        // A server that has just started may not manage it yet.
+        if (error instanceof Problem && error.status === 404) this.#listener.gone();
         reason = error.message;
       }
       await this.#waitForRetry(reason);
@@ -143,7 +142,6 @@ export class Stream {
         this.#listener.reset();
         break;
       case "gone":
-        this.#listener.gone("");
         return true;
       // A newer server may send more.
       default:

@@ -11,8 +11,7 @@ export function startTheme() {
   const set = (theme) => {
     document.documentElement.dataset.theme = theme;
     localStorage.setItem(KEY, theme);
-    setText(button, theme);
-    button.setAttribute("aria-label", `Color theme: ${theme}`);
+    setText(button, `Theme: ${theme}`);
   };
   const current = () => Math.max(0, THEMES.indexOf(localStorage.getItem(KEY)));
   const next = () => set(THEMES[(current() + 1) % THEMES.length]);

@@ -128,6 +128,7 @@ function openVariable(model, name, { stage, overrides }) {
   const scope = h("select", { id: "variable-scope" }, scopes);
   const value = h("input", {
     id: "variable-value",
+    autofocus: name !== null,
     autocomplete: "off",
     placeholder: "a text, or JSON",
   });

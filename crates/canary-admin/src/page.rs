@@ -40,6 +40,7 @@ const FILES: &[File] = files! {
     "findings.css": "text/css; charset=utf-8",
     "findings.js": "text/javascript; charset=utf-8",
     "format.js": "text/javascript; charset=utf-8",
+    "history.js": "text/javascript; charset=utf-8",
     "index.html": "text/html; charset=utf-8",
     "list.js": "text/javascript; charset=utf-8",
     "live.js": "text/javascript; charset=utf-8",
