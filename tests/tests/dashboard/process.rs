@@ -1,0 +1,152 @@
+//! A process with a canary and its page, which can be killed and started again on the same port.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use axum::{Router, routing::get};
+use canary_admin::{Access, Admin};
+use canary_controller::{Actor, Controller, Managed, Plan, RolloutHandle, store::FileStore};
+use canary_tests::{browser_page::BrowserPage, deployment::release, skip::skip, timeout::complete};
+use tempfile::TempDir;
+use tokio::{
+    net::TcpSocket,
+    runtime::{self, Runtime},
+    task,
+};
+use tower_canary::{CanaryLayer, CanaryOptions, Channel, axum::RouterExt as _};
+
+/// The plan stays in its first step, at half of the calls, where it waits for a gate.
+const PLAN: &str = r#"
+steps = [
+    { weight = "50%", min_duration = "0s", min_calls = 1, gates = ["owner"] },
+    { weight = "60%", min_duration = "1h", min_calls = 1000 },
+]
+monitors = [{ measure = "failures" }, { measure = "share" }]
+
+[gates.owner]
+kind = { approval = "the owner of the shop" }
+"#;
+
+/// An application with the canary "shop". Dropping it kills it.
+pub(crate) struct Process {
+    /// Keeps the port while the process is dead.
+    _port: TcpSocket,
+    address: SocketAddr,
+    state: TempDir,
+    access: fn(&Path) -> Access,
+    running: Option<Running>,
+}
+
+struct Running {
+    runtime: Runtime,
+    rollout: RolloutHandle,
+    _controller: Controller,
+}
+
+impl Process {
+    /// Starts the process, and its rollout in the name of ada.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| Access::loopback()).await
+    }
+
+    /// Like [`start`](Self::start). `access` gets a directory for its files.
+    pub(crate) async fn start_with(access: fn(&Path) -> Access) -> Self {
+        let port = socket("127.0.0.1:0".parse().unwrap());
+        let address = port.local_addr().unwrap();
+        let state = tempfile::tempdir().unwrap();
+        let mut process = Self { _port: port, address, state, access, running: None };
+        process.start_again().await;
+        process.rollout().start(Actor::person("ada"), "v2 is built").await.unwrap();
+        process
+    }
+
+    /// Starts the process after it was killed.
+    pub(crate) async fn start_again(&mut self) {
+        let listener = socket(self.address).listen(64).unwrap().into_std().unwrap();
+        let (directory, access) = (self.state.path().to_owned(), self.access);
+        let runtime = runtime::Builder::new_multi_thread();
+        let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
+        let started = runtime.spawn(async move {
+            let store = FileStore::open(directory.join("rollouts")).await.unwrap();
+            let controller = Controller::new(store).interval(Duration::from_millis(50));
+            let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
+            let layer = CanaryLayer::with_options("shop", version(Channel::Canary), options);
+            let plan = Plan::from_toml(PLAN).unwrap();
+            let rollout = controller.add(Managed::new(layer.handle(), plan)).unwrap();
+            let admin = Admin::builder(access(&directory)).environment("test", "#8a2be2").build();
+            admin.watch(&controller);
+            let app = version(Channel::Stable).canary(layer);
+            let app = app.nest_service("/canary", admin.router());
+            let app = app.into_make_service_with_connect_info::<SocketAddr>();
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            tokio::spawn(async { axum::serve(listener, app).await.unwrap() });
+            (controller, rollout)
+        });
+        let (controller, rollout) = complete(started).await.unwrap();
+        self.running = Some(Running { runtime, rollout, _controller: controller });
+    }
+
+    /// Ends all tasks of the process where they are, and its connections.
+    pub(crate) async fn kill(&mut self) {
+        let Running { runtime, .. } = self.running.take().unwrap();
+        let ended = task::spawn_blocking(|| runtime.shutdown_timeout(Duration::from_secs(20)));
+        complete(ended).await.unwrap();
+    }
+
+    pub(crate) fn rollout(&self) -> &RolloutHandle {
+        &self.running.as_ref().unwrap().rollout
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Opens the page of the canary, and waits until it is live.
+    ///
+    /// Returns `None`, and skips the test, if there is no browser.
+    pub(crate) async fn open_page(&self) -> Option<BrowserPage> {
+        let mut page = open_browser().await?;
+        page.load(&self.url("/canary/#/shop")).await;
+        page.wait_for(IS_LIVE).await;
+        Some(page)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(Running { runtime, .. }) = self.running.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Starts a browser with an empty page. Returns `None`, and skips the test, if there is none.
+pub(crate) async fn open_browser() -> Option<BrowserPage> {
+    match BrowserPage::open(env!("CARGO_TARGET_TMPDIR")).await {
+        Ok(page) => Some(page),
+        Err(reason) => {
+            skip("dashboard", reason);
+            None
+        }
+    }
+}
+
+/// Several sockets can have the same port, so that it stays reserved while the server is down.
+fn socket(address: SocketAddr) -> TcpSocket {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseport(true).unwrap();
+    socket.bind(address).unwrap();
+    socket
+}
+
+fn version(channel: Channel) -> Router {
+    Router::new().route("/hello", get(async move || release(channel)))
+}
+
+/// Whether the page is live and shows the canary, in JavaScript.
+pub(crate) const IS_LIVE: &str =
+    "document.body.dataset.live === 'live' && document.querySelector('#status')";
+
+/// The button of a command, in JavaScript.
+pub(crate) fn button(command: &str) -> String {
+    format!("document.querySelector('[data-command={command}]')")
+}

@@ -1,0 +1,53 @@
+use std::{env, fs, path::PathBuf};
+
+use serde_json::json;
+
+use crate::process::Process;
+
+#[tokio::test]
+async fn the_page_is_small_and_requests_nothing_from_elsewhere() {
+    let shop = Process::start().await;
+    let Some(mut page) = shop.open_page().await else { return };
+    let resources = "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .map((entry) => [entry.name, entry.decodedBodySize])";
+    let resources = page.evaluate(resources).await;
+    let origin = shop.url("/");
+    let mut bytes = 0;
+    for resource in resources.as_array().unwrap() {
+        let name = resource[0].as_str().unwrap();
+        assert!(name.starts_with(&origin) || name.starts_with("data:"), "{name}");
+        if !name.contains("/canaries") && !name.ends_with("/session") {
+            bytes += resource[1].as_u64().unwrap();
+        }
+    }
+    assert!((20_000..150_000).contains(&bytes), "{bytes} bytes");
+    assert_eq!(page.errors(), Vec::<String>::new());
+}
+
+/// Writes pictures to the directory that `CANARY_SCREENSHOTS` names, and checks in any case that nothing
+/// is wider than the window.
+#[tokio::test]
+async fn the_page_fits_into_wide_and_narrow_windows() {
+    let shop = Process::start().await;
+    let Some(mut page) = shop.open_page().await else { return };
+    let hello = "fetch('/hello').then((response) => response.text())";
+    while page.evaluate(hello).await != "v2" {}
+    page.wait_for("document.querySelector('.chart path.line.canary')").await;
+    for (name, width, theme) in
+        [("light", 1280, "light"), ("dark", 1280, "dark"), ("narrow", 390, "light")]
+    {
+        let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        page.call("Emulation.setDeviceMetricsOverride", size).await;
+        let media = json!({"features": [{"name": "prefers-color-scheme", "value": theme}]});
+        page.call("Emulation.setEmulatedMedia", media).await;
+        let expected = if theme == "dark" { "rgb(18, 20, 23)" } else { "rgb(245, 245, 243)" };
+        page.wait_for(&format!("getComputedStyle(document.body).backgroundColor === '{expected}'"))
+            .await;
+        page.wait_for(&format!("document.documentElement.scrollWidth <= {width}")).await;
+        if let Some(directory) = env::var_os("CANARY_SCREENSHOTS").map(PathBuf::from) {
+            let picture = page.screenshot().await;
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join(format!("dashboard-{name}.png")), picture).unwrap();
+        }
+    }
+}
