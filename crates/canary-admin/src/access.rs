@@ -2,7 +2,9 @@
 
 mod guard;
 mod loopback;
+mod peer;
 mod permission;
+mod throttle;
 mod tokens;
 
 use std::{fmt, path::PathBuf, sync::Arc};
@@ -14,7 +16,9 @@ use self::tokens::TokenFile;
 pub use self::tokens::TokenFileError;
 pub(crate) use self::{
     guard::guard,
+    peer::Peer,
     permission::{Caller, authenticate},
+    throttle::Throttle,
 };
 
 /// Decides who may use the API. Every request needs an [`Operator`]; static files of the page, which

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tower_canary_mirror::MirrorHandle;
 
 use crate::{
-    access::Access,
+    access::{Access, Throttle},
     canary::{self, Canary},
     router,
     shared::{Canaries, Shared},
@@ -68,6 +68,7 @@ impl AdminBuilder {
         let Self { access, hosts, environment, mirrors } = self;
         let shared = Shared {
             access,
+            throttle: Throttle::default(),
             hosts,
             environment,
             mirrors,

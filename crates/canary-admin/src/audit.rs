@@ -3,30 +3,35 @@
 //! The events of a rollout are logged there by the controller. This adds who tried something in vain,
 //! and commands that have no event. No line has a token or a value of a variable.
 
-use axum::response::Response;
-use http::{Method, StatusCode};
+use axum::{extract::Request, middleware::Next, response::Response};
+use http::StatusCode;
 
-use crate::{access::Caller, problem::Reason};
+use crate::{
+    access::Caller,
+    problem::{Reason, shortened},
+};
 
-/// Logs a response that refuses a request.
-pub(crate) fn refusal(caller: Option<&Caller>, method: &Method, path: &str, response: &Response) {
-    let status = response.status();
-    if !is_refusal(status) {
-        return;
-    }
+/// Logs the refusals among the responses.
+pub(crate) async fn refusals(request: Request, next: Next) -> Response {
+    let (method, path) = (request.method().clone(), shortened(request.uri().path()));
+    let response = next.run(request).await;
+    // The gateway's API gives some of them another status.
     let reason = response.extensions().get::<Reason>();
-    let who = caller.map_or("", Caller::name);
-    let path = crate::problem::shortened(path);
-    tracing::warn!(
-        target: "canary::audit",
-        who,
-        %method,
-        path,
-        status = status.as_u16(),
-        problem = reason.map_or("", |reason| &reason.kind),
-        detail = reason.map_or("", |reason| &reason.detail),
-        "the API refused a request with {status}",
-    );
+    if let Some(Reason { status, kind, detail }) = reason
+        && is_refusal(*status)
+    {
+        tracing::warn!(
+            target: "canary::audit",
+            who = response.extensions().get::<Caller>().map_or("", Caller::name),
+            %method,
+            path,
+            status = status.as_u16(),
+            problem = kind,
+            detail,
+            "the API refused a request with {status}",
+        );
+    }
+    response
 }
 
 /// Logs what an operator did, if it is not an event of the rollout.
@@ -36,7 +41,7 @@ pub(crate) fn done(caller: &Caller, canary: &str, what: &str, reason: &str) {
         who = caller.name(),
         canary,
         what,
-        reason = crate::problem::shortened(reason),
+        reason = shortened(reason),
         "{canary}: an operator has {what}",
     );
 }
@@ -48,6 +53,7 @@ const fn is_refusal(status: StatusCode) -> bool {
             | StatusCode::FORBIDDEN
             | StatusCode::CONFLICT
             | StatusCode::PRECONDITION_FAILED
+            | StatusCode::MISDIRECTED_REQUEST
             | StatusCode::UNPROCESSABLE_ENTITY
             | StatusCode::PRECONDITION_REQUIRED
             | StatusCode::TOO_MANY_REQUESTS

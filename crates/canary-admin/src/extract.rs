@@ -1,6 +1,6 @@
 //! Extractors whose errors are problems.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     RequestExt as _,
@@ -64,7 +64,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for JsonBody<T> {
 
     async fn from_request(request: Request, _: &Arc<Shared>) -> Result<Self, ApiError> {
         check_content_type(request.headers())?;
-        let bytes = request.with_limited_body().extract::<Bytes, _>().await.map_err(|error| {
+        let body = request.with_limited_body().extract::<Bytes, _>();
+        let bytes = tokio::time::timeout(BODY_TIME, body).await.map_err(|_| {
+            ApiError::new(Kind::Timeout, format!("the body did not end within {BODY_TIME:?}"))
+        })?;
+        let bytes = bytes.map_err(|error| {
             let kind = match error.status() {
                 http::StatusCode::PAYLOAD_TOO_LARGE => Kind::TooLarge,
                 _ => Kind::Malformed,
@@ -129,3 +133,6 @@ impl<S: Sync> FromRequestParts<S> for Seen {
         })
     }
 }
+
+/// Long enough for 64 KiB over a slow line, so that no one can hold requests open for free.
+const BODY_TIME: Duration = Duration::from_secs(20);

@@ -15,6 +15,7 @@ pub(crate) enum Kind {
     ForeignHost,
     NotFound,
     Method,
+    Timeout,
     Refused,
     Changed,
     TooLarge,
@@ -63,6 +64,9 @@ impl Kind {
                 "/problems/method",
                 "The resource does not have this method",
             ),
+            Self::Timeout => {
+                (StatusCode::REQUEST_TIMEOUT, "/problems/timeout", "The request takes too long")
+            }
             Self::Refused => (
                 StatusCode::CONFLICT,
                 "/problems/refused",
@@ -116,6 +120,7 @@ pub(crate) struct ApiError {
 /// The extension of an error response, from which the audit log learns the reason.
 #[derive(Clone, Debug)]
 pub(crate) struct Reason {
+    pub(crate) status: StatusCode,
     pub(crate) kind: String,
     pub(crate) detail: String,
 }
@@ -173,7 +178,11 @@ impl IntoResponse for ApiError {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         let detail = if self.is_secret { String::new() } else { self.problem.detail };
-        response.extensions_mut().insert(Reason { kind: self.problem.kind, detail });
+        response.extensions_mut().insert(Reason {
+            status: self.status,
+            kind: self.problem.kind,
+            detail,
+        });
         response
     }
 }

@@ -112,3 +112,43 @@ const RECENT: usize = 10;
 
 /// The least time between two recent counts.
 const MIN_GAP_MS: u128 = 900;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use canary_controller::{Controller, Managed, Plan, store::MemoryStore};
+    use tower_canary::{CanaryLayer, CanaryOptions};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_full_recorder_with_the_most_monitors_has_less_than_500_kb() {
+        let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
+        let layer = CanaryLayer::with_options("shop", (), options);
+        let monitors: String = (0..13)
+            .map(|index| format!("{{ measure = 'failures', name = 'failures {index}' }},"))
+            .collect();
+        let plan = format!("steps = [{{ weight = '1%' }}]\nmonitors = [{monitors}]");
+        let plan = Plan::from_toml(&plan).unwrap();
+        let controller = Controller::new(MemoryStore::new());
+        let rollout = controller.add(Managed::new(layer.handle(), plan)).unwrap();
+        let mut status = (*rollout.status()).clone();
+        let findings = status.judgment.findings.clone();
+        for index in 0..20 {
+            let mut finding = findings[0].clone();
+            finding.monitor = format!("monitor {index}");
+            status.judgment.findings.push(finding);
+        }
+        let mut recorder = Recorder::default();
+        let memory = allocation_counter::measure(|| {
+            for _ in 0..2000 {
+                status.at = status.at + Duration::from_secs(60);
+                recorder.record(&status);
+            }
+        });
+        let points = [1, 10, 60].map(|step| recorder.points(step, None).unwrap().at_ms.len());
+        assert_eq!(points, [300, 360, 1440]);
+        assert!(memory.bytes_current < 500_000, "{} bytes", memory.bytes_current);
+    }
+}

@@ -1,13 +1,13 @@
 use std::{any::Any, sync::Arc};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     middleware,
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     csrf::{CsrfLayer, ProtectionError},
@@ -16,18 +16,17 @@ use tower_http::{
 
 use crate::{
     access::{authenticate, guard},
-    document, gateway, page,
+    audit, document, gateway, page,
     problem::{ApiError, Kind},
+    routes::openapi::OpenApiJson,
     shared::Shared,
 };
 
 /// Creates the router. A request passes the layers from the last one to the first.
 pub(crate) fn new(shared: &Arc<Shared>) -> Router {
     let (api, document) = document::api();
-    let document: Arc<str> = document.into();
-    let mut router = api
-        .route("/openapi.json", get(move || async move { openapi(&document) }))
-        .route("/", get(page::index));
+    let document = OpenApiJson(document.into());
+    let mut router = api.layer(Extension(document)).route("/", get(page::index));
     for path in page::paths() {
         router = router.route(&path, get(page_file));
     }
@@ -41,8 +40,9 @@ pub(crate) fn new(shared: &Arc<Shared>) -> Router {
                 .with_rejection_response(|error: ProtectionError| foreign_origin(&error)),
         )
         .layer(middleware::from_fn_with_state(Arc::clone(shared), guard))
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)));
-    let router = router.layer(middleware::from_fn(gateway::translate));
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
+        .layer(middleware::from_fn(gateway::translate))
+        .layer(middleware::from_fn(audit::refusals));
     with_security_headers(router).with_state(Arc::clone(shared))
 }
 
@@ -51,10 +51,6 @@ fn with_security_headers(router: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
         let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
         router.layer(SetResponseHeaderLayer::if_not_present(name, value))
     })
-}
-
-fn openapi(document: &str) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], document.to_owned()).into_response()
 }
 
 async fn page_file(uri: Uri, headers: HeaderMap) -> Response {

@@ -4,6 +4,7 @@ pub(crate) mod canaries;
 pub(crate) mod commands;
 pub(crate) mod drain;
 pub(crate) mod events;
+pub(crate) mod openapi;
 pub(crate) mod plan;
 pub(crate) mod points;
 pub(crate) mod session;

@@ -7,11 +7,16 @@ use canary_api::Environment;
 use tokio::sync::watch;
 use tower_canary_mirror::MirrorHandle;
 
-use crate::{access::Access, canary::Canary, streams::Streams};
+use crate::{
+    access::{Access, Throttle},
+    canary::Canary,
+    streams::Streams,
+};
 
 /// What all requests share.
 pub(crate) struct Shared {
     pub(crate) access: Access,
+    pub(crate) throttle: Throttle,
     /// The host names that the server answers to, beside those of this machine.
     pub(crate) hosts: Vec<String>,
     pub(crate) environment: Option<Environment>,

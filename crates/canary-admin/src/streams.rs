@@ -61,3 +61,23 @@ const MAX_STREAMS: usize = 32;
 /// A client that reads nothing for this long loses its place to the next one. A canary has something to
 /// send every second.
 const STALLED: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_nothing_loses_its_place_to_the_next_one() {
+        let streams = Streams::default();
+        let places: Vec<_> = (0..MAX_STREAMS).map(|_| streams.take().unwrap()).collect();
+        assert!(streams.take().is_none());
+        tokio::time::advance(STALLED / 2).await;
+        places[1..].iter().for_each(|place| assert!(place.used()));
+        tokio::time::advance(STALLED / 2).await;
+        let next = streams.take().unwrap();
+        assert!(!places[0].used() && places[1].used() && next.used());
+        assert!(streams.take().is_none());
+        drop(places);
+        assert!(streams.take().is_some());
+    }
+}

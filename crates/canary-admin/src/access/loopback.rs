@@ -1,8 +1,6 @@
-use std::net::SocketAddr;
-
-use axum::extract::ConnectInfo;
 use http::{HeaderMap, Uri, header, request::Parts};
 
+use super::peer::peer;
 use crate::problem::{ApiError, Kind};
 
 /// Returns the host name of the request, without the port: of the URI in HTTP/2, or else of the header.
@@ -23,7 +21,7 @@ pub(super) fn is_local(host: &str) -> bool {
 
 /// Refuses requests of other machines, directly or by way of a proxy on this one.
 pub(super) fn check_caller(parts: &Parts) -> Result<(), ApiError> {
-    let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() else {
+    let Some(peer) = peer(parts) else {
         return Err(ApiError::new(
             Kind::ForeignCaller,
             "the address of the caller is unknown: serve the application with \

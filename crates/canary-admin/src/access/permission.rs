@@ -10,7 +10,7 @@ use canary_controller::Actor;
 use http::{HeaderMap, Method, header, request::Parts};
 
 use crate::{
-    audit, page,
+    page,
     problem::{ApiError, Kind},
     shared::Shared,
 };
@@ -68,31 +68,45 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 }
 
 /// Finds the operator of each request, and refuses requests without one before anything else is known
-/// about them. Writes all refusals to the audit log.
+/// about them.
 pub(crate) async fn authenticate(
     State(shared): State<Arc<Shared>>,
     request: Request,
     next: Next,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
-    if matches!(method, Method::GET | Method::HEAD) && page::is_public(&path) {
+    let is_read = matches!(parts.method, Method::GET | Method::HEAD);
+    if is_read && page::is_public(parts.uri.path()) {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let Some(operator) = shared.access.operator(&parts) else {
-        let detail = match bearer(&parts.headers) {
+    let caller = match identify(&shared, &parts) {
+        Ok(operator) => Caller(Arc::new(operator)),
+        Err(error) => return error.into_response(),
+    };
+    parts.extensions.insert(caller.clone());
+    let mut response = next.run(Request::from_parts(parts, body)).await;
+    // For the audit log.
+    response.extensions_mut().insert(caller);
+    response
+}
+
+fn identify(shared: &Shared, parts: &Parts) -> Result<Operator, ApiError> {
+    if shared.throttle.blocks(parts) {
+        let detail = "too many wrong tokens came from this address: wait, and try again";
+        return Err(ApiError::new(Kind::TooMany, detail));
+    }
+    let operator = shared.access.operator(parts);
+    let token = bearer(&parts.headers);
+    if !shared.access.is_loopback() && (operator.is_some() || token.is_some()) {
+        shared.throttle.note(parts, operator.is_some());
+    }
+    operator.ok_or_else(|| {
+        let detail = match token {
             Some(_) => "the token is not valid",
             None => "the request needs the header `Authorization: Bearer TOKEN`",
         };
-        let response = ApiError::new(Kind::Unauthorized, detail).into_response();
-        audit::refusal(None, &method, &path, &response);
-        return response;
-    };
-    let caller = Caller(Arc::new(operator));
-    parts.extensions.insert(caller.clone());
-    let response = next.run(Request::from_parts(parts, body)).await;
-    audit::refusal(Some(&caller), &method, &path, &response);
-    response
+        ApiError::new(Kind::Unauthorized, detail)
+    })
 }
 
 /// Returns the token of the request.

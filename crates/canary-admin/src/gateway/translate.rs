@@ -8,10 +8,7 @@ use canary_api::Problem;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde::Serialize;
 
-use crate::{
-    audit,
-    problem::{ApiError, Kind},
-};
+use crate::problem::{ApiError, Kind};
 
 /// The body of an error response, as the gateway has it. The header `x-amzn-errortype` names the
 /// exception.
@@ -28,9 +25,7 @@ pub(crate) async fn translate(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let response = if is_signed(request.headers()) {
-        let response = ApiError::new(Kind::Unauthorized, SIGNED).into_response();
-        audit::refusal(None, request.method(), request.uri().path(), &response);
-        response
+        ApiError::new(Kind::Unauthorized, SIGNED).into_response()
     } else {
         next.run(request).await
     };

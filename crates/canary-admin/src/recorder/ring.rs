@@ -30,6 +30,9 @@ impl Ring {
                 column.pop_front();
             }
         }
+        if self.points.is_empty() {
+            self.points.reserve_exact(self.most);
+        }
         for finding in &status.judgment.findings {
             if let Some(column) = self.column(&finding.monitor) {
                 column.push_back(FindingPoint::of(finding));
@@ -52,7 +55,9 @@ impl Ring {
             if self.findings.len() == MAX_MONITORS {
                 return None;
             }
-            let column = self.points.iter().map(|_| FindingPoint::NONE).collect();
+            // Exactly as much memory as is needed in the end.
+            let mut column = VecDeque::with_capacity(self.most);
+            column.resize(self.points.len(), FindingPoint::NONE);
             self.findings.insert(monitor.to_owned(), column);
         }
         self.findings.get_mut(monitor).filter(|column| column.len() == self.points.len())

@@ -1,0 +1,82 @@
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::request::Parts;
+use tokio::time::Instant;
+
+use super::peer::peer;
+
+/// Slows down callers who try tokens: after ten wrong ones, an address has one attempt per second, and
+/// further ones are refused without a look at the token.
+///
+/// An address from which a valid token came within the last hour is not slowed down. Operators can share
+/// an address with an attacker, such as that of a proxy, and must still be able to roll back.
+#[derive(Default)]
+pub(crate) struct Throttle(Mutex<HashMap<IpAddr, Attempts>>);
+
+struct Attempts {
+    /// The number of wrong tokens that are allowed now.
+    left: f64,
+    at: Instant,
+    valid_at: Option<Instant>,
+}
+
+impl Throttle {
+    /// Returns whether the caller has to wait.
+    pub(super) fn blocks(&self, parts: &Parts) -> bool {
+        let Some(peer) = network(parts) else { return false };
+        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(attempts) = peers.get_mut(&peer) else { return false };
+        attempts.refill(Instant::now());
+        let is_trusted = attempts.valid_at.is_some_and(|at| at.elapsed() < TRUSTED);
+        !is_trusted && attempts.left < 1.0
+    }
+
+    /// Notes whether the caller had valid credentials.
+    pub(super) fn note(&self, parts: &Parts, is_valid: bool) {
+        let Some(peer) = network(parts) else { return };
+        let now = Instant::now();
+        let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if peers.len() >= MAX_PEERS && !peers.contains_key(&peer) {
+            let oldest =
+                peers.iter().min_by_key(|(_, attempts)| attempts.at).map(|(peer, _)| *peer);
+            oldest.and_then(|oldest| peers.remove(&oldest));
+        }
+        let new = Attempts { left: ATTEMPTS, at: now, valid_at: None };
+        let attempts = peers.entry(peer).or_insert(new);
+        attempts.refill(now);
+        if is_valid {
+            attempts.valid_at = Some(now);
+        } else {
+            attempts.left = (attempts.left - 1.0).max(0.0);
+        }
+    }
+}
+
+impl Attempts {
+    fn refill(&mut self, now: Instant) {
+        self.left = (self.left + now.duration_since(self.at).as_secs_f64()).min(ATTEMPTS);
+        self.at = now;
+    }
+}
+
+/// Returns the address of the caller. An IPv6 caller has the whole network of 64 bits.
+fn network(parts: &Parts) -> Option<IpAddr> {
+    Some(match peer(parts)?.ip().to_canonical() {
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+        ip @ IpAddr::V4(_) => ip,
+    })
+}
+
+const ATTEMPTS: f64 = 10.0;
+const TRUSTED: Duration = Duration::from_secs(3600);
+
+/// The number of addresses that are remembered. Then the one that was silent the longest is forgotten.
+const MAX_PEERS: usize = 1024;
