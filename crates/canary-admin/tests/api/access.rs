@@ -1,0 +1,187 @@
+use std::fs;
+
+use canary_admin::{Access, Admin, Operator, Role};
+use canary_controller::{Phase, rollout::event::Event};
+use tokio::net::TcpListener;
+
+use crate::support::{COMMANDS, Call, Server, line, tokens};
+
+const START: &str = r#"{"command":"start"}"#;
+
+#[tokio::test]
+async fn a_changed_token_file_applies_to_the_next_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    fs::write(&file, line("ada", "operate", "")).unwrap();
+    let server = Server::start(Access::tokens(&file).unwrap()).await;
+    let status =
+        async |token: &str| server.send(Call::new("GET", "/session").token(token)).await.status;
+    assert_eq!((status("ada").await, status("grace").await), (200, 401));
+    fs::write(&file, format!("# ada has left\n{}", line("grace", "view", ""))).unwrap();
+    assert_eq!((status("ada").await, status("grace").await), (401, 200));
+    fs::write(&file, "grace:admin:123\n").unwrap();
+    assert_eq!(status("grace").await, 200, "a faulty file changes nothing");
+    server.stop().await;
+}
+
+#[test]
+fn a_faulty_token_file_is_refused_with_its_line_and_without_its_content() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    let good = line("ada", "operate", "");
+    for (text, expected) in [
+        (String::new(), "at least one line"),
+        (format!("{good}bob:admin:{}", "0".repeat(64)), "line 2: expected the role"),
+        ("bob:view:swordfish".to_owned(), "line 1: expected a SHA-256"),
+        (format!(":view:{}", "0".repeat(64)), "line 1: expected a name"),
+        (format!("{good}{}", line("ada", "view", "")), "line 2: an earlier line has the same name"),
+        (
+            good.clone() + &good.replace("ada:", "bob:"),
+            "line 2: an earlier line has the same digest",
+        ),
+        (line("bob", "operate", ":owner"), "line 1: only the role approve"),
+    ] {
+        fs::write(&file, &text).unwrap();
+        let error = Access::tokens(&file).unwrap_err().to_string();
+        assert!(error.contains(expected), "{text}: {error}");
+        assert!(!error.contains("swordfish"), "{error}");
+    }
+    let error = Access::tokens(directory.path().join("nope")).unwrap_err().to_string();
+    assert!(error.contains("nope"), "{error}");
+}
+
+#[tokio::test]
+async fn an_approver_answers_its_own_gates_and_nothing_else() {
+    let (_directory, access) = tokens();
+    let server = Server::start(access).await;
+    let send = async |command: &str| {
+        server.send(Call::new("POST", COMMANDS).json(command).token("gus").seen("*")).await
+    };
+    let problem = send(START).await.problem();
+    assert_eq!(problem["detail"], "this needs the role operate, and gus has approve");
+    let problem = send(r#"{"command":"approve","gate":"legal"}"#).await.problem();
+    assert_eq!(problem["type"], "/problems/forbidden");
+    assert_eq!((&problem["value"], &problem["expected"]), (&"legal".into(), &"owner".into()));
+    // The gate is not waiting, which the rollout says and not the access.
+    let problem = send(r#"{"command":"approve","gate":"owner"}"#).await.problem();
+    assert_eq!(problem["type"], "/problems/refused");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_application_can_decide_who_has_access() {
+    let access = Access::hook(|parts| {
+        let user = parts.headers.get("x-user")?.to_str().ok()?;
+        Some(Operator::new(user, if user == "ada" { Role::Operate } else { Role::View }))
+    });
+    let server = Server::start(access).await;
+    let start = || Call::new("POST", COMMANDS).json(START);
+    assert_eq!(server.send(start()).await.status, 401);
+    assert_eq!(server.send(start().header("x-user", "vic")).await.status, 403);
+    assert_eq!(server.send(start().header("x-user", "ada")).await.status, 200);
+    let by = |event: &Event| event.by.to_string();
+    assert_eq!(
+        server.rollout.history(1).await.unwrap().iter().map(by).collect::<Vec<_>>().len(),
+        1
+    );
+    let cross = start().header("x-user", "ada").header("sec-fetch-site", "cross-site");
+    assert_eq!(server.send(cross).await.status, 403, "its credential may be a cookie");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_tokens_a_forwarded_request_has_no_access() {
+    let server = Server::start(Access::loopback()).await;
+    for header in ["x-forwarded-for", "forwarded", "via", "x-real-ip"] {
+        let reply = server.send(Call::new("GET", "/canaries").header(header, "203.0.113.7")).await;
+        assert_eq!(reply.problem()["type"], "/problems/foreign-caller", "{header}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn without_tokens_the_address_of_the_caller_must_be_known() {
+    let admin = Admin::new(Access::loopback());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let app = axum::Router::new().nest_service("/canary", admin.router());
+    let served = tokio::spawn(async { axum::serve(listener, app).await });
+    let problem = Call::new("GET", "/canary/canaries").send(addr).await.problem();
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("into_make_service_with_connect_info"), "{detail}");
+    served.abort();
+}
+
+#[tokio::test]
+async fn an_allowed_host_is_answered_with_and_without_tokens() {
+    let (_directory, tokens) = tokens();
+    for access in [Access::loopback(), tokens] {
+        let admin = Admin::builder(access).allow_host("canary.internal").build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let served = tokio::spawn(admin.clone().serve_on(listener));
+        for (host, status) in [("canary.internal:8080", 200), ("evil.example", 421)] {
+            let call = Call::new("GET", "/canaries").token("vic").host(host);
+            assert_eq!(call.send(addr).await.status, status, "{host}");
+        }
+        admin.stop();
+        served.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn an_address_with_many_wrong_tokens_has_to_wait_and_one_with_a_valid_token_does_not() {
+    let (_directory, access) = tokens();
+    let server = Server::start(access).await;
+    let status =
+        async |token: &str| server.send(Call::new("GET", "/session").token(token)).await.status;
+    let mut replies = Vec::new();
+    for guess in 0..200 {
+        replies.push(status(&format!("guess {guess}")).await);
+    }
+    assert_eq!(replies[..10], [401; 10]);
+    assert!(replies.contains(&429), "{replies:?}");
+    server.stop().await;
+
+    let (_directory, access) = tokens();
+    let server = Server::start(access).await;
+    let status =
+        async |token: &str| server.send(Call::new("GET", "/session").token(token)).await.status;
+    assert_eq!(status("ada").await, 200);
+    for guess in 0..200 {
+        assert_eq!(status(&format!("guess {guess}")).await, 401);
+    }
+    assert_eq!(status("ada").await, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_router_can_be_nested_and_its_page_is_found_with_and_without_a_slash() {
+    let admin = Admin::new(Access::hook(|_| Some(Operator::new("ada", Role::View))));
+    let nested = axum::Router::new().nest("/canary", admin.router());
+    let service = axum::Router::new().nest_service("/canary", admin.router());
+    for app in [nested, service] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let served = tokio::spawn(async { axum::serve(listener, app).await });
+        let reply = Call::new("GET", "/canary").send(addr).await;
+        assert_eq!((reply.status, reply.header("location")), (307, "./canary/index.html"));
+        let page = Call::new("GET", "/canary/index.html").send(addr).await;
+        assert_eq!((page.status, page.header("content-type")), (200, "text/html; charset=utf-8"));
+        assert_eq!(Call::new("GET", "/canary/session").send(addr).await.status, 200);
+        served.abort();
+    }
+}
+
+#[tokio::test]
+async fn refusals_do_not_start_anything() {
+    let (_directory, access) = tokens();
+    let server = Server::start(access).await;
+    assert_eq!(server.send(Call::new("POST", COMMANDS).json(START)).await.status, 401);
+    let in_url = Call::new("POST", &format!("{COMMANDS}?token=ada")).json(START);
+    assert_eq!(server.send(in_url).await.status, 401, "a token in the URL is none");
+    let cookie = Call::new("POST", COMMANDS).json(START).header("cookie", "token=ada");
+    assert_eq!(server.send(cookie).await.status, 401);
+    assert_eq!(server.rollout.status().rollout.phase(), Phase::Idle);
+    server.stop().await;
+}

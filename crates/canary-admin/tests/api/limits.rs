@@ -1,0 +1,98 @@
+use canary_admin::{Access, Admin, Operator, Role};
+use canary_controller::{Controller, Phase, store::MemoryStore};
+use tokio::net::TcpListener;
+
+use crate::support::{COMMANDS, Call, PLAN, Server, Stream, add};
+
+#[tokio::test]
+async fn a_body_has_at_most_64_kib() {
+    let server = Server::start(Access::loopback()).await;
+    let reason = "x".repeat(64 * 1024);
+    let start = format!(r#"{{"command":"start","reason":"{reason}"}}"#);
+    let reply = server.command(&start).await;
+    assert_eq!((reply.status, &reply.problem()["type"]), (413, &"/problems/too-large".into()));
+    assert_eq!(server.rollout.status().rollout.phase(), Phase::Idle);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_has_to_be_json_of_the_right_shape() {
+    let server = Server::start(Access::loopback()).await;
+    let start = r#"{"command":"start"}"#;
+    let call = Call::new("POST", COMMANDS).body(start);
+    for (call, status) in [
+        (call.clone(), 415),
+        (call.clone().header("content-type", "text/plain"), 415),
+        (call.header("content-type", "application/x-www-form-urlencoded"), 415),
+        (Call::new("POST", COMMANDS).json("{"), 400),
+        (Call::new("POST", COMMANDS).json("{}{}"), 422),
+        (Call::new("POST", COMMANDS).json(r#"{"command":"start"} x"#), 400),
+        (Call::new("POST", COMMANDS).json(r#"{"command":"start","by":"eve"}"#), 422),
+        (Call::new("POST", COMMANDS).json(r#"{"command":"begin"}"#), 422),
+        (Call::new("POST", &format!("{COMMANDS}?dry=2")).json(start), 422),
+        (Call::new("POST", &format!("{COMMANDS}?dri=1")).json(start), 400),
+    ] {
+        let reply = server.send(call.clone()).await;
+        assert_eq!(reply.status, status, "{call:?}");
+        reply.problem();
+    }
+    assert_eq!(server.rollout.status().rollout.phase(), Phase::Idle);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn at_most_32_streams_are_open() {
+    let server = Server::start(Access::loopback()).await;
+    let mut streams = Vec::new();
+    for _ in 0..32 {
+        streams.push(Stream::open(server.addr, "/canaries/shop/events", None).await);
+    }
+    let open = Call::new("GET", "/canaries/shop/events").header("accept", "text/event-stream");
+    let reply = server.send(open).await;
+    assert_eq!((reply.status, reply.header("retry-after")), (429, "2"));
+    assert_eq!(server.get("/canaries").await.status, 200, "everything else still works");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_panic_is_a_problem_of_its_request_only() {
+    let access = Access::hook(|parts| match parts.headers.get("x-user") {
+        Some(_) => Some(Operator::new("ada", Role::Operate)),
+        None => panic!("no user"),
+    });
+    let server = Server::start(access).await;
+    let reply = server.get("/canaries").await;
+    assert_eq!((reply.status, &reply.problem()["type"]), (500, &"/problems/internal".into()));
+    assert!(!reply.text.contains("no user"));
+    let reply = server.send(Call::new("GET", "/canaries").header("x-user", "ada")).await;
+    assert_eq!(reply.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_without_credentials_is_not_open_to_other_machines() {
+    let listener = TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let error = Admin::new(Access::loopback()).serve_on(listener).await.unwrap_err();
+    assert!(error.to_string().contains("Access::tokens"), "{error}");
+}
+
+#[tokio::test]
+async fn every_rollout_of_a_controller_is_shown_also_one_that_is_added_later() {
+    let server = Server::start(Access::loopback()).await;
+    let names = async || -> Vec<String> {
+        let list = server.get("/canaries").await.json();
+        let name = |view: &serde_json::Value| view["name"].as_str().unwrap().to_owned();
+        list.as_array().unwrap().iter().map(name).collect()
+    };
+    assert_eq!(names().await, ["shop"]);
+    add(&server.controller, "checkout", PLAN);
+    // The task that follows the controller runs before the next response.
+    while names().await != ["checkout", "shop"] {}
+
+    let other = Controller::new(MemoryStore::new());
+    add(&other, "shop", PLAN);
+    add(&other, "search", PLAN);
+    server.admin.watch(&other);
+    assert_eq!(names().await, ["checkout", "search", "shop"]);
+    server.stop().await;
+}

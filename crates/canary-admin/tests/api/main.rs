@@ -1,0 +1,11 @@
+//! The API over real sockets, with real controllers.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
+
+mod access;
+mod commands;
+mod document;
+mod limits;
+mod points;
+mod secrets;
+mod streams;
+mod support;

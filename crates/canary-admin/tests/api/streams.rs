@@ -1,0 +1,132 @@
+use canary_admin::Access;
+use canary_controller::{
+    Actor,
+    store::{
+        MemoryStore,
+        testing::{FaultyStore, StoreFault},
+    },
+};
+
+use crate::support::{Call, Server, Stream, Time};
+
+const EVENTS: &str = "/canaries/shop/events";
+
+#[tokio::test]
+async fn a_stream_resumes_after_a_restart_without_loss_or_duplicates() {
+    let (store, time) = (MemoryStore::new(), Time::default());
+    let server = Server::with_store(Access::loopback(), store.clone(), time.clone()).await;
+    let mut stream = Stream::open(server.addr, EVENTS, None).await;
+    server.command(r#"{"command":"start"}"#).await;
+    server.command(r#"{"command":"pause"}"#).await;
+    let mut ids = stream.ids(2).await;
+    server.stop().await;
+    while stream.next().await.is_some() {}
+
+    let server = Server::with_store(Access::loopback(), store, time).await;
+    for _ in 0..5 {
+        server.rollout.resume(Actor::person("ada"), "").await.unwrap();
+        server.rollout.pause(Actor::person("ada"), "").await.unwrap();
+    }
+    let mut stream = Stream::open(server.addr, EVENTS, ids.last().map(|id| &**id)).await;
+    server.rollout.roll_back(Actor::person("ada"), "").await.unwrap();
+    loop {
+        let item = stream.next_of("event").await;
+        ids.extend(item.id);
+        if item.data["kind"] == "rolled_back" {
+            break;
+        }
+    }
+    let stored = server.rollout.history(256).await.unwrap();
+    let stored: Vec<_> = stored.iter().map(|event| event.id().to_string()).collect();
+    assert_eq!(ids, stored);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_shows_the_state_and_has_ids_on_events_only() {
+    let server = Server::start(Access::loopback()).await;
+    server.command(r#"{"command":"start"}"#).await;
+    let mut stream = Stream::open(server.addr, EVENTS, None).await;
+    let event = stream.next().await.unwrap();
+    assert_eq!(event.event, "event");
+    assert_eq!(event.id.as_deref(), event.data["id"].as_str());
+    let view = stream.next_of("view").await;
+    assert_eq!((view.id, &view.data["phase"]), (None, &"running".into()));
+    server.rollout.roll_back(Actor::person("ada"), "").await.unwrap();
+    while stream.next_of("view").await.data["phase"] != "rolled_back" {}
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_after_an_unknown_event_is_reset() {
+    let server = Server::start(Access::loopback()).await;
+    server.command(r#"{"command":"start"}"#).await;
+    let mut stream = Stream::open(server.addr, EVENTS, Some("7-1")).await;
+    assert_eq!(stream.next().await.unwrap().event, "reset");
+    assert_eq!(stream.next().await.unwrap().data["kind"], "started");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_can_begin_with_the_latest_event_only() {
+    let server = Server::start(Access::loopback()).await;
+    server.command(r#"{"command":"start"}"#).await;
+    server.command(r#"{"command":"pause"}"#).await;
+    let mut stream = Stream::open(server.addr, &format!("{EVENTS}?most=1"), None).await;
+    assert_eq!(stream.next().await.unwrap().data["kind"], "paused");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_the_server_stops() {
+    let server = Server::start(Access::loopback()).await;
+    let mut stream = Stream::open(server.addr, EVENTS, None).await;
+    stream.next_of("view").await;
+    let Server { admin, served, controller: _controller, .. } = server;
+    admin.stop();
+    while stream.next().await.is_some() {}
+    served.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_says_that_the_canary_is_gone() {
+    let server = Server::start(Access::loopback()).await;
+    let mut stream = Stream::open(server.addr, EVENTS, None).await;
+    stream.next_of("view").await;
+    let Server { addr, controller, admin: _admin, .. } = server;
+    controller.stop().await;
+    stream.next_of("gone").await;
+    assert!(stream.next().await.is_none());
+    assert_eq!(Call::new("GET", "/canaries/shop").send(addr).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_event_has_an_id_only_once_it_is_stored() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let faults = store.clone();
+    let server = Server::with_store(Access::loopback(), store, Time::default()).await;
+    server.command(r#"{"command":"start"}"#).await;
+    let mut stream = Stream::open(server.addr, EVENTS, None).await;
+    stream.next_of("event").await;
+    while stream.next_of("event").await.data["kind"] != "step_begun" {}
+    faults.fail_all(StoreFault::Unavailable);
+    // Sent and not awaited: the response comes when the store recovers, or says that it has not.
+    let rollback = Call::new("POST", "/canaries/shop/commands").json(r#"{"command":"roll_back"}"#);
+    let addr = server.addr;
+    let sent = tokio::spawn(async move { rollback.send(addr).await });
+    let unsaved = loop {
+        let view = stream.next_of("view").await.data;
+        let unsaved = view["storage"]["unsaved"].as_array().unwrap();
+        if let Some(event) = unsaved.first() {
+            break event.clone();
+        }
+    };
+    assert_eq!(unsaved["kind"], "rolled_back");
+    assert!(unsaved["id"].is_null());
+    faults.recover();
+    let stored = stream.next_of("event").await;
+    assert_eq!(stored.data["kind"], "rolled_back");
+    assert!(stored.id.is_some());
+    sent.await.unwrap();
+    server.stop().await;
+}
