@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use canary_core::PerChannel;
 
@@ -7,7 +7,7 @@ use crate::{
     background::{Background, Look},
     block_bets::BlockBets,
     completeness::Completeness,
-    evidence::{Evidence, EvidenceLogRatios},
+    evidence::Evidence,
     finding::Strength,
     key_ledger::KeyCounts,
     log_space::{float, ln_sum_exp},
@@ -18,6 +18,15 @@ use crate::{
     split_ratio::SplitRatio,
     warm_up::{BRAKE, WarmUp},
 };
+
+use self::restarts::RESERVED;
+pub(crate) use self::{
+    log_ratios::ComparisonLogRatios,
+    restarts::{MAX_RESTARTS, Restarts},
+};
+
+mod log_ratios;
+mod restarts;
 
 /// The evidence of one monitor: over the whole rollout and, with restarts, over its latest steps.
 ///
@@ -43,15 +52,6 @@ pub(crate) struct ChannelComparison {
     pub(crate) trials: BTreeMap<SplitRatio, PerChannel<u64>>,
 }
 
-/// Evidence that starts later than the rollout.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Restarts {
-    /// The number of restarts so far, including those that were dropped.
-    pub(crate) started: u32,
-    /// The latest restarts with their numbers, from 1.
-    pub(crate) latest: VecDeque<(u32, Evidence)>,
-}
-
 impl ChannelComparison {
     pub(crate) fn new(monitor: &Monitor) -> Self {
         Self {
@@ -68,14 +68,8 @@ impl ChannelComparison {
     }
 
     pub(crate) fn begin_step(&mut self) {
-        let empty = self.whole.emptied();
         if let Some(restarts) = &mut self.restarts {
-            restarts.started = restarts.started.saturating_add(1);
-            restarts.latest.push_back((restarts.started, empty));
-            // The wealth of a dropped restart is lost, which can only lower the evidence.
-            if restarts.latest.len() > MAX_RESTARTS {
-                restarts.latest.pop_front();
-            }
+            restarts.begin(self.whole.emptied());
         }
     }
 
@@ -302,21 +296,6 @@ impl ChannelComparison {
         }
     }
 
-    /// Returns the evidence for worse in a form that takes more events at a cost independent of the
-    /// number of weights.
-    pub(crate) fn log_ratios(&self) -> ComparisonLogRatios {
-        ComparisonLogRatios {
-            parts: self
-                .parts()
-                .map(|(part, evidence)| {
-                    let takes_events = self.is_warming_up() == self.is_brake(evidence);
-                    (part, evidence.log_ratios(), takes_events)
-                })
-                .collect(),
-            ln_unused_part: self.ln_unused_part(),
-        }
-    }
-
     /// Returns all evidence, each with the logarithm of its part of the wealth.
     fn parts(&self) -> impl Iterator<Item = (f64, &Evidence)> {
         let latest = self.restarts.iter().flat_map(|restarts| &restarts.latest);
@@ -363,79 +342,5 @@ impl ChannelComparison {
         work(&mut self.whole);
         let latest = self.restarts.iter_mut().flat_map(|restarts| &mut restarts.latest);
         latest.for_each(|(_, evidence)| work(evidence));
-    }
-}
-
-/// The log-likelihood ratios of a [`ChannelComparison`].
-#[derive(Clone, Debug)]
-pub(crate) struct ComparisonLogRatios {
-    /// The logarithm of the part of the wealth, the log ratios, and whether events are added to
-    /// them now.
-    parts: Vec<(f64, EvidenceLogRatios, bool)>,
-    ln_unused_part: Option<f64>,
-}
-
-impl ComparisonLogRatios {
-    /// Returns the evidence for worse after `canary` more adverse canary calls at `ratio`, and no
-    /// other call.
-    pub(crate) fn log_e_worse_after(&self, ratio: SplitRatio, canary: u64) -> f64 {
-        let logs = self.parts.iter().map(|(part, logs, takes_events)| {
-            part + logs.log_e_worse_after(ratio, if *takes_events { canary } else { 0 })
-        });
-        ln_sum_exp(&logs.chain(self.ln_unused_part).collect::<Vec<_>>())
-    }
-}
-
-/// The part of the wealth that is reserved for restarts. Restart n gets 1/(n(n+1)) of it: 1/2, 1/6,
-/// 1/12 and so on, which sum to 1.
-const RESERVED: f64 = 0.1;
-
-/// The number of restarts that are kept. Each costs as much per look as the whole.
-pub(crate) const MAX_RESTARTS: usize = 8;
-
-#[cfg(test)]
-mod tests {
-    use canary_core::Weight;
-
-    use super::*;
-    use crate::Monitor;
-
-    fn counts(percent: u32, calls: [u64; 2], adverse: [u64; 2]) -> AdverseCounts {
-        let of = |[stable, canary]: [u64; 2]| PerChannel { stable, canary };
-        AdverseCounts::try_new(Weight::from_percent(percent), of(calls), of(adverse)).unwrap()
-    }
-
-    fn comparison(restarts: Option<Restarts>) -> ChannelComparison {
-        ChannelComparison { restarts, ..ChannelComparison::new(&Monitor::failures()) }
-    }
-
-    #[test]
-    fn restarts_find_a_fault_after_a_good_hour_sooner() {
-        let failures = |restarts: Option<Restarts>| {
-            let mut comparison = comparison(restarts);
-            comparison.observe(&[counts(10, [90_000, 10_000], [900, 100])], 1_000);
-            comparison.begin_step();
-            let caught = (1..500).find(|_| {
-                comparison.observe(&[counts(10, [0, 1], [0, 1])], 1_000);
-                comparison.log_e_worse() >= 100_f64.ln()
-            });
-            caught.unwrap()
-        };
-        let (without, with) = (failures(None), failures(Some(Restarts::default())));
-        assert!(with <= 5 && without > 30, "{with} {without}");
-    }
-
-    #[test]
-    fn restarts_cost_at_most_a_tenth_of_the_wealth() {
-        let mut mixed = comparison(Some(Restarts::default()));
-        let mut plain = comparison(None);
-        for _ in 0..20 {
-            mixed.begin_step();
-            for comparison in [&mut mixed, &mut plain] {
-                comparison.observe(&[counts(5, [95, 5], [1, 1])], 1_000);
-            }
-        }
-        assert_eq!(mixed.restarts.as_ref().unwrap().latest.len(), MAX_RESTARTS);
-        assert!(mixed.log_e_worse() >= plain.log_e_worse() + 0.9_f64.ln());
     }
 }

@@ -10,7 +10,6 @@ use crate::{
     key_ledger::KeyCounts,
     levels::Levels,
     monitor::{Measure, Monitor, Unit},
-    not_healthy_reason::NotHealthyReason,
     observation::Observation,
     sample_ratio::{CERTAIN, SampleRatioTest},
     slow::Until,
@@ -18,6 +17,12 @@ use crate::{
     unanswered_evidence::UnansweredEvidence,
     warm_up::WarmUp,
 };
+
+pub(crate) use self::counted::failures;
+use self::counted::{adverse_counts, ended, per_channel, slow, timed};
+
+mod counted;
+mod hold;
 
 /// A monitor and its accumulated evidence.
 #[derive(Clone, Debug)]
@@ -131,31 +136,6 @@ impl MonitorState {
             MonitorEvidence::Comparison(comparison) => comparison.warm_up.as_mut(),
             MonitorEvidence::SampleRatio(_) | MonitorEvidence::Unanswered(_) => None,
         }
-    }
-
-    /// Holds a healthy verdict until a bet on harm is strong, so that it does not come and go with
-    /// each call while nothing changes.
-    ///
-    /// The probability of a false proof is bounded for its first time already (Ville's inequality),
-    /// so a proof need not be repeated. Any single bet on harm ends it, by itself: in a mixture, a
-    /// late fault must first make up for the small part of the wealth of a late start.
-    pub(crate) fn update_hold(&mut self, levels: Levels) {
-        let MonitorEvidence::Comparison(comparison) = &self.evidence else { return };
-        if let Some(max) = self.monitor.max_adverse() {
-            self.holds_healthy =
-                comparison.basis().canary > 0 && comparison.whole.adverse().canary <= max;
-            return;
-        }
-        // The proof was that of an incident, as a calmer time has shown.
-        let is_withdrawn = comparison.outage_filter.is_revised
-            && comparison.log_e_good_without_outages() < levels.good_threshold();
-        self.holds_healthy = if self.holds_healthy {
-            !is_withdrawn && comparison.strongest_log_e_worse() < HOLD_ENDS.ln()
-        } else {
-            comparison.basis().canary > 0
-                && comparison.log_e_good() >= levels.good_threshold()
-                && self.not_healthy_reason(comparison, levels).is_none()
-        };
     }
 
     /// Counts the calls, and those with a result for this measure.
@@ -336,66 +316,6 @@ impl MonitorState {
         }
     }
 
-    fn not_healthy_reason(
-        &self,
-        comparison: &ChannelComparison,
-        levels: Levels,
-    ) -> Option<NotHealthyReason> {
-        if self.monitor.max_adverse().is_some() {
-            return None;
-        }
-        if self.impossible > 0 {
-            return Some(NotHealthyReason::ImpossibleAssignment(self.impossible));
-        }
-        if self.refused > 0 {
-            return Some(NotHealthyReason::LedgerFull(self.refused));
-        }
-        if let Some(left) = comparison.warm_up.as_ref().and_then(WarmUp::left) {
-            return Some(NotHealthyReason::WarmingUp(left));
-        }
-        let given = comparison.completeness.given().canary;
-        let counts_calls = self.monitor.measure().is_of_calls() && !self.monitor.is_without_key();
-        if given == 0 && counts_calls {
-            return Some(NotHealthyReason::CallsUnknown);
-        }
-        let completeness = &comparison.completeness;
-        if completeness.fraction_of_calls().is_some_and(|it| it < MIN_COMPLETENESS) {
-            let without = completeness.parts_unanswered();
-            let (canary, stable) = (without.canary, without.stable);
-            return Some(NotHealthyReason::TooFewAnswers { canary, stable });
-        }
-        if let Some(fraction) =
-            completeness.fraction_of_trials().filter(|it| *it < MIN_COMPLETENESS)
-        {
-            return Some(NotHealthyReason::TooFewResults(fraction));
-        }
-        let is_proven = |log_e: f64| log_e >= levels.good_threshold();
-        // While the verdict is held, calls in flight come and go. Only odds against it count then.
-        let least = if self.holds_healthy { -HOLD_ENDS.ln() } else { levels.good_threshold() };
-        let calls = completeness.all_unanswered().canary;
-        if calls > 0 && comparison.log_e_good_answered() >= least && comparison.log_e_good() < least
-        {
-            return Some(NotHealthyReason::Unanswered { calls, given });
-        }
-        if self.holds_healthy {
-            return None;
-        }
-        let harm = comparison.strongest_log_e_worse();
-        if is_proven(comparison.log_e_good()) && harm >= HOLD_BEGINS.ln() {
-            return Some(NotHealthyReason::SignsOfHarm { log_e: harm });
-        }
-        let (events, all) = comparison.events_in_outages();
-        let needs_outages = events > 0
-            && !is_proven(comparison.log_e_good_without_outages())
-            && is_proven(comparison.log_e_good_with_outages());
-        let background = &comparison.background;
-        if needs_outages && !background.is_known() {
-            let (known, needed) = background.known();
-            return Some(NotHealthyReason::UsualRateUnknown { known, needed });
-        }
-        needs_outages.then_some(NotHealthyReason::Outages { events, all })
-    }
-
     /// Returns the limits for slow calls, if this monitor has them yet.
     pub(crate) fn slow_limits(&self) -> Option<PerChannel<Duration>> {
         let PerChannel { stable, canary } = self.slow_buckets()?;
@@ -411,48 +331,8 @@ impl MonitorState {
     }
 }
 
-/// The fraction of the expected canary results that a healthy verdict needs. A tenth leaves room
-/// for chance: three standard deviations of about 1,000 trials, the number that most proofs need.
-const MIN_COMPLETENESS: f64 = 0.9;
-
-/// The odds of a single bet on harm at which a held healthy verdict ends. In simulations of good
-/// canaries, 0.3 % of the verdicts were taken back within an hour; without holding them, 37 to
-/// 74 %.
-const HOLD_ENDS: f64 = 20.0;
-
-/// The verdict becomes healthy, for the first time or again, only if these bets are weaker.
-const HOLD_BEGINS: f64 = 5.0;
-
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Returns the failed calls of an epoch. Calls for which the canary was not ready count.
-pub(crate) fn failures(epoch: &EpochCounts) -> Option<AdverseCounts> {
-    adverse_counts(epoch, ChannelCounts::compared_results, ChannelCounts::compared_failures)
-}
-
-fn slow(
-    epoch: &EpochCounts,
-    until: Until,
-    limits: PerChannel<LatencyBucket>,
-) -> Option<AdverseCounts> {
-    let slow = PerChannel::from_fn(|channel| {
-        timed(&epoch.counts.evidence[channel], until).slower_than(limits[channel])
-    });
-    let calls = per_channel(epoch, |counts| timed(counts, until).total());
-    // Never `None`, as below.
-    AdverseCounts::try_new(epoch.weight, calls, slow).ok()
-}
-
-fn adverse_counts(
-    epoch: &EpochCounts,
-    calls: impl Fn(&ChannelCounts) -> u64,
-    adverse: impl Fn(&ChannelCounts) -> u64,
-) -> Option<AdverseCounts> {
-    // Never `None`: for each measure, the adverse calls are a part of the calls.
-    AdverseCounts::try_new(epoch.weight, per_channel(epoch, calls), per_channel(epoch, adverse))
-        .ok()
 }
 
 /// Returns the verdict of a comparison, inconclusive without trials of the canary.
@@ -480,20 +360,4 @@ fn verdict(worse: Strength, is_good: bool) -> Verdict {
         (false, true) => Verdict::Healthy,
         (false, false) => Verdict::Inconclusive,
     }
-}
-
-fn per_channel(epoch: &EpochCounts, count: impl Fn(&ChannelCounts) -> u64) -> PerChannel<u64> {
-    PerChannel::from_fn(|channel| count(&epoch.counts.evidence[channel]))
-}
-
-const fn timed(counts: &ChannelCounts, until: Until) -> &Latencies {
-    match until {
-        Until::Head => &counts.head,
-        Until::End => &counts.end,
-    }
-}
-
-/// Returns the compared calls that are no longer in flight.
-const fn ended(counts: &ChannelCounts) -> u64 {
-    counts.compared_results().saturating_add(counts.compared_cancelled())
 }
