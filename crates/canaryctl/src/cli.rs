@@ -10,8 +10,8 @@ use clap::{Args, Parser};
 pub(crate) use self::{
     orders::{How, Target, split},
     verbs::{
-        DrainOptions, EventsOptions, PlanCheckOptions, PlanVerb, VarsOptions, Verb, WaitGoal,
-        WaitOptions, WatchOptions, WhyOptions,
+        DrainOptions, EventsOptions, PlanCheckOptions, PlanVerb, ScreenSize, VarsOptions, Verb,
+        WaitGoal, WaitOptions, WatchOptions, WhyOptions,
     },
 };
 use crate::{exit::STATUS, output::Format};

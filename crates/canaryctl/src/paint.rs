@@ -50,7 +50,14 @@ impl Paint {
 }
 
 pub(crate) fn for_stdout() -> Paint {
-    Paint::new(io::stdout().is_terminal() && colors_are_wanted())
+    Paint::new(stdout_has_colors())
+}
+
+/// Returns whether the standard output gets colors: if it is a terminal, or if `CLICOLOR_FORCE` asks
+/// for them.
+pub(crate) fn stdout_has_colors() -> bool {
+    let is_forced = env::var_os("CLICOLOR_FORCE").is_some_and(|it| !it.is_empty() && it != "0");
+    is_forced || (io::stdout().is_terminal() && colors_are_wanted())
 }
 
 pub(crate) fn for_stderr() -> Paint {

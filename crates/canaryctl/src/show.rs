@@ -47,9 +47,8 @@ fn print(output: Output, view: &CanaryView) -> Result<(), Failure> {
     }
     gates(output, view)?;
     output.line("")?;
-    let verdict = view.judgment.verdict;
-    let label = paint.paint(findings::tone(verdict), verdict.as_str());
-    output.line(&format!("{label}: {}", paint.plain(&view.judgment.sentence)))?;
+    let tone = findings::tone(view.judgment.verdict);
+    output.line(&paint.paint(tone, &view.judgment.sentence))?;
     if let Some(warning) = &view.judgment.warning {
         output.text(&format!("warning: {warning}"))?;
     }

@@ -4,6 +4,7 @@ mod app;
 mod dialog;
 mod draw;
 mod keys;
+mod once;
 mod plain;
 mod run;
 mod sparkline;
@@ -25,6 +26,9 @@ pub(crate) async fn watch(session: &Session, options: &WatchOptions) -> Result<E
         Err(error) => return Err(session.explain(&name, error).await),
     };
     let view = session.client.canary(&name).await?;
+    if let Some(size) = options.once {
+        return once::print(session, view, size).await;
+    }
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     if options.plain || session.output.is_json() || !is_terminal {
         return plain::watch(session, &view, latest).await;

@@ -83,6 +83,30 @@ pub(crate) struct WatchOptions {
     /// Print a line per event, as if the output were no terminal
     #[arg(long)]
     pub(crate) plain: bool,
+    /// Print the screen once, in this size, for a chat or a document
+    #[arg(long, value_name = "COLUMNSxROWS", conflicts_with = "plain", require_equals = true)]
+    #[arg(num_args = 0..=1, default_missing_value = "100x30")]
+    pub(crate) once: Option<ScreenSize>,
+}
+
+/// The size of a screen in characters.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct ScreenSize {
+    pub(crate) columns: u16,
+    pub(crate) rows: u16,
+}
+
+impl str::FromStr for ScreenSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse().ok().filter(|number| (1..=500).contains(number));
+        text.split_once('x')
+            .and_then(|(columns, rows)| {
+                Some(Self { columns: number(columns)?, rows: number(rows)? })
+            })
+            .ok_or_else(|| "expected a size up to 500x500, such as 100x30".to_owned())
+    }
 }
 
 #[derive(Args, Clone, Debug)]

@@ -26,15 +26,24 @@ enum Reply {
 
 /// Shows the canary until the person quits.
 pub(super) async fn watch(session: &Session, view: CanaryView) -> Result<Exit, Failure> {
-    let name = view.name.clone();
-    let client = &session.client;
-    let events = client.events(&name, None, Some(FIRST_EVENTS)).await?;
-    let after = events.iter().rev().find_map(|event| event.id.clone());
-    let mut app = App::new(Box::new(view), Theme::new(paint::colors_are_wanted()));
-    events.into_iter().for_each(|event| app.add_event(event));
+    let (name, client) = (view.name.clone(), &session.client);
+    let app = load(session, view, Theme::new(paint::colors_are_wanted())).await?;
+    let after = app.events.iter().rev().find_map(|event| event.id.clone());
     let mut follower = Follower::new(client.clone(), &name, after);
     let background = Background::new(client.clone(), name);
     background.run(app, &mut follower).await
+}
+
+/// Returns the app with the latest events.
+pub(super) async fn load(
+    session: &Session,
+    view: CanaryView,
+    theme: Theme,
+) -> Result<App, Failure> {
+    let events = session.client.events(&view.name, None, Some(FIRST_EVENTS)).await?;
+    let mut app = App::new(Box::new(view), theme);
+    events.into_iter().for_each(|event| app.add_event(event));
+    Ok(app)
 }
 
 /// Sends requests without blocking the screen.

@@ -7,15 +7,14 @@ use canary_api::{
     GateState, Operator, Phase, Points, PreviewView, Role, Session, StageState,
 };
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use ratatui::{Terminal, backend::TestBackend};
 use serde::de::DeserializeOwned;
 
 use super::{
     app::{App, Wish},
-    draw::draw,
+    once,
     theme::Theme,
 };
-use crate::follower::Update;
+use crate::{cli::ScreenSize, follower::Update};
 
 fn testdata(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata").join(file)
@@ -64,12 +63,8 @@ fn points() -> Points {
     points
 }
 
-fn picture(app: &App, width: u16, height: u16) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-    terminal.draw(|frame| draw(frame, app)).unwrap();
-    let buffer = terminal.backend().buffer();
-    let row = |y| (0..width).map(|x| buffer[(x, y)].symbol()).collect::<String>();
-    (0..height).map(|y| row(y).trim_end().to_owned() + "\n").collect()
+fn picture(app: &App, columns: u16, rows: u16) -> String {
+    once::lines(app, ScreenSize { columns, rows }).map(|line| line + "\n").collect()
 }
 
 /// Compares a picture with the committed one. `UPDATE_DOCS=1` updates it.
@@ -247,12 +242,12 @@ fn control_c_quits_in_every_state() {
 }
 
 #[test]
-fn without_colors_nothing_is_colored() {
+fn without_colors_only_weights_are_styled() {
+    let size = ScreenSize { columns: 80, rows: 24 };
     let mut app = app();
     app.theme = Theme::new(false);
-    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    terminal.draw(|frame| draw(frame, &app)).unwrap();
-    let reset = ratatui::style::Color::Reset;
-    let cells = &terminal.backend().buffer().content;
-    assert!(cells.iter().all(|cell| cell.fg == reset && cell.bg == reset));
+    let has_codes = |app: &App, code| once::painted(app, size).any(|line| line.contains(code));
+    assert!(has_codes(&app, "\x1b[1m") && !has_codes(&app, "\x1b[33m"));
+    app.theme = Theme::new(true);
+    assert!(has_codes(&app, "\x1b[33m") && has_codes(&app, "\x1b[1;7;38;2;176;0;32m prod"));
 }

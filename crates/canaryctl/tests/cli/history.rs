@@ -57,6 +57,22 @@ async fn without_a_terminal_watch_prints_a_line_per_event() {
 }
 
 #[tokio::test]
+async fn the_screen_is_printed_once() {
+    let shop = Shop::new().await;
+    shop.begin(Phase::Running).await;
+    let once = shop.ctl("watch shop --once=90x20").run().await.expect(0).stdout;
+    assert_eq!(once.lines().count(), 20, "{once}");
+    for text in ["shop  v1 → v2", "localhost (operate)", "▶10%", "ada started", "q quit"] {
+        assert!(once.contains(text), "{text}: {once}");
+    }
+    assert!(!once.contains('\u{1b}'), "{once}");
+    let ctl = shop.ctl("watch --once").env("CLICOLOR_FORCE", "1");
+    assert!(ctl.run().await.expect(0).stdout.contains("\u{1b}[94mv1"));
+    let ended = shop.ctl("watch --once=0x9").run().await.expect(1);
+    assert!(ended.stderr.contains("expected a size up to 500x500"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_decision_is_explained() {
     let shop = Shop::new().await;
     shop.begin(Phase::Running).await;

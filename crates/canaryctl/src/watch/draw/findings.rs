@@ -67,7 +67,7 @@ fn evidence<'a>(
     ]
 }
 
-const NAME: usize = 12;
+const NAME: usize = 14;
 const VERDICT: usize = 13;
 const RATIO: usize = 7;
 const INTERVAL: usize = 16;
