@@ -86,7 +86,7 @@ export function createCharts(selectRange) {
     text: "No points yet: the server collects one each second.",
   });
   const ranges = createRanges(selectRange);
-  const element = card("charts", "Traffic", ranges.element, empty, area, caption);
+  const element = card("charts", "Traffic", null, ranges.element, empty, area, caption);
   let state = null;
   let cursor = null;
 

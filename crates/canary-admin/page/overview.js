@@ -226,7 +226,7 @@ function detailsOf({ kind, min_duration_s, min_calls, gates }) {
   if (kind === "promotion") return "";
   const parts = [];
   if (min_duration_s) parts.push(duration(min_duration_s));
-  if (min_calls) parts.push(`${count(min_calls)} calls`);
+  if (min_calls) parts.push(`${count(min_calls)} ${min_calls === 1 ? "call" : "calls"}`);
   if (gates.length) parts.push(`${gates.length > 1 ? "gates" : "gate"} ${gates.join(", ")}`);
   return parts.join(" · ");
 }

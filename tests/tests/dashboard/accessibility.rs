@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::process::Process;
+use crate::process::{Process, button};
 
 /// Roles whose elements need a name.
 const NAMED: [&str; 14] = [
@@ -27,6 +27,8 @@ async fn every_control_and_chart_has_a_name() {
     let hello = "fetch('/hello').then((response) => response.text())";
     while page.evaluate(hello).await != "v2" {}
     page.wait_for("document.querySelector('.chart path.line')").await;
+    // The first call of the canary lets the gate be asked.
+    page.wait_for(&button("approve")).await;
     page.wait_for("document.querySelector('#events li') && document.querySelector('.findings li')")
         .await;
 

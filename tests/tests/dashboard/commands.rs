@@ -46,6 +46,7 @@ async fn a_change_by_another_operator_is_shown_before_the_command_is_sent_again(
     page.wait_for(&format!("{SEND}.innerText === 'Promote anyway' && !{SEND}.disabled")).await;
     page.click(SEND).await;
     page.wait_for("!document.querySelector('dialog')").await;
+    page.wait_for("document.querySelector('#status').textContent.startsWith('promoted')").await;
     assert_eq!(shop.rollout().status().rollout.phase(), Phase::Promoted);
 }
 

@@ -33,6 +33,7 @@ async fn the_page_fits_into_wide_and_narrow_windows() {
     let hello = "fetch('/hello').then((response) => response.text())";
     while page.evaluate(hello).await != "v2" {}
     page.wait_for("document.querySelector('.chart path.line.canary')").await;
+    page.call("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
     for (name, width, theme) in
         [("light", 1280, "light"), ("dark", 1280, "dark"), ("narrow", 390, "light")]
     {
