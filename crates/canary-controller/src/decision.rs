@@ -110,3 +110,48 @@ impl StoredDecision {
 pub(crate) fn write_event(event: &Event) -> Result<EventRecord, InvalidJson> {
     EventRecord::try_new(serde_json::to_vec(event).expect("it serializes as JSON"))
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(crate) fn event(number: u64, kind: &str) -> Event {
+        let event = json!({
+            "number": number, "at": "2026-11-24T09:00:00Z", "by": "judge", "kind": kind,
+            "verdict": "degraded", "phase": "rolled_back", "weight": "0%",
+        });
+        serde_json::from_value(event).unwrap()
+    }
+
+    pub(crate) fn decision(judgment: Value, judge: Option<Value>) -> StoredDecision {
+        StoredDecision { judgment, judge }
+    }
+
+    /// Text that does not compress to the size of an event.
+    fn long() -> Value {
+        let numbers = (0..9_000_u64).map(|number| number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        json!(numbers.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn what_does_not_fit_into_an_event_is_left_out() {
+        let event = event(7, "rolled_back");
+        let read = |judgment: Value, judge: Value| {
+            let record = decision(judgment, Some(judge)).write(&event).unwrap();
+            let read: Event = serde_json::from_str(record.as_str()).unwrap();
+            assert_eq!(read, event);
+            Decision::read(&record)
+        };
+        let fits = read(json!("findings"), json!("state")).unwrap();
+        assert_eq!((fits.event.clone(), fits.judge), (event.clone(), Some(json!("state"))));
+        let without_judge = read(json!("findings"), long()).unwrap();
+        assert_eq!(
+            (without_judge.judgment.clone(), &without_judge.judge),
+            (json!("findings"), &None)
+        );
+        assert!(without_judge.replay().is_none());
+        assert!(read(long(), json!("state")).is_none());
+    }
+}

@@ -35,3 +35,28 @@ impl Decisions {
 
 /// An outage of the store outlasts few decisions.
 const MAX_DECISIONS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::decision::{
+        Decision,
+        tests::{decision, event},
+    };
+
+    #[test]
+    fn an_event_keeps_its_evidence_under_another_number() {
+        let mut decisions = Decisions::default();
+        decisions.note(event(7, "frozen"), decision(json!(1), None));
+        decisions.note(event(8, "rolled_back"), decision(json!(2), None));
+        let judgment = |event: &Event| {
+            let record = decisions.write(event).unwrap();
+            Decision::read(&record).map(|decision| decision.judgment)
+        };
+        assert_eq!(judgment(&event(9, "rolled_back")), Some(json!(2)));
+        assert_eq!(judgment(&event(9, "frozen")), Some(json!(1)));
+        assert_eq!(judgment(&event(8, "promoted")), None);
+    }
+}

@@ -73,20 +73,34 @@ enum End {
 
 #[tokio::test(start_paused = true)]
 async fn one_of_several_processes_stores_about_once_a_minute_what_it_learns() {
-    let store = MemoryStore::new();
-    let [one, other] = [shop(), shop()];
-    let controllers = [controller(store.clone()), controller(store.clone())];
-    let mut rollouts = Vec::new();
-    for (controller, shop) in controllers.iter().zip([&one, &other]) {
-        rollouts.push(controller.add(managed(shop, PLAN)).unwrap());
+    for gone in [0, 1] {
+        let store = MemoryStore::new();
+        let shops = [shop(), shop()];
+        let mut controllers = vec![controller(store.clone()), controller(store.clone())];
+        for (controller, shop) in controllers.iter().zip(&shops) {
+            controller.add(managed(shop, PLAN)).unwrap();
+        }
+        minutes(&shops, 10).await;
+        let saved = saves(&store).await;
+        assert!((8..=10).contains(&saved), "{saved} saves in ten minutes");
+
+        // If the one dies, the other goes on after three minutes.
+        drop(controllers.remove(gone));
+        minutes(&shops, 10).await;
+        let saved = saves(&store).await - saved;
+        assert!((6..=10).contains(&saved), "{saved} saves in ten minutes without process {gone}");
     }
-    for _ in 0..600 {
-        one.calls(40).await;
-        second(&other, 40).await;
+}
+
+async fn minutes(shops: &[Shop; 2], minutes: u64) {
+    for _ in 0..60 * minutes {
+        shops[0].calls(2).await;
+        second(&shops[1], 2).await;
     }
-    let key = rollout_key().evidence();
-    let document = store.load(&key).await.unwrap().unwrap().document;
+}
+
+async fn saves(store: &MemoryStore) -> u64 {
+    let document = store.load(&rollout_key().evidence()).await.unwrap().unwrap().document;
     let evidence: serde_json::Value = serde_json::from_str(document.as_str()).unwrap();
-    let saves = evidence["beat"].as_u64().unwrap();
-    assert!((8..=10).contains(&saves), "{saves} saves in ten minutes");
+    evidence["beat"].as_u64().unwrap()
 }

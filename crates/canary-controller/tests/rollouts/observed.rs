@@ -125,6 +125,12 @@ async fn the_status_has_the_share_the_open_calls_and_the_client_made_outcomes() 
     assert_eq!(missing, 100);
     let share = status.share().unwrap();
     assert!(share > 0.2 && share < 0.8, "{share}");
+
+    // They begin again at another weight.
+    let weight = "40%".parse().unwrap();
+    rollout.command(order(Command::SetWeight { weight })).await.unwrap();
+    let status = rollout.status();
+    assert_eq!((status.share(), status.sources.client_made), (None, PerChannel::default()));
     gate.add_permits(100);
     for call in open {
         call.await.unwrap().unwrap();

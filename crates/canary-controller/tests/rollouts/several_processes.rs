@@ -118,6 +118,12 @@ async fn every_process_shows_the_findings_that_ended_a_rollout() {
     for process in [&follower, &late] {
         assert_eq!(shown(&process.rollout), shown(&driver.rollout));
     }
+
+    // A process that learns now does not add the calls that it had on the canary.
+    let findings = shown(&follower.rollout);
+    driver.controller.stop().await;
+    seconds(&[&follower], 5, 10).await;
+    assert_eq!(shown(&follower.rollout), findings);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,6 +171,10 @@ async fn a_follower_does_not_advance_the_plan_and_its_guard_still_rolls_back() {
     seconds(&[&driver], 2, 0).await;
     assert_eq!(driver.rollout.status().rollout.phase(), Phase::RolledBack);
     assert_eq!(driver.shop.canary.weight(), Weight::ZERO);
+    // The follower has not judged, so it has no findings that explain its rollback.
+    let event = driver.rollout.history(1).await.unwrap().pop().unwrap();
+    assert!(event.evidence.contains("tripped the guard"), "{event}");
+    assert!(driver.rollout.decision(&event.id()).await.unwrap().is_none());
 }
 
 #[tokio::test(start_paused = true)]
