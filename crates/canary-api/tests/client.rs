@@ -124,9 +124,9 @@ async fn a_refusal_says_what_is_wrong() {
         assert_eq!(query, json!({"dry": "1"}));
         assert_eq!(body, json!({"command": "approve", "gate": "x", "reason": ""}));
         problem(
-            409,
+            422,
             &json!({
-                "type": "/problems/refused", "title": "not allowed", "status": 409,
+                "type": "/problems/invalid", "title": "invalid", "status": 422,
                 "detail": "no gate waits", "field": "gate", "expected": "a gate that waits",
                 "allowed": ["pause", "dance"],
             }),
@@ -138,7 +138,7 @@ async fn a_refusal_says_what_is_wrong() {
     assert_eq!(error.to_string(), "no gate waits: expected a gate that waits");
     assert!(!error.is_transient() && !error.is_outcome_unknown());
     let problem = error.problem().unwrap();
-    assert_eq!((problem.status, problem.allowed.len()), (409, 2));
+    assert_eq!((problem.status, problem.allowed.len()), (422, 2));
 }
 
 #[tokio::test]

@@ -74,7 +74,7 @@ impl Failure {
                 self = self.detail(format!("  {}", event_line(event)));
             }
         }
-        if !problem.allowed.is_empty() {
+        if !problem.allowed.is_empty() && !self.message.contains("allowed") {
             let allowed: Vec<_> = problem.allowed.iter().map(|name| name.as_str()).collect();
             self = self.detail(format!("allowed now: {}", allowed.join(", ")));
         }

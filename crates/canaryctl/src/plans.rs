@@ -21,7 +21,7 @@ pub(crate) async fn run(session: &Session, verb: &PlanVerb) -> Result<Exit, Fail
             apply(session, &target, Path::new(&file), how).await
         }
         PlanVerb::Schema => {
-            session.output.line(canary_rollout::Plan::SCHEMA.trim_end())?;
+            session.output.line(SCHEMA.trim_end())?;
             Ok(Exit::Done)
         }
     }
@@ -129,6 +129,9 @@ pub(crate) fn fault_line(fault: &PlanFault) -> String {
     };
     format!("{place}{field}{message}")
 }
+
+/// The schema of canary-rollout. A dependency would bring the judge along.
+const SCHEMA: &str = include_str!("../schema/plan.schema.json");
 
 fn read(file: &Path) -> Result<(String, PlanFormat), Failure> {
     let wrong = |reason: String| Failure::error(format!("plan {}: {reason}", file.display()));

@@ -100,11 +100,15 @@ impl ClientError {
     }
 }
 
-/// Returns the detail of a problem, with the field, the value and the expectation that it lacks.
+/// Returns the detail of a problem. If a value is invalid, its field and the expectation belong to it;
+/// of a conflict they only tell what a program compares.
 fn problem_sentence(problem: &Problem) -> String {
     let mut text = problem.to_string();
     if text.is_empty() {
         text = format!("the server responded with status {}", problem.status);
+    }
+    if !matches!(problem.status, 400 | 422) {
+        return text;
     }
     let expected = problem.expected.as_deref().filter(|expected| !text.contains(expected));
     if let Some(expected) = expected {
