@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-/// An invalid parameter of a [`Forecast`].
+/// An invalid parameter of a [`Forecast`](crate::Forecast).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ForecastError {
