@@ -1,6 +1,6 @@
 //! A rollout, and the server of its admin API.
 
-use std::io::Write as _;
+use std::{io::Write as _, net::SocketAddr};
 
 use axum::{Router, body::Body, routing::get};
 use canary_admin::{Access, Admin};
@@ -67,7 +67,10 @@ impl ControlPlane {
 
         let admin = Admin::new(access);
         admin.watch(&controller);
-        let app = release("v1").layer(layer).nest_service("/canary", admin.router());
+        let app = release("v1")
+            .layer(layer)
+            .nest_service("/canary", admin.router())
+            .merge(admin.grpc_routes().into_axum_router());
         let server = Server::of_router(app);
         let client = Client::http1(&server);
         Self { server, client, admin, rollout, _controller: controller, _tokens: tokens }
@@ -77,6 +80,18 @@ impl ControlPlane {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}/canary", self.server.address())
+    }
+
+    /// Returns the address of the server, which has the gRPC service too.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Returns the client of [`ask`](Self::ask).
+    #[must_use]
+    pub const fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Returns the admin API.

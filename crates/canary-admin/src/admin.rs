@@ -154,6 +154,18 @@ impl Admin {
         router::new(&self.shared)
     }
 
+    /// Creates the gRPC service `canary.v1.Control` of `proto/canary/v1/control.proto`, with health and
+    /// reflection. It has the same operators and host names as the HTTP API; health and reflection need
+    /// no operator.
+    ///
+    /// Serve it with tonic, `Server::builder().add_routes(admin.grpc_routes())`, or on the port of an
+    /// axum application: `app.merge(admin.grpc_routes().into_axum_router())`.
+    #[cfg(feature = "grpc")]
+    #[must_use]
+    pub fn grpc_routes(&self) -> tonic::service::Routes {
+        crate::grpc::routes(&self.shared)
+    }
+
     /// Ends the streams that pages and command lines have open, and refuses new ones with 503.
     ///
     /// Call it when a graceful shutdown of the HTTP server begins, which waits for them otherwise.

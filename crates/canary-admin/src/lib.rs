@@ -111,6 +111,8 @@ mod canary;
 mod document;
 mod extract;
 pub mod gateway;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod page;
 mod problem;
 mod recorder;

@@ -147,6 +147,11 @@ impl ApiError {
         self
     }
 
+    #[cfg(feature = "grpc")]
+    pub(crate) fn problem(&self) -> &Problem {
+        &self.problem
+    }
+
     /// Keeps the detail out of the audit log, because it can contain values of variables.
     pub(crate) const fn secret(mut self) -> Self {
         self.is_secret = true;
@@ -184,6 +189,16 @@ impl IntoResponse for ApiError {
             detail,
         });
         response
+    }
+}
+
+/// Returns a problem as one sentence, for protocols that have no more than that.
+pub(crate) fn sentence(problem: &Problem) -> String {
+    match (&problem.field, &problem.value, &problem.expected) {
+        (Some(field), Some(value), Some(expected)) => {
+            format!("{problem}: {field} is {value:?}, expected {expected}")
+        }
+        _ => problem.to_string(),
     }
 }
 

@@ -41,8 +41,8 @@ pub(crate) fn new(shared: &Arc<Shared>) -> Router {
         )
         .layer(middleware::from_fn_with_state(Arc::clone(shared), guard))
         .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
-        .layer(middleware::from_fn(gateway::translate))
-        .layer(middleware::from_fn(audit::refusals));
+        .layer(middleware::from_fn(audit::refusals))
+        .layer(middleware::from_fn(gateway::translate));
     with_security_headers(router).with_state(Arc::clone(shared))
 }
 
@@ -65,11 +65,11 @@ async fn wrong_method(method: http::Method) -> ApiError {
     ApiError::new(Kind::Method, format!("the resource does not have the method {method}"))
 }
 
-fn foreign_origin(error: &ProtectionError) -> Response {
+pub(crate) fn foreign_origin(error: &ProtectionError) -> Response {
     ApiError::new(Kind::ForeignOrigin, error.to_string()).into_response()
 }
 
-fn panicked(panic: &(dyn Any + Send)) -> Response {
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Response {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)

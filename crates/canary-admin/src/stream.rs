@@ -1,4 +1,4 @@
-//! The stream of a canary as server-sent events.
+//! The stream of a canary: its events, and its state about once per second.
 //!
 //! A stream has no queue. Whenever its client can take more, it sends the next event after the last one
 //! that it has sent, or else the latest view. So a slow client costs no memory, and misses views but no
@@ -6,15 +6,12 @@
 
 use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
 
-use axum::{
-    body::Bytes,
-    response::{
-        IntoResponse as _, Response, Sse,
-        sse::{Event, KeepAlive},
-    },
+use axum::response::{
+    IntoResponse as _, Response, Sse,
+    sse::{Event, KeepAlive},
 };
 use canary_controller::rollout::event::EventId;
-use futures_util::stream;
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 
 use crate::{
@@ -25,13 +22,39 @@ use crate::{
     streams::Place,
 };
 
-/// Opens a stream after the event `last`, or else with the latest `most` events.
+/// Opens a stream of server-sent events; see [`follow`].
 pub(crate) fn open(
     shared: &Shared,
     canary: &Arc<Canary>,
     last: Option<EventId>,
     most: usize,
 ) -> Result<Response, ApiError> {
+    let shown = Arc::clone(canary);
+    let items = follow(shared, canary, last, most)?;
+    let events = items.map(move |item| Ok::<_, Infallible>(to_event(item, &shown)));
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Ok(Sse::new(events).keep_alive(keep_alive).into_response())
+}
+
+/// An item of a stream.
+pub(crate) enum Item {
+    /// The events between the client's last one and the next are no longer stored.
+    Reset,
+    Event(StoredEvent),
+    /// The state of the canary is to be sent.
+    View,
+    /// The canary is no longer managed. The stream ends.
+    Gone,
+}
+
+/// Follows a canary after the event `last`, or else with the latest `most` events. The stream ends when
+/// the server stops.
+pub(crate) fn follow(
+    shared: &Shared,
+    canary: &Arc<Canary>,
+    last: Option<EventId>,
+    most: usize,
+) -> Result<impl Stream<Item = Item> + Send + use<>, ApiError> {
     let stop = shared.stop.subscribe();
     if *stop.borrow() {
         return Err(ApiError::new(Kind::Storage, "the server is about to stop"));
@@ -51,16 +74,12 @@ pub(crate) fn open(
         queue: VecDeque::new(),
         is_view_due: true,
     };
-    let items = stream::unfold(Some(stream), |stream| async {
+    Ok(stream::unfold(Some(stream), |stream| async {
         let mut stream = stream?;
-        match stream.next().await {
-            Next::Item(item) => Some((Ok::<_, Infallible>(item), Some(stream))),
-            Next::Last(item) => Some((Ok(item), None)),
-            Next::End => None,
-        }
-    });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Ok(Sse::new(items).keep_alive(keep_alive).into_response())
+        let item = stream.next().await?;
+        let rest = (!matches!(item, Item::Gone)).then_some(stream);
+        Some((item, rest))
+    }))
 }
 
 struct EventStream {
@@ -83,20 +102,17 @@ enum Queued {
     Event(StoredEvent),
 }
 
-enum Next {
-    Item(Event),
-    Last(Event),
-    End,
-}
-
 impl EventStream {
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self) -> Option<Item> {
         loop {
             if *self.stop.borrow() || !self.place.used() {
-                return Next::End;
+                return None;
             }
             if let Some(queued) = self.queue.pop_front() {
-                return Next::Item(queued.into_event());
+                return Some(match queued {
+                    Queued::Reset => Item::Reset,
+                    Queued::Event(event) => Item::Event(event),
+                });
             }
             let log = self.events.borrow_and_update().clone();
             if let Some(log) = log {
@@ -106,9 +122,9 @@ impl EventStream {
                 }
             }
             if std::mem::take(&mut self.is_view_due) {
-                return Next::Item(view(&self.canary.json()));
+                return Some(Item::View);
             }
-            let Some(ticks) = &mut self.ticks else { return Next::Last(gone()) };
+            let Some(ticks) = &mut self.ticks else { return Some(Item::Gone) };
             tokio::select! {
                 tick = ticks.changed() => match tick {
                     Ok(()) => self.is_view_due = true,
@@ -149,23 +165,15 @@ impl EventStream {
     }
 }
 
-impl Queued {
-    fn into_event(self) -> Event {
-        match self {
-            Self::Reset => Event::default().event("reset").data("{}"),
-            Self::Event(event) => {
-                Event::default().event("event").id(event.id.to_string()).data(&*event.json)
-            }
+fn to_event(item: Item, canary: &Canary) -> Event {
+    match item {
+        Item::Reset => Event::default().event("reset").data("{}"),
+        Item::Event(event) => {
+            Event::default().event("event").id(event.id.to_string()).data(&*event.json)
         }
+        Item::View => Event::default().event("view").data(String::from_utf8_lossy(&canary.json())),
+        Item::Gone => Event::default().event("gone").data("{}"),
     }
-}
-
-fn view(json: &Bytes) -> Event {
-    Event::default().event("view").data(String::from_utf8_lossy(json))
-}
-
-fn gone() -> Event {
-    Event::default().event("gone").data("{}")
 }
 
 /// A comment keeps proxies from closing a quiet stream.

@@ -6,6 +6,7 @@
 
 mod botocore;
 mod browser;
+mod control;
 mod curl;
 mod grpcio;
 mod nginx;

@@ -1,9 +1,11 @@
-//! The API of Amazon API Gateway for the canary of a stage, over sockets.
+//! The API of Amazon API Gateway for the canary of a stage, and the guards of the gRPC service, over
+//! sockets.
 #![expect(clippy::unwrap_used, reason = "a test that cannot continue fails")]
 
 mod access;
 mod bad_input;
 mod changes;
+mod grpc;
 
 use canary_tests::{
     Answer,

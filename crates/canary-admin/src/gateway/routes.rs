@@ -10,7 +10,7 @@ use super::{
     apply::apply,
     operation::{self, PatchRequest},
     stage::{Stage, StageDocument},
-    translate::Refusal,
+    translate::{Refusal, Unsigned},
 };
 use crate::{
     access::Caller,
@@ -29,12 +29,16 @@ use crate::{
         ("canary" = String, Path, description = "The name of the canary"),
         ("stage" = String, Path, description = "The name of the environment, or prod")
     ),
-    responses((status = 200, description = "The stage", body = StageDocument))
+    responses(
+        (status = 200, description = "The stage", body = StageDocument),
+        (status = 503, description = "The stored rollout is not loaded yet", body = Refusal)
+    )
 )]
 pub(crate) async fn show(
     State(shared): State<Arc<Shared>>,
     Path((canary, stage)): Path<(String, String)>,
     caller: Caller,
+    _: Unsigned,
 ) -> Result<Response, ApiError> {
     let canary = canary_of(&shared, &canary, &stage)?;
     document(&canary, &stage, &caller)
@@ -59,6 +63,7 @@ pub(crate) async fn update(
     State(shared): State<Arc<Shared>>,
     Path((canary, stage)): Path<(String, String)>,
     caller: Caller,
+    _: Unsigned,
     JsonBody(request): JsonBody<PatchRequest>,
 ) -> Result<Response, ApiError> {
     caller.needs(Role::Operate)?;

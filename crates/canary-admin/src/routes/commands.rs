@@ -115,7 +115,7 @@ pub(crate) async fn give(
 }
 
 /// Returns the result of a command, with the canary afterwards.
-async fn response(canary: &Canary, transition: Transition) -> CommandResponse {
+pub(crate) async fn response(canary: &Canary, transition: Transition) -> CommandResponse {
     let rollout = canary.rollout();
     wait_until_shown(rollout, &transition).await;
     let status = rollout.status();
@@ -134,7 +134,7 @@ pub(crate) async fn wait_until_shown(rollout: &RolloutHandle, transition: &Trans
     }
 }
 
-fn refused(refusal: &Refusal) -> ApiError {
+pub(crate) fn refused(refusal: &Refusal) -> ApiError {
     ApiError::new(Kind::Refused, refusal.to_string()).with(|problem| {
         problem.allowed = refusal.allowed.iter().copied().map(view::command_name).collect();
     })
