@@ -1,7 +1,7 @@
 // The recent past of traffic: four charts on one time axis, with events as marks and a table behind each.
 
 import { card, h, setAttribute, setText, show, svg } from "./dom.js";
-import { digits, isKnown, milliseconds, percent, share, time } from "./format.js";
+import { digits, duration, isKnown, milliseconds, percent, share, time } from "./format.js";
 import { eventText } from "./events.js";
 import { linePath, nearest, roundUp, timeTicks } from "./plot.js";
 import { RANGES } from "./points.js";
@@ -81,10 +81,7 @@ export function createCharts(selectRange) {
     charts.map(({ element }) => element),
     axis,
   );
-  const empty = h("p", {
-    class: "dim",
-    text: "No points yet: the server collects one each second.",
-  });
+  const empty = h("p", { class: "dim" });
   const ranges = createRanges(selectRange);
   const element = card("charts", "Traffic", null, ranges.element, empty, area, caption);
   let state = null;
@@ -97,6 +94,8 @@ export function createCharts(selectRange) {
     const hasPoints = points.at.length > 0;
     show(area, hasPoints);
     show(empty, !hasPoints);
+    show(caption, hasPoints);
+    setText(empty, `No points yet: the server collects one every ${duration(points.range.step)}.`);
     if (!hasPoints) return;
     const to = points.at.at(-1);
     const from = to - points.range.seconds * 1000;

@@ -72,6 +72,8 @@ impl Process {
             let layer = CanaryLayer::with_options("shop", version(Channel::Canary), options);
             let plan = Plan::from_toml(PLAN).unwrap();
             let rollout = controller.add(Managed::new(layer.handle(), plan)).unwrap();
+            let mut status = rollout.watch();
+            status.wait_for(|status| status.load_error.is_none()).await.unwrap();
             let admin = Admin::builder(access(&directory)).environment("test", "#8a2be2").build();
             admin.watch(&controller);
             let app = version(Channel::Stable).canary(layer);
