@@ -41,7 +41,7 @@ def main():
     width, height = columns * COLUMN + 2 * MARGIN, len(lines) * ROW + 2 * MARGIN
     print(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" '
-        f'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14" xml:space="preserve">'
+        f'font-family="ui-monospace, Menlo, Consolas, monospace" font-size="14">'
     )
     print("<title>canaryctl watch</title>")
     print(f'<rect width="100%" height="100%" rx="8" fill="{BACKGROUND}"/>')
@@ -57,7 +57,8 @@ def main():
                 fill = BACKGROUND
             print(
                 f'<text x="{x:.1f}" y="{y:.1f}" textLength="{length:.1f}" fill="{fill}"{extra}>'
-                f"{html.escape(text)}</text>"
+                # Viewers do not agree on when SVG keeps spaces.
+                f"{html.escape(text).replace(' ', chr(160))}</text>"
             )
     print("</svg>")
 
