@@ -1,13 +1,9 @@
-//! The router of the process: both versions behind the canary layer, metrics and control routes.
+//! The router of the process: both versions behind the canary layer, metrics, and the API and page for operators.
 
 use axum::{Router, routing::get};
+use canary_admin::Admin;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tower_canary::{CanaryHandle, CanaryLayer, axum::RouterExt as _, metrics::buckets};
-
-use crate::{
-    control,
-    rollout::{self, Rollout},
-};
 
 pub(crate) fn install_prometheus() -> anyhow::Result<PrometheusHandle> {
     let canary_metrics = Matcher::Prefix("canary_".to_owned());
@@ -19,18 +15,10 @@ pub(crate) fn router(
     v1: Router,
     canary: CanaryLayer<Router>,
     prometheus: PrometheusHandle,
-    rollout: Option<&Rollout>,
+    admin: &Admin,
 ) -> Router {
-    let handle = canary.handle();
-    let metrics = metrics_route(handle.clone(), prometheus);
-    let controls = match rollout {
-        Some(rollout) => {
-            let admin = rollout.admin().router();
-            rollout::routes(rollout.handle()).nest_service("/canary", admin)
-        }
-        None => control::router(handle),
-    };
-    v1.canary(canary).merge(metrics).merge(controls)
+    let metrics = metrics_route(canary.handle(), prometheus);
+    v1.canary(canary).merge(metrics).nest_service("/canary", admin.router())
 }
 
 fn metrics_route(canary: CanaryHandle, prometheus: PrometheusHandle) -> Router {

@@ -13,7 +13,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "127.0.0.1:3000")]
     pub(crate) addr: SocketAddr,
 
-    /// The canary's weight
+    /// The canary's weight, which operators change by hand
     #[arg(long, default_value = "5%", value_name = "PERCENT")]
     pub(crate) weight: Weight,
 
@@ -83,11 +83,6 @@ impl Options {
             },
             Some,
         )
-    }
-
-    /// Returns the initial weight.
-    pub(crate) fn first_weight(&self) -> Weight {
-        if self.plan.is_some() { Weight::ZERO } else { self.weight }
     }
 
     pub(crate) fn stop_after(&self) -> Option<Duration> {

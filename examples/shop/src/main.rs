@@ -3,7 +3,6 @@
 mod app;
 mod catalog;
 mod cli;
-mod control;
 mod fault_injection;
 mod load;
 mod logs;
@@ -49,7 +48,6 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let canary = outage::add(v2.clone(), options.outage);
     let layer = CanaryLayer::with_options("shop", canary, canary_options(&options));
     let canary = layer.handle();
-    canary.set_weight(options.first_weight())?;
 
     let listener = TcpListener::bind(options.addr)
         .await
@@ -58,15 +56,15 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut rollout = match (&options.plan, plan) {
         (Some(file), Some(plan)) => {
             let state = options.state.clone();
-            Some(Rollout::start(canary.clone(), v2, (file, plan), state).await?)
+            Rollout::start(canary.clone(), v2, (file, plan), state).await?
         }
-        _ => None,
+        _ => Rollout::by_hand(canary.clone(), options.weight).await?,
     };
-    let app = app::router(v1, layer, prometheus, rollout.as_ref());
-    let admin = rollout.as_ref().map(Rollout::admin);
+    let admin = rollout.admin();
+    let app = app::router(v1, layer, prometheus, &admin);
     startup_message::print(addr, &options);
 
-    let stop = finished_or_stopped(&options, rollout.as_mut());
+    let stop = finished_or_stopped(&options, &mut rollout);
     match options.load {
         None => serve::until(stop, listener, app, &canary, admin).await?,
         Some(per_second) => {
@@ -83,10 +81,7 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
             served?;
         }
     }
-    match rollout {
-        Some(rollout) => Ok(rollout.stop().await.into()),
-        None => Ok(ExitCode::SUCCESS),
-    }
+    Ok(rollout.stop().await)
 }
 
 fn canary_options(options: &Options) -> CanaryOptions {
@@ -101,16 +96,9 @@ fn canary_options(options: &Options) -> CanaryOptions {
     }
 }
 
-async fn finished_or_stopped(
-    options: &Options,
-    rollout: Option<&mut Rollout>,
-) -> anyhow::Result<()> {
+async fn finished_or_stopped(options: &Options, rollout: &mut Rollout) -> anyhow::Result<()> {
     let done = async {
-        match rollout {
-            Some(rollout) if options.stay => rollout.print_forever().await,
-            Some(rollout) => rollout.print_to_the_end().await,
-            None => std::future::pending().await,
-        }
+        if options.stay { rollout.print_forever().await } else { rollout.print_to_the_end().await }
     };
     tokio::select! {
         done = done => done,

@@ -1,26 +1,26 @@
-//! The rollout of version 2 with a plan.
+//! The rollout of version 2, with a plan or by hand.
 
 mod completion;
 mod event_printer;
 mod plan_file;
-mod routes;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use axum::Router;
 use canary_admin::{Access, Admin};
 use canary_controller::{
-    AddError, Controller, Managed, Plan, RolloutHandle,
+    Actor, AddError, Controller, Managed, Plan, RolloutHandle,
     probe::{ProbeRunner, ProbeTarget},
     store::{FileStore, MemoryStore},
 };
-use tower_canary::CanaryHandle;
+use tower_canary::{CanaryHandle, Weight};
 
-use self::event_printer::EventPrinter;
-pub(crate) use self::{
-    completion::Completion, plan_file::read as read_plan, routes::router as routes,
-};
+pub(crate) use self::plan_file::read as read_plan;
+use self::{completion::Completion, event_printer::EventPrinter};
 
 /// A rollout, and the controller that runs it.
 pub(crate) struct Rollout {
@@ -38,24 +38,39 @@ impl Rollout {
         (file, plan): (&Path, Plan),
         state: Option<PathBuf>,
     ) -> anyhow::Result<Self> {
+        let printer = EventPrinter::new();
         let controller = match state {
             Some(directory) => Controller::new(FileStore::open(directory).await?),
             None => Controller::new(MemoryStore::new()),
         };
-        let printer = EventPrinter::new();
         let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
         let managed = Managed::new(canary, plan).probes(probes).auto_start();
         let handle = controller.add(managed).map_err(|error| match error {
             AddError::Plan(unmet) => plan_file::unmet(file, &unmet),
             error => error.into(),
         })?;
-        let admin = Admin::builder(Access::loopback()).environment("shop", "#1f6feb").build();
-        admin.watch(&controller);
-        Ok(Self { controller, handle, admin, printer })
+        Ok(Self::new(controller, handle, printer))
     }
 
-    pub(crate) fn handle(&self) -> RolloutHandle {
-        self.handle.clone()
+    /// Starts at a weight that only operators change.
+    pub(crate) async fn by_hand(canary: CanaryHandle, weight: Weight) -> anyhow::Result<Self> {
+        let printer = EventPrinter::new();
+        let controller = Controller::new(MemoryStore::new());
+        let handle = controller.add(Managed::by_hand(canary))?;
+        let (shop, reason) = (|| Actor::program("the shop"), "the weight of the command line");
+        handle.start(shop(), "").await?;
+        match weight {
+            Weight::ZERO => {}
+            Weight::FULL => drop(handle.promote_fully(shop(), reason).await?),
+            _ => drop(handle.set_weight(shop(), weight, reason).await?),
+        }
+        Ok(Self::new(controller, handle, printer))
+    }
+
+    fn new(controller: Controller, handle: RolloutHandle, printer: EventPrinter) -> Self {
+        let admin = Admin::builder(Access::loopback()).environment("shop", "#1f6feb").build();
+        admin.watch(&controller);
+        Self { controller, handle, admin, printer }
     }
 
     /// Returns the API and the page for operators.
@@ -63,7 +78,7 @@ impl Rollout {
         self.admin.clone()
     }
 
-    /// Prints events until the rollout has ended.
+    /// Prints events until the rollout has ended. Without a plan it has no end.
     pub(crate) async fn print_to_the_end(&mut self) -> anyhow::Result<()> {
         let mut changes = self.handle.watch();
         loop {
@@ -71,7 +86,8 @@ impl Rollout {
             let status = changes.borrow_and_update().clone();
             self.printer.print(&status);
             // The next process must see the same end, so wait until it is stored.
-            if Completion::of(&status) != Completion::Unfinished && status.unsaved_for.is_none() {
+            let is_stored = status.unsaved_for.is_none();
+            if Completion::of(&status) != Completion::Unfinished && is_stored {
                 return Ok(());
             }
         }
@@ -84,12 +100,15 @@ impl Rollout {
         }
     }
 
-    /// Stops the controller and prints the result.
-    pub(crate) async fn stop(self) -> Completion {
+    /// Stops the controller, and prints the result of a plan.
+    pub(crate) async fn stop(self) -> ExitCode {
         self.controller.stop().await;
         let status = self.handle.status();
+        if status.rollout.plan().is_by_hand() {
+            return ExitCode::SUCCESS;
+        }
         let completion = Completion::of(&status);
         println!("\n{}", completion.sentence(&status.summary, &self.handle.canary().counts()));
-        completion
+        completion.into()
     }
 }

@@ -15,7 +15,7 @@ pub(crate) async fn until(
     listener: TcpListener,
     app: Router,
     canary: &CanaryHandle,
-    admin: Option<Admin>,
+    admin: Admin,
 ) -> anyhow::Result<()> {
     let (shutdown, requested) = tokio::sync::oneshot::channel::<()>();
     // The admin API needs to know that its callers are on this machine.
@@ -30,7 +30,7 @@ pub(crate) async fn until(
     }
     drop(shutdown);
     // Open pages would keep the server from stopping.
-    admin.iter().for_each(Admin::stop);
+    admin.stop();
     let drains = Channel::ALL.map(|channel| canary.drain(channel));
     let in_time = time::timeout(GRACE, async {
         let served = server.as_mut().await;

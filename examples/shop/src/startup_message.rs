@@ -6,40 +6,54 @@ use crate::cli::Options;
 
 /// Prints the address and commands to try.
 pub(crate) fn print(addr: SocketAddr, options: &Options) {
-    let (split, try_next) = match &options.plan {
-        Some(plan) => (format!("and rolls out version 2 with {}", plan.display()), WITH_PLAN),
-        None => (format!("and sends {} of calls to version 2", options.weight), WITHOUT_PLAN),
+    let split = match &options.plan {
+        Some(plan) => format!("and rolls out version 2 with {}", plan.display()),
+        None => format!("and sends {} of calls to version 2", options.weight),
     };
-    println!("the shop listens on http://{addr}, {split}\n\ntry:");
-    let try_next =
-        try_next.map(|(command, comment)| (command.replace("ADDR", &addr.to_string()), comment));
-    let widest = try_next.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
-    for (command, comment) in try_next {
-        println!("  {command:<widest$} # {comment}");
-    }
-    println!("{}", MORE.replace("ADDR", &addr.to_string()));
+    println!("the shop listens on http://{addr}, {split}\n\nwatch and steer it:");
+    println!("  http://{addr}/canary/\n");
+    print_commands(&CANARYCTL.map(|(arguments, comment)| (canaryctl(addr, arguments), comment)));
+    println!("\ntry:");
+    print_commands(&TRY.map(|(command, comment)| (with_addr(command, addr), comment)));
+    println!("{}", with_addr(MORE, addr));
     if options.load.is_none() {
         println!("or start it with `--load 200 --v2-error-rate 5%` and watch the canary\n");
     }
 }
 
-const WITHOUT_PLAN: [(&str, &str); 7] = [
-    ("curl -i ADDR/products/1", "x-canary-channel is the channel"),
-    ("curl -N ADDR/events", "server-sent events"),
-    ("curl -X PUT ADDR/canary/weight -d 50%", "effective for the next call"),
-    ("curl -X POST ADDR/canary/roll-back", "the canary's streams end"),
-    ("curl -X POST ADDR/canary/promote", "version 2 serves all calls"),
-    ("curl ADDR/canary", "state and counts"),
-    ("curl -s ADDR/metrics | grep canary_requests_total", "for Prometheus"),
+fn print_commands(commands: &[(String, &str)]) {
+    let widest = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    for (command, comment) in commands {
+        println!("  {command:<widest$} # {comment}");
+    }
+}
+
+/// Returns a command line, with the server unless it is the default one.
+fn canaryctl(addr: SocketAddr, arguments: &str) -> String {
+    let server = match addr.to_string().as_str() {
+        "127.0.0.1:3000" => String::new(),
+        addr => format!(" --server http://{addr}/canary/"),
+    };
+    format!("cargo run -qp canaryctl --{server} {arguments}")
+}
+
+fn with_addr(text: &str, addr: SocketAddr) -> String {
+    text.replace("ADDR", &addr.to_string())
+}
+
+const CANARYCTL: [(&str, &str); 3] = [
+    ("watch", "live, on the terminal"),
+    ("set-weight 50%", "effective for the next call"),
+    ("roll-back -m 'wrong totals'", "version 1 serves all calls, and the canary's streams end"),
 ];
 
-const WITH_PLAN: [(&str, &str); 7] = [
-    ("curl ADDR/rollout", "the state of the rollout"),
-    ("curl -X POST ADDR/rollout/pause -d lunch", "keeps the weight, and the judge active"),
-    ("curl -X POST ADDR/rollout/resume", "continues the plan"),
-    ("curl -X POST ADDR/rollout/roll-back -d 'wrong totals'", "version 1 serves all calls"),
+const TRY: [(&str, &str); 4] = [
     ("curl -i ADDR/products/1", "x-canary-channel is the channel"),
-    ("xdg-open http://ADDR/canary/", "the dashboard"),
+    ("curl -N ADDR/events", "server-sent events"),
+    (
+        r#"curl ADDR/canary/canaries/shop/commands --json '{"command": "roll_back"}'"#,
+        "the API behind the page",
+    ),
     ("curl -s ADDR/metrics | grep canary_requests_total", "for Prometheus"),
 ];
 

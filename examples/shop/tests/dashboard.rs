@@ -3,22 +3,13 @@
 
 mod support;
 
-use std::fs;
-
 use canary_tests::{browser_page::BrowserPage, skip::skip};
 
 use self::support::Shop;
 
-/// Stays at half of the calls.
-const PLAN: &str = "steps = [{ weight = '50%', min_duration = '1h', min_calls = 1000000 }]";
-
 #[tokio::test]
 async fn an_operator_sees_traffic_and_rolls_back_with_a_click_and_enter() {
-    let directory = tempfile::tempdir().unwrap();
-    let plan = directory.path().join("plan.toml");
-    fs::write(&plan, PLAN).unwrap();
-    let options = ["--load", "50", "--stay", "--plan", plan.to_str().unwrap()];
-    let shop = Shop::start(&options).await;
+    let shop = Shop::start(&["--load", "50", "--weight", "50%"]).await;
     let mut page = match BrowserPage::open(env!("CARGO_TARGET_TMPDIR")).await {
         Ok(page) => page,
         Err(reason) => return skip("dashboard", reason),

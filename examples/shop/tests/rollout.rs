@@ -4,15 +4,17 @@
 mod support;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
-use http::{Method, StatusCode};
+use http::StatusCode;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{io::AsyncBufReadExt as _, process::Command, time::timeout};
 
-use self::support::{HttpResponse, Shop, TIMEOUT};
+use self::support::{CANARY, HttpResponse, Shop, TIMEOUT};
 
 /// The directory of a test, with a plan and the state of its rollout.
 struct TestDirectory(TempDir);
@@ -43,15 +45,21 @@ impl TestDirectory {
 }
 
 impl Shop {
-    async fn command(&self, command: &str, body: &str) -> HttpResponse {
-        self.call(Method::POST, &format!("/rollout/{command}"), body).await
+    async fn give(&self, command: &str, reason: &str) -> HttpResponse {
+        self.command(&json!({"command": command, "reason": reason})).await
     }
 
-    /// Returns these fields of the rollout's status.
-    async fn shown(&self, fields: &[&str]) -> Vec<serde_json::Value> {
-        let status = self.get("/rollout").await.text;
-        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
-        fields.iter().map(|field| status[field].clone()).collect()
+    async fn is_driving(&self) -> bool {
+        self.view().await["driver"]["is_this"] == true
+    }
+
+    /// Returns what all processes show in the same way.
+    async fn shared_view(&self) -> Value {
+        let view = self.view().await;
+        let fields = ["phase", "summary", "weight", "attempt", "stages", "latest", "storage"];
+        let fields = fields.iter().map(|name| (*name, view[name].clone()));
+        let events = self.get(&format!("{CANARY}/events")).await.text;
+        json!([fields.collect::<BTreeMap<_, _>>(), events])
     }
 
     /// Returns the output up to the first line with this text.
@@ -189,21 +197,26 @@ async fn a_gate_is_approved_over_http() {
     let directory = TestDirectory::with_plan(GATED);
     let mut shop = directory.start(&["--load", "500"]).await;
     shop.output_until(r#"asked gate "owner""#).await;
-    let waiting = shop.get("/rollout").await.text;
-    assert!(waiting.contains(r#"approval of the owner (gate \"owner\")"#), "{waiting}");
-    assert!(waiting.contains(r#""approve""#), "{waiting}");
+    let waiting = shop.view().await;
+    let summary = waiting["summary"].as_str().unwrap();
+    assert!(summary.contains(r#"approval of the owner (gate "owner")"#), "{summary}");
 
-    let unknown_gate = shop.command("approve/boss", "").await;
+    let unknown_gate = shop.command(&json!({"command": "approve", "gate": "boss"})).await;
     assert_eq!(unknown_gate.status, StatusCode::CONFLICT);
-    assert!(unknown_gate.text.contains(r#""boss""#), "{}", unknown_gate.text);
-    assert_eq!(shop.command("approve", "").await.status, StatusCode::BAD_REQUEST);
+    assert!(unknown_gate.text.contains("boss"), "{}", unknown_gate.text);
 
-    let opened = shop.command("approve/owner", "the totals are right").await;
+    let reason = "the totals are right";
+    let opened =
+        shop.command(&json!({"command": "approve", "gate": "owner", "reason": reason})).await;
     assert_eq!(opened.status, StatusCode::OK, "{}", opened.text);
     let (output, status) = shop.output_to_the_end().await;
     assert_in_order(
         &output,
-        &[r#"ada opened gate "owner""#, "reason: the totals are right", "promoted the canary"],
+        &[
+            r#"localhost opened gate "owner""#,
+            "reason: the totals are right",
+            "promoted the canary",
+        ],
     );
     assert_eq!(status, Some(0));
 }
@@ -214,28 +227,29 @@ async fn an_operator_pauses_resumes_and_rolls_back_over_http() {
     let mut shop = directory.start(&["--load", "100"]).await;
     shop.output_until("began step 2 of 2").await;
 
-    let paused = shop.command("pause", "lunch").await.text;
-    assert!(paused.contains(r#""phase": "paused""#), "{paused}");
-    assert!(paused.contains(r#""weight": "50%""#), "{paused}");
-    let skipped = shop.command("skip-step", "").await;
+    let paused = shop.give("pause", "lunch").await.text;
+    let paused: Value = serde_json::from_str(&paused).unwrap();
+    assert_eq!(paused["canary"]["phase"], "paused");
+    assert_eq!(paused["canary"]["weight"], "50%");
+    let skipped = shop.give("skip_step", "").await;
     assert_eq!(skipped.status, StatusCode::CONFLICT);
     assert!(skipped.text.contains("resume it first"), "{}", skipped.text);
 
-    let resumed = shop.command("resume", "").await.text;
-    assert!(resumed.contains(r#""phase": "running""#), "{resumed}");
-    let unknown = shop.command("retreat", "").await;
-    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
-    assert!(unknown.text.contains("roll-back"), "{}", unknown.text);
+    shop.give("resume", "").await;
+    assert_eq!(shop.view().await["phase"], "running");
+    let unknown = shop.give("retreat", "").await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(unknown.text.contains("roll_back"), "{}", unknown.text);
 
-    shop.command("roll-back", "wrong totals").await;
+    shop.give("roll_back", "wrong totals").await;
     let (output, status) = shop.output_to_the_end().await;
     assert_in_order(
         &output,
         &[
-            "ada paused, weight 50%\n   reason: lunch",
-            "ada resumed, weight 50%",
-            "ada rolled back, weight 0%\n   reason: wrong totals",
-            "the rollout has ended: rolled back (by ada: wrong totals)",
+            "localhost paused, weight 50%\n   reason: lunch",
+            "localhost resumed, weight 50%",
+            "localhost rolled back, weight 0%\n   reason: wrong totals",
+            "the rollout has ended: rolled back (by localhost: wrong totals)",
         ],
     );
     assert_eq!(status, Some(2));
@@ -246,14 +260,14 @@ async fn a_shop_with_stay_can_restart_after_a_halt() {
     let directory = TestDirectory::with_plan(STUCK);
     let mut shop = directory.start(&["--load", "100", "--stay"]).await;
     shop.output_until("began step 2 of 2").await;
-    shop.command("halt", "wrong totals").await;
-    let rejected = shop.command("start", "").await;
+    shop.give("halt", "wrong totals").await;
+    let rejected = shop.give("start", "").await;
     assert_eq!(rejected.status, StatusCode::CONFLICT);
     assert!(rejected.text.contains("lift-halt"), "{}", rejected.text);
 
-    assert_eq!(shop.command("lift-halt", "").await.status, StatusCode::OK);
-    assert_eq!(shop.command("start", "fixed").await.status, StatusCode::OK);
-    shop.output_until("ada started (attempt 2)").await;
+    assert_eq!(shop.give("lift_halt", "").await.status, StatusCode::OK);
+    assert_eq!(shop.give("start", "fixed").await.status, StatusCode::OK);
+    shop.output_until("localhost started (attempt 2)").await;
 }
 
 #[tokio::test]
@@ -267,9 +281,9 @@ async fn a_killed_shop_continues_at_the_same_step() {
     let output = shop.output_until("now: step 2 of 2, holding at 50%").await;
     assert_in_order(&output, &["continuing the stored rollout", "began step 2 of 2"]);
 
-    shop.command("promote-fully", "healthy").await;
+    shop.give("promote_fully", "healthy").await;
     let (output, status) = shop.output_to_the_end().await;
-    assert_in_order(&output, &["ada promoted the canary, weight 100%"]);
+    assert_in_order(&output, &["localhost promoted the canary, weight 100%"]);
     assert!(!output.contains("began step"), "{output}");
     assert_eq!(status, Some(0));
 }
@@ -281,25 +295,19 @@ async fn a_second_shop_follows_the_first_and_replaces_it_when_it_is_killed() {
     driver.output_until("began step 2 of 2").await;
     let mut follower = directory.start_with_state(&["--load", "100"]).await;
     follower.output_until("now: step 2 of 2, holding at 50%").await;
-    assert_eq!(driver.shown(&["is_driving"]).await, [true]);
-    assert_eq!(follower.shown(&["is_driving"]).await, [false]);
+    assert!(driver.is_driving().await);
+    assert!(!follower.is_driving().await);
 
-    let paused = follower.command("pause", "lunch").await;
+    let paused = follower.give("pause", "lunch").await;
     assert_eq!(paused.status, StatusCode::OK, "{}", paused.text);
-    driver.output_until("ada paused").await;
-    let shared = ["phase", "summary", "weight", "verdict", "allowed", "is_stored", "events"];
-    assert_eq!(driver.shown(&shared).await, follower.shown(&shared).await);
+    driver.output_until("localhost paused").await;
+    assert_eq!(driver.shared_view().await, follower.shared_view().await);
 
     driver.process.kill().await.unwrap();
-    let takes_over = async {
-        while follower.shown(&["is_driving"]).await != [true] {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(TIMEOUT, takes_over).await.expect("the second shop should take over");
-    follower.command("promote-fully", "healthy").await;
+    follower.wait_for(|view| view["driver"]["is_this"] == true).await;
+    follower.give("promote_fully", "healthy").await;
     let (output, status) = follower.output_to_the_end().await;
-    assert_in_order(&output, &["ada paused", "ada promoted the canary, weight 100%"]);
+    assert_in_order(&output, &["localhost paused", "localhost promoted the canary, weight 100%"]);
     assert!(!output.contains("began step 1"), "{output}");
     assert_eq!(status, Some(0));
 }

@@ -8,7 +8,7 @@ use tower_canary::{
 
 /// The result of a rollout, which becomes the exit status.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Completion {
+pub(super) enum Completion {
     Promoted,
     RolledBackOrHalted,
     Unfinished,
@@ -18,6 +18,7 @@ impl Completion {
     pub(super) fn of(status: &Status) -> Self {
         match status.rollout.phase() {
             _ if status.load_error.is_some() => Self::Unfinished,
+            _ if status.rollout.plan().is_by_hand() => Self::Unfinished,
             Phase::Promoted => Self::Promoted,
             Phase::RolledBack | Phase::Halted => Self::RolledBackOrHalted,
             _ => Self::Unfinished,

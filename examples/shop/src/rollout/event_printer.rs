@@ -33,7 +33,11 @@ impl EventPrinter {
         self.last_printed = Some(last);
         // The last event contains the reason of the end.
         let is_unfinished = Completion::of(status) == Completion::Unfinished;
-        if is_unfinished && (last > printed || self.last_line.elapsed() >= REPEAT_INTERVAL) {
+        let is_by_hand = status.rollout.plan().is_by_hand();
+        if is_unfinished
+            && !is_by_hand
+            && (last > printed || self.last_line.elapsed() >= REPEAT_INTERVAL)
+        {
             self.last_line = Instant::now();
             println!("{INDENT}now: {}", status.summary);
         }

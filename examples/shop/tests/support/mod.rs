@@ -6,9 +6,11 @@ use std::{process::Stdio, time::Duration};
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, ChildStdout, Command},
+    time::timeout,
 };
 
 /// A shop process, which is killed when it is dropped.
@@ -43,13 +45,31 @@ impl Shop {
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> HttpResponse {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.addr))
-            .header("content-type", "application/json")
-            .header("x-user", "ada")
-            .body(Body::from(body.to_owned()))
-            .unwrap();
+        let request = Request::builder().method(method).uri(format!("http://{}{path}", self.addr));
+        self.send(request, body).await
+    }
+
+    /// Gives a command, as an operator who has just looked at the canary.
+    pub(crate) async fn command(&self, command: &Value) -> HttpResponse {
+        let latest = self.view().await["latest"].as_str().unwrap().to_owned();
+        let request = Request::post(format!("http://{}{CANARY}/commands", self.addr));
+        self.send(request.header("if-match", format!("{latest:?}")), &command.to_string()).await
+    }
+
+    /// Returns the canary as the API shows it.
+    pub(crate) async fn view(&self) -> Value {
+        serde_json::from_str(&self.get(CANARY).await.text).unwrap()
+    }
+
+    /// Waits until the canary is shown in such a state.
+    pub(crate) async fn wait_for(&self, is_awaited: impl Fn(&Value) -> bool) {
+        let awaited = async { while !is_awaited(&self.view().await) {} };
+        timeout(TIMEOUT, awaited).await.expect("the state should be shown");
+    }
+
+    async fn send(&self, request: http::request::Builder, body: &str) -> HttpResponse {
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Body::from(body.to_owned())).unwrap();
         let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
         let (head, body) = client.request(request).await.unwrap().into_parts();
         let bytes = to_bytes(Body::new(body), usize::MAX).await.unwrap();
@@ -61,6 +81,8 @@ impl Shop {
         self.call(Method::GET, path, "").await
     }
 }
+
+pub(crate) const CANARY: &str = "/canary/canaries/shop";
 
 /// Much longer than any test takes.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
