@@ -7,7 +7,9 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-use canary_controller::store::{Document, EventRecord, FileStore, StateStore, StoreKey, Swap};
+use canary_controller::store::{
+    Document, EventRecord, FileStore, Retry, StateStore, StoreError, StoreKey, Swap,
+};
 
 /// The task of a child process.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +106,19 @@ pub(crate) fn event(number: u64) -> EventRecord {
     EventRecord::try_new(format!(r#"{{"number":{number},"pad":"{pad}"}}"#)).unwrap()
 }
 
+/// Repeats a call of a store that had too little time on a busy machine, and changed nothing.
+pub(crate) async fn patiently<T>(
+    call: impl AsyncFn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for _ in 0..30 {
+        match call().await {
+            Err(error) if error.retry() == Retry::Later => {}
+            result => return result,
+        }
+    }
+    call().await
+}
+
 fn pad(number: u64) -> String {
     format!("{:024x}", u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c))
 }
@@ -148,28 +163,28 @@ async fn works_in_a_directory() {
 }
 
 async fn write(store: &FileStore) {
-    let mut current = store.load(&key()).await.unwrap();
+    let mut current = patiently(async || store.load(&key()).await).await.unwrap();
     let mut swapped = current.as_ref().map_or(0, |it| number(it.document.as_str()));
-    let mut appended = store.events(&key(), 1).await.unwrap();
+    let mut appended = patiently(async || store.events(&key(), 1).await).await.unwrap();
     for _ in 0..300 {
         let next = document(swapped + 1);
         let expected = current.as_ref().map(|it| &it.revision);
-        let swap = store.compare_and_swap(&key(), expected, &next).await.unwrap();
-        assert!(matches!(swap, Swap::Done(_)), "there is no other writer: {swap:?}");
+        let swap = patiently(async || store.compare_and_swap(&key(), expected, &next).await).await;
+        assert!(matches!(swap, Ok(Swap::Done(_))), "there is no other writer: {swap:?}");
         swapped += 1;
         print(format!("swapped {swapped}"));
-        current = store.load(&key()).await.unwrap();
+        current = patiently(async || store.load(&key()).await).await.unwrap();
 
         let last = appended.last().map_or(0, |it| number(it.as_str()));
         appended = vec![event(last + 1)];
-        store.append_event(&key(), &appended[0]).await.unwrap();
+        patiently(async || store.append_event(&key(), &appended[0]).await).await.unwrap();
         print(format!("appended {}", last + 1));
     }
 }
 
 async fn increment(store: &FileStore) {
     loop {
-        let current = store.load(&key()).await.unwrap();
+        let current = patiently(async || store.load(&key()).await).await.unwrap();
         let next = document(current.as_ref().map_or(0, |it| number(it.document.as_str())) + 1);
         let expected = current.as_ref().map(|it| &it.revision);
         match store.compare_and_swap(&key(), expected, &next).await {

@@ -12,7 +12,7 @@ use std::{
 
 use canary_controller::store::{EventRecord, FileStore, StateStore};
 
-use super::child::{Process, Task, document, event, key, number};
+use super::child::{Process, Task, document, event, key, number, patiently};
 
 /// The points at which a write can be killed, and the document or event found afterwards: the
 /// previous one, or the one that was being written.
@@ -146,11 +146,11 @@ impl Known {
         }
         let temporary = file(directory, "json.tmp");
         let has_left = temporary.exists();
-        let store = FileStore::open(directory).await.unwrap();
+        let store = patiently(async || FileStore::open(directory).await).await.unwrap();
         assert!(!temporary.exists(), "the temporary file is removed");
 
         let mut round = Round { has_left, ..Round::default() };
-        match store.load(&key()).await {
+        match patiently(async || store.load(&key()).await).await {
             Err(error) => panic!("torn: {error:?}"),
             Ok(None) => assert_eq!(self.swapped, 0, "lost"),
             Ok(Some(current)) => {
@@ -167,7 +167,7 @@ impl Known {
             }
         }
 
-        let events = store.events(&key(), limit).await.unwrap();
+        let events = patiently(async || store.events(&key(), limit).await).await.unwrap();
         let found = events.last().map_or(0, |it| number(it.as_str()));
         assert!(
             found >= self.appended,
