@@ -28,6 +28,8 @@ use crate::{
         description = "Steers canary releases. Every error is a problem as in RFC 9457.",
         license(name = "MIT OR Apache-2.0")
     ),
+    // Relative to the document, wherever it is mounted.
+    servers((url = ".")),
     components(schemas(Problem))
 )]
 struct Document;

@@ -1,4 +1,5 @@
-//! Third-party programs: `curl`, a browser, Python's grpcio and botocore, and nginx as a shared cache.
+//! Third-party programs: `curl`, a browser, Python's grpcio, botocore and schemathesis, and nginx as a
+//! shared cache.
 //!
 //! A test whose program is missing prints a message and passes. With `CANARY_TESTS_REQUIRE=1` it
 //! fails.
@@ -11,3 +12,4 @@ mod curl;
 mod grpcio;
 mod nginx;
 mod python;
+mod schemathesis;

@@ -31,6 +31,20 @@ impl Python {
         Self::output(Command::new(&self.0).args(["-c", script])).await
     }
 
+    /// Runs a module that tests something. Its report is the message if it fails.
+    pub(crate) async fn module(&self, module: &str, arguments: &[&str]) {
+        let mut command = Command::new(&self.0);
+        command.args(["-m", module]).args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR"));
+        let output = command.kill_on_drop(true).output().await.unwrap();
+        let report = [output.stdout, output.stderr].concat();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&report));
+    }
+
+    /// Returns the path of a file in `clients/`.
+    pub(crate) fn file(name: &str) -> String {
+        clients().join(name).into_os_string().into_string().unwrap()
+    }
+
     async fn output(command: &mut Command) -> Value {
         let output = command.kill_on_drop(true).output().await.unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
