@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
 use canary_api::CanaryView;
-use canary_controller::{RolloutHandle, Status};
+use canary_controller::{RolloutHandle, Status, rollout::event::EventId};
 use tokio::sync::watch;
 use tower_canary_mirror::MirrorHandle;
 
@@ -34,6 +34,9 @@ pub(crate) struct Canary {
 
 struct Rendered {
     of: Arc<Status>,
+    /// An event can be stored after its status: a view must not name an older one until the next
+    /// status, because a command based on it would be refused.
+    latest: Option<EventId>,
     json: Bytes,
 }
 
@@ -82,18 +85,20 @@ impl Canary {
         view::canary(self, &self.rollout.status())
     }
 
-    /// Returns the canary as it is now, as JSON. It is computed at most once for each status, however
-    /// many clients ask.
+    /// Returns the canary as it is now, as JSON. It is computed at most once for each status and each
+    /// event, however many clients ask.
     pub(crate) fn json(&self) -> Bytes {
+        let latest = *self.rollout.feed().borrow();
         let status = self.rollout.status();
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = rendered.as_ref().filter(|known| Arc::ptr_eq(&known.of, &status)) {
+        let is_of_now = |it: &&Rendered| Arc::ptr_eq(&it.of, &status) && it.latest == latest;
+        if let Some(known) = rendered.as_ref().filter(is_of_now) {
             return known.json.clone();
         }
         let view = view::canary(self, &status);
         let json = serde_json::to_vec(&view).expect("a view has texts and numbers only");
         let json = Bytes::from(json);
-        *rendered = Some(Rendered { of: status, json: json.clone() });
+        *rendered = Some(Rendered { of: status, latest, json: json.clone() });
         json
     }
 

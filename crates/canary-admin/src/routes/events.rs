@@ -21,7 +21,8 @@ use crate::{
 pub(crate) struct EventsParams {
     /// Only events after the one with this id.
     after: Option<String>,
-    /// The number of events at most, the latest ones; 256 by default, and 4096 at most.
+    /// The number of events at most, 256 by default, and 4096 at most: the first ones after `after`, or
+    /// else the latest ones.
     #[param(minimum = 1, maximum = 4096)]
     most: Option<usize>,
 }
@@ -71,12 +72,14 @@ pub(crate) async fn events(
     }
     let events = canary.rollout().history(MOST).await;
     let mut events = events.map_err(|error| ApiError::new(Kind::Storage, error.to_string()))?;
-    if let Some(after) = after {
-        events.retain(|event| event.id() > after);
+    match after {
+        Some(after) => {
+            events.retain(|event| event.id() > after);
+            events.truncate(most);
+        }
+        None => drop(events.drain(..events.len().saturating_sub(most))),
     }
-    let skipped = events.len().saturating_sub(most);
-    let views: Vec<EventView> =
-        events[skipped..].iter().map(|event| view::event(event, true)).collect();
+    let views: Vec<EventView> = events.iter().map(|event| view::event(event, true)).collect();
     Ok(json(&views))
 }
 
