@@ -1,7 +1,7 @@
 // What the judge thinks of the canary: one row per monitor.
 
 import { card, h, reconcile, setAttribute, setText, setVariable, show, svg } from "./dom.js";
-import { count, digits, isKnown, milliseconds, percent, words } from "./format.js";
+import { capitalized, count, digits, isKnown, milliseconds, percent, words } from "./format.js";
 import { openHistory } from "./history.js";
 import { linePath } from "./plot.js";
 
@@ -16,7 +16,7 @@ export function createFindings() {
     update({ judgment }, points) {
       showVerdict(tag, judgment.verdict);
       setText(said, judgment.sentence);
-      setText(sources, judgment.sources);
+      setText(sources, capitalized(judgment.sources));
       show(empty, judgment.findings.length === 0);
       const items = judgment.findings.map((finding) => ({
         finding,

@@ -2,7 +2,17 @@
 
 import { createActions, createButton } from "./actions.js";
 import { h, reconcile, setAttribute, setText, setVariable, show } from "./dom.js";
-import { count, duration, milliseconds, percent, rate, sentence, share, words } from "./format.js";
+import {
+  capitalized,
+  count,
+  duration,
+  milliseconds,
+  percent,
+  rate,
+  sentence,
+  share,
+  words,
+} from "./format.js";
 
 export function createOverview(model) {
   const status = h("h1", { id: "status", "aria-live": "polite" });
@@ -40,7 +50,7 @@ export function createOverview(model) {
       );
       if (shownOutlook !== view.outlook?.sentence) {
         shownOutlook = view.outlook?.sentence;
-        outlook.replaceChildren(...sentence(shownOutlook));
+        outlook.replaceChildren(...sentence(capitalized(shownOutlook ?? "")));
       }
       reconcile(alarms, alarmsOf(view), (text) => text.replace(/\d+/g, "#"), createAlarm);
       reconcile(

@@ -61,7 +61,7 @@ impl fmt::Display for EvidenceSources {
         match self.keys {
             Some(1) => f.write_str("1 key")?,
             Some(keys) => write!(f, "{keys} keys")?,
-            None => f.write_str("calls, not keys")?,
+            None => f.write_str("the monitors count calls, not keys")?,
         }
         if let Some(part) = self.largest_part {
             write!(f, ", the busiest key makes {:.0} % of the calls with a key", 100.0 * part)?;

@@ -98,7 +98,7 @@ fn print_judgment(output: Output, view: &CanaryView) -> Result<(), Failure> {
         output.text(&format!("  {}: {}", finding.monitor, finding.sentence))?;
     }
     if !view.judgment.sources.is_empty() {
-        output.text(&format!("made by: {}", view.judgment.sources))?;
+        output.text(&format!("sources: {}", view.judgment.sources))?;
     }
     if !view.judgment.findings.is_empty() {
         output.table(&findings::table(&view.judgment.findings))?;

@@ -191,7 +191,7 @@ async fn increment(store: &FileStore) {
             Ok(Swap::Done(_)) => break,
             Ok(Swap::Conflict(_)) => {}
             // On a busy machine, the lock can be taken for too long. Nothing was written.
-            Err(error) => assert_eq!(error.retry(), canary_controller::store::Retry::Later),
+            Err(error) => assert_eq!(error.retry(), Retry::Later),
         }
     }
 }
