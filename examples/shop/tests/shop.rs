@@ -169,10 +169,11 @@ async fn the_load_generator_prints_a_report_and_stops_in_time() {
 
     let total = lines.last().unwrap();
     let [_, stable, canary] = total.split('│').collect::<Vec<_>>().try_into().unwrap();
-    let errors = |channel: &str| channel.split_whitespace().nth(1).unwrap().to_owned();
+    let errors =
+        |channel: &str| -> u64 { channel.split_whitespace().nth(1).unwrap().parse().unwrap() };
     assert!(total.starts_with("total"), "{total}");
-    assert_eq!(errors(stable), "0");
-    assert_ne!(errors(canary), "0");
+    // gRPC calls that the end of the run interrupts can fail on stable.
+    assert!(errors(stable) * 10 < errors(canary), "{total}");
 }
 
 #[cfg(unix)]

@@ -85,4 +85,4 @@ impl Shop {
 pub(crate) const CANARY: &str = "/canary/canaries/shop";
 
 /// Much longer than any test takes.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(300);
