@@ -46,7 +46,7 @@ impl Access {
     ///
     /// A request must come from a loopback address and must not be forwarded by a proxy, which its
     /// headers tell. Its `Host` must be `localhost`, `127.0.0.1`, `[::1]` or an
-    /// [allowed](crate::Admin::allow_host) one, so that a website cannot reach the API under its own
+    /// [allowed](crate::AdminBuilder::allow_host) one, so that a website cannot reach the API under its own
     /// name. The address of the caller is known only if the application serves with
     /// `into_make_service_with_connect_info::<SocketAddr>()`; without it, every request is refused.
     #[must_use]
