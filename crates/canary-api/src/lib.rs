@@ -18,7 +18,7 @@
 //!
 //! Every error is a [`Problem`] (RFC 9457).
 //!
-//! The feature `client` adds a [client](crate::client), and the feature `openapi` adds the schemas of
+//! The feature `client` adds the module [`client`], and the feature `openapi` adds the schemas of
 //! all types for an `OpenAPI` document.
 //!
 //! # Compatibility
