@@ -1,10 +1,18 @@
+use std::time::Duration;
+
 use jiff::{
-    civil::{Date, Time, Weekday},
-    tz::{AmbiguousOffset, TimeZone},
+    civil::{Date, DateTime, Time, Weekday},
+    tz::{Offset, TimeZone},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::timestamp::Timestamp;
+
+mod hours;
+mod written;
+
+use self::hours::Hours;
+pub(crate) use self::written::WrittenCalendar;
 
 /// The times at which the plan may raise the weight.
 ///
@@ -31,118 +39,108 @@ use crate::timestamp::Timestamp;
 /// assert_eq!(calendar.next_opening(friday), Some("2026-11-30T08:00:00Z".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Clock changes
+///
+/// Days and hours are those of a clock in the time zone. Hours that the clock skips do not open the
+/// calendar, and hours that it shows twice open it twice.
+///
+/// # Hours across midnight
+///
+/// Hours such as `"22:00-04:00"` belong to the day on which they begin: with `days = ["fri"]`, the
+/// calendar is open until four on Saturday. On a closed date no hours begin, and those of the day
+/// before end at midnight.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(into = "WrittenCalendar")]
 pub struct Calendar {
     written: WrittenCalendar,
     zone: TimeZone,
     days: Vec<Weekday>,
-    hours: Vec<(Time, Option<Time>)>,
+    hours: Vec<Hours>,
     closed: Vec<Date>,
 }
 
-/// The times at which the plan may raise the weight. Lowering it is always allowed.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[cfg_attr(test, schemars(rename = "Calendar"))]
-#[serde(deny_unknown_fields)]
-pub(crate) struct WrittenCalendar {
-    /// A name from the IANA time zone database, such as "Europe/Berlin"; UTC by default.
-    #[serde(default = "utc")]
-    time_zone: String,
-    /// Weekdays ("mon") and ranges ("mon-fri"); every day if empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    days: Vec<String>,
-    /// Ranges of the time of day, such as "09:00-16:00", without the end; all day if empty.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    hours: Vec<String>,
-    /// Dates on which the calendar is closed, such as "2026-12-24".
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    closed_dates: Vec<String>,
-}
-
 impl Calendar {
-    /// Creates a calendar, or returns the invalid field and the message.
-    pub(crate) fn try_new(written: WrittenCalendar) -> Result<Self, (String, String)> {
-        // The database is compiled in, so that replicas on all machines agree.
-        let zone = TimeZone::get(&written.time_zone).map_err(|_| {
-            let zone = &written.time_zone;
-            let expected = "expected a name such as \"Europe/Berlin\"";
-            ("time_zone".to_owned(), format!("unknown time zone {zone:?}: {expected}"))
-        })?;
-        let mut days = Vec::new();
-        for (index, text) in written.days.iter().enumerate() {
-            days.extend(weekdays(text).map_err(|why| (format!("days[{index}]"), why))?);
-        }
-        let mut hours = Vec::new();
-        for (index, text) in written.hours.iter().enumerate() {
-            hours.push(hour_range(text).map_err(|why| (format!("hours[{index}]"), why))?);
-        }
-        let mut closed = Vec::new();
-        for (index, text) in written.closed_dates.iter().enumerate() {
-            let date: Date = text.parse().map_err(|_| {
-                let expected = "expected a date such as \"2026-12-24\"";
-                (format!("closed_dates[{index}]"), format!("date {text:?}: {expected}"))
-            })?;
-            closed.push(date);
-        }
-        Ok(Self { written, zone, days, hours, closed })
-    }
-
     /// Returns whether the plan may raise the weight at this time.
     #[must_use]
     pub fn is_open(&self, now: Timestamp) -> bool {
-        let local = self.zone.to_datetime(now.to_jiff());
-        self.is_open_on(local.date()) && self.is_open_at(local.time())
+        self.is_open_at(self.zone.to_datetime(now.to_jiff()))
     }
 
     /// Returns the next time at which the plan may raise the weight: `now` if it may already, or
     /// `None` if it may not within 400 days.
     #[must_use]
     pub fn next_opening(&self, now: Timestamp) -> Option<Timestamp> {
-        if self.is_open(now) {
-            return Some(now);
-        }
-        let mut date = self.zone.to_datetime(now.to_jiff()).date();
-        for _ in 0..HORIZON {
-            if self.is_open_on(date) {
-                let opening = self.openings(date).filter(|at| *at >= now).min();
-                if opening.is_some() {
-                    return opening;
-                }
+        let end = (now + HORIZON).to_jiff();
+        let changes = self.zone.following(now.to_jiff()).map(|change| change.timestamp());
+        let mut begin = now.to_jiff();
+        // Between two changes of the clock, its offset is constant.
+        for change in changes.take_while(|change| *change < end).chain([end]) {
+            let opening = self.opening_between(begin, change, self.zone.to_offset(begin));
+            if opening.is_some() {
+                return opening;
             }
-            date = date.tomorrow().ok()?;
+            begin = change;
         }
         None
     }
 
-    fn openings(&self, date: Date) -> impl Iterator<Item = Timestamp> {
-        let midnight = [Time::midnight()];
-        let begins = self.hours.iter().map(|(begin, _)| *begin);
-        let begins: Vec<Time> =
-            if self.hours.is_empty() { midnight.to_vec() } else { begins.collect() };
-        begins.into_iter().filter_map(move |begin| {
-            let ambiguous = self.zone.to_ambiguous_timestamp(date.to_datetime(begin));
-            if let AmbiguousOffset::Gap { .. } = ambiguous.offset() {
-                // The clocks skip this time in spring. The range begins when they go forward.
-                let before = ambiguous.earlier().ok()?;
-                let change = self.zone.following(before).next()?;
-                return Some(Timestamp::from_jiff(change.timestamp()));
+    /// Returns the first time from `begin` and before `end` at which a clock with this offset shows
+    /// open hours.
+    fn opening_between(
+        &self,
+        begin: jiff::Timestamp,
+        end: jiff::Timestamp,
+        offset: Offset,
+    ) -> Option<Timestamp> {
+        let first = offset.to_datetime(begin);
+        if self.is_open_at(first) {
+            return Some(Timestamp::from_jiff(begin));
+        }
+        let midnight = [Time::midnight()].into_iter();
+        let mut times: Vec<_> = midnight.chain(self.hours.iter().map(Hours::begin)).collect();
+        times.sort_unstable();
+        let mut date = first.date();
+        loop {
+            for time in &times {
+                let local = date.to_datetime(*time);
+                let at = offset.to_timestamp(local).ok()?;
+                if at >= end {
+                    return None;
+                }
+                if local > first && self.is_open_at(local) {
+                    return Some(Timestamp::from_jiff(at));
+                }
             }
-            Some(Timestamp::from_jiff(ambiguous.compatible().ok()?))
-        })
+            date = date.tomorrow().ok()?;
+        }
     }
 
+    fn is_open_at(&self, local: DateTime) -> bool {
+        let (date, time) = (local.date(), local.time());
+        if self.closed.contains(&date) {
+            return false;
+        }
+        if self.hours.is_empty() {
+            return self.is_open_on(date);
+        }
+        (self.is_open_on(date) && self.hours.iter().any(|hours| hours.contain(time)))
+            || (self.hours.iter().any(|hours| hours.contain_on_next_day(time))
+                && self.day_before(date).is_some_and(|before| self.is_open_on(before)))
+    }
+
+    /// Returns whether hours may begin on this date.
     fn is_open_on(&self, date: Date) -> bool {
         let is_day = self.days.is_empty() || self.days.contains(&date.weekday());
         is_day && !self.closed.contains(&date)
     }
 
-    fn is_open_at(&self, time: Time) -> bool {
-        let holds = |(begin, end): &(Time, Option<Time>)| {
-            *begin <= time && end.is_none_or(|end| time < end)
-        };
-        self.hours.is_empty() || self.hours.iter().any(holds)
+    /// Returns the date before this one. A zone that changes sides of the date line skips a date.
+    fn day_before(&self, date: Date) -> Option<Date> {
+        let before = date.yesterday().ok()?;
+        let midnight = self.zone.to_timestamp(before.to_datetime(Time::midnight())).ok()?;
+        let is_skipped = self.zone.to_datetime(midnight).date() != before;
+        if is_skipped { before.yesterday().ok() } else { Some(before) }
     }
 }
 
@@ -152,46 +150,5 @@ impl From<Calendar> for WrittenCalendar {
     }
 }
 
-fn utc() -> String {
-    "UTC".to_owned()
-}
-
-fn weekdays(text: &str) -> Result<Vec<Weekday>, String> {
-    let fail = || format!("days {text:?}: expected \"mon\" to \"sun\", or a range \"mon-fri\"");
-    let day = |name: &str| {
-        let at = DAYS.iter().position(|day| *day == name.trim()).ok_or_else(fail)?;
-        Weekday::from_monday_zero_offset(i8::try_from(at).unwrap_or(0)).map_err(|_| fail())
-    };
-    let (first, last) = text.split_once('-').unwrap_or((text, text));
-    let last = day(last)?;
-    let mut days = vec![day(first)?];
-    while let Some(latest) = days.last().filter(|latest| **latest != last) {
-        days.push(latest.next());
-    }
-    Ok(days)
-}
-
-/// Parses a range of the time of day. "24:00" is the end of the day.
-fn hour_range(text: &str) -> Result<(Time, Option<Time>), String> {
-    let fail = || format!("hours {text:?}: expected a range within a day, such as \"09:00-16:00\"");
-    let time = |text: &str| -> Result<Time, String> {
-        let (hour, minute) = text.trim().split_once(':').ok_or_else(fail)?;
-        let number = |digits: &str| digits.parse::<i8>().map_err(|_| fail());
-        if hour.len() != 2 || minute.len() != 2 {
-            return Err(fail());
-        }
-        Time::new(number(hour)?, number(minute)?, 0, 0).map_err(|_| fail())
-    };
-    let (begin, end) = text.split_once('-').ok_or_else(fail)?;
-    let begin = time(begin)?;
-    let end = if end.trim() == "24:00" { None } else { Some(time(end)?) };
-    if end.is_some_and(|end| end <= begin) {
-        return Err(fail());
-    }
-    Ok((begin, end))
-}
-
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
-
-/// The number of days to search for an opening.
-const HORIZON: u32 = 400;
+/// The time to search for an opening.
+const HORIZON: Duration = Duration::from_secs(400 * 86_400);

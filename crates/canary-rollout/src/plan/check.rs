@@ -7,7 +7,7 @@ use canary_core::Weight;
 
 use super::{
     PlanError,
-    calendar::Calendar,
+    calendar::{Calendar, WrittenCalendar},
     definition::Plan,
     draft::{Draft, StepDraft},
     monitor::{AlwaysWatched, MonitorSpec},
@@ -46,7 +46,7 @@ impl TryFrom<Draft> for Plan {
             second_proof: draft.second_proof,
             monitors,
             unwatched: draft.unwatched,
-            calendar: draft.calendar.and_then(|it| check.calendar(Calendar::try_new(it))),
+            calendar: draft.calendar.and_then(|it| check.calendar(it)),
             gates: draft.gates,
             probes: draft.probes,
             notify: draft.notify,
@@ -349,9 +349,15 @@ impl Check {
         }
     }
 
-    fn calendar(&mut self, calendar: Result<Calendar, Fault>) -> Option<Calendar> {
-        let fault = |(field, message)| self.fault(format!("calendar.{field}"), message);
-        calendar.map_err(fault).ok()
+    fn calendar(&mut self, written: WrittenCalendar) -> Option<Calendar> {
+        let faults = match written.check() {
+            Ok(calendar) => return Some(calendar),
+            Err(faults) => faults,
+        };
+        for (field, message) in faults {
+            self.fault(format!("calendar.{field}"), message);
+        }
+        None
     }
 }
 
