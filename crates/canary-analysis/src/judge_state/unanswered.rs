@@ -1,6 +1,6 @@
 use super::{
     evidence::{Events, StoredEvidenceCounts},
-    restarts,
+    restarts::restarts,
 };
 use crate::{channel_comparison::ChannelComparison, evidence::Evidence, monitor::Monitor};
 
