@@ -174,8 +174,19 @@ impl fmt::Display for ParseWeightError {
             ParseFault::TooLarge => "is above 100%",
             ParseFault::TooFine => "is finer than 0.0001%",
         };
-        write!(f, r#"weight {text:?} {fault}: expected 0% to 100%, such as "0.1%""#)
+        let example = meant(text).unwrap_or(Weight::from_ppm(1_000));
+        write!(f, r#"weight {text:?} {fault}: expected 0% to 100%, such as "{example}""#)
     }
+}
+
+/// Returns the weight that a text probably means, such as "10", "10 percent" and "0,1%".
+fn meant(text: &str) -> Option<Weight> {
+    let text = text.trim().to_ascii_lowercase().replacen(',', ".", 1);
+    let words = ["%", "percent", "per cent", "pct"];
+    let number = words.iter().find_map(|word| text.strip_suffix(word)).unwrap_or(&text).trim();
+    let number = number.trim_start_matches('+').trim_end_matches('.');
+    let zero = if number.starts_with('.') { "0" } else { "" };
+    format!("{zero}{number}%").parse().ok()
 }
 
 impl error::Error for ParseWeightError {}
@@ -221,14 +232,9 @@ mod tests {
             ("inf%", "is not a percentage"),
             ("", "is not a percentage"),
             ("%", "is not a percentage"),
-            ("1", "is not a percentage"),
             ("1e1%", "is not a percentage"),
-            (".5%", "is not a percentage"),
-            ("5.%", "is not a percentage"),
-            ("+5%", "is not a percentage"),
             ("-%", "is not a percentage"),
             ("1.2.3%", "is not a percentage"),
-            ("1,5%", "is not a percentage"),
             ("1%%", "is not a percentage"),
             ("\u{661}%", "is not a percentage"),
             ("-\u{661}%", "is not a percentage"),
@@ -238,6 +244,28 @@ mod tests {
                 message,
                 format!(r#"weight {text:?} {fault}: expected 0% to 100%, such as "0.1%""#)
             );
+        }
+    }
+
+    #[test]
+    fn a_text_that_means_a_percentage_is_rejected_with_the_right_form() {
+        for (text, example) in [
+            ("1", "1%"),
+            ("0.5", "0.5%"),
+            ("10 percent", "10%"),
+            ("10 Per Cent", "10%"),
+            ("10pct", "10%"),
+            ("0,1%", "0.1%"),
+            ("0,1", "0.1%"),
+            (".5%", "0.5%"),
+            ("5.%", "5%"),
+            ("+5%", "5%"),
+        ] {
+            let message = text.parse::<Weight>().unwrap_err().to_string();
+            let expected = format!(
+                r#"weight {text:?} is not a percentage: expected 0% to 100%, such as "{example}""#
+            );
+            assert_eq!(message, expected);
         }
     }
 

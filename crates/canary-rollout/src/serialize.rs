@@ -2,23 +2,77 @@
 
 /// Weights as "0.1%".
 pub(crate) mod weight {
+    use std::fmt;
+
     use canary_core::Weight;
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::{Deserializer, Serializer, de};
 
     pub(crate) fn serialize<S: Serializer>(it: &Weight, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(it)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Weight, D::Error> {
-        String::deserialize(from)?.parse().map_err(de::Error::custom)
+        from.deserialize_any(WeightVisitor)
+    }
+
+    /// Reads a text. The error for a number names the text to write instead.
+    struct WeightVisitor;
+
+    impl WeightVisitor {
+        fn number<E: de::Error>(number: impl fmt::Display) -> E {
+            let text = format!("{number}%");
+            let example = text.parse().unwrap_or(Weight::from_percent(10));
+            E::custom(format!(
+                "expected a percentage such as \"{example}\", found the number {number}"
+            ))
+        }
+    }
+
+    impl de::Visitor<'_> for WeightVisitor {
+        type Value = Weight;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a percentage such as \"10%\"")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Weight, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Weight, E> {
+            Err(Self::number(number))
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Weight, E> {
+            Err(Self::number(number))
+        }
+
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<Weight, E> {
+            Err(Self::number(number))
+        }
+    }
+}
+
+/// Optional weights as "0.1%".
+pub(crate) mod maybe_weight {
+    use canary_core::Weight;
+    use serde::{Deserialize, Deserializer};
+
+    #[derive(Deserialize)]
+    struct Written(#[serde(with = "super::weight")] Weight);
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Weight>, D::Error> {
+        Ok(Option::<Written>::deserialize(from)?.map(|Written(it)| it))
     }
 }
 
 /// Durations as "5m".
 pub(crate) mod span {
-    use std::time::Duration;
+    use std::{fmt, time::Duration};
 
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::{Deserializer, Serializer, de};
 
     use crate::span;
 
@@ -27,7 +81,29 @@ pub(crate) mod span {
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-        span::parse(&String::deserialize(from)?).map_err(de::Error::custom)
+        from.deserialize_any(SpanVisitor)
+    }
+
+    /// Reads a text. The error for a number names texts to write instead.
+    struct SpanVisitor;
+
+    impl de::Visitor<'_> for SpanVisitor {
+        type Value = Duration;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a duration with a unit such as \"5m\"")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+            span::parse(text).map_err(E::custom)
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
+            let expected = "expected a duration with a unit such as";
+            Err(E::custom(format!(
+                "{expected} \"{number}s\" or \"{number}m\", found the number {number}"
+            )))
+        }
     }
 }
 

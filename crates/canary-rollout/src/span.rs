@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 /// Parses a duration: numbers with units (ms, s, m, h, d), larger units first.
 pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     let fail = || {
-        format!("duration {text:?}: expected numbers with units (ms, s, m, h, d), such as \"5m\"")
+        let example = example(text);
+        format!(
+            "duration {text:?}: expected numbers with units (ms, s, m, h, d), such as {example}"
+        )
     };
     let mut rest = text.trim();
     let mut sum = Duration::ZERO;
@@ -32,6 +35,39 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         return Err(format!("duration {text:?} is above 366d"));
     }
     Ok(sum)
+}
+
+/// Returns examples of the right form: the duration that an invalid text probably means, such as
+/// "10 minutes", "1.5h", "PT5M" and "10".
+fn example(text: &str) -> String {
+    let meant = meant(text).filter(|it| !it.is_zero() && *it <= MAX_SPAN);
+    match (text.trim().parse::<u32>(), meant) {
+        (Ok(number), _) => format!("\"{number}s\" or \"{number}m\""),
+        (Err(_), meant) => format!("\"{}\"", Span(meant.unwrap_or(Duration::from_secs(300)))),
+    }
+}
+
+fn meant(text: &str) -> Option<Duration> {
+    let text = text.trim().to_ascii_lowercase();
+    // ISO 8601: "P1DT2H".
+    let iso = text.strip_prefix('p').map(|parts| parts.replacen('t', "", 1));
+    let text = iso.unwrap_or(text);
+    let mut rest = text.as_str();
+    let mut sum = Duration::ZERO;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.' && c != ',')?;
+        let (number, after) = rest.split_at(end);
+        let after = after.trim_start();
+        let end = after.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(after.len());
+        let (word, after) = after.split_at(end);
+        let (_, unit) = UNIT_WORDS.iter().find(|(words, _)| words.contains(&word))?;
+        let number: f64 = number.replacen(',', ".", 1).parse().ok()?;
+        let part = Duration::try_from_secs_f64(number * unit).ok()?;
+        sum = sum.checked_add(part)?;
+        rest = after.trim_start_matches([' ', ',']);
+        rest = rest.strip_prefix("and ").unwrap_or(rest);
+    }
+    Some(sum)
 }
 
 /// Adds time to a stored duration, up to the longest one that [`parse`] accepts.
@@ -64,6 +100,16 @@ pub(crate) fn rough(duration: Duration) -> Span {
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
+/// Other names of units, with their seconds.
+const UNIT_WORDS: [(&[&str], f64); 6] = [
+    (&["w", "week", "weeks"], 604_800.0),
+    (&["d", "day", "days"], 86_400.0),
+    (&["h", "hr", "hrs", "hour", "hours"], 3_600.0),
+    (&["m", "min", "mins", "minute", "minutes"], 60.0),
+    (&["s", "sec", "secs", "second", "seconds"], 1.0),
+    (&["ms", "msec", "millis", "millisecond", "milliseconds"], 0.001),
+];
+
 const MAX_SPAN: Duration = Duration::from_secs(366 * 86_400);
 
 #[cfg(test)]
@@ -94,6 +140,31 @@ mod tests {
             assert!(parse(text).unwrap_err().contains(&format!("{text:?}")), "{text}");
         }
         assert!(parse("99999999999999999999d").is_err());
+    }
+
+    #[test]
+    fn a_text_that_means_a_duration_is_rejected_with_the_right_form() {
+        for (text, example) in [
+            ("10", "\"10s\" or \"10m\""),
+            ("10 minutes", "\"10m\""),
+            ("1 hour, 30 min", "\"1h30m\""),
+            ("1 hour and 30 min", "\"1h30m\""),
+            ("1.5h", "\"1h30m\""),
+            ("1,5 h", "\"1h30m\""),
+            ("90 secs", "\"1m30s\""),
+            ("5M", "\"5m\""),
+            ("PT5M", "\"5m\""),
+            ("P1DT2H", "\"1d2h\""),
+            ("5m1h", "\"1h5m\""),
+            ("1 week", "\"7d\""),
+            ("a while", "\"5m\""),
+            ("99 years", "\"5m\""),
+            ("9999999 weeks", "\"5m\""),
+            ("", "\"5m\""),
+        ] {
+            let message = parse(text).unwrap_err();
+            assert!(message.ends_with(&format!(", such as {example}")), "{message}");
+        }
     }
 
     proptest! {

@@ -50,7 +50,7 @@ pub(crate) struct Draft {
     pub(crate) bake: Option<Bake>,
     /// The maximum weight that the plan and operators may set; 100% by default. If it is below
     /// 100%, an operator has to promote.
-    #[serde(deserialize_with = "maybe_weight::deserialize")]
+    #[serde(deserialize_with = "serialize::maybe_weight::deserialize")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Percent>"))]
     pub(crate) max_weight: Option<Weight>,
     /// The deadline of the whole rollout, including pauses; none by default.
@@ -144,17 +144,5 @@ impl StepDraft {
             gates,
             probes,
         }
-    }
-}
-
-mod maybe_weight {
-    use canary_core::Weight;
-    use serde::{Deserialize, Deserializer, de};
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Weight>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        text.map(|text| text.parse()).transpose().map_err(de::Error::custom)
     }
 }
