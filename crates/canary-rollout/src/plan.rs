@@ -14,12 +14,14 @@ mod policy;
 mod preset;
 mod probe;
 mod ramp;
+mod reading;
 pub(crate) mod redact;
 #[cfg(test)]
 mod schema;
 mod source;
 mod step;
 pub(crate) mod stored;
+mod wording;
 
 pub use self::{
     at_most::AtMost,

@@ -1,6 +1,6 @@
 //! Validates a draft, and returns either a plan or all of the draft's faults.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use canary_analysis::{Judge, Levels, Unit};
 use canary_core::Weight;
@@ -10,14 +10,18 @@ use super::{
     calendar::{Calendar, WrittenCalendar},
     definition::Plan,
     draft::{Draft, StepDraft},
-    monitor::{AlwaysWatched, MonitorSpec},
+    monitor::{AlwaysWatched, MonitorSpec, check_warm_up},
     policy::{OnDegraded, OnInconclusive, RampDown, SecondProofSpec},
     preset::Preset,
     step::{Bake, DEFAULT_DEADLINE, MAX_STEPS, Step},
 };
 use crate::span::Span;
 
+mod origins;
 mod parts;
+mod references;
+
+use self::origins::Origins;
 
 /// The path of an invalid field, and the message.
 pub(crate) type Fault = (String, String);
@@ -27,11 +31,13 @@ impl TryFrom<Draft> for Plan {
 
     fn try_from(draft: Draft) -> Result<Self, Vec<Fault>> {
         let mut check = Check(Vec::new());
+        let origins = Origins::of(&draft);
         let (steps, bake) = check.shape(&draft);
         let on_degraded = check.on_degraded(&draft);
         let mut monitors = check.monitors(draft.monitors, &draft.unwatched);
+        let warm_up = check.warm_up(draft.warm_up);
         for monitor in monitors.iter_mut().filter(|monitor| monitor.has_warm_up()) {
-            monitor.warm_up = monitor.warm_up.or(draft.warm_up);
+            monitor.warm_up = monitor.warm_up.or(warm_up);
         }
         let plan = Self {
             start: draft.start,
@@ -52,8 +58,8 @@ impl TryFrom<Draft> for Plan {
             notify: draft.notify,
             steps,
         };
-        check.weights(&plan);
-        check.durations(&plan);
+        check.weights(&plan, &origins);
+        check.durations(&plan, &origins);
         check.references(&plan, draft.promote.gates.len());
         check.gates(&plan.gates);
         check.probes(&plan.probes);
@@ -71,6 +77,13 @@ impl Check {
     fn fault(&mut self, field: impl Into<String>, message: impl Into<String>) {
         if self.0.len() < PlanError::MAX_FAULTS {
             self.0.push((field.into(), message.into()));
+        }
+    }
+
+    /// Adds a fault of a value that steps may share, unless the field has one already.
+    fn fault_once(&mut self, field: String, message: impl Into<String>) {
+        if self.0.iter().all(|(known, _)| *known != field) {
+            self.fault(field, message);
         }
     }
 
@@ -95,8 +108,10 @@ impl Check {
         let drafts: Vec<StepDraft> = if let Some(steps) = &draft.steps {
             steps.clone()
         } else if let Some(linear) = &draft.linear {
+            self.ramp("linear", linear.fault());
             linear.steps().into_iter().map(StepDraft::new).collect()
         } else if let Some(exponential) = &draft.exponential {
+            self.ramp("exponential", exponential.fault());
             exponential.steps().into_iter().map(StepDraft::new).collect()
         } else if let Some(name) = &draft.preset {
             match name.parse::<Preset>() {
@@ -121,11 +136,20 @@ impl Check {
             let found = if drafts.is_empty() { "none" } else { "more" };
             self.fault(field, format!("expected 1 to {MAX_STEPS} steps, found {found}"));
         }
+        if !self.0.is_empty() && draft.steps.is_none() {
+            return (Vec::new(), bake);
+        }
         let mut steps: Vec<Step> = drafts.into_iter().map(|step| resolve(step, draft)).collect();
         if let Some(last) = steps.last_mut() {
             last.gates.extend(draft.promote.gates.iter().cloned());
         }
         (steps, bake)
+    }
+
+    fn ramp(&mut self, ramp: &str, fault: Option<(&'static str, String)>) {
+        if let Some((field, message)) = fault {
+            self.fault(format!("{ramp}.{field}"), message);
+        }
     }
 
     /// Checks that a plan by hand has no field that only steps use.
@@ -162,10 +186,10 @@ impl Check {
         on_degraded
     }
 
-    fn weights(&mut self, plan: &Plan) {
+    fn weights(&mut self, plan: &Plan, origins: &Origins) {
         let mut before = Weight::ZERO;
         for (index, step) in plan.steps.iter().enumerate() {
-            let field = format!("steps[{index}].weight");
+            let field = origins.weight(index);
             let weight = step.weight;
             if weight == Weight::ZERO {
                 self.fault(&*field, "expected a weight above 0%, found 0%");
@@ -176,7 +200,8 @@ impl Check {
                 let message = "expected a weight below 100%: stable needs calls to compare with, and \
                                the promotion follows the last step";
                 self.fault(&*field, message);
-            } else if weight > plan.max_weight {
+            } else if weight > plan.max_weight && before <= plan.max_weight {
+                // Once, because the weights rise.
                 let maximum = plan.max_weight;
                 self.fault(field, format!("{weight} is above `max_weight`, which is {maximum}"));
             }
@@ -194,17 +219,17 @@ impl Check {
         }
     }
 
-    fn durations(&mut self, plan: &Plan) {
+    fn durations(&mut self, plan: &Plan, origins: &Origins) {
         for (index, step) in plan.steps.iter().enumerate() {
             if step.min_calls == 0 {
                 let message = "expected at least 1 call, found 0";
-                self.fault(format!("steps[{index}].min_calls"), message);
+                self.fault_once(origins.min_calls(index), message);
             }
             if step.deadline <= step.min_duration {
                 let (deadline, min_duration) = (Span(step.deadline), Span(step.min_duration));
                 let message =
                     format!("{deadline} is not above `min_duration`, which is {min_duration}");
-                self.fault(format!("steps[{index}].deadline"), message);
+                self.fault_once(origins.deadline(index), message);
             }
         }
         if let Some(bake) = &plan.bake {
@@ -228,51 +253,6 @@ impl Check {
             let message =
                 format!("{deadline} is not above the plan's minimum duration of {shortest}");
             self.fault("deadline", message);
-        }
-    }
-
-    /// Checks that each referenced gate and probe exists, and is listed once per step.
-    fn references(&mut self, plan: &Plan, promote_gates: usize) {
-        let list = |field: &str, names: &[String]| -> Vec<(String, String)> {
-            let of = |(index, name): (usize, &String)| (format!("{field}[{index}]"), name.clone());
-            names.iter().enumerate().map(of).collect()
-        };
-        let mut gates = vec![list("start.gates", &plan.start.gates)];
-        let mut probes = vec![list("start.probes", &plan.start.probes)];
-        for (index, step) in plan.steps.iter().enumerate() {
-            let mut of_step = list(&format!("steps[{index}].gates"), &step.gates);
-            if index + 1 == plan.steps.len() {
-                let own = of_step.len() - promote_gates;
-                for (at, (field, _)) in of_step.iter_mut().skip(own).enumerate() {
-                    *field = format!("promote.gates[{at}]");
-                }
-            }
-            gates.push(of_step);
-            probes.push(list(&format!("steps[{index}].probes"), &step.probes));
-        }
-        if let Some(bake) = &plan.bake {
-            probes.push(list("bake.probes", &bake.probes));
-        }
-        self.known_once(&gates, "gate", |name| plan.gates.contains_key(name));
-        self.known_once(&probes, "probe", |name| plan.probes.contains_key(name));
-    }
-
-    /// Checks lists of fields and the names that they contain.
-    fn known_once(
-        &mut self,
-        lists: &[Vec<(String, String)>],
-        kind: &str,
-        is_known: impl Fn(&str) -> bool,
-    ) {
-        for list in lists {
-            let mut seen = BTreeSet::new();
-            for (field, name) in list {
-                if !is_known(name) {
-                    self.fault(field, format!("the plan has no {kind} {name:?}"));
-                } else if !seen.insert(name) {
-                    self.fault(field, format!("{kind} {name:?} is listed twice"));
-                }
-            }
         }
     }
 
@@ -310,12 +290,25 @@ impl Check {
         monitors
     }
 
+    /// Returns the default warm-up of monitors, if it is valid.
+    fn warm_up(&mut self, warm_up: Option<Duration>) -> Option<Duration> {
+        let warm_up = warm_up?;
+        if let Err(message) = check_warm_up(warm_up) {
+            self.fault("warm_up", message);
+            return None;
+        }
+        Some(warm_up)
+    }
+
     /// Checks that the judge accepts the levels and monitors.
     fn judge(&mut self, plan: &Plan) {
         let levels = Levels::try_new(plan.alpha, plan.beta);
-        if let Err(error) = &levels {
-            let is_alpha = Levels::try_new(plan.alpha, 0.1).is_err();
-            self.fault(if is_alpha { "alpha" } else { "beta" }, error.to_string());
+        let default = Levels::default();
+        if let Err(error) = Levels::try_new(plan.alpha, default.beta()) {
+            self.fault("alpha", error.to_string());
+        }
+        if let Err(error) = Levels::try_new(default.alpha(), plan.beta) {
+            self.fault("beta", error.to_string());
         }
         if let Some(Err(error)) = plan.second_proof.map(SecondProofSpec::second_proof) {
             self.fault("second_proof", error.to_string());

@@ -9,6 +9,7 @@ use super::{
     PlanError, PlanFault, Preset, Probe, SecondProofSpec, Start, Step,
     check::Fault,
     draft::Draft,
+    reading,
     redact::redact,
     source::{Node, SyntaxError, read_json, read_toml, read_yaml},
 };
@@ -135,20 +136,15 @@ impl Plan {
             let message = format!("the text has {len} bytes, expected at most {max}");
             return Err(PlanError { faults: vec![PlanFault::new((0, 0), "", &message)] });
         }
+        // Neither is a part of a text: a decoder leaves them if the bytes are not UTF-8.
+        if text.contains('\0') || text.starts_with('\u{FFFD}') {
+            let message = "the text is not UTF-8: it looks like UTF-16, so save it as UTF-8";
+            return Err(PlanError { faults: vec![PlanFault::new((0, 0), "", message)] });
+        }
         let node = parse(text).map_err(|SyntaxError { at, message }| PlanError {
             faults: vec![PlanFault::new((at.line, at.column), "", &message)],
         })?;
-        let draft = draft_of(node.to_value());
-        let plan = draft.map_err(|fault| vec![fault]).and_then(Self::try_from);
-        plan.map_err(|faults| {
-            let fault = |(field, message): &Fault| {
-                let at = node.position(field);
-                PlanFault::new((at.line, at.column), field, message)
-            };
-            let mut faults: Vec<PlanFault> = faults.iter().map(fault).collect();
-            faults.sort_by_key(|fault| (fault.line, fault.column));
-            PlanError { faults }
-        })
+        reading::plan(node).map_err(|faults| PlanError { faults })
     }
 
     pub(crate) fn from_preset(preset: Preset) -> Self {
@@ -356,12 +352,10 @@ impl Plan {
 impl<'de> Deserialize<'de> for Plan {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         // By way of a value, because the messages of serde repeat values, which may be secret.
-        let draft = draft_of(serde_json::Value::deserialize(deserializer)?);
-        let plan = draft.map_err(|fault| vec![fault]).and_then(Self::try_from);
-        plan.map_err(|faults| {
-            let fault =
-                |(field, message): &Fault| PlanFault::new((0, 0), field, message).to_string();
-            de::Error::custom(faults.iter().map(fault).collect::<Vec<_>>().join("; "))
+        let node = Node::of(&serde_json::Value::deserialize(deserializer)?);
+        reading::plan(node).map_err(|faults| {
+            let faults: Vec<_> = faults.iter().map(PlanFault::to_string).collect();
+            de::Error::custom(faults.join("; "))
         })
     }
 }

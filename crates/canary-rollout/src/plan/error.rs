@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-use super::redact::without_paths;
+use super::{redact::without_paths, wording::reworded};
 use crate::text::bounded;
 
 /// The faults of a plan file, with their positions.
@@ -63,7 +63,7 @@ pub struct PlanFault {
 
 impl PlanFault {
     pub(crate) fn new((line, column): (usize, usize), field: &str, message: &str) -> Self {
-        let message = without_paths(&without_secret(field, message));
+        let message = without_paths(&reworded(&without_secret(field, message)));
         let (field, message) = (bounded(field, MAX_BYTES), bounded(&message, MAX_BYTES));
         Self { line, column, field, message }
     }

@@ -251,10 +251,7 @@ impl MonitorSpec {
                 monitor.with_margins(margins.map_err(|error| ("margins", error.to_string()))?);
         }
         if let Some(warm_up) = self.warm_up {
-            if warm_up > MAX_WARM_UP {
-                let (warm_up, max) = (Span(warm_up), Span(MAX_WARM_UP));
-                return Err(("warm_up", format!("{warm_up} is above the maximum of {max}")));
-            }
+            check_warm_up(warm_up).map_err(|message| ("warm_up", message))?;
             if !self.has_warm_up() {
                 return Err(("warm_up", "this measure has no warm-up".to_owned()));
             }
@@ -268,6 +265,13 @@ impl MonitorSpec {
     pub(crate) fn has_warm_up(&self) -> bool {
         !matches!(self.measure, MeasureSpec::Share | MeasureSpec::Unanswered)
     }
+}
+
+pub(super) fn check_warm_up(warm_up: Duration) -> Result<(), String> {
+    if warm_up > MAX_WARM_UP {
+        return Err(format!("{} is above the maximum of {}", Span(warm_up), Span(MAX_WARM_UP)));
+    }
+    Ok(())
 }
 
 const MAX_WARM_UP: Duration = Duration::from_secs(3600);

@@ -50,6 +50,11 @@ pub(crate) struct Exponential {
 }
 
 impl Linear {
+    /// Returns the invalid field and the message, if it has no steps or does not rise.
+    pub(crate) fn fault(&self) -> Option<(&'static str, String)> {
+        range_fault(("by", self.by), self.to)
+    }
+
     pub(crate) fn steps(&self) -> Vec<(Weight, Duration)> {
         let next = |weight: u32| weight.saturating_add(self.by.ppm());
         steps(self.by, self.to, self.every, next)
@@ -57,10 +62,28 @@ impl Linear {
 }
 
 impl Exponential {
+    /// Returns the invalid field and the message, if it has no steps or does not rise.
+    pub(crate) fn fault(&self) -> Option<(&'static str, String)> {
+        if self.factor < 2 {
+            return Some(("factor", format!("expected at least 2, found {}", self.factor)));
+        }
+        range_fault(("from", self.from), self.to)
+    }
+
     pub(crate) fn steps(&self) -> Vec<(Weight, Duration)> {
         let next = |weight: u32| weight.saturating_mul(self.factor);
         steps(self.from, self.to, self.every, next)
     }
+}
+
+fn range_fault(
+    (field, first): (&'static str, Weight),
+    to: Weight,
+) -> Option<(&'static str, String)> {
+    if first == Weight::ZERO || first == Weight::FULL {
+        return Some((field, format!("expected a weight above 0% and below 100%, found {first}")));
+    }
+    (to < first).then(|| ("to", format!("{to} is below `{field}`, which is {first}")))
 }
 
 /// Returns the steps below 100%. Stops at one step more than a plan may have, which the check of

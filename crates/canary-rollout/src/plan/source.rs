@@ -7,9 +7,12 @@ use std::iter;
 
 use serde_json::{Map, Number, Value};
 
+mod edit;
 mod json;
 mod toml;
 mod yaml;
+
+pub(crate) use self::edit::PathPart;
 
 /// A position in a text: line and column from 1, the column in characters.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -29,8 +32,11 @@ pub(crate) struct Node {
 pub(crate) enum Kind {
     Scalar(Value),
     List(Vec<Node>),
-    Table(Vec<(String, SourcePosition, Node)>),
+    Table(Vec<Field>),
 }
+
+/// The name of a field, its position, and its value.
+pub(crate) type Field = (String, SourcePosition, Node);
 
 /// The error of a parser.
 #[derive(Debug)]
@@ -46,9 +52,7 @@ impl Node {
             Kind::Scalar(value) => value.clone(),
             Kind::List(items) => items.iter().map(Self::to_value).collect(),
             Kind::Table(fields) => {
-                let field = |(key, _, node): &(String, SourcePosition, Self)| {
-                    (key.clone(), node.to_value())
-                };
+                let field = |(key, _, node): &Field| (key.clone(), node.to_value());
                 Value::Object(fields.iter().map(field).collect::<Map<_, _>>())
             }
         }
@@ -124,6 +128,13 @@ impl Lines {
     }
 }
 
+/// Returns a number; a whole one such as 1e3 or 100.0 as an integer, because the formats do not
+/// distinguish them.
 fn number(float: f64) -> Option<Value> {
-    Number::from_f64(float).map(Value::Number)
+    // All whole numbers up to this one are exact, and they have at most 16 digits.
+    let is_whole = float.fract() == 0.0 && float.abs() <= MAX_EXACT;
+    let integer = if is_whole { format!("{float:.0}").parse::<i64>().ok() } else { None };
+    integer.map(Value::from).or_else(|| Number::from_f64(float).map(Value::Number))
 }
+
+const MAX_EXACT: f64 = 9_007_199_254_740_992.0;

@@ -6,7 +6,7 @@ use serde::{
 };
 use serde_json::{Value, value::RawValue};
 
-use super::{Kind, Lines, Node, SourcePosition, SyntaxError};
+use super::{Kind, Lines, Node, SourcePosition, SyntaxError, number};
 
 /// Parses JSON. serde_json does not report the positions of values, but a [`RawValue`] is a slice
 /// of the text.
@@ -49,7 +49,11 @@ impl<'a> JsonReader<'a> {
                 }
                 Kind::Table(fields)
             }
-            _ => Kind::Scalar(serde_json::from_str(raw.get()).map_err(invalid)?),
+            _ => {
+                let value: Value = serde_json::from_str(raw.get()).map_err(invalid)?;
+                let float = if value.is_f64() { value.as_f64().and_then(number) } else { None };
+                Kind::Scalar(float.unwrap_or(value))
+            }
         };
         Ok(Node { at, kind })
     }
@@ -93,8 +97,13 @@ impl<'de> Deserialize<'de> for Fields<'de> {
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 fn syntax_error(error: &serde_json::Error) -> SyntaxError {
-    let at = SourcePosition { line: error.line(), column: error.column() };
+    let at = SourcePosition { line: error.line(), column: error.column().max(1) };
     let message = error.to_string();
-    let message = message.split(" at line ").next().unwrap_or(&message);
+    let message = match message.split(" at line ").next().unwrap_or(&message) {
+        "unexpected end of hex escape" | "lone leading surrogate in hex escape" => {
+            "lone surrogate, expected a pair such as \\ud83d\\ude80"
+        }
+        message => message,
+    };
     SyntaxError { at, message: format!("invalid JSON: {message}") }
 }
