@@ -32,6 +32,7 @@ mod outcome;
 mod rating;
 mod ratings;
 mod reason;
+mod secret;
 mod snapshot;
 mod sticky_secret;
 mod verdict;
@@ -49,6 +50,7 @@ pub use self::{
     rating::Rating,
     ratings::{RatingCounts, Ratings, RatingsByWeight, TooManyEvents},
     reason::{AssignmentReason, PerReason},
+    secret::{InvalidSecret, Secret},
     snapshot::{EpochCounts, Snapshot},
     sticky_secret::{InvalidStickySecret, StickySecret},
     verdict::Verdict,

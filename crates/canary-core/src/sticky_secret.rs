@@ -1,13 +1,15 @@
 use std::{error, fmt, str::FromStr};
 
+use crate::secret::without_line_break;
+
 /// The secret key of the hash that assigns sticky keys to channels: 128 bits.
 ///
 /// A caller who can compute the hash can choose a key for each channel, and so decide which calls
 /// the judge compares. With a secret, only the service can compute it. All replicas need the same
 /// secret.
 ///
-/// It parses from 32 hexadecimal digits, such as the output of `openssl rand -hex 16`. It is never
-/// printed: [`Debug`](fmt::Debug) hides it, and there is no `Display`.
+/// It parses from 32 hexadecimal digits, such as the output of `openssl rand -hex 16` with its line
+/// break. It is never printed: [`Debug`](fmt::Debug) hides it, and there is no `Display`.
 ///
 /// ```
 /// use canary_core::StickySecret;
@@ -49,6 +51,7 @@ impl FromStr for StickySecret {
     type Err = InvalidStickySecret;
 
     fn from_str(text: &str) -> Result<Self, InvalidStickySecret> {
+        let text = without_line_break(text);
         let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
         let number = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten();
         number.map(|number| Self(number.to_be_bytes())).ok_or(InvalidStickySecret(()))
@@ -82,12 +85,16 @@ mod tests {
         for bytes in [[0; 16], [0xff; 16], [7; 16]] {
             let secret = StickySecret::from_bytes(bytes);
             assert_eq!(secret.to_hex().parse(), Ok(secret));
+            assert_eq!(format!("{}\r\n", secret.to_hex()).parse(), Ok(secret));
         }
     }
 
     #[test]
     fn text_that_is_not_32_digits_is_refused_and_not_repeated() {
-        for text in ["", "+00102030405060708090a0b0c0d0e0f", "0001", "zz", &"0".repeat(33)] {
+        let two_breaks = format!("{}\n\n", "0".repeat(32));
+        for text in
+            [&two_breaks, "", "+00102030405060708090a0b0c0d0e0f", "0001", "zz", &"0".repeat(33)]
+        {
             let error = text.parse::<StickySecret>().unwrap_err();
             assert_eq!(error.to_string(), "invalid sticky secret: expected 32 hexadecimal digits");
         }

@@ -111,7 +111,7 @@ mod sticky_hash;
 mod sticky_key;
 
 use canary_core::CanaryName;
-pub use canary_core::{InvalidStickySecret, StickySecret};
+pub use canary_core::{InvalidSecret, InvalidStickySecret, Secret, StickySecret};
 use http::HeaderMap;
 
 #[cfg(feature = "cookie")]
@@ -119,7 +119,7 @@ pub use self::issue::IssuedCookie;
 pub use self::{
     baggage::Propagated,
     condition::{Condition, Rule},
-    forced::{Forced, InvalidSecret, Secret},
+    forced::Forced,
     incoming::Incoming,
     request_head::RequestHead,
     selection::Selection,

@@ -58,7 +58,7 @@ pub struct ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Sets the token of the caller.
+    /// Sets the token of the caller. One line break at its end, as files have it, is not a part of it.
     pub fn token(self, token: impl Into<String>) -> Self {
         Self { token: Some(token.into()), ..self }
     }
@@ -131,6 +131,7 @@ impl std::fmt::Debug for ClientBuilder {
 }
 
 fn bearer(token: &str) -> Result<HeaderValue, String> {
+    let token = token.strip_suffix('\n').map_or(token, |it| it.strip_suffix('\r').unwrap_or(it));
     let is_valid = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
     let header = HeaderValue::try_from(format!("Bearer {token}")).ok().filter(|_| is_valid);
     let mut header = header.ok_or("token: expected visible ASCII characters without spaces")?;
@@ -150,13 +151,13 @@ mod tests {
         assert!(error.contains("expected an https URL"), "{error}");
         let client = builder.allow_exposed_token().build().unwrap();
         assert!(!format!("{client:?}").contains("s3cret"));
-        let client = Client::builder("http://127.0.0.1:3000/canary").token("s3cret").build();
+        let client = Client::builder("http://127.0.0.1:3000/canary").token("s3cret\n").build();
         assert_eq!(client.unwrap().url(), "http://127.0.0.1:3000/canary/");
     }
 
     #[test]
     fn a_wrong_token_is_refused_without_being_shown() {
-        for token in ["", "two words", "line\n", "s3cr\u{e9}t"] {
+        for token in ["", "\n", "two words", "lines\n\n", "line\r", "s3cr\u{e9}t"] {
             let error = Client::builder("http://localhost").token(token).build().unwrap_err();
             assert_eq!(
                 error.to_string(),

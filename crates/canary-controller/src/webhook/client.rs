@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use canary_core::Secret;
 use canary_rollout::plan::Webhook;
 use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode, Uri, header};
@@ -34,11 +35,11 @@ use crate::{
 pub struct WebhookClient {
     transport: Option<Arc<dyn Transport>>,
     /// `None` stands for the environment.
-    secrets: Option<Secrets>,
+    secrets: Option<SecretSource>,
     backoff: Backoff,
 }
 
-type Secrets = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+type SecretSource = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// The final response of a webhook.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -88,9 +89,9 @@ impl WebhookClient {
     /// The maximum number of retries. Plans with more are rejected.
     pub const MAX_RETRIES: u32 = 10;
 
-    /// The minimum length of a secret in bytes. Plans with a shorter one are rejected. Create a
-    /// secret with `openssl rand -hex 32`.
-    pub const MIN_SECRET_LEN: usize = 16;
+    /// The minimum length of a [`Secret`] in bytes. Plans with a secret that is invalid, such as a
+    /// shorter one, are rejected.
+    pub const MIN_SECRET_LEN: usize = Secret::MIN_LENGTH;
 
     /// The beginning of the names of environment variables that hold secrets. A plan that names another
     /// variable is rejected, unless [`secrets`](Self::secrets) is set.
@@ -122,7 +123,7 @@ impl WebhookClient {
     /// begin with [`SECRET_PREFIX`](Self::SECRET_PREFIX). The function decides which names it allows:
     /// anyone who can write plans gets requests signed with each of these secrets.
     ///
-    /// The function maps a plan's `secret_env` to a secret. It is called for every request, so that
+    /// The function maps a plan's `secret_env` to the text of a [`Secret`]. It is called for every request, so that
     /// secrets can be rotated. It must not block.
     #[must_use]
     pub fn secrets(
@@ -207,26 +208,23 @@ impl WebhookClient {
         Ok(uri)
     }
 
-    fn secret(&self, webhook: &Webhook) -> Result<Option<String>, String> {
+    fn secret(&self, webhook: &Webhook) -> Result<Option<Secret>, String> {
         let Some(name) = &webhook.secret_env else { return Ok(None) };
-        let (min, prefix) = (Self::MIN_SECRET_LEN, Self::SECRET_PREFIX);
+        let prefix = Self::SECRET_PREFIX;
         let secret = match &self.secrets {
             Some(secrets) => secrets(name),
-            None if name.starts_with(prefix) => env::var(name).ok(),
+            None if name.starts_with(prefix) => {
+                env::var_os(name).map(|it| it.to_string_lossy().into_owned())
+            }
             None => {
                 return Err(format!(
                     "the environment variable {name}: expected a name that begins with {prefix}"
                 ));
             }
         };
-        match secret {
-            None => Err(format!("the environment variable {name} is not set")),
-            Some(secret) if secret.len() < min => Err(format!(
-                "the secret in {name} has {} bytes, expected at least {min}",
-                secret.len(),
-            )),
-            Some(secret) => Ok(Some(secret)),
-        }
+        let secret = secret.ok_or(format!("the environment variable {name} is not set"))?;
+        let secret = Secret::try_for_signing(secret);
+        secret.map(Some).map_err(|error| format!("the environment variable {name}: {error}"))
     }
 
     fn request(

@@ -195,7 +195,7 @@ fn a_plan_with_missing_functions_or_invalid_webhooks_is_rejected() {
     let expected = "gates.a.kind.function: no function \"weekday\" is registered\n\
         gates.b.kind.webhook.secret_env: the environment variable UNSET is not set\n\
         gates.c.kind.webhook.retries: 11 retries, expected at most 10\n\
-        gates.c.kind.webhook.secret_env: the secret in SHORT has 4 bytes, expected at least 16\n\
+        gates.c.kind.webhook.secret_env: the environment variable SHORT: secret of 4 bytes: expected at least 16\n\
         gates.d.kind.webhook.url: https://a.example: expected a URL without user and password";
     assert_eq!(error.to_string(), expected);
 }

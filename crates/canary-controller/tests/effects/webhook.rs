@@ -46,6 +46,31 @@ async fn a_request_without_a_secret_is_not_signed() {
     assert_eq!(receiver.next().await.header("x-canary-signature"), "");
 }
 
+/// Files usually end with a line break, and variables filled from them do, too.
+#[tokio::test]
+async fn a_line_break_at_the_end_of_a_secret_is_not_a_part_of_it() {
+    let mut receiver = WebhookServer::of_status(200).await;
+    let webhook = webhook(&receiver.url, &json!({ "secret_env": "SECRET" }));
+    for end in ["\n", "\r\n"] {
+        let client = client().secrets(move |_| Some(format!("{SECRET}{end}")));
+        client.post(&webhook, "delivery-1", "{}").await.unwrap();
+        let received = receiver.next().await;
+        let [timestamp, signature] =
+            ["x-canary-timestamp", "x-canary-signature"].map(|name| received.header(name));
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        let verified =
+            verify(SECRET.as_bytes(), timestamp, "delivery-1", signature, &received.body, now);
+        assert_eq!(verified, Ok(()), "{end:?}");
+    }
+    for end in ["\n\n", "\r", "\t", "\0"] {
+        let client = client().secrets(move |_| Some(format!("{SECRET}{end}")));
+        let error = client.post(&webhook, "delivery-1", "{}").await.unwrap_err().to_string();
+        let expected = "of the secret: expected no control character";
+        assert!(error.starts_with("the environment variable SECRET: byte "), "{error}");
+        assert!(error.ends_with(expected), "{error}");
+    }
+}
+
 /// Runs in a process of its own, which has the variable.
 #[test]
 fn secrets_come_from_the_environment_by_default() {

@@ -90,10 +90,6 @@ mod receipts {
         /// By default, receipts are signed with a random secret of the process: other replicas
         /// refuse them, and so does the process after a restart. With the same secret, all replicas
         /// of a service accept them.
-        ///
-        /// # Panics
-        ///
-        /// Panics if the secret has less than 32 bytes.
         pub fn signed(mut self, secret: &Secret) -> Self {
             self.receipts.signer.add_first(secret);
             self
@@ -103,10 +99,6 @@ mod receipts {
         ///
         /// To change the secret while receipts are in use, pass the old one here. New receipts are
         /// signed with the secret of [`signed`](Self::signed).
-        ///
-        /// # Panics
-        ///
-        /// Panics if the secret has less than 32 bytes.
         pub fn or_signed(mut self, secret: &Secret) -> Self {
             self.receipts.signer.add_last(secret);
             self

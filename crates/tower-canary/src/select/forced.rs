@@ -1,6 +1,6 @@
-use std::{borrow::Cow, error, fmt};
+use std::borrow::Cow;
 
-use canary_core::{CanaryName, Channel};
+use canary_core::{CanaryName, Channel, Secret};
 use http::{HeaderMap, HeaderName};
 use subtle::{Choice, ConstantTimeEq};
 
@@ -136,94 +136,4 @@ impl Select for Forced {
 fn is_one_of(given: &[u8], secrets: &[Secret]) -> bool {
     let matches = secrets.iter().map(|secret| secret.as_bytes().ct_eq(given));
     matches.fold(Choice::from(0), |any, one| any | one).into()
-}
-
-/// A shared secret. Its `Debug` output is redacted.
-#[derive(Clone)]
-pub struct Secret(Box<str>);
-
-impl Secret {
-    /// The minimum length of a secret in bytes.
-    pub const MIN_LENGTH: usize = 16;
-
-    /// Creates a secret.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the secret is shorter than [`MIN_LENGTH`](Self::MIN_LENGTH) bytes, or
-    /// has a character that is not allowed in a header and a cookie. Visible ASCII characters are
-    /// allowed, except `"`, `,`, `;` and `\`.
-    pub fn try_new(secret: impl Into<Box<str>>) -> Result<Self, InvalidSecret> {
-        let secret = secret.into();
-        if secret.len() < Self::MIN_LENGTH {
-            return Err(InvalidSecret { cause: SecretError::TooShort { length: secret.len() } });
-        }
-        let fits = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
-        match secret.bytes().position(|byte| !fits(byte)) {
-            Some(index) => Err(InvalidSecret { cause: SecretError::InvalidByte { index } }),
-            None => Ok(Self(secret)),
-        }
-    }
-
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
-
-/// The error of [`Secret::try_new`]. Its message does not contain the secret.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct InvalidSecret {
-    cause: SecretError,
-}
-
-#[derive(Clone, Debug, Eq, PartialEq)]
-enum SecretError {
-    TooShort { length: usize },
-    InvalidByte { index: usize },
-}
-
-impl fmt::Display for InvalidSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.cause {
-            SecretError::TooShort { length } => {
-                let min = Secret::MIN_LENGTH;
-                write!(f, "secret of {length} bytes: expected at least {min}")
-            }
-            SecretError::InvalidByte { index } => {
-                write!(f, "byte {index} of the secret: expected visible ASCII except \" , ; \\")
-            }
-        }
-    }
-}
-
-impl error::Error for InvalidSecret {}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_and_debug_output_do_not_reveal_a_secret() {
-        for (secret, message) in [
-            ("short", "secret of 5 bytes: expected at least 16"),
-            (
-                "a secret with spaces",
-                "byte 1 of the secret: expected visible ASCII except \" , ; \\",
-            ),
-            (
-                "semicolon;semicolon",
-                "byte 9 of the secret: expected visible ASCII except \" , ; \\",
-            ),
-        ] {
-            assert_eq!(Secret::try_new(secret).unwrap_err().to_string(), message);
-        }
-        let secret = Secret::try_new("0123456789abcdef").unwrap();
-        assert_eq!(format!("{secret:?}"), "Secret(..)");
-    }
 }
