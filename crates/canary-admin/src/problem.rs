@@ -126,6 +126,10 @@ pub(crate) struct Reason {
 }
 
 impl ApiError {
+    pub(crate) fn no_such_path() -> Self {
+        Self::new(Kind::NotFound, "there is no such path: see openapi.json")
+    }
+
     pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
         let (status, kind_uri, title) = kind.parts();
         let problem = Problem {

@@ -5,9 +5,8 @@ use axum::{
     extract::DefaultBodyLimit,
     middleware,
     response::{IntoResponse as _, Response},
-    routing::get,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     csrf::{CsrfLayer, ProtectionError},
@@ -26,11 +25,9 @@ use crate::{
 pub(crate) fn new(shared: &Arc<Shared>) -> Router {
     let (api, document) = document::api();
     let document = OpenApiJson(document.into());
-    let mut router = api.layer(Extension(document)).route("/", get(page::index));
-    for path in page::paths() {
-        router = router.route(&path, get(page_file));
-    }
-    let router = router
+    let router = api
+        .layer(Extension(document))
+        .merge(page::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -53,12 +50,8 @@ fn with_security_headers(router: Router<Arc<Shared>>) -> Router<Arc<Shared>> {
     })
 }
 
-async fn page_file(uri: Uri, headers: HeaderMap) -> Response {
-    page::file(uri.path().trim_start_matches('/'), &headers)
-}
-
 async fn not_found() -> ApiError {
-    ApiError::new(Kind::NotFound, "there is no such path: see openapi.json")
+    ApiError::no_such_path()
 }
 
 async fn wrong_method(method: http::Method) -> ApiError {

@@ -24,6 +24,23 @@ async fn the_page_is_small_and_requests_nothing_from_elsewhere() {
     assert_eq!(page.errors(), Vec::<String>::new());
 }
 
+#[tokio::test]
+async fn a_page_that_is_opened_again_loads_no_file_but_itself() {
+    let shop = Process::start().await;
+    let Some(mut page) = shop.open_page().await else { return };
+    page.load(&shop.url("/canary/?again")).await;
+    page.wait_for("document.querySelector('.chart path.line.canary')").await;
+    let transferred = "performance.getEntriesByType('resource')
+        .filter((entry) => entry.name.includes('/assets/'))
+        .map((entry) => [entry.name, entry.transferSize])";
+    let transferred = page.evaluate(transferred).await;
+    let transferred = transferred.as_array().unwrap();
+    assert!(transferred.len() > 10, "{transferred:?}");
+    for file in transferred {
+        assert_eq!(file[1], 0, "{file:?}");
+    }
+}
+
 /// Writes pictures to the directory that `CANARY_SCREENSHOTS` names, and checks in any case that nothing
 /// is wider than the window.
 #[tokio::test]

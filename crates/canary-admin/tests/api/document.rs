@@ -165,3 +165,18 @@ async fn every_response_has_the_security_headers() {
     assert_eq!(server.send(again).await.status, 304);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_browser_keeps_the_files_of_one_version_and_no_others() {
+    let server = Server::start(Access::loopback()).await;
+    let page = server.get("/").await.text;
+    let (_, links) = page.split_once("\"assets/").expect("the page has a link");
+    let (version, _) = links.split_once('/').unwrap();
+    let file = server.get(&format!("/assets/{version}/style.css")).await;
+    assert!(file.header("cache-control").contains("immutable"), "{file:?}");
+    let other = server.get("/assets/0123456789abcdef/style.css").await;
+    assert_eq!((other.status, &other.text), (200, &file.text));
+    assert_eq!(other.header("cache-control"), "no-store");
+    assert_eq!(server.get(&format!("/assets/{version}/nope.js")).await.status, 404);
+    server.stop().await;
+}
