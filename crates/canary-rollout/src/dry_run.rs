@@ -129,8 +129,8 @@ impl Plan {
             if for_calls > takes {
                 (takes, bound) = (for_calls, Bound::Calls);
             }
-            if takes > step.deadline {
-                let (takes, deadline) = (rough(takes), rough(step.deadline));
+            if let Some(deadline) = step.deadline.filter(|it| takes > *it) {
+                let (takes, deadline) = (rough(takes), rough(deadline));
                 let number = index + 1;
                 warnings
                     .push(format!("step {number} takes {takes}, but its deadline is {deadline}"));

@@ -74,7 +74,7 @@ pub enum Obstacle {
     Ended(Phase),
     /// An operator has to decide, for this reason.
     Operator(String),
-    /// The deadline of a stage passes before its conditions are met.
+    /// The deadline of a stage passes before its conditions are met, or they are never met.
     Deadline {
         /// The stage, such as "step 2 of 5".
         stage: String,
@@ -83,9 +83,9 @@ pub enum Obstacle {
         /// The time that the condition needs; `None` if it is never met at this traffic.
         #[serde(with = "serialize::maybe_span")]
         needs: Option<Duration>,
-        /// The deadline.
-        #[serde(with = "serialize::span")]
-        deadline: Duration,
+        /// The deadline; `None` if the stage waits without one.
+        #[serde(with = "serialize::maybe_span")]
+        deadline: Option<Duration>,
     },
     /// The deadline of the whole rollout passes before.
     RolloutDeadline,
@@ -211,13 +211,15 @@ impl fmt::Display for Obstacle {
                     Bound::Calls => "its calls",
                     Bound::Proof => "its proof",
                 };
-                let deadline = rough(*deadline);
                 write!(f, "not promoted at this traffic: {stage} ")?;
                 match needs {
                     Some(needs) => write!(f, "needs {} for {bound}", rough(*needs))?,
                     None => write!(f, "never gets {bound}")?,
                 }
-                write!(f, ", and its deadline is {deadline}")
+                match deadline {
+                    Some(deadline) => write!(f, ", and its deadline is {}", rough(*deadline)),
+                    None => f.write_str(", and has no deadline"),
+                }
             }
             Self::RolloutDeadline => f.write_str(
                 "not promoted at this traffic: the deadline of the whole rollout passes before",

@@ -131,6 +131,39 @@ pub(crate) mod maybe_span {
     }
 }
 
+/// Time limits as "5m", or "none".
+pub(crate) mod limit {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use crate::span;
+
+    #[expect(clippy::ref_option, reason = "serde requires this signature")]
+    pub(crate) fn serialize<S: Serializer>(
+        it: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match it {
+            Some(limit) => to.collect_str(&span::Span(*limit)),
+            None => to.serialize_str(NONE),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let text = String::deserialize(from)?;
+        if text.trim() == NONE {
+            return Ok(None);
+        }
+        let or_none = |message| format!("{message}, or \"{NONE}\"");
+        span::parse(&text).map(Some).map_err(or_none).map_err(de::Error::custom)
+    }
+
+    const NONE: &str = "none";
+}
+
 /// Verdicts as "healthy".
 pub(crate) mod verdict {
     use canary_core::Verdict;

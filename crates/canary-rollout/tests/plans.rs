@@ -456,13 +456,13 @@ fn linear_and_exponential_steps_end_at_their_maximum() {
 fn omitted_fields_have_the_documented_defaults() {
     let plan = Plan::from_toml(STEP).unwrap();
     let step = &plan.steps()[0];
-    assert_eq!((step.min_calls, step.deadline), (100, Duration::from_secs(86_400)));
+    assert_eq!((step.min_calls, step.deadline), (100, Some(Duration::from_secs(86_400))));
     assert_eq!(plan.on_degraded(), OnDegraded::RollBack);
     assert_eq!(plan.max_weight(), Weight::FULL);
     assert_eq!(plan.levels().alpha().to_string(), "0.01");
     let plan = Plan::from_toml(&format!("{STEP}[gates.x]\nkind = {{ function = 'f' }}")).unwrap();
     let Gate { deadline, every, .. } = plan.gates()["x"];
-    assert_eq!((deadline, every), (Duration::from_secs(86_400), Duration::from_secs(30)));
+    assert_eq!((deadline, every), (Some(Duration::from_secs(86_400)), Duration::from_secs(30)));
 }
 
 #[test]

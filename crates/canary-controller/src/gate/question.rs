@@ -49,8 +49,10 @@ pub struct GateQuestion {
     pub evidence: String,
     /// The time when the question was first asked.
     pub asked_at: Timestamp,
-    /// The time at which the plan's `on_rejected` applies. Pauses postpone it.
-    pub deadline: Timestamp,
+    /// The time at which the plan's `on_rejected` applies; `None` if the gate waits without a
+    /// deadline. Pauses postpone it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
 }
 
 /// The kind of confirmation that a gate gives.
@@ -79,7 +81,7 @@ impl GateQuestion {
         let asked = state.progress().and_then(|progress| progress.gates.get(gate));
         let (asked_at, left) = match asked {
             Some(GateState::Asked { since, waited, .. }) => {
-                (*since, deadline.saturating_sub(*waited))
+                (*since, deadline.map(|deadline| deadline.saturating_sub(*waited)))
             }
             _ => (now, deadline),
         };
@@ -113,7 +115,7 @@ impl GateQuestion {
             verdict,
             evidence: evidence.to_owned(),
             asked_at,
-            deadline: now + left,
+            deadline: left.map(|left| now + left),
         })
     }
 }

@@ -78,7 +78,10 @@ async fn a_rollout_runs_gates_and_notifications_until_a_failed_probe_rolls_it_ba
 
     assert_eq!(questions.len(), 2);
     assert_eq!(questions[0].id, questions[1].id);
-    assert_eq!(questions[0].deadline.to_string(), questions[1].deadline.to_string());
+    assert_eq!(
+        questions[0].deadline.unwrap().to_string(),
+        questions[1].deadline.unwrap().to_string()
+    );
     assert_eq!((questions[0].confirm, questions[0].phase), (Confirm::Start, Phase::Starting));
     let mut events = Vec::new();
     while events.last().is_none_or(|last| last != "rolled_back") {

@@ -225,8 +225,8 @@ impl Check {
                 let message = "expected at least 1 call, found 0";
                 self.fault_once(origins.min_calls(index), message);
             }
-            if step.deadline <= step.min_duration {
-                let (deadline, min_duration) = (Span(step.deadline), Span(step.min_duration));
+            if let Some(deadline) = step.deadline.filter(|it| *it <= step.min_duration) {
+                let (deadline, min_duration) = (Span(deadline), Span(step.min_duration));
                 let message =
                     format!("{deadline} is not above `min_duration`, which is {min_duration}");
                 self.fault_once(origins.deadline(index), message);
@@ -234,8 +234,8 @@ impl Check {
         }
         if let Some(bake) = &plan.bake {
             self.above_zero("bake.duration", bake.duration);
-            if bake.deadline <= bake.duration {
-                let (deadline, duration) = (Span(bake.deadline), Span(bake.duration));
+            if let Some(deadline) = bake.deadline.filter(|it| *it <= bake.duration) {
+                let (deadline, duration) = (Span(deadline), Span(bake.duration));
                 self.fault(
                     "bake.deadline",
                     format!("{deadline} is not above `duration`, which is {duration}"),
@@ -357,7 +357,7 @@ impl Check {
 impl Bake {
     fn of(time: Duration) -> Self {
         let holdback = Weight::from_percent(1);
-        Self { duration: time, holdback, deadline: DEFAULT_DEADLINE, probes: Vec::new() }
+        Self { duration: time, holdback, deadline: Some(DEFAULT_DEADLINE), probes: Vec::new() }
     }
 }
 
@@ -367,7 +367,7 @@ fn resolve(step: StepDraft, draft: &Draft) -> Step {
         weight,
         min_duration,
         min_calls: min_calls.or(draft.min_calls).unwrap_or(DEFAULT_CALLS),
-        deadline: deadline.or(draft.step_deadline).unwrap_or(DEFAULT_DEADLINE),
+        deadline: deadline.or(draft.step_deadline).map_or(Some(DEFAULT_DEADLINE), |it| it.0),
         advance_when: advance_when.or(draft.advance_when).unwrap_or_default(),
         gates,
         probes,

@@ -36,10 +36,9 @@ pub(crate) struct Draft {
     pub(crate) by_hand: Option<bool>,
     /// The default of `min_calls` for steps; 100 if omitted.
     pub(crate) min_calls: Option<u64>,
-    /// The default of `deadline` for steps; a day if omitted.
-    #[serde(with = "serialize::maybe_span")]
-    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
-    pub(crate) step_deadline: Option<Duration>,
+    /// The default of `deadline` for steps; a day if omitted, and "none" for no deadline.
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::TimeLimit>"))]
+    pub(crate) step_deadline: Option<TimeLimit>,
     /// The default of `advance_when` for steps.
     pub(crate) advance_when: Option<AdvanceWhen>,
     /// The conditions for the first canary call.
@@ -107,10 +106,10 @@ pub(crate) struct StepDraft {
     /// The minimum number of canary calls that end at this weight.
     #[serde(default)]
     pub(crate) min_calls: Option<u64>,
-    /// The deadline for the conditions of the step.
-    #[serde(default, with = "serialize::maybe_span")]
-    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
-    pub(crate) deadline: Option<Duration>,
+    /// The deadline for the conditions of the step; "none" for no deadline.
+    #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::TimeLimit>"))]
+    pub(crate) deadline: Option<TimeLimit>,
     /// The verdict that the step requires.
     #[serde(default)]
     pub(crate) advance_when: Option<AdvanceWhen>,
@@ -131,6 +130,10 @@ pub(crate) struct PromoteDraft {
     /// The gates that are asked after those of the last step, by name.
     pub(crate) gates: Vec<String>,
 }
+
+/// A time limit as written: a duration, or "none".
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct TimeLimit(#[serde(with = "serialize::limit")] pub(crate) Option<Duration>);
 
 impl StepDraft {
     pub(crate) fn new((weight, min_duration): (Weight, Duration)) -> Self {

@@ -15,10 +15,10 @@ use crate::serialize;
 pub struct Gate {
     /// The kind of the gate.
     pub kind: GateKind,
-    /// The deadline for an answer; a day by default.
-    #[serde(with = "serialize::span", default = "default_deadline")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
-    pub deadline: Duration,
+    /// The deadline for an answer; a day by default, and "none" for no deadline.
+    #[serde(with = "serialize::limit", default = "default_deadline")]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::TimeLimit"))]
+    pub deadline: Option<Duration>,
     /// The interval between questions while the answer is "not yet"; 30 seconds by default. An
     /// approval is requested once.
     #[serde(with = "serialize::span", default = "default_every")]
@@ -121,8 +121,8 @@ pub enum NotifyFormat {
     Slack,
 }
 
-const fn default_deadline() -> Duration {
-    Duration::from_secs(86_400)
+const fn default_deadline() -> Option<Duration> {
+    Some(Duration::from_secs(86_400))
 }
 
 const fn default_every() -> Duration {

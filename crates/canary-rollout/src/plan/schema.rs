@@ -12,6 +12,9 @@ pub(crate) struct Percent;
 /// Durations such as "5m".
 pub(crate) struct Span;
 
+/// Time limits such as "5m", or "none".
+pub(crate) struct TimeLimit;
+
 /// Absolute limits such as "0.1%" or 5.
 #[derive(JsonSchema)]
 #[schemars(untagged)]
@@ -57,6 +60,21 @@ impl JsonSchema for Span {
             "description": "A duration: numbers with a unit (ms, s, m, h, d), larger units first.",
             "pattern": r"^\s*([0-9]+(ms|s|m|h|d)\s*)+$",
             "examples": ["30s", "5m", "1h30m"],
+        })
+    }
+}
+
+impl JsonSchema for TimeLimit {
+    fn schema_name() -> Cow<'static, str> {
+        "TimeLimit".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "description": "A duration, or \"none\" for no limit.",
+            "pattern": r"^\s*(none|([0-9]+(ms|s|m|h|d)\s*)+)\s*$",
+            "examples": ["4h", "none"],
         })
     }
 }

@@ -17,10 +17,10 @@ pub struct Step {
     pub min_duration: Duration,
     /// The minimum number of canary calls that end at this weight; at least 1, and 100 by default.
     pub min_calls: u64,
-    /// The time limit for the conditions of the step; a day by default. The time of gates and pauses
-    /// does not count.
-    #[serde(with = "serialize::span")]
-    pub deadline: Duration,
+    /// The time limit for the conditions of the step; a day by default, and `None` if there is none.
+    /// The time of gates and pauses does not count.
+    #[serde(with = "serialize::limit")]
+    pub deadline: Option<Duration>,
     /// The verdict that the step requires; any but "degraded" by default.
     pub advance_when: AdvanceWhen,
     /// The gates that are asked when all other conditions are met, by name.
@@ -78,10 +78,11 @@ pub struct Bake {
     #[serde(with = "serialize::weight", default = "default_holdback")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub holdback: Weight,
-    /// The deadline for the duration and for the proof at its end; a day by default.
-    #[serde(with = "serialize::span", default = "default_deadline")]
-    #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
-    pub deadline: Duration,
+    /// The deadline for the duration and for the proof at its end; a day by default, and "none" for
+    /// no deadline.
+    #[serde(with = "serialize::limit", default = "default_deadline")]
+    #[cfg_attr(test, schemars(with = "crate::plan::schema::TimeLimit"))]
+    pub deadline: Option<Duration>,
     /// The probes that run during the bake, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub probes: Vec<String>,
@@ -91,8 +92,8 @@ const fn default_holdback() -> Weight {
     Weight::from_percent(1)
 }
 
-const fn default_deadline() -> Duration {
-    DEFAULT_DEADLINE
+const fn default_deadline() -> Option<Duration> {
+    Some(DEFAULT_DEADLINE)
 }
 
 /// Long enough for a service with a call per minute at 10%.

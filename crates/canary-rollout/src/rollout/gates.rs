@@ -21,8 +21,11 @@ impl Change<'_> {
             let Some(progress) = self.rollout.state.progress_mut() else { return false };
             match progress.gates.get_mut(&name) {
                 Some(GateState::Open { .. }) => continue,
-                Some(GateState::Asked { waited, message, .. }) if *waited >= gate.deadline => {
-                    let timeout = format!("no answer within {}", Span(gate.deadline));
+                Some(GateState::Asked { waited, message, .. })
+                    if gate.deadline.is_some_and(|deadline| *waited >= deadline) =>
+                {
+                    let deadline = gate.deadline.unwrap_or_default();
+                    let timeout = format!("no answer within {}", Span(deadline));
                     let message = match message.as_str() {
                         "" => timeout,
                         last => format!("{timeout}: {last}"),

@@ -101,17 +101,19 @@ impl Rollout {
         }
     }
 
-    pub(super) fn deadline_of(&self, stage: &Stage) -> Duration {
+    /// Returns the deadline of a stage; `None` if it has none.
+    pub(super) fn deadline_of(&self, stage: &Stage) -> Option<Duration> {
         match stage {
             // A plan by hand has no steps, and waits for no deadline.
-            Stage::Start => self.plan().steps().first().map_or(Duration::MAX, |it| it.deadline),
+            Stage::Start => self.plan().steps().first()?.deadline,
             Stage::Step { step } => self.plan().steps()[*step].deadline,
-            Stage::Bake { .. } => self.plan().bake().map_or(Duration::ZERO, |bake| bake.deadline),
+            Stage::Bake { .. } => self.plan().bake()?.deadline,
         }
     }
 
     fn is_past_deadline(&self, stage: &Stage, progress: &Progress) -> bool {
-        progress.waited >= self.deadline_of(stage) || self.is_past_rollout_deadline()
+        self.deadline_of(stage).is_some_and(|deadline| progress.waited >= deadline)
+            || self.is_past_rollout_deadline()
     }
 
     pub(super) fn is_past_rollout_deadline(&self) -> bool {

@@ -185,12 +185,17 @@ impl<'a> Walk<'a> {
                 None if !advances => return Err(self.deadline(stage, bound, None)),
                 // The plan waives the proof at the deadline.
                 time => {
-                    let left = rollout.deadline_of(stage).saturating_sub(progress.waited);
-                    takes.max(left.min(time.unwrap_or(left)))
+                    let deadline = rollout.deadline_of(stage);
+                    let left = deadline.map(|it| it.saturating_sub(progress.waited));
+                    match time.into_iter().chain(left).min() {
+                        Some(time) => takes.max(time),
+                        None => return Err(self.deadline(stage, bound, None)),
+                    }
                 }
             };
         }
-        let is_late = progress.waited.saturating_add(takes) > rollout.deadline_of(stage);
+        let waited = progress.waited.saturating_add(takes);
+        let is_late = rollout.deadline_of(stage).is_some_and(|deadline| waited > deadline);
         // Time alone passes after the deadline as well.
         if is_late && bound != Bound::Time {
             return Err(self.deadline(stage, bound, Some(takes)));

@@ -75,7 +75,7 @@ impl Change<'_> {
         let deadline = self.rollout.deadline_of(&stage);
         let Some(progress) = self.rollout.state.progress_mut() else { return };
         span::add(&mut progress.waited, passed);
-        if progress.waited < deadline {
+        if deadline.is_none_or(|deadline| progress.waited < deadline) {
             return;
         }
         let has_no_data = progress.calls == 0 && stage != Stage::Start;

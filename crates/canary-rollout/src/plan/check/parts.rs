@@ -18,7 +18,9 @@ impl Check {
         for (name, gate) in gates {
             let field = format!("gates.{name}");
             self.name(&field, name);
-            self.above_zero(&format!("{field}.deadline"), gate.deadline);
+            if let Some(deadline) = gate.deadline {
+                self.above_zero(&format!("{field}.deadline"), deadline);
+            }
             self.above_zero(&format!("{field}.every"), gate.every);
             match &gate.kind {
                 GateKind::Webhook(hook) => self.webhook(&format!("{field}.kind.webhook"), hook),
