@@ -295,6 +295,9 @@ impl error::Error for DryRunError {}
 
 /// Returns the time that these calls take, rounded up to a second.
 pub(crate) fn time_for(calls: u64, per_second: f64) -> Duration {
+    if calls == 0 {
+        return Duration::ZERO;
+    }
     let seconds = (float(calls) / per_second).ceil().min(MAX_SECONDS);
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
 }

@@ -21,8 +21,10 @@ use proptest::prelude::*;
 /// Plans that are short enough for random inputs to reach their end.
 const PLANS: [&str; 6] = [
     "steps = [
+        { weight = '0%', min_duration = '3s', deadline = 'none' },
         { weight = '1%', min_duration = '15s', min_calls = 20 },
         { weight = '10%', min_duration = '5s', min_calls = 10 },
+        { weight = '50%', min_calls = 5 },
         { weight = '50%', min_calls = 5 },
     ]
     bake = { duration = '10s' }",

@@ -1,9 +1,11 @@
 //! Tests of what the steps of a plan can express, up to the end of the rollout.
 
+#![allow(clippy::unwrap_used, reason = "test code")]
+
 mod sim;
 
 use canary_core::Verdict;
-use canary_rollout::{Command, Phase, Plan, Releases, Rollout, outlook::Traffic};
+use canary_rollout::{Command, Phase, Plan, outlook::Traffic, tick::ProbeOutcome};
 
 use self::sim::Sim;
 
@@ -70,4 +72,79 @@ fn a_deadline_that_is_neither_a_duration_nor_none_is_rejected() {
     let found = fault("steps = [{ weight = '5%', deadline = 'never' }]");
     assert!(found.contains("duration \"never\": expected numbers with units"), "{found}");
     assert!(found.ends_with("or \"none\""), "{found}");
+}
+
+#[test]
+fn a_plan_may_begin_at_zero_with_probes_only() {
+    let plan = "
+        advance_when = 'healthy'
+        min_calls = 7
+        steps = [{ weight = '0%', min_duration = '1m', probes = ['up'] }, { weight = '5%' }]
+        probes = { up = { kind = { function = 'up' } } }";
+    let mut sim = Sim::new(plan);
+    (sim.verdict, sim.calls) = (Verdict::Inconclusive, 0);
+    sim.order(Command::Start);
+    assert_eq!(sim.waits(), "step 1 of 2, holding at 0%: 0s of 1m; probe \"up\"");
+    sim.run(1);
+    sim.probe("up", ProbeOutcome::Passed);
+    sim.restart();
+    sim.run(60);
+    assert_eq!(
+        sim.waits(),
+        "step 2 of 2, holding at 5%: 0 of 7 needed canary calls; proof that the canary is healthy",
+    );
+    let dry_run = sim.rollout.plan().dry_run(10.0, None).unwrap();
+    assert_eq!((dry_run.steps[0].takes.as_secs(), dry_run.steps[0].calls), (60, 0));
+}
+
+#[test]
+fn a_probe_that_fails_at_zero_keeps_the_canary_from_every_call() {
+    let plan = "
+        steps = [{ weight = '0%', min_duration = '1m', probes = ['up'] }, { weight = '5%' }]
+        probes = { up = { kind = { function = 'up' }, failure_threshold = 1 } }";
+    let mut sim = Sim::started(plan);
+    sim.run(1);
+    sim.probe("up", ProbeOutcome::Failed("status 500".to_owned()));
+    assert_eq!(sim.waits(), "rolled back (probe \"up\" failed: status 500)");
+}
+
+#[test]
+fn steps_that_keep_the_weight_wait_one_after_the_other() {
+    let plan = "
+        steps = [
+            { weight = '20%', min_duration = '1m' },
+            { weight = '20%', min_duration = '5m', advance_when = 'healthy' },
+            { weight = '20%', min_calls = 1, gates = ['go'] },
+        ]
+        gates = { go = { kind = { approval = 'the owner' } } }";
+    let mut sim = Sim::started(plan);
+    sim.verdict = Verdict::Inconclusive;
+    sim.run(60);
+    assert!(sim.waits().starts_with("step 2 of 3, holding at 20%: "), "{}", sim.waits());
+    sim.run(600);
+    assert!(sim.waits().starts_with("step 2 of 3, holding at 20%: proof"), "{}", sim.waits());
+    sim.verdict = Verdict::Healthy;
+    sim.run(2);
+    assert_eq!(sim.waits(), "step 3 of 3, holding at 20%: approval of the owner (gate \"go\")");
+    assert_eq!(sim.weight, sim::percent("20%"));
+    sim.order(Command::Approve { gate: "go".to_owned() });
+    sim.run(1);
+    assert_eq!(sim.rollout.phase(), Phase::Promoted);
+}
+
+#[test]
+fn a_step_at_zero_that_waits_for_calls_is_rejected() {
+    for (steps, expected) in [
+        ("{ weight = '0%' }", "expected a weight above 0% in the last step"),
+        ("{ weight = '0%', min_calls = 5 }, { weight = '1%' }", "5 calls: a step at 0% has none"),
+        (
+            "{ weight = '0%', advance_when = 'healthy' }, { weight = '1%' }",
+            "a step at 0% has no calls that could prove the canary healthy",
+        ),
+        ("{ weight = '1%' }, { weight = '0%' }", "0% is below the previous step's 1%"),
+        ("{ weight = '1%', min_calls = 0 }", "expected at least 1 call, found 0"),
+    ] {
+        let found = fault(&format!("steps = [{steps}]"));
+        assert!(found.contains(expected), "{found}");
+    }
 }

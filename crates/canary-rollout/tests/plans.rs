@@ -143,7 +143,7 @@ fn faults_have_a_line_and_a_field_in_each_format() {
             "steps = [\n  { weight = '5%' },\n  { weight = '1%' },\n]",
             "{\"steps\": [\n  {\"weight\": \"5%\"},\n\t{\"weight\": \"1%\"}]}",
             "steps:\n  - weight: 5%\n  - weight: 1%",
-            "line 3, column {}, steps[1].weight: 1% is not above the previous step's 5%",
+            "line 3, column {}, steps[1].weight: 1% is below the previous step's 5%",
         ),
         (
             "# ä\n\nstepz = []",
@@ -209,7 +209,10 @@ fn nested_aliases_are_limited() {
 fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
     for (toml, expected) in [
         ("steps = []", "steps: expected 1 to 32 steps, found none"),
-        ("steps = [{ weight = '0%' }]", "steps[0].weight: expected a weight above 0%, found 0%"),
+        (
+            "steps = [{ weight = '0%' }]",
+            "steps[0].weight: expected a weight above 0% in the last step, found 0%",
+        ),
         ("steps = [{ weight = '100%' }]", "steps[0].weight: expected a weight below 100%"),
         (
             "steps = [{ weight = '1%', min_calls = 0 }]",

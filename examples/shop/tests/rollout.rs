@@ -336,7 +336,7 @@ async fn an_invalid_plan_is_reported_with_file_line_and_field() {
     let directory =
         TestDirectory::with_plan("steps = [\n  { weight = \"10%\" },\n  { weight = \"1%\" },\n]\n");
     let error = startup_error(&directory.plan()).await;
-    assert_in_order(&error, &[":3:", "steps[1].weight: 1% is not above the previous step's 10%"]);
+    assert_in_order(&error, &[":3:", "steps[1].weight: 1% is below the previous step's 10%"]);
 
     let nowhere = directory.0.path().join("nowhere.toml");
     let error = startup_error(&nowhere).await;

@@ -20,6 +20,7 @@ use crate::span::Span;
 mod origins;
 mod parts;
 mod references;
+mod weights;
 
 use self::origins::Origins;
 
@@ -186,42 +187,9 @@ impl Check {
         on_degraded
     }
 
-    fn weights(&mut self, plan: &Plan, origins: &Origins) {
-        let mut before = Weight::ZERO;
-        for (index, step) in plan.steps.iter().enumerate() {
-            let field = origins.weight(index);
-            let weight = step.weight;
-            if weight == Weight::ZERO {
-                self.fault(&*field, "expected a weight above 0%, found 0%");
-            } else if weight <= before {
-                self.fault(&*field, format!("{weight} is not above the previous step's {before}"));
-            }
-            if weight == Weight::FULL {
-                let message = "expected a weight below 100%: stable needs calls to compare with, and \
-                               the promotion follows the last step";
-                self.fault(&*field, message);
-            } else if weight > plan.max_weight && before <= plan.max_weight {
-                // Once, because the weights rise.
-                let maximum = plan.max_weight;
-                self.fault(field, format!("{weight} is above `max_weight`, which is {maximum}"));
-            }
-            before = weight;
-        }
-        let Some(Bake { holdback, .. }) = &plan.bake else { return };
-        let left = Weight::FULL.ppm() - holdback.ppm();
-        if !(1..=500_000).contains(&holdback.ppm()) {
-            let expected = "expected a weight above 0% and at most 50%";
-            self.fault("bake.holdback", format!("{holdback}: {expected}"));
-        } else if left < before.ppm() {
-            let message =
-                format!("{holdback} leaves the canary less than the last step's {before}");
-            self.fault("bake.holdback", message);
-        }
-    }
-
     fn durations(&mut self, plan: &Plan, origins: &Origins) {
         for (index, step) in plan.steps.iter().enumerate() {
-            if step.min_calls == 0 {
+            if step.min_calls == 0 && step.weight > Weight::ZERO {
                 let message = "expected at least 1 call, found 0";
                 self.fault_once(origins.min_calls(index), message);
             }
@@ -363,12 +331,17 @@ impl Bake {
 
 fn resolve(step: StepDraft, draft: &Draft) -> Step {
     let StepDraft { weight, min_duration, min_calls, deadline, advance_when, gates, probes } = step;
+    // The defaults of the plan are for steps with calls.
+    let (default_calls, default_verdict) = match weight {
+        Weight::ZERO => (Some(0), None),
+        _ => (draft.min_calls, draft.advance_when),
+    };
     Step {
         weight,
         min_duration,
-        min_calls: min_calls.or(draft.min_calls).unwrap_or(DEFAULT_CALLS),
+        min_calls: min_calls.or(default_calls).unwrap_or(DEFAULT_CALLS),
         deadline: deadline.or(draft.step_deadline).map_or(Some(DEFAULT_DEADLINE), |it| it.0),
-        advance_when: advance_when.or(draft.advance_when).unwrap_or_default(),
+        advance_when: advance_when.or(default_verdict).unwrap_or_default(),
         gates,
         probes,
     }

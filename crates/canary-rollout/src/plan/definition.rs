@@ -190,7 +190,7 @@ impl Plan {
         &self.start
     }
 
-    /// Returns the steps, with increasing weights: at least one, unless the plan is by hand.
+    /// Returns the steps. No weight is below the one before. There is at least one, unless the plan is by hand.
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps

@@ -95,7 +95,8 @@ pub(crate) struct Draft {
 #[cfg_attr(test, schemars(rename = "Step"))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StepDraft {
-    /// The weight: above that of the previous step, and below 100%.
+    /// The weight: not below that of the previous step, and below 100%. Steps at 0% come first, and
+    /// only probes, gates and mirrored calls reach the canary in them.
     #[serde(with = "serialize::weight")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) weight: Weight,
@@ -103,7 +104,7 @@ pub(crate) struct StepDraft {
     #[serde(with = "serialize::span", default)]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Span"))]
     pub(crate) min_duration: Duration,
-    /// The minimum number of canary calls that end at this weight.
+    /// The minimum number of canary calls that end at this weight; none at 0%.
     #[serde(default)]
     pub(crate) min_calls: Option<u64>,
     /// The deadline for the conditions of the step; "none" for no deadline.

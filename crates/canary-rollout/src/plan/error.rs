@@ -15,7 +15,7 @@ use crate::text::bounded;
 /// let error = Plan::from_toml(text).unwrap_err();
 /// assert_eq!(
 ///     error.to_string(),
-///     "line 5, column 1, steps[1].weight: 1% is not above the previous step's 5%\n\
+///     "line 5, column 1, steps[1].weight: 1% is below the previous step's 5%\n\
 ///      line 6, column 10, steps[1].gates[0]: the plan has no gate \"boss\"",
 /// );
 /// assert_eq!(error.faults()[0].line, 5);

@@ -15,7 +15,8 @@ pub struct Step {
     /// The minimum time at this weight; 0s by default.
     #[serde(with = "serialize::span")]
     pub min_duration: Duration,
-    /// The minimum number of canary calls that end at this weight; at least 1, and 100 by default.
+    /// The minimum number of canary calls that end at this weight; at least 1, and 100 by default. 0 in
+    /// a step at 0%.
     pub min_calls: u64,
     /// The time limit for the conditions of the step; a day by default, and `None` if there is none.
     /// The time of gates and pauses does not count.
