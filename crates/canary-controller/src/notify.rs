@@ -38,6 +38,7 @@
 //! The [guide](crate::webhook::guide) describes the messages.
 
 mod audit;
+mod chat;
 mod notification;
 mod notifier;
 mod page_url;
@@ -47,6 +48,7 @@ mod slack;
 
 pub use self::{
     audit::audit,
+    chat::{discord_body, teams_body},
     notification::Notification,
     notifier::Notifier,
     page_url::{InvalidPageUrl, PageUrl},

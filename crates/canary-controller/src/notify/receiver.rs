@@ -3,6 +3,7 @@ use std::sync::Arc;
 use canary_rollout::plan::NotifyFormat;
 
 use super::{
+    chat::{discord_body, teams_body},
     queue::{NotificationQueue, QueuedNotification},
     slack::slack_body,
 };
@@ -35,6 +36,8 @@ async fn send(
     let QueuedNotification { target, notification } = queued;
     let body = match target.format {
         NotifyFormat::Slack => slack_body(notification, lost),
+        NotifyFormat::Teams => teams_body(notification, lost),
+        NotifyFormat::Discord => discord_body(notification, lost),
         NotifyFormat::Json => notification.to_json(lost),
     };
     let reply = client.post(&target.webhook, &notification.id(), body).await;

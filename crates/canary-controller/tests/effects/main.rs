@@ -2,6 +2,7 @@
 
 #![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "helpers of tests")]
 
+mod chat;
 mod fixtures;
 mod gate;
 mod guide;

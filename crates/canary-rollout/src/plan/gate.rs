@@ -119,6 +119,10 @@ pub enum NotifyFormat {
     Json,
     /// A text for Slack and compatible services.
     Slack,
+    /// An Adaptive Card for Microsoft Teams.
+    Teams,
+    /// A text for Discord.
+    Discord,
 }
 
 const fn default_deadline() -> Option<Duration> {
