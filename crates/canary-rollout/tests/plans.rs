@@ -385,7 +385,7 @@ fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
 #[test]
 fn all_faults_are_reported_in_the_order_of_the_text() {
     let error = Plan::from_toml(
-        "alpha = 2.0\nsteps = [{ weight = '5%', gates = ['a'] }, { weight = '5%', probes = ['b'] }]",
+        "alpha = 2.0\nsteps = [{ weight = '5%', gates = ['a'] }, { weight = '4%', probes = ['b'] }]",
     )
     .unwrap_err();
     let fields: Vec<_> = error.faults().iter().map(|fault| &*fault.field).collect();
