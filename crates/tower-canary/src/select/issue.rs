@@ -133,6 +133,7 @@ impl IssuedCookie {
     ///
     /// Callers then cannot try out values until they get the channel they want. They can still drop
     /// the cookie to get another.
+    #[expect(clippy::missing_panics_doc, reason = "an HMAC takes keys of any length")]
     pub fn signed(mut self, key: &Secret) -> Self {
         let mac = Hmac::<Sha256>::new_from_slice(key.as_bytes())
             .expect("an HMAC takes keys of any length");
