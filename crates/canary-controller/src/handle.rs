@@ -1,8 +1,10 @@
+mod plan;
+
 use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, PerChannel, Weight};
 use canary_rollout::{
-    Actor, Command, Order, Plan, Transition,
+    Actor, Command, Order, Transition,
     command::Refusal,
     event::{Event, EventId},
     outlook::{Outlook, Traffic},
@@ -15,11 +17,9 @@ use tower_canary::CanaryHandle;
 use crate::{
     command_error::CommandError,
     decision::Decision,
-    driver::{CommandRequest, PlanRequest, Request, default_unit},
+    driver::{CommandRequest, Request, default_unit},
     effects::Effects,
     history::History,
-    monitors,
-    requirements::Unmet,
     status::Status,
     store::StoreError,
     weight_lock::WeightLock,
@@ -291,31 +291,6 @@ impl RolloutHandle {
         let mut status = self.0.status.clone();
         status.mark_changed();
         status
-    }
-
-    /// Replaces the plan. The new plan applies from the next start.
-    ///
-    /// After a restart, the plan of the code replaces it again, unless the rollout is in progress.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`CommandError::Plan`] if this process does not meet the plan's requirements, as
-    /// [`Controller::add`](crate::Controller::add) does, and [`CommandError::PlanInUse`] if the rollout
-    /// is in progress with another plan. For other errors, see [`command`](Self::command).
-    pub async fn replace_plan(
-        &self,
-        plan: Plan,
-        by: Actor,
-        reason: &str,
-    ) -> Result<Transition, CommandError> {
-        let checks =
-            [self.0.effects.check_plan(&plan), monitors::check_plan(&plan, &self.0.canary)];
-        Unmet::all(checks)?;
-        let (response, result) = oneshot::channel();
-        let request = PlanRequest { plan, by, reason: reason.to_owned(), response };
-        let request = Request::Plan(Box::new(request));
-        self.0.requests.send(request).map_err(|_| CommandError::Stopped)?;
-        result.await.map_err(|_| CommandError::Stopped)?
     }
 
     /// Returns the latest stored events, at most `most`, oldest first. They include the events of

@@ -54,15 +54,14 @@ pub(crate) async fn replace(
 ) -> Result<Response, ApiError> {
     caller.needs(Role::Operate)?;
     let rollout = canary.rollout();
-    if let Seen::Event(seen) = seen {
-        let latest = *rollout.feed().borrow();
-        if latest != Some(seen) {
-            return Err(commands::changed(&canary, seen, latest).await);
-        }
-    }
     let plan = read(&request.text, request.format).map_err(invalid)?;
     let plan = keep_receivers(&plan, rollout)?;
-    match rollout.replace_plan(plan, caller.actor(), &request.reason).await {
+    let (by, reason) = (caller.actor(), &request.reason);
+    let result = match seen {
+        Seen::Event(seen) => rollout.replace_plan_at(&seen, plan, by, reason).await,
+        Seen::Nothing | Seen::Any => rollout.replace_plan(plan, by, reason).await,
+    };
+    match result {
         Ok(_) => Ok(show(NamedCanary(canary)).await),
         Err(error) => Err(commands::failed(&canary, error).await),
     }

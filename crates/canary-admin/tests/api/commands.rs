@@ -178,5 +178,14 @@ async fn a_plan_is_checked_and_replaced_without_what_only_code_may_contain() {
     let plan = server.send(put("steps = [{ weight = '20%' }]")).await.json();
     assert_eq!(plan["plan"]["steps"][0]["weight"], "20%");
     assert_eq!(server.rollout.status().rollout.plan().steps().len(), 1);
+
+    let seen = server.etag().await;
+    server.rollout.start(Actor::person("bob"), "").await.unwrap();
+    server.rollout.roll_back(Actor::person("bob"), "too slow").await.unwrap();
+    let problem = server.send(put("steps = [{ weight = '30%' }]").seen(&seen)).await.problem();
+    assert_eq!(problem["type"], "/problems/changed");
+    let since = problem["events"].as_array().unwrap();
+    assert!(since.iter().any(|event| event["reason"] == "too slow"), "{problem}");
+    assert_eq!(server.rollout.status().rollout.plan().steps()[0].weight.to_string(), "20%");
     server.stop().await;
 }

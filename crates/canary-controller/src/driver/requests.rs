@@ -21,6 +21,8 @@ pub(crate) struct PlanRequest {
     pub(crate) plan: Plan,
     pub(crate) by: Actor,
     pub(crate) reason: String,
+    /// The latest event that the rollout must have, if any.
+    pub(crate) seen: Option<EventId>,
     pub(crate) response: oneshot::Sender<Result<Transition, CommandError>>,
 }
 

@@ -242,10 +242,10 @@ impl Driver {
         match request {
             Request::Command(request) => self.command(request).await,
             Request::Plan(request) => {
-                let PlanRequest { plan, by, reason, response } = *request;
+                let PlanRequest { plan, by, reason, seen, response } = *request;
                 let id = self.requests.open(response, None);
                 let plan = Box::new(plan);
-                self.feed(Input::Plan { id, plan, by, reason }).await;
+                self.feed(Input::Plan { id, plan, by, reason, seen }).await;
                 self.publish_status();
             }
         }

@@ -258,7 +258,10 @@ async fn a_plan_is_replaced_after_the_checks_of_add_and_not_while_it_is_in_progr
     let error = process.rollout.replace_plan(other.clone(), ada(), "").await.unwrap_err();
     assert!(matches!(error, CommandError::PlanInUse(_)), "{error}");
     process.command(Command::RollBack).await;
-    process.rollout.replace_plan(other.clone(), ada(), "smaller").await.unwrap();
+    let seen = process.rollout.status().rollout.latest().unwrap();
+    process.rollout.replace_plan_at(&seen, other.clone(), ada(), "smaller").await.unwrap();
+    let error = process.rollout.replace_plan_at(&seen, plan(PLAN), ada(), "").await.unwrap_err();
+    assert!(matches!(error, CommandError::Changed { .. }), "{error}");
     assert_eq!(*stored(&store).await.unwrap().0.plan(), other);
     let last = process.rollout.history(1).await.unwrap().pop().unwrap();
     assert_eq!(

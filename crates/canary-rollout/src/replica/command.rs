@@ -4,7 +4,8 @@ use super::{
     machine::{DEPLOYMENT, is_in_progress},
 };
 use crate::{
-    action::Transition, actor::Actor, command::order::Command, rollout::Relation, rollout::Rollout,
+    action::Transition, actor::Actor, command::order::Command, event::EventId, rollout::Relation,
+    rollout::Rollout,
 };
 
 impl Replica {
@@ -13,9 +14,8 @@ impl Replica {
         let mut after = self.rollout.clone();
         let mut deployed = Transition::default();
         if !is_immediate(command) {
-            let latest = after.latest();
-            if let Some(seen) = job.seen.filter(|seen| Some(*seen) != latest) {
-                return Decision::Finish(Err(CommandFailure::Changed { seen, latest }));
+            if let Err(changed) = self.check_seen(job.seen) {
+                return Decision::Finish(Err(changed));
             }
             match (self.relation(), command) {
                 (Relation::Same, _) => {}
@@ -38,6 +38,9 @@ impl Replica {
     }
 
     pub(super) fn decide_plan(&self, now: Moment, job: &PlanJob) -> Decision {
+        if let Err(changed) = self.check_seen(job.seen) {
+            return Decision::Finish(Err(changed));
+        }
         let mut after = self.rollout.clone();
         if self.relation() != Relation::Same {
             let releases = after.releases().clone();
@@ -48,6 +51,15 @@ impl Replica {
             Err(in_use) => Decision::Finish(Err(CommandFailure::PlanInUse(in_use))),
             Ok(transition) if transition.actions.is_empty() => Decision::Finish(Ok(transition)),
             Ok(transition) => Decision::Offer(Box::new(Proposal { after, transition })),
+        }
+    }
+
+    /// Checks that the event that the author has seen, if any, is the latest.
+    fn check_seen(&self, seen: Option<EventId>) -> Result<(), CommandFailure> {
+        let latest = self.rollout.latest();
+        match seen {
+            Some(seen) if Some(seen) != latest => Err(CommandFailure::Changed { seen, latest }),
+            _ => Ok(()),
         }
     }
 

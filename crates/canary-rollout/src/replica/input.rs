@@ -51,6 +51,8 @@ pub enum Input {
         by: Actor,
         /// The reason; it may be empty.
         reason: String,
+        /// The event that its author has seen as the latest, if the plan depends on it.
+        seen: Option<EventId>,
     },
     /// The data plane of this process was observed.
     DataPlane(DataPlane),

@@ -51,6 +51,7 @@ pub(super) struct PlanJob {
     pub(super) plan: Box<Plan>,
     pub(super) by: Actor,
     pub(super) reason: String,
+    pub(super) seen: Option<EventId>,
 }
 
 #[derive(Clone, Debug, Default)]

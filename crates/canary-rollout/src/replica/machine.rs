@@ -159,8 +159,8 @@ impl Replica {
                 let is_answered = false;
                 self.push(Job::Command(CommandJob { id: Some(id), order, seen, is_answered }));
             }
-            Input::Plan { id, plan, by, reason } => {
-                self.push(Job::Plan(PlanJob { id, plan, by, reason }));
+            Input::Plan { id, plan, by, reason, seen } => {
+                self.push(Job::Plan(PlanJob { id, plan, by, reason, seen }));
             }
             Input::Stop => {
                 self.jobs.extend(self.deferred.drain(..).map(Active::from));
