@@ -4,7 +4,7 @@
 
 mod sim;
 
-use canary_core::Verdict;
+use canary_core::{Verdict, Weight};
 use canary_rollout::{Command, Phase, Plan, outlook::Traffic, tick::ProbeOutcome};
 
 use self::sim::Sim;
@@ -47,6 +47,19 @@ fn a_bake_without_a_deadline_waits_for_its_proof() {
     sim.verdict = Verdict::Healthy;
     sim.run(1);
     assert_eq!(sim.rollout.phase(), Phase::Promoted);
+}
+
+#[test]
+fn no_weight_by_hand_takes_calls_from_the_holdback() {
+    let plan = "steps = [{ weight = '5%' }]\nbake = { duration = '1m', holdback = '2%' }";
+    let mut sim = Sim::started(plan);
+    sim.run(1);
+    let weight = |ppm| Command::SetWeight { weight: Weight::from_ppm(ppm) };
+    let refused = sim.try_order(weight(980_001)).unwrap_err().to_string();
+    assert!(refused.contains("98.0001% is above the plan's maximum of 98%"), "{refused}");
+    assert!(sim.try_order(weight(1_000_000)).unwrap_err().to_string().contains("promot"));
+    sim.order(weight(980_000));
+    assert_eq!(sim.rollout.weight(), Weight::from_ppm(980_000));
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub enum RefusalReason {
     AboveMaximum {
         /// The requested weight.
         weight: Weight,
-        /// The plan's maximum.
+        /// The plan's maximum; in the bake, what the holdback leaves.
         maximum: Weight,
     },
     /// The weight is 100%, which only a promotion sets.

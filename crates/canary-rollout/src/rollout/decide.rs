@@ -330,11 +330,15 @@ impl Rollout {
     }
 
     fn decide_weight(&self, weight: Weight) -> Decision {
-        let maximum = self.plan().max_weight();
-        if weight > maximum {
-            Decision::Refuse(RefusalReason::AboveMaximum { weight, maximum })
-        } else if weight == Weight::FULL {
+        let maximum = match self.state.stage() {
+            // A raise would take calls from the holdback, which the bake compares with.
+            Some(stage @ Stage::Bake { .. }) => self.weight_of(&stage),
+            _ => self.plan().max_weight(),
+        };
+        if weight == Weight::FULL && self.plan().max_weight() == Weight::FULL {
             Decision::Refuse(RefusalReason::FullWeight)
+        } else if weight > maximum {
+            Decision::Refuse(RefusalReason::AboveMaximum { weight, maximum })
         } else {
             Decision::Apply
         }
