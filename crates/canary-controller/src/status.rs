@@ -25,7 +25,8 @@ pub struct Status {
     pub at: Timestamp,
     /// The rollout: its plan, its state, the releases, and the latest events, without its secret.
     pub rollout: Rollout,
-    /// A sentence about the state of the rollout and the conditions that it waits for.
+    /// A sentence about the state of the rollout and the conditions that it waits for, or about the reason
+    /// why it is not loaded.
     pub summary: String,
     /// The commands that are allowed now and have an effect.
     pub allowed: Vec<CommandName>,
@@ -76,9 +77,14 @@ impl Status {
             StoreState::Loading { reason, .. } => Some(reason.clone()),
             _ => None,
         };
+        let summary = match &load_error {
+            // The rollout is a placeholder, which must not look like an idle one.
+            Some(reason) => format!("the stored rollout is not loaded, the weight stays: {reason}"),
+            None => rollout.pending(at).to_string(),
+        };
         Self {
             at,
-            summary: rollout.pending(at).to_string(),
+            summary,
             allowed: rollout.allowed(),
             rollout: rollout.clone().with_sticky_secret(None),
             judgment: judgment.clone(),

@@ -18,6 +18,7 @@ use crate::{
         evidence::{may_be_stored, to_input},
         run::Driver,
     },
+    error_chain,
     notify::{Notification, audit},
     weight_lock::OnTrip,
 };
@@ -109,13 +110,14 @@ impl Driver {
                 Ok(loaded)
             }
             Err(error) => {
+                let error = error_chain::with_causes(&error);
                 // Unless it is loaded for the first time, the rollout in force is a good one.
                 let what = if is_first { "is not loaded, the weight stays" } else { "is ignored" };
                 tracing::warn!(
                     target: TARGET, canary = %self.plane.canary.name(),
                     "the stored rollout {what}: {error}",
                 );
-                Err(error.to_string())
+                Err(error)
             }
         }
     }
@@ -134,8 +136,8 @@ impl Driver {
         let latest = rollout.history().next_back();
         let swapped = match self.document.save(rollout, latest).await {
             Ok(swapped) => swapped,
-            Err(error) if error.is_unknown() => Swapped::Unknown(error.to_string()),
-            Err(error) => Swapped::Failed(error.to_string()),
+            Err(error) if error.is_unknown() => Swapped::Unknown(error_chain::with_causes(&error)),
+            Err(error) => Swapped::Failed(error_chain::with_causes(&error)),
         };
         if swapped == Swapped::Saved {
             self.appends_events = true;

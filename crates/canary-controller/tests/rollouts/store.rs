@@ -1,5 +1,7 @@
 //! Changes of the store by other replicas and by operators.
 
+use std::fs;
+
 use canary_controller::store::testing::StoreFault;
 use canary_controller::{
     CommandError, RolloutHandle,
@@ -58,7 +60,7 @@ async fn a_removed_document_is_stored_again() {
     let rollout = controller.add(managed(&shop, PLAN)).unwrap();
     running(&shop, &rollout).await;
     rollout.command(order(Command::Halt)).await.unwrap();
-    std::fs::remove_file(directory.path().join("default.v1.rollouts.shop.json")).unwrap();
+    fs::remove_file(directory.path().join("default.v1.rollouts.shop.json")).unwrap();
     // A halted rollout has no progress to save.
     for _ in 0..90 {
         second(&shop, 1).await;
@@ -204,10 +206,33 @@ async fn a_document_that_is_not_a_rollout_is_not_replaced() {
         second(&shop, 10).await;
     }
     rollout.command(order(Command::RollBack)).await.unwrap();
-    let error = rollout.status().load_error.clone().unwrap();
+    let status = rollout.status();
+    let error = status.load_error.clone().unwrap();
     assert!(error.contains("schema version 2, expected 1"), "{error}");
+    let summary = format!("the stored rollout is not loaded, the weight stays: {error}");
+    assert_eq!(status.summary, summary);
     assert_eq!(store.inner().load(&key).await.unwrap().unwrap().document, document);
     assert_eq!(shop.canary.weight(), Weight::ZERO);
+}
+
+#[tokio::test]
+async fn a_corrupt_file_is_named_and_does_not_look_like_an_idle_rollout() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).await.unwrap();
+    let swap =
+        store.compare_and_swap(&rollout_key(), None, &Document::try_new("{}").unwrap()).await;
+    assert!(matches!(swap.unwrap(), Swap::Done(_)));
+    let mut files = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let file = files.find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    fs::write(&file, b"\xff\xfe").unwrap();
+
+    let shop = Shop::new("v2");
+    let controller = controller(store);
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    let path = file.display().to_string();
+    let mut status = rollout.watch();
+    let status = status.wait_for(|status| status.summary.contains(&path)).await.unwrap();
+    assert!(status.summary.starts_with("the stored rollout is not loaded"), "{}", status.summary);
 }
 
 #[tokio::test(start_paused = true)]
