@@ -67,8 +67,9 @@ impl Access {
     /// printf 'ada:operate:%s\n' "$(printf %s "$token" | sha256sum | cut -d ' ' -f 1)" >> tokens
     /// ```
     ///
-    /// The file is read again when it changes. If it is faulty then, the tokens of before stay valid,
-    /// and an error is logged.
+    /// The file is read again when it changes: to revoke a token, remove its line. If the file is faulty
+    /// or missing then, the former tokens stay valid, so that an editor that writes it in two steps locks
+    /// out no operator. An error is logged at once and, while requests with tokens arrive, each minute.
     ///
     /// # Errors
     ///

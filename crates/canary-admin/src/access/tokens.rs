@@ -3,7 +3,7 @@ use std::{
     fmt, fs, io,
     path::PathBuf,
     sync::{Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use canary_api::{Operator, Role};
@@ -17,8 +17,11 @@ pub(crate) struct TokenFile {
 }
 
 struct Read {
-    stamp: Stamp,
+    /// `None` if the file has to be read again in any case.
+    stamp: Option<Stamp>,
     tokens: Vec<Token>,
+    /// Why the file cannot be used as it is, and when the log said so.
+    fault: Option<(String, Instant)>,
 }
 
 /// What changes when a file is written.
@@ -35,7 +38,7 @@ impl TokenFile {
         let stamp = stamp(&path).map_err(|error| fail(Fault::Io(error)))?;
         let text = fs::read_to_string(&path).map_err(|error| fail(Fault::Io(error)))?;
         let tokens = parse(&text).map_err(fail)?;
-        Ok(Self { path, read: Mutex::new(Read { stamp, tokens }) })
+        Ok(Self { path, read: Mutex::new(Read { stamp: Some(stamp), tokens, fault: None }) })
     }
 
     /// Returns the operator with this token. The time that it takes does not depend on the token.
@@ -51,21 +54,46 @@ impl TokenFile {
         read.tokens.get(found).map(|token| token.operator.clone())
     }
 
+    /// Reads the file again if it has changed. A half-written or missing file must not lock out all
+    /// operators, so the former tokens stay valid, and the log says so once a minute.
     fn refresh(&self, read: &mut Read) {
-        let Ok(now) = stamp(&self.path) else { return };
-        if now == read.stamp {
-            return;
-        }
-        // Before the file is read, so that a change in between is seen the next time.
-        read.stamp = now;
-        let parsed =
-            fs::read_to_string(&self.path).map_err(Fault::Io).and_then(|text| parse(&text));
-        match parsed {
-            Ok(tokens) => read.tokens = tokens,
-            Err(fault) => {
-                let error = TokenFileError { path: self.path.clone(), fault };
-                tracing::error!(target: "canary::audit", "{error}: the former tokens stay valid");
+        let changed = stamp(&self.path).map_err(Fault::Io).and_then(|now| {
+            if read.stamp == Some(now) {
+                return Ok(None);
             }
+            // Before the file is read, so that a change in between is seen the next time.
+            read.stamp = Some(now);
+            let text = fs::read_to_string(&self.path).map_err(Fault::Io)?;
+            parse(&text).map(Some)
+        });
+        let fault = match changed {
+            Ok(None) => read.fault.as_ref().map(|(fault, _)| fault.clone()),
+            Ok(Some(tokens)) => {
+                (read.tokens, read.fault) = (tokens, None);
+                None
+            }
+            Err(fault) => {
+                if matches!(fault, Fault::Io(_)) {
+                    // The file can become readable without a new stamp.
+                    read.stamp = None;
+                }
+                Some(TokenFileError { path: self.path.clone(), fault }.to_string())
+            }
+        };
+        if let Some(fault) = fault {
+            read.report(fault);
+        }
+    }
+}
+
+impl Read {
+    fn report(&mut self, fault: String) {
+        let is_new = |(known, logged): &(String, Instant)| {
+            *known != fault || logged.elapsed() >= TIME_BETWEEN_REPORTS
+        };
+        if self.fault.as_ref().is_none_or(is_new) {
+            tracing::error!(target: "canary::audit", "{fault}: the former tokens stay valid");
+            self.fault = Some((fault, Instant::now()));
         }
     }
 }
@@ -160,3 +188,5 @@ enum Fault {
 }
 
 const MAX_NAME_BYTES: usize = 64;
+
+const TIME_BETWEEN_REPORTS: Duration = Duration::from_secs(60);

@@ -24,6 +24,25 @@ async fn a_changed_token_file_applies_to_the_next_request() {
     server.stop().await;
 }
 
+#[tokio::test]
+async fn a_token_file_that_could_not_be_read_is_read_when_it_can() {
+    let directory = tempfile::tempdir().unwrap();
+    let [file, draft] = ["tokens", "draft"].map(|name| directory.path().join(name));
+    fs::write(&file, line("ada", "operate", "")).unwrap();
+    let server = Server::start(Access::tokens(&file).unwrap()).await;
+    let status =
+        async |token: &str| server.send(Call::new("GET", "/session").token(token)).await.status;
+    fs::remove_file(&file).unwrap();
+    assert_eq!(status("ada").await, 200, "a missing file changes nothing");
+    fs::create_dir(&file).unwrap();
+    assert_eq!(status("ada").await, 200, "a directory in place of the file changes nothing");
+    fs::remove_dir(&file).unwrap();
+    fs::write(&draft, line("grace", "view", "")).unwrap();
+    fs::rename(&draft, &file).unwrap();
+    assert_eq!((status("ada").await, status("grace").await), (401, 200));
+    server.stop().await;
+}
+
 #[test]
 fn a_faulty_token_file_is_refused_with_its_line_and_without_its_content() {
     let directory = tempfile::tempdir().unwrap();
