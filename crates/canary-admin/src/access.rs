@@ -44,8 +44,9 @@ type Hook = Arc<dyn Fn(&Parts) -> Option<Operator> + Send + Sync>;
 impl Access {
     /// Allows everything to callers on this machine, and nothing to others.
     ///
-    /// A request must come from a loopback address and must not be forwarded by a proxy, which its
-    /// headers tell. Its `Host` must be `localhost`, `127.0.0.1`, `[::1]` or an
+    /// A request must come from a loopback address, without the headers that proxies add. A proxy on this
+    /// machine that adds none looks like a caller on this machine: behind a proxy, use
+    /// [`tokens`](Self::tokens). The `Host` of a request must be `localhost`, `127.0.0.1`, `[::1]` or an
     /// [allowed](crate::AdminBuilder::allow_host) one, so that a website cannot reach the API under its own
     /// name. The address of the caller is known only if the application serves with
     /// `into_make_service_with_connect_info::<SocketAddr>()`; without it, every request is refused.

@@ -64,11 +64,12 @@
 //!
 //! # Security
 //!
-//! Nothing is open by default: an [`Access`] has to be chosen, and each refuses what it cannot check.
+//! Nothing is open by default: an [`Access`] has to be chosen, and each refuses requests that fail its checks.
 //!
 //! - [`Access::loopback`] is for callers on the machine. It checks the address of the caller, refuses
-//!   what a proxy has forwarded, and answers only to `localhost`, `127.0.0.1`, `[::1]` and
+//!   requests with the headers that proxies add, and answers only to `localhost`, `127.0.0.1`, `[::1]` and
 //!   [allowed](AdminBuilder::allow_host) names, so that a website cannot reach the API under its own name.
+//!   A proxy that adds no headers looks like a local caller, so use tokens behind a proxy.
 //!   [`Admin::serve`] does not serve with it on any other address.
 //! - [`Access::tokens`] compares the SHA-256 of a bearer token with a file, in constant time. The
 //!   file alone is of no use to a thief. An address that sends wrong tokens has to wait.

@@ -82,8 +82,8 @@ const INDEX: &str = include_str!("../page/index.html");
 /// The name under which a redirection reaches the page.
 const INDEX_NAME: &str = "index.html";
 
-/// A digest of the page and its assets, which is a part of the paths of the assets. Thus a browser can keep them for ever, and after
-/// an update of the service it loads all of them again, never a mixture of two versions.
+/// A digest of the page and its assets. The paths of the assets contain it, so that a browser can keep
+/// them for ever: another version has other paths.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut digest = Sha256::new_with_prefix(INDEX);
     for asset in ASSETS {

@@ -24,7 +24,7 @@ struct Read {
     fault: Option<(String, Instant)>,
 }
 
-/// What changes when a file is written.
+/// The time and the length of a file, which change when it is written.
 type Stamp = (Option<SystemTime>, u64);
 
 struct Token {
