@@ -1,7 +1,10 @@
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
-use tower_canary::body::{ResponseBody, UnifiedBody};
+use tower_canary::{
+    body::{ResponseBody, UnifiedBody},
+    internal::into_box_error,
+};
 
 /// The error type of boxed bodies.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -23,7 +26,7 @@ pub trait ErasedBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + Sized +
 
 impl ErasedBody for UnsyncBoxBody<Bytes, BoxError> {
     fn from_body(body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> Self {
-        body.map_err(Into::into).boxed_unsync()
+        body.map_err(into_box_error).boxed_unsync()
     }
 }
 
@@ -43,7 +46,8 @@ impl<B: ErasedBody> ErasedBody for ResponseBody<B> {
 #[cfg(feature = "axum")]
 impl ErasedBody for axum::body::Body {
     fn from_body(body: impl Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static) -> Self {
-        Self::new(body)
+        // Without axum's error of the body inside, so that its extractors find the reason.
+        Self::new(body.map_err(into_box_error))
     }
 }
 

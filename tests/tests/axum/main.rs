@@ -3,6 +3,7 @@
 
 mod assignment;
 mod bodies;
+mod composition;
 mod faults;
 mod feedback;
 mod matrix;
@@ -13,5 +14,6 @@ mod routing;
 mod stacks;
 mod streams;
 mod tags;
+mod upload_limit;
 mod variables;
 mod websocket;

@@ -9,7 +9,7 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::service::box_error::BoxError;
+use crate::service::box_error::{BoxError, into_box_error};
 
 /// A request body that can be read twice, up to a limit; see [`Fallback`](crate::Fallback).
 ///
@@ -70,7 +70,7 @@ where
             ReplayState::Again { rest, .. } => match rest {
                 Rest::Body(body) => body.as_mut().poll_frame(cx).map(|frame| {
                     frame.map(|frame| {
-                        frame.map(|frame| frame.map_data(into_bytes)).map_err(Into::into)
+                        frame.map(|frame| frame.map_data(into_bytes)).map_err(into_box_error)
                     })
                 }),
                 Rest::Trailers(trailers) => {
@@ -190,7 +190,7 @@ where
             }
             Some(Err(error)) => {
                 self.copy = None;
-                Some(Err(error.into()))
+                Some(Err(into_box_error(error)))
             }
             None => {
                 self.is_at_end = true;

@@ -10,7 +10,10 @@ use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::service::{box_error::BoxError, upload::Upload};
+use crate::service::{
+    box_error::{BoxError, into_box_error},
+    upload::Upload,
+};
 
 /// Follows the body of a request from now on, if it has one of a known type.
 ///
@@ -20,21 +23,19 @@ pub(crate) fn follow<B: 'static>(request: &mut Request<B>) -> Option<Arc<Upload>
     let request: &mut dyn Any = request;
     #[cfg(feature = "axum")]
     if let Some(request) = request.downcast_mut::<Request<axum::body::Body>>() {
-        // Without another level of axum's error, which its extractors would not look through.
-        return replace(request.body_mut(), axum::Error::into_inner, axum::body::Body::new);
+        return replace(request.body_mut(), axum::body::Body::new);
     }
     #[cfg(feature = "tonic")]
     if let Some(request) = request.downcast_mut::<Request<tonic::body::Body>>() {
-        return replace(request.body_mut(), Into::into, tonic::body::Body::new);
+        return replace(request.body_mut(), tonic::body::Body::new);
     }
     let _ = request;
     None
 }
 
 #[cfg(any(feature = "axum", feature = "tonic"))]
-fn replace<B: Body + Default>(
+fn replace<B: Body<Error: Into<BoxError>> + Default>(
     body: &mut B,
-    into_box: fn(B::Error) -> BoxError,
     wrap: fn(FollowedBody<B>) -> B,
 ) -> Option<Arc<Upload>> {
     if body.is_end_stream() {
@@ -43,7 +44,6 @@ fn replace<B: Body + Default>(
     let upload = Arc::<Upload>::default();
     let followed = FollowedBody {
         inner: mem::take(body),
-        into_box,
         wait: Wait { upload: Arc::clone(&upload), is_waiting: false },
     };
     *body = wrap(followed);
@@ -55,7 +55,6 @@ pin_project! {
     struct FollowedBody<B: Body> {
         #[pin]
         inner: B,
-        into_box: fn(B::Error) -> BoxError,
         wait: Wait,
     }
 }
@@ -66,7 +65,7 @@ struct Wait {
     is_waiting: bool,
 }
 
-impl<B: Body> Body for FollowedBody<B> {
+impl<B: Body<Error: Into<BoxError>>> Body for FollowedBody<B> {
     type Data = B::Data;
     type Error = BoxError;
 
@@ -85,7 +84,7 @@ impl<B: Body> Body for FollowedBody<B> {
             }
         };
         this.wait.end();
-        Poll::Ready(frame.map(|frame| frame.map_err(this.into_box)))
+        Poll::Ready(frame.map(|frame| frame.map_err(into_box_error)))
     }
 
     fn is_end_stream(&self) -> bool {

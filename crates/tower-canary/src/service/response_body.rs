@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::{
     control::drain_signal::DrainListener,
     service::{
-        box_error::BoxError,
+        box_error::{BoxError, into_box_error},
         call::Call,
         panic::{Panicked, catch, discard},
         protocol::{GRPC_STATUS, Protocol},
@@ -34,6 +34,13 @@ pin_project! {
         inner: Option<B>,
         // `None` for a call that is not counted, and after the call ended.
         tracked: Option<TrackedCall>,
+    }
+}
+
+/// An uncounted body, which layers outside use for the responses that they make themselves.
+impl<B: Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self::untracked(B::default())
     }
 }
 
@@ -91,7 +98,7 @@ where
             return Poll::Ready(None);
         };
         let Some(tracked) = this.tracked.as_mut() else {
-            return inner.poll_frame(cx).map_err(Into::into);
+            return inner.poll_frame(cx).map_err(into_box_error);
         };
         let early_end = match tracked.poll(inner.as_mut(), cx) {
             BodyPoll::Frame(frame) => match tracked.record_frame(&frame, &*inner) {
@@ -112,7 +119,7 @@ where
             BodyPoll::Error(error) => {
                 tracked.call.fail();
                 *this.tracked = None;
-                return Poll::Ready(Some(Err(error.into())));
+                return Poll::Ready(Some(Err(into_box_error(error))));
             }
             BodyPoll::Panicked => EarlyEnd::Panicked,
             BodyPoll::Closed => EarlyEnd::Closed,

@@ -10,7 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
 use crate::service::{
-    box_error::BoxError,
+    box_error::{BoxError, into_box_error},
     map_body::{BodyMapping, MapBody},
 };
 
@@ -67,7 +67,7 @@ impl<D: Buf> UnifiedBody<D> {
     where
         B: Body<Data = D, Error: Into<BoxError>> + Send + 'static,
     {
-        Self(body.map_err(Into::into).boxed_unsync())
+        Self(body.map_err(into_box_error).boxed_unsync())
     }
 }
 
