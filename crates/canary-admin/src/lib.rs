@@ -72,7 +72,8 @@
 //!   A proxy that adds no headers looks like a local caller, so use tokens behind a proxy.
 //!   [`Admin::serve`] does not serve with it on any other address.
 //! - [`Access::tokens`] compares the SHA-256 of a bearer token with a file, in constant time. The
-//!   file alone is of no use to a thief. An address that sends wrong tokens has to wait.
+//!   file alone is of no use to a thief. An address that sends wrong tokens has to wait
+//!   before the next wrong one; a valid token always passes.
 //! - [`Access::hook`] asks the application.
 //!
 //! | role | may |

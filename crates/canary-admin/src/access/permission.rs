@@ -91,14 +91,15 @@ pub(crate) async fn authenticate(
 }
 
 fn identify(shared: &Shared, parts: &Parts) -> Result<Operator, ApiError> {
-    if shared.throttle.blocks(parts) {
+    let operator = shared.access.operator(parts);
+    let token = bearer(&parts.headers);
+    // A valid token passes, so that no one who shares an address with operators can lock them out.
+    if operator.is_none() && shared.throttle.blocks(parts) {
         let detail = "too many wrong tokens came from this address: wait, and try again";
         return Err(ApiError::new(Kind::TooMany, detail));
     }
-    let operator = shared.access.operator(parts);
-    let token = bearer(&parts.headers);
-    if !shared.access.is_loopback() && (operator.is_some() || token.is_some()) {
-        shared.throttle.note(parts, operator.is_some());
+    if operator.is_none() && token.is_some() && !shared.access.is_loopback() {
+        shared.throttle.note(parts);
     }
     operator.ok_or_else(|| {
         let detail = match token {

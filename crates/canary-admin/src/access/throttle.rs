@@ -2,7 +2,6 @@ use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 use http::request::Parts;
@@ -10,11 +9,10 @@ use tokio::time::Instant;
 
 use super::peer::peer;
 
-/// Slows down callers who try tokens: after ten wrong ones, an address has one attempt per second, and
-/// further ones are refused without a look at the token.
+/// Slows down callers who try tokens: after ten wrong ones, an address has one attempt per second.
 ///
-/// An address from which a valid token came within the last hour is not slowed down. Operators can share
-/// an address with an attacker, such as that of a proxy, and must still be able to roll back.
+/// A valid token always passes. Operators can share an address with an attacker, such as that of a
+/// proxy, and must still be able to roll back.
 #[derive(Default)]
 pub(crate) struct Throttle(Mutex<HashMap<IpAddr, Attempts>>);
 
@@ -22,22 +20,20 @@ struct Attempts {
     /// The number of wrong tokens that are allowed now.
     left: f64,
     at: Instant,
-    valid_at: Option<Instant>,
 }
 
 impl Throttle {
-    /// Returns whether the caller has to wait.
+    /// Returns whether a caller with a wrong token has to wait.
     pub(super) fn blocks(&self, parts: &Parts) -> bool {
         let Some(peer) = network(parts) else { return false };
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(attempts) = peers.get_mut(&peer) else { return false };
         attempts.refill(Instant::now());
-        let is_trusted = attempts.valid_at.is_some_and(|at| at.elapsed() < TRUSTED);
-        !is_trusted && attempts.left < 1.0
+        attempts.left < 1.0
     }
 
-    /// Notes whether the caller had valid credentials.
-    pub(super) fn note(&self, parts: &Parts, is_valid: bool) {
+    /// Notes a wrong token.
+    pub(super) fn note(&self, parts: &Parts) {
         let Some(peer) = network(parts) else { return };
         let now = Instant::now();
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,14 +42,10 @@ impl Throttle {
                 peers.iter().min_by_key(|(_, attempts)| attempts.at).map(|(peer, _)| *peer);
             oldest.and_then(|oldest| peers.remove(&oldest));
         }
-        let new = Attempts { left: ATTEMPTS, at: now, valid_at: None };
+        let new = Attempts { left: ATTEMPTS, at: now };
         let attempts = peers.entry(peer).or_insert(new);
         attempts.refill(now);
-        if is_valid {
-            attempts.valid_at = Some(now);
-        } else {
-            attempts.left = (attempts.left - 1.0).max(0.0);
-        }
+        attempts.left = (attempts.left - 1.0).max(0.0);
     }
 }
 
@@ -76,7 +68,6 @@ fn network(parts: &Parts) -> Option<IpAddr> {
 }
 
 const ATTEMPTS: f64 = 10.0;
-const TRUSTED: Duration = Duration::from_secs(3600);
 
 /// The number of addresses that are remembered. Then the one that was silent the longest is forgotten.
 const MAX_PEERS: usize = 1024;

@@ -149,7 +149,7 @@ async fn an_allowed_host_is_answered_with_and_without_tokens() {
 }
 
 #[tokio::test]
-async fn an_address_with_many_wrong_tokens_has_to_wait_and_one_with_a_valid_token_does_not() {
+async fn an_address_with_many_wrong_tokens_has_to_wait_and_a_valid_token_passes() {
     let (_directory, access) = tokens();
     let server = Server::start(access).await;
     let status =
@@ -160,16 +160,6 @@ async fn an_address_with_many_wrong_tokens_has_to_wait_and_one_with_a_valid_toke
     }
     assert_eq!(replies[..10], [401; 10]);
     assert!(replies.contains(&429), "{replies:?}");
-    server.stop().await;
-
-    let (_directory, access) = tokens();
-    let server = Server::start(access).await;
-    let status =
-        async |token: &str| server.send(Call::new("GET", "/session").token(token)).await.status;
-    assert_eq!(status("ada").await, 200);
-    for guess in 0..200 {
-        assert_eq!(status(&format!("guess {guess}")).await, 401);
-    }
     assert_eq!(status("ada").await, 200);
     server.stop().await;
 }
