@@ -131,6 +131,7 @@ export class Stream {
   #handle({ type, data, id }) {
     this.#attempts = 0;
     if (id) this.#lastId = id;
+    if (type === "reset") this.#lastId = null;
     switch (type) {
       case "event":
         this.#listener.event(JSON.parse(data));

@@ -149,6 +149,8 @@ impl EventStream {
                     Some(events) => events,
                     None => {
                         self.queue.push_back(Queued::Reset);
+                        // Even if the log is empty, the unknown event must not reset the stream again.
+                        self.last = None;
                         latest(log.all(), EventLog::MOST)
                     }
                 },

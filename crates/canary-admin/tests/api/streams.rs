@@ -68,6 +68,17 @@ async fn a_stream_after_an_unknown_event_is_reset() {
 }
 
 #[tokio::test]
+async fn a_stream_of_a_rollout_without_events_is_reset_once() {
+    let server = Server::start(Access::loopback()).await;
+    let mut stream = Stream::open(server.addr, EVENTS, Some("7-1")).await;
+    assert_eq!(stream.next().await.unwrap().event, "reset");
+    assert_eq!(stream.next().await.unwrap().event, "view");
+    server.command(r#"{"command":"start"}"#).await;
+    assert_eq!(stream.next_of("event").await.data["kind"], "started");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_can_begin_with_the_latest_event_only() {
     let server = Server::start(Access::loopback()).await;
     server.command(r#"{"command":"start"}"#).await;

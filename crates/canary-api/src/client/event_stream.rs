@@ -118,6 +118,9 @@ impl Source {
                     self.last = Some(EventId::new(id.clone()));
                 }
                 if let Some(item) = open.item(&event)? {
+                    if matches!(item, StreamItem::Reset) {
+                        self.last = None;
+                    }
                     return Ok(item);
                 }
             }
