@@ -125,7 +125,9 @@ impl<S: Sync> FromRequestParts<S> for Seen {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let id = text.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(text);
+        // Proxies that compress mark the tag as weak, which changes nothing for an event.
+        let id = text.strip_prefix("W/").unwrap_or(text);
+        let id = id.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or(id);
         id.parse().map(Self::Event).map_err(|_| {
             let expected = "the id of an event in quotes, such as \"17-1795510800000\", or *";
             ApiError::new(Kind::Malformed, "the header names no event")

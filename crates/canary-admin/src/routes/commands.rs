@@ -3,7 +3,7 @@ use std::time::Duration;
 use axum::response::Response;
 use canary_api::{CommandRequest, CommandResponse, EventId as ApiEventId, EventView, PreviewView};
 use canary_controller::{
-    Command, CommandError, Order, Refusal, RolloutHandle, Transition,
+    Command, CommandError, CommandName, Order, Refusal, RolloutHandle, Transition,
     rollout::event::{Event, EventId},
 };
 use serde::Deserialize;
@@ -55,7 +55,7 @@ pub(crate) async fn command(
     NamedCanary(canary): NamedCanary,
     caller: Caller,
     Params(params): Params<CommandParams>,
-    seen: Seen,
+    seen: Result<Seen, ApiError>,
     JsonBody(request): JsonBody<CommandRequest>,
 ) -> Result<Response, ApiError> {
     let command = view::to_command(request.command)?;
@@ -89,9 +89,14 @@ pub(crate) async fn give(
     caller: &Caller,
     command: Command,
     reason: &str,
-    seen: Seen,
+    seen: Result<Seen, ApiError>,
 ) -> Result<Transition, ApiError> {
     let rollout = canary.rollout();
+    let seen = match command.name() {
+        // They always go through, also if the client names an event that cannot exist.
+        CommandName::RollBack | CommandName::Halt => Seen::Any,
+        _ => seen?,
+    };
     if matches!(seen, Seen::Nothing) && view::needs_latest(rollout, &command) {
         let latest = *rollout.feed().borrow();
         let detail = format!(

@@ -46,7 +46,7 @@ pub(crate) async fn show(
 pub(crate) async fn change(
     NamedCanary(canary): NamedCanary,
     caller: Caller,
-    seen: Seen,
+    seen: Result<Seen, ApiError>,
     JsonBody(request): JsonBody<VariablesRequest>,
 ) -> Result<Response, ApiError> {
     caller.needs(Role::Operate)?;

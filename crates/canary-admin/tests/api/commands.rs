@@ -71,6 +71,8 @@ async fn a_conflict_shows_what_the_other_operator_did() {
     let seen = latest(&server.send(Call::new("GET", "/canaries/shop").token("ada")).await);
     server.rollout.pause(Actor::person("bob"), "the totals look wrong").await.unwrap();
 
+    let weak = call(r#"{"command":"skip_step"}"#).seen(&format!("W/{seen}"));
+    assert_eq!(server.send(weak).await.status, 412, "a proxy can mark a tag as weak");
     let skip = call(r#"{"command":"skip_step","reason":"all is well"}"#);
     let problem = server.send(skip.seen(&seen)).await.problem();
     assert_eq!(problem["type"], "/problems/changed");
@@ -80,6 +82,10 @@ async fn a_conflict_shows_what_the_other_operator_did() {
 
     let roll_back = call(r#"{"command":"roll_back"}"#).seen(&seen);
     assert_eq!(server.send(roll_back).await.status, 200, "a rollback always goes through");
+    for command in [r#"{"command":"halt"}"#, r#"{"command":"roll_back"}"#] {
+        let reply = server.send(call(command).seen("\"yesterday\"")).await;
+        assert_eq!(reply.status, 200, "an event that cannot exist does not stop {command}");
+    }
     server.stop().await;
 }
 
