@@ -16,7 +16,7 @@ use self::tokens::TokenFile;
 pub use self::tokens::TokenFileError;
 pub(crate) use self::{
     guard::guard,
-    peer::Peer,
+    peer::{Peer, network},
     permission::{Caller, authenticate},
     throttle::Throttle,
 };

@@ -84,7 +84,8 @@
 //!
 //! Requests of other websites change nothing: they are refused by `Sec-Fetch-Site` and `Origin`, and each
 //! change needs the media type `application/json`. A content security policy keeps the page from loading
-//! anything from elsewhere. Bodies have at most 64 KiB, and at most 32 streams are open. Plans from the
+//! anything from elsewhere. Bodies have at most 64 KiB, and at most 32 streams are open. Connections
+//! to [`Admin::serve`] without a request do not keep others out. Plans from the
 //! API have no webhooks and no receivers of notifications, so that they cannot make the service send
 //! requests to other machines. Plans are shown without the paths of their URLs, and mirrored responses
 //! without their values.

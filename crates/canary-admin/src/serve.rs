@@ -1,29 +1,38 @@
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+mod connections;
+
+use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
+    Router,
+    body::Body,
+    extract::{ConnectInfo, Request},
+    response::Response,
+    serve::Listener,
 };
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::watch,
+    task::JoinSet,
 };
+use tower::ServiceExt as _;
 
-use crate::{access::Peer, admin::Admin};
+use self::connections::{Connections, Held, Usage};
+use crate::{
+    access::{Caller, Peer},
+    admin::Admin,
+};
 
 impl Admin {
     /// Serves the API and the page on a port of their own, until [`stop`](Self::stop).
     ///
-    /// Pages and command lines then have five seconds to end. At most 256 connections are open at the
-    /// same time; further ones wait.
+    /// Requests in flight then have five seconds to end. It speaks HTTP/1.1, also behind a proxy.
+    ///
+    /// A connection is closed if it sends no request for ten seconds. At most 256 connections are open:
+    /// a further one takes the place of one on which no operator has a request in flight, and waits if
+    /// there is none. The address with the most connections loses the place, so that an address cannot
+    /// keep others out.
     ///
     /// # Errors
     ///
@@ -41,27 +50,28 @@ impl Admin {
     /// # Errors
     ///
     /// See [`serve`](Self::serve).
-    pub async fn serve_on(self, listener: TcpListener) -> Result<(), ServeError> {
+    pub async fn serve_on(self, mut listener: TcpListener) -> Result<(), ServeError> {
         let addr = listener.local_addr().map_err(ServeError::Io)?;
         self.check_addr(addr)?;
-        let app = self.router().into_make_service_with_connect_info::<Peer>();
-        let stopped = |mut stop: tokio::sync::watch::Receiver<bool>| async move {
-            // Fails if the server is gone.
-            let _ = stop.wait_for(|stop| *stop).await;
-        };
-        let graceful = stopped(self.shared.stop.subscribe());
-        let listener = Bounded { listener, places: Arc::new(Semaphore::new(MAX_CONNECTIONS)) };
-        let late = async {
-            stopped(self.shared.stop.subscribe()).await;
-            tokio::time::sleep(GRACE).await;
-        };
-        let server = axum::serve(listener, app).with_graceful_shutdown(graceful);
-        tokio::select! {
-            served = server.into_future() => {
-                served.map_err(ServeError::Io)
-            }
-            () = late => Ok(()),
+        let mut stop = self.shared.stop.subscribe();
+        let (mut tasks, mut connections) = (JoinSet::new(), Connections::default());
+        let router = self.router();
+        loop {
+            let (stream, peer) = tokio::select! {
+                () = stopped(&mut stop) => break,
+                Some(_) = tasks.join_next() => continue,
+                accepted = Listener::accept(&mut listener) => accepted,
+            };
+            connections.make_room(&mut tasks, &stop).await;
+            let usage = Arc::new(Usage::default());
+            let serve = serve_one(stream, peer, router.clone(), Arc::clone(&usage), stop.clone());
+            connections.add(peer, usage, tasks.spawn(serve));
         }
+        drop(listener);
+        let end = async { while tasks.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(GRACE, end).await;
+        tasks.shutdown().await;
+        Ok(())
     }
 
     fn check_addr(&self, addr: SocketAddr) -> Result<(), ServeError> {
@@ -96,70 +106,59 @@ pub enum ServeError {
     Io(io::Error),
 }
 
-/// A listener with a limit of open connections.
-struct Bounded {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-}
-
-/// A connection that holds a place.
-struct Connection {
+/// Serves a connection until its client closes it or the server stops.
+async fn serve_one(
     stream: TcpStream,
-    _place: OwnedSemaphorePermit,
+    peer: SocketAddr,
+    router: Router,
+    usage: Arc<Usage>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let service = service_fn(|request: Request<Incoming>| {
+        answer(request, peer, router.clone(), Arc::clone(&usage))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // It also runs between two requests.
+        .header_read_timeout(SILENCE_LIMIT)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    // Broken connections are daily business.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        () = stopped(&mut stop) => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
 }
 
-impl Listener for Bounded {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let place = place.expect("the semaphore is never closed");
-        let (stream, addr) = Listener::accept(&mut self.listener).await;
-        (Connection { stream, _place: place }, addr)
+async fn answer(
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+    router: Router,
+    usage: Arc<Usage>,
+) -> Result<Response, Infallible> {
+    request.extensions_mut().insert(ConnectInfo(Peer(peer)));
+    usage.progress();
+    let response = router.oneshot(request).await?;
+    if response.extensions().get::<Caller>().is_none() {
+        // Without credentials, no one can keep a place by not reading the response.
+        usage.end();
+        return Ok(response);
     }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
+    Ok(response.map(|body| Body::new(Held::new(body, usage))))
 }
 
-impl Connected<IncomingStream<'_, Bounded>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
-        Self(*stream.remote_addr())
-    }
+/// Waits until the server stops, or is gone.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
+/// The time for a request to arrive, and for the next one on the same connection.
+const SILENCE_LIMIT: Duration = Duration::from_secs(10);
 
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-/// Far more than the pages and command lines of a team.
-const MAX_CONNECTIONS: usize = 256;
+/// Enough for the head of a request, and too few to fill the memory.
+const MAX_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The time for requests in flight when the server stops.
 const GRACE: Duration = Duration::from_secs(5);

@@ -1,13 +1,13 @@
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Mutex, PoisonError},
 };
 
 use http::request::Parts;
 use tokio::time::Instant;
 
-use super::peer::peer;
+use super::peer::{network, peer};
 
 /// Slows down callers who try tokens: after ten wrong ones, an address has one attempt per second.
 ///
@@ -25,7 +25,7 @@ struct Attempts {
 impl Throttle {
     /// Returns whether a caller with a wrong token has to wait.
     pub(super) fn blocks(&self, parts: &Parts) -> bool {
-        let Some(peer) = network(parts) else { return false };
+        let Some(peer) = peer(parts).map(network) else { return false };
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(attempts) = peers.get_mut(&peer) else { return false };
         attempts.refill(Instant::now());
@@ -34,7 +34,7 @@ impl Throttle {
 
     /// Notes a wrong token.
     pub(super) fn note(&self, parts: &Parts) {
-        let Some(peer) = network(parts) else { return };
+        let Some(peer) = peer(parts).map(network) else { return };
         let now = Instant::now();
         let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if peers.len() >= MAX_PEERS && !peers.contains_key(&peer) {
@@ -54,17 +54,6 @@ impl Attempts {
         self.left = (self.left + now.duration_since(self.at).as_secs_f64()).min(ATTEMPTS);
         self.at = now;
     }
-}
-
-/// Returns the address of the caller. An IPv6 caller has the whole network of 64 bits.
-fn network(parts: &Parts) -> Option<IpAddr> {
-    Some(match peer(parts)?.ip().to_canonical() {
-        IpAddr::V6(ip) => {
-            let [a, b, c, d, ..] = ip.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        ip @ IpAddr::V4(_) => ip,
-    })
 }
 
 const ATTEMPTS: f64 = 10.0;

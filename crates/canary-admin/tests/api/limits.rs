@@ -1,6 +1,12 @@
+use std::time::Duration;
+
 use canary_admin::{Access, Admin, Operator, Role};
 use canary_controller::{Controller, Phase, store::MemoryStore};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    time::{Instant, timeout},
+};
 
 use crate::support::{COMMANDS, Call, PLAN, Server, Stream, add};
 
@@ -95,4 +101,72 @@ async fn every_rollout_of_a_controller_is_shown_also_one_that_is_added_later() {
     server.admin.watch(&other);
     assert_eq!(names().await, ["checkout", "search", "shop"]);
     server.stop().await;
+}
+
+#[tokio::test]
+async fn silent_connections_do_not_stop_a_rollback() {
+    let server = Server::start(Access::loopback()).await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    let rollback = server.command(r#"{"command":"roll_back"}"#);
+    // Well below the time after which silent connections are closed anyway.
+    let reply = timeout(Duration::from_secs(6), rollback).await.expect("there is a place");
+    assert_eq!(reply.status, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_in_flight_keeps_its_connection_when_others_take_all_places() {
+    let server = Server::start(Access::loopback()).await;
+    let mut stream = Stream::open(server.addr, "/canaries/shop/events", None).await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    // Accepted after all of them.
+    assert_eq!(server.command(r#"{"command":"start"}"#).await.status, 200);
+    assert_eq!(stream.next_of("event").await.data["kind"], "started");
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_request_is_closed() {
+    let server = Server::start(Access::loopback()).await;
+    for request in [
+        "",
+        "GET /canaries HTTP/1.1\r\nhost: localhost\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    ] {
+        let mut client = TcpStream::connect(server.addr).await.unwrap();
+        client.write_all(request.as_bytes()).await.unwrap();
+        let began = Instant::now();
+        let mut response = String::new();
+        let read = client.read_to_string(&mut response);
+        timeout(Duration::from_secs(60), read).await.expect("it is closed").unwrap();
+        assert_eq!(response.ends_with("\r\n\r\nok\n"), request.contains("/healthz"), "{response}");
+        assert!(began.elapsed() > Duration::from_secs(5), "{request:?} has some time");
+    }
+    server.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_server_has_no_connections() {
+    let server = Server::start(Access::loopback()).await;
+    let mut silent = TcpStream::connect(server.addr).await.unwrap();
+    let mut slow = TcpStream::connect(server.addr).await.unwrap();
+    let head = "POST /canaries/shop/commands HTTP/1.1\r\nhost: localhost\r\n\
+        content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    slow.write_all(head.as_bytes()).await.unwrap();
+    // Accepted after both of them.
+    assert_eq!(server.get("/healthz").await.status, 200);
+    let began = Instant::now();
+    server.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(8), "requests have five seconds to end");
+    for client in [&mut silent, &mut slow] {
+        let mut response = Vec::new();
+        let _ = timeout(Duration::from_secs(60), client.read_to_end(&mut response)).await.unwrap();
+        assert!(response.is_empty());
+    }
 }

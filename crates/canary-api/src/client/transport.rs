@@ -46,7 +46,7 @@ impl Transport {
             .wrap_connector(connector);
         let http = HttpClient::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(15))
+            .pool_idle_timeout(IDLE_LIMIT)
             .build(connector);
         Self { base, silence_limit, authorization, timeout, http }
     }
@@ -205,3 +205,7 @@ fn has_media_type(headers: &HeaderMap, expected: &str) -> bool {
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
 const USER_AGENT: &str = concat!("canary-api/", env!("CARGO_PKG_VERSION"));
+
+/// Shorter than the ten seconds after which the server closes an idle connection, so that no command is
+/// sent on a connection that is about to be closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
