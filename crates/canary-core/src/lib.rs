@@ -31,6 +31,7 @@ mod name;
 mod outcome;
 mod rating;
 mod ratings;
+mod readable_error;
 mod reason;
 mod secret;
 mod snapshot;
@@ -49,6 +50,7 @@ pub use self::{
     outcome::Outcome,
     rating::Rating,
     ratings::{RatingCounts, Ratings, RatingsByWeight, TooManyEvents},
+    readable_error::fmt_with_causes,
     reason::{AssignmentReason, PerReason},
     secret::{InvalidSecret, Secret},
     snapshot::{EpochCounts, Snapshot},

@@ -271,7 +271,7 @@ impl fmt::Display for DryRun {
 }
 
 /// The error for traffic that is out of range. The message contains the value and the range.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum DryRunError {
     /// The calls per second are out of range.
@@ -292,6 +292,8 @@ impl fmt::Display for DryRunError {
 }
 
 impl error::Error for DryRunError {}
+
+canary_core::debug_as_display!(DryRunError);
 
 /// Returns the time that these calls take, rounded up to a second.
 pub(crate) fn time_for(calls: u64, per_second: f64) -> Duration {

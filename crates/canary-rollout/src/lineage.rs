@@ -54,7 +54,7 @@ impl<'de> Deserialize<'de> for Lineage {
 }
 
 /// The error for a text that is not a [`Lineage`]. The message contains the text.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidLineage(String);
 
 impl fmt::Display for InvalidLineage {
@@ -64,3 +64,5 @@ impl fmt::Display for InvalidLineage {
 }
 
 impl error::Error for InvalidLineage {}
+
+canary_core::debug_as_display!(InvalidLineage);

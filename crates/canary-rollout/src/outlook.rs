@@ -237,7 +237,7 @@ impl fmt::Display for Obstacle {
 }
 
 /// The error for traffic that is out of range. The message contains the value and the range.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidTraffic {
     /// The calls per second are out of range.
@@ -258,6 +258,8 @@ impl fmt::Display for InvalidTraffic {
 }
 
 impl error::Error for InvalidTraffic {}
+
+canary_core::debug_as_display!(InvalidTraffic);
 
 /// Formats a fraction in percent with two significant digits, rounded up, so that no regression is
 /// claimed that is smaller than the forecast.

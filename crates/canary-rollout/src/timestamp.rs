@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 /// The error for an invalid [`Timestamp`] string. The message contains the string.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct ParseTimestampError(String);
 
 impl fmt::Display for ParseTimestampError {
@@ -115,6 +115,8 @@ impl fmt::Display for ParseTimestampError {
 }
 
 impl error::Error for ParseTimestampError {}
+
+canary_core::debug_as_display!(ParseTimestampError);
 
 #[cfg(test)]
 mod tests {

@@ -263,3 +263,30 @@ fn a_byte_order_mark_is_skipped_and_utf_16_is_refused_in_each_format() {
         }
     }
 }
+
+/// `main` prints the error that it returns with `Debug`.
+#[test]
+fn errors_print_alike_for_people_and_from_main() {
+    use canary_rollout::{
+        Lineage, Releases, Rollout, Timestamp, command::CommandName, event::EventId,
+        outlook::Traffic, plan::Preset,
+    };
+    let plan = Preset::all()[0].plan();
+    let releases = Releases { stable: "v1".parse().unwrap(), canary: "v2".parse().unwrap() };
+    let rollout = Rollout::new("shop".parse().unwrap(), releases, plan.clone());
+    let refusal = rollout.refusal(&canary_rollout::Command::Promote).unwrap();
+    let errors: [Box<dyn std::error::Error>; 9] = [
+        Box::new(Plan::from_toml("steps = [{ weight = 5 }, { weight = 7 }]").unwrap_err()),
+        Box::new("Canary1Percent".parse::<Preset>().unwrap_err()),
+        Box::new("x".parse::<Lineage>().unwrap_err()),
+        Box::new("x".parse::<EventId>().unwrap_err()),
+        Box::new("x".parse::<Timestamp>().unwrap_err()),
+        Box::new("x".parse::<CommandName>().unwrap_err()),
+        Box::new(plan.dry_run(0.0, None).unwrap_err()),
+        Box::new(Traffic::try_new(-1.0, None).unwrap_err()),
+        Box::new(refusal),
+    ];
+    for error in errors {
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
+}

@@ -81,7 +81,7 @@ impl str::FromStr for CommandName {
 }
 
 /// The error for an unknown command name. The message lists the known names.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct UnknownCommand(String);
 
 impl fmt::Display for UnknownCommand {
@@ -92,3 +92,5 @@ impl fmt::Display for UnknownCommand {
 }
 
 impl error::Error for UnknownCommand {}
+
+canary_core::debug_as_display!(UnknownCommand);

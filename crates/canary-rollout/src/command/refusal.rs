@@ -7,7 +7,7 @@ use super::CommandName;
 use crate::{span::rough, state::phase::Phase, text::NAME_BYTES};
 
 /// A command that the rollout's state does not allow. The rollout is unchanged.
-#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[derive(Clone, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Refusal {
     /// The command.
@@ -29,6 +29,8 @@ impl fmt::Display for Refusal {
 }
 
 impl error::Error for Refusal {}
+
+canary_core::debug_as_display!(Refusal);
 
 /// The reason for a [`Refusal`]. It serializes as its `Display` text.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -182,7 +184,7 @@ impl Serialize for RefusalReason {
 
 /// An error from [`Rollout::replace_plan`](crate::Rollout::replace_plan): the current plan is in
 /// use.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct PlanInUse(pub(crate) Phase);
 
 impl fmt::Display for PlanInUse {
@@ -192,3 +194,5 @@ impl fmt::Display for PlanInUse {
 }
 
 impl error::Error for PlanInUse {}
+
+canary_core::debug_as_display!(PlanInUse);

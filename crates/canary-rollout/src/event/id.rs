@@ -59,7 +59,7 @@ impl<'de> Deserialize<'de> for EventId {
 }
 
 /// The error for a text that is not an [`EventId`]. The message contains the text.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidEventId(String);
 
 impl fmt::Display for InvalidEventId {
@@ -69,6 +69,8 @@ impl fmt::Display for InvalidEventId {
 }
 
 impl error::Error for InvalidEventId {}
+
+canary_core::debug_as_display!(InvalidEventId);
 
 #[cfg(test)]
 mod tests {

@@ -20,7 +20,7 @@ use crate::text::bounded;
 /// );
 /// assert_eq!(error.faults()[0].line, 5);
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct PlanError {
     pub(crate) faults: Vec<PlanFault>,
 }
@@ -46,6 +46,8 @@ impl fmt::Display for PlanError {
 }
 
 impl error::Error for PlanError {}
+
+canary_core::debug_as_display!(PlanError);
 
 /// A fault of a plan file.
 #[derive(Clone, Debug, Eq, PartialEq)]

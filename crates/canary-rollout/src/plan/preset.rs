@@ -134,7 +134,7 @@ impl str::FromStr for Preset {
 }
 
 /// The error for an unknown [`Preset`] name. The message lists the known names.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct UnknownPreset(String);
 
 impl fmt::Display for UnknownPreset {
@@ -145,3 +145,5 @@ impl fmt::Display for UnknownPreset {
 }
 
 impl std::error::Error for UnknownPreset {}
+
+canary_core::debug_as_display!(UnknownPreset);

@@ -76,7 +76,7 @@ pub enum EvidenceOrder {
 }
 
 /// The reason why a command was not carried out.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum CommandFailure {
     /// The state of the rollout does not allow the command.
@@ -135,3 +135,5 @@ impl fmt::Display for CommandFailure {
 }
 
 impl error::Error for CommandFailure {}
+
+canary_core::debug_as_display!(CommandFailure);
