@@ -20,11 +20,12 @@ pub(crate) struct Effects {
 impl Effects {
     /// Checks that everything the plan refers to is registered.
     pub(crate) fn check_plan(&self, plan: &Plan) -> Result<(), Unmet> {
-        Unmet::all([
-            self.probes.check_plan(plan),
-            self.gates.check_plan(plan),
-            self.notifier.check_plan(plan),
-        ])
+        Unmet::all([self.check_tasks(plan), self.notifier.check_plan(plan)])
+    }
+
+    /// Checks the probes and the gates of a plan.
+    pub(crate) fn check_tasks(&self, plan: &Plan) -> Result<(), Unmet> {
+        Unmet::all([self.probes.check_plan(plan), self.gates.check_plan(plan)])
     }
 
     /// Queues an event for a receiver of the plan.

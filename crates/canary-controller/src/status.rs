@@ -82,6 +82,10 @@ impl Status {
             Some(reason) => format!("the stored rollout is not loaded, the weight stays: {reason}"),
             None => rollout.pending(at).to_string(),
         };
+        let summary = match replica.pending_plan() {
+            Some(_) => format!("{summary}; {NEW_PLAN}"),
+            None => summary,
+        };
         Self {
             at,
             summary,
@@ -108,3 +112,5 @@ impl Status {
         self.counts.current()?.counts.share()
     }
 }
+
+const NEW_PLAN: &str = "the plan of this process has changed, and applies from the next start";

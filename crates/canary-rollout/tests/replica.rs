@@ -401,3 +401,107 @@ fn a_command_at_a_follower_leaves_probes_and_gates_to_the_driver() {
         assert!(asks(&outputs), "{question}: {outputs:?}");
     }
 }
+
+const NEXT_PLAN: &str = "steps = [{ weight = '3%', min_duration = '1h' }]";
+
+/// A replica of the same build with another plan, which has taken over the rollout of PLAN.
+fn with_next_plan() -> Driven {
+    let stopped = Driven::started(PLAN).replica.rollout().clone();
+    let mut next = Driven::new(NEXT_PLAN);
+    next.tick(Verdict::Inconclusive);
+    next.feed(Input::EvidenceSeen(None));
+    let outputs = next.feed(Input::Loaded(Ok(Loaded::Found(Box::new(stopped)))));
+    let is_warning = |output: &&Output| matches!(output, Output::Warn(text) if text.contains("applies from the next start"));
+    assert_eq!(outputs.iter().filter(is_warning).count(), 1, "{outputs:?}");
+    assert_eq!(next.replica.pending_plan(), Some(&sim::plan(NEXT_PLAN)));
+    next
+}
+
+/// Saves whatever the replica offers, until it waits for the next input.
+fn save_all(driven: &mut Driven, mut outputs: Vec<Output>) {
+    loop {
+        let result = match outputs.last() {
+            Some(Output::Swap { .. }) => Input::Swapped(Swapped::Saved),
+            Some(Output::SwapEvidence) => Input::EvidenceSwapped(EvidenceSwapped::Done),
+            Some(Output::Load) => Input::Loaded(Ok(Loaded::Unchanged)),
+            _ => return,
+        };
+        outputs = driven.feed(result);
+    }
+}
+
+#[test]
+fn a_plan_that_changed_during_a_rollout_replaces_the_plan_when_the_rollout_is_over() {
+    let mut driven = with_next_plan();
+    let outputs = driven.tick(Verdict::Inconclusive);
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().plan(), &sim::plan(PLAN), "the rollout keeps its plan");
+    let outputs = driven.command(Command::RollBack);
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().phase(), Phase::RolledBack);
+    assert_eq!(driven.replica.rollout().plan(), &sim::plan(NEXT_PLAN));
+    assert_eq!(driven.replica.pending_plan(), None);
+    let outputs = driven.command(Command::Start);
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().weight(), sim::percent("3%"));
+    let events = driven.replica.rollout().history().map(|event| event.kind.as_str());
+    let events: Vec<_> = events.collect();
+    let expected = ["started", "step_begun", "rolled_back", "plan_replaced", "started"];
+    assert_eq!(events[..5], expected, "{events:?}");
+}
+
+#[test]
+fn a_rollback_by_another_replica_makes_way_for_the_new_plan_too() {
+    let mut driven = with_next_plan();
+    let rolled_back = driven.rival(Command::RollBack);
+    driven.feed(Input::StoreChanged);
+    let outputs = driven.feed(Input::Loaded(Ok(Loaded::Found(rolled_back))));
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().plan(), &sim::plan(NEXT_PLAN));
+}
+
+#[test]
+fn no_start_uses_the_old_plan_although_the_new_one_could_not_be_stored() {
+    let mut driven = with_next_plan();
+    driven.command(Command::RollBack);
+    driven.feed(Input::Swapped(Swapped::Saved));
+    // The deployment of the plan fails, and is repeated with the next tick.
+    driven.feed(Input::Swapped(Swapped::Failed("away".to_owned())));
+    assert_eq!(driven.replica.rollout().plan(), &sim::plan(PLAN));
+    let outputs = driven.command(Command::Start);
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().plan(), &sim::plan(NEXT_PLAN));
+    assert_eq!(driven.replica.rollout().weight(), sim::percent("3%"));
+}
+
+#[test]
+fn a_restart_begins_with_the_new_plan() {
+    let mut driven = with_next_plan();
+    let outputs = driven.command(Command::SkipStep);
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().weight(), sim::percent("50%"));
+    let outputs = driven.command(Command::Restart);
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().plan(), &sim::plan(NEXT_PLAN));
+    assert_eq!(driven.replica.rollout().weight(), sim::percent("3%"));
+    assert_eq!(driven.replica.rollout().attempt(), 2);
+}
+
+#[test]
+fn a_plan_by_an_operator_holds_until_the_process_restarts() {
+    let mut driven = with_next_plan();
+    driven.command(Command::RollBack);
+    driven.feed(Input::Swapped(Swapped::Saved));
+    driven.feed(Input::Swapped(Swapped::Failed("away".to_owned())));
+    let plan = "steps = [{ weight = '7%', min_duration = '1h' }]";
+    let (by, reason) = (Actor::person("ada"), String::new());
+    let plan = Box::new(sim::plan(plan));
+    let id = CommandId(8);
+    let outputs = driven.feed(Input::Plan { id, plan: plan.clone(), by, reason, seen: None });
+    save_all(&mut driven, outputs);
+    let outputs = driven.tick(Verdict::Inconclusive);
+    save_all(&mut driven, outputs);
+    let outputs = driven.command(Command::Start);
+    save_all(&mut driven, outputs);
+    assert_eq!(driven.replica.rollout().plan(), &*plan);
+}

@@ -18,8 +18,9 @@ use crate::{
         evidence::{may_be_stored, to_input},
         run::Driver,
     },
-    error_chain,
+    error_chain, monitors,
     notify::{Notification, audit},
+    requirements::Unmet,
     weight_lock::OnTrip,
 };
 
@@ -175,6 +176,7 @@ impl Driver {
         let now = InForce::of(rollout);
         if self.in_force.plan != now.plan {
             self.register_receivers(&now.plan);
+            self.check_plan(&now.plan);
         }
         if self.in_force.attempt != now.attempt || self.in_force.stage != now.stage {
             self.tasks.cancel();
@@ -194,6 +196,19 @@ impl Driver {
             tracing::error!(
                 target: TARGET, canary = %name,
                 "some receivers will get no notifications: {unmet}",
+            );
+        }
+    }
+
+    /// Logs what this process lacks for a plan that it has not checked when the canary was added: the
+    /// rollout began with the plan of an earlier process, or of another one.
+    fn check_plan(&self, plan: &Plan) {
+        let canary = &self.plane.canary;
+        let checks = [self.effects.check_tasks(plan), monitors::check_plan(plan, canary)];
+        if let Err(unmet) = Unmet::all(checks) {
+            tracing::error!(
+                target: TARGET, canary = %canary.name(),
+                "the plan of the rollout has requirements that this process does not meet: {unmet}",
             );
         }
     }

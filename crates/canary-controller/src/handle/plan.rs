@@ -12,7 +12,8 @@ use crate::{
 impl RolloutHandle {
     /// Replaces the plan. The new plan applies from the next start.
     ///
-    /// After a restart, the plan of the code replaces it again, unless the rollout is in progress.
+    /// After a restart of the process, the plan of the code replaces it again; if the rollout is in
+    /// progress then, when it ends.
     ///
     /// # Errors
     ///

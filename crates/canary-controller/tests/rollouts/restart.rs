@@ -1,11 +1,11 @@
 //! Restarts: a process continues the rollout of the previous one.
 
-use canary_controller::{Controller, RolloutHandle, store::MemoryStore};
+use canary_controller::{Controller, RolloutHandle, probe::ProbeRunner, store::MemoryStore};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
-use tower_canary::control::ControlExt;
+use tower_canary::{RouteClasses, control::ControlExt, select::Condition};
 
-use crate::support::{Shop, controller, managed, second, until};
+use crate::support::{Shop, controller, logged, managed, options, plan, second, until};
 
 const PLAN: &str = r#"
 on_degraded = { ramp_down = { over = "10m" } }
@@ -130,4 +130,66 @@ async fn another_build_begins_idle_and_inherits_only_a_halt() {
         let judgment = &process.rollout.status().judgment;
         assert!(judgment.findings.iter().all(|finding| finding.calls.canary == 0));
     }
+}
+
+async fn with_plan(store: &MemoryStore, toml: &str) -> Process {
+    let shop = Shop::new("v2");
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, toml)).unwrap();
+    assert!(rollout.watch().wait_for(|status| status.load_error.is_none()).await.is_ok());
+    Process { shop, controller, rollout }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_changed_during_a_rollout_holds_after_it_and_after_further_restarts() {
+    let store = MemoryStore::new();
+    let first = with_plan(&store, "steps = [{ weight = '10%', min_duration = '1h' }]").await;
+    first.command(Command::Start).await;
+    first.controller.stop().await;
+
+    let (guard, warnings) = logged(tracing::Level::WARN);
+    let changed = "steps = [{ weight = '3%', min_duration = '1h' }]";
+    let next = with_plan(&store, changed).await;
+    drop(guard);
+    let applies = "applies from the next start";
+    let warnings = warnings.lock().unwrap().clone();
+    assert_eq!(warnings.iter().filter(|it| it.contains(applies)).count(), 1, "{warnings:?}");
+    assert_eq!(next.shop.canary.weight(), Weight::from_percent(10));
+    assert!(next.rollout.status().summary.ends_with(applies), "{}", next.rollout.status().summary);
+    next.command(Command::RollBack).await;
+    assert!(!next.rollout.status().summary.contains(applies));
+    next.command(Command::Start).await;
+    assert_eq!(next.shop.canary.weight(), Weight::from_percent(3));
+    next.controller.stop().await;
+
+    let last = with_plan(&store, changed).await;
+    last.command(Command::Restart).await;
+    assert_eq!(last.shop.canary.weight(), Weight::from_percent(3));
+    assert_eq!(last.rollout.status().rollout.plan(), &plan(changed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_lacks_parts_of_the_plan_in_force_says_so() {
+    let store = MemoryStore::new();
+    let plan = r#"
+        steps = [{ weight = "10%", min_duration = "1h", probes = ["books"] }]
+        monitors = [{ measure = "failures", class = "checkout" }]
+        probes.books.kind.function = "books"
+    "#;
+    let classes = RouteClasses::new().class("checkout", Condition::path_prefix("/checkout"));
+    let shop = Shop::with_options("v2", options().route_classes(classes));
+    let probes = ProbeRunner::new().function("books", async || Ok::<_, String>(()));
+    let first = controller(store.clone());
+    let rollout = first.add(managed(&shop, plan).probes(probes)).unwrap();
+    rollout.start(Actor::person("ada"), "").await.unwrap();
+    first.stop().await;
+
+    let (guard, errors) = logged(tracing::Level::ERROR);
+    let _next = with_plan(&store, PLAN).await;
+    drop(guard);
+    let errors = errors.lock().unwrap();
+    let needs = "requirements that this process does not meet";
+    let error = errors.iter().find(|it| it.contains(needs)).unwrap();
+    assert!(error.contains("probes.books.kind.function: no function"), "{error}");
+    assert!(error.contains("monitors[0].class: no class"), "{error}");
 }

@@ -1,11 +1,15 @@
 use super::{
-    CommandFailure, Moment, Replica,
-    job::{CommandJob, Decision, PlanJob, Proposal, is_immediate, join},
+    CommandFailure, Moment, Output, Replica,
+    job::{CommandJob, Decision, Job, PlanJob, Proposal, is_immediate, join},
     machine::{DEPLOYMENT, is_in_progress},
 };
 use crate::{
-    action::Transition, actor::Actor, command::order::Command, event::EventId, rollout::Relation,
-    rollout::Rollout,
+    action::Transition,
+    actor::Actor,
+    command::order::Command,
+    event::EventId,
+    rollout::{Relation, Rollout},
+    state::phase::Phase,
 };
 
 impl Replica {
@@ -18,6 +22,9 @@ impl Replica {
                 return Decision::Finish(Err(changed));
             }
             match (self.relation(), command) {
+                (Relation::Same, command) if self.is_plan_pending && starts(command, &after) => {
+                    deployed = self.set_plan(now, &mut after);
+                }
                 (Relation::Same, _) => {}
                 // A start by an operator replaces the rollout of another build.
                 (_, Command::Start) => deployed = self.deploy(now, &mut after),
@@ -73,7 +80,7 @@ impl Replica {
     pub(super) fn decide_deploy(&mut self, now: Moment) -> Decision {
         let mut after = self.rollout.clone();
         let transition = match self.relation() {
-            Relation::Same => self.deploy(now, &mut after),
+            Relation::Same if self.is_plan_pending => self.deploy(now, &mut after),
             Relation::New if self.may_deploy(now) => self.deploy(now, &mut after),
             _ => Transition::default(),
         };
@@ -86,13 +93,42 @@ impl Replica {
     /// Sets the releases and the plan of a rollout to those of this build.
     fn deploy(&mut self, now: Moment, rollout: &mut Rollout) -> Transition {
         let releases = rollout.set_releases(now.at, self.build.releases.clone());
-        let (plan, by) = (self.build.plan.clone(), Actor::program(DEPLOYMENT));
-        match rollout.replace_plan(now.at, plan, &by, "the plan of this build") {
-            Ok(plan) => join(releases, plan),
-            Err(in_use) => {
-                self.outputs.push(super::Output::Warn(in_use.to_string()));
-                releases
-            }
+        if is_in_progress(rollout.phase()) && *rollout.plan() != self.build.plan {
+            self.is_plan_pending = true;
+            let phase = rollout.phase();
+            self.outputs.push(Output::Warn(format!(
+                "the plan of this process has changed, and the rollout is {phase} with the previous \
+                 one: the new plan applies from the next start"
+            )));
+            return releases;
         }
+        join(releases, self.set_plan(now, rollout))
+    }
+
+    fn set_plan(&self, now: Moment, rollout: &mut Rollout) -> Transition {
+        let (plan, by) = (self.build.plan.clone(), Actor::program(DEPLOYMENT));
+        rollout.set_plan(now.at, plan, &by, "the plan of this build")
+    }
+
+    /// Queues the deployment of the plan that had to wait for the end of the rollout.
+    pub(super) fn deploy_pending_plan(&mut self) {
+        if !self.is_plan_pending || self.relation() != Relation::Same {
+            return;
+        }
+        self.is_plan_pending = *self.rollout.plan() != self.build.plan;
+        let queued = self.jobs.iter().map(|queued| &queued.job).chain(&self.deferred);
+        let is_queued = queued.into_iter().any(|job| matches!(job, Job::Deploy));
+        if self.is_plan_pending && !is_in_progress(self.rollout.phase()) && !is_queued {
+            self.jobs.push_front(Job::Deploy.into());
+        }
+    }
+}
+
+/// Returns whether a command begins an attempt.
+fn starts(command: &Command, rollout: &Rollout) -> bool {
+    match command {
+        Command::Start | Command::Restart => true,
+        Command::SetWeight { .. } => rollout.phase() == Phase::Idle,
+        _ => false,
     }
 }

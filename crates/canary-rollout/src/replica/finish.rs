@@ -22,6 +22,8 @@ impl Replica {
         match active.job {
             Job::Command(job) => self.finish_command(job, result),
             Job::Plan(PlanJob { id, .. }) => {
+                // A plan that is set later replaces the one of this build.
+                self.is_plan_pending &= result.is_err();
                 self.outputs.extend([Output::Reply { id, result }, Output::Release(id)]);
             }
             Job::Tick(job) => {
@@ -42,6 +44,7 @@ impl Replica {
             }
             Job::Reload | Job::Beat | Job::Stop => {}
         }
+        self.deploy_pending_plan();
         if self.enforces_later && !self.jobs.iter().any(|queued| queued.is_lowered) {
             self.enforce();
         }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     action::Transition,
     event::Event,
+    plan::definition::Plan,
     rollout::{Relation, Rollout},
     state::phase::Phase,
     tick::input::Tick,
@@ -59,6 +60,8 @@ pub struct Replica {
     pub(super) unsaved: Vec<Event>,
     /// The number of the latest event that was emitted.
     pub(super) emitted: u64,
+    /// Whether the plan of this build still has to replace that of the rollout.
+    pub(super) is_plan_pending: bool,
     /// Whether the application has lowered the weight of a build that the rollout is not for.
     pub(super) is_lowered_directly: bool,
     pub(super) active: Option<Active>,
@@ -85,6 +88,7 @@ impl Replica {
             seat: Seat::new(id),
             unsaved: Vec::new(),
             emitted: 0,
+            is_plan_pending: false,
             is_lowered_directly: false,
             active: None,
             jobs: VecDeque::new(),
@@ -128,6 +132,17 @@ impl Replica {
             && self.relation() == Relation::Same
             && is_in_progress(self.rollout.phase())
             && self.seat.is_mine()
+    }
+
+    /// Returns the plan of this build, if it applies only from the next start, because the rollout was
+    /// in progress with another plan when it was loaded.
+    #[must_use]
+    pub fn pending_plan(&self) -> Option<&Plan> {
+        let is_pending = self.is_plan_pending
+            && self.relation() == Relation::Same
+            && is_in_progress(self.rollout.phase())
+            && *self.rollout.plan() != self.build.plan;
+        is_pending.then_some(&self.build.plan)
     }
 
     /// Returns the relation of this build to the rollout in force.
@@ -270,7 +285,8 @@ impl Replica {
             for job in self.deferred.drain(..).rev() {
                 self.jobs.push_front(job.into());
             }
-            if self.relation() == Relation::Same || self.may_deploy(now) {
+            self.is_plan_pending = self.relation() == Relation::Same;
+            if self.is_plan_pending || self.may_deploy(now) {
                 self.jobs.push_front(Job::Deploy.into());
             }
             return;

@@ -141,10 +141,24 @@ impl Rollout {
             | Phase::RampingDown
             | Phase::Baking => return Err(PlanInUse(phase)),
         }
+        Ok(self.set_plan(now, plan, by, reason))
+    }
+
+    /// Replaces the plan in any phase. If the rollout is in progress, a restart must follow.
+    pub(crate) fn set_plan(
+        &mut self,
+        now: Timestamp,
+        plan: Plan,
+        by: &Actor,
+        reason: &str,
+    ) -> Transition {
+        if *self.plan() == plan {
+            return Transition::default();
+        }
         self.plan = plan.into();
         let mut change = Change::new(self, now);
         change.record(by.bounded(), EventKind::PlanReplaced, bounded(reason, REASON_BYTES));
-        Ok(change.finish())
+        change.finish()
     }
 }
 
