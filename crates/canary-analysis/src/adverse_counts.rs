@@ -74,7 +74,7 @@ impl AdverseCounts {
 }
 
 /// Impossible counts.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum AdverseCountsError {
     /// A channel has more adverse events than calls.
@@ -111,6 +111,8 @@ impl fmt::Display for AdverseCountsError {
         }
     }
 }
+
+canary_core::debug_as_display!(AdverseCountsError);
 
 impl error::Error for AdverseCountsError {}
 

@@ -61,7 +61,7 @@ impl Default for Levels {
 }
 
 /// A level that is out of range.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct LevelError {
     name: &'static str,
     value: f64,
@@ -72,5 +72,7 @@ impl fmt::Display for LevelError {
         write!(f, "level `{}` is {}, expected 1e-12 to 0.5", self.name, self.value)
     }
 }
+
+canary_core::debug_as_display!(LevelError);
 
 impl error::Error for LevelError {}

@@ -87,7 +87,7 @@ impl fmt::Display for Limit {
 }
 
 /// A rate that is out of range for a [`Limit`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, PartialEq)]
 pub struct LimitError(f64);
 
 impl fmt::Display for LimitError {
@@ -95,5 +95,7 @@ impl fmt::Display for LimitError {
         write!(f, "limit {}, expected a rate of 0.000001 to 0.5", self.0)
     }
 }
+
+canary_core::debug_as_display!(LimitError);
 
 impl error::Error for LimitError {}

@@ -151,7 +151,7 @@ impl Margins {
 const LOWEST_RATE: f64 = 1e-9;
 
 /// A margin that is out of range.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct MarginError {
     name: &'static str,
     value: f64,
@@ -164,6 +164,8 @@ impl fmt::Display for MarginError {
         write!(f, "margin `{name}` is {value}, expected {expected}")
     }
 }
+
+canary_core::debug_as_display!(MarginError);
 
 impl error::Error for MarginError {}
 

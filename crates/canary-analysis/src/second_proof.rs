@@ -79,7 +79,7 @@ impl Default for SecondProof {
 }
 
 /// A value of [`SecondProof`] that is out of range.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SecondProofError {
     /// The part of the variance.
@@ -101,5 +101,7 @@ impl fmt::Display for SecondProofError {
         }
     }
 }
+
+canary_core::debug_as_display!(SecondProofError);
 
 impl error::Error for SecondProofError {}

@@ -191,7 +191,7 @@ impl fmt::Display for SlowLimit {
 }
 
 /// A [`SlowLimit`] that is out of range.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SlowLimitError {
     /// A fixed limit.
@@ -223,6 +223,8 @@ impl fmt::Display for SlowLimitError {
         }
     }
 }
+
+canary_core::debug_as_display!(SlowLimitError);
 
 impl error::Error for SlowLimitError {}
 

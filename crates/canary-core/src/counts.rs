@@ -241,7 +241,7 @@ impl Counts {
 }
 
 /// The error for a count that is lower than before, although counts never decrease.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct CountsWentBackwards {
     channel: Channel,
     count: Cow<'static, str>,
@@ -259,6 +259,8 @@ impl fmt::Display for CountsWentBackwards {
         write!(f, "the count `{count}` of {channel} is lower than it was earlier")
     }
 }
+
+crate::debug_as_display!(CountsWentBackwards);
 
 impl error::Error for CountsWentBackwards {}
 

@@ -141,7 +141,7 @@ impl NameRule {
 /// A text that is not a valid [`CanaryName`], [`ReleaseId`], [`EventName`] or [`RouteClass`].
 ///
 /// The message names the text and the rule.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidName {
     what: &'static str,
     text: String,
@@ -154,6 +154,8 @@ impl fmt::Display for InvalidName {
         write!(f, "{what} {text:?}: expected {expected}")
     }
 }
+
+crate::debug_as_display!(InvalidName);
 
 impl error::Error for InvalidName {}
 

@@ -252,7 +252,7 @@ impl Ratings {
 }
 
 /// The error for more than [`Ratings::MAX_EVENTS`] names of events.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct TooManyEvents(());
 
 impl std::fmt::Display for TooManyEvents {
@@ -260,6 +260,8 @@ impl std::fmt::Display for TooManyEvents {
         write!(f, "a canary counts at most {} events of the application", Ratings::MAX_EVENTS)
     }
 }
+
+crate::debug_as_display!(TooManyEvents);
 
 impl std::error::Error for TooManyEvents {}
 

@@ -91,7 +91,7 @@ impl fmt::Debug for Secret {
 }
 
 /// The error for text that is not a [`Secret`]. Its message does not contain the secret.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidSecret {
     cause: Cause,
 }
@@ -115,6 +115,8 @@ impl fmt::Display for InvalidSecret {
         }
     }
 }
+
+crate::debug_as_display!(InvalidSecret);
 
 impl error::Error for InvalidSecret {}
 

@@ -65,7 +65,7 @@ impl fmt::Debug for StickySecret {
 }
 
 /// The error for text that is not a [`StickySecret`]. The message does not repeat the text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct InvalidStickySecret(());
 
 impl fmt::Display for InvalidStickySecret {
@@ -73,6 +73,8 @@ impl fmt::Display for InvalidStickySecret {
         f.write_str("invalid sticky secret: expected 32 hexadecimal digits")
     }
 }
+
+crate::debug_as_display!(InvalidStickySecret);
 
 impl error::Error for InvalidStickySecret {}
 

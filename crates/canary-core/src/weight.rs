@@ -139,7 +139,7 @@ impl TryFrom<u32> for Weight {
 }
 
 /// The error for a number above 1,000,000 ppm.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct WeightRangeError(u32);
 
 impl fmt::Display for WeightRangeError {
@@ -148,10 +148,12 @@ impl fmt::Display for WeightRangeError {
     }
 }
 
+crate::debug_as_display!(WeightRangeError);
+
 impl error::Error for WeightRangeError {}
 
 /// A text that is not a valid [`Weight`]. The message names the text and the range.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct ParseWeightError {
     text: String,
     fault: ParseFault,
@@ -188,6 +190,8 @@ fn meant(text: &str) -> Option<Weight> {
     let zero = if number.starts_with('.') { "0" } else { "" };
     format!("{zero}{number}%").parse().ok()
 }
+
+crate::debug_as_display!(ParseWeightError);
 
 impl error::Error for ParseWeightError {}
 

@@ -1,7 +1,7 @@
 use std::{error, fmt};
 
 /// An invalid parameter of a [`Forecast`](crate::Forecast).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ForecastError {
     /// The number of calls per second.
@@ -23,5 +23,7 @@ impl fmt::Display for ForecastError {
         }
     }
 }
+
+canary_core::debug_as_display!(ForecastError);
 
 impl error::Error for ForecastError {}

@@ -1,7 +1,7 @@
 use std::{error, fmt};
 
 /// The reason why a judge cannot use its monitors.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum JudgeError {
     /// A name is empty.
@@ -44,5 +44,7 @@ impl fmt::Display for JudgeError {
         }
     }
 }
+
+canary_core::debug_as_display!(JudgeError);
 
 impl error::Error for JudgeError {}

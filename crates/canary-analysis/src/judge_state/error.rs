@@ -4,7 +4,7 @@ use super::VERSION;
 use crate::judge::JudgeError;
 
 /// The reason why a judge cannot continue with stored evidence.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ResumeError {
     /// The monitors are invalid.
@@ -44,6 +44,8 @@ impl fmt::Display for ResumeError {
         }
     }
 }
+
+canary_core::debug_as_display!(ResumeError);
 
 impl error::Error for ResumeError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {

@@ -68,7 +68,7 @@ impl fmt::Display for FieldPath {
 }
 
 /// The error for an invalid [`FieldPath`].
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidFieldPath {
     text: String,
 }
@@ -78,6 +78,8 @@ impl fmt::Display for InvalidFieldPath {
         write!(f, r#"field path {:?}: expected a JSON pointer such as "/items/*/id""#, self.text)
     }
 }
+
+canary_core::debug_as_display!(InvalidFieldPath);
 
 impl error::Error for InvalidFieldPath {}
 

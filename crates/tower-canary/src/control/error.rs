@@ -3,7 +3,7 @@ use std::{error, fmt, sync::Arc};
 use canary_core::CanaryName;
 
 /// The error for a canary that is halted: its weight stays zero until the halt is lifted.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Halted {
     pub(super) name: CanaryName,
     pub(super) reason: String,
@@ -24,10 +24,12 @@ impl fmt::Display for Halted {
     }
 }
 
+canary_core::debug_as_display!(Halted);
+
 impl error::Error for Halted {}
 
 /// The error of [`CanaryHandle::promote`](crate::CanaryHandle::promote).
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum PromoteError {
     /// The canary is halted.
@@ -58,5 +60,7 @@ impl fmt::Display for PromoteError {
         }
     }
 }
+
+canary_core::debug_as_display!(PromoteError);
 
 impl error::Error for PromoteError {}

@@ -3,7 +3,7 @@ use std::{error, fmt};
 use canary_core::{EventName, Weight};
 
 /// The error for an event that the options do not name. The message lists the known events.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct UnknownEvent {
     pub(super) event: String,
     pub(super) known: Vec<EventName>,
@@ -20,10 +20,12 @@ impl fmt::Display for UnknownEvent {
     }
 }
 
+canary_core::debug_as_display!(UnknownEvent);
+
 impl error::Error for UnknownEvent {}
 
 /// The error for a weight at which this process cannot have assigned the call.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 pub struct UnknownWeight {
     pub(super) weight: Weight,
 }
@@ -33,5 +35,7 @@ impl fmt::Display for UnknownWeight {
         write!(f, "weight {} has not been in force with the current salt", self.weight)
     }
 }
+
+canary_core::debug_as_display!(UnknownWeight);
 
 impl error::Error for UnknownWeight {}

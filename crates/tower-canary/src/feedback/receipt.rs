@@ -173,7 +173,7 @@ impl fmt::Debug for Receipt {
 }
 
 /// The error for text that is not a valid [`Receipt`]. The message does not repeat the text.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum InvalidReceipt {
     /// The text has a length, in bytes, that no receipt has.
@@ -199,6 +199,8 @@ impl fmt::Display for InvalidReceipt {
         }
     }
 }
+
+canary_core::debug_as_display!(InvalidReceipt);
 
 impl error::Error for InvalidReceipt {}
 

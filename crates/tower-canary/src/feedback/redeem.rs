@@ -93,7 +93,7 @@ fn draw_id(key: Option<u32>) -> u64 {
 }
 
 /// The reason why a receipt is refused.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum ReceiptError {
     /// No secret of this canary has signed the receipt: it is forged, damaged or from another
@@ -157,6 +157,8 @@ impl fmt::Display for ReceiptError {
         }
     }
 }
+
+canary_core::debug_as_display!(ReceiptError);
 
 impl error::Error for ReceiptError {}
 

@@ -1,7 +1,7 @@
 use std::{error, fmt};
 
 /// The error for a variable that is missing or has the wrong type. The message names it.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidVariables {
     message: String,
 }
@@ -17,5 +17,7 @@ impl fmt::Display for InvalidVariables {
         f.write_str(&self.message)
     }
 }
+
+canary_core::debug_as_display!(InvalidVariables);
 
 impl error::Error for InvalidVariables {}

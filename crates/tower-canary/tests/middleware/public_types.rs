@@ -1,6 +1,6 @@
 //! Traits that the public types implement, and names that they refuse.
 
-use std::fmt::Debug;
+use std::{error::Error, fmt::Debug};
 
 use tower_canary::{
     Assignment, Bypass, CanaryHandle, CanaryLayer, CanaryName, CanaryOptions, CanaryService, Drain,
@@ -96,4 +96,21 @@ fn a_canary_name_that_is_not_a_valid_label_is_refused() {
 #[should_panic(expected = r#"release id "two words": expected 1 to 128 visible ASCII"#)]
 fn a_release_id_that_is_not_a_valid_header_value_is_refused() {
     let _ = CanaryOptions::new().canary_release("two words");
+}
+
+#[test]
+fn an_error_that_main_returns_prints_its_message() {
+    let layer = CanaryLayer::new("checkout", ());
+    let handle = layer.handle();
+    handle.halt("an incident");
+    let errors: [Box<dyn Error>; 5] = [
+        Box::new("10".parse::<Weight>().unwrap_err()),
+        Box::new("Check out".parse::<CanaryName>().unwrap_err()),
+        Box::new(Secret::try_new("short").unwrap_err()),
+        Box::new(handle.set_weight(Weight::FULL).unwrap_err()),
+        Box::new(handle.promote().unwrap_err()),
+    ];
+    for error in errors {
+        assert_eq!(format!("{error:?}"), error.to_string());
+    }
 }
