@@ -1,6 +1,6 @@
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 
-use crate::{exit::Exit, failure::Failure, paint};
+use crate::{exit::Exit, failure::Failure, paint, times::Times};
 
 /// Asks the person whether to go on, after showing the effect.
 ///
@@ -18,7 +18,7 @@ pub(crate) fn confirm(question: &str, effect: &str) -> Result<(), Failure> {
         )
         .detail(effect));
     }
-    eprintln!("{}", paint.plain(effect));
+    eprintln!("{}", paint.plain(&Times::local().sentence(effect)));
     eprint!("{} [y/N] ", paint.plain(&format!("{question}?")));
     io::stderr().flush()?;
     let mut answer = String::new();

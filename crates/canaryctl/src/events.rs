@@ -6,10 +6,10 @@ use crate::{
     exit::Exit,
     failure::Failure,
     follower::{Follower, Update},
-    numbers,
     output::{self, Output},
     paint::Tone,
     session::Session,
+    times::Times,
 };
 
 /// Prints the history, and goes on if that is wanted.
@@ -51,7 +51,7 @@ fn line(output: Output, event: &EventView) -> String {
     let after = format!("[{}, {}; {id}]", event.phase.as_str(), event.weight);
     format!(
         "{}  {}  {}",
-        paint.plain(&numbers::time(&event.at)),
+        paint.plain(&Times::local().full(&event.at)),
         paint.plain(&sentence),
         paint.paint(Tone::Dim, &after),
     )

@@ -5,6 +5,7 @@ use canary_api::{EventView, Problem, client::ClientError};
 use crate::{
     exit::Exit,
     paint::{Tone, for_stderr},
+    times::Times,
 };
 
 /// The reason why a verb has failed, in words, with its exit status.
@@ -41,7 +42,8 @@ impl Failure {
             return;
         }
         let paint = for_stderr();
-        eprintln!("{} {}", paint.paint(Tone::Bad, "error:"), paint.plain(&self.message));
+        let message = Times::local().sentence(&self.message);
+        eprintln!("{} {}", paint.paint(Tone::Bad, "error:"), paint.plain(&message));
         for detail in &self.details {
             eprintln!("  {}", paint.plain(detail));
         }
@@ -104,7 +106,7 @@ pub(crate) const fn is_refusal(status: u16) -> bool {
 pub(crate) fn event_line(event: &EventView) -> String {
     let reason =
         if event.reason.is_empty() { String::new() } else { format!(": {}", event.reason) };
-    format!("{} {}{reason}", crate::numbers::time(&event.at), event.sentence)
+    format!("{} {}{reason}", Times::local().full(&event.at), event.sentence)
 }
 
 const SERVER_HINT: &str =

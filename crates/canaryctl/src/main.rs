@@ -21,6 +21,7 @@ mod plans;
 mod session;
 mod show;
 mod table;
+mod times;
 mod variables;
 mod wait;
 mod watch;

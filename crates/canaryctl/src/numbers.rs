@@ -1,18 +1,4 @@
-//! Numbers and times for people.
-
-/// Returns a time of the API, such as `2026-11-24T09:00:00Z`, to the second:
-/// `2026-11-24 09:00:00Z`.
-pub(crate) fn time(at: &str) -> String {
-    let Some((date, time)) = at.split_once('T') else { return at.to_owned() };
-    let whole = time.split(['.', 'Z']).next().unwrap_or(time);
-    format!("{date} {whole}Z")
-}
-
-/// Returns the time of day, such as `09:00:00`.
-pub(crate) fn time_of_day(at: &str) -> String {
-    let time = at.split_once('T').map_or(at, |(_, time)| time);
-    time.split(['.', 'Z']).next().unwrap_or(time).to_owned()
-}
+//! Numbers for people.
 
 /// Returns a fraction as a percentage with about three digits, such as `0.92%`.
 pub(crate) fn percent(fraction: f64) -> String {
@@ -97,9 +83,6 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!(time("2026-11-24T09:00:00.123Z"), "2026-11-24 09:00:00Z");
-        assert_eq!(time("soon"), "soon");
-        assert_eq!(time_of_day("2026-11-24T09:00:00.123Z"), "09:00:00");
         let percents = [0.0, 0.000_01, 0.0092, 0.012_345, 0.5, 1.0].map(percent);
         assert_eq!(percents, ["0%", "0.001%", "0.92%", "1.23%", "50.0%", "100%"]);
         assert_eq!([3.12, 250.4, 1200.0].map(milliseconds), ["3.1ms", "250ms", "1.20s"]);

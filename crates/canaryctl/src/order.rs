@@ -110,7 +110,7 @@ fn print_preview(output: Output, preview: &PreviewView) -> Result<Exit, Failure>
     if output.is_json() {
         output.json(preview)?;
     } else {
-        output.text(&preview.effect)?;
+        output.sentence(&preview.effect)?;
     }
     Ok(Exit::Done)
 }
@@ -127,8 +127,8 @@ fn print(output: Output, name: &str, response: &CommandResponse) -> Result<Exit,
         }
     }
     if let Some(note) = &response.note {
-        output.text(&format!("nothing has changed: {note}"))?;
+        output.sentence(&format!("nothing has changed: {note}"))?;
     }
-    output.text(&format!("{name}: {}", response.canary.summary))?;
+    output.sentence(&format!("{name}: {}", response.canary.summary))?;
     Ok(Exit::Done)
 }

@@ -7,6 +7,7 @@ use crate::{
     failure::Failure,
     paint::{self, Paint},
     table::Table,
+    times::Times,
 };
 
 /// The format of the output.
@@ -59,6 +60,11 @@ impl Output {
         text.lines().try_for_each(|line| print(&self.paint.plain(line)))
     }
 
+    /// Prints a sentence of the server, with its times in local time.
+    pub(crate) fn sentence(self, text: &str) -> Result<(), Failure> {
+        self.text(&Times::local().sentence(text))
+    }
+
     pub(crate) fn table(self, table: &Table) -> Result<(), Failure> {
         table.lines(self.paint).try_for_each(|line| print(&line))
     }
@@ -69,6 +75,12 @@ fn print(line: &str) -> Result<(), Failure> {
     writeln!(stdout, "{line}")?;
     // A pipe is not flushed at the end of a line otherwise, and `events -f` has no end.
     Ok(stdout.flush()?)
+}
+
+/// Makes the first letter upper case.
+pub(crate) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().into_iter().flat_map(char::to_uppercase).chain(chars).collect()
 }
 
 /// Prints a note for the person, which is no part of the output.

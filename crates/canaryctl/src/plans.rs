@@ -69,7 +69,7 @@ fn print_text(session: &Session, file: &Path, check: &PlanCheck) -> Result<(), F
         session.output.text(&format!("{}:{}", file.display(), fault_line(fault)))?;
     }
     match &check.forecast {
-        Some(forecast) => session.output.text(&forecast.text)?,
+        Some(forecast) => session.output.sentence(&forecast.text)?,
         None if check.faults.is_empty() => session.output.text(
             "the plan is valid; for a forecast, name --canary or --calls-per-second and \
              --failure-rate",

@@ -6,10 +6,11 @@ use crate::{
     exit::Exit,
     failure::Failure,
     findings, numbers,
-    output::Output,
+    output::{Output, capitalized},
     paint::Tone,
     session::Session,
     table::{Cell, Table},
+    times::Times,
 };
 
 /// Shows a canary.
@@ -30,9 +31,10 @@ pub(crate) async fn show(session: &Session, target: &Target) -> Result<Exit, Fai
 fn print(output: Output, view: &CanaryView) -> Result<(), Failure> {
     let paint = output.paint();
     let head = paint.paint(Tone::Strong, &view.name);
-    output.line(&format!("{head}  {}", paint.plain(&view.summary)))?;
+    let times = Times::local();
+    output.line(&format!("{head}  {}", paint.plain(&times.sentence(&view.summary))))?;
     if let Some(outlook) = &view.outlook {
-        output.text(&outlook.sentence)?;
+        output.text(&capitalized(&times.sentence(&outlook.sentence)))?;
     }
     storage(output, view)?;
     output.line("")?;

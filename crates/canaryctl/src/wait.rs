@@ -141,7 +141,7 @@ fn print(
             "canary": latest,
         }))?;
     } else {
-        session.output.text(outcome.message())?;
+        session.output.sentence(outcome.message())?;
     }
     Ok(exit)
 }

@@ -6,10 +6,11 @@ use crate::{
     cli::{Target, WhyOptions},
     exit::Exit,
     failure::Failure,
-    findings, numbers,
+    findings,
     output::Output,
     paint::Tone,
     session::Session,
+    times::Times,
 };
 
 /// Explains an event, or the current state by its latest decision.
@@ -33,7 +34,7 @@ pub(crate) async fn why(session: &Session, options: &WhyOptions) -> Result<Exit,
         return Ok(Exit::Done);
     }
     if is_current {
-        session.output.text(&format!("{name}: {}", view.summary))?;
+        session.output.sentence(&format!("{name}: {}", view.summary))?;
     }
     if let Some(event) = event {
         print_event(session.output, event)?;
@@ -75,7 +76,7 @@ fn find<'a>(events: &'a [EventView], wanted: &str) -> Result<&'a EventView, Fail
 
 fn print_event(output: Output, event: &EventView) -> Result<(), Failure> {
     let paint = output.paint();
-    let time = numbers::time(&event.at);
+    let time = Times::local().full(&event.at);
     output.line(&format!("{time}  {}", paint.paint(Tone::Strong, &event.sentence)))?;
     let verdict = event.verdict.as_str();
     let after = format!("{}, weight {}", event.phase.as_str(), event.weight);

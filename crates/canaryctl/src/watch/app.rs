@@ -6,12 +6,13 @@ use canary_api::{
 };
 
 use super::{dialog::Dialog, theme::Theme};
-use crate::follower::Update;
+use crate::{follower::Update, output::capitalized, times::Times};
 
 /// Everything that is shown. Drawing it has no other input than the size of the terminal.
 #[derive(Debug)]
 pub(super) struct App {
     pub(super) theme: Theme,
+    pub(super) times: Times,
     pub(super) view: Box<CanaryView>,
     pub(super) session: Option<Session>,
     pub(super) points: Points,
@@ -47,9 +48,10 @@ pub(super) enum Wish {
 }
 
 impl App {
-    pub(super) fn new(view: Box<CanaryView>, theme: Theme) -> Self {
+    pub(super) fn new(view: Box<CanaryView>, theme: Theme, times: Times) -> Self {
         Self {
             theme,
+            times,
             view,
             session: None,
             points: Points::default(),
@@ -131,6 +133,12 @@ impl App {
             }
             Err(error) => self.fail(error),
         }
+    }
+
+    /// Returns a sentence of the server with local times, as a line of its own.
+    pub(super) fn sentence(&self, text: &str) -> String {
+        let now = self.view.at.parse().unwrap_or_default();
+        capitalized(&self.times.sentence_at(text, now))
     }
 
     fn fail(&mut self, text: String) {

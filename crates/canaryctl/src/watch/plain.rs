@@ -9,7 +9,7 @@ pub(super) async fn watch(
     latest: Option<EventId>,
 ) -> Result<Exit, Failure> {
     if !session.output.is_json() {
-        session.output.text(&format!("{}: {}", view.name, view.summary))?;
+        session.output.sentence(&format!("{}: {}", view.name, view.summary))?;
     }
     events::follow_after(session, &view.name, latest).await
 }

@@ -13,7 +13,9 @@ use super::{
     terminal::Screen,
     theme::Theme,
 };
-use crate::{exit::Exit, failure::Failure, follower::Follower, paint, session::Session};
+use crate::{
+    exit::Exit, failure::Failure, follower::Follower, paint, session::Session, times::Times,
+};
 
 /// The result of a request that was sent in the background.
 #[derive(Debug)]
@@ -41,7 +43,7 @@ pub(super) async fn load(
     theme: Theme,
 ) -> Result<App, Failure> {
     let events = session.client.events(&view.name, None, Some(FIRST_EVENTS)).await?;
-    let mut app = App::new(Box::new(view), theme);
+    let mut app = App::new(Box::new(view), theme, Times::local());
     events.into_iter().for_each(|event| app.add_event(event));
     Ok(app)
 }

@@ -14,7 +14,7 @@ use super::{
     once,
     theme::Theme,
 };
-use crate::{cli::ScreenSize, follower::Update};
+use crate::{cli::ScreenSize, follower::Update, times::Times};
 
 fn testdata(file: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata").join(file)
@@ -29,7 +29,7 @@ fn view() -> Box<CanaryView> {
 }
 
 fn app() -> App {
-    let mut app = App::new(view(), Theme::new(true));
+    let mut app = App::new(view(), Theme::new(true), Times::utc());
     let events: Vec<EventView> = read("events.json");
     events.into_iter().for_each(|event| app.add_event(event));
     app.points = points();

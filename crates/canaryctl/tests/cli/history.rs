@@ -26,6 +26,18 @@ async fn the_history_is_printed_oldest_first() {
 }
 
 #[tokio::test]
+async fn times_are_local_for_people_and_utc_for_programs() {
+    let shop = Shop::new().await;
+    shop.begin(Phase::Running).await;
+    for (zone, offset) in [("Asia/Tokyo", "+09:00  "), ("UTC", "Z  ")] {
+        let events = shop.ctl("events -n 1").env("TZ", zone).run().await.expect(0).stdout;
+        assert!(events[19..].starts_with(offset), "{events}");
+        let json = shop.ctl("events -n 1 -o json").env("TZ", zone).run().await.expect(0);
+        assert!(json.json::<Vec<EventView>>()[0].at.ends_with('Z'), "{json:?}");
+    }
+}
+
+#[tokio::test]
 async fn followed_events_survive_a_restart_without_loss_or_repetition() {
     let mut shop = Shop::new().await;
     shop.begin(Phase::Running).await;

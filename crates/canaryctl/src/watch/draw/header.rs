@@ -71,11 +71,12 @@ fn right(app: &App) -> Line<'_> {
     Line::from(spans)
 }
 
+/// Returns the state and the outlook in sentences, and what is wrong.
 fn sentences(app: &App) -> Text<'_> {
     let view = &app.view;
-    let mut lines = vec![Line::styled(view.summary.as_str(), app.theme.phase(view.phase))];
+    let mut lines = vec![Line::styled(app.sentence(&view.summary), app.theme.phase(view.phase))];
     if let Some(outlook) = &view.outlook {
-        lines.push(Line::styled(outlook.sentence.as_str(), Style::new()));
+        lines.push(Line::styled(app.sentence(&outlook.sentence), Style::new()));
     }
     let storage = &view.storage;
     let unsaved = storage.unsaved_for_s.map(|seconds| {

@@ -7,7 +7,6 @@ use ratatui::{
 };
 
 use super::{super::app::App, titled};
-use crate::numbers;
 
 /// Draws the latest events, the newest at the bottom.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
@@ -19,7 +18,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 
 fn line<'a>(event: &'a EventView, app: &App) -> Line<'a> {
     let mut spans = vec![
-        Span::styled(numbers::time_of_day(&event.at), app.theme.dim()),
+        Span::styled(app.times.time_of_day(&event.at), app.theme.dim()),
         Span::raw(" "),
         Span::styled(event.sentence.as_str(), app.theme.verdict(event.verdict)),
     ];
