@@ -14,6 +14,7 @@ pub(crate) enum Kind {
     ForeignOrigin,
     ForeignHost,
     NotFound,
+    NotStored,
     Method,
     Timeout,
     Refused,
@@ -58,6 +59,9 @@ impl Kind {
             ),
             Self::NotFound => {
                 (StatusCode::NOT_FOUND, "/problems/not-found", "There is no such resource")
+            }
+            Self::NotStored => {
+                (StatusCode::GONE, "/problems/not-stored", "The event is no longer stored")
             }
             Self::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::{
     canary::{Canary, EventLog, StoredEvent},
     problem::{ApiError, Kind},
-    routes::events::MOST,
+    routes::events::stored_after,
     shared::Shared,
     streams::Place,
 };
@@ -145,9 +145,12 @@ impl EventStream {
             None => latest(log.all(), self.most),
             Some(last) => match log.after(last) {
                 Some(events) => events.to_vec(),
-                None => match self.stored_after(last).await {
-                    Some(events) => events,
-                    None => {
+                // The store keeps more than the log.
+                None => match stored_after(self.canary.rollout(), last).await {
+                    // The next status is the next attempt.
+                    Err(_) => return,
+                    Ok(Some(events)) => EventLog::new(&events).all().to_vec(),
+                    Ok(None) => {
                         self.queue.push_back(Queued::Reset);
                         // Even if the log is empty, the unknown event must not reset the stream again.
                         self.last = None;
@@ -158,12 +161,6 @@ impl EventStream {
         };
         self.last = events.last().map(|event| event.id).or(self.last);
         self.queue.extend(events.into_iter().map(Queued::Event));
-    }
-
-    /// Reads the events after the last one from the store, which keeps more than the log.
-    async fn stored_after(&self, last: EventId) -> Option<Vec<StoredEvent>> {
-        let events = self.canary.rollout().history(MOST).await.ok()?;
-        EventLog::new(&events).after(last).map(<[StoredEvent]>::to_vec)
     }
 }
 

@@ -64,7 +64,10 @@ impl Follower {
                 self.has_been_live = true;
                 Ok(Update::View(view))
             }
-            Some(Ok(StreamItem::Reset)) => Ok(Update::Reset),
+            Some(Ok(StreamItem::Reset)) => {
+                self.last = None;
+                Ok(Update::Reset)
+            }
             Some(Err(error)) if error.is_transient() => Ok(Update::NotLive(error.to_string())),
             // A server that restarts has its canaries a little later than its port.
             Some(Err(error)) if self.has_been_live && is_not_found(&error) => {

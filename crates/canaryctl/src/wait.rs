@@ -61,12 +61,16 @@ async fn follow(
         let outcome = match update {
             Update::View(view) => waiting.see(view),
             Update::Event(event) => {
-                if !session.output.is_json() {
+                if !session.output.is_json() && !waiting.is_replay() {
                     session.output.text(&event_line(&event))?;
                 }
                 waiting.hear(&event)
             }
-            Update::Reset => None,
+            Update::Reset => {
+                waiting.reset();
+                output::note("some events are no longer stored");
+                None
+            }
             Update::NotLive(reason) => {
                 if was_live {
                     output::note(&format!("not live: {reason}"));

@@ -2,7 +2,11 @@ use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
 use canary_api::EventView;
-use canary_controller::rollout::event::EventId;
+use canary_controller::{
+    RolloutHandle,
+    rollout::event::{Event, EventId},
+    store::StoreError,
+};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
@@ -19,7 +23,7 @@ use crate::{
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct EventsParams {
-    /// Only events after the one with this id.
+    /// Only events after the one with this id, which has to be stored.
     after: Option<String>,
     /// The number of events at most, 256 by default, and 4096 at most: the first ones after `after`, or
     /// else the latest ones.
@@ -47,6 +51,7 @@ pub(crate) struct EventsParams {
             ([EventView] = "application/json"),
             (String = "text/event-stream")
         )),
+        (status = 410, description = "The event `after` is no longer stored", body = canary_api::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The store does not answer, or the server stops", body = canary_api::Problem, content_type = "application/problem+json")
     )
 )]
@@ -70,15 +75,17 @@ pub(crate) async fn events(
         let last = last.map(|id| parse("last-event-id", id)).transpose()?;
         return stream::open(&shared, &canary, last.or(after), most);
     }
-    let events = canary.rollout().history(MOST).await;
-    let mut events = events.map_err(|error| ApiError::new(Kind::Storage, error.to_string()))?;
-    match after {
+    let rollout = canary.rollout();
+    let storage = |error: StoreError| ApiError::new(Kind::Storage, error.to_string());
+    let events = match after {
         Some(after) => {
-            events.retain(|event| event.id() > after);
+            let events = stored_after(rollout, after).await.map_err(storage)?;
+            let mut events = events.ok_or_else(|| no_longer_stored(after))?;
             events.truncate(most);
+            events
         }
-        None => drop(events.drain(..events.len().saturating_sub(most))),
-    }
+        None => rollout.history(most).await.map_err(storage)?,
+    };
     let views: Vec<EventView> = events.iter().map(|event| view::event(event, true)).collect();
     Ok(json(&views))
 }
@@ -91,6 +98,33 @@ fn parse(field: &str, id: &str) -> Result<EventId, ApiError> {
             "an id such as 17-1795510800000",
         )
     })
+}
+
+/// Returns the stored events after this one; `None` if it is no longer stored.
+pub(crate) async fn stored_after(
+    rollout: &RolloutHandle,
+    after: EventId,
+) -> Result<Option<Vec<Event>>, StoreError> {
+    // Nearly always, the latest events are enough, and far cheaper to read.
+    for most in [EventLog::MOST, MOST] {
+        let mut events = rollout.history(most).await?;
+        if let Some(index) = events.iter().rposition(|event| event.id() == after) {
+            return Ok(Some(events.split_off(index + 1)));
+        }
+        if events.len() < most {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+fn no_longer_stored(after: EventId) -> ApiError {
+    let detail = "events after this one may be missing: read the latest ones, without `after`";
+    ApiError::new(Kind::NotStored, detail).field(
+        "after",
+        &after.to_string(),
+        "the id of a stored event",
+    )
 }
 
 fn accepts_stream(headers: &HeaderMap) -> bool {

@@ -79,6 +79,43 @@ async fn a_stream_of_a_rollout_without_events_is_reset_once() {
 }
 
 #[tokio::test]
+async fn a_stream_is_not_reset_because_the_store_does_not_answer() {
+    let store = FaultyStore::new(MemoryStore::new());
+    let faults = store.clone();
+    let server = Server::with_store(Access::loopback(), store, Time::default()).await;
+    server.command(r#"{"command":"start"}"#).await;
+    faults.fail_all(StoreFault::Unavailable);
+    // Only the store knows whether there was such an event.
+    let mut stream = Stream::open(server.addr, EVENTS, Some("7-1")).await;
+    for _ in 0..3 {
+        assert_eq!(stream.next().await.unwrap().event, "view");
+    }
+    faults.recover();
+    stream.next_of("reset").await;
+    assert_eq!(stream.next().await.unwrap().data["kind"], "started");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_of_events_tells_that_its_begin_is_no_longer_stored() {
+    let server = Server::start(Access::loopback()).await;
+    server.command(r#"{"command":"start"}"#).await;
+    server.command(r#"{"command":"pause"}"#).await;
+    let page = async |query: &str| server.get(&format!("{EVENTS}?{query}")).await;
+    let all = page("most=100").await.json();
+    let all = all.as_array().unwrap();
+    let first = all[0]["id"].as_str().unwrap();
+    let rest = page(&format!("after={first}")).await.json();
+    assert_eq!(rest.as_array().unwrap(), &all[1..]);
+    assert_eq!(page("most=1").await.json()[0], all[all.len() - 1]);
+    let reply = page("after=7-1").await;
+    let problem = reply.problem();
+    assert_eq!((reply.status, &problem["type"]), (410, &"/problems/not-stored".into()));
+    assert_eq!((&problem["field"], &problem["value"]), (&"after".into(), &"7-1".into()));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_stream_can_begin_with_the_latest_event_only() {
     let server = Server::start(Access::loopback()).await;
     server.command(r#"{"command":"start"}"#).await;

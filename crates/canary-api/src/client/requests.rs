@@ -47,7 +47,8 @@ impl Client {
     }
 
     /// Returns stored events, oldest first: the latest ones, or those of them after an event. The
-    /// server limits their number even if `most` does not.
+    /// server limits their number even if `most` does not. An event that is no longer stored is a
+    /// problem with status 410.
     pub async fn events(
         &self,
         name: &str,

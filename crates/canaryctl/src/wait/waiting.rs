@@ -10,12 +10,15 @@ pub(super) struct Waiting {
     release: Option<String>,
     has_release: bool,
     latest: Option<Box<CanaryView>>,
+    /// Whether the events can be older than the wait: after a reset, the server sends the latest stored
+    /// ones, and then the state.
+    is_replay: bool,
 }
 
 impl Waiting {
     /// Waits for a goal. Without a release, the one that is seen first counts.
     pub(super) const fn new(goal: WaitGoal, release: Option<String>) -> Self {
-        Self { goal, release, has_release: false, latest: None }
+        Self { goal, release, has_release: false, latest: None, is_replay: false }
     }
 
     /// Returns whether the server has had the release.
@@ -23,8 +26,19 @@ impl Waiting {
         self.has_release
     }
 
+    /// Takes note that some events are no longer stored.
+    pub(super) const fn reset(&mut self) {
+        self.is_replay = true;
+    }
+
+    /// Returns whether the events can be older than the wait.
+    pub(super) const fn is_replay(&self) -> bool {
+        self.is_replay
+    }
+
     /// Takes note of the state.
     pub(super) fn see(&mut self, view: Box<CanaryView>) -> Option<Outcome> {
+        self.is_replay = false;
         let outcome = self.judge(&view);
         self.latest = Some(view);
         outcome
@@ -48,7 +62,7 @@ impl Waiting {
 
     /// Takes note of an event. Its state can be over before the next view.
     pub(super) fn hear(&self, event: &EventView) -> Option<Outcome> {
-        let view = self.latest.as_ref().filter(|_| self.has_release)?;
+        let view = self.latest.as_ref().filter(|_| self.has_release && !self.is_replay)?;
         let text = format!("{} {}: {}", view.name, view.channels.canary.release, event.sentence);
         of_phase(self.goal, event.phase, &text)
     }

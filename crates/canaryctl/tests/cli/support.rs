@@ -109,6 +109,11 @@ impl Shop {
         (self.rollout, self.process) = (rollout, process);
     }
 
+    /// Takes over the state of another shop, as if a backup were restored. Both have to be stopped.
+    pub(crate) fn take_state(&mut self, other: &mut Self) {
+        std::mem::swap(&mut self.directory, &mut other.directory);
+    }
+
     /// Starts the plan, and waits until it is in this phase.
     pub(crate) async fn begin(&self, phase: Phase) {
         self.rollout.start(ada(), "go").await.unwrap();

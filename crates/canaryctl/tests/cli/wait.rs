@@ -59,6 +59,27 @@ async fn a_rollback_counts_even_if_a_new_start_follows_at_once() {
     wait.end().await.expect(2);
 }
 
+/// After the events were lost, the server sends the latest ones that it has.
+#[tokio::test]
+async fn a_rollback_before_the_wait_does_not_end_it() {
+    let mut other = Shop::new().await;
+    other.begin(Phase::Running).await;
+    other.rollout.roll_back(ada(), "an old story").await.unwrap();
+    other.rollout.start(ada(), "better").await.unwrap();
+    other.stop().await;
+
+    let mut shop = Shop::new().await;
+    shop.begin(Phase::Running).await;
+    let mut wait = waiting(&shop, "wait").await;
+    shop.stop().await;
+    shop.take_state(&mut other);
+    shop.start_again("v2").await;
+    wait.notes("some events are no longer stored").await;
+    shop.rollout.promote_fully(ada(), "fine").await.unwrap();
+    let ended = wait.end().await.expect(0);
+    assert!(!ended.stdout.contains("an old story"), "{ended:?}");
+}
+
 #[tokio::test]
 async fn a_person_who_is_needed_ends_with_3() {
     let shop = Shop::new().await;
