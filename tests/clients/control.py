@@ -72,6 +72,7 @@ def rollout(address, token):
     weight = command("SET_WEIGHT", weight_ppm=105_000, reason="a first look")
     variables = command(
         "SET_VARIABLES",
+        if_match=control.Get(canary="shop").latest,
         variables={"overrides": {"set": {"limit": {"integer": 30}}, "remove": ["backend"]}},
     )
     rolled_back = command("ROLL_BACK", reason="wrong totals", if_match="1-1")

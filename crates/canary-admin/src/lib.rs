@@ -54,9 +54,10 @@
 //!
 //! `GET openapi.json` describes it, and the crate `canary-api` has its types and a client. One endpoint,
 //! `POST canaries/{canary}/commands`, takes all commands; with `?dry=1` it answers with the effect that
-//! the command would have. A command that gives the canary more calls, opens a gate or discards evidence
-//! must name the latest event that its author has seen, in `If-Match`. If another operator was faster,
-//! the response is a 412 with the events since. A rollback and a halt always go through.
+//! the command would have. A command that gives the canary more calls, opens a gate, discards evidence
+//! or changes variables must name the latest event that its author has seen, in `If-Match`, and so must a
+//! new plan. If another operator was faster, the response is a 412 with the events since. A rollback and a
+//! halt always go through.
 //!
 //! `GET canaries/{canary}/events` with `Accept: text/event-stream` is a stream of events, each once and
 //! in order, and of the state of the canary, once a second. It resumes after `Last-Event-ID`, also on

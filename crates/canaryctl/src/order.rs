@@ -38,7 +38,7 @@ pub(crate) async fn give(
             Err(error) => return Err(session.explain(&name, error).await),
         };
         let preview = preview(session, &name, &request).await?;
-        if is_dangerous(&preview) && !how.yes {
+        if is_dangerous(&request.command, &preview) && !how.yes {
             confirm(&format!("{} {name}", request.command.name()), &preview.effect)?;
         }
         let seen = how.latest().or_else(|| latest.clone().filter(|_| preview.needs_latest));
@@ -62,9 +62,10 @@ async fn preview(
 }
 
 /// Returns whether the canary gets more calls, a gate opens, or evidence is discarded.
-fn is_dangerous(preview: &PreviewView) -> bool {
+fn is_dangerous(command: &Command, preview: &PreviewView) -> bool {
     let percent = |weight: &str| weight.trim_end_matches('%').parse().unwrap_or(f64::INFINITY);
-    preview.needs_latest
+    let sets_variables = matches!(command, Command::SetVariables { .. });
+    (preview.needs_latest && !sets_variables)
         || preview.discards_evidence
         || percent(&preview.to) > percent(&preview.from)
 }

@@ -29,8 +29,8 @@ pub(crate) struct CommandParams {
 /// Gives a command to the rollout, or previews its effect.
 ///
 /// A command that would do harm if the rollout has changed needs the header `If-Match` with the id of
-/// the latest event that its author has seen: it gives the canary more calls, opens a gate, or discards
-/// evidence. `*` means that its author wants no check. `roll_back` and `halt` ignore the header.
+/// the latest event that its author has seen: it gives the canary more calls, opens a gate, discards
+/// evidence, or changes variables. `*` means that its author wants no check. `roll_back` and `halt` ignore the header.
 ///
 /// 412 shows the events since. A client that lost the response to its command finds the event of the
 /// command there.
@@ -98,15 +98,7 @@ pub(crate) async fn give(
         _ => seen?,
     };
     if matches!(seen, Seen::Nothing) && view::needs_latest(rollout, &command) {
-        let latest = *rollout.feed().borrow();
-        let detail = format!(
-            "{} would do harm if the rollout has changed: name the latest event that you have seen",
-            command.name()
-        );
-        let expected = "the id of the latest event in quotes, or *";
-        return Err(ApiError::new(Kind::LatestNeeded, detail)
-            .field("if-match", "", expected)
-            .latest(latest.map(|id| ApiEventId::new(id.to_string()))));
+        return Err(latest_needed(rollout, command.name().as_str()));
     }
     let order = Order::new(command, caller.actor(), reason);
     let result = match seen {
@@ -117,6 +109,18 @@ pub(crate) async fn give(
         Ok(transition) => Ok(transition),
         Err(error) => Err(failed(canary, error).await),
     }
+}
+
+/// Returns the problem of a change whose author has to name the latest event.
+pub(crate) fn latest_needed(rollout: &RolloutHandle, change: &str) -> ApiError {
+    let latest = *rollout.feed().borrow();
+    let detail = format!(
+        "{change} would do harm if the rollout has changed: name the latest event that you have seen"
+    );
+    let expected = "the id of the latest event in quotes, or *";
+    ApiError::new(Kind::LatestNeeded, detail)
+        .field("if-match", "", expected)
+        .latest(latest.map(|id| ApiEventId::new(id.to_string())))
 }
 
 /// Returns the result of a command, with the canary afterwards.
@@ -163,9 +167,9 @@ pub(crate) async fn failed(canary: &Canary, error: CommandError) -> ApiError {
 
 /// Returns the problem of a command whose author has not seen the latest event, with the events since.
 pub(crate) async fn changed(canary: &Canary, seen: EventId, latest: Option<EventId>) -> ApiError {
-    let events = canary.rollout().history(events::MOST).await.unwrap_or_default();
-    let since = events.iter().filter(|event| event.id() > seen);
-    let since: Vec<EventView> = since.map(|event| view::event(event, true)).collect();
+    let since = events::stored_after(canary.rollout(), seen).await.ok().flatten();
+    let since = since.unwrap_or_default();
+    let since: Vec<EventView> = since.iter().map(|event| view::event(event, true)).collect();
     let detail = match since.last() {
         Some(event) => format!("the rollout has changed since event {seen}: {}", event.sentence),
         None => format!("event {seen} is not the latest of the rollout"),

@@ -27,7 +27,8 @@ pub(crate) async fn show(NamedCanary(canary): NamedCanary) -> Response {
     json(&view::plan(canary.rollout().status().rollout.plan()))
 }
 
-/// Replaces the plan. The new plan applies from the next start.
+/// Replaces the plan. The new plan applies from the next start. The header `If-Match` has to name the
+/// latest event that its author has seen; `*` means that its author wants no check.
 ///
 /// It has no webhooks and no receivers of notifications, because these come only from code and files of
 /// the service. The receivers of the present plan are kept.
@@ -43,6 +44,7 @@ pub(crate) async fn show(NamedCanary(canary): NamedCanary) -> Response {
         (status = 200, description = "The plan afterwards", body = PlanView),
         (status = 409, description = "The plan is in use", body = canary_api::Problem, content_type = "application/problem+json"),
         (status = 412, description = "The rollout has changed since", body = canary_api::Problem, content_type = "application/problem+json"),
+        (status = 428, description = "The change needs `If-Match`", body = canary_api::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The plan could not be stored", body = canary_api::Problem, content_type = "application/problem+json")
     )
 )]
@@ -59,10 +61,16 @@ pub(crate) async fn replace(
     let (by, reason) = (caller.actor(), &request.reason);
     let result = match seen {
         Seen::Event(seen) => rollout.replace_plan_at(&seen, plan, by, reason).await,
+        Seen::Nothing if rollout.feed().borrow().is_some() => {
+            return Err(commands::latest_needed(rollout, "a new plan"));
+        }
         Seen::Nothing | Seen::Any => rollout.replace_plan(plan, by, reason).await,
     };
     match result {
-        Ok(_) => Ok(show(NamedCanary(canary)).await),
+        Ok(transition) => {
+            commands::wait_until_shown(rollout, &transition).await;
+            Ok(show(NamedCanary(canary)).await)
+        }
         Err(error) => Err(commands::failed(&canary, error).await),
     }
 }

@@ -8,7 +8,10 @@ use crate::{
     canary::Canary,
     extract::{JsonBody, NamedCanary, Seen},
     problem::ApiError,
-    routes::{commands::give, json},
+    routes::{
+        commands::{give, wait_until_shown},
+        json,
+    },
     view,
 };
 
@@ -27,7 +30,8 @@ pub(crate) async fn show(
     Ok(json(&variables(&canary)))
 }
 
-/// Changes variables.
+/// Changes variables. The header `If-Match` has to name the latest event that its author has seen; `*`
+/// means that its author wants no check.
 #[utoipa::path(
     patch,
     path = "/canaries/{canary}/variables",
@@ -40,6 +44,7 @@ pub(crate) async fn show(
         (status = 200, description = "The variables afterwards", body = VariablesView),
         (status = 409, description = "The change is refused", body = canary_api::Problem, content_type = "application/problem+json"),
         (status = 412, description = "The rollout has changed since", body = canary_api::Problem, content_type = "application/problem+json"),
+        (status = 428, description = "The change needs `If-Match`", body = canary_api::Problem, content_type = "application/problem+json"),
         (status = 503, description = "The change could not be stored", body = canary_api::Problem, content_type = "application/problem+json")
     )
 )]
@@ -52,7 +57,8 @@ pub(crate) async fn change(
     caller.needs(Role::Operate)?;
     let VariablesRequest { stage, overrides, reason } = request;
     let command = Command::SetVariables(view::to_patches(stage, overrides));
-    give(&canary, &caller, command, &reason, seen).await?;
+    let transition = give(&canary, &caller, command, &reason, seen).await?;
+    wait_until_shown(canary.rollout(), &transition).await;
     Ok(json(&variables(&canary)))
 }
 

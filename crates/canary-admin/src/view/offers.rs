@@ -71,7 +71,7 @@ pub(crate) fn needs_latest(rollout: &RolloutHandle, command: &Command) -> bool {
 }
 
 /// Returns whether acting on an outdated state would do harm: the command gives the canary more calls,
-/// opens a gate, or discards evidence.
+/// opens a gate, discards evidence, or overwrites variables.
 fn must_know(command: &Command, preview: Option<&Preview>) -> bool {
     match command {
         Command::RollBack | Command::Halt => false,
@@ -80,7 +80,8 @@ fn must_know(command: &Command, preview: Option<&Preview>) -> bool {
         | Command::SkipStep
         | Command::Promote
         | Command::PromoteFully
-        | Command::Approve { .. } => true,
+        | Command::Approve { .. }
+        | Command::SetVariables(_) => true,
         _ => preview.is_some_and(|it| it.to > it.from || it.discards_evidence),
     }
 }

@@ -47,6 +47,7 @@ async fn a_command_that_gives_the_canary_more_calls_has_to_name_the_latest_event
         r#"{"command":"restart"}"#,
         r#"{"command":"set_weight","weight":"50%"}"#,
         r#"{"command":"approve","gate":"owner"}"#,
+        r#"{"command":"set_variables","stage":{"limit":10}}"#,
     ] {
         let problem = server.command(command).await.problem();
         assert_eq!(problem["type"], "/problems/latest-needed", "{command}");
@@ -183,6 +184,8 @@ async fn a_plan_is_checked_and_replaced_without_what_only_code_may_contain() {
     assert_eq!(problem["faults"][0]["field"], "gates.ci.kind.webhook");
     let plan = server.send(put("steps = [{ weight = '20%' }]")).await.json();
     assert_eq!(plan["plan"]["steps"][0]["weight"], "20%");
+    let problem = server.send(put("steps = [{ weight = '30%' }]")).await.problem();
+    assert_eq!((&problem["status"], &problem["field"]), (&428.into(), &"if-match".into()));
     assert_eq!(server.rollout.status().rollout.plan().steps().len(), 1);
 
     let seen = server.etag().await;

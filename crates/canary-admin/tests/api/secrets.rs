@@ -42,7 +42,12 @@ async fn operators_change_variables_and_null_removes_one() {
     let variables = server.send(patch(set)).await.json();
     let expected = serde_json::json!({"stage": {"a": 1, "b": {"c": 2}}, "overrides": {"a": 3}});
     assert_eq!(variables, expected);
-    let variables = server.send(patch(r#"{"stage":{"a":null},"reason":"old"}"#)).await.json();
+    let remove = patch(r#"{"stage":{"a":null},"reason":"old"}"#);
+    let problem = server.send(remove.clone()).await.problem();
+    assert_eq!((&problem["status"], &problem["field"]), (&428.into(), &"if-match".into()));
+    let latest = server.etag().await;
+    let variables = server.send(remove.clone().seen(&latest)).await.json();
+    assert_eq!(server.send(remove.seen(&latest)).await.status, 412);
     assert_eq!(variables["stage"], serde_json::json!({"b": {"c": 2}}));
     let event = server.rollout.history(1).await.unwrap().pop().unwrap();
     assert_eq!((event.by.to_string(), &*event.reason), ("localhost".to_owned(), "old"));
