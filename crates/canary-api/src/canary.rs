@@ -76,6 +76,7 @@ pub enum Phase {
     Promoted,
     RolledBack,
     Halted,
+    /// The stored rollout is not loaded, or the phase is one of a newer server.
     #[serde(other)]
     Unknown,
 }
@@ -233,6 +234,25 @@ pub struct StorageView {
     pub unsaved_for_s: Option<f64>,
     /// Events that are in force here and not stored yet.
     pub unsaved: Vec<EventView>,
+    /// The operations on the store that fail now, the longest first.
+    #[serde(default)]
+    pub failures: Vec<StoreFailureView>,
+}
+
+/// An operation on the store that fails now.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StoreFailureView {
+    /// The operation: `read`, `write`, `watch` or `history`.
+    pub operation: String,
+    /// The place of the document, such as the path of a file.
+    pub path: String,
+    /// The latest error.
+    pub error: String,
+    /// The time of the first failure since the operation last succeeded.
+    pub since: String,
+    /// The operation, the document and the error in one sentence.
+    pub sentence: String,
 }
 
 /// The process that drives the rollout: it judges, advances the plan, runs probes and asks gates.

@@ -50,7 +50,7 @@ mod variables;
 pub use self::{
     canary::{
         CanaryView, DriverView, GateState, GateView, MirrorView, Offer, OutlookView, Phase,
-        StageKind, StageState, StageView, StorageView, WaitView,
+        StageKind, StageState, StageView, StorageView, StoreFailureView, WaitView,
     },
     channel::{ChannelName, ChannelView, PerChannel},
     command::{

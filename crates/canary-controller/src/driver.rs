@@ -22,6 +22,7 @@ mod outputs;
 mod plan_tasks;
 mod requests;
 mod run;
+mod store_health;
 mod stored_evidence;
 mod traffic_meter;
 mod variables;

@@ -11,7 +11,10 @@ use canary_rollout::{
 };
 use tower_canary::CanaryHandle;
 
-use crate::evidence_sources::EvidenceSources;
+use crate::{
+    evidence_sources::EvidenceSources,
+    store::{StoreFailure, StoreOperation},
+};
 
 /// The status of a rollout at one moment.
 ///
@@ -26,7 +29,7 @@ pub struct Status {
     /// The rollout: its plan, its state, the releases, and the latest events, without its secret.
     pub rollout: Rollout,
     /// A sentence about the state of the rollout and the conditions that it waits for, or about the reason
-    /// why it is not loaded.
+    /// why it is not loaded. It names the first of the `store_failures`.
     pub summary: String,
     /// The commands that are allowed now and have an effect.
     pub allowed: Vec<CommandName>,
@@ -63,6 +66,10 @@ pub struct Status {
     /// The time since saves began to fail, or `None` if the latest save succeeded. The weight does
     /// not rise while saves fail.
     pub unsaved_for: Option<Duration>,
+    /// The operations on the store that fail now in this process, the longest first.
+    pub store_failures: Vec<StoreFailure>,
+    /// The number of failures of each operation since the start of the process.
+    pub(crate) store_failure_totals: BTreeMap<StoreOperation, u64>,
 }
 
 impl Status {
@@ -71,6 +78,7 @@ impl Status {
         at: Timestamp,
         judgment: &Judgment,
         canary: &CanaryHandle,
+        store_failures: Vec<StoreFailure>,
     ) -> Self {
         let rollout = replica.rollout();
         let load_error = match replica.store() {
@@ -82,10 +90,11 @@ impl Status {
             Some(reason) => format!("the stored rollout is not loaded, the weight stays: {reason}"),
             None => rollout.pending(at).to_string(),
         };
-        let summary = match replica.pending_plan() {
-            Some(_) => format!("{summary}; {NEW_PLAN}"),
-            None => summary,
-        };
+        let failure = store_failures.first().filter(|_| load_error.is_none());
+        let notes =
+            [replica.pending_plan().map(|_| NEW_PLAN.to_owned()), failure.map(ToString::to_string)];
+        let summary =
+            notes.into_iter().flatten().fold(summary, |summary, note| format!("{summary}; {note}"));
         Self {
             at,
             summary,
@@ -103,6 +112,8 @@ impl Status {
             is_driving: replica.is_driving(),
             unsaved: replica.unsaved().to_vec(),
             unsaved_for: None,
+            store_failures,
+            store_failure_totals: BTreeMap::new(),
         }
     }
     /// Returns the observed share of calls on the canary since the weight was last changed,

@@ -121,6 +121,7 @@
 
 mod document;
 mod error;
+mod failure;
 mod file;
 mod key;
 mod memory;
@@ -135,6 +136,7 @@ mod watch;
 pub use self::{
     document::{Document, EventRecord, InvalidJson},
     error::{Retry, StoreError},
+    failure::{StoreFailure, StoreOperation},
     file::FileStore,
     key::{InvalidPrefix, KeyRange, StoreKey},
     memory::MemoryStore,

@@ -20,6 +20,7 @@ mod paint;
 mod plans;
 mod session;
 mod show;
+mod storage;
 mod table;
 mod times;
 mod variables;

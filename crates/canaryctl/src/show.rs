@@ -9,6 +9,7 @@ use crate::{
     output::{Output, capitalized},
     paint::Tone,
     session::Session,
+    storage,
     table::{Cell, Table},
     times::Times,
 };
@@ -36,7 +37,7 @@ fn print(output: Output, view: &CanaryView) -> Result<(), Failure> {
     if let Some(outlook) = &view.outlook {
         output.text(&capitalized(&times.sentence(&outlook.sentence)))?;
     }
-    storage(output, view)?;
+    print_storage(output, view)?;
     output.line("")?;
     output.table(&channels(view))?;
     let share = view.observed_share.map_or(String::new(), |share| {
@@ -60,7 +61,7 @@ fn print(output: Output, view: &CanaryView) -> Result<(), Failure> {
     Ok(())
 }
 
-fn storage(output: Output, view: &CanaryView) -> Result<(), Failure> {
+fn print_storage(output: Output, view: &CanaryView) -> Result<(), Failure> {
     if let Some(error) = &view.storage.load_error {
         output.text(&format!("warning: the stored rollout is not loaded: {error}"))?;
     }
@@ -68,6 +69,9 @@ fn storage(output: Output, view: &CanaryView) -> Result<(), Failure> {
         let time = numbers::duration(seconds);
         let warning = format!("warning: not stored for {time}, so the weight does not rise");
         output.text(&warning)?;
+    }
+    for failure in storage::failures(view, &Times::local()) {
+        output.text(&format!("warning: {failure}"))?;
     }
     Ok(())
 }

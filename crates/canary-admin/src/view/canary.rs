@@ -1,6 +1,6 @@
 use canary_api::{
     CanaryView, DriverView, EventId, GateState, GateView, MirrorView, OutlookView, StageKind,
-    StageState, StageView, StorageView, WaitView,
+    StageState, StageView, StorageView, StoreFailureView, WaitView,
 };
 use canary_controller::{
     Phase, RolloutHandle, Status,
@@ -10,6 +10,7 @@ use canary_controller::{
         plan::GateKind,
         state::{GateState as Asked, Progress, Stage},
     },
+    store::StoreFailure,
 };
 use tower_canary_mirror::MirrorHandle;
 
@@ -20,6 +21,8 @@ use crate::canary::Canary;
 pub(crate) fn canary(canary: &Canary, status: &Status) -> CanaryView {
     let (rollout, handle) = (&status.rollout, canary.rollout());
     let pending = rollout.pending(status.at);
+    let is_loaded = status.load_error.is_none();
+    let waiting_for = pending.waiting_for.iter().filter(|_| is_loaded);
     let (rates, observed_share) = {
         let recorder = canary.recorder();
         (recorder.rates(), recorder.observed_share())
@@ -27,10 +30,11 @@ pub(crate) fn canary(canary: &Canary, status: &Status) -> CanaryView {
     CanaryView {
         name: canary.name().to_owned(),
         at: status.at.to_string(),
-        phase: phase(rollout.phase()),
+        // The rollout of a status without a stored one is a placeholder, which is idle.
+        phase: if is_loaded { phase(rollout.phase()) } else { canary_api::Phase::Unknown },
         summary: status.summary.clone(),
-        status: pending.status.clone(),
-        waiting_for: pending.waiting_for.iter().map(wait).collect(),
+        status: if is_loaded { pending.status } else { status.summary.clone() },
+        waiting_for: waiting_for.map(wait).collect(),
         attempt: rollout.attempt(),
         weight: status.weight.to_string(),
         weight_ppm: status.weight.ppm(),
@@ -48,12 +52,23 @@ pub(crate) fn canary(canary: &Canary, status: &Status) -> CanaryView {
             load_error: status.load_error.clone(),
             unsaved_for_s: status.unsaved_for.map(|time| time.as_secs_f64()),
             unsaved: status.unsaved.iter().map(|unsaved| event(unsaved, false)).collect(),
+            failures: status.store_failures.iter().map(store_failure).collect(),
         },
         driver: DriverView {
             name: status.driver.as_ref().map(ToString::to_string),
             is_this: status.is_driving,
         },
         mirror: canary.mirror().map(mirror),
+    }
+}
+
+fn store_failure(failure: &StoreFailure) -> StoreFailureView {
+    StoreFailureView {
+        operation: failure.operation.to_string(),
+        path: failure.path.clone(),
+        error: failure.error.clone(),
+        since: failure.since.to_string(),
+        sentence: failure.to_string(),
     }
 }
 

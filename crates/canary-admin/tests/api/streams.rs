@@ -1,13 +1,14 @@
-use canary_admin::Access;
+use canary_admin::{Access, Admin};
 use canary_controller::{
-    Actor,
+    Actor, Controller,
     store::{
-        MemoryStore,
+        FileStore, MemoryStore,
         testing::{FaultyStore, StoreFault},
     },
 };
+use tokio::net::TcpListener;
 
-use crate::support::{Call, Server, Stream, Time};
+use crate::support::{Call, Server, Stream, Time, add};
 
 const EVENTS: &str = "/canaries/shop/events";
 
@@ -177,4 +178,54 @@ async fn an_event_has_an_id_only_once_it_is_stored() {
     assert!(stored.id.is_some());
     sent.await.unwrap();
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_failing_store_is_shown_with_its_error_and_path_and_never_looks_idle() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("default.v1.rollouts.shop.json");
+    let store = || FileStore::open(directory.path());
+    let server =
+        Server::with_store(Access::loopback(), store().await.unwrap(), Time::default()).await;
+    server.command(r#"{"command":"start"}"#).await;
+    let good = std::fs::read(&file).unwrap();
+    std::fs::write(&file, "garbage").unwrap();
+    let mut stream = Stream::open(server.addr, EVENTS, None).await;
+    let view = loop {
+        let view = stream.next_of("view").await.data;
+        if !view["storage"]["failures"].as_array().unwrap().is_empty() {
+            break view;
+        }
+    };
+    let path = file.display().to_string();
+    let failure = &view["storage"]["failures"][0];
+    assert_eq!(failure["operation"], "watch");
+    assert_eq!(failure["path"], path);
+    assert!(failure["since"].as_str().unwrap().starts_with("2026-"), "{failure}");
+    for text in [&failure["error"], &failure["sentence"], &view["summary"]] {
+        let text = text.as_str().unwrap();
+        assert!(text.contains(&path) && text.contains("not a document"), "{text}");
+    }
+    assert_eq!(view["phase"], "running");
+    server.stop().await;
+
+    // A process that has never loaded the rollout knows no phase.
+    let store = store().await.unwrap();
+    let controller = Controller::new(store);
+    let rollout = add(&controller, "shop", "steps = [{ weight = '1%' }]");
+    let admin = Admin::new(Access::loopback());
+    admin.watch(&controller);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(admin.clone().serve_on(listener));
+    let mut status = rollout.watch();
+    status.wait_for(|status| status.summary.contains(&path)).await.unwrap();
+    let view = Call::new("GET", "/canaries/shop").send(addr).await.json();
+    assert_eq!(view["phase"], "unknown");
+    assert!(view["status"].as_str().unwrap().starts_with("the stored rollout is not loaded"));
+    std::fs::write(&file, good).unwrap();
+    status.wait_for(|status| status.load_error.is_none()).await.unwrap();
+    let view = Call::new("GET", "/canaries/shop").send(addr).await.json();
+    assert_eq!(view["phase"], "running");
+    admin.stop();
 }

@@ -9,8 +9,8 @@ use crate::store::{CALL_DEADLINE, Document, Retry, StoreError};
 pub(super) enum DocumentError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the document {key} is not a rollout: {reason}")]
-    Unreadable { key: String, reason: String },
+    #[error("the document {path} is not a rollout: {reason}")]
+    Unreadable { path: String, reason: String },
     #[error("the document does not fit the store: {0}")]
     Unfit(String),
 }

@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct RolloutDocument {
     store: Arc<dyn StateStore>,
     key: StoreKey,
+    /// The place of the document, for messages.
+    pub(super) path: String,
     /// The revision that was last loaded or saved.
     revision: Option<Revision>,
     /// The number of the latest event of that rollout.
@@ -41,7 +43,8 @@ pub(crate) struct DocumentKeys {
 
 impl RolloutDocument {
     pub(super) fn new(store: Arc<dyn StateStore>, key: StoreKey) -> Self {
-        Self { store, key, revision: None, latest: 0, appended: None, is_in_doubt: false }
+        let path = store.location(&key);
+        Self { store, key, path, revision: None, latest: 0, appended: None, is_in_doubt: false }
     }
 
     pub(super) fn watch(&self) -> DocumentWatch {
@@ -119,11 +122,10 @@ impl RolloutDocument {
         document: &Document,
         revision: Revision,
     ) -> Result<Rollout, DocumentError> {
-        let key = &self.key;
-        let unreadable = |reason| DocumentError::Unreadable { key: key.to_string(), reason };
+        let unreadable = |reason| DocumentError::Unreadable { path: self.path.clone(), reason };
         let rollout: Rollout = serde_json::from_str(document.as_str())
             .map_err(|error| unreadable(error.to_string()))?;
-        if rollout.name().as_str() != key.name() {
+        if rollout.name().as_str() != self.key.name() {
             return Err(unreadable(format!("it is the one of canary {}", rollout.name())));
         }
         self.revision = Some(revision);

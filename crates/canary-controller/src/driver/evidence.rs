@@ -13,6 +13,7 @@ use crate::{
         document_error::{CALL_TIMEOUT, DocumentError, with_change_timeout, with_timeout, write},
         stored_evidence::StoredEvidence,
     },
+    error_chain::with_causes,
     store::{
         Document, DocumentWatch, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
         Versioned, WatchEvent,
@@ -24,9 +25,13 @@ use crate::{
 pub(super) struct EvidenceDocument {
     store: Arc<dyn StateStore>,
     key: StoreKey,
+    /// The place of the document, for messages.
+    pub(super) path: String,
     me: ReplicaId,
     revision: Option<Revision>,
     latest: Option<EvidenceRecord>,
+    /// The reason why the latest known document is not evidence.
+    fault: Option<String>,
     /// The time at which this replica has seen the latest known document.
     changed: Instant,
 }
@@ -47,7 +52,9 @@ struct EvidenceRecord {
 
 impl EvidenceDocument {
     pub(super) fn new(store: Arc<dyn StateStore>, key: StoreKey, me: ReplicaId) -> Self {
-        Self { store, key, me, revision: None, latest: None, changed: Instant::now() }
+        let path = store.location(&key);
+        let (revision, latest, fault) = (None, None, None);
+        Self { store, key, path, me, revision, latest, fault, changed: Instant::now() }
     }
 
     pub(super) fn watch(&self) -> DocumentWatch {
@@ -81,17 +88,24 @@ impl EvidenceDocument {
         }
     }
 
-    /// Loads the document. Returns whether it has changed. A corrupt document counts as none, and is
-    /// kept for inspection: without its revision it is not replaced.
+    /// Loads the document. Returns whether it has changed. A corrupt document counts as none, with a
+    /// [fault](Self::fault), and is kept for inspection: without its revision it is not replaced.
     pub(super) async fn load(&mut self) -> Result<bool, StoreError> {
         let key = &self.key;
-        let found = match with_timeout(format!("load {key}"), self.store.load(key)).await {
-            Err(StoreError::Corrupt { .. }) => None,
-            other => other?,
+        let (found, corrupt) = match with_timeout(format!("load {key}"), self.store.load(key)).await
+        {
+            Err(error @ StoreError::Corrupt { .. }) => (None, Some(with_causes(&error))),
+            other => (other?, None),
         };
         let before = self.revision.clone();
         self.set_base(found);
+        self.fault = corrupt.or(self.fault.take());
         Ok(self.revision != before)
+    }
+
+    /// Returns the reason why the latest known document is not evidence. The judge begins without it.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.fault.as_deref()
     }
 
     /// Returns the time since the document has changed, as far as this replica knows.
@@ -104,7 +118,11 @@ impl EvidenceDocument {
         if revision != self.revision.as_ref() {
             self.changed = Instant::now();
         }
-        self.latest = found.as_ref().and_then(|it| serde_json::from_str(it.document.as_str()).ok());
+        let record = found.as_ref().map(|it| serde_json::from_str(it.document.as_str()));
+        (self.latest, self.fault) = match record.transpose() {
+            Ok(record) => (record, None),
+            Err(error) => (None, Some(format!("the document is not evidence: {error}"))),
+        };
         self.revision = found.map(|found| found.revision);
     }
 
@@ -144,6 +162,7 @@ impl EvidenceDocument {
             match with_change_timeout(operation.clone(), CALL_TIMEOUT, swap).await? {
                 Swap::Done(revision) => {
                     (self.revision, self.latest) = (Some(revision), Some(record));
+                    self.fault = None;
                     self.changed = Instant::now();
                     return Ok(EvidenceSwapped::Done);
                 }
@@ -174,7 +193,10 @@ pub(super) fn to_input(saved: &Result<EvidenceSwapped, DocumentError>) -> Eviden
     match saved {
         Ok(saved) => saved.clone(),
         Err(error) if error.is_permanent() => EvidenceSwapped::Impossible,
-        Err(_) => EvidenceSwapped::Failed,
+        Err(error) => {
+            let causes = with_causes(error);
+            EvidenceSwapped::Failed(format!("the evidence could not be stored: {causes}"))
+        }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
     error_chain, monitors,
     notify::{Notification, audit},
     requirements::Unmet,
+    store::{StoreOperation, WatchEvent},
     weight_lock::OnTrip,
 };
 
@@ -95,32 +96,47 @@ impl Driver {
 
     async fn load(&mut self) -> Result<Loaded, String> {
         let is_first = !self.replica.is_loaded();
-        let loaded = match self.document.load().await {
-            Ok(loaded) if is_first => match self.evidence.load().await {
-                Ok(_) => Ok(loaded),
-                Err(error) => Err(error.into()),
-            },
-            other => other,
+        let loaded = self.document.load().await;
+        self.note_health(StoreOperation::Read, &loaded);
+        let loaded = match loaded {
+            Ok(loaded) => loaded,
+            Err(error) => return Err(error_chain::with_causes(&error)),
         };
-        match loaded {
-            Ok(loaded) => {
-                if is_first {
-                    let driver = self.evidence.driver();
-                    self.replica.handle(self.now(), Input::EvidenceSeen(driver));
-                }
-                Ok(loaded)
-            }
-            Err(error) => {
-                let error = error_chain::with_causes(&error);
-                // Unless it is loaded for the first time, the rollout in force is a good one.
-                let what = if is_first { "is not loaded, the weight stays" } else { "is ignored" };
-                tracing::warn!(
-                    target: TARGET, canary = %self.plane.canary.name(),
-                    "the stored rollout {what}: {error}",
-                );
-                Err(error)
-            }
+        if is_first {
+            self.load_evidence().await?;
+            let driver = self.evidence.driver();
+            self.replica.handle(self.now(), Input::EvidenceSeen(driver));
         }
+        Ok(loaded)
+    }
+
+    /// Loads the evidence. Returns whether it has changed.
+    async fn load_evidence(&mut self) -> Result<bool, String> {
+        let loaded = self.evidence.load().await.map_err(|error| error_chain::with_causes(&error));
+        let result = match (&loaded, self.evidence.fault()) {
+            (Err(error), _) => Err(error.clone()),
+            (Ok(_), Some(fault)) => Err(format!("{fault}; the judge starts without evidence")),
+            (Ok(_), None) => Ok(()),
+        };
+        let now = self.clock.now();
+        self.health.note(now, StoreOperation::Read, &self.evidence.path, result);
+        self.is_evidence_behind = loaded.is_err();
+        loaded
+    }
+
+    /// Notes whether an operation on the document of the rollout has succeeded.
+    fn note_health<T>(&mut self, operation: StoreOperation, result: &Result<T, DocumentError>) {
+        let result = result.as_ref().map(drop).map_err(|error| error_chain::with_causes(error));
+        self.health.note(self.clock.now(), operation, &self.document.path, result);
+    }
+
+    /// Notes whether the watches of both documents work.
+    pub(super) fn note_watch(&mut self, path: &str, event: &WatchEvent) {
+        let result = match event {
+            WatchEvent::Stale { why } => Err(why.clone()),
+            WatchEvent::Value(_) | WatchEvent::Absent | WatchEvent::Fresh => Ok(()),
+        };
+        self.health.note(self.clock.now(), StoreOperation::Watch, path, result);
     }
 
     /// Saves a rollout, and the evidence before or after it.
@@ -129,13 +145,13 @@ impl Driver {
             match self.swap_evidence().await {
                 EvidenceSwapped::Done | EvidenceSwapped::Impossible => {}
                 EvidenceSwapped::Conflict(driver) => return Swapped::Deposed(driver),
-                EvidenceSwapped::Failed => {
-                    return Swapped::Failed("the evidence could not be stored".to_owned());
-                }
+                EvidenceSwapped::Failed(reason) => return Swapped::Failed(reason),
             }
         }
         let latest = rollout.history().next_back();
-        let swapped = match self.document.save(rollout, latest).await {
+        let saved = self.document.save(rollout, latest).await;
+        self.note_health(StoreOperation::Write, &saved);
+        let swapped = match saved {
             Ok(swapped) => swapped,
             Err(error) if error.is_unknown() => Swapped::Unknown(error_chain::with_causes(&error)),
             Err(error) => Swapped::Failed(error_chain::with_causes(&error)),
@@ -157,12 +173,7 @@ impl Driver {
         if may_be_stored(&saved) {
             self.judge.note_stored();
         }
-        if let Err(error) = &saved {
-            tracing::warn!(
-                target: TARGET, canary = %self.plane.canary.name(),
-                "the evidence is not stored: {error}",
-            );
-        }
+        self.note_evidence(&saved);
         if becomes_driver && matches!(saved, Ok(EvidenceSwapped::Done)) {
             // The previous driver may have died before it appended its last events.
             self.document.doubt_history();
@@ -276,23 +287,20 @@ impl Driver {
         }
     }
 
-    /// Loads the evidence after a hint of a watch, and follows it unless this replica drives.
+    /// Loads the evidence, and follows it unless this replica drives.
     pub(super) async fn follow_evidence(&mut self) {
         if !self.replica.is_loaded() {
             return;
         }
-        match self.evidence.load().await {
-            Ok(true) => {
-                self.feed(Input::EvidenceSeen(self.evidence.driver())).await;
-                let is_of_rollout = self.evidence.of(self.replica.rollout()).is_some();
-                if is_of_rollout && !self.replica.holds_evidence() {
-                    self.resume_evidence();
-                }
+        if self.load_evidence().await == Ok(true) {
+            if !self.replica.holds_evidence() {
+                // Another replica writes it.
+                self.health.forget(StoreOperation::Write, &self.evidence.path);
             }
-            Ok(false) => {}
-            Err(error) => {
-                let name = self.plane.canary.name();
-                tracing::warn!(target: TARGET, canary = %name, "the evidence is not loaded: {error}");
+            self.feed(Input::EvidenceSeen(self.evidence.driver())).await;
+            let is_of_rollout = self.evidence.of(self.replica.rollout()).is_some();
+            if is_of_rollout && !self.replica.holds_evidence() {
+                self.resume_evidence();
             }
         }
     }
@@ -317,19 +325,33 @@ impl Driver {
             return;
         }
         let rollout = self.replica.rollout();
-        if self.replica.unsaved().is_empty()
-            && self.document.lacks_events(rollout)
-            && let Err(error) = self.document.append_events(rollout, &self.decisions).await
-        {
-            let name = self.plane.canary.name();
-            tracing::warn!(target: TARGET, canary = %name, "the events are not stored: {error}");
+        if self.replica.unsaved().is_empty() {
+            let appended = if self.document.lacks_events(rollout) {
+                self.document.append_events(rollout, &self.decisions).await
+            } else {
+                Ok(())
+            };
+            self.note_health(StoreOperation::History, &appended);
         }
     }
 
     /// Saves the evidence for the next driver.
-    pub(super) async fn release_evidence(&mut self) -> Result<(), DocumentError> {
+    pub(super) async fn release_evidence(&mut self) {
         let stored = self.judge.to_stored();
-        self.evidence.release(stored, self.replica.rollout()).await.map(drop)
+        let released = self.evidence.release(stored, self.replica.rollout()).await;
+        self.note_evidence(&released);
+    }
+
+    /// Notes whether the evidence was stored. A swap also reads the document that it conflicts with.
+    fn note_evidence(&mut self, saved: &Result<EvidenceSwapped, DocumentError>) {
+        let (now, path) = (self.clock.now(), &self.evidence.path);
+        let result = saved.as_ref().map(drop).map_err(|error| error_chain::with_causes(error));
+        let is_stored = result.is_ok();
+        self.health.note(now, StoreOperation::Write, path, result);
+        if is_stored {
+            let read = self.evidence.fault().map_or(Ok(()), |fault| Err(fault.to_owned()));
+            self.health.note(now, StoreOperation::Read, path, read);
+        }
     }
 }
 

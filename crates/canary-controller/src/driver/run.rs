@@ -25,6 +25,7 @@ use crate::{
         outputs::InForce,
         plan_tasks::{PlanTasks, Reports},
         requests::{CommandRequest, PlanRequest, Request, Requests},
+        store_health::StoreHealth,
         traffic_meter::TrafficMeter,
     },
     effects::Effects,
@@ -56,8 +57,11 @@ pub(crate) struct Driver {
     pub(super) tasks: PlanTasks,
     pub(super) in_force: InForce,
 
+    pub(super) health: StoreHealth,
     pub(super) document: RolloutDocument,
     pub(super) evidence: EvidenceDocument,
+    /// Whether the latest load of the evidence has failed.
+    pub(super) is_evidence_behind: bool,
     pub(super) decisions: Decisions,
     /// Whether to append events of the stored rollout to the history in the store.
     pub(super) appends_events: bool,
@@ -91,11 +95,12 @@ impl Driver {
         let DriverParts { canary, build, interval, store, keys, clock, effects, weight_lock } =
             parts;
         let id = ReplicaId::from_random(rand::random());
-        let replica = Replica::new(canary.name().clone(), id.clone(), build);
+        let name = canary.name().clone();
+        let replica = Replica::new(name.clone(), id.clone(), build);
         let rollout = replica.rollout();
         let (attempt, plan) = (rollout.attempt(), rollout.plan());
         let judge = AttemptJudge::new(attempt, plan, &Baseline::default(), &canary, &weight_lock);
-        let status = Status::of(&replica, clock.now(), &judge.judgment(), &canary);
+        let status = Status::of(&replica, clock.now(), &judge.judgment(), &canary, Vec::new());
         let driver = Self {
             started: Instant::now(),
             interval,
@@ -109,8 +114,10 @@ impl Driver {
             is_resumed: false,
             is_observing: false,
             learned_at: Instant::now(),
+            health: StoreHealth::new(name),
             document: RolloutDocument::new(Arc::clone(&store), keys.rollout),
             evidence: EvidenceDocument::new(store, keys.evidence, id.clone()),
+            is_evidence_behind: false,
             decisions: Decisions::default(),
             appends_events: false,
             requests: Requests::default(),
@@ -172,12 +179,14 @@ impl Driver {
                     self.tick().await;
                 }
                 change = rollouts.next() => {
+                    self.note_watch(&self.document.path.clone(), &change);
                     if self.document.is_news(&change) {
                         self.feed(Input::StoreChanged).await;
                         self.publish_status();
                     }
                 }
                 change = evidence.next() => {
+                    self.note_watch(&self.evidence.path.clone(), &change);
                     if self.evidence.is_news(&change) {
                         self.follow_evidence().await;
                         self.publish_status();
@@ -204,6 +213,9 @@ impl Driver {
         let tick = Box::new(self.observe());
         self.appends_events = true;
         self.feed(Input::Tick { tick, trip }).await;
+        if self.is_evidence_behind {
+            self.follow_evidence().await;
+        }
         self.save_learned().await;
         self.plane.canary.note_decision();
         self.publish_status();
@@ -290,11 +302,8 @@ impl Driver {
         }
         self.appends_events = true;
         self.feed(Input::Stop).await;
-        if (self.replica.is_driving() || self.is_learning())
-            && let Err(error) = self.release_evidence().await
-        {
-            let name = self.plane.canary.name();
-            tracing::warn!(target: TARGET, canary = %name, "the evidence is not stored: {error}");
+        if self.replica.is_driving() || self.is_learning() {
+            self.release_evidence().await;
         }
         self.publish_status();
     }
@@ -302,7 +311,9 @@ impl Driver {
     pub(super) fn publish_status(&self) {
         let judgment = self.judge.judgment();
         let (now, canary) = (self.clock.now(), &self.plane.canary);
-        let mut status = Status::of(&self.replica, now, &judgment, canary);
+        let failures = self.health.failures();
+        let mut status = Status::of(&self.replica, now, &judgment, canary, failures);
+        status.store_failure_totals = self.health.totals();
         status.sources = self.judge.sources(canary).with_client_made(&status.counts);
         let traffic = self.traffic.traffic();
         status.traffic = traffic.map(|traffic| traffic.counted_by(default_unit(canary)));

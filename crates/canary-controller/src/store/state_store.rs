@@ -16,6 +16,12 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(2);
 /// The [module documentation](super) lists the guarantees and explains how to implement a store.
 /// The futures need a Tokio runtime with time enabled.
 pub trait StateStore: fmt::Debug + Send + Sync + 'static {
+    /// Returns the place of a key's document, for people who look for it: the path of a file, or the
+    /// key itself.
+    fn location(&self, key: &StoreKey) -> String {
+        key.to_string()
+    }
+
     /// Reads the document of a key. Returns `None` if the key has no document.
     ///
     /// The read is linearizable: it sees every swap that any process had acknowledged before the

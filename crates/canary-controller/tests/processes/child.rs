@@ -24,6 +24,8 @@ pub(crate) enum Task {
     Promote,
     /// Runs a rollout, and prints its status.
     Roll,
+    /// Starts a rollout, and prints how it failed.
+    StartWithoutSpace,
 }
 
 /// A running process, which is killed when dropped.
@@ -36,7 +38,19 @@ pub(crate) struct Process {
 impl Process {
     /// Starts a process that stops at `stop_at`, a `point:pass`, if given.
     pub(crate) fn start(task: Task, directory: &Path, stop_at: Option<&str>) -> Self {
-        let mut command = Command::new(env::current_exe().unwrap());
+        Self::spawn(Command::new(env::current_exe().unwrap()), task, directory, stop_at)
+    }
+
+    /// Starts a process that cannot write a byte to a file.
+    pub(crate) fn start_without_space(task: Task, directory: &Path) -> Self {
+        let mut command = Command::new("sh");
+        // Without the trap, the signal at the limit would end the process.
+        let limited = "trap '' XFSZ; ulimit -f 0; exec \"$0\" \"$@\"";
+        command.args(["-c", limited]).arg(env::current_exe().unwrap());
+        Self::spawn(command, task, directory, None)
+    }
+
+    fn spawn(mut command: Command, task: Task, directory: &Path, stop_at: Option<&str>) -> Self {
         command
             .args(["child::works_in_a_directory", "--exact", "--ignored", "--nocapture"])
             .env("CANARY_STORE_TASK", format!("{task:?}"))
@@ -141,6 +155,9 @@ async fn works_in_a_directory() {
     }
     if task == "Roll" {
         return super::takeover::roll(directory).await;
+    }
+    if task == "StartWithoutSpace" {
+        return super::quota::start(directory).await;
     }
     let store = FileStore::open(directory).await.unwrap();
     match task.as_str() {

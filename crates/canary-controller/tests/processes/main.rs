@@ -5,6 +5,7 @@
 mod child;
 mod crash;
 mod promotion;
+mod quota;
 mod sharing;
 mod stopped;
 mod takeover;

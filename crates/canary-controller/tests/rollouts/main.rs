@@ -20,6 +20,7 @@ mod route_classes;
 mod several_builds;
 mod several_processes;
 mod store;
+mod store_health;
 mod support;
 mod variables;
 mod warm_up;

@@ -135,8 +135,8 @@ pub enum EvidenceSwapped {
     Done,
     /// The evidence has changed, and names this driver.
     Conflict(Option<ReplicaId>),
-    /// The evidence was not stored. A later swap may succeed.
-    Failed,
+    /// The evidence was not stored, for this reason. A later swap may succeed.
+    Failed(String),
     /// The evidence can never be stored. This replica drives the rollout nevertheless.
     Impossible,
 }

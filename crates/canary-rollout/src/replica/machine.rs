@@ -331,10 +331,9 @@ impl Replica {
                 }
             }
             // A driver goes on although its evidence is not stored. Others cannot become one.
-            EvidenceSwapped::Failed if is_beat => {}
-            EvidenceSwapped::Failed => {
+            EvidenceSwapped::Failed(_) if is_beat => {}
+            EvidenceSwapped::Failed(reason) => {
                 self.seat.seen(None, now.uptime);
-                let reason = "the evidence could not be stored".to_owned();
                 return self.finish(now, active, Err(CommandFailure::NotStored(reason)));
             }
         }

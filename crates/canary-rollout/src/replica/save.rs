@@ -119,9 +119,6 @@ impl Replica {
         self.unsaved.extend(proposal.transition.events.iter().cloned());
         let transition = proposal.transition.clone();
         self.put_in_force(proposal);
-        if saves {
-            self.outputs.push(Output::Warn(format!("the rollout is not stored: {reason}")));
-        }
         self.finish(now, active, Ok(not_stored_yet(transition, &reason)));
     }
 

@@ -304,7 +304,7 @@ impl Cluster {
         if evidence == EvidenceOrder::Before {
             match self.beat(index) {
                 EvidenceSwapped::Conflict(driver) => return Swapped::Deposed(driver),
-                EvidenceSwapped::Failed => return Swapped::Failed("no evidence".to_owned()),
+                EvidenceSwapped::Failed(reason) => return Swapped::Failed(reason),
                 EvidenceSwapped::Done | EvidenceSwapped::Impossible => {}
             }
         }
@@ -338,13 +338,13 @@ impl Cluster {
     fn beat(&mut self, index: usize) -> EvidenceSwapped {
         let fault = self.fault();
         if matches!(fault, Fault::Unavailable | Fault::RequestLost) {
-            return EvidenceSwapped::Failed;
+            return EvidenceSwapped::Failed("no evidence".to_owned());
         }
         let stored = self.store.evidence.as_ref().map(|(revision, _)| *revision);
         let node = &mut self.nodes[index];
         if stored != node.evidence_revision {
             if fault == Fault::ReplyLost {
-                return EvidenceSwapped::Failed;
+                return EvidenceSwapped::Failed("no evidence".to_owned());
             }
             node.evidence_revision = stored;
             let driver = self.store.evidence.clone().map(|(_, driver)| driver);
@@ -354,7 +354,7 @@ impl Cluster {
         let revision = self.store.revise();
         self.store.evidence = Some((revision, id));
         if fault == Fault::ReplyLost {
-            return EvidenceSwapped::Failed;
+            return EvidenceSwapped::Failed("no evidence".to_owned());
         }
         self.nodes[index].evidence_revision = Some(revision);
         EvidenceSwapped::Done

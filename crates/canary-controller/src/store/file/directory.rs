@@ -134,6 +134,11 @@ impl Directory {
         Ok(keys)
     }
 
+    /// Returns the path of a key's document.
+    pub(super) fn document_path(&self, key: &StoreKey) -> PathBuf {
+        self.file(key, DOCUMENT)
+    }
+
     /// Returns the path of a file of a key.
     pub(super) fn file(&self, key: &StoreKey, suffix: &str) -> PathBuf {
         self.path.join(format!("{}.{suffix}", file_name(key.as_str())))

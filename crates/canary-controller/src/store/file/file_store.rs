@@ -190,6 +190,10 @@ enum Access {
 }
 
 impl StateStore for FileStore {
+    fn location(&self, key: &StoreKey) -> String {
+        self.shared.directory.document_path(key).display().to_string()
+    }
+
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
         let owned = key.clone();
         Box::pin(

@@ -182,6 +182,10 @@ impl Faults {
 }
 
 impl<S: StateStore> StateStore for FaultyStore<S> {
+    fn location(&self, key: &StoreKey) -> String {
+        self.inner.location(key)
+    }
+
     fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
         Box::pin(async move {
             let fault = self.faults().of_load();

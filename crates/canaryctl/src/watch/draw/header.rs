@@ -7,7 +7,7 @@ use ratatui::{
 };
 
 use super::super::app::{App, Connection};
-use crate::numbers;
+use crate::{numbers, storage};
 
 /// Draws the first row, and the sentences about the state.
 pub(super) fn draw(frame: &mut Frame<'_>, head: Rect, text: Rect, app: &App) {
@@ -91,7 +91,8 @@ fn sentences(app: &App) -> Text<'_> {
         unsaved,
         view.judgment.warning.clone(),
     ];
-    lines.extend(warnings.into_iter().flatten().map(|text| Line::styled(text, app.theme.bad())));
+    let warnings = warnings.into_iter().flatten().chain(storage::failures(view, &app.times));
+    lines.extend(warnings.map(|text| Line::styled(text, app.theme.bad())));
     if let Some(notice) = &app.notice {
         let style = if notice.is_error { app.theme.bad() } else { app.theme.good() };
         lines.push(Line::styled(format!("▸ {}", notice.text), style));
