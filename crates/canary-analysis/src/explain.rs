@@ -98,7 +98,7 @@ fn verdict(finding: &Finding) -> String {
             let Margin { ratio, rate } = finding.margins.good();
             let margin = match finding.good_by {
                 Some(GoodBy::Ratio) => format!("{} times stable's rate", digits(ratio, 4)),
-                _ => format!("{} %", digits(100.0 * rate, 4)),
+                _ => format!("{}%", digits(100.0 * rate, 4)),
             };
             format!("proven below {margin} (odds {})", odds(good.log_e))
         }
@@ -166,7 +166,7 @@ fn share_verdict(finding: &Finding) -> String {
             };
             format!("the assignment is broken{users}; odds against chance {odds}")
         }
-        Verdict::Healthy => "as requested, within 25 % of the odds".to_owned(),
+        Verdict::Healthy => "as requested, within 25% of the odds".to_owned(),
         Verdict::Inconclusive => {
             harm(finding.worse, "no sign of a broken split", "proof of a broken split")
         }

@@ -24,7 +24,7 @@ use std::{error, fmt};
 ///
 /// // Success at least 99.9 %.
 /// let monitor = Monitor::failures().at_most(Limit::rate(0.001)?);
-/// assert_eq!(monitor.name(), "failures at most 0.1 %");
+/// assert_eq!(monitor.name(), "failures at most 0.1%");
 /// // At most five checkouts fail.
 /// let monitor = Monitor::failures().of_class("checkout").at_most(Limit::count(5));
 /// assert_eq!(monitor.name(), "failures of checkout at most 5");
@@ -75,12 +75,12 @@ impl Limit {
     }
 }
 
-/// Formats the limit for names and sentences: `0.1 %` or `5`.
+/// Formats the limit for names and sentences: `0.1%` or `5`.
 impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             // 100.0 * 0.07 is not exactly 7.
-            LimitKind::Rate(rate) => write!(f, "{} %", (1e8 * rate).round() / 1e6),
+            LimitKind::Rate(rate) => write!(f, "{}%", (1e8 * rate).round() / 1e6),
             LimitKind::Count(calls) => write!(f, "{calls}"),
         }
     }

@@ -27,7 +27,7 @@ fn a_canary_that_hangs_is_not_healthy() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, stable(), hanging(1, 0, 999)));
     assert_eq!(judgment.verdict, Verdict::Inconclusive);
     assert_eq!(judgment.findings[0].unanswered.canary, 999);
-    let text = "; 100 % of the canary's calls have no answer yet, all of stable's have one: it hangs, or \
+    let text = "; 100% of the canary's calls have no answer yet, all of stable's have one: it hangs, or \
                 answers later";
     assert!(judgment.to_string().ends_with(text), "{judgment}");
 
@@ -71,7 +71,7 @@ fn a_canary_that_hangs_in_one_call_of_fifty_is_not_healthy() {
     // The guide quotes this sentence.
     assert_eq!(
         judgment.to_string(),
-        "inconclusive in `failures`: canary fails 1 % of calls, stable 1 %; no sign of harm; \
+        "inconclusive in `failures`: canary fails 1% of calls, stable 1%; no sign of harm; \
          proof of good stands at under 0.001 of 20; 200 of 10,000 canary calls have no answer yet and may \
          all be bad",
     );

@@ -46,7 +46,7 @@ fn a_worse_canary_is_degraded() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(8_919, 81), calls(969, 31)));
     assert_eq!(
         judgment.to_string(),
-        "degraded by `failures`: canary fails 3.1 % of calls, stable 0.9 %; \
+        "degraded by `failures`: canary fails 3.1% of calls, stable 0.9%; \
          odds against chance 230,000 : 1",
     );
     let finding = judgment.decisive().unwrap();
@@ -59,8 +59,8 @@ fn a_good_canary_is_healthy() {
     let judgment = judged(Monitor::failures(), snapshot(TEN, calls(9_000, 0), calls(1_000, 0)));
     assert_eq!(
         judgment.to_string(),
-        "healthy in all monitors, among them `failures`: canary fails 0 % of calls, stable 0 %; proven \
-         below 0.5 % (odds 42 : 1)",
+        "healthy in all monitors, among them `failures`: canary fails 0% of calls, stable 0%; proven \
+         below 0.5% (odds 42 : 1)",
     );
 }
 
@@ -187,7 +187,7 @@ fn a_broken_split_is_degraded() {
     assert_eq!(judgment.verdict, Verdict::Degraded);
     assert_eq!(
         judgment.to_string(),
-        "degraded by `share`: 50 % of calls went to the canary, 10 % requested; the assignment is broken, \
+        "degraded by `share`: 50% of calls went to the canary, 10% requested; the assignment is broken, \
          or few users make most calls (sticky traffic needs `count_by = \"keys\"`); odds against chance \
          beyond 10^12 : 1",
     );
@@ -215,7 +215,7 @@ fn slow_calls_are_judged_by_the_stable_calls_before_them() {
     assert!(stable >= Duration::from_millis(10) && stable < Duration::from_millis(13));
     assert!(canary >= stable + Duration::from_millis(10) && canary < Duration::from_millis(27));
     let text = second.findings[0].to_string();
-    let start = format!("90 % of canary calls take over {canary:.1?}, 4.4 % of stable's over ");
+    let start = format!("90% of canary calls take over {canary:.1?}, 4.4% of stable's over ");
     assert!(text.starts_with(&start), "{text}");
 }
 

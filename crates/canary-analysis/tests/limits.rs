@@ -117,7 +117,7 @@ fn at_most_five_errors_are_five() {
         assert_eq!(
             text,
             format!(
-                "{events} of 100 canary events `chargeback` are adverse ({events} %), the limit is 5; \
+                "{events} of 100 canary events `chargeback` are adverse ({events}%), the limit is 5; \
                  it is {kept}"
             )
         );
@@ -146,7 +146,7 @@ fn a_limit_and_a_comparison_decide_together() {
         Monitor::failures().of_class("checkout").at_most(Limit::rate(0.01).unwrap()),
     ]);
     let names: Vec<_> = judge.monitors().map(|it| it.name().to_owned()).collect();
-    let expected = ["failures", "failures at most 0.1 %", "failures of checkout at most 1 %"];
+    let expected = ["failures", "failures at most 0.1%", "failures of checkout at most 1%"];
     assert_eq!(names, expected);
     // Stable fails as often, and more checkouts.
     let all = snapshot(TEN, calls(89_700, 300), calls(9_967, 33));
@@ -157,8 +157,8 @@ fn a_limit_and_a_comparison_decide_together() {
     let text = judgment.to_string();
     assert!(
         text.starts_with(
-            "degraded by `failures at most 0.1 %`: 33 of 10,000 canary calls failed (0.33 %), the limit \
-             is 0.1 %; odds against chance "
+            "degraded by `failures at most 0.1%`: 33 of 10,000 canary calls failed (0.33%), the limit \
+             is 0.1%; odds against chance "
         ),
         "{text}"
     );

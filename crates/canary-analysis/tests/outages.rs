@@ -320,7 +320,7 @@ fn the_usual_rate_must_be_known() {
         judge.observe(&Observation::of(snapshot(TEN, calls(891, 9), calls(99, 1))));
     }
     let text = judge.judgment().to_string();
-    let reason = "; the usual rate is not known yet, after 300 s of 660 s: an outage of both versions \
+    let reason = "; the usual rate is not known yet, after 300s of 660s: an outage of both versions \
                   would pass for it";
     assert!(text.ends_with(reason), "{text}");
     // Looks can be longer.

@@ -93,7 +93,7 @@ fn a_checkout_broken_for_every_key_does_not_hide_in_other_traffic() {
     assert!(
         judgment
             .to_string()
-            .contains("20 of 20 canary keys affected (100 %), 0 of 180 stable keys (0 %)")
+            .contains("20 of 20 canary keys affected (100%), 0 of 180 stable keys (0%)")
     );
 }
 
@@ -282,7 +282,7 @@ fn a_monitor_of_calls_without_a_key_decides_but_need_not_be_healthy() {
     );
     let judgment = failing.judgment();
     assert_eq!(judgment.verdict, Verdict::Degraded);
-    assert!(judgment.to_string().contains("20 of 100 canary calls affected (20 %)"), "{judgment}");
+    assert!(judgment.to_string().contains("20 of 100 canary calls affected (20%)"), "{judgment}");
 }
 
 #[test]

@@ -27,8 +27,8 @@ fn margins_and_limits_have_few_digits() {
         judge.observe(&Observation::of(snapshot(TEN, stable.clone(), canary.clone())));
     }
     let text = judge.judgment().to_string();
-    assert!(text.contains("take over 21.0ms, 0 % of stable's over 10.5ms"), "{text}");
-    assert!(text.contains("proven below 1.98 % (odds"), "{text}");
+    assert!(text.contains("take over 21.0ms, 0% of stable's over 10.5ms"), "{text}");
+    assert!(text.contains("proven below 1.98% (odds"), "{text}");
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn a_share_of_keys_is_about_keys() {
     let mut seen = KeyLedger::new(10);
     seen.record(1, Channel::Canary, TEN);
     judge.observe(&Observation::default().with_seen_keys("share", &seen.take()));
-    let text = "100 % of keys went to the canary, 10 % requested; ";
+    let text = "100% of keys went to the canary, 10% requested; ";
     assert!(judge.judgment().findings[1].to_string().starts_with(text));
 }
 
@@ -126,7 +126,7 @@ fn rates_are_compared_at_the_same_weights() {
     let judgment = judge.judgment();
     assert_eq!(
         judgment.to_string(),
-        "degraded by `failures`: canary fails 1.2 % of calls, stable 0.5 % at the same weights; odds \
+        "degraded by `failures`: canary fails 1.2% of calls, stable 0.5% at the same weights; odds \
          against chance 52,000 : 1",
     );
     let finding = &judgment.findings[0];
@@ -146,7 +146,7 @@ fn few_calls_are_counted() {
     );
     assert_eq!(
         text(calls(900, 0), calls(99, 1)),
-        "inconclusive in `failures`: canary fails 1 % of calls, stable 0 %; proof of harm stands at 2 of \
+        "inconclusive in `failures`: canary fails 1% of calls, stable 0%; proof of harm stands at 2 of \
          100; proof of good stands at 0.4 of 20",
     );
 }
@@ -161,7 +161,7 @@ fn judged_after_calm(difference: Snapshot) -> Judgment {
 #[test]
 fn the_sentence_names_the_proof_that_held() {
     let by_rate = judged(Monitor::failures(), snapshot(TEN, calls(9_000, 0), calls(1_000, 0)));
-    assert!(by_rate.to_string().ends_with("; proven below 0.5 % (odds 42 : 1)"), "{by_rate}");
+    assert!(by_rate.to_string().ends_with("; proven below 0.5% (odds 42 : 1)"), "{by_rate}");
     assert_eq!(by_rate.findings[0].good_by, Some(GoodBy::Rate));
 
     let by_ratio = judged_after_calm(snapshot(TEN, calls(44_325, 675), calls(4_925, 75)));
@@ -191,7 +191,7 @@ fn a_canary_that_hangs_says_so() {
     let mut canary = calls(700, 0);
     canary.picked = 1_000;
     let text = judged(Monitor::failures(), snapshot(TEN, calls(9_000, 0), canary)).to_string();
-    let hangs = "; 30 % of the canary's calls have no answer yet, all of stable's have one: it hangs, or \
+    let hangs = "; 30% of the canary's calls have no answer yet, all of stable's have one: it hangs, or \
                  answers later";
     assert!(text.ends_with(hangs), "{text}");
 }

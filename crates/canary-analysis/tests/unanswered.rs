@@ -117,7 +117,7 @@ fn the_sentence_names_the_age_and_both_channels() {
     let text = judgment.to_string();
     assert!(
         text.starts_with(
-            "degraded by `unanswered`: 30 % of the canary's calls (30 of 100) have no answer after 5 s, \
+            "degraded by `unanswered`: 30% of the canary's calls (30 of 100) have no answer after 5s, \
              none of stable's 900; "
         ),
         "{text}"
@@ -130,7 +130,7 @@ fn the_sentence_gives_stables_part_if_its_calls_wait_too() {
     let stable = waiting(800, [100, 100, 0]);
     let judgment = judged_with_failures(snapshot(TEN, stable, waiting(0, [100, 100, 0])));
     let text = judgment.findings[1].to_string();
-    let start = "100 % of the canary's calls (100 of 100) have no answer after 5 s, 11 % of stable's calls \
+    let start = "100% of the canary's calls (100 of 100) have no answer after 5s, 11% of stable's calls \
                  (100 of 900); ";
     assert!(text.starts_with(start), "{text}");
 }

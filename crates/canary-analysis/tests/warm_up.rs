@@ -124,7 +124,7 @@ fn a_warm_up_begins_with_the_first_call_of_the_canary() {
     assert_eq!(
         judgment.to_string(),
         "inconclusive in `failures`: 0 of 10 canary calls failed, 0 of 90 of stable's; no sign of harm; the \
-         canary is warming up, its calls count in 59 s",
+         canary is warming up, its calls count in 59s",
     );
 }
 
@@ -139,7 +139,7 @@ fn the_judgment_names_a_warm_up_of_another_monitor() {
     );
     let text = judge.judgment().to_string();
     assert!(text.starts_with("inconclusive in `failures`: "), "{text}");
-    assert!(text.ends_with("; `slow head 50.3ms` warms up for 90 s more"), "{text}");
+    assert!(text.ends_with("; `slow head 50.3ms` warms up for 90s more"), "{text}");
 }
 
 #[cfg(feature = "serde")]

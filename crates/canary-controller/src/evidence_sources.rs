@@ -42,7 +42,7 @@ impl EvidenceSources {
     /// few keys for each to stay below.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
-        let percent = |part: f64| format!("{:.0} %", 100.0 * part);
+        let percent = |part: f64| format!("{:.0}%", 100.0 * part);
         match (self.keys, self.largest_part) {
             (Some(keys @ 1..FEW_KEYS), _) => {
                 let plural = if keys == 1 { "" } else { "s" };
@@ -64,7 +64,7 @@ impl fmt::Display for EvidenceSources {
             None => f.write_str("the monitors count calls, not keys")?,
         }
         if let Some(part) = self.largest_part {
-            write!(f, ", the busiest key makes {:.0} % of the calls with a key", 100.0 * part)?;
+            write!(f, ", the busiest key makes {:.0}% of the calls with a key", 100.0 * part)?;
         }
         if self.capped > 0 {
             write!(f, ", {} calls of busy keys are no evidence", self.capped)?;
@@ -93,7 +93,7 @@ mod tests {
         let warning = |keys, part| of(keys, part).warning();
         assert_eq!(warning(Some(500), 0.04), None);
         assert_eq!(warning(Some(2), 0.5).unwrap(), "the evidence is of only 2 keys");
-        let busy = "one key makes 51 % of the calls with a key";
+        let busy = "one key makes 51% of the calls with a key";
         assert_eq!(warning(Some(500), 0.51).unwrap(), busy);
         assert_eq!(warning(None, 0.51).unwrap(), busy);
         assert_eq!(EvidenceSources::default().warning(), None);
@@ -106,7 +106,7 @@ mod tests {
         let sources = EvidenceSources { keys, largest_part, capped: 12, client_made };
         assert_eq!(
             sources.to_string(),
-            "2000 keys, the busiest key makes 50 % of the calls with a key, 12 calls of busy keys are \
+            "2000 keys, the busiest key makes 50% of the calls with a key, 12 calls of busy keys are \
              no evidence, 34 client-made outcomes are no evidence",
         );
     }

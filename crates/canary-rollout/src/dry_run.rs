@@ -186,12 +186,12 @@ impl Plan {
             let (rate_text, good_text) = (percent(rate), percent(good));
             match monitor.limit() {
                 Some(limit) if rate > 0.8 * good => Some(format!(
-                    "`{name}`: stable's {rate_text} % is not clearly below the limit of {limit}, so that \
+                    "`{name}`: stable's {rate_text}% is not clearly below the limit of {limit}, so that \
                      a canary as good as stable is not proven healthy"
                 )),
                 None if rate * UNSEEN <= good => Some(format!(
-                    "`{name}` calls a canary healthy that fails up to {good_text} % of calls, although \
-                     stable fails {rate_text} %: to look for less, lower `margins.good.rate`, or add a \
+                    "`{name}` calls a canary healthy that fails up to {good_text}% of calls, although \
+                     stable fails {rate_text}%: to look for less, lower `margins.good.rate`, or add a \
                      monitor with `at_most`"
                 )),
                 _ => None,

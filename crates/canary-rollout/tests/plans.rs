@@ -78,7 +78,7 @@ fn a_limit_reads_the_same_in_each_format() {
     assert_eq!(Plan::from_yaml(yaml).unwrap(), plan);
     assert_eq!(Plan::from_json(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
     let names: Vec<_> = plan.judge().monitors().map(|it| it.name().to_owned()).collect();
-    let expected = ["failures at most 0.1 %", "chargeback at most 5", "unanswered", "cancelled"];
+    let expected = ["failures at most 0.1%", "chargeback at most 5", "unanswered", "cancelled"];
     assert_eq!(names, expected);
 }
 
@@ -92,8 +92,8 @@ fn the_dry_run_says_which_failures_a_plan_does_not_look_for() {
     let four_nines = warnings("", 0.0001);
     assert!(
         four_nines.contains(
-            "`failures` calls a canary healthy that fails up to 0.5 % of calls, although stable fails \
-             0.01 %: to look for less, lower `margins.good.rate`, or add a monitor with `at_most`"
+            "`failures` calls a canary healthy that fails up to 0.5% of calls, although stable fails \
+             0.01%: to look for less, lower `margins.good.rate`, or add a monitor with `at_most`"
         ),
         "{four_nines}"
     );
@@ -101,7 +101,7 @@ fn the_dry_run_says_which_failures_a_plan_does_not_look_for() {
     let limited =
         "monitors = [{ measure = 'failures' }, { measure = 'failures', at_most = '0.1%' }]";
     let text = warnings(limited, 0.002);
-    assert!(text.contains("stable's 0.2 % is not clearly below the limit of 0.1 %"), "{text}");
+    assert!(text.contains("stable's 0.2% is not clearly below the limit of 0.1%"), "{text}");
 }
 
 #[test]

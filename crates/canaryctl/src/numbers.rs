@@ -1,24 +1,24 @@
 //! Numbers for people.
 
-/// Returns a fraction as a percentage with about three digits, such as `0.92%`.
+/// Returns a fraction as a percentage with at most three digits, such as `0.92%` or `50%`.
 pub(crate) fn percent(fraction: f64) -> String {
     let percent = fraction * 100.0;
     let decimals = match percent.abs() {
-        100.0.. => 0,
         10.0.. => 1,
-        0.0 => 0,
         0.1.. => 2,
         _ => 3,
     };
-    format!("{percent:.decimals$}%")
+    let text = format!("{percent:.decimals$}");
+    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
-/// Returns a time in milliseconds, such as `3.1ms` or `1.20s`.
+/// Returns a time in milliseconds, such as `430µs`, `3.1ms` or `1.20s`.
 pub(crate) fn milliseconds(ms: f64) -> String {
     match ms {
         1000.0.. => format!("{:.2}s", ms / 1000.0),
         100.0.. => format!("{ms:.0}ms"),
-        _ => format!("{ms:.1}ms"),
+        1.0.. => format!("{ms:.1}ms"),
+        _ => format!("{:.0}µs", ms * 1000.0),
     }
 }
 
@@ -83,9 +83,10 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let percents = [0.0, 0.000_01, 0.0092, 0.012_345, 0.5, 1.0].map(percent);
-        assert_eq!(percents, ["0%", "0.001%", "0.92%", "1.23%", "50.0%", "100%"]);
-        assert_eq!([3.12, 250.4, 1200.0].map(milliseconds), ["3.1ms", "250ms", "1.20s"]);
+        let percents = [0.0, 0.000_01, 0.0092, 0.012_345, 0.1034, 0.5, 1.0].map(percent);
+        assert_eq!(percents, ["0%", "0.001%", "0.92%", "1.23%", "10.3%", "50%", "100%"]);
+        let times = [0.0432, 0.43, 3.12, 250.4, 1200.0].map(milliseconds);
+        assert_eq!(times, ["43µs", "430µs", "3.1ms", "250ms", "1.20s"]);
         assert_eq!([2.54, 180.4].map(rate), ["2.5", "180"]);
         let durations = [0.5, 2.0, 60.0, 90.0, 5400.0, 3600.0, 90_000.0].map(duration);
         assert_eq!(durations, ["0.5s", "2s", "1m", "1m 30s", "1h 30m", "1h", "1d 1h"]);

@@ -162,7 +162,7 @@ async fn a_hanging_version_2_is_rolled_back_though_the_plan_lists_only_failures(
     let directory = TestDirectory::with_plan(FAST_WITHOUT_PROBE);
     let options = ["--load", "100", "--v2-hang-rate", "100%"];
     let (output, status) = directory.start(&options).await.output_to_the_end().await;
-    assert_in_order(&output, &["rolled back", "`unanswered`", "have no answer after 5 s"]);
+    assert_in_order(&output, &["rolled back", "`unanswered`", "have no answer after 5s"]);
     assert_eq!(status, Some(2));
 }
 

@@ -27,9 +27,9 @@ pub(super) fn amount(log: f64) -> String {
     if digits >= 9.0 { format!("10^{}", digits.floor()) } else { two_digits(log.exp()) }
 }
 
-/// Formats a rate of `0.0..=1.0`: `3.1 %`.
+/// Formats a rate of `0.0..=1.0`: `3.1%`.
 pub(super) fn percent(rate: f64) -> String {
-    format!("{} %", two_digits(100.0 * rate))
+    format!("{}%", two_digits(100.0 * rate))
 }
 
 /// Rounds a non-negative number to two significant digits: `2,400`, `31`, `3.1`, `0.031`.

@@ -8,7 +8,7 @@ use crate::{
     monitor::{Measure, Unit},
 };
 
-/// `canary fails 1.5 % of calls, stable 0.6 % at the same weights`, or the counts while the canary
+/// `canary fails 1.5% of calls, stable 0.6% at the same weights`, or the counts while the canary
 /// has few calls.
 pub(super) fn rates(finding: &Finding) -> String {
     if let Some(limit) = finding.limit {
@@ -41,7 +41,7 @@ pub(super) fn rates(finding: &Finding) -> String {
     format!("{canary}, stable {}", rate_of_stable(finding))
 }
 
-/// `12 of 8,000 canary calls failed (0.15 %)`.
+/// `12 of 8,000 canary calls failed (0.15%)`.
 fn of_canary(finding: &Finding) -> String {
     if finding.unit == Unit::Keys {
         return keys(finding, Channel::Canary);
@@ -116,7 +116,7 @@ fn limit_of_stable(finding: &Finding) -> Option<String> {
     Some(format!("{limit:.1?}"))
 }
 
-/// `30 % of the canary's calls (12 of 40) have no answer after 5 s, none of stable's 360`.
+/// `30% of the canary's calls (12 of 40) have no answer after 5s, none of stable's 360`.
 fn unanswered(finding: &Finding) -> String {
     let part = |channel| {
         let (adverse, all) = (count(finding.adverse[channel]), count(finding.calls[channel]));
@@ -128,10 +128,10 @@ fn unanswered(finding: &Finding) -> String {
     };
     let seconds = finding.age.map_or(0, |age| age.duration().as_secs());
     let (canary, stable) = (part(Channel::Canary), part(Channel::Stable));
-    format!("{canary} have no answer after {seconds} s, {stable}")
+    format!("{canary} have no answer after {seconds}s, {stable}")
 }
 
-/// `20 of 20 canary keys affected (100 %)`, `0 of 180 stable keys (0 %)`.
+/// `20 of 20 canary keys affected (100%)`, `0 of 180 stable keys (0%)`.
 fn keys(finding: &Finding, channel: Channel) -> String {
     let (adverse, seen) = (finding.adverse[channel], finding.calls[channel]);
     let verb = if channel == Channel::Canary { " affected" } else { "" };

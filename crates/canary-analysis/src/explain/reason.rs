@@ -21,7 +21,7 @@ impl fmt::Display for NotHealthyReason {
             Self::TooFewAnswers { canary, stable } => {
                 let canary = percent(*canary);
                 let stable = match percent(*stable) {
-                    none if none == "0 %" => "all of stable's have one".to_owned(),
+                    none if none == "0%" => "all of stable's have one".to_owned(),
                     some => format!("{some} of stable's"),
                 };
                 write!(
@@ -34,7 +34,7 @@ impl fmt::Display for NotHealthyReason {
                 let (known, needed) = (known.as_secs(), needed.as_secs());
                 write!(
                     f,
-                    "the usual rate is not known yet, after {known} s of {needed} s: an outage of both \
+                    "the usual rate is not known yet, after {known}s of {needed}s: an outage of both \
                      versions would pass for it"
                 )
             }
@@ -44,7 +44,7 @@ impl fmt::Display for NotHealthyReason {
             }
             Self::WarmingUp(left) => {
                 let left = left.as_secs_f64().ceil();
-                write!(f, "the canary is warming up, its calls count in {left:.0} s")
+                write!(f, "the canary is warming up, its calls count in {left:.0}s")
             }
             Self::SignsOfHarm { log_e } => {
                 write!(f, "but a single bet on harm stands at {}", amount(*log_e))

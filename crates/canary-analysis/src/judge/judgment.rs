@@ -78,7 +78,7 @@ impl fmt::Display for Judgment {
         let warming_up =
             others.filter_map(|finding| Some((finding.warm_up_left?, &finding.monitor)));
         if let Some((left, monitor)) = warming_up.max_by_key(|(left, _)| *left) {
-            write!(f, "; `{monitor}` warms up for {:.0} s more", left.as_secs_f64().ceil())?;
+            write!(f, "; `{monitor}` warms up for {:.0}s more", left.as_secs_f64().ceil())?;
         }
         if !self.unused.is_empty() {
             let unused: Vec<String> =

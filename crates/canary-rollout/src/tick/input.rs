@@ -11,7 +11,7 @@ use crate::text::{EVIDENCE_BYTES, bounded};
 /// use canary_core::Verdict;
 /// use canary_rollout::{Tick, tick::{GateAnswer, ProbeOutcome}};
 ///
-/// let tick = Tick::new(Verdict::Inconclusive, "canary fails 0 % of calls, stable 0 %")
+/// let tick = Tick::new(Verdict::Inconclusive, "canary fails 0% of calls, stable 0%")
 ///     .with_calls(312)
 ///     .with_answer("managers", GateAnswer::NotYet("asked on Monday".into()))
 ///     .with_probe("health", ProbeOutcome::Passed);

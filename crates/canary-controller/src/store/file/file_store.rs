@@ -174,7 +174,7 @@ impl FileStore {
         let interrupted: BoxError = match timeout_at(deadline, working).await {
             Ok(Ok(result)) => return result,
             Ok(Err(error)) => error.into(),
-            Err(_) => "the disk did not respond within 2 s".into(),
+            Err(_) => "the disk did not respond within 2s".into(),
         };
         Err(match access {
             Access::Read => StoreError::unavailable(operation, interrupted),
