@@ -92,7 +92,7 @@ pub struct PlanFault {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct PlanForecast {
-    /// The forecast as a table for people.
+    /// The forecast for people: a table, and the warnings.
     pub text: String,
     /// The calls per second on both channels that it is for.
     pub calls_per_second: f64,
