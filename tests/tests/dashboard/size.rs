@@ -1,4 +1,4 @@
-use std::{env, fs, path::PathBuf};
+use std::{collections::BTreeSet, env, fs, path::PathBuf};
 
 use serde_json::json;
 
@@ -8,19 +8,30 @@ use crate::process::Process;
 async fn the_page_is_small_and_requests_nothing_from_elsewhere() {
     let shop = Process::start().await;
     let Some(mut page) = shop.open_page().await else { return };
+    page.wait_for("document.querySelector('.chart path.line.canary')").await;
     let resources = "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-        .map((entry) => [entry.name, entry.decodedBodySize])";
+        .map((entry) => [entry.name, entry.encodedBodySize, entry.decodedBodySize])";
     let resources = page.evaluate(resources).await;
-    let origin = shop.url("/");
-    let mut bytes = 0;
+    let (origin, api) = (shop.url("/"), shop.url("/canary/"));
+    let (mut files, mut sent, mut bytes) = (0, 0, 0);
+    let mut data = BTreeSet::new();
     for resource in resources.as_array().unwrap() {
         let name = resource[0].as_str().unwrap();
         assert!(name.starts_with(&origin) || name.starts_with("data:"), "{name}");
-        if !name.contains("/canaries") && !name.ends_with("/session") {
-            bytes += resource[1].as_u64().unwrap();
+        if name.contains("/canaries") || name.ends_with("/session") {
+            data.insert(name.strip_prefix(&api).unwrap().split('?').next().unwrap());
+        } else {
+            files += 1;
+            sent += resource[1].as_u64().unwrap();
+            bytes += resource[2].as_u64().unwrap();
         }
     }
+    assert!((20..=30).contains(&files), "{files} files");
+    assert!((20_000..60_000).contains(&sent), "{sent} bytes are sent");
     assert!((20_000..150_000).contains(&bytes), "{bytes} bytes");
+    // The stream itself is no entry before its end.
+    let expected = ["canaries/shop/points", "canaries/shop/variables", "session"];
+    assert_eq!(data, BTreeSet::from(expected));
     assert_eq!(page.errors(), Vec::<String>::new());
 }
 
@@ -28,7 +39,7 @@ async fn the_page_is_small_and_requests_nothing_from_elsewhere() {
 async fn a_page_that_is_opened_again_loads_no_file_but_itself() {
     let shop = Process::start().await;
     let Some(mut page) = shop.open_page().await else { return };
-    page.load(&shop.url("/canary/?again")).await;
+    page.load(&shop.url("/canary/?again#/shop")).await;
     page.wait_for("document.querySelector('.chart path.line.canary')").await;
     let transferred = "performance.getEntriesByType('resource')
         .filter((entry) => entry.name.includes('/assets/'))
