@@ -1,6 +1,9 @@
 //! A page of a headless browser, driven over the Chrome DevTools Protocol.
 
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -10,7 +13,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, tungstenite::Message};
 
 use crate::{browser::Browser, timeout::complete};
 
-/// A page of a headless browser of its own.
+/// A page of a headless browser, with cookies, storage and a cache of its own.
 #[derive(Debug)]
 pub struct BrowserPage {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
@@ -18,28 +21,37 @@ pub struct BrowserPage {
     calls: u64,
     /// The protocol's events that have arrived so far.
     events: Vec<Value>,
-    _browser: Browser,
+    _browser: Arc<SharedBrowser>,
 }
 
 impl BrowserPage {
-    /// Opens an empty page. The profile of the browser is created in `directory`.
+    /// Opens an empty page, in the browser of the pages that this process has open. If there is none,
+    /// a browser starts, with its profile in `directory`.
     ///
     /// # Errors
     ///
     /// Returns the reason if no known browser is installed or it does not start.
     pub async fn open(directory: impl AsRef<Path>) -> Result<Self, String> {
-        let (browser, url) = Browser::start_controlled(directory)?;
-        let connected = complete(tokio_tungstenite::connect_async(url)).await;
+        let browser = SharedBrowser::of_this_process(directory.as_ref())?;
+        let connected = complete(tokio_tungstenite::connect_async(&browser.url)).await;
         let (socket, _) = connected.map_err(|error| error.to_string())?;
         let session = Value::Null;
         let mut page = Self { socket, session, calls: 0, events: Vec::new(), _browser: browser };
-        let target = page.call("Target.createTarget", json!({"url": "about:blank"})).await;
+        // It ends with the socket.
+        let context = json!({"disposeOnDetach": true});
+        let context = page.call("Target.createBrowserContext", context).await;
+        let target = json!({
+            "url": "about:blank", "browserContextId": context["browserContextId"], "newWindow": true
+        });
+        let target = page.call("Target.createTarget", target).await;
         let target = json!({"targetId": target["targetId"], "flatten": true});
         let attached = page.call("Target.attachToTarget", target).await;
         page.session = attached["sessionId"].clone();
         for domain in ["Page", "Runtime", "Log", "Network", "Accessibility"] {
             page.call(&format!("{domain}.enable"), json!({})).await;
         }
+        // Several pages have the focus at the same time.
+        page.call("Emulation.setFocusEmulationEnabled", json!({"enabled": true})).await;
         Ok(page)
     }
 
@@ -189,5 +201,26 @@ impl BrowserPage {
     /// Returns the events of the protocol with a name, since the last [`load`](Self::load).
     pub fn events(&self, method: &str) -> impl Iterator<Item = &Value> {
         self.events.iter().filter(move |event| event["method"] == method)
+    }
+}
+
+/// A browser starts in a second, so that the tests of a process share one. It ends with its last page.
+#[derive(Debug)]
+struct SharedBrowser {
+    url: String,
+    _browser: Browser,
+}
+
+impl SharedBrowser {
+    fn of_this_process(directory: &Path) -> Result<Arc<Self>, String> {
+        static RUNNING: Mutex<Weak<SharedBrowser>> = Mutex::new(Weak::new());
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(browser) = running.upgrade() {
+            return Ok(browser);
+        }
+        let (browser, url) = Browser::start_controlled(directory)?;
+        let browser = Arc::new(Self { url, _browser: browser });
+        *running = Arc::downgrade(&browser);
+        Ok(browser)
     }
 }
