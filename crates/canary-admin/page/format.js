@@ -32,20 +32,21 @@ export function digits(number, kept = 2) {
   );
 }
 
-/// `1.1 %`, from a fraction. A dash if it is unknown.
+/// `1.1%`, from a fraction. A dash if it is unknown.
 export function percent(fraction, kept = 2) {
-  return isKnown(fraction) ? `${digits(100 * fraction, kept)} %` : "–";
+  return isKnown(fraction) ? `${digits(100 * fraction, kept)}%` : "–";
 }
 
-/// `10.3%`, from a fraction, as the server writes weights. A dash if it is unknown.
+/// `10.3%`, from a fraction, with the digits of a weight. A dash if it is unknown.
 export function share(fraction) {
-  return isKnown(fraction) ? `${digits(100 * fraction, 3)}%` : "–";
+  return percent(fraction, 3);
 }
 
-/// `182 ms` or `1.8 s`, from milliseconds.
+/// `430µs`, `182ms` or `1.8s`, from milliseconds.
 export function milliseconds(ms) {
   if (!isKnown(ms)) return "–";
-  return ms >= 1000 ? `${digits(ms / 1000, 2)} s` : `${digits(ms, ms >= 100 ? 3 : 2)} ms`;
+  if (ms >= 1000) return `${digits(ms / 1000)}s`;
+  return ms < 1 && ms > 0 ? `${digits(ms * 1000)}µs` : `${digits(ms, ms >= 100 ? 3 : 2)}ms`;
 }
 
 /// `438 calls/s`.
@@ -53,13 +54,21 @@ export function rate(perSecond) {
   return `${digits(perSecond, perSecond >= 100 ? 3 : 2)} calls/s`;
 }
 
-/// `45 s`, `5 min`, `2 h`, from seconds.
+const UNITS = [
+  ["d", 86_400],
+  ["h", 3600],
+  ["m", 60],
+];
+
+/// `45s`, `5m`, `1h30m`, from seconds.
 export function duration(seconds) {
-  if (seconds < 90) return `${digits(seconds, 2)} s`;
-  if (seconds < 90 * 60) return `${digits(seconds / 60, 2)} min`;
-  return seconds < 48 * 3600
-    ? `${digits(seconds / 3600, 2)} h`
-    : `${digits(seconds / 86400, 2)} days`;
+  const whole = Math.round(seconds);
+  const index = UNITS.findIndex(([, length]) => whole >= length);
+  if (index < 0) return `${digits(seconds)}s`;
+  const [unit, length] = UNITS[index];
+  const [nextUnit, nextLength] = UNITS[index + 1] ?? ["s", 1];
+  const rest = Math.floor((whole % length) / nextLength);
+  return `${Math.floor(whole / length)}${unit}${rest ? `${rest}${nextUnit}` : ""}`;
 }
 
 export function isKnown(number) {

@@ -60,7 +60,7 @@ export class LiveLabel {
         const since = this.#lastUpdate
           ? `not live since ${time(this.#lastUpdate, { seconds: true })}`
           : "not connected";
-        return `${since}, ${seconds ? `next attempt in ${seconds} s` : "connecting"}`;
+        return `${since}, ${seconds ? `next attempt in ${seconds}s` : "connecting"}`;
       }
       default:
         return "connecting";

@@ -142,7 +142,7 @@ function createSplit() {
       setAttribute(bar, "data-empty", !hasCalls);
       const observedText = hasCalls
         ? `observed ${share(view.observed_share)}`
-        : "no calls in the last 10 s";
+        : "no calls in the last 10s";
       setText(middle, `requested ${view.weight} · ${observedText}`);
       setAttribute(
         bar,
