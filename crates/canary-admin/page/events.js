@@ -25,9 +25,10 @@ export class EventList {
     }
   }
 
-  /// The latest id, or `null`.
+  /// The latest id; `null` if there is none, or if it is unknown after a gap.
   latestId() {
-    return this.#events.findLast((event) => !event.isGap)?.id ?? null;
+    const latest = this.#events.at(-1);
+    return !latest || latest.isGap ? null : latest.id;
   }
 
   /// All entries, including gaps.

@@ -43,10 +43,14 @@ export function createOpenCalls(model) {
       setText(
         said,
         channel &&
-          `${capitalized(channel)} gets no new calls, and ${count(channels[channel].open)} are still open.`,
+          `${capitalized(channel)} gets no new calls, and ${isOrAre(channels[channel].open)} still open.`,
       );
     },
   };
+}
+
+function isOrAre(number) {
+  return `${count(number)} ${number === 1 ? "is" : "are"}`;
 }
 
 function createFact(name) {
@@ -56,13 +60,14 @@ function createFact(name) {
 
 function openDrain(model, channel, close) {
   const verb = close ? "Close" : "Ask to end";
+  const { open } = model.view.channels[channel];
   const effect = close
     ? "They are broken off: callers see an incomplete response or a closed connection."
     : "Streams and sockets that listen for it end by themselves. The others continue.";
   const reason = h("input", { id: "reason", maxlength: 256, autocomplete: "off" });
   const problem = h("p", { class: "problem", role: "alert", hidden: true });
   const dialog = openDialog({
-    title: `${verb} ${count(model.view.channels[channel].open)} open calls of ${channel}?`,
+    title: `${verb} ${count(open)} open ${open === 1 ? "call" : "calls"} of ${channel}?`,
     body: [
       h("p", { class: "effect", text: effect }),
       h("p", { class: "dim", text: "This concerns the process that answers this page." }),

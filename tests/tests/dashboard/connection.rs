@@ -1,7 +1,7 @@
 use canary_controller::{Actor, RolloutHandle};
 use serde_json::json;
 
-use crate::process::{IS_LIVE, Process, button};
+use crate::process::{IS_LIVE, Process, SEND, button, open_browser};
 
 /// The ids of the events that the page shows, the latest first, in JavaScript.
 const SHOWN: &str =
@@ -57,4 +57,61 @@ async fn a_roll_back_is_possible_while_the_page_is_not_live() {
     page.wait_for(&format!("{status}.startsWith('rolled back')")).await;
     let summary = shop.rollout().status().summary.clone();
     assert!(summary.contains("wrong totals"), "{summary}");
+}
+
+/// Lets a test hide the page by `hide(true)`. The page waits 20 seconds before it gives its connection
+/// back; here it waits no time. `stream` is the signal that ends the connection.
+const HIDING: &str = "
+    let isHidden = false;
+    Object.defineProperty(document, 'hidden', { get: () => isHidden });
+    globalThis.hide = (value) => {
+        isHidden = value;
+        document.dispatchEvent(new Event('visibilitychange'));
+    };
+    const [wait, request] = [setTimeout, fetch];
+    globalThis.setTimeout = (run, ms) => wait(run, ms === 20_000 ? 0 : ms);
+    globalThis.fetch = (path, options) => {
+        if (path.endsWith('/events')) globalThis.stream = options.signal;
+        return request(path, options);
+    };
+";
+
+#[tokio::test]
+async fn a_hidden_page_gives_its_connection_back_and_catches_up_when_it_is_shown() {
+    let shop = Process::start().await;
+    let Some(mut page) = open_browser().await else { return };
+    page.call("Page.addScriptToEvaluateOnNewDocument", json!({"source": HIDING})).await;
+    page.load(&shop.url("/canary/#/shop")).await;
+    page.wait_for(IS_LIVE).await;
+    page.wait_for("document.querySelector('#events li')").await;
+
+    page.evaluate("hide(true)").await;
+    page.wait_for("stream.aborted").await;
+    shop.rollout().pause(Actor::person("ada"), "lunch").await.unwrap();
+    page.wait_for("document.title.startsWith('‖')").await;
+    assert_eq!(page.evaluate("document.body.innerText.includes('ada paused')").await, false);
+
+    page.evaluate("hide(false)").await;
+    let shown = stored(shop.rollout()).await;
+    page.wait_for(&format!("{SHOWN} === {}", json!(shown))).await;
+    assert_eq!(page.evaluate("stream.aborted").await, false);
+}
+
+#[tokio::test]
+async fn a_store_that_was_wiped_leaves_a_gap_and_a_page_that_works() {
+    let mut shop = Process::start().await;
+    let Some(mut page) = shop.open_page().await else { return };
+    page.wait_for("document.querySelector('#events li')").await;
+    shop.kill().await;
+    shop.wipe_store();
+    shop.start_again().await;
+    page.wait_for("document.querySelector('#events li').className === 'gap'").await;
+
+    // The event that the page knows from before is no condition.
+    page.wait_for(&format!("{IS_LIVE} && {}?.ariaDisabled !== 'true'", button("start"))).await;
+    page.click(&button("start")).await;
+    page.wait_for(&format!("!{SEND}.disabled")).await;
+    page.click(SEND).await;
+    page.wait_for("!document.querySelector('dialog')").await;
+    page.wait_for("document.querySelector('#status').textContent.startsWith('step 1')").await;
 }

@@ -1,18 +1,23 @@
 //! A process with a canary and its page, which can be killed and started again on the same port.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{convert::Infallible, fs, future, net::SocketAddr, path::Path, time::Duration};
 
-use axum::{Router, routing::get};
+use axum::{Json, Router, body::Body, routing::get};
 use canary_admin::{Access, Admin};
 use canary_controller::{Actor, Controller, Managed, Plan, RolloutHandle, store::FileStore};
 use canary_tests::{browser_page::BrowserPage, deployment::release, skip::skip, timeout::complete};
+use futures_util::{StreamExt as _, stream};
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::{
     net::TcpSocket,
     runtime::{self, Runtime},
     task,
 };
-use tower_canary::{CanaryLayer, CanaryOptions, Channel, axum::RouterExt as _};
+use tower_canary::{
+    Assignment, CanaryLayer, CanaryOptions, Channel, Variables, Weight, axum::RouterExt as _,
+};
+use tower_canary_mirror::{MirrorLayer, MirrorOptions};
 
 /// The plan stays in its first step, at half of the calls, where it waits for a gate.
 const PLAN: &str = r#"
@@ -26,7 +31,8 @@ monitors = [{ measure = "failures" }, { measure = "share" }]
 kind = { approval = "the owner of the shop" }
 "#;
 
-/// An application with the canary "shop". Dropping it kills it.
+/// An application with the canary "shop", and with "cart", whose rollout has not started. Dropping it
+/// kills it.
 pub(crate) struct Process {
     /// Keeps the port while the process is dead.
     _port: TcpSocket,
@@ -68,15 +74,25 @@ impl Process {
         let started = runtime.spawn(async move {
             let store = FileStore::open(directory.join("rollouts")).await.unwrap();
             let controller = Controller::new(store).interval(Duration::from_millis(50));
-            let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
+            let options = || CanaryOptions::new().stable_release("v1").canary_release("v2");
+            let cart = CanaryLayer::with_options("cart", (), options());
+            controller.add(Managed::new(cart.handle(), Plan::from_toml(PLAN).unwrap())).unwrap();
+            let stage = Variables::new().with("backend", "b1").with("limit", 20);
+            let options = options().variables(stage, Variables::new().with("backend", "b2"));
             let layer = CanaryLayer::with_options("shop", version(Channel::Canary), options);
             let plan = Plan::from_toml(PLAN).unwrap();
             let rollout = controller.add(Managed::new(layer.handle(), plan)).unwrap();
             let mut status = rollout.watch();
             status.wait_for(|status| status.load_error.is_none()).await.unwrap();
-            let admin = Admin::builder(access(&directory)).environment("test", "#8a2be2").build();
+            let options = MirrorOptions::new().share(Weight::FULL);
+            let mirror = MirrorLayer::with_options("shop", total(Channel::Canary), options);
+            let admin = Admin::builder(access(&directory))
+                .environment("test", "#8a2be2")
+                .mirror("shop", mirror.handle())
+                .build();
             admin.watch(&controller);
             let app = version(Channel::Stable).canary(layer);
+            let app = app.merge(total(Channel::Stable).layer(mirror));
             let app = app.nest_service("/canary", admin.router());
             let app = app.into_make_service_with_connect_info::<SocketAddr>();
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
@@ -92,6 +108,11 @@ impl Process {
         let Running { runtime, .. } = self.running.take().unwrap();
         let ended = task::spawn_blocking(|| runtime.shutdown_timeout(Duration::from_secs(20)));
         complete(ended).await.unwrap();
+    }
+
+    /// Removes all that the process has stored.
+    pub(crate) fn wipe_store(&self) {
+        fs::remove_dir_all(self.state.path().join("rollouts")).unwrap();
     }
 
     pub(crate) fn rollout(&self) -> &RolloutHandle {
@@ -141,7 +162,35 @@ fn socket(address: SocketAddr) -> TcpSocket {
 }
 
 fn version(channel: Channel) -> Router {
-    Router::new().route("/hello", get(async move || release(channel)))
+    Router::new()
+        .route("/hello", get(async move || release(channel)))
+        .route("/backend", get(backend))
+        .route("/drained", get(async move |it| stream(channel, draining(it))))
+        .route("/endless", get(async move || stream(channel, future::pending())))
+}
+
+async fn backend(assignment: Assignment) -> String {
+    assignment.variables().text("backend").unwrap().to_owned()
+}
+
+/// A response that begins with the release, and ends with "good-bye" when `last` does.
+fn stream(channel: Channel, last: impl Future<Output = ()> + Send + 'static) -> Body {
+    let first = stream::iter([release(channel)]);
+    let last = stream::once(async move {
+        last.await;
+        "good-bye"
+    });
+    Body::from_stream(first.chain(last).map(Ok::<_, Infallible>))
+}
+
+async fn draining(assignment: Assignment) {
+    assignment.draining().await;
+}
+
+/// The versions differ in the total, and the calls of this path are only mirrored.
+fn total(channel: Channel) -> Router {
+    let total = if channel == Channel::Stable { 70 } else { 63 };
+    Router::new().route("/total", get(async move || Json(json!({"total": total}))))
 }
 
 /// Whether the page is live and shows the canary, in JavaScript.
@@ -152,3 +201,10 @@ pub(crate) const IS_LIVE: &str =
 pub(crate) fn button(command: &str) -> String {
     format!("document.querySelector('[data-command={command}]')")
 }
+
+/// The text of the open dialog, in JavaScript.
+pub(crate) const DIALOG: &str = "document.querySelector('dialog[open]:last-of-type')?.innerText";
+
+/// The button of the open dialog that sends its command, in JavaScript.
+pub(crate) const SEND: &str =
+    "document.querySelector('dialog[open] form > .buttons > button:last-child')";

@@ -32,6 +32,7 @@ async fn a_token_is_asked_for_and_limits_the_buttons() {
     let refused = page.evaluate(&format!("{}.ariaDisabled", button("roll_back"))).await;
     assert_eq!(refused, "true");
     assert_eq!(page.evaluate("document.querySelector('#variables').hidden").await, true);
+    assert_eq!(page.evaluate("document.body.innerHTML.includes('backend')").await, false);
     assert_eq!(
         page.evaluate("localStorage.length + document.cookie").await,
         "1",
