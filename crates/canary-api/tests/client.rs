@@ -170,7 +170,7 @@ async fn a_response_of_another_server_is_recognized() {
     assert_eq!(
         session.to_string(),
         format!(
-            "unexpected response from {url}session: expected application/json, and not \
+            "unexpected response from {url}session: expected application/json, found \
              text/plain; charset=utf-8 with status 200 OK; is this the URL of a canary API?"
         ),
     );

@@ -34,21 +34,40 @@ pub(crate) struct Options {
 ///
 /// A flag wins over the environment, and the environment over the configuration file.
 #[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Connection and output")]
 pub(crate) struct Connection {
     /// The URL of the API [default: http://127.0.0.1:3000/canary/]
-    #[arg(long, global = true, value_name = "URL", env = "CANARY_SERVER")]
+    #[arg(long, global = true, value_name = "URL", env = "CANARY_SERVER", hide_env_values = true)]
     pub(crate) server: Option<String>,
 
     /// The file with the token of the caller
-    #[arg(long, global = true, value_name = "FILE", env = "CANARY_TOKEN_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CANARY_TOKEN_FILE",
+        hide_env_values = true
+    )]
     pub(crate) token_file: Option<PathBuf>,
 
     /// The file with the certificates to trust, instead of those of the system
-    #[arg(long, global = true, value_name = "FILE", env = "CANARY_CA_FILE")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "CANARY_CA_FILE",
+        hide_env_values = true
+    )]
     pub(crate) ca_file: Option<PathBuf>,
 
     /// The context in the configuration file, $XDG_CONFIG_HOME/canaryctl/config.toml
-    #[arg(long, global = true, value_name = "NAME", env = "CANARY_CONTEXT")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CANARY_CONTEXT",
+        hide_env_values = true
+    )]
     pub(crate) context: Option<String>,
 
     /// Send the token over plain HTTP to another machine, where others can read it

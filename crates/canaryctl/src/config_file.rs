@@ -52,8 +52,14 @@ impl ConfigFile {
     }
 
     fn parse(text: &str, path: &Path) -> Result<Self, String> {
-        let file: Self = toml::from_str(text)
-            .map_err(|error| format!("configuration file {}: {error}", path.display()))?;
+        let file: Self = toml::from_str(text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+            let (path, message) = (path.display(), error.message().replace('\n', ", "));
+            format!("configuration file {path}:{line}:{column}: {message}")
+        })?;
         Ok(Self { path: path.to_owned(), ..file })
     }
 
@@ -117,7 +123,7 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused_with_its_line() {
         let error = ConfigFile::parse("token = \"secret\"", Path::new("c.toml")).unwrap_err();
-        assert!(error.contains("c.toml") && error.contains("line 1"), "{error}");
+        assert!(error.contains("configuration file c.toml:1:1: "), "{error}");
         assert!(error.contains("unknown field `token`"), "{error}");
     }
 }

@@ -55,7 +55,8 @@ impl From<ClientError> for Failure {
         let failure = Self::error(error.to_string());
         match &error {
             ClientError::Problem(problem) => failure.explain(problem),
-            ClientError::Settings(_) | ClientError::Connect { .. } => failure.detail(SERVER_HINT),
+            // Others name the token or the certificates.
+            ClientError::Settings(reason) if !reason.starts_with("url") => failure,
             _ if error.is_outcome_unknown() => failure,
             _ => failure.detail(SERVER_HINT),
         }

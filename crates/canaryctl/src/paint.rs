@@ -45,8 +45,18 @@ impl Paint {
 
     #[expect(clippy::unused_self, reason = "all texts take the same way")]
     pub(crate) fn plain(self, text: &str) -> String {
-        text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+        text.chars().map(|char| if is_obeyed(char) { ' ' } else { char }).collect()
     }
+}
+
+/// Returns whether a terminal obeys a character instead of showing it. Those that change the direction
+/// of a text are among them.
+fn is_obeyed(char: char) -> bool {
+    let is_bidirectional = matches!(
+        char,
+        '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
+    );
+    char.is_control() || is_bidirectional
 }
 
 pub(crate) fn for_stdout() -> Paint {
@@ -76,8 +86,8 @@ mod tests {
 
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
-        let evil = "lunch\x1b[2J\r\u{9b}1A";
-        assert_eq!(Paint::new(false).paint(Tone::Bad, evil), "lunch [2J  1A");
+        let evil = "lunch\x1b[2J\r\u{9b}1\u{202e}A";
+        assert_eq!(Paint::new(false).paint(Tone::Bad, evil), "lunch [2J  1 A");
         assert_eq!(Paint::new(true).paint(Tone::Bad, "x\x07"), "\x1b[31mx \x1b[0m");
     }
 }

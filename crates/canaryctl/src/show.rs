@@ -41,7 +41,7 @@ fn print(output: Output, view: &CanaryView) -> Result<(), Failure> {
     output.line("")?;
     output.table(&channels(view))?;
     let share = view.observed_share.map_or(String::new(), |share| {
-        format!(", and {} of the latest calls", numbers::percent(share))
+        format!("; it served {} of the latest calls", numbers::percent(share))
     });
     output.text(&format!("the canary's weight is {}{share}", view.weight))?;
     if !view.stages.is_empty() {

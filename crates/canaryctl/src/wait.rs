@@ -58,6 +58,9 @@ async fn follow(
             }
         };
         let was_live = std::mem::replace(&mut is_live, !matches!(update, Update::NotLive(_)));
+        if is_live && !was_live {
+            output::note("live again");
+        }
         let outcome = match update {
             Update::View(view) => waiting.see(view),
             Update::Event(event) => {

@@ -27,6 +27,10 @@ pub(crate) async fn watch(session: &Session, options: &WatchOptions) -> Result<E
     };
     let view = session.client.canary(&name).await?;
     if let Some(size) = options.once {
+        if session.output.is_json() {
+            session.output.json(&view)?;
+            return Ok(Exit::Done);
+        }
         return once::print(session, view, size).await;
     }
     let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();

@@ -68,7 +68,7 @@ impl Rollout {
     }
 
     fn new(controller: Controller, handle: RolloutHandle, printer: EventPrinter) -> Self {
-        let admin = Admin::builder(Access::loopback()).environment("shop", "#1f6feb").build();
+        let admin = Admin::builder(Access::loopback()).environment("demo", "#1f6feb").build();
         admin.watch(&controller);
         Self { controller, handle, admin, printer }
     }

@@ -181,7 +181,7 @@ fn not_this_api(url: &str, response: &Response<Incoming>, expected: &str) -> Cli
             format!("status {status}")
         }
         _ => format!(
-            "expected {expected}, and not {} with status {status}; is this the URL of a canary API?",
+            "expected {expected}, found {} with status {status}; is this the URL of a canary API?",
             text(header::CONTENT_TYPE).unwrap_or("no content".into()),
         ),
     };

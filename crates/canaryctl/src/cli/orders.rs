@@ -54,6 +54,8 @@ pub(crate) struct Order {
 pub(crate) struct WeightOrder {
     /// The name of the canary, and the weight, such as 0.1%
     #[arg(value_name = "PERCENT", num_args = 1..=2, required = true)]
+    // The server says what is expected instead of a negative number.
+    #[arg(allow_negative_numbers = true)]
     pub(crate) words: Vec<String>,
     #[command(flatten)]
     pub(crate) how: How,
@@ -61,7 +63,6 @@ pub(crate) struct WeightOrder {
 
 /// The answer of a gate.
 #[derive(Args, Clone, Debug)]
-#[command(override_usage = "canaryctl approve|reject [OPTIONS] [CANARY] <GATE>")]
 pub(crate) struct GateOrder {
     /// The name of the canary, and the name of the gate in the plan
     #[arg(value_name = "GATE", num_args = 1..=2, required = true)]

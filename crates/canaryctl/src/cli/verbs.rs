@@ -45,8 +45,10 @@ pub(crate) enum Verb {
     /// Start the plan again at its first step, with new evidence
     Restart(Order),
     /// Open a gate that waits for an answer
+    #[command(override_usage = "canaryctl approve [OPTIONS] [CANARY] <GATE>")]
     Approve(GateOrder),
     /// Reject a gate that waits for an answer
+    #[command(override_usage = "canaryctl reject [OPTIONS] [CANARY] <GATE>")]
     Reject(GateOrder),
 
     /// Show variables, or change them
@@ -130,7 +132,7 @@ States:
   promoted  the canary is promoted; ends with status 3 as soon as a person is needed
   decided   the canary is promoted (0) or rolled back (2); waits while a person decides
   paused    the plan is paused, or waits for an approval
-  step=N    the plan has reached step N, from 1
+  step=N    the plan has reached step N, from 1; status 3 as for promoted
 
 Without --release, the release that the server has now counts, even if it was decided long ago.
 A pipeline names the release that it has just deployed. The server may restart meanwhile.
@@ -224,6 +226,9 @@ pub(crate) struct DrainOptions {
     /// The reason, for the audit log
     #[arg(short = 'm', long, default_value = "", hide_default_value = true, value_name = "TEXT")]
     pub(crate) reason: String,
+    /// Show the effect, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
@@ -233,7 +238,7 @@ pub(crate) struct DrainOptions {
 pub(crate) enum PlanVerb {
     /// Show the plan as JSON, without secrets
     Show(Target),
-    /// Check a plan, and tell how long it takes and what it would catch
+    /// Let the server check a plan, and tell how long it takes and what it would catch
     Check(PlanCheckOptions),
     /// Replace the plan; the new one applies from the next start
     #[command(override_usage = "canaryctl plan apply [OPTIONS] [CANARY] <FILE>")]

@@ -55,6 +55,9 @@ pub(super) fn evaluate(goal: WaitGoal, view: &CanaryView) -> Option<Outcome> {
     {
         return Some(Outcome::Reached(text));
     }
+    if view.phase == Phase::Paused && matches!(goal, WaitGoal::Step(_)) {
+        return Some(Outcome::NeedsPerson(text));
+    }
     let is_asked =
         |gate: &&canary_api::GateView| gate.state == GateState::Waiting && gate.approvers.is_some();
     let gate = view.gates.iter().find(is_asked)?;
@@ -76,7 +79,7 @@ pub(super) fn of_phase(goal: WaitGoal, phase: Phase, text: &str) -> Option<Outco
         (Phase::Promoted, _) => Some(Outcome::Reached(text())),
         (Phase::Paused, WaitGoal::Paused) => Some(Outcome::Reached(text())),
         (Phase::Paused, WaitGoal::Promoted) => Some(Outcome::NeedsPerson(text())),
-        // Whether a paused plan has reached the step, its view tells.
+        // Whether a paused plan has reached the step, its stages tell.
         _ => None,
     }
 }

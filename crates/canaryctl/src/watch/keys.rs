@@ -11,7 +11,7 @@ pub(super) struct CommandKey {
 }
 
 /// The keys in the order of the footer. Capital letters are for commands that a slip must not give.
-pub(super) const COMMAND_KEYS: [CommandKey; 9] = [
+pub(super) const COMMAND_KEYS: [CommandKey; 10] = [
     CommandKey { key: 'S', name: CommandName::Start },
     CommandKey { key: 'p', name: CommandName::Pause },
     CommandKey { key: 'r', name: CommandName::Resume },
@@ -21,6 +21,7 @@ pub(super) const COMMAND_KEYS: [CommandKey; 9] = [
     CommandKey { key: 'P', name: CommandName::Promote },
     CommandKey { key: 'R', name: CommandName::RollBack },
     CommandKey { key: 'H', name: CommandName::Halt },
+    CommandKey { key: 'L', name: CommandName::LiftHalt },
 ];
 
 impl App {
@@ -69,6 +70,7 @@ impl App {
             CommandName::Promote => Command::Promote,
             CommandName::RollBack => Command::RollBack,
             CommandName::Halt => Command::Halt,
+            CommandName::LiftHalt => Command::LiftHalt,
             CommandName::Approve => Command::Approve { gate: self.waiting_gate()? },
             CommandName::Reject => Command::Reject { gate: self.waiting_gate()? },
             _ => return None,

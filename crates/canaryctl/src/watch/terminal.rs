@@ -1,6 +1,6 @@
-use std::{thread, time::Duration};
+use std::{io, thread, time::Duration};
 
-use crossterm::event::{self, Event};
+use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyModifiers};
 use ratatui::DefaultTerminal;
 use tokio::sync::mpsc;
 
@@ -19,6 +19,14 @@ impl Screen {
         let terminal = ratatui::try_init()
             .map_err(|error| Failure::error(format!("cannot use the terminal: {error}")))?;
         let (send, input) = mpsc::unbounded_channel();
+        let end = send.clone();
+        tokio::spawn(async move {
+            if asked_to_end().await.is_ok() {
+                let key = KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL);
+                // Fails only after the person has quit.
+                let _ = end.send(Event::Key(key));
+            }
+        });
         thread::spawn(move || read(&send));
         Ok(Self { terminal, input })
     }
@@ -41,6 +49,25 @@ impl Drop for Screen {
     fn drop(&mut self) {
         ratatui::restore();
     }
+}
+
+/// Waits for a signal to end. Without this, the signal would leave the terminal as it is.
+#[cfg(unix)]
+async fn asked_to_end() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+async fn asked_to_end() -> io::Result<()> {
+    std::future::pending().await
 }
 
 /// Reads the terminal until the screen is dropped. Reading blocks, so it has a thread of its own.

@@ -111,6 +111,9 @@ fn a_larger_terminal_shows_more() {
 #[test]
 fn a_tiny_terminal_shows_the_sentence_and_the_keys() {
     assert_picture(&app(), 60, 8, "running");
+    // The operator makes room for the releases.
+    let narrow = picture(&app(), 40, 8);
+    assert!(narrow.starts_with(" prod  shop  v1.9.2 → v2.0.0      ● live\n"), "{narrow}");
     // No size makes it panic.
     for (width, height) in [(1, 1), (10, 3), (30, 16), (300, 100)] {
         let mut app = app();

@@ -91,6 +91,8 @@ async fn a_dry_run_shows_the_effect_and_changes_nothing() {
     let text = shop.ctl("roll-back --dry-run").run().await.expect(0).stdout;
     assert!(text.starts_with("The next call is served by v1."), "{text}");
     assert_eq!(shop.history().await, before);
+    let dry = shop.ctl("drain --stable --close --dry-run").run().await.expect(0);
+    assert_eq!(dry.stdout, "0 open calls of stable are closed.\n");
     // A dry run of a command that would be refused is refused.
     shop.ctl("approve lawyer --dry-run").run().await.expect(5);
 }
@@ -136,6 +138,8 @@ async fn a_refusal_names_the_commands_that_are_allowed() {
     assert!(ended.stderr.contains("allowed commands: start"), "{ended:?}");
     let ended = shop.ctl("set-weight 200%").run().await.expect(1);
     assert!(ended.stderr.contains("200%") && ended.stderr.contains("expected"), "{ended:?}");
+    let ended = shop.ctl("set-weight -5").run().await.expect(1);
+    assert!(ended.stderr.contains("-5%") && ended.stderr.contains("expected"), "{ended:?}");
 }
 
 #[tokio::test]

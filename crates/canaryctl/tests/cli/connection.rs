@@ -70,6 +70,13 @@ async fn an_unreadable_token_file_is_named() {
 }
 
 #[tokio::test]
+async fn unreadable_certificates_are_named_and_not_the_server() {
+    let ended = Ctl::new("https://127.0.0.1:1", "list --ca-file none.pem").run().await.expect(1);
+    assert!(ended.stderr.contains("certificates none.pem: "), "{ended:?}");
+    assert!(!ended.stderr.contains("CANARY_SERVER"), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_token_is_not_sent_in_plain_text_to_another_machine() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("token");
@@ -107,5 +114,5 @@ async fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let ended = Ctl::bare("list --context c").config(&config).run().await.expect(1);
     assert!(ended.stderr.contains("context \"c\": expected a or b"), "{ended:?}");
     let ended = Ctl::bare("list").config("server = 1").run().await.expect(1);
-    assert!(ended.stderr.contains("config.toml"), "{ended:?}");
+    assert!(ended.stderr.contains("config.toml:1:1: unknown field `server`"), "{ended:?}");
 }

@@ -10,6 +10,8 @@ async fn the_help_has_all_verbs_and_the_exit_statuses() {
     }
     let wait = Ctl::bare("wait --help").run().await.expect(0).stdout;
     assert!(wait.contains("3  the rollout waits for a person"), "{wait}");
+    let approve = Ctl::bare("approve --help").run().await.expect(0).stdout;
+    assert!(approve.contains("Usage: canaryctl approve [OPTIONS] [CANARY] <GATE>"), "{approve}");
     Ctl::bare("--version").run().await.expect(0);
 }
 

@@ -1,4 +1,4 @@
-use canary_api::EventView;
+use canary_api::{CanaryView, EventView};
 use canary_controller::Phase;
 use serde_json::Value;
 
@@ -80,6 +80,8 @@ async fn the_screen_is_printed_once() {
     assert!(!once.contains('\u{1b}'), "{once}");
     let ctl = shop.ctl("watch --once").env("CLICOLOR_FORCE", "1");
     assert!(ctl.run().await.expect(0).stdout.contains("\u{1b}[94mv1"));
+    let json = shop.ctl("watch --once -o json").run().await.expect(0).json::<CanaryView>();
+    assert_eq!(json.name, "shop");
     let ended = shop.ctl("watch --once=0x9").run().await.expect(1);
     assert!(ended.stderr.contains("expected a size up to 500x500"), "{ended:?}");
 }

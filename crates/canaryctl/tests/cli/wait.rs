@@ -87,6 +87,8 @@ async fn a_person_who_is_needed_ends_with_3() {
     let wait = waiting(&shop, "wait").await;
     shop.rollout.pause(ada(), "lunch").await.unwrap();
     wait.end().await.expect(3);
+    shop.ctl("wait --for step=1").run().await.expect(0);
+    shop.ctl("wait --for step=2").run().await.expect(3);
 
     let shop = Shop::with_plan(PLAN_WITH_GATE).await;
     shop.begin(Phase::Starting).await;
@@ -139,6 +141,7 @@ async fn the_release_appears_with_a_restart() {
     shop.stop().await;
     wait.notes("not live: ").await;
     shop.start_again("v3").await;
+    wait.notes("live again").await;
     shop.begin(Phase::Running).await;
     // The server restarts once more in the middle of the rollout.
     shop.stop().await;

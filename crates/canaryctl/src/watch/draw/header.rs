@@ -11,11 +11,14 @@ use crate::{numbers, storage};
 
 /// Draws the first row, and the sentences about the state.
 pub(super) fn draw(frame: &mut Frame<'_>, head: Rect, text: Rect, app: &App) {
-    let right = right(app);
+    let left = left(app);
+    let fits = |right: &Line<'_>| left.width() + GAP + right.width() <= usize::from(head.width);
+    // The releases are more important than the operator.
+    let right = Some(right(app, true)).filter(fits).unwrap_or_else(|| right(app, false));
     let width = u16::try_from(right.width()).unwrap_or(head.width);
     let [left_area, right_area] =
         Layout::horizontal([Constraint::Fill(1), Constraint::Length(width)]).areas(head);
-    frame.render_widget(Paragraph::new(left(app)), left_area);
+    frame.render_widget(Paragraph::new(left), left_area);
     frame.render_widget(Paragraph::new(right), right_area);
     frame.render_widget(Paragraph::new(sentences(app)).wrap(Wrap { trim: true }), text);
 }
@@ -55,7 +58,7 @@ fn left(app: &App) -> Line<'_> {
     Line::from(spans)
 }
 
-fn right(app: &App) -> Line<'_> {
+fn right(app: &App, has_operator: bool) -> Line<'_> {
     let (state, style) = match &app.connection {
         Connection::Live => ("● live".to_owned(), app.theme.good()),
         Connection::Lost { since, .. } => {
@@ -64,7 +67,7 @@ fn right(app: &App) -> Line<'_> {
         }
     };
     let mut spans = vec![Span::styled(state, style)];
-    if let Some(session) = &app.session {
+    if let Some(session) = app.session.as_ref().filter(|_| has_operator) {
         let operator = &session.operator;
         spans.push(Span::raw(format!("  {} ({})", operator.name, operator.role.as_str())));
     }
@@ -99,3 +102,6 @@ fn sentences(app: &App) -> Text<'_> {
     }
     Text::from(lines)
 }
+
+/// The columns between the two ends of the first row.
+const GAP: usize = 2;

@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{super::app::App, titled};
 
-/// Draws the latest events, the newest at the bottom.
+/// Draws the latest events with the weight after each, the newest at the bottom.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
     let rest = titled(frame, area, "events", app);
     let skipped = app.events.len().saturating_sub(usize::from(rest.height));
@@ -19,7 +19,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 fn line<'a>(event: &'a EventView, app: &App) -> Line<'a> {
     let mut spans = vec![
         Span::styled(app.times.time_of_day(&event.at), app.theme.dim()),
-        Span::raw(" "),
+        Span::styled(format!(" {:>5} ", event.weight), app.theme.canary()),
         Span::styled(event.sentence.as_str(), app.theme.verdict(event.verdict)),
     ];
     let details = if event.reason.is_empty() { &event.evidence } else { &event.reason };
