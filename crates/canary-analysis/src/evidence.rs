@@ -194,11 +194,16 @@ impl Evidence {
     /// Returns the evidence that the canary is worse: relative or absolute, whichever is weaker.
     ///
     /// If the monitor counts per key and has no seen keys, the rate is unknown, and only the
-    /// relative evidence counts.
+    /// relative evidence counts. Against an absolute limit only the rate counts, so that it is judged at
+    /// a weight of 100% as well, where the split of events is no evidence.
     #[must_use]
     pub fn log_e_worse(&self) -> f64 {
-        let relative = self.log_e_worse_relative();
-        if self.has_rate() { relative.min(self.log_e_worse_absolute()) } else { relative }
+        if !self.has_rate() {
+            return self.log_e_worse_relative();
+        }
+        let absolute = self.log_e_worse_absolute();
+        let is_limit = self.margins.worse().is_limit();
+        if is_limit { absolute } else { self.log_e_worse_relative().min(absolute) }
     }
 
     /// Returns the evidence that the canary's rate is below `good.ratio` times stable's.

@@ -37,8 +37,11 @@ fn success_of_at_least_three_nines_is_judged_whatever_stable_does() {
 
 #[test]
 fn a_limit_holds_at_full_weight_too() {
-    let judgment = judged(three_nines(), snapshot(Weight::FULL, calls(0, 0), calls(9_970, 1)));
-    assert_eq!(judgment.verdict, Verdict::Healthy, "{judgment}");
+    for (failures, expected) in [(1, Verdict::Healthy), (30, Verdict::Degraded)] {
+        let difference = snapshot(Weight::FULL, calls(0, 0), calls(9_970, failures));
+        let judgment = judged(three_nines(), difference);
+        assert_eq!(judgment.verdict, expected, "{judgment}");
+    }
 }
 
 /// Guarantee G8.
