@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::{
     outlook::{Caught, Traffic},
-    plan::{AdvanceWhen, definition::Plan},
+    plan::definition::Plan,
     proof::Proof,
     serialize,
     span::rough,
@@ -138,7 +138,8 @@ impl Plan {
             let (weight, gates) = (step.weight, step.gates.clone());
             steps.push(DryStep { weight, takes, bound, calls: 0, gates });
         }
-        let proven = failure_rate.and_then(|rate| self.proven(&mut steps, calls_per_second, rate));
+        let proven = failure_rate
+            .and_then(|rate| self.proven(&mut steps, &mut warnings, calls_per_second, rate));
         if failure_rate.is_some() && proven.is_none() {
             let is_watched = self.judge_monitors().iter().any(is_of_all_failures);
             warnings.push(if is_watched {
@@ -201,29 +202,49 @@ impl Plan {
     }
 
     /// Returns the time until the canary is proven healthy, and extends the steps that wait for it.
-    fn proven(&self, steps: &mut [DryStep], calls_per_second: f64, rate: f64) -> Option<Duration> {
+    fn proven(
+        &self,
+        steps: &mut [DryStep],
+        warnings: &mut Vec<String>,
+        calls_per_second: f64,
+        rate: f64,
+    ) -> Option<Duration> {
         let judge = self.judge();
         let proof = Proof::of(&judge, calls_per_second, rate)?;
         let deciding = judge.monitors().filter(|it| it.role() == Role::Decides);
         let warm = deciding.map(Monitor::warm_up).max().unwrap_or_default();
         let mut proven = None;
-        for index in 0..steps.len() {
-            let is_last = index + 1 == steps.len() && self.max_weight() == Weight::FULL;
-            if !is_last && self.steps()[index].advance_when == AdvanceWhen::NotDegraded {
-                continue;
-            }
+        for index in (0..steps.len()).filter(|index| self.needs_proof(*index)) {
             let path = steps[..=index]
                 .iter()
                 .enumerate()
                 .map(|(at, step)| (step.weight, if at == index { MONTH } else { step.takes }));
             let path: Vec<_> = path.collect();
             let before: Duration = steps[..index].iter().map(|step| step.takes).sum();
-            let until = proof.on(&path, Monitor::warm_up)?.max(warm);
-            let takes = until.saturating_sub(before);
-            if takes > steps[index].takes {
-                (steps[index].takes, steps[index].bound) = (takes, Bound::Proof);
+            let without_proof_after = self.steps()[index].without_proof_after;
+            let until = proof.on(&path, Monitor::warm_up).map(|until| until.max(warm));
+            proven = proven.or(until);
+            let takes = until.map(|until| until.saturating_sub(before));
+            let step = &mut steps[index];
+            match without_proof_after.map(|after| after.max(step.takes)) {
+                // The step does not wait for the proof.
+                Some(time) if takes.is_none_or(|takes| takes > time) => {
+                    if time > step.takes {
+                        (step.takes, step.bound) = (time, Bound::Time);
+                    }
+                    let (number, time) = (index + 1, rough(time));
+                    let needs = takes.map(|takes| format!(": the proof needs {}", rough(takes)));
+                    let needs = needs.unwrap_or_default();
+                    warnings
+                        .push(format!("step {number} goes on without proof after {time}{needs}"));
+                }
+                _ => {
+                    let takes = takes?;
+                    if takes > step.takes {
+                        (step.takes, step.bound) = (takes, Bound::Proof);
+                    }
+                }
             }
-            proven = proven.or(Some(until));
         }
         proven
     }

@@ -91,7 +91,7 @@
 //! | R1 | The weight never exceeds the step's. Set by an operator, it never exceeds the plan's maximum. | `the_weight_is_within_the_plan` |
 //! | R2 | After a rollback or a halt only a new start raises the weight. | `only_a_start_raises_the_weight_after_a_rollback_or_a_halt` |
 //! | R3 | Only `lift-halt` ends a halt, and it starts nothing. | `only_lifting_a_halt_ends_it` |
-//! | R4 | A promotion requires the judge's proof, an operator's command, or a plan with `on_inconclusive = "advance"`. | `a_promotion_requires_proof_or_a_command` |
+//! | R4 | A promotion, and a step at 100%, require the judge's proof, an operator's command, or a plan that goes on without proof. | `a_promotion_requires_proof_or_a_command` |
 //! | R5 | A step ends only after its duration and its calls, even if the clock jumps. | `a_step_ends_only_after_its_time_and_calls` |
 //! | R6 | A degraded canary gets more calls only by an operator's command. | `a_degraded_canary_never_gets_more_calls` |
 //! | R7 | The same inputs produce the same transitions, even if the rollout is stored and loaded in between. | `the_same_inputs_produce_the_same_transitions` |

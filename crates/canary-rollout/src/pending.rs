@@ -57,6 +57,15 @@ pub enum PendingItem {
     },
     /// A "healthy" verdict of the judge.
     Proof,
+    /// A "healthy" verdict of the judge, or else time at this weight without a "degraded" one.
+    ProofOrTime {
+        /// The time for which the weight has been in force.
+        #[serde(with = "serialize::span")]
+        elapsed: Duration,
+        /// The time after which the plan goes on without proof.
+        #[serde(with = "serialize::span")]
+        without_proof_after: Duration,
+    },
     /// A probe that has not passed.
     Probe {
         /// The probe's name.
@@ -167,7 +176,12 @@ impl Rollout {
                 .map(|TimeNeeded { elapsed, required }| PendingItem::Time { elapsed, required }),
         );
         waits.extend(needs.warm_up.map(|left| PendingItem::WarmUp { left }));
-        waits.extend(needs.lacks_proof.then_some(PendingItem::Proof));
+        waits.extend(needs.lacks_proof.then_some(match needs.without_proof {
+            Some(TimeNeeded { elapsed, required: without_proof_after }) => {
+                PendingItem::ProofOrTime { elapsed, without_proof_after }
+            }
+            None => PendingItem::Proof,
+        }));
         waits.extend(needs.probes.into_iter().map(|probe| {
             let message = progress.probes.get(&probe).map(|state| state.message.clone());
             PendingItem::Probe { probe, message: message.unwrap_or_default() }
@@ -220,6 +234,12 @@ impl fmt::Display for PendingItem {
             }
             Self::WarmUp { left } => write!(f, "the canary's warm-up, {} more", rough(*left)),
             Self::Proof => f.write_str("proof that the canary is healthy"),
+            Self::ProofOrTime { elapsed, without_proof_after } => write!(
+                f,
+                "proof that the canary is healthy, or {} of {} without it",
+                rough(*elapsed),
+                Span(*without_proof_after),
+            ),
             Self::Probe { probe, message } => write!(f, "probe {probe:?}{}", because(message)),
             Self::Gate { gate, approvers: Some(approvers), message } => {
                 write!(f, "approval of {approvers} (gate {gate:?}){}", because(message))

@@ -99,10 +99,7 @@ pub(crate) mod span {
         }
 
         fn visit_u64<E: de::Error>(self, number: u64) -> Result<Duration, E> {
-            let expected = "expected a duration with a unit such as";
-            Err(E::custom(format!(
-                "{expected} \"{number}s\" or \"{number}m\", found the number {number}"
-            )))
+            Err(E::custom(span::number_fault(number)))
         }
     }
 }
@@ -133,9 +130,9 @@ pub(crate) mod maybe_span {
 
 /// Time limits as "5m", or "none".
 pub(crate) mod limit {
-    use std::time::Duration;
+    use std::{fmt, time::Duration};
 
-    use serde::{Deserialize, Deserializer, Serializer, de};
+    use serde::{Deserializer, Serializer, de};
 
     use crate::span;
 
@@ -153,12 +150,30 @@ pub(crate) mod limit {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Duration>, D::Error> {
-        let text = String::deserialize(from)?;
-        if text.trim() == NONE {
-            return Ok(None);
+        from.deserialize_any(LimitVisitor)
+    }
+
+    /// Reads a text. The error for a number names texts to write instead.
+    struct LimitVisitor;
+
+    impl de::Visitor<'_> for LimitVisitor {
+        type Value = Option<Duration>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a duration with a unit such as \"5m\", or \"{NONE}\"")
         }
-        let or_none = |message| format!("{message}, or \"{NONE}\"");
-        span::parse(&text).map(Some).map_err(or_none).map_err(de::Error::custom)
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+            if text.trim() == NONE {
+                return Ok(None);
+            }
+            let or_none = |message| E::custom(format!("{message}, or \"{NONE}\""));
+            span::parse(text).map(Some).map_err(or_none)
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+            Err(E::custom(format!("{}, or \"{NONE}\"", span::number_fault(number))))
+        }
     }
 
     const NONE: &str = "none";

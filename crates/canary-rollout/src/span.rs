@@ -37,6 +37,12 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
+/// Returns the message for a number without a unit.
+pub(crate) fn number_fault(number: u64) -> String {
+    let expected = "expected a duration with a unit such as";
+    format!("{expected} \"{number}s\" or \"{number}m\", found the number {number}")
+}
+
 /// Returns examples of the right form: the duration that an invalid text probably means, such as
 /// "10 minutes", "1.5h", "PT5M" and "10".
 fn example(text: &str) -> String {

@@ -155,7 +155,7 @@ fn fields_that_only_steps_use_are_refused() {
             "on_degraded = 'report'\npreset = 'AllAtOnce'",
             "expected `roll_back`, `ramp_down` or `freeze`: only a plan by hand can only report",
         ),
-        ("steps = []", "expected 1 to 32 steps, found none"),
+        ("steps = []", "expected 1 to 100 steps, found none"),
     ] {
         let error = Plan::from_toml(toml).unwrap_err().to_string();
         assert!(error.contains(message), "{error}");

@@ -159,6 +159,14 @@ fn a_wrong_form_is_answered_with_the_right_one() {
             "weight: 1%, min_duration: 10",
             "a duration with a unit such as \"10s\" or \"10m\", found the number 10",
         ),
+        (
+            "weight: 1%, deadline: 10",
+            "such as \"10s\" or \"10m\", found the number 10, or \"none\"",
+        ),
+        (
+            "weight: 1%, deadline: [1h]",
+            "a duration with a unit such as \"5m\", or \"none\", found a list",
+        ),
         ("weight: 1%, min_duration: 10 minutes", "such as \"10m\""),
         ("weight: 1%, min_duration: 1.5h", "such as \"1h30m\""),
         ("weight: 1%, min_duration: soon", "duration \"soon\": expected numbers with units"),

@@ -19,7 +19,7 @@ use canary_rollout::{
 use proptest::prelude::*;
 
 /// Plans that are short enough for random inputs to reach their end.
-const PLANS: [&str; 6] = [
+const PLANS: [&str; 7] = [
     "steps = [
         { weight = '0%', min_duration = '3s', deadline = 'none' },
         { weight = '1%', min_duration = '15s', min_calls = 20 },
@@ -49,6 +49,13 @@ const PLANS: [&str; 6] = [
     "steps = [{ weight = '5%', min_calls = 1 }, { weight = '30%', min_duration = '9s', min_calls = 1 }]
     bake = { duration = '10s' }
     calendar = { hours = ['09:00-09:01', '09:02-24:00'] }",
+    "without_proof_after = '20s'
+    steps = [
+        { weight = '10%', min_duration = '5s', min_calls = 5 },
+        { weight = '50%', min_duration = '10s', min_calls = 5 },
+        { weight = '100%', min_duration = '10s', min_calls = 5 },
+        { weight = '100%', min_calls = 5 },
+    ]",
     "by_hand = true",
 ];
 
@@ -224,26 +231,37 @@ fn limit(rollout: &Rollout) -> Weight {
 /// Returns whether the input justifies a promotion.
 fn is_justified(before: &Rollout, input: &Input) -> bool {
     match input {
+        // At 100%, the basis is that of the first step at this weight.
+        Input::Tick { .. } if before.weight() == Weight::FULL => true,
         Input::Tick { verdict: Verdict::Healthy, .. } => true,
         Input::Tick { verdict: Verdict::Inconclusive, .. } => {
             let is_manual = |basis: &PromotionBasis| matches!(basis, PromotionBasis::Manual { .. });
             let is_baked_manually =
                 matches!(before.state(), State::Baking { basis, .. } if is_manual(basis));
-            before.plan().on_inconclusive() == OnInconclusive::Advance || is_baked_manually
+            let goes_on = |step: usize| before.plan().steps()[step].without_proof_after.is_some();
+            let advances = before.plan().on_inconclusive() == OnInconclusive::Advance;
+            advances || is_baked_manually || step(before).is_some_and(goes_on)
         }
         Input::Command(Command::Promote | Command::PromoteFully) => true,
-        // Resuming a paused bake is allowed.
-        Input::Command(Command::Resume) => {
-            matches!(before.state(), State::Paused { stage: Stage::Bake { .. }, .. })
-        }
+        // Resuming a paused bake, or a step at 100%, is allowed.
+        Input::Command(Command::Resume) => match before.state() {
+            State::Paused { stage: Stage::Bake { .. }, .. } => true,
+            State::Paused { stage: Stage::Step { step }, .. } => {
+                before.plan().steps()[*step].weight == Weight::FULL
+            }
+            _ => false,
+        },
+        // A skipped step at 100% goes on to the next one.
+        Input::Command(Command::SkipStep) => before.weight() == Weight::FULL,
         _ => false,
     }
 }
 
-const fn rank(phase: Phase) -> u8 {
-    match phase {
+fn rank(rollout: &Rollout) -> u8 {
+    match rollout.phase() {
         Phase::Promoted => 2,
         Phase::Baking => 1,
+        Phase::Running if rollout.weight() == Weight::FULL => 1,
         _ => 0,
     }
 }
@@ -313,7 +331,7 @@ proptest! {
         for input in &inputs {
             let before = tracked.rollout.clone();
             let _ = tracked.apply(input);
-            if rank(tracked.rollout.phase()) > rank(before.phase()) {
+            if rank(&tracked.rollout) > rank(&before) {
                 prop_assert!(is_justified(&before, input), "{:?} after {:?}", input, before.state());
                 let is_tick = matches!(input, Input::Tick { .. });
                 if is_tick && before.phase() == Phase::Running {
@@ -332,7 +350,8 @@ proptest! {
             let before = (step(&tracked.rollout), tracked.rollout.attempt());
             let _ = tracked.apply(input);
             let after = (step(&tracked.rollout), tracked.rollout.attempt());
-            let is_promoted = rank(tracked.rollout.phase()) > 0;
+            let phase = tracked.rollout.phase();
+            let is_promoted = matches!(phase, Phase::Baking | Phase::Promoted);
             if let (Some(step), Input::Tick { .. }) = (before.0, input)
                 && (after.0 > before.0 || is_promoted)
             {
@@ -360,7 +379,7 @@ proptest! {
                 if before.plan().is_by_hand() {
                     prop_assert_eq!(tracked.rollout.weight(), before.weight());
                 }
-                prop_assert_eq!(rank(tracked.rollout.phase()) / 2, rank(before.phase()) / 2);
+                prop_assert_eq!(rank(&tracked.rollout) / 2, rank(&before) / 2);
                 let phase = tracked.rollout.phase();
                 prop_assert!(!matches!(phase, Phase::Starting | Phase::Running | Phase::Baking));
             }

@@ -9,8 +9,6 @@ use canary_rollout::{Command, Phase, Plan, outlook::Traffic, tick::ProbeOutcome}
 
 use self::sim::Sim;
 
-const DAY: u64 = 86_400;
-
 fn fault(toml: &str) -> String {
     Plan::from_toml(toml).unwrap_err().to_string()
 }
@@ -24,10 +22,10 @@ fn a_step_and_a_gate_without_a_deadline_wait_for_longer_than_a_day() {
     );
     sim.order(Command::Start);
     sim.calls = 0;
-    sim.run(DAY + DAY / 2);
+    sim.run_hours(36);
     assert_eq!(sim.waits(), "step 1 of 2, holding at 5%: 0 of 100 needed canary calls");
     sim.calls = 100;
-    sim.run(DAY + DAY / 2);
+    sim.run_hours(36);
     assert_eq!(sim.waits(), "step 1 of 2, holding at 5%: approval of the owner (gate \"go\")");
     sim.restart();
     sim.order(Command::Approve { gate: "go".to_owned() });
@@ -42,7 +40,7 @@ fn a_bake_without_a_deadline_waits_for_its_proof() {
     let mut sim = Sim::started(plan);
     sim.run(1);
     sim.verdict = Verdict::Inconclusive;
-    sim.run(DAY + DAY / 2);
+    sim.run_hours(36);
     assert_eq!(sim.waits(), "baking at 99%: proof that the canary is healthy");
     sim.verdict = Verdict::Healthy;
     sim.run(1);
@@ -160,4 +158,216 @@ fn a_step_at_zero_that_waits_for_calls_is_rejected() {
         let found = fault(&format!("steps = [{steps}]"));
         assert!(found.contains(expected), "{found}");
     }
+}
+
+const FULL: &str = "
+    steps = [
+        { weight = '50%', min_duration = '3m' },
+        { weight = '100%', min_duration = '10m', gates = ['go'] },
+    ]
+    gates = { go = { kind = { approval = 'the owner' } } }";
+
+#[test]
+fn a_step_at_100_percent_needs_proof_before_and_is_taken_back_until_the_promotion() {
+    let mut sim = Sim::started(FULL);
+    sim.verdict = Verdict::Inconclusive;
+    sim.run(600);
+    assert_eq!(sim.waits(), "step 1 of 2, holding at 50%: proof that the canary is healthy");
+    let refused = sim.try_order(Command::SkipStep).unwrap_err().to_string();
+    assert!(refused.contains("100% is a promotion: promote instead"), "{refused}");
+    sim.verdict = Verdict::Healthy;
+    sim.run(2);
+    assert_eq!(sim.weight, Weight::FULL);
+    assert_eq!(sim.waits(), "step 2 of 2, holding at 100%: 1s of 10m");
+    sim.restart();
+    // Stable has no more calls, so that nothing can be proven.
+    sim.verdict = Verdict::Inconclusive;
+    sim.run(600);
+    assert_eq!(sim.waits(), "step 2 of 2, holding at 100%: approval of the owner (gate \"go\")");
+    let mut degraded = Sim { rollout: sim.rollout.clone(), ..Sim::new(FULL) };
+    (degraded.now, degraded.weight, degraded.verdict) = (sim.now, sim.weight, Verdict::Degraded);
+    degraded.run(1);
+    assert_eq!(degraded.waits(), "rolled back (canary fails every call)");
+    sim.order(Command::Approve { gate: "go".to_owned() });
+    sim.run(1);
+    assert_eq!(sim.waits(), "promoted (canary fails no more than stable)");
+}
+
+#[test]
+fn the_end_of_a_step_at_100_percent_does_not_wait_for_the_calendar() {
+    let mut sim = Sim::started(
+        "steps = [{ weight = '50%' }, { weight = '100%', min_duration = '10m' }]
+         calendar = { hours = ['09:00-09:05'] }",
+    );
+    sim.run(602);
+    assert_eq!(sim.rollout.phase(), Phase::Promoted, "{}", sim.waits());
+}
+
+#[test]
+fn a_step_at_100_percent_is_forecast_by_its_time() {
+    let traffic = Traffic::try_new(1_000.0, Some(0.01)).unwrap();
+    let sim = Sim::started(FULL);
+    let outlook = sim.rollout.outlook(sim.now, &traffic).to_string();
+    assert!(outlook.starts_with("promoted about 2026-11-24T09:13:00Z"), "{outlook}");
+    let dry_run = sim.rollout.plan().dry_run(1_000.0, Some(0.01)).unwrap();
+    assert_eq!((dry_run.total.as_secs(), dry_run.steps[1].calls), (780, 600_000));
+    assert!(dry_run.caught.is_some());
+}
+
+#[test]
+fn steps_at_100_percent_come_last_and_prove_nothing() {
+    for (plan, expected) in [
+        ("steps = [{ weight = '100%' }]", "steps[0].weight: expected a step above 0%"),
+        (
+            "steps = [{ weight = '0%' }, { weight = '100%' }]",
+            "steps[1].weight: expected a step above 0%",
+        ),
+        (
+            "steps = [{ weight = '9%' }, { weight = '100%' }, { weight = '99%' }]",
+            "99% is below the previous step's 100%",
+        ),
+        (
+            "steps = [{ weight = '9%' }, { weight = '100%', advance_when = 'healthy' }]",
+            "steps[1].advance_when: stable has no calls at 100%",
+        ),
+        (
+            "steps = [{ weight = '9%' }, { weight = '100%' }]\nbake = { duration = '1m' }",
+            "1% leaves the canary less than the last step's 100%",
+        ),
+        (
+            "steps = [{ weight = '9%' }, { weight = '100%' }]\nmax_weight = '50%'",
+            "100% is above `max_weight`, which is 50%",
+        ),
+    ] {
+        let found = fault(plan);
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+const WITHOUT_PROOF: &str = "
+    steps = [{ weight = '10%', min_duration = '5m', without_proof_after = '10m' }]
+    bake = { duration = '1m' }";
+
+#[test]
+fn a_step_goes_on_without_proof_after_its_time_unless_the_canary_is_degraded() {
+    let mut sim = Sim::started(WITHOUT_PROOF);
+    sim.verdict = Verdict::Inconclusive;
+    sim.run(30);
+    assert_eq!(
+        sim.waits(),
+        "step 1 of 1, holding at 10%: 30s of 5m; proof that the canary is healthy, or 30s of 10m \
+         without it",
+    );
+    let early = sim.rollout.clone();
+    sim.run(569);
+    assert!(sim.waits().starts_with("step 1 of 1"), "{}", sim.waits());
+    sim.restart();
+    sim.run(1);
+    assert_eq!(sim.waits(), "baking at 99%: 0 of 1 needed canary calls; 0s of 1m");
+    sim.run(60);
+    assert_eq!(
+        sim.waits(),
+        "promoted (not degraded after 10m, and the plan goes on without proof)",
+    );
+    assert!(sim.log.contains(&"the plan promoted the canary".to_owned()), "{:?}", sim.log);
+
+    let mut sim = Sim { rollout: early, ..Sim::new(WITHOUT_PROOF) };
+    (sim.now, sim.weight) = (sim.now + std::time::Duration::from_secs(30), sim.rollout.weight());
+    sim.verdict = Verdict::Degraded;
+    sim.run(1);
+    assert_eq!(sim.rollout.phase(), Phase::RolledBack);
+}
+
+#[test]
+fn without_proof_the_calls_are_still_needed() {
+    let mut sim = Sim::started(WITHOUT_PROOF);
+    (sim.verdict, sim.calls) = (Verdict::Inconclusive, 0);
+    sim.run(1_200);
+    assert_eq!(sim.waits(), "step 1 of 1, holding at 10%: 0 of 100 needed canary calls");
+}
+
+#[test]
+fn the_time_without_proof_of_the_plan_holds_where_proof_is_needed() {
+    let plan = sim::plan(
+        "without_proof_after = '10m'
+         steps = [
+            { weight = '10%' },
+            { weight = '20%', advance_when = 'healthy' },
+            { weight = '50%', without_proof_after = '2h' },
+            { weight = '100%', min_duration = '1m' },
+         ]",
+    );
+    let seconds = plan.steps().iter().map(|it| it.without_proof_after.map(|it| it.as_secs()));
+    assert_eq!(seconds.collect::<Vec<_>>(), [None, Some(600), Some(7_200), None]);
+    assert_eq!(Plan::from_json(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+    let plan = sim::plan("without_proof_after = '10m'\npreset = 'AllAtOnce'");
+    assert_eq!(plan.bake().unwrap().without_proof_after.map(|it| it.as_secs()), Some(600));
+    assert_eq!(Plan::from_json(&serde_json::to_string(&plan).unwrap()).unwrap(), plan);
+
+    for (plan, expected) in [
+        (
+            "steps = [{ weight = '1%', without_proof_after = '1m' }, { weight = '5%' }]",
+            "steps[0].without_proof_after: has no effect: the step requires no proof",
+        ),
+        (
+            "steps = [{ weight = '1%', without_proof_after = '1d' }]",
+            "steps[0].without_proof_after: 1d is not below the step's deadline of 1d",
+        ),
+        (
+            "without_proof_after = '2h'\nsteps = [{ weight = '1%', deadline = '1h' }]",
+            "without_proof_after: 2h is not below the step's deadline of 1h",
+        ),
+        (
+            "preset = 'AllAtOnce'\nbake = { duration = '1m', deadline = '1h', without_proof_after = '2h' }",
+            "bake.without_proof_after: 2h is not below the bake's deadline of 1h",
+        ),
+        ("by_hand = true\nwithout_proof_after = '2h'", "`without_proof_after` has no effect"),
+        (
+            "steps = [{ weight = '1%', without_proof_after = 10 }]",
+            "such as \"10s\" or \"10m\", found the number 10",
+        ),
+    ] {
+        let found = fault(plan);
+        assert!(found.contains(expected), "{plan}\n{found}");
+    }
+}
+
+#[test]
+fn forecasts_say_that_a_step_goes_on_without_proof() {
+    let plan = sim::plan(WITHOUT_PROOF);
+    let text = plan.dry_run(10.0, Some(0.01)).unwrap().to_string();
+    assert!(text.contains("total: 11m at best"), "{text}");
+    assert!(
+        text.contains("warning: step 1 goes on without proof after 10m: the proof needs "),
+        "{text}"
+    );
+    let fast = plan.dry_run(10_000.0, Some(0.01)).unwrap();
+    assert!(fast.warnings.is_empty(), "{:?}", fast.warnings);
+    for failure_rate in [Some(0.01), None] {
+        let sim = Sim::started(WITHOUT_PROOF);
+        let traffic = Traffic::try_new(10.0, failure_rate).unwrap();
+        let outlook = sim.rollout.outlook(sim.now, &traffic).to_string();
+        assert!(outlook.contains("2026-11-24T09:11:0"), "{outlook}");
+    }
+}
+
+#[test]
+fn a_plan_of_100_steps_is_stored_beside_its_latest_events() {
+    let steps: Vec<_> = (1..=100)
+        .map(|step| {
+            format!("{{ weight = '{}.9731%', min_duration = '59m', deadline = 'none' }}", step - 1)
+        })
+        .collect();
+    let plan = format!("steps = [{}]", steps.join(","));
+    let mut sim = Sim::started(&plan);
+    for step in 2..=100 {
+        sim.order(Command::SkipStep);
+        assert!(sim.waits().starts_with(&format!("step {step} of 100")), "{}", sim.waits());
+    }
+    sim.restart();
+    let stored = serde_json::to_string(&sim.rollout).unwrap();
+    assert!(stored.len() <= canary_rollout::Rollout::MAX_BYTES, "{}", stored.len());
+    assert!(sim.rollout.history().len() >= 16, "{}", sim.rollout.history().len());
+    let found = fault(&plan.replace("]", ", { weight = '99.99%' }]"));
+    assert!(found.contains("steps: expected 1 to 100 steps, found more"), "{found}");
 }

@@ -130,7 +130,7 @@ fn faults_have_a_line_and_a_field_in_each_format() {
             "{\n  \"steps\": [\n    { \"weight\": \"1%\", \"min_duratoin\": \"5m\" }\n  ]\n}",
             "steps:\n  - weight: 1%\n    min_duratoin: 5m",
             "line 3, column {}, steps[0].min_duratoin: unknown field `min_duratoin`, did you mean \
-             `min_duration`? expected one of `weight`, `min_duration`, `min_calls`, `deadline`, `advance_when`, `gates`, `probes`",
+             `min_duration`? expected one of `weight`, `min_duration`, `min_calls`, `deadline`, `advance_when`, `without_proof_after`, `gates`, `probes`",
         ),
         (
             "[[steps]]\n\nweight = '101%'",
@@ -208,12 +208,15 @@ fn nested_aliases_are_limited() {
 #[test]
 fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
     for (toml, expected) in [
-        ("steps = []", "steps: expected 1 to 32 steps, found none"),
+        ("steps = []", "steps: expected 1 to 100 steps, found none"),
         (
             "steps = [{ weight = '0%' }]",
             "steps[0].weight: expected a weight above 0% in the last step, found 0%",
         ),
-        ("steps = [{ weight = '100%' }]", "steps[0].weight: expected a weight below 100%"),
+        (
+            "steps = [{ weight = '100%' }]",
+            "steps[0].weight: expected a step above 0% and below 100% before",
+        ),
         (
             "steps = [{ weight = '1%', min_calls = 0 }]",
             "steps[0].min_calls: expected at least 1 call, found 0",
@@ -236,7 +239,7 @@ fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
             "preset = 'Canary10Percent7Minutes'",
             "unknown preset \"Canary10Percent7Minutes\": expected one",
         ),
-        ("linear = { by = '0.1%', every = '1m' }", "linear: expected 1 to 32 steps, found more"),
+        ("linear = { by = '0.1%', every = '1m' }", "linear: expected 1 to 100 steps, found more"),
         ("linear = { by = '0%', every = '1m' }", "linear.by: expected a weight above 0%"),
         (
             "exponential = { from = '1%', factor = 1, every = '1m' }",
@@ -403,7 +406,7 @@ fn a_plan_that_is_too_long_is_rejected() {
         toml += &format!("[notify.n{index}]\nwebhook = {{ url = 'https://x/{path}' }}\n");
     }
     let message = error(&toml);
-    assert!(message.contains("bytes as JSON, expected at most 5120"), "{message}");
+    assert!(message.contains("bytes as JSON, expected at most 7168"), "{message}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn an_invalid_document_is_rejected() {
         ("weight", json!("101%"), "is above 100%"),
         ("state", json!({ "phase": "levitating" }), "levitating"),
         ("verdict", json!("fine"), "unknown verdict \"fine\""),
-        ("plan", json!({ "steps": [] }), "expected 1 to 32 steps"),
+        ("plan", json!({ "steps": [] }), "expected 1 to 100 steps"),
         ("name", json!("A B"), "canary name \"A B\""),
     ] {
         let mut document = whole.clone();

@@ -82,7 +82,7 @@ fn wait(item: &PendingItem) -> WaitView {
             ("time", Some(if progress.is_finite() { progress.min(1.0) } else { 1.0 }))
         }
         PendingItem::WarmUp { .. } => ("warm_up", None),
-        PendingItem::Proof => ("proof", None),
+        PendingItem::Proof | PendingItem::ProofOrTime { .. } => ("proof", None),
         PendingItem::Probe { .. } => ("probe", None),
         PendingItem::Gate { .. } => ("gate", None),
         PendingItem::Calendar { .. } => ("calendar", None),

@@ -45,8 +45,8 @@ pub struct EventRecord(Bytes);
 impl Document {
     /// The maximum size of a document: 128 KiB.
     ///
-    /// It fits into a value of every common engine. The evidence of the largest plan takes at most half
-    /// of it. Rollouts, and the evidence of usual plans, have a few KiB.
+    /// It fits into a value of every common engine. The evidence of the largest plan takes at most three
+    /// quarters of it. Rollouts, and the evidence of usual plans, have a few KiB.
     pub const MAX_LEN: usize = 128 * 1024;
 
     /// Creates a document from JSON text.

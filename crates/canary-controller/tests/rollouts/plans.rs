@@ -373,3 +373,41 @@ async fn bad_ratings_roll_the_canary_back() {
     assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.summary);
     assert!(status.summary.contains("feedback"), "{}", status.summary);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_takes_the_canary_back_from_a_step_at_100_percent() {
+    let toml = r#"
+        steps = [
+            { weight = "50%", min_calls = 1, without_proof_after = "10s" },
+            { weight = "100%", min_duration = "10m", min_calls = 1 },
+        ]
+        monitors = [
+            { measure = "failures" },
+            { measure = "failures", at_most = "1%" },
+            { measure = { slower_than = { limit = "1s" } }, at_most = 5 },
+        ]
+    "#;
+    for failing in [false, true] {
+        let shop = Shop::new("v2");
+        let controller = controller(test_store());
+        let rollout = controller.add(managed(&shop, toml)).unwrap();
+        start(&rollout).await;
+        seconds(&shop, 15, 20).await;
+        assert_eq!(shop.canary.weight(), Weight::FULL);
+        let status = rollout.status();
+        assert!(status.summary.starts_with("step 2 of 2, holding at 100%"), "{}", status.summary);
+        shop.fail_canary(if failing { 100 } else { 0 });
+        if failing {
+            until(&shop, &rollout, Phase::RolledBack, 50).await;
+            assert_eq!(shop.canary.weight(), Weight::ZERO);
+            seconds(&shop, 5, 20).await;
+            assert_eq!(rollout.status().rollout.phase(), Phase::RolledBack);
+        } else {
+            seconds(&shop, 600, 5).await;
+            let status = rollout.status();
+            assert_eq!(status.rollout.phase(), Phase::Promoted, "{}", status.summary);
+            assert!(status.summary.contains("goes on without proof"), "{}", status.summary);
+            assert_eq!(shop.canary.weight(), Weight::FULL);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use super::{
     monitor::{AlwaysWatched, MonitorSpec, check_warm_up},
     policy::{OnDegraded, OnInconclusive, RampDown, SecondProofSpec},
     preset::Preset,
-    step::{Bake, DEFAULT_DEADLINE, MAX_STEPS, Step},
+    step::{Bake, DEFAULT_CALLS, DEFAULT_DEADLINE, MAX_STEPS, Step},
 };
 use crate::span::Span;
 
@@ -33,14 +33,17 @@ impl TryFrom<Draft> for Plan {
     fn try_from(draft: Draft) -> Result<Self, Vec<Fault>> {
         let mut check = Check(Vec::new());
         let origins = Origins::of(&draft);
-        let (steps, bake) = check.shape(&draft);
+        let (steps, mut bake) = check.shape(&draft);
+        if let Some(bake) = &mut bake {
+            bake.without_proof_after = bake.without_proof_after.or(draft.without_proof_after);
+        }
         let on_degraded = check.on_degraded(&draft);
         let mut monitors = check.monitors(draft.monitors, &draft.unwatched);
         let warm_up = check.warm_up(draft.warm_up);
         for monitor in monitors.iter_mut().filter(|monitor| monitor.has_warm_up()) {
             monitor.warm_up = monitor.warm_up.or(warm_up);
         }
-        let plan = Self {
+        let mut plan = Self {
             start: draft.start,
             bake,
             max_weight: draft.max_weight.unwrap_or(Weight::FULL),
@@ -61,6 +64,7 @@ impl TryFrom<Draft> for Plan {
         };
         check.weights(&plan, &origins);
         check.durations(&plan, &origins);
+        check.without_proof(&mut plan, &origins);
         check.references(&plan, draft.promote.gates.len());
         check.gates(&plan.gates);
         check.probes(&plan.probes);
@@ -162,6 +166,7 @@ impl Check {
             ("min_calls", draft.min_calls.is_some()),
             ("step_deadline", draft.step_deadline.is_some()),
             ("advance_when", draft.advance_when.is_some()),
+            ("without_proof_after", draft.without_proof_after.is_some()),
             ("start", !draft.start.is_empty()),
             ("promote", !draft.promote.gates.is_empty()),
             ("bake", draft.bake.is_some()),
@@ -221,6 +226,34 @@ impl Check {
             let message =
                 format!("{deadline} is not above the plan's minimum duration of {shortest}");
             self.fault("deadline", message);
+        }
+    }
+
+    /// Checks that steps which go on without proof require one, and do so before their deadlines.
+    fn without_proof(&mut self, plan: &mut Plan, origins: &Origins) {
+        for index in 0..plan.steps.len() {
+            let needs_proof = plan.needs_proof(index);
+            let step = &mut plan.steps[index];
+            let Some(after) = step.without_proof_after else { continue };
+            let (field, is_own) = origins.without_proof_after(index);
+            if !needs_proof {
+                step.without_proof_after = None;
+                if is_own {
+                    self.fault(field, "has no effect: the step requires no proof");
+                }
+            } else if let Some(deadline) = step.deadline.filter(|deadline| *deadline <= after) {
+                let (after, deadline) = (Span(after), Span(deadline));
+                let message = format!("{after} is not below the step's deadline of {deadline}");
+                self.fault_once(field, message);
+            }
+        }
+        let Some(Bake { without_proof_after: Some(after), deadline, .. }) = &plan.bake else {
+            return;
+        };
+        if let Some(deadline) = deadline.filter(|deadline| deadline <= after) {
+            let (after, deadline) = (Span(*after), Span(deadline));
+            let message = format!("{after} is not below the bake's deadline of {deadline}");
+            self.fault("bake.without_proof_after", message);
         }
     }
 
@@ -325,16 +358,32 @@ impl Check {
 impl Bake {
     fn of(time: Duration) -> Self {
         let holdback = Weight::from_percent(1);
-        Self { duration: time, holdback, deadline: Some(DEFAULT_DEADLINE), probes: Vec::new() }
+        Self {
+            duration: time,
+            holdback,
+            deadline: Some(DEFAULT_DEADLINE),
+            without_proof_after: None,
+            probes: Vec::new(),
+        }
     }
 }
 
 fn resolve(step: StepDraft, draft: &Draft) -> Step {
-    let StepDraft { weight, min_duration, min_calls, deadline, advance_when, gates, probes } = step;
-    // The defaults of the plan are for steps with calls.
-    let (default_calls, default_verdict) = match weight {
-        Weight::ZERO => (Some(0), None),
-        _ => (draft.min_calls, draft.advance_when),
+    let StepDraft {
+        weight,
+        min_duration,
+        min_calls,
+        deadline,
+        advance_when,
+        without_proof_after,
+        gates,
+        probes,
+    } = step;
+    // Some defaults of the plan are for steps with calls, and some for steps with calls to compare.
+    let default_calls = if weight == Weight::ZERO { Some(0) } else { draft.min_calls };
+    let (default_verdict, default_time) = match weight {
+        Weight::ZERO | Weight::FULL => (None, None),
+        _ => (draft.advance_when, draft.without_proof_after),
     };
     Step {
         weight,
@@ -342,12 +391,10 @@ fn resolve(step: StepDraft, draft: &Draft) -> Step {
         min_calls: min_calls.or(default_calls).unwrap_or(DEFAULT_CALLS),
         deadline: deadline.or(draft.step_deadline).map_or(Some(DEFAULT_DEADLINE), |it| it.0),
         advance_when: advance_when.or(default_verdict).unwrap_or_default(),
+        without_proof_after: without_proof_after.or(default_time),
         gates,
         probes,
     }
 }
-
-/// A canary that fails one call in 20 shows a failure within 100 calls with a probability of 99%.
-const DEFAULT_CALLS: u64 = 100;
 
 const MAX_MONITORS: usize = 16;

@@ -5,8 +5,8 @@ use canary_core::Weight;
 use serde::{Deserialize, Serialize, de};
 
 use super::{
-    AlwaysWatched, Bake, Calendar, Gate, MonitorSpec, NotifyTarget, OnDegraded, OnInconclusive,
-    PlanError, PlanFault, Preset, Probe, SecondProofSpec, Start, Step,
+    AdvanceWhen, AlwaysWatched, Bake, Calendar, Gate, MonitorSpec, NotifyTarget, OnDegraded,
+    OnInconclusive, PlanError, PlanFault, Preset, Probe, SecondProofSpec, Start, Step,
     check::Fault,
     draft::Draft,
     reading,
@@ -92,7 +92,7 @@ impl Plan {
 
     /// The maximum size of a plan as JSON, in bytes. The plan is a part of the document of at most
     /// 16 KiB that replicas share.
-    pub const MAX_BYTES: usize = 5 * 1024;
+    pub const MAX_BYTES: usize = 7 * 1024;
 
     /// The maximum size of a text with a plan, in bytes. A longer text is refused before it is parsed.
     pub const MAX_TEXT_BYTES: usize = 64 * 1024;
@@ -194,6 +194,15 @@ impl Plan {
     #[must_use]
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Returns whether the canary must be proven healthy before it leaves a step: because the step asks
+    /// for it, or because stable gets no calls afterwards that could prove anything.
+    pub(crate) fn needs_proof(&self, step: usize) -> bool {
+        let weight_of = |step: usize| self.steps.get(step).map_or(Weight::FULL, |step| step.weight);
+        let gives_all_calls = weight_of(step) < Weight::FULL && weight_of(step + 1) == Weight::FULL;
+        (gives_all_calls && self.max_weight == Weight::FULL)
+            || self.steps.get(step).is_some_and(|it| it.advance_when == AdvanceWhen::Healthy)
     }
 
     /// Returns the bake; `None` if the promotion follows the last step.

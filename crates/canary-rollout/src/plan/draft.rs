@@ -41,6 +41,10 @@ pub(crate) struct Draft {
     pub(crate) step_deadline: Option<TimeLimit>,
     /// The default of `advance_when` for steps.
     pub(crate) advance_when: Option<AdvanceWhen>,
+    /// The default of `without_proof_after` for steps and the bake; never if omitted.
+    #[serde(with = "serialize::maybe_span")]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
+    pub(crate) without_proof_after: Option<Duration>,
     /// The conditions for the first canary call.
     pub(crate) start: Start,
     /// The conditions for the promotion, in addition to proof that the canary is healthy.
@@ -95,8 +99,8 @@ pub(crate) struct Draft {
 #[cfg_attr(test, schemars(rename = "Step"))]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StepDraft {
-    /// The weight: not below that of the previous step, and below 100%. Steps at 0% come first, and
-    /// only probes, gates and mirrored calls reach the canary in them.
+    /// The weight: not below that of the previous step. Steps at 0% come first, and only probes, gates
+    /// and mirrored calls reach the canary in them. Steps at 100% come last, and need proof before.
     #[serde(with = "serialize::weight")]
     #[cfg_attr(test, schemars(with = "crate::plan::schema::Percent"))]
     pub(crate) weight: Weight,
@@ -114,6 +118,11 @@ pub(crate) struct StepDraft {
     /// The verdict that the step requires.
     #[serde(default)]
     pub(crate) advance_when: Option<AdvanceWhen>,
+    /// The time at this weight after which the step goes on without proof, unless the canary is
+    /// degraded.
+    #[serde(default, with = "serialize::maybe_span")]
+    #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::Span>"))]
+    pub(crate) without_proof_after: Option<Duration>,
     /// The gates that are asked when all other conditions are met, by name.
     #[serde(default)]
     pub(crate) gates: Vec<String>,
@@ -145,6 +154,7 @@ impl StepDraft {
             min_calls: None,
             deadline: None,
             advance_when: None,
+            without_proof_after: None,
             gates,
             probes,
         }

@@ -85,5 +85,5 @@ fn drop_unknown(value: &mut Value, path: &str, message: &str) -> bool {
     at.as_object_mut().is_some_and(|fields| fields.remove(name).is_some())
 }
 
-/// The maximum number of unknown fields. A newer version adds a few fields to each of 32 steps.
-const MAX_UNKNOWN: usize = 256;
+/// The maximum number of unknown fields. A newer version adds a few fields to each of 100 steps.
+const MAX_UNKNOWN: usize = 512;

@@ -187,6 +187,13 @@ impl Rollout {
             Command::SkipStep if step + 1 == self.plan().steps().len() => {
                 Decision::Refuse(RefusalReason::LastStep)
             }
+            // Like a promotion by hand.
+            Command::SkipStep
+                if self.weight < Weight::FULL
+                    && self.weight_of(&Stage::Step { step: step + 1 }) == Weight::FULL =>
+            {
+                Decision::Refuse(RefusalReason::FullWeight)
+            }
             Command::Pause
             | Command::SkipStep
             | Command::Promote

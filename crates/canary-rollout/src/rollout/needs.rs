@@ -4,7 +4,7 @@ use canary_core::{Verdict, Weight};
 
 use super::Rollout;
 use crate::{
-    plan::{AdvanceWhen, OnInconclusive},
+    plan::OnInconclusive,
     state::{Progress, PromotionBasis, Stage},
     timestamp::Timestamp,
 };
@@ -16,6 +16,8 @@ pub(crate) struct Needs {
     pub(crate) calls: Option<CallsNeeded>,
     /// The verdict must become "healthy".
     pub(crate) lacks_proof: bool,
+    /// The time after which the stage goes on without proof, if it lacks proof and has such a time.
+    pub(crate) without_proof: Option<TimeNeeded>,
     /// The time until the judge counts the calls of all monitors. It counts only if proof is needed.
     pub(crate) warm_up: Option<Duration>,
     /// The probes that have not passed.
@@ -47,9 +49,11 @@ impl Rollout {
         };
         let (min_duration, min_calls, needs_proof) = self.requirements_of(&stage);
         let elapsed = progress.time_at_weight(now);
-        let is_waived = self.is_past_deadline(&stage, progress)
-            && self.plan().on_inconclusive() == OnInconclusive::Advance;
-        let is_proven = self.verdict == Verdict::Healthy || is_waived;
+        let without_proof_after = self.without_proof_after(&stage);
+        let is_waived = without_proof_after.is_some_and(|after| elapsed >= after)
+            || (self.is_past_deadline(&stage, progress)
+                && self.plan().on_inconclusive() == OnInconclusive::Advance);
+        let lacks_proof = needs_proof && self.verdict != Verdict::Healthy && !is_waived;
         let is_missing = |name: &String| {
             let needed = self.plan().probes().get(name).map_or(1, |probe| probe.success_threshold);
             progress.probes.get(name).is_none_or(|state| state.passes < needed)
@@ -59,8 +63,11 @@ impl Rollout {
                 .then_some(TimeNeeded { elapsed, required: min_duration }),
             calls: (progress.calls < min_calls)
                 .then_some(CallsNeeded { observed: progress.calls, required: min_calls }),
-            lacks_proof: needs_proof && !is_proven,
-            warm_up: self.warm_up_left.filter(|_| needs_proof && !is_proven),
+            lacks_proof,
+            without_proof: without_proof_after
+                .filter(|_| lacks_proof)
+                .map(|required| TimeNeeded { elapsed, required }),
+            warm_up: self.warm_up_left.filter(|_| lacks_proof),
             probes: self.probes_of(&stage).into_iter().filter(is_missing).collect(),
         }
     }
@@ -69,12 +76,9 @@ impl Rollout {
     pub(super) fn requirements_of(&self, stage: &Stage) -> (Duration, u64, bool) {
         match stage {
             Stage::Start => (Duration::ZERO, 0, false),
-            Stage::Step { step } => {
-                let is_last = step + 1 == self.plan().steps().len();
-                let promotes = is_last && self.plan().max_weight() == Weight::FULL;
-                let step = &self.plan().steps()[*step];
-                let needs_proof = promotes || step.advance_when == AdvanceWhen::Healthy;
-                (step.min_duration, step.min_calls, needs_proof)
+            Stage::Step { step: index } => {
+                let step = &self.plan().steps()[*index];
+                (step.min_duration, step.min_calls, self.plan().needs_proof(*index))
             }
             Stage::Bake { basis } => {
                 let duration = self.plan().bake().map_or(Duration::ZERO, |bake| bake.duration);
@@ -108,6 +112,15 @@ impl Rollout {
             Stage::Start => self.plan().steps().first()?.deadline,
             Stage::Step { step } => self.plan().steps()[*step].deadline,
             Stage::Bake { .. } => self.plan().bake()?.deadline,
+        }
+    }
+
+    /// Returns the time after which a stage goes on without proof; `None` if it does not.
+    pub(super) fn without_proof_after(&self, stage: &Stage) -> Option<Duration> {
+        match stage {
+            Stage::Start => None,
+            Stage::Step { step } => self.plan().steps()[*step].without_proof_after,
+            Stage::Bake { .. } => self.plan().bake()?.without_proof_after,
         }
     }
 

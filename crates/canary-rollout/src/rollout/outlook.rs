@@ -94,6 +94,8 @@ struct Walk<'a> {
     gates: Vec<String>,
     /// The end of the canary's warm-up, which delays the proof.
     warm: Timestamp,
+    /// Whether the plan goes on without the proof that the latest stage requires.
+    is_waived: bool,
 }
 
 impl<'a> Walk<'a> {
@@ -101,7 +103,8 @@ impl<'a> Walk<'a> {
         let (path, stages, gates) = (Vec::new(), Vec::new(), Vec::new());
         let judge = rollout.plan().judge_by(traffic.unit);
         let warm = now + warm_up_left(rollout, &judge);
-        Self { rollout, judge, traffic, begins: now, at: now, path, stages, gates, warm }
+        let is_waived = false;
+        Self { rollout, judge, traffic, begins: now, at: now, path, stages, gates, warm, is_waived }
     }
 
     fn reach_promotion(&mut self) -> Result<Timestamp, Obstacle> {
@@ -124,7 +127,10 @@ impl<'a> Walk<'a> {
             return Err(Obstacle::Operator(PauseReason::Maximum.to_string()));
         }
         if plan.bake().is_some() && !is_baking {
-            let basis = PromotionBasis::Proof { evidence: String::new() };
+            let basis = match self.is_waived {
+                true => PromotionBasis::Deadline,
+                false => PromotionBasis::Proof { evidence: String::new() },
+            };
             self.pass(&Stage::Bake { basis })?;
         }
         self.wait_for_calendar()?;
@@ -173,26 +179,21 @@ impl<'a> Walk<'a> {
             return Err(self.deadline(stage, bound, None));
         };
         takes = takes.max(for_calls);
+        self.is_waived = false;
         if needs_proof && !(is_present && rollout.verdict == Verdict::Healthy) {
-            let for_proof = self.time_for_proof(stage, weight, elapsed)?;
+            let waived = self.time_until_waived(stage, &progress, elapsed);
+            let for_proof = match self.time_for_proof(stage, weight, elapsed) {
+                Err(unknown) if waived.is_none() => return Err(unknown),
+                time => time.unwrap_or_default(),
+            };
             if for_proof.is_none_or(|time| time > takes) {
                 bound = Bound::Proof;
-            }
-            let advances = rollout.plan().on_inconclusive() == OnInconclusive::Advance;
-            takes = match for_proof.map(|time| time.max(takes)) {
-                _ if bound != Bound::Proof => takes,
-                Some(time) if !advances => time,
-                None if !advances => return Err(self.deadline(stage, bound, None)),
-                // The plan waives the proof at the deadline.
-                time => {
-                    let deadline = rollout.deadline_of(stage);
-                    let left = deadline.map(|it| it.saturating_sub(progress.waited));
-                    match time.into_iter().chain(left).min() {
-                        Some(time) => takes.max(time),
-                        None => return Err(self.deadline(stage, bound, None)),
-                    }
+                self.is_waived = waived.is_some_and(|time| for_proof.is_none_or(|it| time < it));
+                match for_proof.into_iter().chain(waived).min() {
+                    Some(time) => takes = takes.max(time),
+                    None => return Err(self.deadline(stage, bound, None)),
                 }
-            };
+            }
         }
         let waited = progress.waited.saturating_add(takes);
         let is_late = rollout.deadline_of(stage).is_some_and(|deadline| waited > deadline);
@@ -218,6 +219,22 @@ impl<'a> Walk<'a> {
             bound,
         });
         Ok(())
+    }
+
+    /// Returns the time until the plan waives the proof of a stage; `None` if it does not.
+    fn time_until_waived(
+        &self,
+        stage: &Stage,
+        progress: &Progress,
+        elapsed: Duration,
+    ) -> Option<Duration> {
+        let rollout = self.rollout;
+        let advances = rollout.plan().on_inconclusive() == OnInconclusive::Advance;
+        let deadline = rollout.deadline_of(stage).filter(|_| advances);
+        let at_deadline = deadline.map(|deadline| deadline.saturating_sub(progress.waited));
+        let after = rollout.without_proof_after(stage);
+        let after = after.map(|after| after.saturating_sub(elapsed));
+        at_deadline.into_iter().chain(after).min()
     }
 
     fn wait_for_calendar(&mut self) -> Result<(), Obstacle> {

@@ -110,7 +110,10 @@ impl Change<'_> {
         match stage {
             Stage::Start => self.begin_step(0, Actor::Plan, String::new()),
             Stage::Step { step } if step + 1 < steps => {
-                let reason = self.progress_summary();
+                let mut reason = self.progress_summary();
+                if let Some(waived) = self.waived_proof(step) {
+                    reason = format!("{reason}; {waived}");
+                }
                 self.begin_step(step + 1, Actor::Plan, reason);
             }
             Stage::Step { .. } if self.rollout.plan().max_weight() < Weight::FULL => {
@@ -129,12 +132,29 @@ impl Change<'_> {
         }
     }
 
+    /// Returns the basis for giving the canary all calls: that of the present step if it does already.
     fn promotion_basis(&self) -> PromotionBasis {
-        if self.rollout.verdict == Verdict::Healthy {
-            PromotionBasis::Proof { evidence: self.rollout.evidence.clone() }
-        } else {
-            PromotionBasis::Deadline
+        let rollout = &*self.rollout;
+        let progress = rollout.state.progress();
+        if let Some(basis) = progress.and_then(|progress| progress.basis.clone()) {
+            return basis;
         }
+        if rollout.verdict == Verdict::Healthy {
+            return PromotionBasis::Proof { evidence: rollout.evidence.clone() };
+        }
+        let after = rollout.state.stage().and_then(|stage| rollout.without_proof_after(&stage));
+        let elapsed = progress.map(|progress| progress.time_at_weight(self.now));
+        match after.filter(|after| elapsed.is_some_and(|elapsed| elapsed >= *after)) {
+            Some(after) => PromotionBasis::WithoutProof { after },
+            None => PromotionBasis::Deadline,
+        }
+    }
+
+    /// Returns the basis on which a step goes on without the proof that it requires.
+    fn waived_proof(&self, step: usize) -> Option<PromotionBasis> {
+        let basis = self.promotion_basis();
+        let is_proven = matches!(basis, PromotionBasis::Proof { .. });
+        (self.rollout.plan().needs_proof(step) && !is_proven).then_some(basis)
     }
 
     fn progress_summary(&self) -> String {
@@ -145,7 +165,9 @@ impl Change<'_> {
     }
 
     pub(super) fn begin_step(&mut self, step: usize, by: Actor, reason: String) {
-        self.enter(State::Running { step, progress: Progress::default() });
+        let is_full = self.rollout.weight_of(&Stage::Step { step }) == Weight::FULL;
+        let basis = is_full.then(|| self.promotion_basis());
+        self.enter(State::Running { step, progress: Progress { basis, ..Progress::default() } });
         if !self.bring_into_force(by.clone(), reason.clone(), CalendarGate::Respect) {
             self.record(by, EventKind::CalendarClosed, reason);
         }
@@ -159,7 +181,10 @@ impl Change<'_> {
             if !self.bring_into_force(by.clone(), reason.clone(), calendar) {
                 self.record(by, EventKind::CalendarClosed, reason);
             }
-        } else if calendar == CalendarGate::Ignore || self.rollout.is_raising_allowed(self.now) {
+        } else if calendar == CalendarGate::Ignore
+            || self.rollout.weight == Weight::FULL
+            || self.rollout.is_raising_allowed(self.now)
+        {
             self.promote_fully(by, basis);
         }
     }
@@ -176,6 +201,6 @@ fn actor_of(basis: &PromotionBasis) -> Actor {
     match basis {
         PromotionBasis::Proof { .. } => Actor::Judge,
         PromotionBasis::Manual { by, .. } => by.clone(),
-        PromotionBasis::Deadline => Actor::Plan,
+        PromotionBasis::Deadline | PromotionBasis::WithoutProof { .. } => Actor::Plan,
     }
 }

@@ -39,6 +39,10 @@ pub struct Progress {
     pub waited: Duration,
     /// Canary calls that ended at the stage's weight, without those during pauses.
     pub calls: u64,
+    /// The reason for which a step at 100% gives the canary all calls. It is the basis of the promotion
+    /// that follows. `None` in other stages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<PromotionBasis>,
     /// The gates that were asked.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gates: BTreeMap<String, GateState>,

@@ -1,8 +1,8 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use crate::actor::Actor;
+use crate::{actor::Actor, serialize, span::Span};
 
 /// The basis of a promotion.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -23,6 +23,12 @@ pub enum PromotionBasis {
     },
     /// The plan advances at the deadline without proof.
     Deadline,
+    /// The plan goes on without proof after this time.
+    WithoutProof {
+        /// The `without_proof_after` of the step.
+        #[serde(with = "serialize::span")]
+        after: Duration,
+    },
 }
 
 impl fmt::Display for PromotionBasis {
@@ -34,6 +40,9 @@ impl fmt::Display for PromotionBasis {
             Self::Manual { reason, .. } => f.write_str(reason),
             Self::Deadline => {
                 f.write_str("the deadline passed, and the plan advances without proof")
+            }
+            Self::WithoutProof { after } => {
+                write!(f, "not degraded after {}, and the plan goes on without proof", Span(*after))
             }
         }
     }

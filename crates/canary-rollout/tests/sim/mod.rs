@@ -83,6 +83,14 @@ impl Sim {
         }
     }
 
+    /// Ticks every ten seconds, the longest time that a tick counts for.
+    pub(crate) fn run_hours(&mut self, hours: u64) {
+        for _ in 0..hours * 360 {
+            self.now = self.now + Duration::from_secs(10);
+            self.tick();
+        }
+    }
+
     /// Runs until the phase changes, for at most an hour.
     pub(crate) fn run_until_not(&mut self, phase: Phase) {
         for _ in 0..3_600 {

@@ -18,10 +18,9 @@ impl Check {
                 self.step_without_calls(index, step, index + 1 == plan.steps.len());
             }
             if weight == Weight::FULL {
-                let message = "expected a weight below 100%: stable needs calls to compare with, and \
-                               the promotion follows the last step";
-                self.fault(&*field, message);
-            } else if weight > plan.max_weight && before <= plan.max_weight {
+                self.step_with_all_calls(index, step, before);
+            }
+            if weight > plan.max_weight && before <= plan.max_weight {
                 // Once, because no weight is below the one before.
                 let maximum = plan.max_weight;
                 self.fault(field, format!("{weight} is above `max_weight`, which is {maximum}"));
@@ -37,6 +36,19 @@ impl Check {
             let message =
                 format!("{holdback} leaves the canary less than the last step's {before}");
             self.fault("bake.holdback", message);
+        }
+    }
+
+    /// Checks a step at 100%, in which stable has no calls to compare with.
+    fn step_with_all_calls(&mut self, index: usize, step: &Step, before: Weight) {
+        if before == Weight::ZERO {
+            let message = "expected a step above 0% and below 100% before: the canary gets all calls \
+                           only after stable's have been compared with its own";
+            self.fault(format!("steps[{index}].weight"), message);
+        }
+        if step.advance_when == AdvanceWhen::Healthy {
+            let message = "stable has no calls at 100% that could prove the canary healthy";
+            self.fault(format!("steps[{index}].advance_when"), message);
         }
     }
 
