@@ -70,7 +70,6 @@
 
 mod compare;
 mod copy;
-mod erased_body;
 mod findings;
 mod framing;
 mod handle;
@@ -84,6 +83,8 @@ mod service;
 mod target;
 mod valid;
 
+pub use tower_canary::body::ErasedBody;
+
 pub use self::{
     compare::{
         by_field::ByField,
@@ -91,7 +92,6 @@ pub use self::{
         comparison::{Compare, Comparison, FieldDifference},
         field_path::{FieldPath, InvalidFieldPath},
     },
-    erased_body::ErasedBody,
     findings::{
         counts::{DropCounts, DropReason, MirrorCounts, NoiseCounts},
         difference::Difference,

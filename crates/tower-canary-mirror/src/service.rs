@@ -8,11 +8,11 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use tower_canary::body::ErasedBody;
 use tower_service::Service;
 
 use crate::{
     copy::{in_flight::InFlight, shadow_call::ShadowCall, stable_call::StableCall},
-    erased_body::ErasedBody,
     findings::counts::DropReason,
     mirror::Mirror,
     target::Target,

@@ -172,7 +172,10 @@ pub use self::{
     counting::route_classes::RouteClasses,
     select::propagate::{Propagate, PropagateLayer},
     service::{
-        assignment::Assignment, canary_service::CanaryService, fallback::Fallback,
+        assignment::Assignment,
+        boxed::{BoxedCanaryLayer, BoxedCanaryService},
+        canary_service::CanaryService,
+        fallback::Fallback,
         layer::CanaryLayer,
     },
     variables::{InvalidVariables, TypedVariables, Variables},
@@ -182,6 +185,7 @@ pub mod body {
     //! Response and request bodies, and services that map them.
 
     pub use crate::service::{
+        erased_body::{ErasedBody, ToErasedBody},
         map_body::{BodyMapping, MapBody},
         replay::ReplayBody,
         response_body::ResponseBody,

@@ -2,9 +2,11 @@
 
 pub(crate) mod assignment;
 pub(crate) mod box_error;
+pub(crate) mod boxed;
 pub(crate) mod call;
 pub(crate) mod canary_service;
 pub(crate) mod deadline;
+pub(crate) mod erased_body;
 pub(crate) mod fallback;
 pub(crate) mod framing;
 pub(crate) mod layer;

@@ -6,12 +6,23 @@ use tonic::{body::Body, server::NamedService};
 
 use crate::service::{
     box_error::BoxError,
+    boxed::BoxedCanaryService,
     canary_service::CanaryService,
     map_body::{BodyMapping, MapBody},
 };
 
 /// Has the name of stable, as `Server::builder().add_service(layer.layer(greeter))` requires.
 impl<S: NamedService, C> NamedService for CanaryService<S, C> {
+    const NAME: &'static str = S::NAME;
+}
+
+/// Has the name of stable.
+impl<S: NamedService, C, B> NamedService for BoxedCanaryService<S, C, B> {
+    const NAME: &'static str = S::NAME;
+}
+
+/// Has the name of the inner service.
+impl<S: NamedService, M> NamedService for MapBody<S, M> {
     const NAME: &'static str = S::NAME;
 }
 

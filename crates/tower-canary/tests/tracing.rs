@@ -13,7 +13,7 @@ use std::{
 use http::{Request, Response};
 use http_body_util::{BodyExt, StreamBody};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Weight};
+use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Fallback, Weight};
 use tracing::{
     Event, Subscriber,
     field::{Field, Visit},
@@ -137,4 +137,18 @@ fn a_change_that_a_halt_refuses_is_not_logged() {
     canary.set_weight(Weight::from_percent(5)).unwrap_err();
     canary.promote().unwrap_err();
     assert_eq!(lines_of("refused").len(), 1, "only the halt itself is logged");
+}
+
+#[tokio::test]
+async fn a_fallback_for_another_type_of_request_body_is_logged_once() {
+    LazyLock::force(&SUBSCRIBER);
+    let respond =
+        service_fn(|_: Request<()>| async { Ok::<_, Infallible>(Response::new(String::new())) });
+    let options = CanaryOptions::new().fallback(Fallback::of_clones::<String>());
+    let service = CanaryLayer::with_options("mismatch", respond, options).layer(respond);
+    for _ in 0..3 {
+        service.clone().oneshot(Request::new(())).await.unwrap();
+    }
+    let [line] = &lines_of("mismatch")[..] else { panic!("the warning is logged once") };
+    assert!(line.contains("alloc::string::String") && line.contains("with a ()"), "{line}");
 }

@@ -6,6 +6,7 @@ mod bodies;
 mod composition;
 mod faults;
 mod feedback;
+mod layers;
 mod matrix;
 mod mounts;
 mod outcomes;

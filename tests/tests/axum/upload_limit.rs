@@ -9,11 +9,15 @@ use axum::{
     http::{StatusCode, header::CONTENT_TYPE},
     routing::post,
 };
-use canary_tests::{Client, Server};
+use canary_tests::{Client, Server, final_counts};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tower_canary::{CanaryLayer, CanaryOptions, Channel, Fallback, Weight, select::Condition};
+use tower::ServiceBuilder;
+use tower_canary::{
+    CanaryLayer, CanaryOptions, Channel, Fallback, Weight,
+    select::{Condition, Incoming, Selection},
+};
 use tower_canary_mirror::{MirrorLayer, MirrorOptions};
 use tower_http::limit::RequestBodyLimitLayer;
 
@@ -58,14 +62,50 @@ async fn an_upload_beyond_the_limit_is_refused_with_413_through_every_wrapper() 
             ),
         ];
         for (name, stack) in stacks {
-            let server = Server::of_router(stack.layer(RequestBodyLimitLayer::new(500)));
-            let client = Client::http1(&server);
-            for path in ["/bytes", "/text", "/json"] {
-                let answer = client.ask(upload(path)).await;
-                let found = (answer.status, answer.channel());
-                let expected = (StatusCode::PAYLOAD_TOO_LARGE, Some(channel));
-                assert_eq!(found, expected, "{name}, {path}: {}", answer.body);
-            }
+            is_refused(name, stack.layer(limit()), Some(channel)).await;
+        }
+        // In one stack, the canary gets the limited body, whose type is another one.
+        for fallback in [None, Some(repeat_all())] {
+            let layer = canary(weight, fallback);
+            let stack = ServiceBuilder::new().layer(limit());
+            let boxed = app().layer(stack.clone().layer(layer.clone().boxed()));
+            is_refused("a boxed canary in one stack", boxed, Some(channel)).await;
+            let unboxed = app().layer(stack.layer(layer));
+            is_refused("a canary in one stack", unboxed, Some(channel)).await;
         }
     }
+}
+
+fn limit() -> RequestBodyLimitLayer {
+    RequestBodyLimitLayer::new(500)
+}
+
+async fn is_refused(name: &str, app: Router, channel: Option<Channel>) {
+    let server = Server::of_router(app);
+    let client = Client::http1(&server);
+    for path in ["/bytes", "/text", "/json"] {
+        let answer = client.ask(upload(path)).await;
+        let found = (answer.status, answer.channel());
+        let expected = (StatusCode::PAYLOAD_TOO_LARGE, channel);
+        assert_eq!(found, expected, "{name}, {path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn stable_repeats_an_upload_within_the_limit() {
+    let fails = Router::new().route("/bytes", post(async |_: Bytes| StatusCode::BAD_GATEWAY));
+    let options = CanaryOptions::new()
+        .fallback(Fallback::axum().only(Condition::any()))
+        .select(|request: &Incoming<'_>| request.sticky_key("ann").map(Selection::sticky));
+    let layer = CanaryLayer::with_options("shop", fails, options);
+    let handle = layer.handle();
+    handle.set_weight(Weight::from_ppm(999_999)).unwrap();
+    let stack = ServiceBuilder::new().layer(RequestBodyLimitLayer::new(5_000)).layer(layer.boxed());
+    let server = Server::of_router(app().layer(stack));
+    for (_, client) in Client::of_each_version(&server) {
+        let answer = client.ask(upload("/bytes")).await;
+        assert_eq!((answer.status, answer.body.as_str()), (StatusCode::OK, "1000"));
+    }
+    let canary = final_counts(&handle).await.evidence.canary;
+    assert_eq!([canary.failure, canary.fell_back], [2, 2]);
 }

@@ -6,6 +6,7 @@ mod calls;
 mod drain;
 mod feedback;
 mod one_port;
+mod optional;
 mod outcomes;
 mod panics;
 mod time;

@@ -12,7 +12,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use tower_canary::{
-    body::ReplayBody,
+    body::{ErasedBody, ReplayBody},
     internal::{catch, discard},
 };
 use tower_service::Service;
@@ -22,7 +22,6 @@ use crate::copy::span;
 use crate::{
     compare::captured_response::CapturedResponse,
     copy::{budget::Reservation, capture::Capture},
-    erased_body::ErasedBody,
     framing::{content_length, has_no_body},
     mirror::Mirror,
 };

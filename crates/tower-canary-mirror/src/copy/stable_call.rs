@@ -5,7 +5,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, request};
-use tower_canary::internal::catch;
+use tower_canary::{body::ErasedBody, internal::catch};
 
 use crate::{
     compare::captured_response::CapturedResponse,
@@ -17,7 +17,6 @@ use crate::{
         shadow_call::ShadowCall,
         tap::{Sink, Tap},
     },
-    erased_body::ErasedBody,
     findings::counts::DropReason,
     framing::{content_length, has_no_body},
 };

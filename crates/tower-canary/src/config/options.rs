@@ -371,6 +371,9 @@ impl CanaryOptions {
     }
 
     pub(crate) fn into_config(self, name: CanaryName) -> CanaryConfig {
+        if let Some(fallback) = &self.fallback {
+            fallback.check_condition(&name, self.protocol);
+        }
         let mut tags = self.tags;
         tags.set_releases(&self.releases);
         CanaryConfig {

@@ -147,7 +147,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
     fn assign<B: 'static>(&self, request: &mut Request<B>) -> Option<Call> {
         let config = self.control.config();
         if let Some(fallback) = &config.fallback {
-            fallback.check::<B>(&config.name);
+            fallback.check_body::<B>(&config.name);
         }
         let head = RequestHead::new(request);
         if config.bypass.matches(&head) {

@@ -1,3 +1,5 @@
+#[cfg(feature = "tracing")]
+use std::sync::Once;
 use std::{
     any::{Any, type_name},
     fmt,
@@ -11,6 +13,7 @@ use crate::{
     select::{Condition, RequestHead},
     service::{
         box_error::BoxError,
+        protocol::Protocol,
         replay::{ReplayBody, ReplayHandle},
     },
 };
@@ -31,7 +34,8 @@ use crate::{
 /// # Repeatable calls
 ///
 /// By default, calls with an [idempotent method](Condition::idempotent_methods) are repeated. Every
-/// gRPC call is a POST, so gRPC needs a [condition](Self::only). A failed canary may have done part
+/// gRPC call is a POST, so gRPC needs a [condition](Self::only), and a layer is not created without
+/// one. A failed canary may have done part
 /// of its work, or all of it: do not repeat a call that must not be executed twice.
 ///
 /// Upgrades and CONNECT are never repeated. At full weight nothing is repeated, because stable may
@@ -63,10 +67,18 @@ use crate::{
 /// # let _ = options;
 /// ```
 ///
+/// Requests with another type of body do not fall back. A layer outside can be the reason, such as
+/// tower-http's `RequestBodyLimitLayer` in the same `ServiceBuilder`. [`CanaryLayer::boxed`] converts
+/// the body back. With the feature `tracing`, the first such request is logged as a warning.
+///
 /// # Panics
 ///
-/// A [`CanaryService`](crate::CanaryService) panics at its first call, of either channel, if the
-/// type of the request body is another one. The message names both types.
+/// [`CanaryLayer::with_options`] panics if all calls are gRPC, because of [`tonic`](Self::tonic) or of
+/// [`CanaryOptions::protocol`], and there is no condition.
+///
+/// [`CanaryLayer::boxed`]: crate::CanaryLayer::boxed
+/// [`CanaryLayer::with_options`]: crate::CanaryLayer::with_options
+/// [`CanaryOptions::protocol`]: crate::CanaryOptions::protocol
 #[must_use]
 pub struct Fallback {
     /// A `Keep<B>`. The type of the body is erased, because `CanaryOptions` is not generic over it.
@@ -75,6 +87,10 @@ pub struct Fallback {
     max_body: usize,
     /// `None` stands for idempotent methods.
     only: Option<Condition>,
+    /// Whether all calls are gRPC, and so POST.
+    is_grpc: bool,
+    #[cfg(feature = "tracing")]
+    warning: Once,
 }
 
 impl Fallback {
@@ -99,10 +115,10 @@ impl Fallback {
         Self::new(axum::body::Body::new)
     }
 
-    /// Creates a fallback for the request bodies of tonic.
+    /// Creates a fallback for the request bodies of tonic. It needs a [condition](Self::only).
     #[cfg(feature = "tonic")]
     pub fn tonic() -> Self {
-        Self::new(tonic::body::Body::new)
+        Self { is_grpc: true, ..Self::new(tonic::body::Body::new) }
     }
 
     fn of<B: 'static>(keep: Keep<B>) -> Self {
@@ -111,6 +127,9 @@ impl Fallback {
             body: type_name::<B>(),
             max_body: DEFAULT_MAX_BODY,
             only: None,
+            is_grpc: false,
+            #[cfg(feature = "tracing")]
+            warning: Once::new(),
         }
     }
 
@@ -137,15 +156,37 @@ impl Fallback {
         }
     }
 
-    /// Panics if the fallback is for another type of request body.
-    pub(crate) fn check<B: 'static>(&self, canary: &CanaryName) {
+    /// Panics if the fallback can repeat no call of the layer.
+    pub(crate) fn check_condition(&self, canary: &CanaryName, protocol: Option<Protocol>) {
+        let is_grpc = self.is_grpc || protocol == Some(Protocol::Grpc);
         assert!(
-            self.keep.is::<Keep<B>>(),
-            "the fallback of canary {canary} is for request bodies of type {}, and the request has \
-             a {}",
-            self.body,
-            type_name::<B>(),
+            self.only.is_some() || !is_grpc,
+            "the fallback of canary {canary} repeats no call, because gRPC calls are POST: name the \
+             methods to repeat with `Fallback::only`",
         );
+    }
+
+    /// Warns if the fallback is for another type of request body.
+    pub(crate) fn check_body<B: 'static>(&self, canary: &CanaryName) {
+        if !self.keep.is::<Keep<B>>() {
+            self.warn(canary, type_name::<B>());
+        }
+    }
+
+    #[cold]
+    fn warn(&self, canary: &CanaryName, found: &'static str) {
+        #[cfg(feature = "tracing")]
+        self.warning.call_once(|| {
+            let expected = self.body;
+            tracing::warn!(
+                target: "tower_canary::control",
+                canary = canary.as_str(),
+                "the fallback is for request bodies of type {expected}, and does not repeat a \
+                 request with a {found}: apply the layer with `CanaryLayer::boxed`",
+            );
+        });
+        #[cfg(not(feature = "tracing"))]
+        let _ = (self, canary, found);
     }
 
     /// Splits a request into the one for the canary and the call that stable can repeat, if any.
@@ -157,7 +198,7 @@ impl Fallback {
     where
         S: Clone,
     {
-        let keep = self.keep.downcast_ref::<Keep<B>>().expect("`check` compared the types");
+        let Some(keep) = self.keep.downcast_ref::<Keep<B>>() else { return (request, None) };
         let (head, body) = request.into_parts();
         let (body, kept) = keep.keep(body, self.max_body);
         let fallback_call = kept.map(|body| {

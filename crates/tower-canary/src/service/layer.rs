@@ -14,6 +14,9 @@ use crate::{
 /// The layer starts at weight zero; use its [`handle`](Self::handle) to change the weight. All
 /// services that the layer is applied to share one weight and one set of counts. The
 /// [crate documentation](crate) has examples.
+///
+/// The response bodies have a type of their own, [`ResponseBody`](crate::body::ResponseBody). Where
+/// the type must not change, use [`boxed`](Self::boxed).
 #[derive(Clone)]
 pub struct CanaryLayer<C> {
     canary: C,
@@ -36,8 +39,9 @@ impl<C: 'static> CanaryLayer<C> {
     ///
     /// # Panics
     ///
-    /// Panics if `name` is a string that is not a valid [`CanaryName`], or if the variables do not
-    /// deserialize into the [type](CanaryOptions::typed_variables) in the options.
+    /// Panics if `name` is a string that is not a valid [`CanaryName`], if the variables do not
+    /// deserialize into the [type](CanaryOptions::typed_variables) in the options, or if all calls are
+    /// gRPC and the [fallback](crate::Fallback) has no condition.
     pub fn with_options(
         name: impl TryInto<CanaryName, Error: fmt::Display>,
         canary: C,

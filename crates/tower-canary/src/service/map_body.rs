@@ -49,7 +49,7 @@ where
     }
 
     fn call(&mut self, request: Request) -> Self::Future {
-        MapBodyFuture { inner: self.inner.call(request), mapping: PhantomData }
+        MapBodyFuture::new(self.inner.call(request))
     }
 }
 
@@ -59,6 +59,12 @@ pin_project! {
         #[pin]
         inner: F,
         mapping: PhantomData<M>,
+    }
+}
+
+impl<F, M> MapBodyFuture<F, M> {
+    pub(crate) const fn new(inner: F) -> Self {
+        Self { inner, mapping: PhantomData }
     }
 }
 

@@ -10,6 +10,8 @@ use http::Request;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
+#[cfg(any(feature = "axum", feature = "tonic"))]
+use crate::service::erased_body::ErasedBody;
 use crate::service::{
     box_error::{BoxError, into_box_error},
     upload::Upload,
@@ -17,27 +19,24 @@ use crate::service::{
 
 /// Follows the body of a request from now on, if it has one of a known type.
 ///
-/// The type of a body cannot change, so it has to be one that can box any body: that of axum or of
+/// The type of a body cannot change, so it has to be one that can hold any body: that of axum or of
 /// tonic.
 pub(crate) fn follow<B: 'static>(request: &mut Request<B>) -> Option<Arc<Upload>> {
     let request: &mut dyn Any = request;
     #[cfg(feature = "axum")]
     if let Some(request) = request.downcast_mut::<Request<axum::body::Body>>() {
-        return replace(request.body_mut(), axum::body::Body::new);
+        return replace(request.body_mut());
     }
     #[cfg(feature = "tonic")]
     if let Some(request) = request.downcast_mut::<Request<tonic::body::Body>>() {
-        return replace(request.body_mut(), tonic::body::Body::new);
+        return replace(request.body_mut());
     }
     let _ = request;
     None
 }
 
 #[cfg(any(feature = "axum", feature = "tonic"))]
-fn replace<B: Body<Error: Into<BoxError>> + Default>(
-    body: &mut B,
-    wrap: fn(FollowedBody<B>) -> B,
-) -> Option<Arc<Upload>> {
+fn replace<B: ErasedBody + Default>(body: &mut B) -> Option<Arc<Upload>> {
     if body.is_end_stream() {
         return None;
     }
@@ -46,7 +45,7 @@ fn replace<B: Body<Error: Into<BoxError>> + Default>(
         inner: mem::take(body),
         wait: Wait { upload: Arc::clone(&upload), is_waiting: false },
     };
-    *body = wrap(followed);
+    *body = B::from_body(followed);
     Some(upload)
 }
 

@@ -15,6 +15,7 @@ use crate::{
     service::{
         box_error::{BoxError, into_box_error},
         call::Call,
+        erased_body::ErasedBody,
         panic::{Panicked, catch, discard},
         protocol::{GRPC_STATUS, Protocol},
         span::CallSpan,
@@ -69,6 +70,17 @@ impl<B> ResponseBody<B> {
         let tracked =
             TrackedCall { call, span, drain_listener: DrainListener::new(), remaining: length };
         Self { inner: Some(body), tracked: Some(tracked) }
+    }
+
+    /// Converts the body into the type of the inner body.
+    pub(crate) fn erase(self) -> B
+    where
+        B: ErasedBody,
+    {
+        match self {
+            Self { inner: Some(body), tracked: None } => body,
+            body => B::from_body(body),
+        }
     }
 
     /// Calls `read` with the body. Returns `None` if there is no body, or if a body of the canary

@@ -310,14 +310,31 @@ async fn bodies_that_implement_clone_need_no_wrapper() {
 }
 
 #[tokio::test]
-#[should_panic(
-    expected = "the fallback of canary fails is for request bodies of type alloc::string::\
-                           String, and the request has a http_body_util::combinators"
-)]
-async fn a_fallback_for_a_different_body_type_panics_in_the_first_call() {
-    let layer = layer(canary(0, Failure::Hang), Fallback::of_clones::<String>());
+async fn with_a_fallback_for_another_body_type_calls_are_served_and_not_repeated() {
+    let fails = canary(0, Failure::Status(StatusCode::BAD_GATEWAY));
+    let layer = layer(fails, Fallback::of_clones::<String>());
+    let response = layer.layer(stable()).oneshot(get()).await.unwrap();
+    assert_eq!((channel_of(&response), response.status()), ("canary", StatusCode::BAD_GATEWAY));
+    assert_eq!(fell_back(&layer.handle()), 0);
     layer.handle().roll_back();
-    let _ = layer.layer(stable()).oneshot(get()).await;
+    let response = layer.layer(stable()).oneshot(get()).await.unwrap();
+    assert_eq!((channel_of(&response), response.status()), ("stable", StatusCode::OK));
+}
+
+#[tokio::test]
+async fn a_boxed_layer_repeats_calls_with_any_type_of_body() {
+    let fails = canary(0, Failure::Status(StatusCode::BAD_GATEWAY)).map_response(boxed_response);
+    let layer = layer(fails, boxed()).boxed();
+    let service = layer.layer(stable().map_response(boxed_response));
+    let request = Request::get("/").body(Full::new(Bytes::from("text"))).unwrap();
+    let response = service.oneshot(request).await.unwrap();
+    assert_eq!(channel_of(&response), "stable");
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "stable");
+    assert_eq!(fell_back(&layer.handle()), 1);
+}
+
+fn boxed_response(response: Response<Full<Bytes>>) -> Response<Body> {
+    response.map(|body| body.map_err(|error| match error {}).boxed_unsync())
 }
 
 #[cfg(feature = "tokio")]
@@ -342,4 +359,29 @@ async fn a_call_that_timed_out_is_repeated_with_the_full_limit_of_stable() {
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "body");
     let canary = counts(&layer.handle()).evidence.canary;
     assert_eq!([canary.failure, canary.timed_out, canary.fell_back], [1; 3]);
+}
+
+#[test]
+fn a_fallback_that_can_repeat_no_call_is_refused_when_the_layer_is_created() {
+    use tower_canary::classify::Protocol;
+
+    let refused = |options: CanaryOptions| {
+        let create = || CanaryLayer::with_options("shop", (), options);
+        let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(create)).err();
+        panic.map(|panic| *panic.downcast::<String>().unwrap())
+    };
+    let reads = || Condition::path("/shop.Catalog/Get");
+    let of_grpc = || CanaryOptions::new().protocol(Protocol::Grpc);
+    let message = "the fallback of canary shop repeats no call, because gRPC calls are POST: name \
+                   the methods to repeat with `Fallback::only`";
+    assert_eq!(refused(of_grpc().fallback(boxed())).as_deref(), Some(message));
+    assert_eq!(refused(of_grpc().fallback(boxed().only(reads()))), None);
+    assert_eq!(refused(CanaryOptions::new().fallback(boxed())), None);
+    #[cfg(feature = "tonic")]
+    {
+        let tonic = CanaryOptions::new().fallback(Fallback::tonic());
+        assert_eq!(refused(tonic).as_deref(), Some(message));
+        let tonic = CanaryOptions::new().fallback(Fallback::tonic().only(reads()));
+        assert_eq!(refused(tonic), None);
+    }
 }
