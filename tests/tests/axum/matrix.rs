@@ -77,6 +77,10 @@ struct Order {
     number: u64,
 }
 
+async fn streamed() -> Body {
+    Body::from_stream(futures_util::stream::iter([Ok::<_, std::convert::Infallible>("streamed")]))
+}
+
 fn rows() -> Vec<Row> {
     let bad_request = StatusCode::BAD_REQUEST;
     let user: fn() -> MethodRouter = show!(Path::<u64>, Path(id) => id);
@@ -125,6 +129,7 @@ fn rows() -> Vec<Row> {
         Row::get("/user", show!(Extension::<User>, Extension(User(name)) => name), "/user"),
         Row::get("/method", show!(Method, method => method), "/method").method(Method::PUT),
         Row::get("/only-get", || get(|| async { "got" }), "/only-get").method(Method::HEAD),
+        Row::get("/streamed", || get(streamed), "/streamed").method(Method::HEAD),
         Row::get("/only-get", || get(|| async { "got" }), "/only-get")
             .method(Method::DELETE)
             .status(StatusCode::METHOD_NOT_ALLOWED),

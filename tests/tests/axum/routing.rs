@@ -238,6 +238,46 @@ async fn routes_added_after_the_layer_are_not_split() {
     assert_eq!(final_counts(&handle).await.total(Channel::Canary).picked, 0);
 }
 
+/// When axum merges two routers with default fallbacks, it keeps the one of the argument.
+#[tokio::test]
+async fn a_router_that_is_merged_into_a_layered_one_replaces_its_default_fallback() {
+    let v1 = || Router::new().route("/old", get(async || "stable"));
+    let other = || Router::new().route("/other", get(async || "other"));
+    type Merge = fn(Router, Router, CanaryLayer<Router>) -> Router;
+    let merges: [(&str, Merge, bool); 4] = [
+        ("an argument", |v1, other, layer| other.merge(v1.layer(layer)), true),
+        ("a receiver", |v1, other, layer| v1.layer(layer).merge(other), false),
+        (
+            "a receiver with a fallback",
+            |v1, other, layer| {
+                v1.fallback(async || StatusCode::NOT_FOUND).layer(layer).merge(other)
+            },
+            true,
+        ),
+        ("a receiver beside the canary", |v1, other, layer| v1.canary(layer).merge(other), true),
+    ];
+    for (name, merge, is_reached) in merges {
+        let layer = CanaryLayer::new("merged", Router::new().route("/new", get(async || "canary")));
+        let handle = layer.handle();
+        let server = Server::of_router(merge(v1(), other(), layer));
+        let client = Client::http1(&server);
+        let other = client.get("/other").await;
+        assert_eq!((other.channel(), &*other.body), (None, "other"), "{name}");
+        assert_eq!(client.get("/old").await.channel(), Some(Channel::Stable), "{name}");
+
+        handle.set_weight(Weight::FULL).unwrap();
+        let new = client.get("/new").await;
+        let expected = if is_reached {
+            (StatusCode::OK, Some(Channel::Canary), "canary")
+        } else {
+            (StatusCode::NOT_FOUND, None, "")
+        };
+        assert_eq!((new.status, new.channel(), &*new.body), expected, "{name}");
+        let counts = final_counts(&handle).await.evidence;
+        assert_eq!((counts.stable.picked, counts.canary.picked), (1, is_reached.into()), "{name}");
+    }
+}
+
 #[tokio::test]
 async fn outer_layers_see_the_matched_path_only_if_stable_matched() {
     async fn add_matched_path(

@@ -157,6 +157,11 @@ impl Call {
         self.channel == Channel::Canary
     }
 
+    /// Returns whether the request method is HEAD.
+    pub(crate) fn is_head(&self) -> bool {
+        self.framing == Framing::Never
+    }
+
     pub(crate) const fn protocol(&self) -> Protocol {
         self.protocol
     }

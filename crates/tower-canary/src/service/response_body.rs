@@ -25,7 +25,8 @@ use crate::{
 pin_project! {
     /// The response body of [`CanaryService`](crate::CanaryService). The call ends when it ends.
     ///
-    /// Frames, trailers, size hint and end of stream pass through unchanged. The call ends at the
+    /// Frames, trailers, size hint and end of stream pass through unchanged, except that an empty body
+    /// of the canary's response to HEAD has no known size. The call ends at the
     /// first of: trailers, the end of the body, an error, or a drop. A body that is not polled to
     /// its end still counts as complete if its `is_end_stream` returns true after a frame, or if
     /// all bytes of its `content-length` were sent.
@@ -35,6 +36,8 @@ pin_project! {
         inner: Option<B>,
         // `None` for a call that is not counted, and after the call ended.
         tracked: Option<TrackedCall>,
+        // Whether the size of the inner body may be that of a body that a router removed.
+        is_head: bool,
     }
 }
 
@@ -56,20 +59,28 @@ struct TrackedCall {
 
 impl<B> ResponseBody<B> {
     pub(crate) const fn empty() -> Self {
-        Self { inner: None, tracked: None }
+        Self { inner: None, tracked: None, is_head: false }
     }
 
     /// Creates a body that belongs to no call and is not counted.
     #[must_use]
     pub const fn untracked(body: B) -> Self {
-        Self { inner: Some(body), tracked: None }
+        Self { inner: Some(body), tracked: None, is_head: false }
     }
 
     /// Creates a body that ends the call. `length` is the `content-length`, if it is known.
     pub(crate) const fn tracked(body: B, call: Call, span: CallSpan, length: Option<u64>) -> Self {
         let tracked =
             TrackedCall { call, span, drain_listener: DrainListener::new(), remaining: length };
-        Self { inner: Some(body), tracked: Some(tracked) }
+        Self { inner: Some(body), tracked: Some(tracked), is_head: false }
+    }
+
+    /// Marks the body as that of a response to HEAD.
+    ///
+    /// A router of the canary has removed such a body already. Stable's router around it must not
+    /// take the size of the removed body for the length that a response to GET would have.
+    pub(crate) const fn set_head(&mut self) {
+        self.is_head = true;
     }
 
     /// Converts the body into the type of the inner body.
@@ -78,7 +89,7 @@ impl<B> ResponseBody<B> {
         B: ErasedBody,
     {
         match self {
-            Self { inner: Some(body), tracked: None } => body,
+            Self { inner: Some(body), tracked: None, is_head: false } => body,
             body => B::from_body(body),
         }
     }
@@ -151,10 +162,11 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.inner {
+        let hint = match self.inner {
             Some(_) => self.inspect(B::size_hint).unwrap_or_default(),
             None => SizeHint::with_exact(0),
-        }
+        };
+        if self.is_head && hint.exact() == Some(0) { SizeHint::default() } else { hint }
     }
 }
 

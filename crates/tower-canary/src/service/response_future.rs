@@ -195,11 +195,16 @@ where
             return None;
         }
         let call = self.call.as_mut().expect(IS_COUNTED);
+        let is_head = call.is_head();
         let Ok(length) = catch(|| call.send_head(&mut response, head)) else {
             discard(|| drop(response));
             return self.respond_instead(LayerResponse::Panic, None).map(Ok);
         };
-        Some(Ok(self.respond(response, length)))
+        let mut response = self.respond(response, length);
+        if is_head {
+            response.body_mut().set_head();
+        }
+        Some(Ok(response))
     }
 
     /// Moves an unfinished call into the response body. `length` is its `content-length`, if known.
