@@ -4,6 +4,7 @@
 
 pub mod bench_rounds;
 pub mod breakpoint;
+pub mod broken_upload;
 pub mod browser;
 pub mod browser_page;
 mod client;

@@ -1,6 +1,6 @@
 //! What the caller really gets decides the outcome of its call, whatever the status line says.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, panic::resume_unwind, time::Duration};
 
 use axum::{
     Router,
@@ -9,12 +9,16 @@ use axum::{
     response::Response,
     routing::{any, post},
 };
-use canary_tests::{Client, Server, final_counts};
+use canary_tests::{Client, Server, broken_upload::broken_upload, final_counts};
 use futures_util::{future::join_all, stream};
 use http::{Method, StatusCode, header};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel, Weight};
 
 fn promoted(options: CanaryOptions, routes: Router) -> (Server, CanaryHandle) {
@@ -140,4 +144,57 @@ async fn a_408_counts_against_the_service_unless_it_waits_for_the_caller() {
     assert_eq!(Client::http2(&server).send(request).await.unwrap().status(), 408);
     let canary = final_counts(&handle).await.total(Channel::Canary);
     assert_eq!([canary.failure, canary.client_made], [2, 1]);
+}
+
+#[tokio::test]
+async fn an_upload_that_its_caller_breaks_off_is_no_failure() {
+    let store = async |request: Request| match to_bytes(request.into_body(), usize::MAX).await {
+        Ok(_) => Ok(StatusCode::CREATED),
+        Err(error) => Err((StatusCode::INTERNAL_SERVER_ERROR, error.to_string())),
+    };
+    let unwrap = async |request: Request| {
+        let body = to_bytes(request.into_body(), usize::MAX).await;
+        body.unwrap_or_else(|error| resume_unwind(Box::new(error.to_string())))
+    };
+    let routes = || Router::new().route("/store", post(store)).route("/unwrap", post(unwrap));
+    let layer = CanaryLayer::new("outcomes", routes());
+    let handle = layer.handle();
+    let server = Server::of_router(routes().layer(layer));
+    for (weight, channel) in [(Weight::ZERO, Channel::Stable), (Weight::FULL, Channel::Canary)] {
+        handle.set_weight(weight).unwrap();
+        // The caller still reads: what the service responds is sent.
+        let mut socket = TcpStream::connect(server.address()).await.unwrap();
+        let half = b"POST /store HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nhalf";
+        socket.write_all(half).await.unwrap();
+        socket.shutdown().await.unwrap();
+        let mut response = String::new();
+        socket.read_to_string(&mut response).await.unwrap();
+        assert!(response.is_empty() || response.starts_with("HTTP/1.1 500"), "{response}");
+
+        // The caller closes the connection, or resets the stream.
+        for (_, client) in Client::of_each_version(&server) {
+            for path in ["/store", "/unwrap"] {
+                if (path, channel) == ("/unwrap", Channel::Stable) {
+                    continue; // A panic of stable unwinds into the server.
+                }
+                let body = broken_upload(b"half", &handle, channel);
+                client.send(Request::post(path).body(body).unwrap()).await.unwrap_err();
+                final_counts(&handle).await;
+            }
+        }
+        let counts = final_counts(&handle).await.total(channel);
+        assert_eq!([counts.failure, counts.panicked, counts.success], [0; 3], "{channel}");
+        let sent = if channel == Channel::Stable { 3 } else { 5 };
+        assert_eq!([counts.cancelled, counts.picked], [sent; 2], "{channel}");
+        assert_eq!(counts.cancelled_after_tag, 0, "{channel}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_before_the_end_of_the_upload_is_one() {
+    let refuse = async |_: Request| StatusCode::INTERNAL_SERVER_ERROR;
+    let (server, handle) = promoted(CanaryOptions::new(), Router::new().route("/", post(refuse)));
+    let body = slowly(1_000, Duration::from_millis(1));
+    Client::http2(&server).send(Request::post("/").body(body).unwrap()).await.unwrap();
+    assert_eq!(outcomes(&handle).await, [0, 1]);
 }

@@ -2,12 +2,14 @@ use std::convert::Infallible;
 
 use bytes::Bytes;
 use canary_tests::{
+    broken_upload::broken_upload,
     deployment::{Mount, Releases, client, send_all_to, serve},
     echo::proto::{Ask, End},
     outcomes::{Outcomes, final_outcomes},
 };
 use http::{HeaderMap, Response};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tonic::{Code, body::Body, service::Routes};
 use tower_canary::{
     CanaryLayer, CanaryOptions, Channel,
@@ -164,6 +166,30 @@ async fn a_custom_classifier_sees_heads_and_trailers() {
     }
     let counted = Outcomes { success: 2, failure: 2, ..Outcomes::NONE };
     assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::NONE, counted]);
+}
+
+#[tokio::test]
+async fn a_stream_of_requests_that_its_caller_breaks_off_is_no_failure() {
+    for mount in Mount::ALL {
+        let deployment = mount.start().await;
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        for channel in Channel::ALL {
+            deployment.send_all_to(channel);
+            for method in ["Collect", "Chat", "Unary"] {
+                let url = deployment.server().url(&format!("/canary.tests.Echo/{method}"));
+                // A message without fields, and a part of another one.
+                let body = broken_upload(&[0; 8], deployment.handle(), channel);
+                let request = http::Request::post(url).header("content-type", "application/grpc");
+                if let Ok(response) = client.request(request.body(body).unwrap()).await {
+                    // The head of a response stream arrived before the error.
+                    assert!(response.into_body().collect().await.is_err());
+                }
+                final_outcomes(deployment.handle()).await;
+            }
+        }
+        let counted = final_outcomes(deployment.handle()).await;
+        assert_eq!(counted, [Outcomes::cancelled(3); 2], "{mount:?}");
+    }
 }
 
 fn failing(answers: u32, code: u32) -> Ask {

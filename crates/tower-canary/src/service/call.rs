@@ -79,7 +79,7 @@ pub(crate) struct Call {
     has_permits: bool,
     /// Whether the caller may see the tags in the response head.
     shows_tags: bool,
-    /// Whether the response head told the caller its channel.
+    /// Whether the response head told the caller its channel, before the caller left.
     told_channel: bool,
     ended: bool,
 }
@@ -210,7 +210,9 @@ impl Call {
     #[inline]
     pub(crate) fn tag_response<R>(&mut self, response: &mut Response<R>) {
         let tags = &self.counters.config.tags;
-        self.told_channel = self.shows_tags && tags.apply(self.channel, response.headers_mut());
+        let is_told = self.shows_tags && tags.apply(self.channel, response.headers_mut());
+        // A caller that broke off its upload before left without the head.
+        self.told_channel = is_told && !self.is_broken_off();
         if let Some(cookie) = &self.cookie {
             response.headers_mut().append(header::SET_COOKIE, (**cookie).clone());
         }
@@ -305,6 +307,9 @@ impl Call {
 
     pub(crate) fn fail_as(&mut self, response: LayerResponse) {
         if !self.ended {
+            if self.is_broken_off() {
+                return self.cancel();
+            }
             self.count(|counters| match response {
                 LayerResponse::Panic => counters.panic(),
                 LayerResponse::Timeout => counters.time_out(),
@@ -318,6 +323,7 @@ impl Call {
     }
 
     fn end(&mut self, end: CallEnd) {
+        let end = self.attributed(end);
         let now = TickInstant::now();
         self.count_answer(now);
         let latency = self.latency_at(now);
@@ -326,11 +332,29 @@ impl Call {
     }
 
     fn end_with_head(&mut self, latency: LatencyBucket, end: CallEnd) {
+        let end = self.attributed(end);
         let activity = KeyActivity::head(latency).and(KeyActivity::end(end, latency));
         self.end_as(end, activity, |counters| {
             counters.head(latency);
             counters.end(end, latency);
         });
+    }
+
+    /// Returns the end to count: a failure after the caller broke off its upload is the caller's doing.
+    #[inline]
+    fn attributed(&self, end: CallEnd) -> CallEnd {
+        match end {
+            CallEnd::Failure if self.is_broken_off() => self.cancelled(),
+            end => end,
+        }
+    }
+
+    fn is_broken_off(&self) -> bool {
+        self.upload().is_some_and(Upload::is_broken_off)
+    }
+
+    const fn cancelled(&self) -> CallEnd {
+        if self.told_channel { CallEnd::CancelledAfterTag } else { CallEnd::Cancelled }
     }
 
     #[inline]
@@ -416,10 +440,8 @@ impl Call {
             self.panic();
         } else if self.head_is_failure() || (self.class.is_none() && self.missed_deadline()) {
             self.fail();
-        } else if self.told_channel {
-            self.end(CallEnd::CancelledAfterTag);
         } else {
-            self.cancel();
+            self.end(self.cancelled());
         }
     }
 }

@@ -82,6 +82,9 @@ impl<B: Body<Error: Into<BoxError>>> Body for FollowedBody<B> {
                 ready!(this.inner.poll_frame(&mut Context::from_waker(&waker)))
             }
         };
+        if let Some(Err(_)) = &frame {
+            this.wait.upload.break_off();
+        }
         this.wait.end();
         Poll::Ready(frame.map(|frame| frame.map_err(into_box_error)))
     }

@@ -33,6 +33,8 @@ struct Waits {
     since: Option<Instant>,
     /// Whether the last wait ended without a part of the body.
     is_given_up: bool,
+    /// Whether the body ended with an error.
+    is_broken_off: bool,
     /// The task that reads the body.
     reader: Option<Waker>,
     /// The task of the call, if its time limit is suspended.
@@ -114,6 +116,15 @@ impl Upload {
             return None;
         }
         Some(waits.ended)
+    }
+
+    /// Records that the body ended with an error: the caller broke it off, or exceeded a limit.
+    pub(crate) fn break_off(&self) {
+        self.waits().is_broken_off = true;
+    }
+
+    pub(crate) fn is_broken_off(&self) -> bool {
+        self.waits().is_broken_off
     }
 
     /// Returns whether the service waits for the caller, or gave up waiting.
