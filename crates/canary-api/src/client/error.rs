@@ -110,13 +110,16 @@ fn problem_sentence(problem: &Problem) -> String {
     if !matches!(problem.status, 400 | 422) {
         return text;
     }
-    let expected = problem.expected.as_deref().filter(|expected| !text.contains(expected));
+    // The sentence of a value that has a parser of its own says it already.
+    let expected = problem.expected.as_deref().filter(|_| !text.contains("expected "));
     if let Some(expected) = expected {
         text.push_str(": expected ");
         text.push_str(expected);
     }
     if let Some(field) = problem.field.as_deref().filter(|field| !text.contains(field)) {
-        text = format!("{field}: {text}");
+        let value = problem.value.as_deref().filter(|value| !text.contains(value));
+        let value = value.map_or(String::new(), |value| format!(" {value:?}"));
+        text = format!("{field}{value}: {text}");
     }
     text
 }

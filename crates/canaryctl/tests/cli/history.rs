@@ -21,6 +21,9 @@ async fn the_history_is_printed_oldest_first() {
     let after: Vec<EventView> =
         shop.ctl(&format!("events shop -o json --after {first}")).run().await.expect(0).json();
     assert_eq!(after, views[1..]);
+    let ended = shop.ctl("events --after 3").run().await.expect(1);
+    assert!(ended.stderr.starts_with("error: after \"3\": "), "{ended:?}");
+    assert!(ended.stderr.contains("expected an id such as"), "{ended:?}");
     let last: Vec<EventView> = shop.ctl("events -n 1 -o json").run().await.expect(0).json();
     assert_eq!(last, views[views.len() - 1..]);
 }
