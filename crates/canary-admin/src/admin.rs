@@ -15,6 +15,7 @@ use tower_canary_mirror::MirrorHandle;
 
 use crate::{
     access::{Access, Throttle},
+    audit::Outsiders,
     canary::{self, Canary},
     router,
     shared::{Canaries, Shared},
@@ -75,6 +76,9 @@ impl AdminBuilder {
             canaries: Canaries::default(),
             next_source: AtomicU64::new(0),
             streams: Streams::default(),
+            outsiders: Outsiders::default(),
+            #[cfg(feature = "grpc")]
+            public_streams: Arc::new(tokio::sync::Semaphore::new(MAX_PUBLIC_STREAMS)),
             stop: watch::Sender::new(false),
         };
         Admin { shared: Arc::new(shared) }
@@ -156,7 +160,7 @@ impl Admin {
 
     /// Creates the gRPC service `canary.v1.Control` of `proto/canary/v1/control.proto`, with health and
     /// reflection. It has the same operators and host names as the HTTP API; health and reflection need
-    /// no operator.
+    /// no operator, and have at most 32 open streams of their own.
     ///
     /// Serve it with tonic, `Server::builder().add_routes(admin.grpc_routes())`, or on the port of an
     /// axum application: `app.merge(admin.grpc_routes().into_axum_router())`.
@@ -166,7 +170,8 @@ impl Admin {
         crate::grpc::routes(&self.shared)
     }
 
-    /// Ends the streams that pages and command lines have open, and refuses new ones with 503.
+    /// Ends the streams that pages, command lines and gRPC clients have open, and refuses new ones with
+    /// 503.
     ///
     /// Call it when a graceful shutdown of the HTTP server begins, which waits for them otherwise.
     pub fn stop(&self) {
@@ -184,3 +189,7 @@ impl fmt::Debug for Admin {
             .finish_non_exhaustive()
     }
 }
+
+/// The number of open streams of health and reflection. Operators have places of their own.
+#[cfg(feature = "grpc")]
+const MAX_PUBLIC_STREAMS: usize = 32;

@@ -2,11 +2,12 @@
 
 mod command;
 mod convert;
+mod public_stream;
 mod service;
 mod status;
 mod watch;
 
-use std::{any::Any, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, Request, State},
@@ -16,16 +17,13 @@ use axum::{
 use futures_util::FutureExt as _;
 use http::header;
 use tonic::{service::Routes, transport::server::TcpConnectInfo};
-use tower_http::{
-    catch_panic::CatchPanicLayer,
-    csrf::{CsrfLayer, ProtectionError},
-};
+use tower_http::csrf::{CsrfLayer, ProtectionError};
 
 use self::{proto::control_server::ControlServer, service::ControlService};
 use crate::{
     access::{authenticate, guard},
     problem::{ApiError, Kind},
-    router::{foreign_origin, panicked},
+    router::{catch_panics, foreign_origin},
     shared::Shared,
 };
 
@@ -70,6 +68,8 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
         .into_axum_router()
         // An application that merges the routes has its own.
         .reset_fallback()
+        // Within the authentication, so that the audit log names the operator.
+        .layer(catch_panics())
         .layer(middleware::from_fn_with_state(Arc::clone(shared), authenticate_control))
         .layer(
             CsrfLayer::new()
@@ -78,8 +78,8 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Routes {
         .layer(middleware::from_fn_with_state(Arc::clone(shared), guard))
         .layer(middleware::from_fn(check_content_type))
         .layer(middleware::from_fn(name_peer))
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
-        .layer(middleware::from_fn(status::translate));
+        .layer(catch_panics())
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), status::translate));
     Routes::from(router)
 }
 
@@ -89,10 +89,13 @@ async fn authenticate_control(
     request: Request,
     next: Next,
 ) -> Response {
-    if request.uri().path().starts_with("/canary.v1.Control/") {
-        authenticate(shared, request, next).await
-    } else {
-        next.run(request).await
+    match request.uri().path() {
+        path if path.starts_with("/canary.v1.Control/") => {
+            authenticate(shared, request, next).await
+        }
+        // Never limited, because an orchestrator ends a process that does not answer.
+        "/grpc.health.v1.Health/Check" => next.run(request).await,
+        _ => public_stream::limit(shared, request, next).await,
     }
 }
 

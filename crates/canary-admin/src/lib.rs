@@ -85,15 +85,16 @@
 //!
 //! Requests of other websites change nothing: they are refused by `Sec-Fetch-Site` and `Origin`, and each
 //! change needs the media type `application/json`. A content security policy keeps the page from loading
-//! anything from elsewhere. Bodies have at most 64 KiB, and at most 32 streams are open. Connections
-//! to [`Admin::serve`] without a request do not keep others out. Plans from the
+//! anything from elsewhere. Bodies have at most 64 KiB. At most 128 streams are open, and at most 32 of one
+//! operator. Connections to [`Admin::serve`] without a request do not keep others out. Plans from the
 //! API have no webhooks and no receivers of notifications, so that they cannot make the service send
 //! requests to other machines. Plans are shown without the paths of their URLs, and mirrored responses
 //! without their values.
 //!
 //! Each event of a rollout has the name of the operator who caused it. The tracing target
-//! `canary::audit` also gets each refused request, with the operator if there is one. It never gets a
-//! token or the value of a variable.
+//! `canary::audit` also gets each refused request, each change that failed, and each read of the values of
+//! variables, with the operator. Of refused requests without an operator, it gets ten at once and then one
+//! per second, with the number of those left out. It never gets a token or the value of a variable.
 //!
 //! # Cost
 //!
@@ -111,6 +112,7 @@
 mod access;
 mod admin;
 mod audit;
+mod budget;
 mod canary;
 mod document;
 mod extract;

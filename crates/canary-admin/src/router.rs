@@ -31,14 +31,16 @@ pub(crate) fn new(shared: &Arc<Shared>) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        // Within the authentication, so that the audit log names the operator.
+        .layer(catch_panics())
         .layer(middleware::from_fn_with_state(Arc::clone(shared), authenticate))
         .layer(
             CsrfLayer::new()
                 .with_rejection_response(|error: ProtectionError| foreign_origin(&error)),
         )
         .layer(middleware::from_fn_with_state(Arc::clone(shared), guard))
-        .layer(CatchPanicLayer::custom(|panic: Box<dyn Any + Send>| panicked(&*panic)))
-        .layer(middleware::from_fn(audit::refusals))
+        .layer(catch_panics())
+        .layer(middleware::from_fn_with_state(Arc::clone(shared), audit::refusals))
         .layer(middleware::from_fn(gateway::translate));
     with_security_headers(router).with_state(Arc::clone(shared))
 }
@@ -62,7 +64,14 @@ pub(crate) fn foreign_origin(error: &ProtectionError) -> Response {
     ApiError::new(Kind::ForeignOrigin, error.to_string()).into_response()
 }
 
-pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Response {
+type OnPanic = fn(Box<dyn Any + Send>) -> Response;
+
+/// Makes a panic a problem of its request only.
+pub(crate) fn catch_panics() -> CatchPanicLayer<OnPanic> {
+    CatchPanicLayer::custom(|panic| panicked(&*panic))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let message = panic
         .downcast_ref::<String>()
         .map(String::as_str)

@@ -9,6 +9,7 @@ use tower_canary_mirror::MirrorHandle;
 
 use crate::{
     access::{Access, Throttle},
+    audit::Outsiders,
     canary::Canary,
     streams::Streams,
 };
@@ -26,6 +27,10 @@ pub(crate) struct Shared {
     /// The number of controllers so far.
     pub(crate) next_source: AtomicU64,
     pub(crate) streams: Streams,
+    pub(crate) outsiders: Outsiders,
+    /// The places of streams that need no operator.
+    #[cfg(feature = "grpc")]
+    pub(crate) public_streams: Arc<tokio::sync::Semaphore>,
     /// Whether the streams have to end. Its receivers also learn that the server is gone.
     pub(crate) stop: watch::Sender<bool>,
 }

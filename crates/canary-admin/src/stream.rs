@@ -15,6 +15,7 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::watch;
 
 use crate::{
+    access::Caller,
     canary::{Canary, EventLog, StoredEvent},
     problem::{ApiError, Kind},
     routes::events::stored_after,
@@ -26,11 +27,12 @@ use crate::{
 pub(crate) fn open(
     shared: &Shared,
     canary: &Arc<Canary>,
+    caller: &Caller,
     last: Option<EventId>,
     most: usize,
 ) -> Result<Response, ApiError> {
     let shown = Arc::clone(canary);
-    let items = follow(shared, canary, last, most)?;
+    let items = follow(shared, canary, caller, last, most)?;
     let events = items.map(move |item| Ok::<_, Infallible>(to_event(item, &shown)));
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(events).keep_alive(keep_alive).into_response())
@@ -52,6 +54,7 @@ pub(crate) enum Item {
 pub(crate) fn follow(
     shared: &Shared,
     canary: &Arc<Canary>,
+    caller: &Caller,
     last: Option<EventId>,
     most: usize,
 ) -> Result<impl Stream<Item = Item> + Send + use<>, ApiError> {
@@ -59,8 +62,12 @@ pub(crate) fn follow(
     if *stop.borrow() {
         return Err(ApiError::new(Kind::Storage, "the server is about to stop"));
     }
-    let place = shared.streams.take().ok_or_else(|| {
-        ApiError::new(Kind::TooMany, "too many streams are open: close another page first")
+    let place = shared.streams.take(caller.name()).ok_or_else(|| {
+        let detail = format!(
+            "too many streams are open, of {} or of all operators: close another page first",
+            caller.name()
+        );
+        ApiError::new(Kind::TooMany, detail)
     })?;
     let ticks = canary.ticks();
     let stream = EventStream {

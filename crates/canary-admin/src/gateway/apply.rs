@@ -14,7 +14,7 @@ use crate::{
     routes::commands::{failed, wait_until_shown},
 };
 
-/// Carries out all operations, or none.
+/// Carries out all operations, or none if one of them is refused.
 ///
 /// They are checked against one state of the rollout, and their commands are accepted in that state
 /// only. If the rollout changes in between, they are checked again. So requests do not mix, although

@@ -13,7 +13,8 @@ use super::{
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct PatchRequest {
-    /// At most 64. They are carried out together or not at all.
+    /// At most 64. If one of them is refused, none is carried out. A weight and variables are two
+    /// commands: if only the first could be stored, the message says so.
     #[serde(default)]
     #[schema(max_items = 64)]
     patch_operations: Vec<PatchOperation>,

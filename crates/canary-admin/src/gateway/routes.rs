@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     access::Caller,
+    audit,
     canary::Canary,
     extract::{JsonBody, NamedCanary},
     problem::{ApiError, Kind},
@@ -41,6 +42,9 @@ pub(crate) async fn show(
     _: Unsigned,
 ) -> Result<Response, ApiError> {
     let canary = canary_of(&shared, &canary, &stage)?;
+    if caller.role() == Role::Operate {
+        audit::done(&caller, canary.name(), "read the variables", "");
+    }
     document(&canary, &stage, &caller)
 }
 

@@ -87,7 +87,8 @@ impl Control for ControlService {
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         let WatchRequest { canary, after } = request.get_ref();
-        let stream = watch::open(&self.shared, canary, after.as_deref());
+        let stream = caller(&request)
+            .and_then(|caller| watch::open(&self.shared, canary, caller, after.as_deref()));
         let stream = stream.map_err(|error| status(error.problem()))?;
         Ok(Response::new(Box::pin(stream)))
     }
@@ -96,12 +97,17 @@ impl Control for ControlService {
         &self,
         request: Request<CommandRequest>,
     ) -> Result<Response<CommandResponse>, Status> {
-        let result = match request.extensions().get::<Caller>() {
-            Some(caller) => self.answer(caller, request.get_ref()).await,
-            None => Err(ApiError::new(Kind::Unauthorized, "the call has no operator")),
+        let result = match caller(&request) {
+            Ok(caller) => self.answer(caller, request.get_ref()).await,
+            Err(error) => Err(error),
         };
         result.map(Response::new).map_err(|error| status(error.problem()))
     }
+}
+
+fn caller<T>(request: &Request<T>) -> Result<&Caller, ApiError> {
+    let caller = request.extensions().get::<Caller>();
+    caller.ok_or_else(|| ApiError::new(Kind::Unauthorized, "the call has no operator"))
 }
 
 fn seen(if_match: Option<&str>) -> Result<Seen, ApiError> {

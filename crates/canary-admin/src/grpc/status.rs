@@ -1,4 +1,11 @@
-use axum::{body::to_bytes, extract::Request, middleware::Next, response::Response};
+use std::sync::Arc;
+
+use axum::{
+    body::to_bytes,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use canary_api::Problem;
 use http::{HeaderValue, StatusCode, header};
 use tonic::{Code, Status, metadata::MetadataValue};
@@ -6,10 +13,15 @@ use tonic::{Code, Status, metadata::MetadataValue};
 use crate::{
     access::Caller,
     problem::{sentence, shortened},
+    shared::Shared,
 };
 
 /// Gives refusals that the layers make, as the HTTP API does, the form of gRPC. Logs all refusals.
-pub(super) async fn translate(request: Request, next: Next) -> Response {
+pub(super) async fn translate(
+    State(shared): State<Arc<Shared>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let path = shortened(request.uri().path());
     let mut response = next.run(request).await;
     let problem = HeaderValue::from_static("application/problem+json");
@@ -21,23 +33,28 @@ pub(super) async fn translate(request: Request, next: Next) -> Response {
         response = status(&problem).into_http();
         response.extensions_mut().extend(parts.extensions);
     }
-    log_refusal(&path, &response);
+    log_refusal(&shared, &path, &response);
     response
 }
 
 /// Logs a call that was refused at once. The message stays out, because it can have values of variables.
-fn log_refusal(path: &str, response: &Response) {
+fn log_refusal(shared: &Shared, path: &str, response: &Response) {
     let Some(status) = Status::from_header_map(response.headers()) else { return };
-    if matches!(status.code(), Code::Ok | Code::NotFound | Code::Unavailable | Code::Internal) {
+    let is_fault = matches!(status.code(), Code::NotFound | Code::Unavailable | Code::Internal);
+    // Of a change, every failure counts.
+    if status.code() == Code::Ok || is_fault && path != COMMAND {
         return;
     }
+    let who = response.extensions().get::<Caller>().map_or("", Caller::name);
+    let Some(left_out) = shared.outsiders.admit(who) else { return };
     let problem = status.metadata().get(PROBLEM).and_then(|problem| problem.to_str().ok());
     tracing::warn!(
         target: "canary::audit",
-        who = response.extensions().get::<Caller>().map_or("", Caller::name),
+        who,
         path,
         code = ?status.code(),
         problem,
+        left_out,
         "the API refused a call with {:?}",
         status.code(),
     );
@@ -68,6 +85,9 @@ fn code(status: u16) -> Code {
         _ => Code::InvalidArgument,
     }
 }
+
+/// The path of the only call that changes something.
+const COMMAND: &str = "/canary.v1.Control/Command";
 
 /// The kind of the problem, in the metadata.
 const PROBLEM: &str = "canary-problem";

@@ -10,6 +10,7 @@ use super::{
     proto::{Gone, Reset, WatchResponse, watch_response::Item as Message},
 };
 use crate::{
+    access::Caller,
     canary::{Canary, EventLog},
     extract::NamedCanary,
     problem::{ApiError, Kind},
@@ -21,11 +22,12 @@ use crate::{
 pub(super) fn open(
     shared: &Shared,
     canary: &str,
+    caller: &Caller,
     after: Option<&str>,
 ) -> Result<impl Stream<Item = Result<WatchResponse, Status>> + Send + use<>, ApiError> {
     let NamedCanary(canary) = NamedCanary::find(shared, canary)?;
     let after = after.map(event_id).transpose()?;
-    let items = stream::follow(shared, &canary, after, EventLog::MOST)?;
+    let items = stream::follow(shared, &canary, caller, after, EventLog::MOST)?;
     let shown = Arc::clone(&canary);
     Ok(items.map(move |item| Ok(WatchResponse { item: Some(message(item, &shown)) })))
 }

@@ -10,7 +10,11 @@ use crate::{
     routes::json,
 };
 
-/// Asks the open calls of a channel in this process to end, or closes them.
+/// Asks the open calls of a channel to end, or closes them: their clients see a broken response.
+///
+/// It concerns the calls that are open in the process that answers, on either channel. The channel
+/// goes on to serve new calls. It is not an event of the rollout, and has no preview and no condition:
+/// an operator who closes the calls of stable cuts off its clients.
 #[utoipa::path(
     post,
     path = "/canaries/{canary}/drain",

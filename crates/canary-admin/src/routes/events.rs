@@ -11,6 +11,7 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 
 use crate::{
+    access::Caller,
     canary::EventLog,
     extract::{NamedCanary, Params},
     problem::{ApiError, Kind},
@@ -58,6 +59,7 @@ pub(crate) struct EventsParams {
 pub(crate) async fn events(
     State(shared): State<Arc<Shared>>,
     NamedCanary(canary): NamedCanary,
+    caller: Caller,
     Params(params): Params<EventsParams>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
@@ -73,7 +75,7 @@ pub(crate) async fn events(
     if accepts_stream(&headers) {
         let last = headers.get("last-event-id").map(|id| id.to_str().unwrap_or_default());
         let last = last.map(|id| parse("last-event-id", id)).transpose()?;
-        return stream::open(&shared, &canary, last.or(after), most);
+        return stream::open(&shared, &canary, &caller, last.or(after), most);
     }
     let rollout = canary.rollout();
     let storage = |error: StoreError| ApiError::new(Kind::Storage, error.to_string());

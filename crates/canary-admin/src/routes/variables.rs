@@ -5,6 +5,7 @@ use tower_canary::Variables;
 
 use crate::{
     access::Caller,
+    audit,
     canary::Canary,
     extract::{JsonBody, NamedCanary, Seen},
     problem::ApiError,
@@ -27,6 +28,7 @@ pub(crate) async fn show(
     caller: Caller,
 ) -> Result<Response, ApiError> {
     caller.needs(Role::Operate)?;
+    audit::done(&caller, canary.name(), "read the variables", "");
     Ok(json(&variables(&canary)))
 }
 

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::support::{COMMANDS, Call, PLAN, Server, Stream, add};
+use crate::support::{COMMANDS, Call, PLAN, Server, Stream, add, tokens};
 
 #[tokio::test]
 async fn a_body_has_at_most_64_kib() {
@@ -47,16 +47,23 @@ async fn a_body_has_to_be_json_of_the_right_shape() {
 }
 
 #[tokio::test]
-async fn at_most_32_streams_are_open() {
-    let server = Server::start(Access::loopback()).await;
+async fn an_operator_has_at_most_32_streams_and_keeps_no_others_out() {
+    let (_directory, access) = tokens();
+    let server = Server::start(access).await;
+    let open = |token: &str| {
+        let call = Call::new("GET", "/canaries/shop/events").token(token);
+        Stream::open_as(server.addr, call.header("accept", "text/event-stream"))
+    };
     let mut streams = Vec::new();
     for _ in 0..32 {
-        streams.push(Stream::open(server.addr, "/canaries/shop/events", None).await);
+        streams.push(open("vic").await);
     }
-    let open = Call::new("GET", "/canaries/shop/events").header("accept", "text/event-stream");
-    let reply = server.send(open).await;
+    let more = Call::new("GET", "/canaries/shop/events").header("accept", "text/event-stream");
+    let reply = server.send(more.token("vic")).await;
     assert_eq!((reply.status, reply.header("retry-after")), (429, "2"));
-    assert_eq!(server.get("/canaries").await.status, 200, "everything else still works");
+    let list = Call::new("GET", "/canaries").token("vic");
+    assert_eq!(server.send(list).await.status, 200, "everything else still works");
+    open("ada").await.next_of("view").await;
     server.stop().await;
 }
 

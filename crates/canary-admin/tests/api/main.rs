@@ -4,6 +4,8 @@
 mod access;
 mod commands;
 mod document;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod limits;
 mod points;
 mod secrets;

@@ -1,16 +1,17 @@
-use std::{
-    io,
-    sync::{Arc, Mutex},
-};
+use std::time::Duration;
 
 use canary_admin::{Access, Admin};
 use canary_controller::{
-    Actor, Controller, Plan, rollout::variables::VariablePatches, store::MemoryStore,
+    Actor, Controller, Plan,
+    rollout::variables::VariablePatches,
+    store::{
+        MemoryStore,
+        testing::{FaultyStore, StoreFault},
+    },
 };
 use tokio::net::TcpListener;
-use tracing_subscriber::fmt::MakeWriter;
 
-use crate::support::{COMMANDS, Call, PLAN, Server, add, tokens};
+use crate::support::{COMMANDS, Call, Log, PLAN, Server, Time, add, tokens};
 
 #[tokio::test]
 async fn only_operators_see_the_values_of_variables() {
@@ -67,10 +68,7 @@ async fn a_plan_is_shown_without_the_paths_of_its_urls() {
 
 #[tokio::test]
 async fn the_audit_log_has_names_and_no_secrets() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(log.clone()).with_ansi(false).finish();
-    // The server runs on this thread as well.
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::start();
     let (_directory, access) = tokens();
     let controller = Controller::new(MemoryStore::new());
     add(&controller, "shop", PLAN);
@@ -90,47 +88,68 @@ async fn the_audit_log_has_names_and_no_secrets() {
     let typo = r#"{"stage":"swordfish"}"#;
     let patch = Call::new("PATCH", "/canaries/shop/variables").json(typo);
     assert_eq!(patch.token("ada").send(addr).await.status, 422);
+    let read = Call::new("GET", "/canaries/shop/variables").token("ada");
+    assert_eq!(read.send(addr).await.status, 200);
 
     let text = log.text();
-    let has = |parts: &[&str]| {
-        text.lines().any(|line| {
-            line.contains("canary::audit") && parts.iter().all(|part| line.contains(part))
-        })
-    };
+    let has = |parts: &[&str]| log.has(parts);
     assert!(has(&["status=401", COMMANDS]), "{text}");
     assert!(has(&["status=403", "vic", COMMANDS]), "{text}");
     assert!(has(&["ada", "asked to end the 0 open calls of canary", "stuck"]), "{text}");
     assert!(has(&["status=422", "ada"]), "{text}");
+    assert!(has(&["ada", "read the variables"]), "{text}");
     assert!(!text.contains("swordfish") && !text.contains("opensesame"), "{text}");
     assert!(!format!("{admin:?}").contains("swordfish"));
     admin.stop();
     served.await.unwrap().unwrap();
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+#[tokio::test]
+async fn every_failed_change_of_an_operator_is_in_the_audit_log() {
+    let (log, _guard) = Log::start();
+    let (_directory, access) = tokens();
+    let store = FaultyStore::new(MemoryStore::new());
+    let faults = store.clone();
+    let server = Server::with_store(access, store, Time::default()).await;
+    let ada = |call: Call| server.send(call.token("ada"));
+    let post = |path: &str| Call::new("POST", path);
+    let start = r#"{"command":"start"}"#;
+    ada(post(COMMANDS).json("{")).await;
+    ada(post("/canaries/cart/commands").json(start)).await;
+    ada(Call::new("DELETE", "/canaries/shop/plan")).await;
+    ada(post(COMMANDS).json(r#"{"command":"resume"}"#)).await;
+    ada(post(COMMANDS).json(&"x".repeat(65 * 1024))).await;
+    ada(post(COMMANDS).body(start)).await;
+    ada(post(COMMANDS).json(start)).await;
+    ada(post(COMMANDS).json(r#"{"command":"skip_step"}"#)).await;
+    ada(post(COMMANDS).json(r#"{"command":"skip_step"}"#).seen("1-1")).await;
+    faults.fail_all(StoreFault::Unavailable);
+    let skip = post(COMMANDS).json(r#"{"command":"skip_step"}"#).seen("*");
+    assert_eq!(ada(skip).await.status, 503);
+    for status in [400, 404, 405, 409, 413, 415, 428, 412, 503] {
+        let text = log.text();
+        assert!(log.has(&["who=\"ada\"", &format!("status={status}")]), "{status}: {text}");
     }
+    server.stop().await;
 }
 
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
+#[tokio::test(start_paused = true)]
+async fn callers_without_a_name_cannot_fill_the_audit_log() {
+    let (log, _guard) = Log::start();
+    let (_directory, access) = tokens();
+    let server = Server::start(access).await;
+    for _ in 0..200 {
+        assert_eq!(server.get("/canaries").await.status, 401);
     }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Log {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
+    let halt = Call::new("POST", COMMANDS).json(r#"{"command":"halt"}"#);
+    assert_eq!(server.send(halt.token("vic")).await.status, 403);
+    let lines = |status: &str| log.text().lines().filter(|line| line.contains(status)).count();
+    assert!((10..100).contains(&lines("status=401")), "{}", lines("status=401"));
+    assert_eq!(lines("status=403"), 1, "a line of an operator is never left out");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    server.get("/canaries").await;
+    let text = log.text();
+    let last = text.lines().rfind(|line| line.contains("status=401")).unwrap();
+    assert!(last.contains("left_out=") && !last.contains("left_out=0"), "{last}");
+    server.stop().await;
 }

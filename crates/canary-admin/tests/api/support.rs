@@ -1,6 +1,7 @@
 //! A server with one rollout, and a client that sends what a test says.
 
 mod client;
+mod log;
 mod stream;
 
 use std::{
@@ -28,6 +29,7 @@ use tower_canary::{CanaryLayer, CanaryOptions};
 
 pub(crate) use self::{
     client::{Call, Reply},
+    log::Log,
     stream::Stream,
 };
 

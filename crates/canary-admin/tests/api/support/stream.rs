@@ -28,6 +28,11 @@ impl Stream {
         if let Some(last) = last {
             call = call.header("last-event-id", last);
         }
+        Self::open_as(addr, call).await
+    }
+
+    /// Opens the stream that this request asks for.
+    pub(crate) async fn open_as(addr: SocketAddr, call: Call) -> Self {
         let mut stream = TcpStream::connect(addr).await.unwrap();
         // In HTTP/1.0, the body is not divided into chunks.
         stream.write_all(&call.bytes("HTTP/1.0")).await.unwrap();
