@@ -70,7 +70,7 @@
 //! ```
 //!
 //! - [`Plan`]: steps, gates, probes, monitors, deadlines, calendar. The [`guide`] explains its
-//!   fields.
+//!   fields, and [`coming_from`] translates the settings of other tools.
 //! - [`State`]: the state of a rollout. [`states`] lists the effect of each command in each state.
 //! - [`Action`]: an instruction to the driver. A process may die between any two of them.
 //! - [`Event`](event::Event): an entry of the history, with its time, cause, reason and evidence.
@@ -133,6 +133,9 @@ pub mod variables;
 
 #[doc = include_str!("../docs/plans.md")]
 pub mod guide {}
+
+#[doc = include_str!("../docs/coming-from.md")]
+pub mod coming_from {}
 
 #[doc = include_str!("../docs/states.md")]
 pub mod states {}

@@ -371,3 +371,66 @@ fn a_plan_of_100_steps_is_stored_beside_its_latest_events() {
     let found = fault(&plan.replace("]", ", { weight = '99.99%' }]"));
     assert!(found.contains("steps: expected 1 to 100 steps, found more"), "{found}");
 }
+
+/// The guide for users of other tools.
+const GUIDE: &str = include_str!("../docs/coming-from.md");
+
+/// Runs a plan without proof to its end, and approves each gate at once. Returns the weights with their
+/// seconds.
+fn path(toml: &str) -> (Vec<(Weight, u64)>, Sim) {
+    let mut sim = Sim::new(toml);
+    (sim.verdict, sim.calls) = (Verdict::Inconclusive, 1);
+    sim.order(Command::Start);
+    let mut path = vec![(sim.weight, 0)];
+    while !matches!(sim.rollout.phase(), Phase::Promoted | Phase::Paused) {
+        sim.run(1);
+        let gates: Vec<String> = sim.rollout.waiting_gates().map(str::to_owned).collect();
+        gates.into_iter().for_each(|gate| drop(sim.order(Command::Approve { gate })));
+        let last = path.last_mut().unwrap();
+        last.1 += 1;
+        if last.0 != sim.weight {
+            path.push((sim.weight, 0));
+        }
+        assert!(path.iter().all(|(_, seconds)| *seconds < 7_200), "{}", sim.waits());
+    }
+    (path, sim)
+}
+
+#[test]
+fn the_translations_of_other_tools_end_as_their_originals() {
+    let tenths: Vec<_> = (1..=9).map(|tenth| (10 * tenth, 60)).collect();
+    let expected: [(&str, &[(u32, u64)]); 7] = [
+        // A gate is asked with the first call, and its answer takes effect with the next tick.
+        ("Argo Rollouts", &[(5, 600), (50, 2), (100, 300)]),
+        ("Flagger", &[(5, 60), (10, 60), (20, 60), (40, 60)]),
+        ("Flagger, linear", &[(10, 60), (20, 60), (30, 60), (40, 60), (50, 60)]),
+        ("CodeDeploy, canary", &[(10, 300)]),
+        ("CodeDeploy, linear", &tenths),
+        ("AppConfig", &[(20, 360), (40, 360), (60, 360), (80, 360), (99, 1_800)]),
+        ("API Gateway", &[]),
+    ];
+    let plans: Vec<&str> = GUIDE.split("```toml\n").skip(1).collect();
+    assert_eq!(plans.len(), expected.len());
+    for (plan, (tool, weights)) in plans.iter().zip(expected) {
+        let (plan, _) = plan.split_once("```").unwrap();
+        let (mut path, mut sim) = path(plan);
+        if weights.is_empty() {
+            assert!(sim.rollout.plan().is_by_hand());
+            sim.order(Command::SetWeight { weight: sim::percent("10%") });
+            assert_eq!(sim.weight, sim::percent("10%"));
+            sim.order(Command::Promote);
+        }
+        assert_eq!(sim.rollout.phase(), Phase::Promoted, "{tool}");
+        path.retain(|(_, seconds)| *seconds > 1);
+        let weights =
+            weights.iter().map(|(weight, seconds)| (Weight::from_percent(*weight), *seconds));
+        assert_eq!(path, weights.collect::<Vec<_>>(), "{tool}");
+
+        if !sim.rollout.plan().is_by_hand() {
+            let mut sim = Sim::started(plan);
+            sim.verdict = Verdict::Degraded;
+            sim.run(1);
+            assert_eq!(sim.rollout.phase(), Phase::RolledBack, "{tool}");
+        }
+    }
+}

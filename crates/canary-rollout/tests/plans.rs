@@ -436,15 +436,36 @@ fn presets_match_the_deployment_configurations_of_aws() {
         assert_eq!(plan.bake().map(|bake| bake.duration), bake, "{name}");
         assert_eq!(Plan::from_toml(&format!("preset = '{name}'")).unwrap(), plan);
     }
-    for alias in [
+}
+
+/// The names that CodeDeploy and AppConfig have.
+#[test]
+fn every_deployment_configuration_of_aws_is_a_preset_by_its_full_name() {
+    for name in [
         "CodeDeployDefault.LambdaCanary10Percent5Minutes",
-        "CodeDeployDefault.ECSLinear10PercentEvery1Minutes",
+        "CodeDeployDefault.LambdaCanary10Percent10Minutes",
+        "CodeDeployDefault.LambdaCanary10Percent15Minutes",
+        "CodeDeployDefault.LambdaCanary10Percent30Minutes",
+        "CodeDeployDefault.LambdaLinear10PercentEvery1Minute",
+        "CodeDeployDefault.LambdaLinear10PercentEvery2Minutes",
+        "CodeDeployDefault.LambdaLinear10PercentEvery3Minutes",
+        "CodeDeployDefault.LambdaLinear10PercentEvery10Minutes",
         "CodeDeployDefault.LambdaAllAtOnce",
-        "AppConfig.Linear20PercentEvery6Minutes",
+        "CodeDeployDefault.ECSCanary10Percent5Minutes",
+        "CodeDeployDefault.ECSCanary10Percent15Minutes",
+        "CodeDeployDefault.ECSLinear10PercentEvery1Minutes",
+        "CodeDeployDefault.ECSLinear10PercentEvery3Minutes",
+        "CodeDeployDefault.ECSAllAtOnce",
+        "AppConfig.AllAtOnce",
         "AppConfig.Canary10Percent20Minutes",
+        "AppConfig.Linear20PercentEvery6Minutes",
+        "AppConfig.Linear50PercentEvery30Seconds",
     ] {
-        alias.parse::<Preset>().unwrap();
+        let preset: Preset = name.parse().unwrap();
+        assert!(name.trim_end_matches('s').ends_with(preset.as_str().trim_end_matches('s')));
     }
+    let instances = "CodeDeployDefault.HalfAtATime".parse::<Preset>().unwrap_err().to_string();
+    assert!(instances.ends_with("counts instances, and a plan counts calls"), "{instances}");
 }
 
 #[test]

@@ -139,6 +139,9 @@ pub struct UnknownPreset(String);
 
 impl fmt::Display for UnknownPreset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if ["HalfAtATime", "OneAtATime"].iter().any(|name| self.0.ends_with(name)) {
+            return write!(f, "preset {:?} counts instances, and a plan counts calls", self.0);
+        }
         let names: Vec<_> = PRESETS.iter().map(Preset::as_str).collect();
         write!(f, "unknown preset {:?}: expected one of {}", self.0, names.join(", "))
     }

@@ -41,6 +41,9 @@ impl fmt::Display for PromotionBasis {
             Self::Deadline => {
                 f.write_str("the deadline passed, and the plan advances without proof")
             }
+            Self::WithoutProof { after } if after.is_zero() => {
+                f.write_str("not degraded, and the plan goes on without proof")
+            }
             Self::WithoutProof { after } => {
                 write!(f, "not degraded after {}, and the plan goes on without proof", Span(*after))
             }
