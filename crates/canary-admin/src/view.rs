@@ -15,7 +15,6 @@ pub(crate) use self::{
     canary::canary,
     command::{command_name, to_command, to_patches},
     event::event,
-    findings::progress,
     offers::{needs_latest, preview},
     plan::{forecast, plan, plan_faults},
 };

@@ -175,6 +175,18 @@ impl Strength {
     pub fn is_reached(&self) -> bool {
         self.log_e >= self.threshold
     }
+
+    /// Returns the evidence on the scale of its threshold, `0.0..=1.0`. It is 1.0 exactly if the
+    /// threshold is reached.
+    #[must_use]
+    pub fn progress(&self) -> f64 {
+        if self.is_reached() {
+            return 1.0;
+        }
+        let part = self.log_e / self.threshold;
+        // The evidence is below its threshold, so it must not round up to it.
+        if part.is_finite() { part.clamp(0.0, 0.999) } else { 0.0 }
+    }
 }
 
 /// The canary's share of calls, `0.0..=1.0`.

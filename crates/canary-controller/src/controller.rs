@@ -188,6 +188,8 @@ impl Controller {
             latest: driver.latest(),
             history,
         });
+        #[cfg(feature = "metrics")]
+        crate::metrics::register(name.clone(), driver.status());
         let task = tokio::spawn(driver.run(DriverInputs { requests, stop: stopped }));
         running.insert(name, RunningRollout { handle: handle.clone(), stop, task });
         self.rollouts.send_replace(running.values().map(|it| it.handle.clone()).collect());

@@ -113,6 +113,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `axum` | `ProbeTarget::router`: probes of an axum `Router` |
+//! | `metrics` | the module `metrics`: the state of rollouts for the `metrics` facade |
 //! | `tonic` | `ProbeTarget::routes`, and gRPC health probes |
 //! | `webhook` | `HttpTransport`: webhooks, and probes of a URL, over HTTP and HTTPS |
 //! | `store-testing` | the conformance suite for stores, and a store that fails on demand |
@@ -145,6 +146,8 @@ mod handle;
 mod history;
 mod isolated;
 mod managed;
+#[cfg(feature = "metrics")]
+pub mod metrics;
 mod monitors;
 pub mod notify;
 mod or_list;

@@ -3,7 +3,11 @@
 use axum::{Router, routing::get};
 use canary_admin::Admin;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tower_canary::{CanaryHandle, CanaryLayer, axum::RouterExt as _, metrics::buckets};
+use tower_canary::{
+    CanaryLayer,
+    axum::RouterExt as _,
+    metrics::{buckets, publish_all},
+};
 
 pub(crate) fn install_prometheus() -> anyhow::Result<PrometheusHandle> {
     let canary_metrics = Matcher::Prefix("canary_".to_owned());
@@ -17,13 +21,13 @@ pub(crate) fn router(
     prometheus: PrometheusHandle,
     admin: &Admin,
 ) -> Router {
-    let metrics = metrics_route(canary.handle(), prometheus);
+    let metrics = metrics_route(prometheus);
     v1.canary(canary).merge(metrics).nest_service("/canary", admin.router())
 }
 
-fn metrics_route(canary: CanaryHandle, prometheus: PrometheusHandle) -> Router {
+fn metrics_route(prometheus: PrometheusHandle) -> Router {
     let render = move || async move {
-        canary.publish_metrics();
+        publish_all();
         prometheus.run_upkeep();
         prometheus.render()
     };

@@ -92,9 +92,10 @@ fn panels_do_not_overlap() {
     }
 }
 
-/// The metrics of a canary and of a mirror.
-fn metrics() -> impl Iterator<Item = &'static Metric> {
-    tower_canary::metrics::TABLE.iter().chain(tower_canary_mirror::metrics::TABLE)
+/// The metrics of a canary, of a mirror and of a rollout.
+pub(crate) fn metrics() -> impl Iterator<Item = &'static Metric> {
+    let split = tower_canary::metrics::TABLE.iter().chain(tower_canary_mirror::metrics::TABLE);
+    split.chain(canary_controller::metrics::TABLE)
 }
 
 /// One query of a panel.
@@ -154,7 +155,6 @@ fn assert_values_exist(label: &str, values: &str) {
         "channel" => &["stable", "canary"],
         "outcome" => &["success", "failure", "cancelled"],
         "rating" => &["good", "bad"],
-        "phase" => &["splitting", "promoted", "halted"],
         "reason" => &AssignmentReason::ALL.map(AssignmentReason::as_str),
         _ => panic!("unknown label {label}"),
     };
@@ -163,7 +163,7 @@ fn assert_values_exist(label: &str, values: &str) {
     }
 }
 
-fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
+pub(crate) fn between<'a>(text: &'a str, open: &str, close: &str) -> Vec<&'a str> {
     text.split(open)
         .skip(1)
         .map(|rest| rest.split_once(close).expect("a closing delimiter").0)

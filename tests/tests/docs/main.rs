@@ -1,5 +1,6 @@
-//! The README and the Grafana dashboard agree with the code.
+//! The README, the Grafana dashboard and the alert rules agree with the code.
 
+mod alerts;
 mod dashboard;
 mod metric_table;
 mod readme;

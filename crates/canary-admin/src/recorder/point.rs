@@ -100,7 +100,7 @@ fn half(value: f64) -> u16 {
     reason = "the product is between 0 and 250"
 )]
 fn evidence(strength: &Strength) -> u8 {
-    (crate::view::progress(strength) as f32 * EVIDENCE_STEPS).round() as u8
+    (strength.progress() as f32 * EVIDENCE_STEPS).round() as u8
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a chart needs two digits")]

@@ -69,16 +69,6 @@ fn evidence(strength: &Strength) -> EvidenceView {
     EvidenceView {
         odds: strength.e_value(),
         needed: strength.needed(),
-        progress: progress(strength),
+        progress: strength.progress(),
     }
-}
-
-/// Returns the evidence on the scale of its threshold, `0.0..=1.0`.
-pub(crate) fn progress(strength: &Strength) -> f64 {
-    if strength.is_reached() {
-        return 1.0;
-    }
-    let part = strength.log_e / strength.threshold;
-    // The evidence is below its threshold, so it must not round up to it.
-    if part.is_finite() { part.clamp(0.0, 0.999) } else { 0.0 }
 }

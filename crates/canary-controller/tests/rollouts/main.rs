@@ -8,6 +8,7 @@ mod decisions;
 mod external_changes;
 mod largest_plan;
 mod list;
+mod metrics;
 mod observed;
 mod outage;
 mod per_key;
