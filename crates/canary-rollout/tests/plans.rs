@@ -346,6 +346,22 @@ fn invalid_plans_are_rejected_with_the_value_and_the_expectation() {
             "not the secret itself",
         ),
         (
+            &format!("{STEP}[notify.x.webhook]\nurl = 'http://x'\nheaders_env = {{ A = 'B' }}"),
+            "notify.x.webhook.headers_env: expected names of headers in lower case",
+        ),
+        (
+            &format!(
+                "{STEP}[notify.x.webhook]\nurl = 'http://x'\nheaders_env = {{ content-length = 'B' }}"
+            ),
+            "headers_env: the header `content-length` is set by the client itself",
+        ),
+        (
+            &format!(
+                "{STEP}[notify.x.webhook]\nurl = 'http://x'\nheaders_env = {{ x-canary-delivery = 'B' }}"
+            ),
+            "headers_env: the header `x-canary-delivery` is set by the client itself",
+        ),
+        (
             &format!("{STEP}[probes.x]\nkind = {{ http = {{ path = 'health' }} }}"),
             "probes.x.kind.http.path: path \"health\"",
         ),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use canary_core::Secret;
 use canary_rollout::plan::Webhook;
 use futures_util::FutureExt;
-use http::{Method, Request, Response, StatusCode, Uri, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use tokio::time::{sleep, timeout};
 
 use super::{
@@ -121,10 +121,10 @@ impl WebhookClient {
 
     /// Sets the source of secrets. The default is the environment, limited to variables whose names
     /// begin with [`SECRET_PREFIX`](Self::SECRET_PREFIX). The function decides which names it allows:
-    /// anyone who can write plans gets requests signed with each of these secrets.
+    /// anyone who can write plans gets requests with each of these secrets.
     ///
-    /// The function maps a plan's `secret_env` to the text of a [`Secret`]. It is called for every request, so that
-    /// secrets can be rotated. It must not block.
+    /// The function maps a plan's `secret_env` to the text of a [`Secret`], and each name in `headers_env` to the
+    /// value of a header. It is called for every request, so that secrets can be rotated. It must not block.
     #[must_use]
     pub fn secrets(
         mut self,
@@ -199,6 +199,12 @@ impl WebhookClient {
         if let Err(message) = self.secret(webhook) {
             requirements.push(Requirement::new(format!("{field}.secret_env"), message));
         }
+        for (header, variable) in &webhook.headers_env {
+            if let Err(message) = self.header(header, variable) {
+                let field = format!("{field}.headers_env.{header}");
+                requirements.push(Requirement::new(field, message));
+            }
+        }
         requirements
     }
 
@@ -210,8 +216,31 @@ impl WebhookClient {
 
     fn secret(&self, webhook: &Webhook) -> Result<Option<Secret>, String> {
         let Some(name) = &webhook.secret_env else { return Ok(None) };
+        let secret = Secret::try_for_signing(self.variable(name)?);
+        secret.map(Some).map_err(|error| format!("the environment variable {name}: {error}"))
+    }
+
+    /// Returns a header whose value is not shown in logs.
+    fn header(&self, name: &str, variable: &str) -> Result<(HeaderName, HeaderValue), String> {
+        let text = self.variable(variable)?;
+        // Files usually end with a line break, and variables filled from them do, too.
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let is_text = !line.is_empty() && line.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+        let value = HeaderValue::from_str(line).ok().filter(|_| is_text);
+        let expected = "expected visible ASCII and spaces as the value of a header";
+        let mut value =
+            value.ok_or_else(|| format!("the environment variable {variable}: {expected}"))?;
+        value.set_sensitive(true);
+        // The plan has checked the name.
+        let name = name.parse::<HeaderName>().map_err(|error| error.to_string())?;
+        Ok((name, value))
+    }
+
+    /// Returns the text of an environment variable that a plan names.
+    fn variable(&self, name: &str) -> Result<String, String> {
         let prefix = Self::SECRET_PREFIX;
-        let secret = match &self.secrets {
+        let text = match &self.secrets {
             Some(secrets) => secrets(name),
             None if name.starts_with(prefix) => {
                 env::var_os(name).map(|it| it.to_string_lossy().into_owned())
@@ -222,9 +251,7 @@ impl WebhookClient {
                 ));
             }
         };
-        let secret = secret.ok_or(format!("the environment variable {name} is not set"))?;
-        let secret = Secret::try_for_signing(secret);
-        secret.map(Some).map_err(|error| format!("the environment variable {name}: {error}"))
+        text.ok_or_else(|| format!("the environment variable {name} is not set"))
     }
 
     fn request(
@@ -246,6 +273,10 @@ impl WebhookClient {
         if let Some(secret) = self.secret(webhook).map_err(PostError::Invalid)? {
             let signature = sign(secret.as_bytes(), since_1970, delivery, body);
             request = request.header("x-canary-signature", signature);
+        }
+        for (name, variable) in &webhook.headers_env {
+            let (name, value) = self.header(name, variable).map_err(PostError::Invalid)?;
+            request = request.header(name, value);
         }
         request.body(body.clone()).map_err(|error| PostError::Invalid(error.to_string()))
     }

@@ -183,7 +183,7 @@ fn a_plan_with_missing_functions_or_invalid_webhooks_is_rejected() {
         steps = [{ weight = "1%", gates = ["a", "b", "c", "d"] }]
         gates.a.kind = { function = "weekday" }
         gates.b.kind.webhook = { url = "https://a.example/b", secret_env = "UNSET" }
-        gates.c.kind.webhook = { url = "https://a.example/c", secret_env = "SHORT", retries = 11 }
+        gates.c.kind.webhook = { url = "https://a.example/c", secret_env = "SHORT", retries = 11, headers_env = { x-a = "UNSET" } }
         gates.d.kind.webhook = { url = "https://anna:hush@a.example/d" }
         "#,
     )
@@ -196,6 +196,7 @@ fn a_plan_with_missing_functions_or_invalid_webhooks_is_rejected() {
         gates.b.kind.webhook.secret_env: the environment variable UNSET is not set\n\
         gates.c.kind.webhook.retries: 11 retries, expected at most 10\n\
         gates.c.kind.webhook.secret_env: the environment variable SHORT: secret of 4 bytes: expected at least 16\n\
+        gates.c.kind.webhook.headers_env.x-a: the environment variable UNSET is not set\n\
         gates.d.kind.webhook.url: https://a.example: expected a URL without user and password";
     assert_eq!(error.to_string(), expected);
 }

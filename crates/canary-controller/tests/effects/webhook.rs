@@ -71,6 +71,70 @@ async fn a_line_break_at_the_end_of_a_secret_is_not_a_part_of_it() {
     }
 }
 
+const TOKEN: &str = "Bearer swordfish.3f1c";
+
+#[tokio::test]
+async fn headers_have_the_values_of_variables_for_each_attempt() {
+    let mut receiver = WebhookServer::start(async |index| {
+        StatusCode::from_u16(if index == 0 { 503 } else { 200 }).unwrap().into_response()
+    })
+    .await;
+    let fields = json!({
+        "retries": 1,
+        "headers_env": { "authorization": "CANARY_TOKEN", "x-team": "CANARY_TEAM" },
+    });
+    let webhook = webhook(&receiver.url, &fields);
+    let client = client().secrets(|name| match name {
+        "CANARY_TOKEN" => Some(format!("{TOKEN}\r\n")),
+        "CANARY_TEAM" => Some("team shop".to_owned()),
+        _ => None,
+    });
+    client.post(&webhook, "1", "{}").await.unwrap();
+    for _ in 0..2 {
+        let received = receiver.next().await;
+        assert_eq!(received.header("authorization"), TOKEN);
+        assert_eq!(received.header("x-team"), "team shop");
+        assert_eq!(received.header("content-type"), "application/json");
+    }
+}
+
+#[tokio::test]
+async fn the_value_of_a_header_is_in_no_error_and_no_debug_form() {
+    let fields = json!({ "headers_env": { "authorization": "CANARY_TOKEN" } });
+    let webhook = webhook("http://a.example", &fields);
+    for (value, expected) in [
+        (Some("swordfish\nx-forged: 1"), "expected visible ASCII and spaces"),
+        (Some("swordfish\n\n"), "expected visible ASCII and spaces"),
+        (Some("swordfish\u{e9}"), "expected visible ASCII and spaces"),
+        (Some("\n"), "expected visible ASCII and spaces"),
+        (None, "CANARY_TOKEN is not set"),
+    ] {
+        let (transport, log) = scripted(|_| (200, HeaderMap::new()));
+        let client = WebhookClient::new(transport).secrets(move |_| value.map(str::to_owned));
+        let error = client.post(&webhook, "1", "{}").await.unwrap_err();
+        let text = format!("{error} {error:?} {client:?} {webhook:?}");
+        assert!(text.contains(expected) && !text.contains("swordfish"), "{text}");
+        assert!(log.lock().unwrap().is_empty(), "nothing is sent");
+    }
+    let (transport, log) = scripted(|_| (200, HeaderMap::new()));
+    let client = WebhookClient::new(transport).secrets(|_| Some(TOKEN.to_owned()));
+    client.post(&webhook, "1", "{}").await.unwrap();
+    let (_, request) = log.lock().unwrap().pop().unwrap();
+    assert_eq!(request.headers()["authorization"], TOKEN);
+    let text = format!("{request:?}");
+    assert!(!text.contains("swordfish"), "{text}");
+}
+
+#[tokio::test]
+async fn a_header_cannot_have_another_variable_of_the_environment() {
+    let fields = json!({ "headers_env": { "authorization": "CARGO_MANIFEST_DIR" } });
+    let webhook = webhook("http://a.example", &fields);
+    let (transport, log) = scripted(|_| (200, HeaderMap::new()));
+    let error = WebhookClient::new(transport).post(&webhook, "1", "{}").await.unwrap_err();
+    assert!(error.to_string().ends_with("expected a name that begins with CANARY_"), "{error}");
+    assert!(log.lock().unwrap().is_empty(), "nothing is sent");
+}
+
 /// Runs in a process of its own, which has the variable.
 #[test]
 fn secrets_come_from_the_environment_by_default() {

@@ -1,4 +1,4 @@
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -78,16 +78,21 @@ pub struct Webhook {
     /// unless the code that sends the requests allows others. Plans never contain secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_env: Option<String>,
+    /// Further headers of the requests: their names, and the environment variables with their values,
+    /// to which the rules of `secret_env` apply.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers_env: BTreeMap<String, String>,
 }
 
 impl fmt::Debug for Webhook {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { url, timeout, retries, secret_env } = self;
+        let Self { url, timeout, retries, secret_env, headers_env } = self;
         f.debug_struct("Webhook")
             .field("url", &origin(url))
             .field("timeout", timeout)
             .field("retries", retries)
             .field("secret_env", secret_env)
+            .field("headers_env", headers_env)
             .finish()
     }
 }

@@ -91,7 +91,7 @@ impl Check {
     }
 
     fn webhook(&mut self, field: &str, webhook: &Webhook) {
-        let Webhook { url, timeout, secret_env, .. } = webhook;
+        let Webhook { url, timeout, secret_env, headers_env, .. } = webhook;
         if url.len() > MAX_TEXT || !url.bytes().all(is_visible) || !has_host_and_port(url) {
             let expected =
                 "expected a URL with https:// or http://, a host, and a port of 1 to 65535";
@@ -104,14 +104,26 @@ impl Check {
             self.fault(format!("{field}.url"), found + expected);
         }
         self.above_zero(&format!("{field}.timeout"), *timeout);
-        let is_name = |name: &String| {
-            name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-                && name.starts_with(|first: char| !first.is_ascii_digit())
-        };
-        if secret_env.as_ref().is_some_and(|name| name.len() > MAX_TEXT || !is_name(name)) {
-            // Without the value, which may be a secret.
-            let expected = "expected the name of an environment variable, not the secret itself";
+        // Without the value, which may be a secret.
+        let expected = "expected the name of an environment variable, not the secret itself";
+        if secret_env.as_ref().is_some_and(|name| !is_variable(name)) {
             self.fault(format!("{field}.secret_env"), expected);
+        }
+        let field = format!("{field}.headers_env");
+        if headers_env.len() > MAX_ENTRIES {
+            let found = headers_env.len();
+            self.fault(&*field, format!("expected at most {MAX_ENTRIES} headers, found {found}"));
+        }
+        for (header, variable) in headers_env {
+            // Without the name, which may be a secret in the wrong place.
+            if !is_header(header) {
+                let expected = "expected names of headers in lower case, such as `authorization`";
+                self.fault(&*field, expected);
+            } else if OWN_HEADERS.contains(&header.as_str()) || header.starts_with("x-canary-") {
+                self.fault(&*field, format!("the header `{header}` is set by the client itself"));
+            } else if !is_variable(variable) {
+                self.fault(format!("{field}.{header}"), expected);
+            }
         }
     }
 
@@ -160,6 +172,19 @@ fn has_host_and_port(url: &str) -> bool {
     !host.is_empty() && port.is_none_or(is_port)
 }
 
+fn is_variable(name: &str) -> bool {
+    name.len() <= MAX_TEXT
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.starts_with(|first: char| !first.is_ascii_digit())
+}
+
+fn is_header(name: &str) -> bool {
+    let is_token = |byte: u8| {
+        byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+    };
+    !name.is_empty() && name.len() <= MAX_HEADER && name.bytes().all(is_token)
+}
+
 const fn is_visible(byte: u8) -> bool {
     byte.is_ascii_graphic()
 }
@@ -169,3 +194,21 @@ const MAX_TEXT: usize = 256;
 
 /// The maximum number of gates, of probes and of receivers.
 const MAX_ENTRIES: usize = 8;
+
+/// The maximum length of the name of a header in bytes.
+const MAX_HEADER: usize = 64;
+
+/// The headers that describe the body and the connection.
+const OWN_HEADERS: [&str; 11] = [
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+];
