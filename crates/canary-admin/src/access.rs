@@ -68,8 +68,8 @@ impl Access {
     /// printf 'ada:operate:%s\n' "$(printf %s "$token" | sha256sum | cut -d ' ' -f 1)" >> tokens
     /// ```
     ///
-    /// The file is read again when it changes: to revoke a token, remove its line. If the file is faulty
-    /// or missing then, the former tokens stay valid, so that an editor that writes it in two steps locks
+    /// The file is read again within a second when it changes: to revoke a token, remove its line. If the
+    /// file is faulty or missing then, or the file system does not answer, the former tokens stay valid, so that an editor that writes it in two steps locks
     /// out no operator. An error is logged at once and, while requests with tokens arrive, each minute.
     ///
     /// # Errors
@@ -94,11 +94,11 @@ impl Access {
     }
 
     /// Returns the operator whose credentials the request has.
-    pub(crate) fn operator(&self, parts: &Parts) -> Option<Operator> {
+    pub(crate) async fn operator(&self, parts: &Parts) -> Option<Operator> {
         match &self.0 {
             // The guard has checked that the caller is on this machine.
             Kind::Loopback => Some(Operator::new(LOCAL, Role::Operate)),
-            Kind::Tokens(file) => file.operator(permission::bearer(&parts.headers)?),
+            Kind::Tokens(file) => file.operator(permission::bearer(&parts.headers)?).await,
             Kind::Hook(hook) => hook(parts),
         }
     }

@@ -37,6 +37,7 @@ struct Rendered {
     /// An event can be stored after its status: a view must not name an older one until the next
     /// status, because a command based on it would be refused.
     latest: Option<EventId>,
+    view: Arc<CanaryView>,
     json: Bytes,
 }
 
@@ -88,18 +89,29 @@ impl Canary {
     /// Returns the canary as it is now, as JSON. It is computed at most once for each status and each
     /// event, however many clients ask.
     pub(crate) fn json(&self) -> Bytes {
+        self.rendered().1
+    }
+
+    /// Returns the canary as [`json`](Self::json) has it.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn shared_view(&self) -> Arc<CanaryView> {
+        self.rendered().0
+    }
+
+    fn rendered(&self) -> (Arc<CanaryView>, Bytes) {
         let latest = *self.rollout.feed().borrow();
         let status = self.rollout.status();
         let mut rendered = self.rendered.lock().unwrap_or_else(PoisonError::into_inner);
         let is_of_now = |it: &&Rendered| Arc::ptr_eq(&it.of, &status) && it.latest == latest;
         if let Some(known) = rendered.as_ref().filter(is_of_now) {
-            return known.json.clone();
+            return (Arc::clone(&known.view), known.json.clone());
         }
-        let view = view::canary(self, &status);
-        let json = serde_json::to_vec(&view).expect("a view has texts and numbers only");
+        let view = Arc::new(view::canary(self, &status));
+        let json = serde_json::to_vec(&*view).expect("a view has texts and numbers only");
         let json = Bytes::from(json);
-        *rendered = Some(Rendered { of: status, latest, json: json.clone() });
-        json
+        let shown = (Arc::clone(&view), json.clone());
+        *rendered = Some(Rendered { of: status, latest, view, json });
+        shown
     }
 
     pub(crate) const fn mirror(&self) -> Option<&MirrorHandle> {

@@ -79,7 +79,7 @@ pub(crate) async fn authenticate(
     if is_read && page::is_public(parts.uri.path()) {
         return next.run(Request::from_parts(parts, body)).await;
     }
-    let caller = match identify(&shared, &parts) {
+    let caller = match identify(&shared, &parts).await {
         Ok(operator) => Caller(Arc::new(operator)),
         Err(error) => return error.into_response(),
     };
@@ -90,8 +90,8 @@ pub(crate) async fn authenticate(
     response
 }
 
-fn identify(shared: &Shared, parts: &Parts) -> Result<Operator, ApiError> {
-    let operator = shared.access.operator(parts);
+async fn identify(shared: &Shared, parts: &Parts) -> Result<Operator, ApiError> {
+    let operator = shared.access.operator(parts).await;
     let token = bearer(&parts.headers);
     // A valid token passes, so that no one who shares an address with operators can lock them out.
     if operator.is_none() && shared.throttle.blocks(parts) {

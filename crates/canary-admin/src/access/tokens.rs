@@ -1,8 +1,10 @@
 use std::{
     collections::BTreeSet,
-    fmt, fs, io,
+    fmt,
+    fs::{self, Metadata},
+    io,
     path::PathBuf,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -13,19 +15,44 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 /// A file with the digests of tokens. It is read again when it changes.
 pub(crate) struct TokenFile {
     path: PathBuf,
-    read: Mutex<Read>,
+    tokens: RwLock<Arc<[Token]>>,
+    check: Mutex<Check>,
+    /// The latest fault, and when the log said so.
+    logged: Mutex<Option<(String, Instant)>>,
+    /// When the file was checked. A check holds the lock, so that there is one at a time.
+    checked: Arc<tokio::sync::Mutex<Instant>>,
 }
 
-struct Read {
+struct Check {
     /// `None` if the file has to be read again in any case.
     stamp: Option<Stamp>,
-    tokens: Vec<Token>,
-    /// Why the file cannot be used as it is, and when the log said so.
-    fault: Option<(String, Instant)>,
+    /// Why the file cannot be used as it is.
+    fault: Option<String>,
 }
 
-/// The time and the length of a file, which change when it is written.
-type Stamp = (Option<SystemTime>, u64);
+/// What changes when a file is written or replaced.
+#[derive(Clone, Copy, Eq, PartialEq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    length: u64,
+    /// The device, the number of the file, and the time of its last change in seconds and nanoseconds. They
+    /// change even if a copy keeps the time and the length.
+    #[cfg(unix)]
+    file: (u64, u64, i64, i64),
+}
+
+impl Stamp {
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt as _;
+        Self {
+            modified: metadata.modified().ok(),
+            length: metadata.len(),
+            #[cfg(unix)]
+            file: (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec()),
+        }
+    }
+}
 
 struct Token {
     digest: [u8; 32],
@@ -38,69 +65,99 @@ impl TokenFile {
         let stamp = stamp(&path).map_err(|error| fail(Fault::Io(error)))?;
         let text = fs::read_to_string(&path).map_err(|error| fail(Fault::Io(error)))?;
         let tokens = parse(&text).map_err(fail)?;
-        Ok(Self { path, read: Mutex::new(Read { stamp: Some(stamp), tokens, fault: None }) })
+        Ok(Self {
+            path,
+            tokens: RwLock::new(tokens.into()),
+            check: Mutex::new(Check { stamp: Some(stamp), fault: None }),
+            logged: Mutex::default(),
+            checked: Arc::new(tokio::sync::Mutex::new(Instant::now())),
+        })
     }
 
     /// Returns the operator with this token. The time that it takes does not depend on the token.
-    pub(super) fn operator(&self, token: &str) -> Option<Operator> {
+    pub(super) async fn operator(self: &Arc<Self>, token: &str) -> Option<Operator> {
+        self.check_if_due().await;
         let digest: [u8; 32] = Sha256::digest(token).into();
-        let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        self.refresh(&mut read);
+        let tokens = Arc::clone(&self.tokens.read().unwrap_or_else(PoisonError::into_inner));
         let mut found = u64::MAX;
-        for (index, known) in (0_u64..).zip(&read.tokens) {
+        for (index, known) in (0_u64..).zip(&*tokens) {
             found.conditional_assign(&index, known.digest.ct_eq(&digest));
         }
         let found = usize::try_from(found).ok()?;
-        read.tokens.get(found).map(|token| token.operator.clone())
+        tokens.get(found).map(|token| token.operator.clone())
     }
 
-    /// Reads the file again if it has changed. A half-written or missing file must not lock out all
-    /// operators, so the former tokens stay valid, and the log says so once a minute.
-    fn refresh(&self, read: &mut Read) {
+    /// Checks the file once a second, on a thread that may block. A file system that does not answer
+    /// delays one request by a second.
+    async fn check_if_due(self: &Arc<Self>) {
+        let Ok(mut checked) = Arc::clone(&self.checked).try_lock_owned() else { return };
+        if checked.elapsed() < TIME_BETWEEN_CHECKS {
+            return;
+        }
+        let file = Arc::clone(self);
+        let check = tokio::task::spawn_blocking(move || {
+            let fault = file.check();
+            *checked = Instant::now();
+            fault
+        });
+        match tokio::time::timeout(PATIENCE, check).await {
+            Ok(fault) => self.report(fault.ok().flatten()),
+            Err(_) => {
+                let fault = format!("token file {}: no answer", self.path.display());
+                self.report(Some(fault));
+            }
+        }
+    }
+
+    /// Reads the file again if it has changed, and returns its fault. A half-written or missing file must
+    /// not lock out all operators, so the former tokens stay valid.
+    fn check(&self) -> Option<String> {
+        let mut check = self.check.lock().unwrap_or_else(PoisonError::into_inner);
         let changed = stamp(&self.path).map_err(Fault::Io).and_then(|now| {
-            if read.stamp == Some(now) {
+            if check.stamp == Some(now) {
                 return Ok(None);
             }
             // Before the file is read, so that a change in between is seen the next time.
-            read.stamp = Some(now);
+            check.stamp = Some(now);
             let text = fs::read_to_string(&self.path).map_err(Fault::Io)?;
             parse(&text).map(Some)
         });
-        let fault = match changed {
-            Ok(None) => read.fault.as_ref().map(|(fault, _)| fault.clone()),
+        match changed {
+            Ok(None) => {}
             Ok(Some(tokens)) => {
-                (read.tokens, read.fault) = (tokens, None);
-                None
+                *self.tokens.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
+                check.fault = None;
             }
             Err(fault) => {
                 if matches!(fault, Fault::Io(_)) {
                     // The file can become readable without a new stamp.
-                    read.stamp = None;
+                    check.stamp = None;
                 }
-                Some(TokenFileError { path: self.path.clone(), fault }.to_string())
+                check.fault = Some(TokenFileError { path: self.path.clone(), fault }.to_string());
             }
-        };
-        if let Some(fault) = fault {
-            read.report(fault);
         }
+        check.fault.clone()
     }
-}
 
-impl Read {
-    fn report(&mut self, fault: String) {
-        let is_new = |(known, logged): &(String, Instant)| {
-            *known != fault || logged.elapsed() >= TIME_BETWEEN_REPORTS
+    /// Logs a fault at once, and then once a minute.
+    fn report(&self, fault: Option<String>) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(fault) = fault else {
+            *logged = None;
+            return;
         };
-        if self.fault.as_ref().is_none_or(is_new) {
+        let is_new = |(known, at): &(String, Instant)| {
+            *known != fault || at.elapsed() >= TIME_BETWEEN_REPORTS
+        };
+        if logged.as_ref().is_none_or(is_new) {
             tracing::error!(target: "canary::audit", "{fault}: the former tokens stay valid");
-            self.fault = Some((fault, Instant::now()));
+            *logged = Some((fault, Instant::now()));
         }
     }
 }
 
 fn stamp(path: &PathBuf) -> io::Result<Stamp> {
-    let metadata = fs::metadata(path)?;
-    Ok((metadata.modified().ok(), metadata.len()))
+    fs::metadata(path).map(|metadata| Stamp::of(&metadata))
 }
 
 fn parse(text: &str) -> Result<Vec<Token>, Fault> {
@@ -190,3 +247,9 @@ enum Fault {
 const MAX_NAME_BYTES: usize = 64;
 
 const TIME_BETWEEN_REPORTS: Duration = Duration::from_secs(60);
+
+/// The time until a change of the file applies.
+const TIME_BETWEEN_CHECKS: Duration = Duration::from_secs(1);
+
+/// How long a request waits for a check.
+const PATIENCE: Duration = Duration::from_secs(1);

@@ -49,7 +49,7 @@ fn message(item: Item, canary: &Canary) -> Message {
             let view: EventView = serde_json::from_str(&event.json).expect("it is an event");
             Message::Event(convert::event(view))
         }
-        Item::View => Message::Canary(convert::canary(canary.view())),
+        Item::View => Message::Canary(convert::canary((*canary.shared_view()).clone())),
         Item::Gone => Message::Gone(Gone {}),
     }
 }

@@ -1,46 +1,105 @@
-use std::fs;
+use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use canary_admin::{Access, Admin, Operator, Role};
 use canary_controller::{Phase, rollout::event::Event};
-use tokio::net::TcpListener;
+use tempfile::TempDir;
+use tokio::{net::TcpListener, time::timeout};
 
-use crate::support::{COMMANDS, Call, Server, line, tokens};
+use crate::support::{COMMANDS, Call, Log, Server, line, tokens};
 
 const START: &str = r#"{"command":"start"}"#;
 
+/// Asks until a token is valid or not. A change of the file applies within a second.
+async fn until_valid(server: &Server, token: &str, is_valid: bool) {
+    let call = Call::new("GET", "/session").token(token);
+    let answers = async { while (server.send(call.clone()).await.status == 200) != is_valid {} };
+    timeout(Duration::from_secs(60), answers).await.expect("the change applies");
+}
+
 #[tokio::test]
-async fn a_changed_token_file_applies_to_the_next_request() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("tokens");
-    fs::write(&file, line("ada", "operate", "")).unwrap();
-    let server = Server::start(Access::tokens(&file).unwrap()).await;
+async fn a_changed_token_file_applies_soon() {
+    let (_directory, file, server) = with_token_file().await;
     let status =
         async |token: &str| server.send(Call::new("GET", "/session").token(token)).await.status;
-    assert_eq!((status("ada").await, status("grace").await), (200, 401));
+    assert_eq!((status("ada").await, status("bob").await), (200, 401));
     fs::write(&file, format!("# ada has left\n{}", line("grace", "view", ""))).unwrap();
-    assert_eq!((status("ada").await, status("grace").await), (401, 200));
-    fs::write(&file, "grace:admin:123\n").unwrap();
-    assert_eq!(status("grace").await, 200, "a faulty file changes nothing");
+    until_valid(&server, "grace", true).await;
+    until_valid(&server, "ada", false).await;
     server.stop().await;
 }
 
 #[tokio::test]
-async fn a_token_file_that_could_not_be_read_is_read_when_it_can() {
-    let directory = tempfile::tempdir().unwrap();
-    let [file, draft] = ["tokens", "draft"].map(|name| directory.path().join(name));
-    fs::write(&file, line("ada", "operate", "")).unwrap();
-    let server = Server::start(Access::tokens(&file).unwrap()).await;
-    let status =
-        async |token: &str| server.send(Call::new("GET", "/session").token(token)).await.status;
+async fn a_replaced_token_file_of_the_same_length_and_time_applies() {
+    let (directory, file, server) = with_token_file().await;
+    let draft = directory.path().join("draft");
+    fs::write(&draft, line("bob", "operate", "")).unwrap();
+    let modified = fs::metadata(&file).unwrap().modified().unwrap();
+    fs::File::options().append(true).open(&draft).unwrap().set_modified(modified).unwrap();
+    fs::rename(&draft, &file).unwrap();
+    until_valid(&server, "bob", true).await;
+    until_valid(&server, "ada", false).await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_file_that_cannot_be_used_changes_nothing_until_it_can() {
+    let (log, _guard) = Log::start();
+    let (directory, file, server) = with_token_file().await;
+    let draft = directory.path().join("draft");
+    // Each fault is seen and logged, while the token stays valid.
+    let reported = async |fault: &str| {
+        let call = Call::new("GET", "/session").token("ada");
+        let requests = async {
+            while !log.has(&[fault, "the former tokens stay valid"]) {
+                assert_eq!(server.send(call.clone()).await.status, 200, "{fault}");
+            }
+        };
+        timeout(Duration::from_secs(60), requests).await.expect("the fault is logged");
+    };
+    fs::write(&file, "grace:admin:123\n").unwrap();
+    reported("line 1: expected the role").await;
     fs::remove_file(&file).unwrap();
-    assert_eq!(status("ada").await, 200, "a missing file changes nothing");
+    reported("No such file").await;
     fs::create_dir(&file).unwrap();
-    assert_eq!(status("ada").await, 200, "a directory in place of the file changes nothing");
+    reported("directory").await;
     fs::remove_dir(&file).unwrap();
     fs::write(&draft, line("grace", "view", "")).unwrap();
     fs::rename(&draft, &file).unwrap();
-    assert_eq!((status("ada").await, status("grace").await), (401, 200));
+    until_valid(&server, "ada", false).await;
+    until_valid(&server, "grace", true).await;
     server.stop().await;
+}
+
+/// A pipe without a writer is like a file system that does not answer.
+#[cfg(unix)]
+#[tokio::test]
+async fn a_token_file_that_does_not_answer_keeps_no_operator_out() {
+    let (log, _guard) = Log::start();
+    let (_directory, file, server) = with_token_file().await;
+    fs::remove_file(&file).unwrap();
+    assert!(Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let halt = Call::new("POST", COMMANDS).json(r#"{"command":"halt"}"#).token("ada");
+    let requests = async {
+        while !log.has(&["no answer: the former tokens stay valid"]) {
+            assert_eq!(server.send(halt.clone()).await.status, 200);
+        }
+        // No other check begins.
+        assert_eq!(server.send(halt.clone()).await.status, 200);
+    };
+    timeout(Duration::from_secs(60), requests).await.expect("the fault is logged");
+    // Ends the check, which the end of the test waits for.
+    let text = line("grace", "view", "");
+    tokio::task::spawn_blocking(move || fs::write(file, text)).await.unwrap().unwrap();
+    server.stop().await;
+}
+
+/// Starts a server with a file that has a token of the operator `ada`.
+async fn with_token_file() -> (TempDir, PathBuf, Server) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("tokens");
+    fs::write(&file, line("ada", "operate", "")).unwrap();
+    let server = Server::start(Access::tokens(&file).unwrap()).await;
+    (directory, file, server)
 }
 
 #[test]
