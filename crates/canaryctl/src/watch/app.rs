@@ -105,11 +105,10 @@ impl App {
     }
 
     /// Opens the dialog of a command.
-    pub(super) fn ask(&mut self, command: Command) -> Wish {
+    pub(super) fn ask(&mut self, command: Command) -> Option<Wish> {
         self.notice = None;
         let seen = self.view.latest.clone();
-        self.dialog = Some(Dialog::new(command.clone(), seen));
-        Wish::Preview(command)
+        self.dialog.insert(Dialog::new(command, seen)).preview()
     }
 
     pub(super) fn show_preview(&mut self, preview: Result<PreviewView, String>) {

@@ -11,18 +11,26 @@ pub(super) struct CommandKey {
 }
 
 /// The keys in the order of the footer. Capital letters are for commands that a slip must not give.
-pub(super) const COMMAND_KEYS: [CommandKey; 10] = [
+pub(super) const COMMAND_KEYS: [CommandKey; 11] = [
     CommandKey { key: 'S', name: CommandName::Start },
     CommandKey { key: 'p', name: CommandName::Pause },
     CommandKey { key: 'r', name: CommandName::Resume },
     CommandKey { key: 's', name: CommandName::SkipStep },
     CommandKey { key: 'a', name: CommandName::Approve },
     CommandKey { key: 'x', name: CommandName::Reject },
+    CommandKey { key: 'w', name: CommandName::SetWeight },
     CommandKey { key: 'P', name: CommandName::Promote },
     CommandKey { key: 'R', name: CommandName::RollBack },
     CommandKey { key: 'H', name: CommandName::Halt },
     CommandKey { key: 'L', name: CommandName::LiftHalt },
 ];
+
+impl CommandKey {
+    /// Returns the command in words. `weight` instead of `set weight` keeps all keys in 80 columns.
+    pub(super) fn label(self) -> String {
+        self.name.as_str().trim_start_matches("set-").replace('-', " ")
+    }
+}
 
 impl App {
     /// Returns the keys of the commands that the operator can give now.
@@ -55,7 +63,7 @@ impl App {
                 let name = self.command_keys().find(|key| key.key == char)?.name;
                 let command = self.command(name)?;
                 self.is_help_open = false;
-                Some(self.ask(command))
+                self.ask(command)
             }
             _ => None,
         }
@@ -67,6 +75,8 @@ impl App {
             CommandName::Pause => Command::Pause,
             CommandName::Resume => Command::Resume,
             CommandName::SkipStep => Command::SkipStep,
+            // The dialog asks for the weight.
+            CommandName::SetWeight => Command::SetWeight { weight: String::new() },
             CommandName::Promote => Command::Promote,
             CommandName::RollBack => Command::RollBack,
             CommandName::Halt => Command::Halt,

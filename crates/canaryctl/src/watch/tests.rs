@@ -184,6 +184,24 @@ fn a_command_that_needs_it_names_the_event_that_the_person_saw() {
 }
 
 #[test]
+fn a_new_weight_is_typed_before_its_effect_is_shown() {
+    let mut app = app();
+    assert_eq!(press(&mut app, "w"), None);
+    assert_eq!(app.press(KeyEvent::from(KeyCode::Enter)), None, "no weight was typed");
+    assert_eq!(press(&mut app, "q2x.55"), None);
+    app.press(KeyEvent::from(KeyCode::Backspace));
+    assert!(picture(&app, 80, 24).contains("Weight in percent: 2.5▏"));
+    let command = Command::SetWeight { weight: "2.5%".to_owned() };
+    let asked = app.press(KeyEvent::from(KeyCode::Enter));
+    assert_eq!(asked, Some(Wish::Preview(command.clone())));
+    app.show_preview(Ok(preview()));
+    assert_eq!(press(&mut app, "try 3"), None);
+    let given = app.press(KeyEvent::from(KeyCode::Enter));
+    let request = CommandRequest::new(command, "try 3");
+    assert_eq!(given, Some(Wish::Give { request, seen: None }));
+}
+
+#[test]
 fn escape_closes_a_dialog_and_nothing_happens() {
     let mut app = app();
     press(&mut app, "s");

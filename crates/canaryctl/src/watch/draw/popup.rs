@@ -19,6 +19,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, app: &App) {
 fn draw_dialog(frame: &mut Frame<'_>, area: Rect, app: &App, dialog: &Dialog) {
     let command = dialog.command.name().as_str().replace('-', " ");
     let title = format!(" {command}: {} ", app.view.name);
+    if let Some(weight) = &dialog.weight {
+        let lines = vec![
+            Line::from(vec![
+                Span::styled("Weight in percent: ", app.theme.strong()),
+                Span::raw(weight.as_str()),
+                Span::raw("▏"),
+            ]),
+            Line::raw(""),
+            Line::styled("Enter: show the effect    Esc: cancel", app.theme.strong()),
+        ];
+        return popup(frame, area, &title, Text::from(lines));
+    }
     let effect = dialog.effect.as_deref().unwrap_or("Asking the server for the effect ..");
     let keys = match (dialog.is_sent, &dialog.effect) {
         (true, _) => "Sent ..".to_owned(),
@@ -48,7 +60,7 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect, app: &App) {
             let offer = app.view.offers.iter().find(|offer| offer.command == key.name);
             offer.and_then(|offer| offer.refused.clone()).unwrap_or("not now".to_owned())
         };
-        let name = key.name.as_str().replace('-', " ");
+        let name = key.label();
         let text = if is_offered { name } else { format!("{name} ({})", refused()) };
         let style = if is_offered { app.theme.strong() } else { app.theme.dim() };
         lines.push(Line::styled(format!("{}  {text}", key.key), style));
