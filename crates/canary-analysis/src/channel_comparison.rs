@@ -58,7 +58,7 @@ impl ChannelComparison {
             whole: Evidence::of_monitor(monitor),
             background: Background::new(monitor),
             outage_filter: OutageFilter::new(monitor),
-            second_proof: SecondProof::default(),
+            second_proof: SecondProof::default().of_monitor(monitor),
             block_bets: BlockBets::default(),
             restarts: None,
             completeness: Completeness::default(),

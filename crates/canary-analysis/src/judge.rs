@@ -122,6 +122,7 @@ impl Judge {
     #[must_use]
     pub fn with_second_proof(mut self, second_proof: SecondProof) -> Self {
         for state in &mut self.states {
+            let second_proof = second_proof.of_monitor(&state.monitor);
             for comparison in state.evidence.comparisons_mut() {
                 comparison.second_proof = second_proof;
             }

@@ -1,5 +1,7 @@
 use std::{error, fmt};
 
+use crate::monitor::{Measure, Monitor};
+
 /// When the judge asks for a second proof of harm, and how strong it must be.
 ///
 /// In most services, a failure is the failure of one call, and the bets on single failures are
@@ -43,7 +45,8 @@ impl SecondProof {
     ///   its failures, above 0 and at most 1000. With 0.3, they add 30 %.
     /// - `odds` are the odds against chance that the second proof needs, 1 to 10^12. At 20, a canary
     ///   as good as stable is called degraded with a probability of at most 5 %, however many
-    ///   outages each of the channels has.
+    ///   outages each of the channels has. Unanswered and cancelled calls need twice these odds
+    ///   each: both show the same hang, at different times, and either can be wrong.
     ///
     /// # Errors
     ///
@@ -68,6 +71,14 @@ impl SecondProof {
     #[must_use]
     pub const fn odds(&self) -> f64 {
         self.odds
+    }
+
+    /// Returns the rule for one monitor.
+    pub(crate) fn of_monitor(self, monitor: &Monitor) -> Self {
+        match monitor.measure() {
+            Measure::Unanswered | Measure::Cancelled => Self { odds: 2.0 * self.odds, ..self },
+            _ => self,
+        }
     }
 }
 
