@@ -2,7 +2,7 @@ use super::row::{Figure, Row};
 use crate::traffic::Traffic;
 
 /// The default monitors without slow calls.
-const WITHOUT_LATENCY: &str = "
+pub(super) const WITHOUT_LATENCY: &str = "
 preset = 'Canary10Percent5Minutes'
 monitors = [{ measure = 'failures' }, { measure = 'share' }]";
 
