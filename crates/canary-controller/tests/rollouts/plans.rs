@@ -411,3 +411,51 @@ async fn a_limit_takes_the_canary_back_from_a_step_at_100_percent() {
         }
     }
 }
+
+/// The status 4xx is no failure. An event that the service counts for each response watches it.
+#[tokio::test(start_paused = true)]
+async fn requests_that_only_the_canary_refuses_are_watched_by_an_event() {
+    let refuses = Arc::new(AtomicBool::new(false));
+    let serve = {
+        let refuses = Arc::clone(&refuses);
+        service_fn(move |request: http::Request<()>| {
+            let assignment = request.extensions().get::<Assignment>().unwrap().clone();
+            let is_refused =
+                assignment.channel() == Channel::Canary && refuses.load(Ordering::Relaxed);
+            async move {
+                let mut response = http::Response::new(String::new());
+                if is_refused {
+                    *response.status_mut() = http::StatusCode::BAD_REQUEST;
+                }
+                let is_refusal = response.status().is_client_error();
+                let rating = if is_refusal { Rating::Bad } else { Rating::Good };
+                assignment.rate_event("accepted", rating).unwrap();
+                Ok::<_, Infallible>(response)
+            }
+        })
+    };
+    let events = tower_canary::feedback::FeedbackOptions::new().event("accepted");
+    let options = options().stable_release("v1").canary_release("v2").feedback(events);
+    let layer = CanaryLayer::with_options("shop", serve.clone(), options);
+    let toml = r#"
+        steps = [{ weight = "20%", min_calls = 1, min_duration = "1h" }]
+        monitors = [{ measure = "failures" }, { measure = { event = "accepted" } }]
+    "#;
+    let controller = controller(test_store());
+    let managed = canary_controller::Managed::new(layer.handle(), plan(toml));
+    let rollout = controller.add(managed).unwrap();
+    start(&rollout).await;
+    for second in 0..120 {
+        refuses.store(second > 30, Ordering::Relaxed);
+        for _ in 0..30 {
+            layer.layer(serve.clone()).oneshot(http::Request::new(())).await.unwrap();
+        }
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        if second <= 30 {
+            assert_eq!(rollout.status().rollout.phase(), Phase::Running);
+        }
+    }
+    let status = rollout.status();
+    assert_eq!(status.rollout.phase(), Phase::RolledBack, "{}", status.summary);
+    assert!(status.summary.contains("accepted"), "{}", status.summary);
+}
