@@ -39,6 +39,7 @@
 
 mod audit;
 mod chat;
+mod lines;
 mod notification;
 mod notifier;
 mod page_url;

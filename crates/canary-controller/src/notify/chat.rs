@@ -1,9 +1,11 @@
 //! Bodies for the chats of Teams and Discord.
 
-use canary_rollout::event::EventKind;
 use serde_json::{Value, json};
 
-use super::notification::Notification;
+use super::{
+    lines::{lines, link_label},
+    notification::Notification,
+};
 use crate::bounded_text::bounded;
 
 /// Returns the body of a webhook in the format `teams`: an Adaptive Card, as a workflow of Teams
@@ -45,40 +47,6 @@ pub fn discord_body(notification: &Notification, dropped: u64) -> String {
     json!({ "content": content, "allowed_mentions": { "parse": [] } }).to_string()
 }
 
-const fn link_label(notification: &Notification) -> &'static str {
-    if notification.approval.is_some() { "Approve or reject" } else { "Open the page" }
-}
-
-/// Returns the lines of a message, without markup.
-fn lines(notification: &Notification, dropped: u64) -> Vec<String> {
-    let Notification { canary, releases, approval, event, .. } = notification;
-    let clean = |text: &str| bounded(text, MAX_PART_BYTES);
-    let mut lines = vec![format!(
-        "{canary} ({} after {}): {}; weight {}, {}, verdict {}",
-        clean(releases.canary.as_str()),
-        clean(releases.stable.as_str()),
-        clean(&event.sentence()),
-        event.weight,
-        event.phase,
-        event.verdict.as_str(),
-    )];
-    let mut line = |label: &str, value: &str| {
-        if !value.is_empty() {
-            lines.push(format!("{label}{}", clean(value)));
-        }
-    };
-    if matches!(event.kind, EventKind::GateAsked { .. }) {
-        line("Waiting for: ", approval.as_deref().unwrap_or_default());
-    }
-    line("Reason: ", &event.reason);
-    line("Evidence: ", &event.evidence);
-    line("", &format!("{}, event {}", event.at, event.number));
-    if dropped > 0 {
-        line("", &format!("{dropped} earlier events could not be delivered."));
-    }
-    lines
-}
-
 /// Disarms Discord's markup. A backslash does not stop a bare URL from becoming a link; a space without
 /// width does.
 fn escaped(text: &str) -> String {
@@ -91,8 +59,6 @@ fn escaped(text: &str) -> String {
     }
     escaped.replace("://", ":\u{200B}//")
 }
-
-const MAX_PART_BYTES: usize = 256;
 
 /// The maximum length of a message of Discord is 2,000 characters.
 const DISCORD_BYTES: usize = 2_000;
