@@ -9,7 +9,7 @@ use tower_canary::InvalidVariables;
 use crate::requirements::Unmet;
 
 /// The error of a command that was not carried out.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CommandError {
     /// The state of the rollout does not allow the command.
@@ -61,6 +61,8 @@ pub enum CommandError {
     #[error("the controller has stopped")]
     Stopped,
 }
+
+canary_core::debug_as_display!(CommandError);
 
 impl From<CommandFailure> for CommandError {
     fn from(failure: CommandFailure) -> Self {

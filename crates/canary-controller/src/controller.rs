@@ -257,7 +257,7 @@ impl fmt::Debug for Controller {
 }
 
 /// The error of [`Controller::add`].
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum AddError {
     /// The controller already runs a canary of this name.
@@ -270,6 +270,8 @@ pub enum AddError {
     #[error("the plan has unmet requirements: {0}")]
     Plan(#[from] Unmet),
 }
+
+canary_core::debug_as_display!(AddError);
 
 /// The time limit for sending queued notifications when the controller stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);

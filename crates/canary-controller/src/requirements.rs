@@ -22,7 +22,7 @@ use std::{error, fmt};
 /// );
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct Unmet {
     requirements: Vec<Requirement>,
 }
@@ -96,3 +96,5 @@ impl fmt::Display for Requirement {
 }
 
 impl error::Error for Unmet {}
+
+canary_core::debug_as_display!(Unmet);

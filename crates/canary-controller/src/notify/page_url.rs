@@ -62,7 +62,7 @@ impl str::FromStr for PageUrl {
 }
 
 /// The error for a text that is not a [`PageUrl`]. The message contains the text.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidPageUrl(String);
 
 impl fmt::Display for InvalidPageUrl {
@@ -73,6 +73,8 @@ impl fmt::Display for InvalidPageUrl {
 }
 
 impl error::Error for InvalidPageUrl {}
+
+canary_core::debug_as_display!(InvalidPageUrl);
 
 #[cfg(test)]
 mod tests {

@@ -138,7 +138,7 @@ fn join(base: &Uri, path: &Uri) -> Result<Uri, http::Error> {
 }
 
 /// The error for an invalid URL of a [`ProbeTarget`]. The message contains the URL.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct InvalidTarget {
     url: String,
     why: String,
@@ -151,6 +151,8 @@ impl fmt::Display for InvalidTarget {
 }
 
 impl error::Error for InvalidTarget {}
+
+canary_core::debug_as_display!(InvalidTarget);
 
 #[cfg(test)]
 mod tests {

@@ -133,13 +133,15 @@ fn check(json: &[u8], what: &'static str, max_len: usize) -> Result<(), InvalidJ
 
 /// The error for bytes that are not a [`Document`] or [`EventRecord`]. The message states the
 /// expectation.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Eq, PartialEq, thiserror::Error)]
 #[error("{what} of {len} bytes: {kind}")]
 pub struct InvalidJson {
     what: &'static str,
     len: usize,
     kind: InvalidJsonKind,
 }
+
+canary_core::debug_as_display!(InvalidJson);
 
 #[derive(Clone, Debug, Eq, PartialEq)]
 enum InvalidJsonKind {

@@ -15,7 +15,7 @@ use std::error::Error;
 ///     "swap /prod/v1/rollouts/checkout: the outcome is unknown",
 /// );
 /// ```
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The store is unreachable or overloaded. Nothing was changed, and nothing will be.
@@ -63,6 +63,8 @@ pub enum StoreError {
         source: Box<dyn Error + Send + Sync>,
     },
 }
+
+canary_core::debug_as_display!(StoreError);
 
 impl StoreError {
     /// Creates an [`Unavailable`](Self::Unavailable).

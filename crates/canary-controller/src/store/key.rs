@@ -152,9 +152,11 @@ impl fmt::Display for KeyRange {
 }
 
 /// The error for an invalid prefix of a [`StoreKey`].
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Eq, PartialEq, thiserror::Error)]
 #[error("key prefix {0:?}: expected 1 to 63 characters, words of a-z, 0-9 and '-' between '/'")]
 pub struct InvalidPrefix(String);
+
+canary_core::debug_as_display!(InvalidPrefix);
 
 const ROLLOUTS: &str = "/v1/rollouts/";
 const EVIDENCE: &str = "/v1/evidence/";

@@ -56,7 +56,7 @@ pub struct Reply {
 /// The error of [`WebhookClient::post`].
 ///
 /// Messages contain the origin of the URL only: its path and query may be secret.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum PostError {
     /// The webhook is misconfigured. [`check_plan`](crate::notify::Notifier::check_plan) detects
@@ -84,6 +84,8 @@ pub enum PostError {
         source: BoxError,
     },
 }
+
+canary_core::debug_as_display!(PostError);
 
 impl WebhookClient {
     /// The maximum number of retries. Plans with more are rejected.

@@ -42,7 +42,7 @@ pub struct HttpTransport {
 }
 
 /// The error for missing or invalid root certificates.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum RootsError {
     /// The system has no root certificates.
@@ -55,6 +55,8 @@ pub enum RootsError {
     #[error("expected certificates in PEM format: {0}")]
     Malformed(String),
 }
+
+canary_core::debug_as_display!(RootsError);
 
 impl HttpTransport {
     /// Creates a transport that trusts the root certificates of the system, or those in the file

@@ -83,7 +83,7 @@ pub(super) fn is_delivery(text: &str) -> bool {
 }
 
 /// The error of [`verify`].
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum BadSignature {
     /// A header does not have the format described in [`sign`].
@@ -105,6 +105,8 @@ impl fmt::Display for BadSignature {
 }
 
 impl error::Error for BadSignature {}
+
+canary_core::debug_as_display!(BadSignature);
 
 fn mac(secret: &[u8], timestamp: u64, delivery: &str, body: &[u8]) -> Hmac<Sha256> {
     let mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");

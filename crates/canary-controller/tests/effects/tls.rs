@@ -72,7 +72,7 @@ async fn a_certificate_for_another_name_is_rejected() {
     let (url, _server) = server().await;
     let url = url.replace("localhost", "127.0.0.1");
     let error = soon(client().post(&webhook(&url, &json!({})), "1", "{}")).await.unwrap_err();
-    assert!(format!("{error:?}").contains("NotValidForName"), "{error:?}");
+    assert!(format!("{error:?}").contains("not valid for name"), "{error:?}");
 }
 
 #[tokio::test]

@@ -181,6 +181,8 @@ async fn an_error_names_the_file_and_the_expectation() {
     let source = std::error::Error::source(&error).unwrap().to_string();
     let why = "document of 1 bytes: expected one JSON object, from '{' to '}', in UTF-8";
     assert_eq!(source, format!("{}: {why}", path.display()));
+    // `main` prints errors with `Debug`.
+    assert_eq!(format!("{error:?}"), format!("{message}: {source}"));
 }
 
 #[tokio::test]
