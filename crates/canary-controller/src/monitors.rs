@@ -1,4 +1,5 @@
-use canary_analysis::{Monitor, Unit};
+use canary_analysis::{Measure, Monitor, Unit};
+use canary_core::{EventName, RouteClass};
 use canary_rollout::Plan;
 use tower_canary::{CanaryHandle, control::ControlExt};
 
@@ -14,9 +15,10 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
     // Further monitors follow those of the plan, with the same classes and units.
     let monitors = plan.judge_monitors_by(default_unit(canary));
     for (index, monitor) in monitors.iter().take(plan.monitors().len()).enumerate() {
-        let missing = missing_class(monitor, canary).map(|message| ("class", message));
-        let wrong = wrong_unit(monitor, canary).map(|message| ("count_by", message));
-        for (field, message) in missing.into_iter().chain(wrong) {
+        let event = missing_event(monitor, canary).map(|message| ("measure.event", message));
+        let class = missing_class(monitor, canary).map(|message| ("class", message));
+        let unit = wrong_unit(monitor, canary).map(|message| ("count_by", message));
+        for (field, message) in [event, class, unit].into_iter().flatten() {
             requirements.push(Requirement::new(format!("monitors[{index}].{field}"), message));
         }
     }
@@ -24,17 +26,29 @@ pub(crate) fn check_plan(plan: &Plan, canary: &CanaryHandle) -> Result<(), Unmet
 }
 
 fn missing_class(monitor: &Monitor, canary: &CanaryHandle) -> Option<String> {
-    let known = canary.route_classes();
-    let class = monitor.class()?;
-    if known.iter().any(|known| known.as_str() == class) {
+    let known = canary.route_classes().iter().map(RouteClass::as_str);
+    missing("class", monitor.class()?, known.collect(), "CanaryOptions::route_classes")
+}
+
+/// Ratings are counted by every layer, and events only if its options name them.
+fn missing_event(monitor: &Monitor, canary: &CanaryHandle) -> Option<String> {
+    let Measure::Event(event) = monitor.measure() else { return None };
+    let ratings = canary.counts().ratings;
+    let known = ratings.events().keys().map(EventName::as_str);
+    missing("event", event, known.collect(), "FeedbackOptions::event")
+}
+
+/// Returns a message if `name` is not `known`.
+fn missing(kind: &str, name: &str, known: Vec<&str>, option: &str) -> Option<String> {
+    if known.contains(&name) {
         return None;
     }
-    let known: Vec<_> = known.iter().map(|known| format!("{:?}", known.as_str())).collect();
+    let known: Vec<_> = known.into_iter().map(|known| format!("{known:?}")).collect();
     Some(match known.join(", ") {
         none if none.is_empty() => {
-            format!("no class {class:?} is counted: add it with `CanaryOptions::route_classes`")
+            format!("no {kind} {name:?} is counted: add it with `{option}`")
         }
-        some => format!("no class {class:?} is counted, only {some}"),
+        some => format!("no {kind} {name:?} is counted, only {some}"),
     })
 }
 

@@ -3,7 +3,7 @@
 use canary_controller::store::MemoryStore;
 use canary_rollout::{Actor, Phase};
 use http::Request;
-use tower_canary::{RouteClasses, select::Condition};
+use tower_canary::{CanaryOptions, RouteClasses, feedback::FeedbackOptions, select::Condition};
 
 use crate::support::{Shop, controller, managed, options, second};
 
@@ -102,4 +102,27 @@ async fn a_plan_with_an_unknown_route_class_is_refused() {
     let error = controller(MemoryStore::new()).add(managed(&nothing, WITH_CLASS)).unwrap_err();
     let message = "no class \"checkout\" is counted: add it with `CanaryOptions::route_classes`";
     assert!(error.to_string().ends_with(message), "{error}");
+    // `main` prints errors with `Debug`.
+    assert_eq!(format!("{error:?}"), error.to_string());
+}
+
+#[tokio::test]
+async fn a_plan_with_an_event_that_is_not_counted_is_refused_with_all_faults_of_its_monitor() {
+    let toml = r#"
+        steps = [{ weight = "10%" }]
+        monitors = [{ measure = { event = "ordered" }, class = "pay", count_by = "keys" }]
+    "#;
+    let add = |options: CanaryOptions| {
+        let shop = Shop::with_options("v2", options);
+        controller(MemoryStore::new()).add(managed(&shop, toml)).unwrap_err().to_string()
+    };
+    let error = add(options());
+    let event = r#"monitors[0].measure.event: no event "ordered" is counted"#;
+    assert!(error.contains(&format!("{event}: add it with `FeedbackOptions::event`")), "{error}");
+    assert!(error.contains("monitors[0].class: no class \"pay\" is counted"), "{error}");
+    assert!(error.contains("monitors[0].count_by: calls have keys only"), "{error}");
+    let error = add(options().feedback(FeedbackOptions::new().event("paid")));
+    assert!(error.contains(&format!("{event}, only \"paid\"")), "{error}");
+    let error = add(options().feedback(FeedbackOptions::new().event("ordered")));
+    assert!(!error.contains("no event"), "{error}");
 }
