@@ -270,6 +270,18 @@ async fn an_invalid_body_is_refused_and_not_echoed() {
 }
 
 #[tokio::test]
+async fn json_may_begin_with_a_byte_order_mark_and_escape_any_character() {
+    let shop = Shop::signed();
+    let (_, receipt) = shop.page("alice").await;
+    let escaped: String =
+        receipt.chars().map(|char| format!("\\u{:04x}", u32::from(char))).collect();
+    let body = format!("\u{feff}{{\"rating\": \"bad\", \"receipt\": \"{escaped}\"}}");
+    let answer = shop.post("/feedback", "guest", body).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT, "{}", answer.body);
+    assert_eq!(shop.ratings(), 1);
+}
+
+#[tokio::test]
 async fn an_assignment_of_another_canary_is_not_rated() {
     let inner = CanaryLayer::new("inner", ()).handle();
     let options = || CanaryOptions::new().select(Sticky::by_header(USER));

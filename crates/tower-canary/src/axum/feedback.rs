@@ -160,7 +160,9 @@ async fn read(body: Body, config: &CanaryConfig) -> Result<FeedbackForm, Problem
             problem(StatusCode::BAD_REQUEST, "the body is incomplete")
         }
     })?;
-    serde_json::from_slice(&bytes).map_err(|_| problem(StatusCode::BAD_REQUEST, INVALID_FORM))
+    // Some clients write a byte order mark, which serde_json refuses.
+    let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+    serde_json::from_slice(json).map_err(|_| problem(StatusCode::BAD_REQUEST, INVALID_FORM))
 }
 
 /// Waits for the body of a request, for a limited time.
@@ -218,6 +220,7 @@ impl From<ReceiptError> for Problem {
 }
 
 const MAX_BODY: usize = 1024;
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 const INVALID_FORM: &str =
     r#"expected {"rating": "good", "receipt": ".."}, with a rating of "good" or "bad""#;
 const NOT_STICKY: &str =
