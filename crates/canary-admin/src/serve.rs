@@ -83,7 +83,7 @@ impl Admin {
 }
 
 /// The error of [`Admin::serve`].
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
     /// The address can be reached from other machines, and the access asks for no credentials.
@@ -105,6 +105,8 @@ pub enum ServeError {
     #[error("cannot serve: {0}")]
     Io(io::Error),
 }
+
+canary_core::debug_as_display!(ServeError);
 
 /// Serves a connection until its client closes it or the server stops.
 async fn serve_one(

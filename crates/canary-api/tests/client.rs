@@ -116,6 +116,7 @@ async fn a_change_names_the_latest_event_that_the_caller_has_seen() {
     let invalid = EventId::new("17\n1000");
     let error = client.change_variables("shop", &request, Some(&invalid)).await.unwrap_err();
     assert!(matches!(error, ClientError::Settings(_)), "{error:?}");
+    assert_eq!(format!("{error:?}"), error.to_string());
 }
 
 #[tokio::test]

@@ -227,12 +227,14 @@ impl fmt::Debug for TokenFile {
 
 /// The error for a file with tokens that cannot be used. The message names the file and the line, and
 /// nothing that the line contains.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[error("token file {}: {fault}", .path.display())]
 pub struct TokenFileError {
     path: PathBuf,
     fault: Fault,
 }
+
+canary_core::debug_as_display!(TokenFileError);
 
 #[derive(Debug, thiserror::Error)]
 enum Fault {

@@ -1,4 +1,4 @@
-use std::{error::Error, io, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 use http::StatusCode;
 
@@ -8,7 +8,7 @@ use crate::problem::Problem;
 ///
 /// It prints as one sentence with everything that a person needs; there is no need to print its
 /// source as well.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// A setting of the client is invalid.
@@ -53,6 +53,13 @@ pub enum ClientError {
         /// The status of the response.
         status: u16,
     },
+}
+
+/// As `Display`: `main` prints the error that it returns with `Debug`.
+impl fmt::Debug for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl ClientError {
