@@ -74,14 +74,18 @@ impl BrowserPage {
             call["sessionId"] = self.session.clone();
         }
         self.socket.send(Message::text(call.to_string())).await.expect("the browser runs");
-        loop {
-            let mut message = self.next().await;
-            if message["id"] == id {
-                assert_eq!(message["error"], Value::Null, "{method}");
-                return message["result"].take();
+        // Events arrive all the time, so that only the whole wait has a limit.
+        complete(async {
+            loop {
+                let mut message = self.next().await;
+                if message["id"] == id {
+                    assert_eq!(message["error"], Value::Null, "{method}");
+                    return message["result"].take();
+                }
+                self.events.push(message);
             }
-            self.events.push(message);
-        }
+        })
+        .await
     }
 
     /// Waits for an event of the protocol.
@@ -94,7 +98,7 @@ impl BrowserPage {
 
     async fn next(&mut self) -> Value {
         loop {
-            let message = complete(self.socket.next()).await.expect("the browser runs");
+            let message = self.socket.next().await.expect("the browser runs");
             if let Message::Text(text) = message.expect("the browser runs") {
                 return serde_json::from_str(&text).expect("the protocol is JSON");
             }

@@ -96,7 +96,7 @@ function createValues() {
         limit ? `limit ${limit}` : isKnown(stableRate) ? `stable ${percent(stableRate)}` : "",
       );
       const slow = isKnown(slow_limit_ms) ? `over ${milliseconds(slow_limit_ms)}, ` : "";
-      setText(note, `${slow}${count(trials.canary)} ${unit}`);
+      setText(note, `${slow}${count(trials.canary)} ${trials.canary === 1 ? unit.slice(0, -1) : unit}`);
     },
   };
 }

@@ -52,10 +52,13 @@ function ratioChart(title, { ratio, lower, upper }, points, worse) {
     ratio.forEach((value, index) => {
       if (!isKnown(value)) end[index] = null;
     });
+  const hasLimit = isKnown(worse);
+  // The labels of two lines side by side would cover each other.
+  const isNear = hasLimit && Math.abs(place(worse) - place(1)) < 0.13;
   const lines = [
     [1 / most, `1/${digits(most)}×`, "axis"],
-    [1, "equal", "equal-line"],
-    ...(isKnown(worse) ? [[worse, `limit ${digits(worse)}×`, "limit-line"]] : []),
+    [1, isNear ? "" : "equal", "equal-line"],
+    ...(hasLimit ? [[worse, `limit ${digits(worse)}×`, "limit-line"]] : []),
     [most, `${digits(most)}×`, "axis"],
   ];
   const now = isKnown(ratio.at(-1))

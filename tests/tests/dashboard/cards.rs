@@ -2,7 +2,7 @@
 
 use canary_controller::{Actor, Phase};
 
-use crate::process::{DIALOG, Process, SEND};
+use crate::process::{DIALOG, Process, SEND, take_picture};
 
 #[tokio::test]
 async fn a_variable_that_an_operator_changes_reaches_the_next_call() {
@@ -18,6 +18,7 @@ async fn a_variable_that_an_operator_changes_reaches_the_next_call() {
     page.evaluate(&format!("{value}.select()")).await;
     page.type_text("b3").await;
     page.wait_for(&format!("!{SEND}.disabled")).await;
+    take_picture(&mut page, "variable").await;
     page.press("Enter", 13).await;
     page.wait_for("!document.querySelector('dialog')").await;
 
@@ -80,6 +81,7 @@ async fn open_calls_of_an_unused_channel_are_asked_to_end_and_closed() {
     assert_eq!(shop.rollout().status().rollout.phase(), Phase::RolledBack);
     page.wait_for(&format!("{said}.includes('Canary gets no new calls, and 1 is still open.')"))
         .await;
+    take_picture(&mut page, "open-calls").await;
     page.click(&press("Close…")).await;
     page.wait_for(&format!("{DIALOG}?.startsWith('Close 1 open call of canary?')")).await;
     page.click(SEND).await;

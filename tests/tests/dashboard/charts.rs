@@ -1,6 +1,6 @@
 use serde_json::json;
 
-use crate::process::{DIALOG, Process};
+use crate::process::{DIALOG, Process, take_picture};
 
 /// The head and the number of rows of the table in the open dialog, in JavaScript.
 const TABLE: &str = "(() => {
@@ -39,6 +39,7 @@ async fn each_chart_has_a_table_and_each_finding_a_history() {
     let pictures = pictures.as_str().unwrap();
     assert!(pictures.starts_with("Ratio of failures, last 5 min: "), "{pictures}");
     assert!(pictures.contains(",Evidence of failures, last 5 min: harm 0%"), "{pictures}");
+    take_picture(&mut page, "history").await;
     page.click("document.querySelector('dialog .aside')").await;
     let head = ["time", "ratio", "lower", "upper", "harm", "good"];
     assert_eq!(page.wait_for(TABLE).await, json!({"head": head, "isFilled": true}));

@@ -1,6 +1,6 @@
 use canary_controller::{Actor, Phase};
 
-use crate::process::{DIALOG, Process, SEND, button};
+use crate::process::{DIALOG, Process, SEND, button, take_picture};
 
 #[tokio::test]
 async fn a_dialog_shows_the_effect_and_sends_the_reason() {
@@ -11,6 +11,7 @@ async fn a_dialog_shows_the_effect_and_sends_the_reason() {
     page.wait_for(&format!("{DIALOG}?.includes('The plan waits until it is resumed.')")).await;
     page.wait_for(&format!("!{SEND}.disabled")).await;
     page.type_text("lunch").await;
+    take_picture(&mut page, "dialog").await;
     page.press("Enter", 13).await;
     page.wait_for("!document.querySelector('dialog')").await;
 
@@ -38,6 +39,7 @@ async fn a_change_by_another_operator_is_shown_before_the_command_is_sent_again(
     assert_eq!(shop.rollout().status().rollout.phase(), Phase::Paused);
 
     page.wait_for(&format!("{SEND}.innerText === 'Promote anyway' && !{SEND}.disabled")).await;
+    take_picture(&mut page, "conflict").await;
     page.click(SEND).await;
     page.wait_for("!document.querySelector('dialog')").await;
     page.wait_for("document.querySelector('#status').textContent.startsWith('promoted')").await;

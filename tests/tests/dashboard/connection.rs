@@ -1,7 +1,7 @@
 use canary_controller::{Actor, RolloutHandle};
 use serde_json::json;
 
-use crate::process::{IS_LIVE, Process, SEND, button, open_browser};
+use crate::process::{IS_LIVE, Process, SEND, button, open_browser, take_picture};
 
 /// The ids of the events that the page shows, the latest first, in JavaScript.
 const SHOWN: &str =
@@ -27,6 +27,7 @@ async fn no_event_is_lost_or_doubled_when_the_server_restarts() {
     let opacity = page.evaluate("getComputedStyle(document.querySelector('.split')).opacity").await;
     assert_ne!(opacity, "1", "old data is gray");
     assert_eq!(page.evaluate("document.title.includes('(not live)')").await, true);
+    take_picture(&mut page, "not-live").await;
 
     shop.start_again().await;
     shop.rollout().resume(ada(), "lunch is over").await.unwrap();
@@ -99,19 +100,37 @@ async fn a_hidden_page_gives_its_connection_back_and_catches_up_when_it_is_shown
 
 #[tokio::test]
 async fn a_store_that_was_wiped_leaves_a_gap_and_a_page_that_works() {
+    /// Keeps the event after which the page continues the stream, as `resumed`.
+    const RESUMED: &str = "
+        globalThis.resumed = null;
+        const request = fetch;
+        globalThis.fetch = (path, options) => {
+            if (path.endsWith('/events'))
+                globalThis.resumed = options.headers['last-event-id'] ?? 'the start';
+            return request(path, options);
+        };
+    ";
     let mut shop = Process::start().await;
     let Some(mut page) = shop.open_page().await else { return };
-    page.wait_for("document.querySelector('#events li')").await;
+    let latest = "document.querySelector('#events li')";
+    let known = page.wait_for(&format!("{latest}?.dataset.id")).await;
+    page.evaluate(RESUMED).await;
     shop.kill().await;
     shop.wipe_store();
     shop.start_again().await;
-    page.wait_for("document.querySelector('#events li').className === 'gap'").await;
+    page.wait_for(&format!("resumed === {known}")).await;
+    page.wait_for(&format!("{latest}.className === 'gap'")).await;
+    shop.kill().await;
+    shop.start_again().await;
+    page.wait_for("resumed === 'the start'").await;
 
-    // The event that the page knows from before is no condition.
     page.wait_for(&format!("{IS_LIVE} && {}?.ariaDisabled !== 'true'", button("start"))).await;
     page.click(&button("start")).await;
     page.wait_for(&format!("!{SEND}.disabled")).await;
     page.click(SEND).await;
     page.wait_for("!document.querySelector('dialog')").await;
     page.wait_for("document.querySelector('#status').textContent.startsWith('step 1')").await;
+    page.wait_for(&format!("{latest}.dataset.id")).await;
+    let gaps = page.evaluate("document.querySelectorAll('#events .gap').length").await;
+    assert_eq!(gaps, 1);
 }

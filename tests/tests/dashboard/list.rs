@@ -1,7 +1,7 @@
 use canary_controller::Actor;
 use serde_json::json;
 
-use crate::process::{IS_LIVE, Process};
+use crate::process::{IS_LIVE, Process, take_picture};
 
 #[tokio::test]
 async fn the_list_shows_the_state_of_each_canary_and_leads_to_it() {
@@ -20,6 +20,7 @@ async fn the_list_shows_the_state_of_each_canary_and_leads_to_it() {
 
     shop.rollout().roll_back(Actor::person("ada"), "wrong totals").await.unwrap();
     page.wait_for(&format!("{rows}.includes('↩ Rolled back')")).await;
+    take_picture(&mut page, "list").await;
     page.click("document.querySelector('.canaries li:last-child a')").await;
     page.wait_for(&format!("location.hash === '#/shop' && {IS_LIVE}")).await;
     page.wait_for("document.title === '↩ 0% shop'").await;

@@ -1,6 +1,12 @@
 //! A process with a canary and its page, which can be killed and started again on the same port.
 
-use std::{convert::Infallible, fs, future, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    convert::Infallible,
+    env, fs, future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use axum::{Json, Router, body::Body, routing::get};
 use canary_admin::{Access, Admin};
@@ -150,6 +156,15 @@ pub(crate) async fn open_browser() -> Option<BrowserPage> {
             skip("dashboard", reason);
             None
         }
+    }
+}
+
+/// Writes a picture to the directory that `CANARY_SCREENSHOTS` names, if there is one.
+pub(crate) async fn take_picture(page: &mut BrowserPage, name: &str) {
+    if let Some(directory) = env::var_os("CANARY_SCREENSHOTS").map(PathBuf::from) {
+        let picture = page.screenshot().await;
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join(format!("dashboard-{name}.png")), picture).unwrap();
     }
 }
 

@@ -1,8 +1,8 @@
-use std::{collections::BTreeSet, env, fs, path::PathBuf};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use crate::process::Process;
+use crate::process::{Process, take_picture};
 
 #[tokio::test]
 async fn the_page_is_small_and_requests_nothing_from_elsewhere() {
@@ -52,8 +52,6 @@ async fn a_page_that_is_opened_again_loads_no_file_but_itself() {
     }
 }
 
-/// Writes pictures to the directory that `CANARY_SCREENSHOTS` names, and checks in any case that nothing
-/// is wider than the window.
 #[tokio::test]
 async fn the_page_fits_into_wide_and_narrow_windows() {
     let shop = Process::start().await;
@@ -73,10 +71,6 @@ async fn the_page_fits_into_wide_and_narrow_windows() {
         page.wait_for(&format!("getComputedStyle(document.body).backgroundColor === '{expected}'"))
             .await;
         page.wait_for(&format!("document.documentElement.scrollWidth <= {width}")).await;
-        if let Some(directory) = env::var_os("CANARY_SCREENSHOTS").map(PathBuf::from) {
-            let picture = page.screenshot().await;
-            fs::create_dir_all(&directory).unwrap();
-            fs::write(directory.join(format!("dashboard-{name}.png")), picture).unwrap();
-        }
+        take_picture(&mut page, name).await;
     }
 }
