@@ -4,8 +4,9 @@
 //! cargo run --release -p canary-admin --example watchers -- 600
 //! ```
 //!
-//! The server is a process of its own, so that the pages do not count. It prints the growth of its memory
-//! and its processor time for the given number of seconds, first without pages and then with them.
+//! Each canary and its stable get five calls a second. The server is a process of its own, so that the
+//! pages do not count. A second server without pages runs at the same time. The example prints the
+//! memory of both, and their processor time for the given number of seconds.
 
 use std::{
     error::Error,
@@ -16,12 +17,15 @@ use std::{
     time::Duration,
 };
 
+use axum::{Router, body::Body, extract::Request, routing::get};
 use canary_admin::{Access, Admin};
 use canary_controller::{Controller, Managed, Plan, store::MemoryStore};
+use http_body_util::BodyExt as _;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
 };
+use tower::ServiceExt as _;
 use tower_canary::{CanaryLayer, CanaryOptions};
 
 type BoxError = Box<dyn Error + Send + Sync>;
@@ -33,13 +37,14 @@ async fn main() -> Result<(), BoxError> {
         return serve().await;
     }
     let span = Duration::from_secs(argument.parse()?);
-    let mut server = Command::new(std::env::current_exe()?)
-        .arg("serve")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let measured = measure(&mut server, span).await;
-    server.kill()?;
+    let server = || {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("serve").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()
+    };
+    let (mut unwatched, mut watched) = (server()?, server()?);
+    let measured = measure(&unwatched, &mut watched, span).await;
+    unwatched.kill()?;
+    watched.kill()?;
     measured
 }
 
@@ -47,9 +52,11 @@ async fn serve() -> Result<(), BoxError> {
     let controller = Controller::new(MemoryStore::new());
     for index in 0..CANARIES {
         let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
-        let layer = CanaryLayer::with_options(format!("service-{index}"), (), options);
-        let plan = Plan::from_toml("steps = [{ weight = '1%' }, { weight = '10%' }]")?;
+        let app = || Router::new().route("/", get(async || "hello"));
+        let layer = CanaryLayer::with_options(format!("service-{index}"), app(), options);
+        let plan = Plan::from_toml("steps = [{ weight = '10%', min_duration = '1h' }]")?;
         controller.add(Managed::new(layer.handle(), plan).auto_start())?;
+        tokio::spawn(call(app().layer(layer)));
     }
     let admin = Admin::new(Access::loopback());
     admin.watch(&controller);
@@ -58,17 +65,30 @@ async fn serve() -> Result<(), BoxError> {
     Ok(admin.serve_on(listener).await?)
 }
 
-async fn measure(server: &mut Child, span: Duration) -> Result<(), BoxError> {
+/// Makes calls for ever.
+async fn call(app: Router) {
+    let mut interval = tokio::time::interval(BETWEEN_CALLS);
+    loop {
+        interval.tick().await;
+        let Ok(response) = app.clone().oneshot(Request::new(Body::empty())).await;
+        // The call ends at the end of its body.
+        let _ = response.into_body().collect().await;
+    }
+}
+
+async fn measure(unwatched: &Child, watched: &mut Child, span: Duration) -> Result<(), BoxError> {
     let mut line = String::new();
-    BufReader::new(server.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+    BufReader::new(watched.stdout.take().ok_or("no output")?).read_line(&mut line)?;
     let addr: SocketAddr = line.trim().parse()?;
-    tokio::time::sleep(Duration::from_secs(5)).await;
-    report("without pages", server.id(), span).await?;
     for page in 0..PAGES {
         tokio::spawn(watch(addr, page));
     }
     tokio::time::sleep(Duration::from_secs(5)).await;
-    report("with pages", server.id(), span).await
+    tokio::try_join!(
+        report("without pages", unwatched.id(), span),
+        report("with pages", watched.id(), span),
+    )?;
+    Ok(())
 }
 
 /// Reads what a page reads: a stream, and points every ten seconds.
@@ -101,7 +121,7 @@ async fn report(what: &str, process: u32, span: Duration) -> Result<(), BoxError
     let used = Duration::from_millis(10 * (ticks(process)? - before));
     let percent = 100.0 * used.as_secs_f64() / span.as_secs_f64();
     let memory = memory_kib(process)?;
-    println!("{what}: {used:?} in {span:?}, {percent:.1} % of a core; {memory} KiB of memory");
+    println!("{what}: {used:?} in {span:?}, {percent:.1}% of a core; {memory} KiB of memory");
     Ok(())
 }
 
@@ -122,3 +142,4 @@ fn memory_kib(process: u32) -> Result<u64, BoxError> {
 
 const CANARIES: usize = 64;
 const PAGES: usize = 32;
+const BETWEEN_CALLS: Duration = Duration::from_millis(200);
