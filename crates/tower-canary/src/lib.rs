@@ -55,7 +55,8 @@
 //! The layer takes any two `Service<Request<B>>` that implement `Clone` and have the same response
 //! type `Response<B2>`, such as two clients of a proxy. [`UnifyBody`](body::UnifyBody) gives two
 //! services the same body type. The layer does not change the error type of a service; errors of
-//! response bodies are boxed.
+//! response bodies are boxed. [`CanaryLayer::boxed`] also keeps the type of response bodies, as tower's
+//! `option_layer` requires.
 //!
 //! # Options
 //!
