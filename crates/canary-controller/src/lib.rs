@@ -77,6 +77,15 @@
 //! - **If the controller stops, the split keeps its weight.** The guard still works, and the metric
 //!   `canary_decision_age_seconds` grows.
 //!
+//! # When the store fails
+//!
+//! The [status](Status::store_failures) has each operation on the store that fails, with the document, the
+//! error and the time, and its summary names the first. The log has a line when an operation begins to
+//! fail, at most one per minute after that, and one when it works again. The feature `metrics` has
+//! `canary_store_failing`. A document that is not a rollout is never replaced, and the rollout in force
+//! stays. A process that has never loaded the rollout keeps the weight at zero, and does not show it as
+//! idle.
+//!
 //! # Who owns the weight
 //!
 #![doc = include_str!("../docs/who-owns-the-weight.md")]
