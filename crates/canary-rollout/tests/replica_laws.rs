@@ -99,6 +99,8 @@ struct Checked {
     cluster: Cluster,
     /// The start that each replica has rolled back.
     rolled_back: [Option<Event>; 2],
+    /// The weights to which each replica has lowered its own. They are in force before they are stored.
+    lowered: [Vec<Weight>; 2],
 }
 
 fn order(command: Command) -> Order {
@@ -108,7 +110,7 @@ fn order(command: Command) -> Order {
 impl Checked {
     fn new() -> Self {
         let cluster = Cluster::new(PLAN, &["v2", "v2"]);
-        Self { cluster, rolled_back: [None, None] }
+        Self { cluster, rolled_back: [None, None], lowered: [vec![], vec![]] }
     }
 
     fn apply(&mut self, step: &Step) -> Result<(), TestCaseError> {
@@ -135,6 +137,7 @@ impl Checked {
             Step::Restart(n) => {
                 cluster.restart(*n, "v2");
                 self.rolled_back[*n] = None;
+                self.lowered[*n].clear();
                 return Ok(());
             }
             Step::BackUp => cluster.store.back_up(),
@@ -150,10 +153,13 @@ impl Checked {
             let mut weight = before[n];
             for next in node.take_weights() {
                 if next > weight {
+                    // A restart that cannot be stored returns to the weight before it.
                     prop_assert!(
-                        store.weights.contains(&next),
+                        store.weights.contains(&next) || self.lowered[n].contains(&next),
                         "replica {n} at {next}, which was never stored"
                     );
+                } else {
+                    self.lowered[n].push(next);
                 }
                 weight = next;
             }
@@ -190,6 +196,50 @@ impl Checked {
 /// An event without its number, which it gets again when it is merged.
 fn content(event: &Event) -> (Timestamp, String, String) {
     (event.at, event.by.to_string(), event.kind.to_string())
+}
+
+#[test]
+fn a_restart_that_cannot_be_stored_returns_to_the_weight_before_it() {
+    let mut checked = Checked::new();
+    let weight = |ppm| Command::SetWeight { weight: Weight::from_ppm(ppm) };
+    for step in [
+        Step::Command(0, Command::Start),
+        Step::Command(0, weight(466_386)),
+        Step::Tick(1, Verdict::Healthy, 0),
+        Step::Outage(Some(Fault::Unavailable)),
+        Step::Command(1, weight(1)),
+        Step::Command(1, Command::Restart),
+    ] {
+        checked.apply(&step).unwrap();
+    }
+    assert_eq!(checked.cluster.nodes[1].weight, Weight::from_ppm(1));
+    checked.settle().unwrap();
+}
+
+#[test]
+fn a_save_after_an_outage_is_not_taken_for_an_older_rollout() {
+    let (healthy, unavailable) = (Verdict::Healthy, Fault::Unavailable);
+    let mut checked = Checked::new();
+    for step in [
+        Step::Command(0, Command::Start),
+        Step::Faults(vec![unavailable]),
+        Step::Tick(0, healthy, 0),
+        Step::Faults(vec![unavailable, unavailable, unavailable, Fault::None, unavailable]),
+        Step::Tick(0, healthy, 0),
+        Step::Command(1, Command::SkipStep),
+        Step::Tick(0, healthy, 0),
+        Step::Tick(0, healthy, 0),
+        Step::Tick(0, healthy, 0),
+        Step::Faults(vec![unavailable]),
+        Step::Command(0, Command::Pause),
+        Step::Tick(1, healthy, 0),
+        Step::Tick(0, healthy, 0),
+    ] {
+        checked.apply(&step).unwrap();
+    }
+    checked.settle().unwrap();
+    let events = checked.cluster.store.events.iter().map(|event| event.kind.to_string());
+    assert_eq!(events.collect::<Vec<_>>(), ["started (attempt 1)", "began step 1", "paused"]);
 }
 
 proptest! {

@@ -50,6 +50,7 @@ impl Replica {
         if is_dirty && loss.is_none() && self.rollout.descends_from(&theirs) {
             // A response was lost, or another replica has saved the elapsed time. The rollout in
             // force has all events of the document, and replaces it.
+            self.rollout.raise_generation(&theirs);
             return;
         }
         self.store = StoreState::InSync;

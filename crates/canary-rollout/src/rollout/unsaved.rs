@@ -19,6 +19,12 @@ impl Rollout {
             && other.history().next_back().is_none_or(|latest| self.contains(latest))
     }
 
+    /// Continues the numbering of a stored rollout that this one replaces, so that others do not take
+    /// it for an older one.
+    pub(crate) fn raise_generation(&mut self, stored: &Self) {
+        self.generation = self.generation.max(stored.generation);
+    }
+
     /// Returns whether the history contains this event.
     #[must_use]
     pub fn contains(&self, event: &Event) -> bool {
