@@ -173,6 +173,14 @@ async fn a_plan_is_checked_and_replaced_without_what_only_code_may_contain() {
         [gates.ci]\nkind = { webhook = { url = 'http://169.254.169.254/' } }";
     let faults = server.send(check(hook)).await.json();
     assert_eq!(faults["faults"][0]["field"], "gates.ci.kind.webhook");
+    let probe = "steps = [{ weight = '1%' }]\n\
+        [probes.order]\nkind = { http = { path = '/order', method = 'POST' } }";
+    let faults = server.send(check(probe)).await.json();
+    assert_eq!(faults["faults"][0]["field"], "probes.order.kind.http.method");
+    let receiver = "steps = [{ weight = '1%' }]\n\
+        [notify.eve]\nwebhook = { url = 'https://evil.example/' }";
+    let faults = server.send(check(receiver)).await.json();
+    assert_eq!(faults["faults"][0]["field"], "notify.eve");
     let forecast = server.send(check("steps = [{ weight = '20%' }]")).await.json();
     assert_eq!(forecast["forecast"]["steps"][0]["weight"], "20%");
 

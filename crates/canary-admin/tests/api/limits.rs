@@ -30,6 +30,7 @@ async fn a_body_has_to_be_json_of_the_right_shape() {
         (call.clone(), 415),
         (call.clone().header("content-type", "text/plain"), 415),
         (call.header("content-type", "application/x-www-form-urlencoded"), 415),
+        (Call::new("POST", COMMANDS).json(start).header("content-type", "text/plain"), 415),
         (Call::new("POST", COMMANDS).json("{"), 400),
         (Call::new("POST", COMMANDS).json("{}{}"), 422),
         (Call::new("POST", COMMANDS).json(r#"{"command":"start"} x"#), 400),

@@ -90,6 +90,13 @@ async fn the_audit_log_has_names_and_no_secrets() {
     assert_eq!(patch.token("ada").send(addr).await.status, 422);
     let read = Call::new("GET", "/canaries/shop/variables").token("ada");
     assert_eq!(read.send(addr).await.status, 200);
+    let reads = |log: &Log| log.text().matches("read the variables").count();
+    assert_eq!(reads(&log), 2, "the line has it twice");
+    for token in ["ada", "vic"] {
+        let stage = Call::new("GET", "/restapis/shop/stages/prod").token(token);
+        assert_eq!(stage.send(addr).await.status, 200);
+    }
+    assert_eq!(reads(&log), 4, "a viewer does not see the values");
 
     let text = log.text();
     let has = |parts: &[&str]| log.has(parts);
