@@ -11,6 +11,7 @@ import {
   rate,
   sentence,
   share,
+  time,
   words,
 } from "./format.js";
 
@@ -85,6 +86,7 @@ function createWait() {
 function alarmsOf({ storage, judgment, driver }) {
   const unsaved = storage.unsaved_for_s;
   return [
+    ...failuresOf(storage),
     storage.load_error && `The stored rollout is not loaded yet: ${storage.load_error}`,
     unsaved !== null &&
       unsaved !== undefined &&
@@ -94,6 +96,13 @@ function alarmsOf({ storage, judgment, driver }) {
       !driver.is_this &&
       "No process drives this rollout: nothing is judged, and the plan does not advance.",
   ].filter(Boolean);
+}
+
+/// The operations on the store that fail. A failed load has an alarm of its own.
+function failuresOf({ failures = [], load_error: loadError }) {
+  return failures
+    .filter(({ operation }) => !(loadError && operation === "read"))
+    .map(({ sentence: text, since }) => `${capitalized(text)} (since ${time(new Date(since))})`);
 }
 
 function createAlarm() {

@@ -134,3 +134,15 @@ async fn a_store_that_was_wiped_leaves_a_gap_and_a_page_that_works() {
     let gaps = page.evaluate("document.querySelectorAll('#events .gap').length").await;
     assert_eq!(gaps, 1);
 }
+
+#[tokio::test]
+async fn a_store_that_fails_is_shown_with_its_error_and_the_time_of_the_first_one() {
+    let shop = Process::start().await;
+    let Some(mut page) = shop.open_page().await else { return };
+    shop.wipe_store();
+    // It is in force here, and cannot be stored.
+    let _ = shop.rollout().pause(Actor::person("ada"), "lunch").await;
+    let alarms = "document.querySelector('.alarms').innerText";
+    page.wait_for(&format!("{alarms}.includes('No such file') && {alarms}.includes('(since ')"))
+        .await;
+}
