@@ -60,7 +60,8 @@ async fn an_operator_has_at_most_32_streams_and_keeps_no_others_out() {
         streams.push(open("vic").await);
     }
     let more = Call::new("GET", "/canaries/shop/events").header("accept", "text/event-stream");
-    let reply = server.send(more.token("vic")).await;
+    let reply = timeout(Duration::from_secs(60), server.send(more.token("vic")));
+    let reply = reply.await.expect("it is no stream");
     assert_eq!((reply.status, reply.header("retry-after")), (429, "2"));
     let list = Call::new("GET", "/canaries").token("vic");
     assert_eq!(server.send(list).await.status, 200, "everything else still works");

@@ -8,6 +8,7 @@ use canary_controller::{
         MemoryStore,
         testing::{FaultyStore, StoreFault},
     },
+    webhook::{SendFuture, WebhookClient},
 };
 use tokio::net::TcpListener;
 
@@ -64,6 +65,32 @@ async fn a_plan_is_shown_without_the_paths_of_its_urls() {
     // A controller without a webhook client refuses such a plan, so it is only shown here.
     let json = plan.unwrap().to_public_json().to_string();
     assert!(!json.contains("swordfish"), "{json}");
+}
+
+#[tokio::test]
+async fn a_plan_from_the_api_keeps_the_receivers_of_notifications() {
+    let unreachable = |_: http::Request<_>, _: usize| -> SendFuture<'static> {
+        Box::pin(async { Err("there is no network".into()) })
+    };
+    let controller = Controller::new(MemoryStore::new()).webhooks(WebhookClient::new(unreachable));
+    let plan = "steps = [{ weight = '1%' }]\n[notify.team]\n\
+        webhook = { url = 'https://hooks.example/T0/swordfish' }";
+    let rollout = add(&controller, "shop", plan);
+    let admin = Admin::new(Access::loopback());
+    admin.watch(&controller);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let served = tokio::spawn(admin.clone().serve_on(listener));
+    let mut statuses = rollout.watch();
+    statuses.wait_for(|status| status.load_error.is_none()).await.unwrap();
+    let put = Call::new("PUT", "/canaries/shop/plan").seen("*");
+    let reply = put.json(r#"{"text":"steps = [{ weight = '20%' }]"}"#).send(addr).await;
+    assert_eq!(reply.json()["plan"]["steps"][0]["weight"], "20%");
+    assert!(reply.text.contains("hooks.example") && !reply.text.contains("swordfish"), "{reply:?}");
+    let receivers = rollout.status().rollout.plan().notify().len();
+    assert_eq!(receivers, 1);
+    admin.stop();
+    served.await.unwrap().unwrap();
 }
 
 #[tokio::test]
