@@ -19,8 +19,10 @@ async fn keys_open_dialogs_and_move_the_view_until_they_are_switched_off() {
     page.wait_for(&format!("!({is_open})")).await;
     page.press("2", 50).await;
     page.wait_for("document.querySelector('#range-1').checked").await;
-    page.wait_for("document.querySelector('.chart svg')?.ariaLabel.startsWith('Weight, last 1 h')")
-        .await;
+    page.wait_for(
+        "document.querySelector('.chart svg')?.ariaLabel?.startsWith('Weight, last 1 h')",
+    )
+    .await;
 
     page.press("?", 191).await;
     page.wait_for(&format!("{DIALOG}?.includes('Roll back')")).await;
