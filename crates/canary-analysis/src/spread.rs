@@ -1,5 +1,3 @@
-#[cfg(feature = "serde")]
-use crate::stored_default::is_default;
 use crate::{calm_rate::RateCounts, log_space::float};
 
 /// How much the rates of blocks of time differ.
@@ -8,16 +6,29 @@ use crate::{calm_rate::RateCounts, log_space::float};
 /// chance alone. Trouble that comes and goes makes them differ more. This shows waves that never
 /// leave a calm block, for which the calmest one is no measure of what is usual.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(from = "(u64, RateCounts, u64)", into = "(u64, RateCounts, u64)")
+)]
 pub(crate) struct Spread {
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     blocks: u64,
     /// The counts of all blocks.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) counts: RateCounts,
     /// The sum of the squared adverse events of each block per call, in millionths.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     squares: u64,
+}
+
+impl From<(u64, RateCounts, u64)> for Spread {
+    fn from((blocks, counts, squares): (u64, RateCounts, u64)) -> Self {
+        Self { blocks, counts, squares }
+    }
+}
+
+impl From<Spread> for (u64, RateCounts, u64) {
+    fn from(Spread { blocks, counts, squares }: Spread) -> Self {
+        (blocks, counts, squares)
+    }
 }
 
 /// How sure it has to be that rates differ by more than chance.
