@@ -93,8 +93,9 @@ pub(crate) async fn authenticate(
 async fn identify(shared: &Shared, parts: &Parts) -> Result<Operator, ApiError> {
     let operator = shared.access.operator(parts).await;
     let token = bearer(&parts.headers);
-    // A valid token passes, so that no one who shares an address with operators can lock them out.
-    if operator.is_none() && shared.throttle.blocks(parts) {
+    // A valid token passes, and a page without one is asked for it, so that no one who shares an
+    // address with operators can lock them out.
+    if operator.is_none() && token.is_some() && shared.throttle.blocks(parts) {
         let detail = "too many wrong tokens came from this address: wait, and try again";
         return Err(ApiError::new(Kind::TooMany, detail));
     }

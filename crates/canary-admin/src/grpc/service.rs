@@ -19,7 +19,7 @@ use crate::{
     access::Caller,
     extract::{NamedCanary, Seen},
     problem::{ApiError, Kind},
-    routes::commands::{give, refused, response},
+    routes::commands::{check_preview, give, refused, response},
     shared::Shared,
 };
 
@@ -42,6 +42,7 @@ impl ControlService {
         let NamedCanary(canary) = NamedCanary::find(&self.shared, &request.canary)?;
         let command = command(request)?;
         if request.dry_run {
+            check_preview(caller, &command)?;
             let preview = canary.rollout().preview(&command).map_err(|it| refused(&it))?;
             return Ok(CommandResponse {
                 note: preview.note.clone(),

@@ -60,6 +60,7 @@ pub(crate) async fn command(
 ) -> Result<Response, ApiError> {
     let command = view::to_command(request.command)?;
     if is_dry(params.dry)? {
+        check_preview(&caller, &command)?;
         let preview = canary.rollout().preview(&command).map_err(|error| refused(&error))?;
         return Ok(json(&view::preview(canary.rollout(), &command, &preview)));
     }
@@ -69,6 +70,15 @@ pub(crate) async fn command(
     }
     let transition = give(&canary, &caller, command, &request.reason, seen).await?;
     Ok(json(&response(&canary, transition).await))
+}
+
+/// Checks that the caller may see the preview of a command. That of variables says whether a value is
+/// the one that is set.
+pub(crate) fn check_preview(caller: &Caller, command: &Command) -> Result<(), ApiError> {
+    match command {
+        Command::SetVariables(_) => caller.needs(canary_api::Role::Operate),
+        _ => Ok(()),
+    }
 }
 
 fn is_dry(dry: Option<u8>) -> Result<bool, ApiError> {

@@ -35,6 +35,7 @@ impl Connections {
         tasks: &mut JoinSet<()>,
         stop: &watch::Receiver<bool>,
     ) {
+        while tasks.try_join_next().is_some() {}
         self.0.retain(|it| !it.task.is_finished());
         while tasks.len() >= MAX_CONNECTIONS && !*stop.borrow() {
             if let Some(index) = self.victim() {

@@ -220,6 +220,7 @@ async fn an_address_with_many_wrong_tokens_has_to_wait_and_a_valid_token_passes(
     assert_eq!(replies[..10], [401; 10]);
     assert!(replies.contains(&429), "{replies:?}");
     assert_eq!(status("ada").await, 200);
+    assert_eq!(server.send(Call::new("GET", "/session")).await.status, 401, "asked for a token");
     server.stop().await;
 }
 

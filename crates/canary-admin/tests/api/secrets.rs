@@ -30,6 +30,10 @@ async fn only_operators_see_the_values_of_variables() {
             assert_eq!(reply.status, 200);
             assert!(!reply.text.contains("swordfish"), "{path}");
         }
+        // The preview of a guess says whether it is the value.
+        let guess = r#"{"command":"set_variables","stage":{"password":"swordfish"}}"#;
+        let preview = Call::new("POST", "/canaries/shop/commands?dry=1").token(token).json(guess);
+        assert_eq!(server.send(preview).await.status, 403);
     }
     let get = Call::new("GET", "/canaries/shop/variables").token("ada");
     assert_eq!(server.send(get).await.json()["stage"]["password"], "swordfish");

@@ -37,6 +37,8 @@ impl Driver {
             }
         }
         if self.replica.store() == &StoreState::InSync {
+            // What could not be written here, another replica has written.
+            self.health.forget(StoreOperation::Write, &self.document.path);
             let latest = self.replica.rollout().latest();
             self.latest.send_if_modified(|known| {
                 let is_new = *known != latest;
@@ -187,7 +189,9 @@ impl Driver {
         let now = InForce::of(rollout);
         if self.in_force.plan != now.plan {
             self.register_receivers(&now.plan);
-            self.check_plan(&now.plan);
+            if self.replica.relation() == Relation::Same {
+                self.check_plan(&now.plan);
+            }
         }
         if self.in_force.attempt != now.attempt || self.in_force.stage != now.stage {
             self.tasks.cancel();

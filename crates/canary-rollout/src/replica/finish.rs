@@ -79,7 +79,11 @@ impl Replica {
             }
             result => result,
         };
+        // A start by the replica itself is tried again each second, and the health of the store is
+        // reported by itself.
+        let is_repeated = job.id.is_none() && matches!(result, Err(CommandFailure::NotStored(_)));
         if job.is_answered
+            && !is_repeated
             && let Err(error) = &result
         {
             self.outputs.push(Output::Warn(error.to_string()));
