@@ -6,12 +6,11 @@ use canary_core::PerChannel;
 
 use crate::{
     burst_detector::{BurstDetector, Course},
-    calm_rate::RateCounts,
+    calm_rate::{HOLD_MILLIS, RateCounts},
     margins::Margin,
     monitor::{Monitor, Unit},
     outage_history::{OutageHistory, OutageScan},
     split_ratio::SplitRatio,
-    spread::Certainty,
 };
 
 /// What is usual for a monitor: its rates and its outages, before the rollout and during it.
@@ -121,20 +120,19 @@ impl Background {
     }
 
     /// Returns the rate up to which all calls of a time are no outage.
-    pub(crate) fn limit(&self, certainty: Certainty) -> f64 {
-        self.state.both.limit(self.floor, certainty)
+    pub(crate) fn limit(&self) -> f64 {
+        self.state.both.limit(self.floor)
     }
 
     /// Returns whether enough is known to tell an outage of both channels from the usual rate.
-    pub(crate) fn is_known(&self, certainty: Certainty) -> bool {
-        self.state.both.calm.is_known(certainty)
+    pub(crate) fn is_known(&self) -> bool {
+        self.state.both.calm.is_known()
     }
 
     /// Returns the time of which the rates are known, and the time that is needed.
-    pub(crate) fn known(&self) -> (Duration, Duration) {
-        let calm = &self.state.both.calm;
-        let needed = calm.needed_millis(Certainty::Suspected);
-        (Duration::from_millis(calm.known_millis), Duration::from_millis(needed))
+    pub(crate) const fn known(&self) -> (Duration, Duration) {
+        let known = Duration::from_millis(self.state.both.calm.known_millis);
+        (known, Duration::from_millis(HOLD_MILLIS))
     }
 
     /// Adds a look at the canary to the scan for its outages. Returns the length of an outage that

@@ -4,7 +4,6 @@ use crate::{
     calm_rate::{CalmRate, RateCounts},
     log_space::float,
     monitor::Unit,
-    spread::Certainty,
 };
 
 /// Detects outages: looks at which far more calls than usual are adverse.
@@ -15,8 +14,8 @@ use crate::{
 /// calls and many looks at one call each find the same outages. By chance, one in 3,000 events at a
 /// usual rate of 0.5 % begins one, and fewer at higher rates.
 ///
-/// The limit is three times the odds of the [usual rate](CalmRate), or twice if rates vary, or the
-/// `floor` if that is higher. Until the usual rate is known, it is three times the odds of the floor.
+/// The limit is three times the odds of the [usual rate](CalmRate), or the `floor` if that is
+/// higher. Until the usual rate is known, it is three times the odds of the floor.
 ///
 /// The result for a look depends on the totals of this look and of others only. This keeps bets on
 /// the looks outside outages fair, see `OutageFilter`.
@@ -47,10 +46,9 @@ pub(crate) enum Course {
 impl BurstDetector {
     /// Adds one look.
     pub(crate) fn observe(&mut self, floor: f64, counts: RateCounts, millis: u64) -> Course {
-        self.excess =
-            excess(self.excess, self.limit(floor, Certainty::Suspected), counts).min(BURST_EXCESS);
+        self.excess = excess(self.excess, self.limit(floor), counts).min(BURST_EXCESS);
         self.is_outage = self.excess == BURST_EXCESS || (self.is_outage && self.excess > 0);
-        self.calm.observe(counts, millis, self.is_outage);
+        self.calm.observe(counts, millis);
         match (self.excess, self.is_outage) {
             (0, _) => Course::Calm,
             (_, false) => Course::Rising,
@@ -65,9 +63,8 @@ impl BurstDetector {
     }
 
     /// Returns the rate above which events are in excess.
-    pub(crate) fn limit(&self, floor: f64, certainty: Certainty) -> f64 {
-        let factor = if self.calm.varies(certainty) { VARYING_ODDS_FACTOR } else { ODDS_FACTOR };
-        at_odds(factor, self.calm.usual(certainty).unwrap_or(floor)).max(floor)
+    pub(crate) fn limit(&self, floor: f64) -> f64 {
+        at_odds(ODDS_FACTOR, self.calm.usual().unwrap_or(floor)).max(floor)
     }
 }
 
@@ -104,9 +101,6 @@ pub(crate) const BILLION: u64 = 1_000_000_000;
 /// would take a service at 0.5 % a third longer to prove, and one of 4 let canaries pass that are
 /// four times worse than stable.
 const ODDS_FACTOR: f64 = 3.0;
-
-/// The same if rates vary: even the calmest block may then have trouble in it.
-const VARYING_ODDS_FACTOR: f64 = 2.0;
 
 /// The excess that makes an outage: five events, in billionths.
 pub(crate) const BURST_EXCESS: u64 = 5 * BILLION;

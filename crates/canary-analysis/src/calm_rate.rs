@@ -1,19 +1,14 @@
 #[cfg(feature = "serde")]
 use crate::stored_default::is_default;
-use crate::{
-    log_space::float,
-    monitor::Unit,
-    spread::{Certainty, Spread},
-};
+use crate::{log_space::float, monitor::Unit};
 
-/// The usual rate of adverse events in the last 30 to 60 minutes.
+/// The usual rate of adverse events: that of the calmest time of the last 30 to 60 minutes.
 ///
-/// Time is cut into blocks of at least [`BLOCK_MILLIS`] and [`BLOCK_CALLS`]. If their rates differ by
-/// no more than chance, the usual rate is that of all blocks. Otherwise the calmest block counts: an
-/// outage of both channels, however long, raises the mean, and would become usual. Rates are taken at
-/// their upper end, so that a block with few events by chance does not make the usual rate too low.
-/// Only an outage that lasts longer than the time that is known, at most an hour, cannot be told from
-/// the normal rate.
+/// Time is cut into blocks of at least [`BLOCK_MILLIS`] and [`BLOCK_CALLS`]. The rate of a block is
+/// taken at its upper end, so that a block with few events by chance does not make the usual rate
+/// too low. The calmest block counts, and not the mean: an outage of both channels, however long,
+/// raises the mean, and would become usual. Only an outage that lasts longer than the time that is
+/// known, at most an hour, cannot be told from the normal rate.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 pub(crate) struct CalmRate {
@@ -22,19 +17,10 @@ pub(crate) struct CalmRate {
     pub(crate) block: RateCounts,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) block_millis: u64,
-    /// Whether an outage was detected in it.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
-    pub(crate) has_outage: bool,
     /// The calmest block of this half hour, and that of the one before. Without calls if there is
     /// none.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) calmest: [RateCounts; 2],
-    /// How the blocks of this half hour differ, and those of the one before.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
-    pub(crate) spread: [Spread; 2],
-    /// The same without the blocks that have an outage.
-    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
-    pub(crate) calm_spread: [Spread; 2],
     /// The time of this half hour.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) half_millis: u64,
@@ -96,12 +82,11 @@ impl RateCounts {
 
 impl CalmRate {
     /// Adds a look. A look without calls is ignored, and its time too.
-    pub(crate) fn observe(&mut self, counts: RateCounts, millis: u64, is_outage: bool) {
+    pub(crate) fn observe(&mut self, counts: RateCounts, millis: u64) {
         if counts.calls == 0 {
             return;
         }
         self.block.add(counts);
-        self.has_outage |= is_outage;
         self.block_millis = self.block_millis.saturating_add(millis);
         self.known_millis = self.known_millis.saturating_add(millis).min(MOST_KNOWN_MILLIS);
         self.half_millis = self.half_millis.saturating_add(millis);
@@ -110,10 +95,6 @@ impl CalmRate {
             let millis = std::mem::take(&mut self.block_millis);
             let began = self.known_millis.saturating_sub(millis);
             self.has_late_block |= began >= LONGEST_INCIDENT_MILLIS;
-            self.spread[0].add_block(block);
-            if !std::mem::take(&mut self.has_outage) {
-                self.calm_spread[0].add_block(block);
-            }
             let calmest = self.calmest[0].upper_rate();
             if calmest.is_none_or(|calmest| block.upper_rate().is_some_and(|it| it < calmest)) {
                 self.calmest[0] = block;
@@ -122,23 +103,13 @@ impl CalmRate {
         // A service with so few calls that half an hour has no block keeps the block before.
         if self.half_millis >= HALF_MILLIS && self.calmest[0].calls > 0 {
             self.calmest = [RateCounts::default(), self.calmest[0]];
-            self.spread = [Spread::default(), self.spread[0]];
-            self.calm_spread = [Spread::default(), self.calm_spread[0]];
             self.half_millis = 0;
         }
     }
 
     /// Returns the usual rate, or `None` before the first block is complete.
-    pub(crate) fn usual(&self, certainty: Certainty) -> Option<f64> {
-        if !self.varies(certainty) {
-            return sum(self.spread).counts.upper_rate();
-        }
+    pub(crate) fn usual(&self) -> Option<f64> {
         self.calmest.iter().filter_map(|block| block.upper_rate()).min_by(f64::total_cmp)
-    }
-
-    /// Returns whether the rates of the blocks differ by more than chance.
-    pub(crate) fn varies(&self, certainty: Certainty) -> bool {
-        sum(self.spread).is_beyond_chance(certainty)
     }
 
     /// Returns whether stored counts do not contradict each other. A key can be adverse without a
@@ -150,25 +121,13 @@ impl CalmRate {
     }
 
     /// Returns whether enough time is known to tell an outage from the normal rate.
-    pub(crate) fn is_known(&self, certainty: Certainty) -> bool {
-        self.known_millis >= self.needed_millis(certainty) && self.has_late_block
+    pub(crate) fn is_known(&self) -> bool {
+        self.known_millis >= HOLD_MILLIS && self.has_late_block && self.usual().is_some()
     }
-
-    /// Returns the time that must be known. It is longer if the rate varies outside outages, because
-    /// the calmest time may not have come yet.
-    pub(crate) fn needed_millis(&self, certainty: Certainty) -> u64 {
-        let varies = sum(self.calm_spread).is_beyond_chance(certainty);
-        if varies { HALF_MILLIS } else { HOLD_MILLIS }
-    }
-}
-
-fn sum([mut now, before]: [Spread; 2]) -> Spread {
-    now.merge(before);
-    now
 }
 
 /// Blocks as short as the shortest calm times between outages that should count.
-const BLOCK_MILLIS: u64 = 10_000;
+const BLOCK_MILLIS: u64 = 20_000;
 /// Blocks of fewer calls would have no events by chance.
 const BLOCK_CALLS: u64 = 500;
 /// The calmest block of one to two of these times counts. A rate that rises for good is usual
@@ -178,7 +137,7 @@ pub(crate) const HALF_MILLIS: u64 = 1_800_000;
 const LONGEST_INCIDENT_MILLIS: u64 = 600_000;
 /// The time that must be known: an incident, and a minute after it. A service with few calls needs
 /// longer, until one block after the incident is complete.
-const HOLD_MILLIS: u64 = 660_000;
+pub(crate) const HOLD_MILLIS: u64 = 660_000;
 /// More does not matter.
 pub(crate) const MOST_KNOWN_MILLIS: u64 = 2 * HALF_MILLIS;
 
@@ -186,35 +145,22 @@ pub(crate) const MOST_KNOWN_MILLIS: u64 = 2 * HALF_MILLIS;
 mod tests {
     use super::*;
 
-    const SUSPECTED: Certainty = Certainty::Suspected;
-
     fn observe(rate: &mut CalmRate, seconds: u32, calls: u64, adverse: u64) {
-        (0..seconds).for_each(|_| rate.observe(RateCounts { calls, adverse }, 1_000, false));
+        (0..seconds).for_each(|_| rate.observe(RateCounts { calls, adverse }, 1_000));
     }
 
     #[test]
-    fn the_usual_rate_is_that_of_all_blocks_if_they_differ_by_chance_alone() {
+    fn the_usual_rate_is_that_of_the_calmest_block() {
         let mut rate = CalmRate::default();
-        observe(&mut rate, 9, 50, 5);
-        assert_eq!(rate.usual(SUSPECTED), None);
-        for adverse in [4, 5, 6, 5].repeat(15) {
-            observe(&mut rate, 11, 50, adverse);
-        }
-        assert!((0.10..0.11).contains(&rate.usual(SUSPECTED).unwrap()));
-        assert!(rate.is_known(SUSPECTED));
-    }
-
-    #[test]
-    fn the_usual_rate_is_that_of_the_calmest_block_if_they_differ_by_more() {
-        let mut rate = CalmRate::default();
-        observe(&mut rate, 610, 50, 5);
-        assert!((0.10..0.11).contains(&rate.usual(SUSPECTED).unwrap()), "an outage from the start");
-        observe(&mut rate, 50, 50, 0);
-        assert!(rate.usual(SUSPECTED).unwrap() < 0.006);
-        assert!(!rate.is_known(SUSPECTED) && !rate.is_known(Certainty::Certain));
-        observe(&mut rate, 1_140, 50, 0);
-        assert!(rate.usual(SUSPECTED).unwrap() < 0.006);
-        assert!(rate.is_known(SUSPECTED));
+        observe(&mut rate, 19, 50, 5);
+        assert_eq!(rate.usual(), None);
+        observe(&mut rate, 601, 50, 5);
+        assert!((0.10..0.12).contains(&rate.usual().unwrap()), "an outage from the start");
+        assert!(!rate.is_known());
+        observe(&mut rate, 20, 50, 0);
+        assert!(rate.usual().unwrap() < 0.003);
+        observe(&mut rate, 20, 50, 0);
+        assert!(rate.is_known());
     }
 
     #[test]
@@ -222,9 +168,9 @@ mod tests {
         let mut rate = CalmRate::default();
         observe(&mut rate, 1_000, 50, 0);
         observe(&mut rate, 1_800, 50, 2);
-        assert!(rate.usual(SUSPECTED).unwrap() < 0.006);
+        assert!(rate.usual().unwrap() < 0.003);
         observe(&mut rate, 1_800, 50, 2);
-        assert!(rate.usual(SUSPECTED).unwrap() > 0.04);
+        assert!(rate.usual().unwrap() > 0.04);
     }
 
     #[test]
@@ -234,8 +180,8 @@ mod tests {
         assert_eq!(rate, CalmRate::default());
         // One call a second: a block takes 500 seconds.
         observe(&mut rate, 1_400, 1, 0);
-        assert!(!rate.is_known(SUSPECTED));
+        assert!(!rate.is_known());
         observe(&mut rate, 100, 1, 0);
-        assert!(rate.is_known(SUSPECTED) && rate.usual(SUSPECTED).unwrap() < 0.006);
+        assert!(rate.is_known() && rate.usual().unwrap() < 0.006);
     }
 }

@@ -227,15 +227,6 @@ impl ChannelComparison {
         self.in_worst_case(self.good_without_outages())
     }
 
-    /// Returns the evidence that the canary is good enough, without times that certainly were
-    /// outages.
-    pub(crate) fn log_e_good_not_refuted(&self) -> f64 {
-        let is_against_limit = self.is_against_limit();
-        let good =
-            if is_against_limit { &self.whole.good } else { &self.outage_filter.not_refuted };
-        self.in_worst_case(good)
-    }
-
     /// A limit holds in outages, too.
     fn good_without_outages(&self) -> &NonInferiority {
         if self.is_against_limit() { &self.whole.good } else { &self.outage_filter.good }

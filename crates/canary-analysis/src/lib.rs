@@ -84,7 +84,7 @@
 //! |---|---|---|---|---|
 //! | G1 | a canary that is not worse is called degraded with a probability of at most `alpha`, over the whole rollout and all deciding monitors | given everything before it, each call (or key) is assigned with the odds of its weight, and the canary's chance that it is adverse is at most `worse.ratio` times stable's, or at most `worse.rate`. The chances may change from call to call | an outage of one channel alone: a hundred failures then have one cause, and are not a hundred coins. See G2 | `the_mean_e_value_is_exactly_one_at_the_margin`, `good_canaries_are_rarely_rolled_back` |
 //! | G2 | G1 holds if both channels fail together or rates drift. If each channel has outages of its own, the canary is called degraded with a probability of at most 1/20 (see [`SecondProof`]) | for the first sentence, as for G1. For the second: given the past, the rates of the two channels in a block of time are exchangeable, or the canary's are as frequent and deeper (fewer pods); the [`Baseline`] or the rollout has shown an outage of stable; blocks are independent, which they nearly are at twice the length of the longest outage | before stable has shown an outage: the first one of the canary is degraded. Outages of more than five minutes. Monitors per key | `outages_of_both_channels_do_not_cause_rollbacks`, `outages_of_each_channel_alone_do_not_cause_rollbacks`, `calls_that_hang_on_one_channel_alone_are_no_harm_if_stables_do_so_too`, `the_sign_of_equal_channels_is_zero_on_average` |
-//! | G3 | a canary beyond the margin of good is called healthy with a probability of at most `beta`; calls without a response count as adverse | the canary is beyond the margin in all looks that [count](#outages): those with at most three times the usual rate. For the proof by rate, calls are adverse independently of each other. Calls in flight are no worse than answered ones, on both channels | trouble of both channels that is always there, or leaves no calm ten seconds, hides a difference of its own size: with as much trouble as normal failures twice over, a canary must be four times worse to be beyond twice stable's rate. An outage of both that lasts longer than the judge has known stable. Clients that retry on the other channel | `the_mean_e_value_for_good_is_at_most_one_at_the_margin`, `the_mean_e_value_is_at_most_one_if_only_outages_hit_both_channels_alike`, `the_rate_e_process_includes_bursts_of_the_canary_alone`, `calls_without_a_response_are_never_evidence_for_the_canary`, `canaries_beyond_the_margin_are_rarely_called_healthy`, `canaries_beyond_the_margin_are_rarely_called_healthy_after_outages`, `a_fault_behind_an_outage_is_never_called_healthy`, `a_canary_that_hangs_is_not_healthy`, `a_held_verdict_ends_when_the_canary_hangs`, `a_fault_behind_a_partial_outage_is_never_called_healthy`, `a_fault_behind_recurring_outages_is_rarely_called_healthy` |
+//! | G3 | a canary beyond the margin of good is called healthy with a probability of at most `beta`; calls without a response count as adverse | the canary is beyond the margin in all looks that [count](#outages): those with at most three times the usual rate. For the proof by rate, calls are adverse independently of each other. Calls in flight are no worse than answered ones, on both channels | trouble of both channels that is always there, or leaves no calm 20 seconds, hides a difference of its own size: with as much trouble as normal failures twice over, a canary must be four times worse to be beyond twice stable's rate. An outage of both that lasts longer than the judge has known stable. Clients that retry on the other channel | `the_mean_e_value_for_good_is_at_most_one_at_the_margin`, `the_mean_e_value_is_at_most_one_if_only_outages_hit_both_channels_alike`, `the_rate_e_process_includes_bursts_of_the_canary_alone`, `calls_without_a_response_are_never_evidence_for_the_canary`, `canaries_beyond_the_margin_are_rarely_called_healthy`, `canaries_beyond_the_margin_are_rarely_called_healthy_after_outages`, `a_fault_behind_an_outage_is_never_called_healthy`, `a_canary_that_hangs_is_not_healthy`, `a_held_verdict_ends_when_the_canary_hangs`, `a_fault_behind_a_partial_outage_is_never_called_healthy`, `a_fault_behind_recurring_outages_is_rarely_called_healthy` |
 //! | G4 | a canary that fails every call from the start, when stable has no failures, is detected within 3 canary calls, at weights up to 10 % | one monitor decides, with the default margins and levels | a service in which stable has outages of its own, see [`SecondProof`] | `a_canary_that_fails_every_call_trips_within_three`, `a_canary_that_fails_every_call_is_caught_within_three` |
 //! | G5 | the evidence does not depend on the order and grouping of counts, or on the number of replicas; a healthy verdict also depends on the detection of outages, and so on the looks: replicas must be [merged](Observation::with_replica) in each look | limits of slow calls are fixed |  | `merged_replicas_have_the_evidence_of_one_process`, `replicas_merged_in_each_look_detect_the_outages_of_one_process`, `the_grouping_of_looks_changes_outages_but_not_the_evidence_for_worse` |
 //! | G6 | no number is NaN, no count causes a panic |  |  | `no_number_is_ever_nan`, `counts_near_u64_max_do_not_panic` |
@@ -122,19 +122,14 @@
 //! **Outages of both channels** are no evidence for the canary. The proof without outages uses the
 //! same e-processes on fewer looks:
 //!
-//! - Time is cut into blocks of at least ten seconds and 500 calls. If the rates of the blocks of the
-//!   last 30 to 60 minutes differ by no more than chance (2.5 standard deviations of Pearson's test
-//!   of equal rates), the usual rate is that of all blocks. Otherwise it *varies*, and the calmest
-//!   block counts.
-//! - The usual rate is known after eleven minutes with calls, or after 30 if it varies outside
-//!   outages. Those of the [`Baseline`] are included.
+//! - The usual rate is that of the calmest 20 seconds (and 500 calls) of the last 30 to 60 minutes.
+//!   It is known after eleven minutes with calls, those of the [`Baseline`] included.
 //! - An outage is five adverse events in excess of a limit, over any number of looks. The limit is
-//!   three times the odds of the usual rate, or twice if it varies, or `good.rate` if that is higher,
-//!   or, with a quantile, the fraction of calls that is slow by definition. Looks above the limit wait until it is
+//!   three times the odds of the usual rate, or `good.rate` if that is higher, or, with a quantile,
+//!   the fraction of calls that is slow by definition. Looks above the limit wait until it is
 //!   decided whether they belong to an outage.
-//! - The looks that remain are kept by the rate of their block. Those above the limit *of now* do
-//!   not count: if a calmer time becomes known, the proof of an incident goes away. A healthy verdict
-//!   is withdrawn for that only if the rate varies by 4 standard deviations.
+//! - The looks that remain are kept by the rate of their minute. Those above the limit *of now* do
+//!   not count: if a calmer time becomes known, the proof of an incident goes away.
 //! - The e-process on the split leaves out looks by their *totals*, the calls and adverse events of
 //!   both channels. The e-process on the canary's rate leaves out looks by *stable's* calls alone.
 //!   Neither choice depends on the outcome of the bet, so that both remain fair.
@@ -198,7 +193,6 @@ mod serialize;
 mod slow;
 mod split_e_process;
 mod split_ratio;
-mod spread;
 #[cfg(feature = "serde")]
 mod stored_default;
 mod unanswered_evidence;

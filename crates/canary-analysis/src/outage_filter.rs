@@ -3,7 +3,6 @@ use crate::{
     burst_detector::Course,
     monitor::{Monitor, Unit},
     non_inferiority::NonInferiority,
-    spread::Certainty,
 };
 
 pub(crate) use self::leveled_events::{EventBlock, EventMap, LeveledEvents, MAX_LEVELS};
@@ -29,9 +28,6 @@ mod leveled_events;
 ///   alone always counts. Keys always count, because a key that was affected in an outage does not
 ///   count again later.
 ///
-/// Rates that vary by more than chance are enough to suspect an outage, so that no healthy verdict is
-/// given. One that was given is withdrawn only if they certainly vary.
-///
 /// Until the usual rate is [known](crate::calm_rate::CalmRate::is_known), the split proves nothing:
 /// an outage from the first look on would seem to be usual. The canary's own rate needs no
 /// comparison, and counts from the first look on.
@@ -45,9 +41,7 @@ pub(crate) struct OutageFilter {
     pub(crate) waiting: EventBlock,
     pub(crate) trials: Trials,
     pub(crate) waiting_trials: Trials,
-    /// The evidence of the looks that are not certain to be outages.
-    pub(crate) not_refuted: NonInferiority,
-    /// Whether events of `not_refuted` do not count any more since the last look.
+    /// Whether events that counted before the last look do not count any more.
     pub(crate) is_revised: bool,
 }
 
@@ -73,7 +67,6 @@ impl OutageFilter {
             waiting: EventBlock::default(),
             trials: Trials::default(),
             waiting_trials: Trials::default(),
-            not_refuted: NonInferiority::new(monitor.margins().good()),
             is_revised: false,
         }
     }
@@ -92,7 +85,7 @@ impl OutageFilter {
             Course::Outage => self.waiting = EventBlock::default(),
             Course::Calm => {
                 let looks = std::mem::take(&mut self.waiting);
-                self.events.add(background.floor(), background.limit(Certainty::Suspected), looks);
+                self.events.add(background.floor(), background.limit(), looks);
             }
         }
         self.waiting_trials.add(trials);
@@ -108,18 +101,14 @@ impl OutageFilter {
 
     /// Chooses the looks that count, by what is known now.
     pub(crate) fn choose(&mut self, background: &Background) {
-        let Self { good, not_refuted, events, trials, .. } = self;
-        let before = not_refuted.split.total().total();
-        for (proof, certainty) in
-            [(good, Certainty::Suspected), (&mut *not_refuted, Certainty::Certain)]
-        {
-            proof.clear();
-            proof.add_trials(trials.all, trials.adverse);
-            if background.is_known(certainty) {
-                events.up_to(background.floor(), background.limit(certainty), &mut proof.split);
-            }
+        let Self { good, events, trials, is_revised, .. } = self;
+        let before = good.split.total().total();
+        good.clear();
+        good.add_trials(trials.all, trials.adverse);
+        if background.is_known() {
+            events.up_to(background.floor(), background.limit(), &mut good.split);
         }
-        self.is_revised = not_refuted.split.total().total() < before;
+        *is_revised = good.split.total().total() < before;
     }
 }
 

@@ -28,9 +28,9 @@ impl Service {
     }
 
     /// Lets stable serve all calls for some seconds, and starts an attempt with what they showed.
-    fn after_baseline(mut self, seconds: u32, stable: impl Fn(u32) -> f64) -> Self {
-        for second in 0..seconds {
-            let failed = Binomial::new(50, stable(second)).unwrap().sample(&mut self.rng);
+    fn after_baseline(mut self, seconds: u32, stable: f64) -> Self {
+        for _ in 0..seconds {
+            let failed = Binomial::new(50, stable).unwrap().sample(&mut self.rng);
             let (stable, canary) = (calls(50 - failed, failed), calls(0, 0));
             self.judge.observe(&Observation::of(snapshot(Weight::ZERO, stable, canary)));
         }
@@ -113,24 +113,26 @@ fn a_service_with_a_high_usual_rate_is_proven_once_the_rate_is_known() {
     let after = service.until(Verdict::Healthy, 0.3, 0.3).unwrap();
     assert!((660..680).contains(&after), "{after}");
     // With a baseline it takes as long as the proof.
-    let mut service = Service::new(1).after_baseline(700, |_| 0.3);
+    let mut service = Service::new(1).after_baseline(700, 0.3);
     let after = service.until(Verdict::Healthy, 0.3, 0.3).unwrap();
     assert!(after < 30, "{after}");
 }
 
 #[test]
-fn regular_small_bursts_delay_the_proof_but_do_not_prevent_it() {
+fn regular_small_bursts_are_no_outages() {
     let proven = |bursts: bool| {
-        // The mean is 1 % in both cases.
-        let rate = |second| match second % 20 {
-            _ if !bursts => 0.01,
-            0 => 0.1,
-            _ => 0.005_263,
-        };
         let all = (0..50).map(|seed| {
-            let mut service = Service::new(2_000 + seed).after_baseline(1_800, rate);
+            let mut service = Service::new(2_000 + seed);
             let decided = (0..7_200).find(|second| {
-                service.second(rate(*second), rate(*second)) != Verdict::Inconclusive
+                // The mean is 1 % in both cases.
+                let rate = if !bursts {
+                    0.01
+                } else if second % 20 == 0 {
+                    0.1
+                } else {
+                    0.005_263
+                };
+                service.second(rate, rate) != Verdict::Inconclusive
             });
             decided.unwrap_or(u32::MAX)
         });
@@ -138,7 +140,7 @@ fn regular_small_bursts_delay_the_proof_but_do_not_prevent_it() {
     };
     let (steady, bursty) = (proven(false), proven(true));
     println!("{steady} s, {bursty} s with bursts");
-    assert!(steady < 400 && bursty < 1_800, "{steady} {bursty}");
+    assert!(f64::from(bursty) <= 1.5 * f64::from(steady), "{steady} {bursty}");
 }
 
 #[test]
@@ -254,7 +256,7 @@ fn a_fault_behind_a_partial_outage_is_never_called_healthy() {
     for part in [0.02, 0.05, 0.1, 0.3, 0.7] {
         for (outage, baseline) in [(60, 0), (300, 0), (600, 0), (300, 700), (900, 700)] {
             let healthy = (0..20).filter(|seed| {
-                let mut service = Service::new(*seed).after_baseline(baseline, |_| 0.001);
+                let mut service = Service::new(*seed).after_baseline(baseline, 0.001);
                 let verdicts = (0..1_000).map(|second| {
                     let part = if second < outage { part } else { 0.0 };
                     let (stable, canary) = rates(part, (0.001, 0.01));
@@ -308,10 +310,7 @@ fn what_an_incident_has_proven_goes_away_with_the_first_calm_minute() {
     assert_eq!(look(&mut judge, [45, 5], 700), Verdict::Healthy);
     assert_eq!(look(&mut judge, [0, 0], 60), Verdict::Inconclusive);
     let reason = judge.judgment().findings[0].not_healthy_reason.clone();
-    // A rate that varies must be known for longer.
-    let needed = Duration::from_secs(1_800);
-    let known = Duration::from_secs(760);
-    assert_eq!(reason, Some(NotHealthyReason::UsualRateUnknown { known, needed }));
+    assert!(matches!(reason, Some(NotHealthyReason::Outages { .. })), "{reason:?}");
 }
 
 #[test]

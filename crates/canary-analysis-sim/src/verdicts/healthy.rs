@@ -2,7 +2,7 @@ use super::row::{Figure, Row};
 use crate::traffic::Traffic;
 
 /// The default monitors without slow calls.
-pub(super) const WITHOUT_LATENCY: &str = "
+const WITHOUT_LATENCY: &str = "
 preset = 'Canary10Percent5Minutes'
 monitors = [{ measure = 'failures' }, { measure = 'share' }]";
 

@@ -1,7 +1,7 @@
 use super::{MonitorEvidence, MonitorState};
 use crate::{
     channel_comparison::ChannelComparison, levels::Levels, not_healthy_reason::NotHealthyReason,
-    spread::Certainty, warm_up::WarmUp,
+    warm_up::WarmUp,
 };
 
 impl MonitorState {
@@ -20,7 +20,7 @@ impl MonitorState {
         }
         // The proof was that of an incident, as a calmer time has shown.
         let is_withdrawn = comparison.outage_filter.is_revised
-            && comparison.log_e_good_not_refuted() < levels.good_threshold();
+            && comparison.log_e_good_without_outages() < levels.good_threshold();
         self.holds_healthy = if self.holds_healthy {
             !is_withdrawn && comparison.strongest_log_e_worse() < HOLD_ENDS.ln()
         } else {
@@ -84,7 +84,7 @@ impl MonitorState {
             && !is_proven(comparison.log_e_good_without_outages())
             && is_proven(comparison.log_e_good_with_outages());
         let background = &comparison.background;
-        if needs_outages && !background.is_known(Certainty::Suspected) {
+        if needs_outages && !background.is_known() {
             let (known, needed) = background.known();
             return Some(NotHealthyReason::UsualRateUnknown { known, needed });
         }

@@ -6,7 +6,7 @@ use crate::{calm_rate::RateCounts, split_e_process::SplitEProcess, split_ratio::
 
 /// Adverse events, by the rate of the time in which they came.
 ///
-/// Time is cut into blocks of at least ten seconds and 500 calls. The events of a block have the level
+/// Time is cut into blocks of at least a minute and 500 calls. The events of a block have the level
 /// of its rate. When a calmer time becomes known, the limit falls, and the events of an incident no
 /// longer count, also if it had seemed to be the usual rate before.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -123,7 +123,7 @@ const fn whole(number: f64) -> u8 {
 
 /// The ratio of two levels.
 const STEP: f64 = 1.1;
-const BLOCK_MILLIS: u64 = 10_000;
+const BLOCK_MILLIS: u64 = 60_000;
 /// In blocks of fewer calls, one event would be a high rate.
 const BLOCK_CALLS: u64 = 500;
 /// The rates up to the limit, three times the usual odds, have 12 levels.
