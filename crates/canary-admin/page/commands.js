@@ -51,6 +51,8 @@ class CommandDialog {
   #needsLatest;
   #isEmergency;
   #previews = 0;
+  /// Whether a response was lost, so that the command may have been carried out.
+  #isLost = false;
   #effect = h("p", { class: "effect" });
   #consequences = h("ul");
   #changes = h("div", { class: "problem", role: "alert", hidden: true });
@@ -198,10 +200,15 @@ class CommandDialog {
 
   #failed(error) {
     if (error instanceof Problem && error.status === 412) {
+      if (this.#isLost && error.details.already_done) {
+        this.dialog.close();
+        return;
+      }
       this.#conflict(error.details);
       return;
     }
     if (error instanceof NoResponse) {
+      this.#isLost = true;
       this.#showProblem([
         `${capitalized(error.message)}. The command may have been carried out; the history will show it.`,
       ]);

@@ -38,10 +38,13 @@ pub struct Problem {
     /// The latest event of the canary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latest: Option<EventId>,
-    /// The events since the one that the request names, oldest first. A client whose response was lost
-    /// finds the event of its own command here.
+    /// The events since the one that the request names, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventView>,
+    /// Whether one of `events` is what the command of this request does, by the same author. A client
+    /// whose response was lost knows by it that the command was carried out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub already_done: bool,
     /// The faults of a plan.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<PlanFault>,

@@ -11,14 +11,15 @@ use crate::{exit::Exit, failure::Failure, paint, times::Times};
 /// Returns an error if the person does not want it, or cannot be asked.
 pub(crate) fn confirm(question: &str, effect: &str) -> Result<(), Failure> {
     let paint = paint::for_stderr();
+    let effect = Times::local().sentence(effect);
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::new(
             Exit::Error,
             format!("{question} needs --yes without a terminal"),
         )
-        .detail(effect));
+        .detail(&effect));
     }
-    eprintln!("{}", paint.plain(&Times::local().sentence(effect)));
+    eprintln!("{}", paint.plain(&effect));
     eprint!("{} [y/N] ", paint.plain(&format!("{question}?")));
     io::stderr().flush()?;
     let mut answer = String::new();

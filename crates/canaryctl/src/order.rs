@@ -1,5 +1,5 @@
 use canary_api::{
-    Command, CommandName, CommandRequest, CommandResponse, EventId, EventView, PreviewView,
+    Command, CommandName, CommandRequest, CommandResponse, EventId, PreviewView,
     client::ClientError,
 };
 
@@ -91,17 +91,9 @@ async fn send(
     output::note(&format!("{error}; asking again"));
     let again = session.client.command(name, request, seen.or(latest).as_ref()).await;
     match again {
-        Err(ClientError::Problem(problem)) if problem.status == 412 => {
-            let author = session.client.session().await?.operator.name;
-            let is_own = |event: &EventView| {
-                event.by.name == author && event.reason.trim() == request.reason.trim()
-            };
-            let events: Vec<_> = problem.events.iter().filter(|it| is_own(it)).cloned().collect();
-            if events.is_empty() {
-                return Err(ClientError::Problem(problem));
-            }
+        Err(ClientError::Problem(problem)) if problem.already_done => {
             let canary = session.client.canary(name).await?;
-            Ok(CommandResponse { note: None, events, canary })
+            Ok(CommandResponse { note: None, events: problem.events, canary })
         }
         result => result,
     }

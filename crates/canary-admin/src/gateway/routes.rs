@@ -74,6 +74,7 @@ pub(crate) async fn update(
     let canary = canary_of(&shared, &canary, &stage)?;
     let operations = operation::parse(request)?;
     apply(&canary, &stage, &caller, &operations).await?;
+    audit::done(&caller, canary.name(), "read the variables", "");
     document(&canary, &stage, &caller)
 }
 

@@ -4,12 +4,13 @@ use axum::response::Response;
 use canary_api::{CommandRequest, CommandResponse, EventId as ApiEventId, EventView, PreviewView};
 use canary_controller::{
     Command, CommandError, CommandName, Order, Refusal, RolloutHandle, Transition,
-    rollout::event::{Event, EventId},
+    rollout::event::{Event, EventId, EventKind},
 };
 use serde::Deserialize;
 
 use crate::{
     access::Caller,
+    audit,
     canary::Canary,
     extract::{JsonBody, NamedCanary, Params, Seen},
     problem::{ApiError, Kind},
@@ -30,10 +31,11 @@ pub(crate) struct CommandParams {
 ///
 /// A command that would do harm if the rollout has changed needs the header `If-Match` with the id of
 /// the latest event that its author has seen: it gives the canary more calls, opens a gate, discards
-/// evidence, or changes variables. `*` means that its author wants no check. `roll_back` and `halt` ignore the header.
+/// evidence, or changes variables. `*` means that its author wants no check. `roll_back` and `halt`
+/// ignore the header.
 ///
-/// 412 shows the events since. A client that lost the response to its command finds the event of the
-/// command there.
+/// 412 shows the events since, and whether one of them is what this command does, by the same author. A
+/// client that lost the response knows by it that the command was carried out.
 #[utoipa::path(
     post,
     path = "/canaries/{canary}/commands",
@@ -112,13 +114,48 @@ pub(crate) async fn give(
     }
     let order = Order::new(command, caller.actor(), reason);
     let result = match seen {
-        Seen::Event(seen) => rollout.command_at(&seen, order).await,
-        Seen::Nothing | Seen::Any => rollout.command(order).await,
+        Seen::Event(seen) => rollout.command_at(&seen, order.clone()).await,
+        Seen::Nothing | Seen::Any => rollout.command(order.clone()).await,
     };
     match result {
-        Ok(transition) => Ok(transition),
+        Ok(transition) => {
+            if transition.events.is_empty() {
+                let what =
+                    format!("given the command {}, which changed nothing", order.command.name());
+                audit::done(caller, canary.name(), &what, reason);
+            }
+            Ok(transition)
+        }
+        Err(CommandError::Changed { seen, latest, .. }) => {
+            let since =
+                events::stored_after(rollout, seen).await.ok().flatten().unwrap_or_default();
+            let already_done = since.iter().any(|event| is_done_by(&order, event));
+            let problem = changed(seen, latest, &since);
+            Err(problem.with(|problem| problem.already_done = already_done))
+        }
         Err(error) => Err(failed(canary, error).await),
     }
+}
+
+/// Returns whether an event is what the order asks for, by the same author.
+fn is_done_by(order: &Order, event: &Event) -> bool {
+    event.by == order.by
+        && match (&order.command, &event.kind) {
+            (Command::Start | Command::Restart, EventKind::Started { .. })
+            | (Command::Pause, EventKind::Paused)
+            | (Command::Resume, EventKind::Resumed)
+            | (Command::SkipStep, EventKind::StepBegun { .. })
+            | (Command::Promote, EventKind::BakeBegun | EventKind::Promoted)
+            | (Command::PromoteFully, EventKind::Promoted)
+            | (Command::LiftHalt, EventKind::HaltLifted)
+            | (Command::SetVariables(_), EventKind::VariablesSet { .. }) => true,
+            (Command::SetWeight { weight }, EventKind::WeightSet) => event.weight == *weight,
+            (Command::Approve { gate }, EventKind::GateOpened { gate: answered })
+            | (Command::Reject { gate }, EventKind::GateRejected { gate: answered }) => {
+                gate == answered
+            }
+            _ => false,
+        }
 }
 
 /// Returns the problem of a change whose author has to name the latest event.
@@ -164,7 +201,10 @@ pub(crate) async fn failed(canary: &Canary, error: CommandError) -> ApiError {
     let detail = error.to_string();
     match error {
         CommandError::Refused(refusal) => refused(&refusal),
-        CommandError::Changed { seen, latest, .. } => changed(canary, seen, latest).await,
+        CommandError::Changed { seen, latest, .. } => {
+            let since = events::stored_after(canary.rollout(), seen).await.ok().flatten();
+            changed(seen, latest, &since.unwrap_or_default())
+        }
         // The message repeats values.
         CommandError::Variables(_) => ApiError::new(Kind::Invalid, detail).secret(),
         CommandError::Plan(_) => ApiError::new(Kind::Invalid, detail),
@@ -176,9 +216,7 @@ pub(crate) async fn failed(canary: &Canary, error: CommandError) -> ApiError {
 }
 
 /// Returns the problem of a command whose author has not seen the latest event, with the events since.
-pub(crate) async fn changed(canary: &Canary, seen: EventId, latest: Option<EventId>) -> ApiError {
-    let since = events::stored_after(canary.rollout(), seen).await.ok().flatten();
-    let since = since.unwrap_or_default();
+fn changed(seen: EventId, latest: Option<EventId>, since: &[Event]) -> ApiError {
     let since: Vec<EventView> = since.iter().map(|event| view::event(event, true)).collect();
     let detail = match since.last() {
         Some(event) => format!("the rollout has changed since event {seen}: {}", event.sentence),

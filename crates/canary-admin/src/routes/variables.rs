@@ -61,6 +61,7 @@ pub(crate) async fn change(
     let command = Command::SetVariables(view::to_patches(stage, overrides));
     let transition = give(&canary, &caller, command, &reason, seen).await?;
     wait_until_shown(canary.rollout(), &transition).await;
+    audit::done(&caller, canary.name(), "read the variables", "");
     Ok(json(&variables(&canary)))
 }
 

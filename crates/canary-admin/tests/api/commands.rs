@@ -101,6 +101,11 @@ async fn a_client_that_lost_a_response_finds_its_own_event() {
     assert_eq!(problem["events"][0]["by"]["name"], "localhost");
     assert_eq!(problem["events"][0]["kind"], "step_begun");
     assert_eq!(problem["events"][0]["reason"], "skipped: go");
+    assert_eq!(problem["already_done"], true);
+    // It is not what another command does.
+    let promote = Call::new("POST", COMMANDS).json(r#"{"command":"promote"}"#);
+    let problem = server.send(promote.seen(&seen)).await.problem();
+    assert_eq!((&problem["status"], problem.get("already_done")), (&412.into(), None));
     server.stop().await;
 }
 

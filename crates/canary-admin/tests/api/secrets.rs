@@ -128,6 +128,13 @@ async fn the_audit_log_has_names_and_no_secrets() {
         assert_eq!(stage.send(addr).await.status, 200);
     }
     assert_eq!(reads(&log), 4, "a viewer does not see the values");
+    let nothing = Call::new("PATCH", "/canaries/shop/variables").json("{}").token("ada");
+    assert_eq!(nothing.send(addr).await.status, 200);
+    assert_eq!(reads(&log), 6, "the response has the values");
+    for _ in 0..2 {
+        let halt = post(COMMANDS, r#"{"command":"halt"}"#).token("ada");
+        assert_eq!(halt.send(addr).await.status, 200);
+    }
 
     let text = log.text();
     let has = |parts: &[&str]| log.has(parts);
@@ -136,6 +143,7 @@ async fn the_audit_log_has_names_and_no_secrets() {
     assert!(has(&["ada", "asked to end the 0 open calls of canary", "stuck"]), "{text}");
     assert!(has(&["status=422", "ada"]), "{text}");
     assert!(has(&["ada", "read the variables"]), "{text}");
+    assert!(has(&["ada", "given the command halt, which changed nothing"]), "{text}");
     assert!(!text.contains("swordfish") && !text.contains("opensesame"), "{text}");
     assert!(!format!("{admin:?}").contains("swordfish"));
     admin.stop();
