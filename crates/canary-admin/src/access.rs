@@ -68,9 +68,10 @@ impl Access {
     /// printf 'ada:operate:%s\n' "$(printf %s "$token" | sha256sum | cut -d ' ' -f 1)" >> tokens
     /// ```
     ///
-    /// The file is read again within a second when it changes: to revoke a token, remove its line. If the
-    /// file is faulty or missing then, or the file system does not answer, the former tokens stay valid, so that an editor that writes it in two steps locks
-    /// out no operator. An error is logged at once and, while requests with tokens arrive, each minute.
+    /// The file is read again within a second when it changes: to revoke a token, remove its line. Its
+    /// open streams end within some seconds. If the file is faulty or missing, or the file system does
+    /// not answer, the former tokens stay valid, so that an editor that writes it in two steps locks out
+    /// no operator. An error is logged at once and, while requests with tokens arrive, each minute.
     ///
     /// # Errors
     ///

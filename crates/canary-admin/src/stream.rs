@@ -4,7 +4,12 @@
 //! that it has sent, or else the latest view. So a slow client costs no memory, and misses views but no
 //! events.
 
-use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use axum::response::{
     IntoResponse as _, Response, Sse,
@@ -12,7 +17,10 @@ use axum::response::{
 };
 use canary_controller::rollout::event::EventId;
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     access::Caller,
@@ -25,7 +33,7 @@ use crate::{
 
 /// Opens a stream of server-sent events; see [`follow`].
 pub(crate) fn open(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     canary: &Arc<Canary>,
     caller: &Caller,
     last: Option<EventId>,
@@ -50,9 +58,9 @@ pub(crate) enum Item {
 }
 
 /// Follows a canary after the event `last`, or else with the latest `most` events. The stream ends when
-/// the server stops.
+/// the server stops, or the credentials of the caller are no longer valid.
 pub(crate) fn follow(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     canary: &Arc<Canary>,
     caller: &Caller,
     last: Option<EventId>,
@@ -71,6 +79,9 @@ pub(crate) fn follow(
     })?;
     let ticks = canary.ticks();
     let stream = EventStream {
+        shared: Arc::downgrade(shared),
+        caller: caller.clone(),
+        checked: Instant::now(),
         canary: Arc::clone(canary),
         place,
         ticks,
@@ -90,6 +101,11 @@ pub(crate) fn follow(
 }
 
 struct EventStream {
+    /// An open stream must not keep the server.
+    shared: Weak<Shared>,
+    caller: Caller,
+    /// When the credentials of the caller were checked.
+    checked: Instant,
     canary: Arc<Canary>,
     place: Place,
     /// `None` if the canary was gone from the start.
@@ -115,6 +131,13 @@ impl EventStream {
             if *self.stop.borrow() || !self.place.used() {
                 return None;
             }
+            if self.checked.elapsed() >= TIME_BETWEEN_CHECKS {
+                self.checked = Instant::now();
+                let shared = self.shared.upgrade()?;
+                if !self.caller.is_still_known(&shared.access).await {
+                    return None;
+                }
+            }
             if let Some(queued) = self.queue.pop_front() {
                 return Some(match queued {
                     Queued::Reset => Item::Reset,
@@ -139,6 +162,7 @@ impl EventStream {
                 },
                 Ok(()) = self.events.changed() => {}
                 _ = self.stop.changed() => {}
+                () = sleep_until(self.checked + TIME_BETWEEN_CHECKS) => {}
             }
         }
     }
@@ -181,6 +205,9 @@ fn to_event(item: Item, canary: &Canary) -> Event {
         Item::Gone => Event::default().event("gone").data("{}"),
     }
 }
+
+/// The time after which an open stream checks that its caller has not lost access.
+const TIME_BETWEEN_CHECKS: Duration = Duration::from_secs(5);
 
 /// A comment keeps proxies from closing a quiet stream.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

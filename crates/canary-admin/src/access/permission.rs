@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -10,33 +10,56 @@ use canary_controller::Actor;
 use http::{HeaderMap, Method, header, request::Parts};
 
 use crate::{
+    access::Access,
     page,
     problem::{ApiError, Kind},
     shared::Shared,
 };
 
 /// The operator who has sent the request.
-#[derive(Clone, Debug)]
-pub(crate) struct Caller(pub(crate) Arc<Operator>);
+#[derive(Clone)]
+pub(crate) struct Caller {
+    operator: Arc<Operator>,
+    /// The head of the request, with its credentials.
+    head: Arc<Parts>,
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Caller").field(&self.operator).finish()
+    }
+}
 
 impl Caller {
+    /// Returns whether the credentials of the request still are those of the same operator.
+    pub(crate) async fn is_still_known(&self, access: &Access) -> bool {
+        access.operator(&self.head).await.is_some_and(|operator| operator == *self.operator)
+    }
+
+    pub(crate) fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
     /// Refuses operators with a lower role.
     pub(crate) fn needs(&self, role: Role) -> Result<(), ApiError> {
-        if self.0.role >= role {
+        if self.operator.role >= role {
             return Ok(());
         }
-        let (has, needed) = (self.0.role.as_str(), role.as_str());
-        let detail = format!("this needs the role {needed}, and {} has {has}", self.0.name);
+        let (has, needed) = (self.operator.role.as_str(), role.as_str());
+        let detail = format!("this needs the role {needed}, and {} has {has}", self.operator.name);
         Err(ApiError::new(Kind::Forbidden, detail))
     }
 
     /// Refuses operators who may not answer this gate.
     pub(crate) fn needs_gate(&self, gate: &str) -> Result<(), ApiError> {
         self.needs(Role::Approve)?;
-        match &self.0.gates {
+        match &self.operator.gates {
             Some(gates) if !gates.iter().any(|own| own == gate) => {
-                let detail =
-                    format!("{} may only answer the gates {}", self.0.name, gates.join(", "));
+                let detail = format!(
+                    "{} may only answer the gates {}",
+                    self.operator.name,
+                    gates.join(", ")
+                );
                 Err(ApiError::new(Kind::Forbidden, detail).field("gate", gate, &gates.join(", ")))
             }
             _ => Ok(()),
@@ -45,16 +68,16 @@ impl Caller {
 
     /// Returns the cause of the events that the caller's commands record.
     pub(crate) fn actor(&self) -> Actor {
-        let name = &self.0.name;
+        let name = &self.operator.name;
         if name.ends_with(BOT) { Actor::program(name) } else { Actor::person(name) }
     }
 
     pub(crate) fn role(&self) -> Role {
-        self.0.role
+        self.operator.role
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.0.name
+        &self.operator.name
     }
 }
 
@@ -80,7 +103,7 @@ pub(crate) async fn authenticate(
         return next.run(Request::from_parts(parts, body)).await;
     }
     let caller = match identify(&shared, &parts).await {
-        Ok(operator) => Caller(Arc::new(operator)),
+        Ok(operator) => Caller { operator: Arc::new(operator), head: Arc::new(parts.clone()) },
         Err(error) => return error.into_response(),
     };
     parts.extensions.insert(caller.clone());

@@ -4,7 +4,10 @@ use std::{
     fs::{self, Metadata},
     io,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -21,6 +24,8 @@ pub(crate) struct TokenFile {
     logged: Mutex<Option<(String, Instant)>>,
     /// When the file was checked. A check holds the lock, so that there is one at a time.
     checked: Arc<tokio::sync::Mutex<Instant>>,
+    /// Whether the check under way takes so long that no request waits for it.
+    is_stuck: AtomicBool,
 }
 
 struct Check {
@@ -71,6 +76,7 @@ impl TokenFile {
             check: Mutex::new(Check { stamp: Some(stamp), fault: None }),
             logged: Mutex::default(),
             checked: Arc::new(tokio::sync::Mutex::new(Instant::now())),
+            is_stuck: AtomicBool::new(false),
         })
     }
 
@@ -90,23 +96,31 @@ impl TokenFile {
     /// Checks the file once a second, on a thread that may block. A file system that does not answer
     /// delays one request by a second.
     async fn check_if_due(self: &Arc<Self>) {
-        let Ok(mut checked) = Arc::clone(&self.checked).try_lock_owned() else { return };
+        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
+        let patience = if is_stuck { Duration::ZERO } else { PATIENCE };
+        let lock = Arc::clone(&self.checked).lock_owned();
+        let Ok(mut checked) = tokio::time::timeout(patience, lock).await else {
+            return self.report_no_answer();
+        };
         if checked.elapsed() < TIME_BETWEEN_CHECKS {
             return;
         }
         let file = Arc::clone(self);
         let check = tokio::task::spawn_blocking(move || {
             let fault = file.check();
+            file.is_stuck.store(false, Ordering::Relaxed);
             *checked = Instant::now();
             fault
         });
         match tokio::time::timeout(PATIENCE, check).await {
             Ok(fault) => self.report(fault.ok().flatten()),
-            Err(_) => {
-                let fault = format!("token file {}: no answer", self.path.display());
-                self.report(Some(fault));
-            }
+            Err(_) => self.report_no_answer(),
         }
+    }
+
+    fn report_no_answer(&self) {
+        self.is_stuck.store(true, Ordering::Relaxed);
+        self.report(Some(format!("token file {}: no answer", self.path.display())));
     }
 
     /// Reads the file again if it has changed, and returns its fault. A half-written or missing file must

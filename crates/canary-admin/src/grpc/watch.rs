@@ -20,7 +20,7 @@ use crate::{
 
 /// Opens a stream after the event `after`, or else with the latest events.
 pub(super) fn open(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     canary: &str,
     caller: &Caller,
     after: Option<&str>,

@@ -13,7 +13,7 @@ use crate::{access::Caller, routes::json, shared::Shared};
 )]
 pub(crate) async fn session(State(shared): State<Arc<Shared>>, caller: Caller) -> Response {
     json(&Session {
-        operator: (*caller.0).clone(),
+        operator: caller.operator().clone(),
         environment: shared.environment.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     })

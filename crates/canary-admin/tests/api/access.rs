@@ -5,7 +5,7 @@ use canary_controller::{Phase, rollout::event::Event};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, time::timeout};
 
-use crate::support::{COMMANDS, Call, Log, Server, line, tokens};
+use crate::support::{COMMANDS, Call, Log, Server, Stream, line, tokens};
 
 const START: &str = r#"{"command":"start"}"#;
 
@@ -14,6 +14,18 @@ async fn until_valid(server: &Server, token: &str, is_valid: bool) {
     let call = Call::new("GET", "/session").token(token);
     let answers = async { while (server.send(call.clone()).await.status == 200) != is_valid {} };
     timeout(Duration::from_secs(60), answers).await.expect("the change applies");
+}
+
+#[tokio::test]
+async fn the_stream_of_a_removed_token_ends() {
+    let (_directory, file, server) = with_token_file().await;
+    let call = Call::new("GET", "/canaries/shop/events").header("accept", "text/event-stream");
+    let mut stream = Stream::open_as(server.addr, call.token("ada")).await;
+    stream.next_of("view").await;
+    fs::write(&file, line("grace", "view", "")).unwrap();
+    let end = async { while stream.next().await.is_some() {} };
+    timeout(Duration::from_secs(60), end).await.expect("the stream ends");
+    server.stop().await;
 }
 
 #[tokio::test]
