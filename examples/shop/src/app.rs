@@ -22,7 +22,9 @@ pub(crate) fn router(
     admin: &Admin,
 ) -> Router {
     let metrics = metrics_route(prometheus);
-    v1.canary(canary).merge(metrics).nest_service("/canary", admin.router())
+    // The paths of gRPC begin with the name of the service, so it is not nested.
+    let grpc_api = admin.grpc_routes().into_axum_router();
+    v1.canary(canary).merge(metrics).merge(grpc_api).nest_service("/canary", admin.router())
 }
 
 fn metrics_route(prometheus: PrometheusHandle) -> Router {

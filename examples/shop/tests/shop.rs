@@ -69,6 +69,18 @@ async fn both_versions_serve_http_and_grpc_on_one_port() {
 }
 
 #[tokio::test]
+async fn operators_can_use_grpc_on_the_same_port() {
+    let shop = Shop::start(&["--weight", "0%"]).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", shop.addr)).unwrap();
+    let mut client = tonic::client::Grpc::new(endpoint.connect_lazy());
+    let list = http::uri::PathAndQuery::from_static("/canary.v1.Control/List");
+    client.ready().await.unwrap();
+    // The messages are not needed here: an empty one is a valid request, and unknown fields are skipped.
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    client.unary(tonic::Request::new(()), list, codec).await.unwrap();
+}
+
+#[tokio::test]
 async fn metrics_count_the_calls_of_each_channel() {
     let shop = Shop::start(&["--weight", "0%"]).await;
     shop.get("/products/1").await;
