@@ -1,16 +1,14 @@
-use std::{error::Error, fmt::Write};
+use std::{error::Error, fmt};
 
-/// Formats an error and its sources on one line. Skips a source that its parent's message already
-/// contains.
+/// Formats an error and its causes on one line.
 pub(crate) fn with_causes(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let message = error.to_string();
-        if !text.ends_with(&message) {
-            let _ = write!(text, ": {message}");
-        }
-        source = error.source();
+    WithCauses(error).to_string()
+}
+
+struct WithCauses<'a>(&'a (dyn Error + 'static));
+
+impl fmt::Display for WithCauses<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        canary_core::fmt_with_causes(self.0, f)
     }
-    text
 }

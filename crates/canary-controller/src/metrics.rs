@@ -122,7 +122,7 @@ impl Series {
 fn write_rollout(writer: &Writer<'_>, status: &Status) {
     let rollout = &status.rollout;
     let is_loaded = status.load_error.is_none();
-    for phase in PHASES {
+    for phase in Phase::ALL {
         let label = phase.as_str().replace(' ', "_");
         writer.set(&PHASE, &[&label], flag(is_loaded && rollout.phase() == phase));
     }
@@ -178,18 +178,6 @@ fn flag(is_set: bool) -> f64 {
 fn number(value: usize) -> f64 {
     f64::from(u32::try_from(value).unwrap_or(u32::MAX))
 }
-
-const PHASES: [Phase; 9] = [
-    Phase::Idle,
-    Phase::Starting,
-    Phase::Running,
-    Phase::Paused,
-    Phase::RampingDown,
-    Phase::Baking,
-    Phase::Promoted,
-    Phase::RolledBack,
-    Phase::Halted,
-];
 
 const PHASE: Metric = Metric {
     name: "canary_rollout_phase",

@@ -116,6 +116,7 @@ impl Status {
             store_failure_totals: BTreeMap::new(),
         }
     }
+
     /// Returns the observed share of calls on the canary since the weight was last changed,
     /// `0.0..=1.0`; `None` before the first call. The weight is the requested share.
     #[must_use]

@@ -8,7 +8,6 @@ pub use crate::axum::rematch::{Rematch, prepare};
 #[cfg(feature = "metrics")]
 pub use crate::metrics::publish::{Writer, add_publisher, published_to};
 pub use crate::select::rng::draw;
-pub use crate::service::box_error::into_box_error;
 pub use crate::service::panic::{Panicked, catch, discard};
 #[cfg(feature = "tracing")]
 pub use crate::service::span::MIRRORED;

@@ -32,6 +32,8 @@ struct Record {
 struct Failing {
     failure: StoreFailure,
     began: Instant,
+    /// The number of failures since then.
+    failures: u64,
 }
 
 impl StoreHealth {
@@ -51,19 +53,19 @@ impl StoreHealth {
         let canary = &self.canary;
         match result {
             Ok(()) => {
-                let Some(Failing { began, .. }) = record.failing.take() else { return };
+                let Some(Failing { began, failures, .. }) = record.failing.take() else { return };
                 if std::mem::take(&mut record.is_open) {
                     tracing::info!(
                         target: TARGET, %canary,
                         "the store works again: {operation} {path}, after {:.0?} and {} failures",
-                        began.elapsed(), record.failures,
+                        began.elapsed(), failures,
                     );
                 }
             }
             Err(error) => {
-                let (since, began) = match &record.failing {
-                    Some(failing) => (failing.failure.since, failing.began),
-                    None => (now, Instant::now()),
+                let (since, began, before) = match &record.failing {
+                    Some(failing) => (failing.failure.since, failing.began, failing.failures),
+                    None => (now, Instant::now(), 0),
                 };
                 let failure = StoreFailure { operation, path: path.to_owned(), error, since };
                 record.failures += 1;
@@ -79,7 +81,7 @@ impl StoreHealth {
                     (record.reported, record.unreported) = (Some(Instant::now()), 0);
                     record.is_open = true;
                 }
-                record.failing = Some(Failing { failure, began });
+                record.failing = Some(Failing { failure, began, failures: before + 1 });
             }
         }
     }

@@ -98,9 +98,8 @@ impl Replica {
         }
     }
 
-    /// Ends a job whose rollout could not be saved. The rollout comes into force nevertheless, unless
-    /// it needs the store, or changes the releases
-    /// or the plan.
+    /// Ends a job whose rollout could not be saved. The rollout comes into force nevertheless, unless it
+    /// needs the store, or changes the releases or the plan.
     pub(super) fn fail(&mut self, now: Moment, mut active: Active, reason: String) {
         let Some(proposal) = active.proposal.take() else {
             return self.finish(now, active, Ok(Transition::default()));
