@@ -95,39 +95,49 @@ impl LatencyBucket {
 /// A histogram of latencies: the number of calls in each [`LatencyBucket`].
 ///
 /// Sums saturate at `u64::MAX`.
-#[derive(Clone, Eq, PartialEq)]
-pub struct Latencies(Box<[u64; LatencyBucket::COUNT]>);
+// `None` while each count is zero: a snapshot has a dozen histograms, and most of them stay empty.
+#[derive(Clone, Default, Eq, PartialEq)]
+pub struct Latencies(Option<Box<[u64; LatencyBucket::COUNT]>>);
 
 impl Latencies {
     /// Counts `calls` calls in `bucket`.
     pub fn add(&mut self, bucket: LatencyBucket, calls: u64) {
-        let count = &mut self.0[bucket.index()];
-        *count = count.saturating_add(calls);
+        if calls > 0 {
+            let counts = self.0.get_or_insert_with(|| Box::new(NONE));
+            let count = &mut counts[bucket.index()];
+            *count = count.saturating_add(calls);
+        }
     }
 
     /// Adds the counts of `other`.
     pub fn merge(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(other.0.iter()) {
-            *mine = mine.saturating_add(*theirs);
+        match (&mut self.0, &other.0) {
+            (_, None) => {}
+            (None, Some(theirs)) => self.0 = Some(theirs.clone()),
+            (Some(mine), Some(theirs)) => {
+                for (mine, theirs) in mine.iter_mut().zip(theirs.iter()) {
+                    *mine = mine.saturating_add(*theirs);
+                }
+            }
         }
     }
 
     /// Returns the number of calls in `bucket`.
     #[must_use]
     pub fn calls(&self, bucket: LatencyBucket) -> u64 {
-        self.0[bucket.index()]
+        self.counts()[bucket.index()]
     }
 
     /// Returns the number of calls in all buckets.
     #[must_use]
     pub fn total(&self) -> u64 {
-        sum(&self.0[..])
+        sum(self.counts())
     }
 
     /// Returns the exact number of calls slower than the upper edge of `bucket`.
     #[must_use]
     pub fn slower_than(&self, bucket: LatencyBucket) -> u64 {
-        sum(&self.0[bucket.index() + 1..])
+        sum(&self.counts()[bucket.index() + 1..])
     }
 
     /// Returns the bucket of the quantile `q`, or `None` if there are no calls.
@@ -154,16 +164,21 @@ impl Latencies {
     /// Subtracts the counts of `earlier`. Returns `None` if a count decreased.
     pub(crate) fn checked_sub(&self, earlier: &Self) -> Option<Self> {
         let mut difference = self.clone();
-        for (mine, theirs) in difference.0.iter_mut().zip(earlier.0.iter()) {
-            *mine = mine.checked_sub(*theirs)?;
+        for (bucket, theirs) in earlier.counts().iter().enumerate() {
+            match &mut difference.0 {
+                Some(mine) => mine[bucket] = mine[bucket].checked_sub(*theirs)?,
+                None if *theirs > 0 => return None,
+                None => {}
+            }
+        }
+        if *difference.counts() == NONE {
+            difference.0 = None;
         }
         Some(difference)
     }
-}
 
-impl Default for Latencies {
-    fn default() -> Self {
-        Self(Box::new([0; LatencyBucket::COUNT]))
+    fn counts(&self) -> &[u64; LatencyBucket::COUNT] {
+        self.0.as_deref().unwrap_or(&NONE)
     }
 }
 
@@ -178,6 +193,8 @@ impl fmt::Debug for Latencies {
             .finish()
     }
 }
+
+static NONE: [u64; LatencyBucket::COUNT] = [0; LatencyBucket::COUNT];
 
 fn sum(calls: &[u64]) -> u64 {
     calls.iter().fold(0, |sum, calls| sum.saturating_add(*calls))
@@ -233,6 +250,27 @@ mod tests {
         let last = LatencyBucket::of(Duration::MAX);
         latencies.add(last, 3);
         assert_eq!(latencies.slower_than(last), 0);
+    }
+
+    #[test]
+    fn a_difference_without_calls_is_equal_to_an_empty_histogram() {
+        let bucket = LatencyBucket::of(Duration::from_millis(1));
+        let empty = Latencies::default();
+        let mut one = empty.clone();
+        one.add(bucket, 1);
+        one.add(bucket, 0);
+        assert_eq!(one.checked_sub(&one), Some(empty.clone()));
+        assert_eq!(one.checked_sub(&empty), Some(one.clone()));
+        assert_eq!(empty.checked_sub(&empty), Some(empty.clone()));
+        assert_eq!(empty.checked_sub(&one), None);
+
+        let mut sum = empty.clone();
+        sum.add(bucket, 0);
+        sum.merge(&empty);
+        assert_eq!(sum, empty);
+        sum.merge(&one);
+        sum.merge(&one);
+        assert_eq!((sum.total(), sum.calls(bucket)), (2, 2));
     }
 
     #[test]
