@@ -128,7 +128,7 @@ pub use self::{
     sticky_key::StickyKey,
 };
 pub(crate) use self::{
-    baggage::{add as add_to_baggage, strip as strip_baggage},
+    baggage::{BAGGAGE, add as add_to_baggage, strip as strip_baggage},
     selection::AssignmentRule,
 };
 

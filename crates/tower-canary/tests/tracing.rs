@@ -6,12 +6,14 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     fmt::Write as _,
     sync::{LazyLock, Mutex},
 };
 
+use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Fallback, Weight};
 use tracing::{
@@ -72,7 +74,7 @@ async fn events_of_handlers_and_bodies_have_the_channel_reason_and_release() {
         tracing::info!("in the handler");
         let frames = futures_util::stream::once(async {
             tracing::info!("in the body");
-            Ok::<_, Infallible>(http_body::Frame::data(bytes::Bytes::from("x")))
+            Ok::<_, Infallible>(http_body::Frame::data(Bytes::from("x")))
         });
         Ok::<_, Infallible>(Response::new(StreamBody::new(Box::pin(frames))))
     });
@@ -151,4 +153,27 @@ async fn a_fallback_for_another_type_of_request_body_is_logged_once() {
     }
     let [line] = &lines_of("mismatch")[..] else { panic!("the warning is logged once") };
     assert!(line.contains("alloc::string::String") && line.contains("with a ()"), "{line}");
+}
+
+#[tokio::test]
+async fn a_fallback_for_another_type_than_that_of_a_boxed_layer_is_logged_once() {
+    type Boxed = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
+    LazyLock::force(&SUBSCRIBER);
+    let echo = service_fn(|request: Request<Boxed>| async {
+        Ok::<_, Infallible>(Response::new(request.into_body()))
+    });
+    for (name, fallback, warnings) in [
+        ("boxed-mismatch", Fallback::of_clones::<String>(), 1),
+        ("boxed", Fallback::new::<Boxed>(|body| body.boxed_unsync()), 0),
+    ] {
+        let options = CanaryOptions::new().fallback(fallback);
+        let service = CanaryLayer::with_options(name, echo, options).boxed().layer(echo);
+        for _ in 0..3 {
+            let request = Request::new(Full::new(Bytes::from("text")));
+            service.clone().oneshot(request).await.unwrap();
+        }
+        let lines = lines_of(name);
+        assert_eq!(lines.len(), warnings, "{lines:?}");
+        assert!(lines.iter().all(|line| line.contains("create it for this type")), "{lines:?}");
+    }
 }

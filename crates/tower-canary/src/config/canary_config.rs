@@ -64,8 +64,10 @@ impl CanaryConfig {
     }
 
     /// Removes the headers that only the layer may see.
-    pub(crate) fn strip<B>(&self, request: &mut Request<B>) {
-        select::strip_baggage(request, self.select.as_deref(), &self.name);
+    pub(crate) fn strip<B>(&self, request: &mut Request<B>, may_have_baggage: bool) {
+        if may_have_baggage {
+            select::strip_baggage(request, self.select.as_deref(), &self.name);
+        }
         if let Some(policy) = &self.select {
             policy.strip(request.headers_mut(), &self.name);
         }

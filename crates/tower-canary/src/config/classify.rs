@@ -148,7 +148,7 @@ impl ServerErrors {
         self,
         protocol: Protocol,
         status: StatusCode,
-        headers: &HeaderMap,
+        code: impl FnOnce() -> Option<GrpcCode>,
     ) -> HeadClassification {
         match protocol {
             Protocol::Http => HeadClassification::Final(if status.as_u16() >= 500 {
@@ -158,10 +158,16 @@ impl ServerErrors {
             } else {
                 Classification::Success
             }),
-            Protocol::Grpc => GrpcCode::of_head(status, headers)
-                .map_or(HeadClassification::AtEnd, |code| {
-                    HeadClassification::Final(self.of_code(code))
-                }),
+            Protocol::Grpc => code().map_or(HeadClassification::AtEnd, |code| {
+                HeadClassification::Final(self.of_code(code))
+            }),
+        }
+    }
+
+    fn of_end(self, protocol: Protocol, code: impl FnOnce() -> GrpcCode) -> Classification {
+        match protocol {
+            Protocol::Http => Classification::Success,
+            Protocol::Grpc => self.of_code(code()),
         }
     }
 
@@ -186,14 +192,12 @@ impl Default for ServerErrors {
 
 impl Classify for ServerErrors {
     fn head(&self, protocol: Protocol, head: &Response<()>) -> HeadClassification {
-        self.of_head(protocol, head.status(), head.headers())
+        let (status, headers) = (head.status(), head.headers());
+        self.of_head(protocol, status, || GrpcCode::of_head(status, GrpcCode::of_headers(headers)))
     }
 
     fn trailers(&self, protocol: Protocol, trailers: Option<&HeaderMap>) -> Classification {
-        match protocol {
-            Protocol::Http => Classification::Success,
-            Protocol::Grpc => self.of_code(GrpcCode::of_trailers(trailers)),
-        }
+        self.of_end(protocol, || GrpcCode::of_trailers(trailers))
     }
 }
 
@@ -212,15 +216,17 @@ impl Classifier {
         }
     }
 
+    /// Classifies the head of a response. `code` is its [code](GrpcCode::of_head) in gRPC.
     #[inline]
     pub(crate) fn head<R>(
         &self,
         protocol: Protocol,
+        code: Option<GrpcCode>,
         response: &mut Response<R>,
     ) -> HeadClassification {
         match self {
             Self::ServerErrors(server_errors) => {
-                server_errors.of_head(protocol, response.status(), response.headers())
+                server_errors.of_head(protocol, response.status(), || code)
             }
             Self::Custom(classify) => {
                 let mut head = Response::new(());
@@ -232,13 +238,15 @@ impl Classifier {
         }
     }
 
+    /// Classifies the end of a response. `code` is that of the trailers in gRPC.
     pub(crate) fn trailers(
         &self,
         protocol: Protocol,
+        code: GrpcCode,
         trailers: Option<&HeaderMap>,
     ) -> Classification {
         match self {
-            Self::ServerErrors(server_errors) => server_errors.trailers(protocol, trailers),
+            Self::ServerErrors(server_errors) => server_errors.of_end(protocol, || code),
             Self::Custom(classify) => classify.trailers(protocol, trailers),
         }
     }
@@ -268,7 +276,7 @@ mod tests {
     use http::HeaderValue;
 
     use super::*;
-    use crate::service::protocol::GRPC_STATUS;
+    use crate::config::grpc_code::GRPC_STATUS;
 
     fn trailers(status: &'static str) -> HeaderMap {
         [(GRPC_STATUS.clone(), HeaderValue::from_static(status))].into_iter().collect()

@@ -1,6 +1,6 @@
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::service::protocol::GRPC_STATUS;
+use crate::service::header_search;
 
 /// A status code of gRPC, 0 to 16.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,23 +23,29 @@ impl GrpcCode {
     }
 
     /// Returns the code of `grpc-status`, if these headers or trailers have one.
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Option<Self> {
+        header_search::find(headers, &GRPC_STATUS).map(Self::of_value)
+    }
+
+    /// Returns the code of a value of `grpc-status`.
     ///
     /// Clients accept only the decimal number without a sign or a leading zero. They treat all
     /// other values as `UNKNOWN`.
-    pub(crate) fn of_headers(headers: &HeaderMap) -> Option<Self> {
-        Some(match *headers.get(&GRPC_STATUS)?.as_bytes() {
+    pub(crate) fn of_value(value: &HeaderValue) -> Self {
+        match *value.as_bytes() {
             [digit @ b'0'..=b'9'] => Self(digit - b'0'),
             [b'1', digit @ b'0'..=b'6'] => Self(10 + digit - b'0'),
             _ => Self::UNKNOWN,
-        })
+        }
     }
 
-    /// Returns the code of a response head, or `None` if the trailers have it.
+    /// Returns the code of a response head with this `grpc-status`, or `None` if the trailers have
+    /// the code.
     ///
     /// Without `grpc-status`, the HTTP status has a code by gRPC's
     /// [mapping](https://github.com/grpc/grpc/blob/master/doc/http-grpc-status-mapping.md).
-    pub(crate) fn of_head(status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        Self::of_headers(headers).or(match status.as_u16() {
+    pub(crate) fn of_head(status: StatusCode, grpc_status: Option<Self>) -> Option<Self> {
+        grpc_status.or(match status.as_u16() {
             200 => None,
             400 => Some(Self::INTERNAL),
             401 => Some(Self::UNAUTHENTICATED),
@@ -50,16 +56,22 @@ impl GrpcCode {
         })
     }
 
+    /// Returns whether these trailers have the status of a gRPC call.
+    pub(crate) fn is_in(trailers: Option<&HeaderMap>) -> bool {
+        trailers.is_some_and(|trailers| header_search::find(trailers, &GRPC_STATUS).is_some())
+    }
+
     /// Returns the code at the end of a response. Without one, clients report `UNKNOWN`.
     pub(crate) fn of_trailers(trailers: Option<&HeaderMap>) -> Self {
         trailers.and_then(Self::of_headers).unwrap_or(Self::UNKNOWN)
     }
 }
 
+// A static: a lookup by string would normalize the name for each call.
+pub(crate) static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn code(status: &[u8]) -> Option<u8> {
@@ -112,7 +124,7 @@ mod tests {
             (600, Some(2)),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let found = GrpcCode::of_head(status, &HeaderMap::new()).map(GrpcCode::value);
+            let found = GrpcCode::of_head(status, None).map(GrpcCode::value);
             assert_eq!(found, code, "{status}");
         }
     }

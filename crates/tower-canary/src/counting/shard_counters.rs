@@ -43,7 +43,8 @@ pub(crate) struct ShardCounters {
     pub(crate) settings: StdArc<EpochSettings>,
     pub(crate) drain_signals: PerChannel<DrainSignal>,
     evidence: PerChannel<ChannelCounters>,
-    excluded: PerChannel<ChannelCounters>,
+    /// Allocated by the first excluded call. Most canaries have none.
+    excluded: OnceLock<Box<PerChannel<ChannelCounters>>>,
     /// Allocated by the first call with a key.
     key_shares: OnceLock<KeyShares>,
     /// The evidence of each route class, allocated by its first call.
@@ -56,14 +57,13 @@ impl ShardCounters {
         settings: StdArc<EpochSettings>,
         drain_signals: PerChannel<DrainSignal>,
     ) -> Self {
-        let counters = || PerChannel::from_fn(|_| ChannelCounters::new());
         let classes = config.route_classes.names().iter().map(|_| OnceLock::new()).collect();
         Self {
             config,
             settings,
             drain_signals,
-            evidence: counters(),
-            excluded: counters(),
+            evidence: PerChannel::from_fn(|_| ChannelCounters::new()),
+            excluded: OnceLock::new(),
             key_shares: OnceLock::new(),
             classes,
         }
@@ -86,7 +86,7 @@ impl ShardCounters {
         if let Some(key) = key {
             self.record_key(key, counter, KeyActivity::PICKED);
         }
-        self.count(counter, |counters| counters.pick(reason, started));
+        self.count(counter, move |counters| counters.pick(reason, started));
     }
 
     /// Counts a call of a caller with this key, and returns whether it is evidence.
@@ -102,13 +102,22 @@ impl ShardCounters {
 
     /// Counts for the route class of the call, if it has one, and then for the channel. The order
     /// matters because an epoch is closed once its channels have no call in flight.
-    pub(crate) fn count(&self, counter: CounterKey, count: impl Fn(&ChannelCounters)) {
+    pub(crate) fn count(&self, counter: CounterKey, count: impl Fn(&ChannelCounters) + Copy) {
         if let (Scope::Evidence, Some(route)) = (counter.scope, counter.route) {
-            let class = self.classes[route.index()]
-                .get_or_init(|| Box::new(PerChannel::from_fn(|_| ChannelCounters::new())));
-            count(&class[counter.channel]);
+            self.count_in_class(route, counter.channel, count);
         }
         count(self.channel(counter.scope, counter.channel));
+    }
+
+    // Not inlined, so that a call without a route class does not save registers for it.
+    #[inline(never)]
+    fn count_in_class(
+        &self,
+        route: RouteIndex,
+        channel: Channel,
+        count: impl Fn(&ChannelCounters),
+    ) {
+        count(&self.classes[route.index()].get_or_init(new_counters)[channel]);
     }
 
     /// Records an event of a key, if keys are watched. Do this before counting the call, so that a
@@ -128,8 +137,14 @@ impl ShardCounters {
     pub(crate) fn channel(&self, scope: Scope, channel: Channel) -> &ChannelCounters {
         match scope {
             Scope::Evidence => &self.evidence[channel],
-            Scope::Excluded => &self.excluded[channel],
+            Scope::Excluded => &self.excluded()[channel],
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn excluded(&self) -> &PerChannel<ChannelCounters> {
+        self.excluded.get_or_init(new_counters)
     }
 
     /// Returns the time in which stable sends the head of 99 % of its responses, as far as the
@@ -143,7 +158,9 @@ impl ShardCounters {
     pub(crate) fn add_to(&self, counts: &mut Counts) {
         for channel in Channel::ALL {
             self.evidence[channel].add_to(&mut counts.evidence[channel]);
-            self.excluded[channel].add_to(&mut counts.excluded[channel]);
+            if let Some(excluded) = self.excluded.get() {
+                excluded[channel].add_to(&mut counts.excluded[channel]);
+            }
         }
         for (name, class) in self.config.route_classes.names().iter().zip(&self.classes) {
             if let Some(class) = class.get() {
@@ -156,8 +173,13 @@ impl ShardCounters {
     }
 
     pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
-        self.evidence[channel].in_flight() + self.excluded[channel].in_flight()
+        let excluded = self.excluded.get().map_or(0, |excluded| excluded[channel].in_flight());
+        self.evidence[channel].in_flight() + excluded
     }
+}
+
+fn new_counters() -> Box<PerChannel<ChannelCounters>> {
+    Box::new(PerChannel::from_fn(|_| ChannelCounters::new()))
 }
 
 /// The counters of one channel.

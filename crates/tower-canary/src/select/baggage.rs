@@ -1,7 +1,10 @@
 use canary_core::{CanaryName, Channel};
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use crate::select::{Condition, Incoming, RequestHead, Select, Selection};
+use crate::{
+    select::{Condition, Incoming, RequestHead, Select, Selection},
+    service::header_search,
+};
 
 /// Assigns a call to the channel that an earlier service of the call chain chose.
 ///
@@ -66,7 +69,7 @@ impl Select for Propagated {
 /// Removes the member of `canary`, or those of all canaries unless `policy` trusts the caller.
 #[inline]
 pub(crate) fn strip<B>(request: &mut Request<B>, policy: Option<&dyn Select>, canary: &CanaryName) {
-    if request.headers().contains_key(&BAGGAGE) {
+    if header_search::find(request.headers(), &BAGGAGE).is_some() {
         strip_present(request, policy, canary);
     }
 }
@@ -89,9 +92,9 @@ pub(crate) fn add(headers: &mut HeaderMap, canary: &CanaryName, channel: Channel
         return;
     };
     let others: Vec<HeaderValue> = headers.get_all(&BAGGAGE).iter().cloned().collect();
-    headers.insert(BAGGAGE, member);
+    headers.insert(&BAGGAGE, member);
     for other in others {
-        headers.append(BAGGAGE, other);
+        headers.append(&BAGGAGE, other);
     }
 }
 
@@ -113,7 +116,7 @@ fn remove(headers: &mut HeaderMap, is_removed: impl Fn(&[u8]) -> bool) {
         let kept: Vec<&[u8]> = split(&value).filter(|member| !is_removed(member)).collect();
         match HeaderValue::from_bytes(&kept.join(&b","[..])) {
             Ok(value) if !kept.is_empty() => {
-                headers.append(BAGGAGE, value);
+                headers.append(&BAGGAGE, value);
             }
             // No member is left. The bytes are valid, as a part of a valid value.
             _ => {}
@@ -145,7 +148,8 @@ fn value_of<'a>(member: &'a [u8], canary: &CanaryName) -> Option<&'a [u8]> {
     Some(value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii())
 }
 
-const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+// A static: each use of a constant would create the name.
+pub(crate) static BAGGAGE: HeaderName = HeaderName::from_static("baggage");
 const PREFIX: &str = "canary.";
 // The limits of the W3C Baggage specification.
 const MAX_MEMBERS: usize = 64;
@@ -156,7 +160,7 @@ mod tests {
     use super::*;
 
     fn headers(values: &[&'static str]) -> HeaderMap {
-        let values = values.iter().map(|value| (BAGGAGE, HeaderValue::from_static(value)));
+        let values = values.iter().map(|value| (BAGGAGE.clone(), HeaderValue::from_static(value)));
         values.collect()
     }
 
@@ -190,7 +194,7 @@ mod tests {
     fn other_members_stay_when_the_decision_is_added_or_removed() {
         let mut headers = headers(&["a=b,canary.shop=stable;p=q,c=d", "canary.shop=stable"]);
         add(&mut headers, &shop(), Channel::Canary);
-        let values: Vec<_> = headers.get_all(BAGGAGE).iter().cloned().collect();
+        let values: Vec<_> = headers.get_all(&BAGGAGE).iter().cloned().collect();
         assert_eq!(values, ["canary.shop=canary", "a=b,c=d"]);
         assert_eq!(stripped(&["canary.shop=canary", "a=b,c=d"], Some(&trusting())), ["a=b,c=d"]);
     }

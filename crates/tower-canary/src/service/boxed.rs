@@ -26,8 +26,8 @@ impl<C: 'static> CanaryLayer<C> {
     /// Boxes bodies, so that the layer composes with any other.
     ///
     /// The service then takes requests with any body, and its responses have the body type of the
-    /// canary, which must be that of stable. So it fits into tower's `option_layer`, and
-    /// inside a layer that changes the type of request bodies, with a [fallback](crate::Fallback):
+    /// canary, which must be that of stable. So it fits into tower's `option_layer`, and a
+    /// [fallback](crate::Fallback) works inside a layer that changes the type of request bodies:
     ///
     /// ```
     /// # #[cfg(feature = "axum")] {
@@ -46,8 +46,8 @@ impl<C: 'static> CanaryLayer<C> {
     /// # }
     /// ```
     ///
-    /// Each body that is counted takes an allocation. Routers and servers that box response bodies
-    /// themselves do not box them again.
+    /// It costs an allocation for each response body that the layer counts, and one for each request
+    /// body of another type. axum and tonic do not box these bodies again.
     #[must_use]
     pub const fn boxed<B>(self) -> BoxedCanaryLayer<C, B>
     where

@@ -8,7 +8,9 @@ use http::{Extensions, HeaderMap, HeaderValue, Request, Response, header};
 use http_body::Body;
 
 use crate::{
-    config::{caching, canary_config::CanaryConfig, classify::HeadClassification},
+    config::{
+        caching, canary_config::CanaryConfig, classify::HeadClassification, grpc_code::GrpcCode,
+    },
     control::{drain_signal::DrainSignal, state::Assigned},
     counting::{
         call_end::CallEnd,
@@ -26,7 +28,7 @@ use crate::{
         layer_response::LayerResponse,
         mount_position::MountPosition,
         pending_answer::PendingAnswer,
-        protocol::{self, Protocol},
+        protocol::Protocol,
         request_body,
         request_headers::RequestHeaders,
         served_methods::Method,
@@ -89,6 +91,7 @@ impl Call {
     pub(crate) fn new<B>(
         assigned: Assigned,
         position: MountPosition,
+        headers: &RequestHeaders,
         request: &mut Request<B>,
     ) -> Self
     where
@@ -96,14 +99,14 @@ impl Call {
     {
         let framing = Framing::of(request.method());
         let config = &assigned.counters.config;
-        let headers = RequestHeaders::of(request.headers());
-        let protocol = config.protocol.unwrap_or_else(|| headers.protocol());
-        let may_upgrade = framing.may_upgrade(&headers);
-        let has_no_body = framing::has_no_body(request, &headers);
-        let deadline = CallerDeadline::of(protocol, request.headers());
-        let method = match protocol {
-            Protocol::Grpc => Some(config.served_methods.method(request.uri().path())),
-            Protocol::Http => None,
+        let protocol = config.protocol.unwrap_or(headers.claims);
+        let may_upgrade = framing.may_upgrade(headers);
+        let has_no_body = framing::has_no_body(request, headers);
+        let (deadline, method) = match protocol {
+            Protocol::Grpc => {
+                (headers.deadline, Some(config.served_methods.method(request.uri().path())))
+            }
+            Protocol::Http => (CallerDeadline::NONE, None),
         };
         let upload = if may_upgrade { None } else { request_body::follow(request) };
         let may_be_arriving = upload.is_none() && !has_no_body;
@@ -276,7 +279,7 @@ impl Call {
             return None;
         }
         self.record_key(KeyActivity::head(latency));
-        self.count(|counters| counters.head(latency));
+        self.count(move |counters| counters.head(latency));
         if let Some(upgrade) = upgrade {
             upgrade.park(self.successor());
         }
@@ -286,7 +289,7 @@ impl Call {
     /// Ends the call with its response. The trailers decide the outcome if the head did not.
     pub(crate) fn end_of_body(&mut self, trailers: Option<&HeaderMap>) {
         let claims_grpc = self.method.is_some() && self.protocol == Protocol::Http;
-        if claims_grpc && trailers.is_some_and(protocol::has_grpc_status) {
+        if claims_grpc && GrpcCode::is_in(trailers) {
             // A gRPC response whose head lacks the content type. Clients accept it.
             (self.protocol, self.class) = (Protocol::Grpc, Some(HeadClassification::AtEnd));
         }
@@ -307,13 +310,12 @@ impl Call {
 
     pub(crate) fn fail_as(&mut self, response: LayerResponse) {
         if !self.ended {
-            if self.is_broken_off() {
-                return self.cancel();
+            if !self.is_broken_off() {
+                self.count(move |counters| match response {
+                    LayerResponse::Panic => counters.panic(),
+                    LayerResponse::Timeout => counters.time_out(),
+                });
             }
-            self.count(|counters| match response {
-                LayerResponse::Panic => counters.panic(),
-                LayerResponse::Timeout => counters.time_out(),
-            });
             self.fail();
         }
     }
@@ -328,13 +330,13 @@ impl Call {
         self.count_answer(now);
         let latency = self.latency_at(now);
         let activity = KeyActivity::end(end, latency);
-        self.end_as(end, activity, |counters| counters.end(end, latency));
+        self.end_as(end, activity, move |counters| counters.end(end, latency));
     }
 
     fn end_with_head(&mut self, latency: LatencyBucket, end: CallEnd) {
         let end = self.attributed(end);
         let activity = KeyActivity::head(latency).and(KeyActivity::end(end, latency));
-        self.end_as(end, activity, |counters| {
+        self.end_as(end, activity, move |counters| {
             counters.head(latency);
             counters.end(end, latency);
         });
@@ -358,7 +360,12 @@ impl Call {
     }
 
     #[inline]
-    fn end_as(&mut self, end: CallEnd, activity: KeyActivity, count: impl Fn(&ChannelCounters)) {
+    fn end_as(
+        &mut self,
+        end: CallEnd,
+        activity: KeyActivity,
+        count: impl Fn(&ChannelCounters) + Copy,
+    ) {
         if mem::replace(&mut self.ended, true) {
             return;
         }
@@ -384,7 +391,10 @@ impl Call {
         if mem::take(&mut self.is_unanswered) {
             match &self.upload {
                 Some(upload) => upload.record_answer(now),
-                None => self.count(|counters| counters.answer(self.started, now)),
+                None => {
+                    let started = self.started;
+                    self.count(move |counters| counters.answer(started, now));
+                }
             }
         }
     }
@@ -406,7 +416,7 @@ impl Call {
         self.upload().map_or(0, |upload| nanos_of(upload.waited()))
     }
 
-    fn count(&self, count: impl Fn(&ChannelCounters)) {
+    fn count(&self, count: impl Fn(&ChannelCounters) + Copy) {
         self.counters.count(self.counter_key(), count);
     }
 

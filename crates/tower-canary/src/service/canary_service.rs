@@ -17,6 +17,7 @@ use crate::{
         mount_position::MountPosition,
         panic::discard,
         readiness::{CanaryReadiness, check_readiness},
+        request_headers::RequestHeaders,
         response_body::ResponseBody,
         response_future::ResponseFuture,
         response_state::{ResponseState, call_canary, set_polling},
@@ -151,7 +152,7 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
         }
         let head = RequestHead::new(request);
         if config.bypass.matches(&head) {
-            config.strip(request);
+            config.strip(request, true);
             return None;
         }
         // The condition may examine a header that is removed below.
@@ -171,8 +172,9 @@ impl<S: Clone, C: Clone> CanaryService<S, C> {
             };
             Decision { selection, route, caller }
         });
-        config.strip(request);
-        let mut call = Call::new(assigned, self.position, request);
+        let headers = RequestHeaders::of(request.headers());
+        config.strip(request, headers.has_baggage);
+        let mut call = Call::new(assigned, self.position, &headers, request);
         if !shows_tags {
             call.hide_tags();
         }

@@ -1,8 +1,8 @@
 use std::{num::NonZeroU64, time::Duration};
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, HeaderValue};
 
-use crate::{counting::clock::nanos_of, service::protocol::Protocol};
+use crate::counting::clock::nanos_of;
 
 /// The deadline that the caller of a gRPC method set with `grpc-timeout`, if any.
 ///
@@ -19,13 +19,9 @@ impl CallerDeadline {
     /// The shortest timeout that counts as a deadline.
     pub(crate) const FLOOR: Duration = Duration::from_millis(10);
 
-    #[inline]
-    pub(crate) fn of(protocol: Protocol, headers: &HeaderMap) -> Self {
-        let timeout = match protocol {
-            Protocol::Grpc => grpc_timeout(headers),
-            Protocol::Http => None,
-        };
-        let deadline = timeout.filter(|timeout| *timeout >= Self::FLOOR);
+    /// Returns the deadline of a call with this `grpc-timeout`.
+    pub(crate) fn of(timeout: &HeaderValue) -> Self {
+        let deadline = parse(timeout).filter(|timeout| *timeout >= Self::FLOOR);
         Self { nanos: deadline.and_then(|timeout| NonZeroU64::new(nanos_of(timeout))) }
     }
 
@@ -44,8 +40,8 @@ impl CallerDeadline {
     }
 }
 
-fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
+fn parse(timeout: &HeaderValue) -> Option<Duration> {
+    let value = timeout.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
     // The protocol allows at most eight digits.
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -64,12 +60,10 @@ fn grpc_timeout(headers: &HeaderMap) -> Option<Duration> {
 }
 
 // A static: a lookup by string would normalize the name for each call.
-static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+pub(crate) static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     #[test]
@@ -88,22 +82,17 @@ mod tests {
             ("123456789m", None),
             ("5x", None),
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert("grpc-timeout", HeaderValue::from_static(value));
-            assert_eq!(grpc_timeout(&headers), timeout, "{value:?}");
+            assert_eq!(parse(&HeaderValue::from_static(value)), timeout, "{value:?}");
         }
-        let mut headers = HeaderMap::new();
-        headers.insert("grpc-timeout", HeaderValue::from_bytes(b"5\xff").unwrap());
-        assert_eq!(grpc_timeout(&headers), None);
+        assert_eq!(parse(&HeaderValue::from_bytes(b"5\xff").unwrap()), None);
     }
 
     #[test]
     fn a_deadline_is_missed_from_the_last_tenth_on() {
-        let headers = timeout("100m");
-        let deadline = CallerDeadline::of(Protocol::Grpc, &headers);
+        let deadline = deadline("100m");
         assert!(!deadline.is_missed_after(|| 89_999_999));
         assert!(deadline.is_missed_after(|| 90_000_000));
-        assert!(!CallerDeadline::of(Protocol::Http, &headers).is_missed_after(|| u64::MAX));
+        assert!(!CallerDeadline::NONE.is_missed_after(|| u64::MAX));
     }
 
     #[test]
@@ -111,12 +100,11 @@ mod tests {
         for (value, is_deadline) in
             [("0S", false), ("1n", false), ("9m", false), ("9999u", false), ("10m", true)]
         {
-            let deadline = CallerDeadline::of(Protocol::Grpc, &timeout(value));
-            assert_eq!(deadline.is_missed_after(|| u64::MAX), is_deadline, "{value}");
+            assert_eq!(deadline(value).is_missed_after(|| u64::MAX), is_deadline, "{value}");
         }
     }
 
-    fn timeout(value: &'static str) -> HeaderMap {
-        [(GRPC_TIMEOUT.clone(), HeaderValue::from_static(value))].into_iter().collect()
+    fn deadline(timeout: &'static str) -> CallerDeadline {
+        CallerDeadline::of(&HeaderValue::from_static(timeout))
     }
 }

@@ -12,12 +12,13 @@ use crate::service::{
     unify_body::UnifiedBody,
 };
 
-/// A type-erased body: any other body can be converted into it.
+/// A body that any other body can be converted into.
 ///
-/// The bodies of axum and tonic are, with the features of those names.
+/// With the features `axum` and `tonic`, the bodies of these crates implement it.
 ///
-/// Another type, such as hyper's `Incoming`, is converted by a layer: outside for a request body, and
-/// inside for a response body. tower-http has `MapRequestBodyLayer` and `MapResponseBodyLayer`:
+/// If stable or the canary has another type, such as hyper's `Incoming`, add layers that convert
+/// bodies: one outside for request bodies, and one inside for response bodies. tower-http has
+/// `MapRequestBodyLayer` and `MapResponseBodyLayer`:
 ///
 /// ```ignore
 /// let stack = ServiceBuilder::new()

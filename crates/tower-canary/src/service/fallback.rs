@@ -182,7 +182,8 @@ impl Fallback {
                 target: "tower_canary::control",
                 canary = canary.as_str(),
                 "the fallback is for request bodies of type {expected}, and does not repeat a \
-                 request with a {found}: apply the layer with `CanaryLayer::boxed`",
+                 request with a {found}: create it for this type, or, if the canary takes \
+                 {expected}, apply the layer with `CanaryLayer::boxed`",
             );
         });
         #[cfg(not(feature = "tracing"))]

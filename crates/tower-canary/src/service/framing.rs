@@ -1,4 +1,4 @@
-use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version};
 
 use crate::service::request_headers::RequestHeaders;
 
@@ -22,7 +22,7 @@ impl Framing {
     }
 
     /// Returns whether the connection may switch to another protocol.
-    pub(crate) fn may_upgrade(self, headers: &RequestHeaders<'_>) -> bool {
+    pub(crate) fn may_upgrade(self, headers: &RequestHeaders) -> bool {
         self == Self::Tunnel || headers.ask_for_upgrade
     }
 
@@ -56,20 +56,11 @@ pub(crate) enum AnnouncedLength {
 }
 
 impl AnnouncedLength {
-    #[inline]
-    pub(crate) fn of<B>(response: &Response<B>) -> Self {
-        // Comparing the few names of a response takes less time than hashing this one.
-        if response.headers().keys().all(|name| *name != header::CONTENT_LENGTH) {
-            return Self::None;
-        }
-        Self::parse(response.headers())
-    }
-
-    fn parse(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
-        let Some(length) = values.next() else { return Self::None };
-        match parse_digits(length.as_bytes()) {
-            Some(bytes) if values.all(|other| other == length) => Self::Bytes(bytes),
+    /// Returns the length that the header announces with one more value.
+    pub(crate) fn and(self, value: &HeaderValue) -> Self {
+        match (self, parse_digits(value.as_bytes())) {
+            (Self::None, Some(bytes)) => Self::Bytes(bytes),
+            (Self::Bytes(before), Some(bytes)) if before == bytes => self,
             _ => Self::Invalid,
         }
     }
@@ -87,9 +78,9 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
 }
 
 /// Returns whether the head of a request shows that it has no body.
-pub(crate) fn has_no_body<B>(request: &Request<B>, headers: &RequestHeaders<'_>) -> bool {
-    match headers.content_length {
-        Some(length) => length == "0",
+pub(crate) fn has_no_body<B>(request: &Request<B>, headers: &RequestHeaders) -> bool {
+    match headers.has_zero_length {
+        Some(is_zero) => is_zero,
         // HTTP/2 needs neither of the headers for a body.
         None => {
             !headers.has_transfer_encoding

@@ -1,6 +1,6 @@
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::service::protocol::{GRPC_STATUS, Protocol};
+use crate::{config::grpc_code::GRPC_STATUS, service::protocol::Protocol};
 
 /// A response that the layer makes in place of the service.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -11,13 +11,14 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use crate::{
+    config::grpc_code::GRPC_STATUS,
     control::drain_signal::DrainListener,
     service::{
         box_error::{BoxError, into_box_error},
         call::Call,
         erased_body::ErasedBody,
         panic::{Panicked, catch, discard},
-        protocol::{GRPC_STATUS, Protocol},
+        protocol::Protocol,
         span::CallSpan,
     },
 };

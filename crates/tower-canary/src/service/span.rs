@@ -26,11 +26,14 @@ mod imp {
     };
 
     /// The span of one call. It covers the handler and the response body.
-    pub(crate) struct CallSpan(Span);
+    ///
+    /// `None` while no subscriber is interested in it. It is boxed, because each move of the future
+    /// and of the body copies it.
+    pub(crate) struct CallSpan(Option<Box<Span>>);
 
     impl CallSpan {
         pub(crate) const fn none() -> Self {
-            Self(Span::none())
+            Self(None)
         }
 
         pub(crate) fn new(
@@ -38,8 +41,6 @@ mod imp {
             channel: Channel,
             reason: AssignmentReason,
         ) -> Self {
-            let release = Some(config.release(channel));
-            let release = release.filter(|release| !release.is_empty());
             // Targets must be constant.
             macro_rules! span_of {
                 ($channel:ident) => {
@@ -49,22 +50,23 @@ mod imp {
                         canary = config.name.as_str(),
                         channel = channel.as_str(),
                         reason = reason.as_str(),
-                        release,
+                        release = Some(config.release(channel)).filter(|release| !release.is_empty()),
                     )
                 };
             }
-            Self(match channel {
+            let span = match channel {
                 Channel::Stable => span_of!(stable),
                 Channel::Canary => span_of!(canary),
-            })
+            };
+            Self((!span.is_disabled()).then(|| Box::new(span)))
         }
 
-        pub(crate) fn enter(&self) -> tracing::span::Entered<'_> {
-            self.0.enter()
+        pub(crate) fn enter(&self) -> Option<tracing::span::Entered<'_>> {
+            self.0.as_deref().map(Span::enter)
         }
 
-        pub(crate) fn take(&mut self) -> Self {
-            std::mem::replace(self, Self::none())
+        pub(crate) const fn take(&mut self) -> Self {
+            Self(self.0.take())
         }
     }
 

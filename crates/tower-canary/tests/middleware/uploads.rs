@@ -1,6 +1,6 @@
 //! The time that callers need to send their requests is neither latency nor the service's timeout.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, io, panic::resume_unwind, time::Duration};
 
 use axum::{
     Router,
@@ -9,7 +9,7 @@ use axum::{
     http::{Response, StatusCode},
     routing::post,
 };
-use futures_util::{FutureExt, future::join3, stream};
+use futures_util::{FutureExt, StreamExt, future::join3, stream};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio::{
@@ -229,4 +229,24 @@ async fn errors_and_hints_of_a_request_body_pass_unchanged() {
     let (app, _) = promoted(CanaryOptions::new(), Router::new().route("/", read));
     let response = app.oneshot(request(Body::new(limited))).now_or_never().unwrap().unwrap();
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+#[tokio::test]
+async fn a_caller_that_breaks_off_its_upload_after_it_saw_its_channel_is_counted_separately() {
+    fn lost() -> Body {
+        Body::from_stream(stream::iter([Err::<Bytes, _>(io::Error::other("lost"))]))
+    }
+    let passes_on = post(async |request: Request| request.into_body());
+    let panics = post(async |request: Request| {
+        let chunks = request.into_body().into_data_stream();
+        Body::from_stream(chunks.map(|chunk| chunk.map_err(|error| resume_unwind(Box::new(error)))))
+    });
+    for (name, route) in [("an error", passes_on), ("a panic", panics)] {
+        let (app, handle) = promoted(CanaryOptions::new(), Router::new().route("/", route));
+        let response = app.oneshot(request(lost())).await.unwrap();
+        to_bytes(response.into_body(), usize::MAX).await.unwrap_err();
+        let canary = counts(&handle).evidence.canary;
+        assert_eq!([canary.failure, canary.panicked], [0, 0], "{name}");
+        assert_eq!([canary.cancelled, canary.cancelled_after_tag], [1, 1], "{name}");
+    }
 }

@@ -14,6 +14,7 @@ use crate::{
         call::Call,
         framing::{self, AnnouncedLength},
         protocol::Protocol,
+        response_headers::ResponseHeaders,
     },
 };
 
@@ -35,23 +36,28 @@ impl Call {
         let latency = self.latency_at(now);
         self.polling = true;
         let config = &self.counters.config;
+        let headers = ResponseHeaders::of(response.headers(), self.protocol);
         if config.protocol.is_none() {
-            self.protocol = self.protocol.confirmed_by(response.headers());
+            self.protocol = self.protocol.confirmed_by(headers.is_grpc);
         }
         let (status, is_at_end) = (response.status(), response.body().is_end_stream());
         let has_no_body = self.framing.has_no_body(status);
-        let announced =
-            if has_no_body { AnnouncedLength::None } else { AnnouncedLength::of(response) };
+        let announced = if has_no_body { AnnouncedLength::None } else { headers.announced };
         let is_broken = match announced {
             AnnouncedLength::Invalid => true,
             AnnouncedLength::Bytes(1..) => is_at_end,
             AnnouncedLength::Bytes(0) | AnnouncedLength::None => framing::is_interim(status),
         };
+        let code = match self.protocol {
+            Protocol::Grpc => GrpcCode::of_head(status, headers.grpc_status),
+            Protocol::Http => None,
+        };
         let class = if is_broken || self.is_timeout(status) {
             HeadClassification::Final(Classification::Failure)
         } else {
-            self.client_made_head(response)
-                .unwrap_or_else(|| config.classify.head(self.protocol, response))
+            code.and_then(|code| self.client_made(code))
+                .map(HeadClassification::Final)
+                .unwrap_or_else(|| config.classify.head(self.protocol, code, response))
         };
         self.class = Some(class);
         self.polling = false;
@@ -66,14 +72,6 @@ impl Call {
         status == StatusCode::REQUEST_TIMEOUT
             && !self.may_be_arriving
             && !self.upload.as_ref().is_some_and(|upload| upload.is_missing())
-    }
-
-    fn client_made_head<R>(&self, response: &Response<R>) -> Option<HeadClassification> {
-        if self.protocol == Protocol::Http {
-            return None;
-        }
-        let code = GrpcCode::of_head(response.status(), response.headers())?;
-        self.client_made(code).map(HeadClassification::Final)
     }
 
     /// Returns `ClientMade` if the caller asked for a method that stable does not serve, as far as
@@ -96,7 +94,9 @@ impl Call {
     pub(super) fn end_of_response(&self, trailers: Option<&HeaderMap>) -> CallEnd {
         let class = match (self.class, self.protocol) {
             (Some(HeadClassification::Final(class)), Protocol::Http) => class,
-            (_, Protocol::Http) => self.config().classify.trailers(self.protocol, trailers),
+            (_, Protocol::Http) => {
+                self.config().classify.trailers(self.protocol, GrpcCode::UNKNOWN, trailers)
+            }
             (class, Protocol::Grpc) => self.end_of_grpc(class, trailers),
         };
         match class {
@@ -122,7 +122,7 @@ impl Call {
             Some(HeadClassification::Final(class)) => class,
             Some(HeadClassification::AtEnd) | None => self
                 .client_made(code)
-                .unwrap_or_else(|| self.config().classify.trailers(self.protocol, trailers)),
+                .unwrap_or_else(|| self.config().classify.trailers(self.protocol, code, trailers)),
         }
     }
 

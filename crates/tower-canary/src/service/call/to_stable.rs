@@ -78,7 +78,7 @@ impl Call {
         let now = TickInstant::now();
         self.pick_stable(AssignmentReason::Spilled, now);
         self.count_answer(now);
-        self.end_as(end, KeyActivity::of(end), |counters| counters.end_untimed(end));
+        self.end_as(end, KeyActivity::of(end), move |counters| counters.end_untimed(end));
         self.move_to_stable(AssignmentReason::Spilled, now);
     }
 
