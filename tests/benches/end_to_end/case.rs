@@ -43,31 +43,38 @@ pub(crate) struct Round {
     pub(crate) cpu_seconds: f64,
 }
 
+/// Returns the kinds, names and subjects of the servers of a protocol. The direct one is the first.
+pub(crate) fn servers(protocol: Protocol) -> impl Iterator<Item = (String, String, Subject)> {
+    let servers = [
+        ("v1", "direct", Subject::Direct),
+        ("v1", "direct, again", Subject::Direct),
+        ("header", "canary, header tag", Subject::Layer),
+        ("default", "canary, default tags", Subject::Layer),
+        ("routes", "canary, Router::layer", Subject::Layer),
+    ];
+    let has_routes = protocol == Protocol::Http;
+    servers.into_iter().filter(move |(kind, ..)| has_routes || *kind != "routes").map(
+        move |(kind, name, subject)| {
+            (
+                format!("{} {kind}", protocol.name()),
+                format!("{}: {name}", protocol.server()),
+                subject,
+            )
+        },
+    )
+}
+
 impl Case {
     /// Starts all cases of a protocol whose programs are installed. The direct server is the first.
     pub(crate) async fn all(protocol: Protocol, directory: &Path) -> Result<Vec<Self>> {
-        let (prefix, direct) = match protocol {
-            Protocol::Http => ("http", "axum"),
-            Protocol::Grpc => ("grpc", "tonic"),
-        };
-        let server = |kind| Process::server(&format!("{prefix} {kind}"), directory).map(Rc::new);
+        let server = |kind: &str| Process::server(kind, directory).map(Rc::new);
         let mut cases = Vec::new();
-        let servers = [
-            ("v1", "direct", Subject::Direct),
-            ("v1", "direct, again", Subject::Direct),
-            ("header", "canary, header tag", Subject::Layer),
-            ("default", "canary, default tags", Subject::Layer),
-            ("routes", "canary, Router::layer", Subject::Layer),
-        ];
-        let servers = servers.iter().filter(|(kind, ..)| match protocol {
-            Protocol::Http => true,
-            Protocol::Grpc => *kind != "routes",
-        });
-        for &(kind, name, subject) in servers {
-            let name = format!("{direct}: {name}");
-            cases.push(Self::new(name, subject, protocol, vec![server(kind)?]).await?);
+        for (kind, name, subject) in servers(protocol) {
+            cases.push(Self::new(name, subject, protocol, vec![server(&kind)?]).await?);
         }
-        let upstreams = [server("v1")?, server("v2")?];
+        let direct = protocol.server();
+        let [v1, v2] = ["v1", "v2"].map(|kind| server(&format!("{} {kind}", protocol.name())));
+        let upstreams = [v1?, v2?];
         let addresses = [upstreams[0].address(), upstreams[1].address()];
         for proxy in Proxy::ALL {
             let Some(program) = proxy.program() else {
@@ -89,7 +96,7 @@ impl Case {
         processes: Vec<Rc<Process>>,
     ) -> Result<Self> {
         let address = processes[0].address();
-        let callers = Callers::connect(protocol, address).await.context(name.clone())?;
+        let callers = Callers::connect(protocol, address, CALLERS).await.context(name.clone())?;
         let (rounds, calls, from_canary) = (Vec::new(), 0, 0);
         Ok(Self { name, subject, processes, callers, rounds, calls, from_canary })
     }

@@ -1,16 +1,17 @@
 //! Child processes, which end with the benchmark.
 
 use std::{
+    env,
     fs::{self, File},
-    io::{BufRead as _, BufReader},
+    io::{BufRead as _, BufReader, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// A listening process. Dropping it ends the process.
 pub(crate) struct Process {
@@ -18,21 +19,57 @@ pub(crate) struct Process {
     child: Child,
     address: SocketAddr,
     log: PathBuf,
+    /// Of a server.
+    stdout: Option<BufReader<ChildStdout>>,
 }
 
 impl Process {
     /// Starts this program as the server `kind`, which prints its address.
     pub(crate) fn server(kind: &str, directory: &Path) -> Result<Self> {
-        let mut command = Command::new(std::env::current_exe()?);
+        Self::serve(kind, directory, Command::new(env::current_exe()?))
+    }
+
+    /// Starts the server in callgrind, which writes the instructions since the last call of the
+    /// function `mark` to a file of its own before each call.
+    pub(crate) fn server_in_callgrind(
+        kind: &str,
+        directory: &Path,
+        file: &Path,
+        mark: &str,
+    ) -> Result<Self> {
+        let mut command = Command::new("valgrind");
+        // With compressed names, a profile is readable only together with those before it.
+        command
+            .args(["--quiet", "--tool=callgrind", "--compress-strings=no"])
+            .arg(format!("--dump-before=*{mark}*"))
+            .arg(format!("--callgrind-out-file={}", file.display()))
+            .arg(env::current_exe()?);
+        Self::serve(kind, directory, command)
+    }
+
+    fn serve(kind: &str, directory: &Path, mut command: Command) -> Result<Self> {
         // The server ends with its standard input, even if this process is killed.
         command.args(["--serve", kind]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut server = Self::spawn(kind, &mut command, directory, ([127, 0, 0, 1], 0).into())?;
-        let stdout = server.child.stdout.take().context("stdout must be a pipe")?;
-        let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line)?;
+        server.stdout = server.child.stdout.take().map(BufReader::new);
+        let line = server.read_line()?;
         server.address =
             line.trim().parse().with_context(|| server.failure("did not print an address"))?;
         Ok(server)
+    }
+
+    /// Lets a server call its function `mark`, and waits until it has returned.
+    pub(crate) fn mark(&mut self) -> Result<()> {
+        self.child.stdin.as_mut().context("stdin must be a pipe")?.write_all(b"\n")?;
+        let line = self.read_line()?;
+        ensure!(!line.is_empty(), self.failure("ended early"));
+        Ok(())
+    }
+
+    fn read_line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        self.stdout.as_mut().context("stdout must be a pipe")?.read_line(&mut line)?;
+        Ok(line)
     }
 
     /// Starts a proxy, and waits until it accepts connections at `address`.
@@ -66,7 +103,7 @@ impl Process {
         let log = directory.join(format!("{}.log", name.replace(' ', "-")));
         command.stderr(File::create(&log)?);
         let child = command.spawn().with_context(|| format!("{name}: cannot start {command:?}"))?;
-        Ok(Self { name: name.to_owned(), child, address, log })
+        Ok(Self { name: name.to_owned(), child, address, log, stdout: None })
     }
 
     fn failure(&self, problem: &str) -> String {

