@@ -11,6 +11,7 @@ use crate::{
     monitor::{Monitor, Unit},
     outage_history::{OutageHistory, OutageScan},
     split_ratio::SplitRatio,
+    waves::{WaveLimits, Waves},
 };
 
 /// What is usual for a monitor: its rates and its outages, before the rollout and during it.
@@ -39,6 +40,9 @@ pub(crate) struct BackgroundState {
     pub(crate) stable: BurstDetector,
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) history: OutageHistory,
+    /// All calls.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
+    pub(crate) waves: Waves,
 }
 
 /// One look: the counts of all weights and replicas.
@@ -77,7 +81,10 @@ pub(crate) struct Courses {
 impl BackgroundState {
     /// Returns whether stored counts do not contradict each other.
     pub(crate) fn is_valid(&self, unit: Unit) -> bool {
-        self.both.is_valid(unit) && self.stable.is_valid(unit) && self.history.is_valid()
+        self.both.is_valid(unit)
+            && self.stable.is_valid(unit)
+            && self.history.is_valid()
+            && self.waves.is_valid()
     }
 }
 
@@ -100,9 +107,12 @@ impl Background {
     }
 
     pub(crate) fn observe(&mut self, look: &Look<'_>) -> Courses {
-        // Among keys, the beginning of a step would pass for an outage.
+        // Among keys, the beginning of a step would pass for an outage, and for a wave.
         if self.unit == Unit::Calls {
             self.observe_own_outages(look);
+            let (both, floor) = (&self.state.both, self.floor);
+            let limits = WaveLimits { near: both.limit(floor), far: both.far_limit(floor) };
+            self.state.waves.observe(limits, look.both(), look.millis);
         }
         Courses {
             both: self.state.both.observe(self.floor, look.both(), look.millis),
@@ -127,6 +137,12 @@ impl Background {
     /// Returns whether enough is known to tell an outage of both channels from the usual rate.
     pub(crate) fn is_known(&self) -> bool {
         self.state.both.calm.is_known()
+    }
+
+    /// Returns whether the adverse events of both channels come in waves, which leave no calm time to
+    /// compare them in.
+    pub(crate) fn is_in_waves(&self) -> bool {
+        self.state.waves.are_seen(self.floor)
     }
 
     /// Returns the time of which the rates are known, and the time that is needed.

@@ -66,6 +66,11 @@ impl BurstDetector {
     pub(crate) fn limit(&self, floor: f64) -> f64 {
         at_odds(ODDS_FACTOR, self.calm.usual().unwrap_or(floor)).max(floor)
     }
+
+    /// Returns the rate that is as far above the limit as the limit is above the usual rate.
+    pub(crate) fn far_limit(&self, floor: f64) -> f64 {
+        at_odds(ODDS_FACTOR, self.limit(floor))
+    }
 }
 
 /// Returns the excess after one look, in billionths of an event. A look without calls changes

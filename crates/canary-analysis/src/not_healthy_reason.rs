@@ -30,6 +30,10 @@ pub enum NotHealthyReason {
         /// The time that it needs.
         needed: Duration,
     },
+    /// The adverse events of both channels come in waves, so that no calm time is known in which the
+    /// channels can be compared. Trouble of both that is always there hides a canary that is much
+    /// worse.
+    NeverCalm,
     /// Too few of the canary's calls have a response, compared with stable's.
     TooFewAnswers {
         /// The part of the canary's calls without a response, `0.0..=1.0`.

@@ -30,7 +30,8 @@ mod leveled_events;
 ///
 /// Until the usual rate is [known](crate::calm_rate::CalmRate::is_known), the split proves nothing:
 /// an outage from the first look on would seem to be usual. The canary's own rate needs no
-/// comparison, and counts from the first look on.
+/// comparison, and counts from the first look on. The split proves nothing either while adverse
+/// events come in [waves](crate::waves::Waves).
 #[derive(Clone, Debug)]
 pub(crate) struct OutageFilter {
     /// The evidence of the looks that count now.
@@ -109,6 +110,10 @@ impl OutageFilter {
             events.up_to(background.floor(), background.limit(), &mut good.split);
         }
         *is_revised = good.split.total().total() < before;
+        // Waves are no reason to withdraw a verdict: perhaps it was given before they began.
+        if background.is_in_waves() {
+            good.split.clear();
+        }
     }
 }
 

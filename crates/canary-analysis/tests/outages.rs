@@ -295,6 +295,112 @@ fn a_fault_behind_recurring_outages_is_rarely_called_healthy() {
     }
 }
 
+/// The rates of waves that begin at 0, as a fraction of their peak, without a calm time.
+fn wave(shape: &str, second: u32, period: u32) -> f64 {
+    let part = f64::from(second % period) / f64::from(period);
+    match shape {
+        "rises" => part,
+        "falls" => 1.0 - part,
+        "sine" => (1.0 - (part * std::f64::consts::TAU).cos()) / 2.0,
+        _ => f64::from(u8::from(part >= 0.5)),
+    }
+}
+
+/// Guarantee G3. Without the detection of waves, 34 to 100 of 100 are healthy in nine of these.
+#[test]
+fn a_fault_behind_waves_without_a_calm_time_is_rarely_called_healthy() {
+    for peak in [0.06, 0.3] {
+        for (shape, period) in [
+            ("rises", 30),
+            ("falls", 30),
+            ("sine", 30),
+            ("flaps", 30),
+            ("rises", 60),
+            ("falls", 60),
+            ("sine", 60),
+            ("rises", 120),
+        ] {
+            let healthy = (0..20).filter(|seed| {
+                let mut service = Service::new(*seed);
+                let verdicts = (0..2_400).map(|second| {
+                    let (stable, canary) = rates(peak * wave(shape, second, period), (0.001, 0.01));
+                    service.second(stable, canary)
+                });
+                verdicts.take_while(|it| *it != Verdict::Degraded).any(|it| it == Verdict::Healthy)
+            });
+            // At most 5 % are promised, and 20 rollouts have at most 4 with a probability of 99.7 %.
+            let healthy = healthy.count();
+            assert!(healthy <= 4, "{peak} {shape} {period}: {healthy} of 20");
+        }
+    }
+}
+
+/// The rates are those of a good canary. They vary within minutes, about a calm level that is known.
+#[test]
+fn a_rate_that_varies_about_a_calm_level_is_no_wave() {
+    type Law = fn(u32) -> f64;
+    let laws: [(&str, Law); 4] = [
+        ("steady", |_| 0.02),
+        ("twice as high each half minute", |at| if at % 60 < 30 { 0.02 } else { 0.01 }),
+        ("bursts", |at| if at % 60 < 5 { 0.06 } else { 0.01 }),
+        ("outages", |at| if at % 60 < 20 { 0.3 } else { 0.01 }),
+    ];
+    for (name, law) in laws {
+        let healthy = (0..20).filter(|seed| {
+            let mut service = Service::new(3_000 + *seed);
+            (0..3_600).any(|second| {
+                let rate = law(second);
+                service.second(rate, rate) == Verdict::Healthy
+            })
+        });
+        let healthy = healthy.count();
+        assert!(healthy >= 18, "{name}: {healthy} of 20");
+    }
+}
+
+#[test]
+fn a_proof_from_waves_is_reported_and_the_canarys_own_rate_needs_none() {
+    // Twenty seconds have at least 2 % of failures.
+    let law = |second| 0.06 * wave("sine", second, 20);
+    let mut service = Service::new(1);
+    for second in 0..2_400 {
+        service.second(law(second), law(second));
+    }
+    let judgment = service.judge.judgment();
+    assert_eq!(judgment.verdict, Verdict::Inconclusive);
+    assert_eq!(judgment.findings[0].not_healthy_reason, Some(NotHealthyReason::NeverCalm));
+    let text = "; the rate of both versions rises and falls within minutes, so that a canary that is \
+                much worse would not show; waiting for calm";
+    assert!(judgment.to_string().ends_with(text), "{judgment}");
+
+    // A canary that is proven to fail less than the margin needs no comparison.
+    let mut service = Service::new(1);
+    let healthy = (0..2_400).any(|second| service.second(law(second), 0.0) == Verdict::Healthy);
+    assert!(healthy, "{}", service.judge.judgment());
+}
+
+/// Waves that begin later are no sign that the earlier proof was wrong.
+#[test]
+fn waves_do_not_withdraw_a_healthy_verdict() {
+    let mut service = Service::new(2).after_baseline(700, 0.01);
+    service.until(Verdict::Healthy, 0.01, 0.01).unwrap();
+    for second in 0..1_200 {
+        let rate = 0.01 + 0.06 * wave("sine", second, 20);
+        let verdict = service.second(rate, rate);
+        assert_eq!(verdict, Verdict::Healthy, "second {second}: {}", service.judge.judgment());
+    }
+    // A new attempt does not begin with one, until the waves have ended.
+    let judge = judge([Monitor::failures(), Monitor::share()]);
+    service.judge = judge.try_with_baseline(&service.judge.baseline()).unwrap();
+    let healthy = (0..1_200).any(|second| {
+        let rate = 0.01 + 0.06 * wave("sine", second, 20);
+        service.second(rate, rate) == Verdict::Healthy
+    });
+    assert!(!healthy);
+    let after = service.until(Verdict::Healthy, 0.01, 0.01).unwrap();
+    assert!((600..=3_600).contains(&after), "{after}");
+}
+
 #[test]
 fn what_an_incident_has_proven_goes_away_with_the_first_calm_minute() {
     let mut judge = judge([Monitor::failures()]);

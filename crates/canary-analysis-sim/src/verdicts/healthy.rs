@@ -1,8 +1,8 @@
 use super::row::{Figure, Row};
-use crate::traffic::Traffic;
+use crate::traffic::{Drift, Law, Starts, Traffic, Trouble};
 
 /// The default monitors without slow calls.
-const WITHOUT_LATENCY: &str = "
+pub(super) const WITHOUT_LATENCY: &str = "
 preset = 'Canary10Percent5Minutes'
 monitors = [{ measure = 'failures' }, { measure = 'share' }]";
 
@@ -23,6 +23,19 @@ pub(super) fn rows() -> Vec<Row> {
         let name = format!("{percent} % on both, {plan}seconds until healthy");
         let row = Row::new(&name, traffic, Figure::SecondsUntilHealthy, most).at(10, 3_600);
         rows.push(if plan.is_empty() { row } else { row.judged_by(WITHOUT_LATENCY) });
+    }
+    // A rate that varies takes at most half longer.
+    let drift = Drift { part: 0.5, period: 1200.0 };
+    let bursts = Trouble::new(Starts::Every(20.0), Law::Fixed(1.0)).fails(0.1);
+    for (name, traffic, most) in [
+        ("1 %, drifting by half", Traffic::new(50.0, 0.01).with_drift(drift), 426.0),
+        ("5 %, drifting by half", Traffic::new(50.0, 0.05).with_drift(drift), 96.0),
+        ("0.5 % and bursts", Traffic::new(50.0, 0.005).with_trouble(bursts), 426.0),
+    ] {
+        let name = format!("{name} on both, {without}seconds until healthy");
+        let traffic = traffic.with_baseline(700);
+        let row = Row::new(&name, traffic, Figure::SecondsUntilHealthy, most).at(10, 3_600);
+        rows.push(row.judged_by(WITHOUT_LATENCY));
     }
     for percent in [0.1, 0.5, 1.0] {
         let name = format!("{percent} % on both, healthy taken back within an hour");

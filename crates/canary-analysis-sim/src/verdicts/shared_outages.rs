@@ -1,4 +1,7 @@
-use super::row::{Figure, Row};
+use super::{
+    healthy::WITHOUT_LATENCY,
+    row::{Figure, Row},
+};
 use crate::traffic::{Law, Shape, Starts, Traffic, Trouble};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -25,5 +28,35 @@ pub(super) fn rows() -> Vec<Row> {
         ("0 to 6 % each 2 min", every(120.0, 120.0, 0.06).shaped(Shape::Ramp)),
     ];
     rows.extend(recurring.map(|(name, trouble)| row(name.to_owned(), trouble, 0)));
+    let waves = waves();
+    rows.extend(waves.map(|(name, trouble)| row(name, trouble, 0).judged_by(WITHOUT_LATENCY)));
     rows
+}
+
+/// Returns trouble that never stays calm for long.
+fn waves() -> impl Iterator<Item = (String, Trouble)> {
+    let shapes = |period| {
+        [
+            ("rises", Shape::Ramp),
+            ("falls", Shape::Fall),
+            ("rises and falls", Shape::Triangle),
+            ("a sine", Shape::Sine),
+            ("comes and goes", Shape::Flapping(period / 2.0, period / 2.0)),
+        ]
+    };
+    let waves = [6.0, 30.0].into_iter().flat_map(move |most| {
+        [30.0, 60.0, 120.0, 600.0].into_iter().flat_map(move |period| {
+            shapes(period).map(|(name, shape)| {
+                (format!("0 to {most} % each {period} s, {name}"), most, period, shape)
+            })
+        })
+    });
+    let walks = [(0.6, 0.1), (1.8, 0.3), (6.0, 1.0)].map(|(percent, part)| {
+        let name = format!("a random walk within 0 to 6 %, by {percent} % a minute");
+        (name, 6.0, 600.0, Shape::Walk(part))
+    });
+    waves.chain(walks).map(|(name, most, period, shape)| {
+        let wave = Trouble::new(Starts::Every(period), Law::Fixed(period)).fails(most / 100.0);
+        (format!("{name}, without latency"), wave.shaped(shape))
+    })
 }

@@ -38,6 +38,10 @@ impl fmt::Display for NotHealthyReason {
                      versions would pass for it"
                 )
             }
+            Self::NeverCalm => f.write_str(
+                "the rate of both versions rises and falls within minutes, so that a canary that is \
+                 much worse would not show; waiting for calm",
+            ),
             Self::TooFewResults(part) => {
                 let part = percent(*part);
                 write!(f, "the canary has only {part} of the results expected at its weight")
