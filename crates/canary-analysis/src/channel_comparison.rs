@@ -67,6 +67,12 @@ impl ChannelComparison {
         }
     }
 
+    /// Returns whether the evidence over the whole rollout has any counts.
+    pub(crate) fn has_evidence(&self) -> bool {
+        let nothing = PerChannel::default();
+        self.whole.calls() != nothing || self.whole.adverse() != nothing
+    }
+
     pub(crate) fn begin_step(&mut self) {
         if let Some(restarts) = &mut self.restarts {
             restarts.begin(self.whole.emptied());

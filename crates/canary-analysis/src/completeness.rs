@@ -39,6 +39,22 @@ impl Completeness {
         sum.judged = sum.judged.saturating_add(calls.judged);
     }
 
+    /// Adds calls that are in flight, less those that are no longer.
+    pub(crate) fn add_open_calls(
+        &mut self,
+        ratio: SplitRatio,
+        begun: PerChannel<u64>,
+        settled: PerChannel<u64>,
+    ) {
+        let sum = self.calls.entry(ratio).or_default();
+        sum.given = PerChannel::from_fn(|channel| {
+            sum.given[channel].saturating_add(begun[channel]).saturating_sub(settled[channel])
+        });
+        if *sum == CallCounts::default() {
+            self.calls.remove(&ratio);
+        }
+    }
+
     pub(crate) fn add_trials(&mut self, ratio: SplitRatio, trials: PerChannel<u64>) {
         if trials == PerChannel::default() {
             return;

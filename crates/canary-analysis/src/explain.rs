@@ -23,6 +23,12 @@ mod reason;
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(step) = self.waits_for_step {
+            return write!(f, "judges from step {step} on");
+        }
+        if self.starting_step > 1 {
+            write!(f, "from step {} on: ", self.starting_step)?;
+        }
         match missing(self) {
             _ if self.measure == Measure::Share => f.write_str(&share(self))?,
             Some(missing) => f.write_str(&missing)?,

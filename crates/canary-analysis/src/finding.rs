@@ -31,6 +31,10 @@ pub struct Finding {
     pub limit: Option<Limit>,
     /// Whether the monitor decides.
     pub role: Role,
+    /// The step of the rollout from which on the monitor judges; 1 for the whole rollout.
+    pub starting_step: usize,
+    /// That step, if it has not begun. The monitor is no part of the overall verdict then.
+    pub waits_for_step: Option<usize>,
     /// Its verdict.
     pub verdict: Verdict,
     /// The trials on which the verdict is based: as `calls`, or for a monitor per key the calls with
@@ -100,6 +104,8 @@ impl Finding {
             missing_calls: None,
             warm_up_left: None,
             role: monitor.role(),
+            starting_step: monitor.starting_step(),
+            waits_for_step: None,
             verdict: Verdict::Inconclusive,
             calls: PerChannel::default(),
             adverse: PerChannel::default(),

@@ -1,6 +1,6 @@
 use std::sync::{
     Mutex, PoisonError, TryLockError,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use canary_core::{Snapshot, Weight};
@@ -46,7 +46,8 @@ mod pending_failures;
 ///    the canary was not ready, *after* it was counted. If it returns a [`Trip`], which it does at
 ///    most once, halt the canary.
 /// 3. After each observation call [`follow`](Self::follow) with the judge and the snapshot that it
-///    observed.
+///    observed. If its monitor [starts](Monitor::starting_at_step) at a later step, also call it when
+///    that step begins, with a snapshot of that moment.
 ///
 /// The hook is one closure, shared by all threads:
 ///
@@ -90,7 +91,10 @@ mod pending_failures;
 pub struct Guard<R> {
     read: R,
     monitor: String,
+    /// The threshold of a single guard.
     threshold: f64,
+    /// The number of guards that share `alpha`.
+    replicas: AtomicU32,
     tripped: AtomicBool,
     pending: PendingFailures,
     known: Mutex<GuardEvidence>,
@@ -102,11 +106,13 @@ pub(crate) struct GuardEvidence {
     comparison: ChannelComparison,
     logs: ComparisonLogRatios,
     until: Snapshot,
+    /// Whether the step of the monitor has not begun.
+    is_waiting: bool,
 }
 
 impl GuardEvidence {
-    pub(crate) fn new(comparison: ChannelComparison, until: Snapshot) -> Self {
-        Self { logs: comparison.log_ratios(), comparison, until }
+    pub(crate) fn new(comparison: ChannelComparison, until: Snapshot, is_waiting: bool) -> Self {
+        Self { logs: comparison.log_ratios(), comparison, until, is_waiting }
     }
 
     /// Returns the canary failures that are in the evidence but not in the snapshot `until`.
@@ -125,10 +131,27 @@ impl<R: Fn() -> Snapshot> Guard<R> {
             read,
             monitor: monitor.to_owned(),
             threshold,
+            replicas: AtomicU32::new(1),
             tripped: AtomicBool::new(false),
             pending: PendingFailures::new(),
             known: Mutex::new(known),
         }
+    }
+
+    /// Divides `alpha` among the guards of this many replicas, at most 1,000. It is one at first.
+    ///
+    /// Each replica of a fleet has a guard, which follows the same judge and adds its own failures.
+    /// Each of them can be wrong, so that each gets a part of `alpha`. Together, they are wrong with a
+    /// probability of at most `alpha`, beside that of the judge. At weights up to 10 %, the guard of
+    /// one of 50 replicas trips one or two calls later than that of a single process.
+    pub fn set_replicas(&self, replicas: usize) {
+        let replicas = u32::try_from(replicas).unwrap_or(u32::MAX).clamp(1, MAX_REPLICAS);
+        self.replicas.store(replicas, Ordering::Relaxed);
+    }
+
+    /// Returns the log e-value at which this guard trips.
+    fn threshold(&self) -> f64 {
+        self.threshold + f64::from(self.replicas.load(Ordering::Relaxed)).ln()
     }
 
     /// Replaces the evidence with that of the judge, which includes the counts up to `until`.
@@ -136,11 +159,12 @@ impl<R: Fn() -> Snapshot> Guard<R> {
     /// Failures that the guard has read after `until` are kept.
     pub fn follow(&self, judge: &Judge, until: Snapshot) {
         let Some(comparison) = judge.comparison(&self.monitor) else { return };
+        let is_waiting = judge.waits(&self.monitor);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         for (calls, weight) in known.failures_beyond(&until) {
             self.pending.add(calls, weight);
         }
-        *known = GuardEvidence::new(comparison.clone(), until);
+        *known = GuardEvidence::new(comparison.clone(), until, is_waiting);
     }
 
     /// Adds a failed canary call that was assigned at `weight`. The data plane must have counted
@@ -179,6 +203,12 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         }
     }
 
+    /// Returns the name of the monitor that the guard runs.
+    #[must_use]
+    pub fn monitor(&self) -> &str {
+        &self.monitor
+    }
+
     /// Returns whether the guard has tripped.
     #[must_use]
     pub fn is_tripped(&self) -> bool {
@@ -186,8 +216,14 @@ impl<R: Fn() -> Snapshot> Guard<R> {
     }
 
     fn look(&self, known: &mut GuardEvidence, pending: FailureBatch) -> Look {
+        // These failures stay pending: the first one after the beginning of the step has them read,
+        // so that one at that very moment is not missed.
+        if known.is_waiting {
+            return Look::Unsettled;
+        }
         let FailureBatch { calls, smallest } = pending;
-        if known.logs.log_e_worse_after(SplitRatio::of(smallest), calls) < self.threshold {
+        let threshold = self.threshold();
+        if known.logs.log_e_worse_after(SplitRatio::of(smallest), calls) < threshold {
             return Look::Unsettled;
         }
         let now = (self.read)();
@@ -201,7 +237,7 @@ impl<R: Fn() -> Snapshot> Guard<R> {
         known.logs = known.comparison.log_ratios();
         known.until = now;
         self.pending.settle(pending);
-        let worse = Strength { log_e: known.comparison.log_e_worse(), threshold: self.threshold };
+        let worse = Strength { log_e: known.comparison.log_e_worse(), threshold };
         // The blocks of time are those of the judge's last look.
         if !worse.is_reached() || !known.comparison.is_worse_confirmed() {
             return Look::Settled;
@@ -215,6 +251,9 @@ impl Judge {
     /// Creates a guard. `read` returns the live counts. `until` is the snapshot up to which the
     /// judge has observed them: an empty one at first and after a restart.
     ///
+    /// Of several monitors of the failures of all calls that decide, the guard runs the one that
+    /// [starts](Monitor::starting_at_step) first. It does not trip before that step.
+    ///
     /// Returns `None` if no deciding monitor watches the failures of all calls.
     #[must_use]
     pub fn guard<R: Fn() -> Snapshot>(&self, until: Snapshot, read: R) -> Option<Guard<R>> {
@@ -225,12 +264,17 @@ impl Judge {
                 && monitor.class().is_none()
                 && monitor.limit().is_none()
         };
-        let monitor = self.monitors().find(is_guarded)?;
+        // On a tie, `min_by_key` returns the first one.
+        let monitor = self.monitors().filter(is_guarded).min_by_key(|it| it.starting_step())?;
         let name = monitor.name();
-        let evidence = GuardEvidence::new(self.comparison(name)?.clone(), until);
+        let comparison = self.comparison(name)?.clone();
+        let evidence = GuardEvidence::new(comparison, until, self.is_waiting(monitor));
         Some(Guard::new(read, name, evidence, self.worse_threshold(monitor)))
     }
 }
+
+/// More replicas than that share no smaller parts: odds of 10^5 : 1 are proof for a single guard.
+const MAX_REPLICAS: u32 = 1_000;
 
 /// The result of a look at the evidence.
 enum Look {

@@ -60,6 +60,8 @@ mod judgment;
 pub struct Judge {
     levels: Levels,
     pub(crate) states: Vec<MonitorState>,
+    /// The latest step of the rollout that has begun, from 1.
+    step: usize,
     unused: BTreeSet<UnusedObservation>,
 }
 
@@ -97,7 +99,7 @@ impl Judge {
         if !states.iter().any(|state| state.monitor.must_be_proven()) {
             return Err(JudgeError::NoDecidingMonitor);
         }
-        Ok(Self { levels, states, unused: BTreeSet::new() })
+        Ok(Self { levels, states, step: 1, unused: BTreeSet::new() })
     }
 
     /// Reserves a tenth of the wealth of each monitor for e-processes that start at a later
@@ -134,11 +136,41 @@ impl Judge {
     ///
     /// Call it between two observations: when the weight changes, when the bake begins, and
     /// regularly in a long step. The eight latest restarts are kept. Each gets less of the reserved
-    /// wealth than the one before.
+    /// wealth than the one before. A monitor that has just [begun](Self::reach_step) needs none.
     pub fn begin_step(&mut self) {
         for state in &mut self.states {
-            state.evidence.comparisons_mut().iter_mut().for_each(ChannelComparison::begin_step);
+            let starts_late = state.monitor.starting_step() > 1;
+            let comparisons = state.evidence.comparisons_mut().iter_mut();
+            comparisons
+                .filter(|comparison| !starts_late || comparison.has_evidence())
+                .for_each(ChannelComparison::begin_step);
         }
+    }
+
+    /// Begins the monitors that [start](Monitor::starting_at_step) at this step of the rollout or at
+    /// an earlier one. Steps count from 1.
+    ///
+    /// Call it when a step begins, before its first call is observed, and for a restored judge, whose
+    /// rollout may have gone on. A monitor that has begun never stops, so a lower step than before
+    /// changes nothing.
+    pub fn reach_step(&mut self, step: usize) {
+        self.step = self.step.max(step);
+    }
+
+    /// Returns the latest step that the judge has [reached](Self::reach_step), 1 at first.
+    #[must_use]
+    pub const fn step(&self) -> usize {
+        self.step
+    }
+
+    /// Returns whether the step of the monitor with this name has not begun.
+    pub(crate) fn waits(&self, monitor: &str) -> bool {
+        self.monitors().any(|known| known.name() == monitor && self.is_waiting(known))
+    }
+
+    /// Returns whether the step of a monitor has not begun.
+    pub(crate) const fn is_waiting(&self, monitor: &Monitor) -> bool {
+        monitor.starting_step() > self.step
     }
 
     /// Adds the counts since the previous observation.
@@ -151,19 +183,33 @@ impl Judge {
     pub fn observe(&mut self, observation: &Observation) {
         let monitors: Vec<_> = self.states.iter().map(|state| &state.monitor).collect();
         UnusedObservation::collect(&mut self.unused, observation, &monitors);
+        let step = observation.step.unwrap_or(self.step);
         for state in &mut self.states {
-            state.observe(observation);
-            state.update_hold(self.levels);
+            let starting_step = state.monitor.starting_step();
+            if starting_step > self.step {
+                state.learn(observation);
+            } else if starting_step > step {
+                state.count_open_calls(observation);
+            } else {
+                state.observe(observation);
+                state.update_hold(self.levels);
+            }
         }
     }
 
     /// Returns the overall verdict and the finding of each monitor.
     #[must_use]
     pub fn judgment(&self) -> Judgment {
-        let finding =
-            |state: &MonitorState| state.finding(self.levels, self.worse_threshold(&state.monitor));
+        let finding = |state: &MonitorState| {
+            let threshold = self.worse_threshold(&state.monitor);
+            match self.is_waiting(&state.monitor) {
+                true => state.finding_before_start(self.levels, threshold),
+                false => state.finding(self.levels, threshold),
+            }
+        };
         let findings: Vec<Finding> = self.states.iter().map(finding).collect();
-        let verdict = overall(self.monitors().zip(findings.iter().map(|finding| finding.verdict)));
+        let verdicts = self.monitors().zip(findings.iter().map(|finding| finding.verdict));
+        let verdict = overall(verdicts.filter(|(monitor, _)| !self.is_waiting(monitor)));
         let unused = self.unused.iter().cloned().collect();
         Judgment { verdict, findings, unused }
     }
@@ -173,7 +219,8 @@ impl Judge {
     pub fn verdict(&self) -> Verdict {
         let verdict =
             |state: &MonitorState| state.verdict(self.levels, self.worse_threshold(&state.monitor));
-        overall(self.monitors().zip(self.states.iter().map(verdict)))
+        let begun = self.states.iter().filter(|state| !self.is_waiting(&state.monitor));
+        overall(begun.map(|state| (&state.monitor, verdict(state))))
     }
 
     /// Returns the monitors in their original order.
@@ -273,16 +320,17 @@ impl Judge {
     }
 }
 
-/// Degraded if a deciding monitor is. Healthy if all monitors are that must be proven.
+/// Degraded if a deciding monitor is. Healthy if all monitors are that must be proven, at least one.
 fn overall<'a>(verdicts: impl Iterator<Item = (&'a Monitor, Verdict)>) -> Verdict {
-    let mut overall = Verdict::Healthy;
+    let (mut is_proven, mut is_open) = (false, false);
     for (monitor, verdict) in verdicts.filter(|(monitor, _)| monitor.role() == Role::Decides) {
         if verdict == Verdict::Degraded {
             return Verdict::Degraded;
         }
-        if verdict == Verdict::Inconclusive && monitor.must_be_proven() {
-            overall = Verdict::Inconclusive;
+        if monitor.must_be_proven() {
+            is_proven |= verdict == Verdict::Healthy;
+            is_open |= verdict == Verdict::Inconclusive;
         }
     }
-    overall
+    if is_proven && !is_open { Verdict::Healthy } else { Verdict::Inconclusive }
 }

@@ -44,6 +44,9 @@ pub struct JudgeState {
     version: u32,
     alpha: f64,
     beta: f64,
+    /// The latest step that has begun.
+    #[cfg_attr(feature = "serde", serde(default = "first_step", skip_serializing_if = "is_first"))]
+    step: usize,
     monitors: BTreeMap<String, StoredMonitor>,
 }
 
@@ -59,6 +62,7 @@ impl Judge {
             version: VERSION,
             alpha: self.levels().alpha(),
             beta: self.levels().beta(),
+            step: self.step(),
             monitors: monitors
                 .map(|state| (state.monitor.name().to_owned(), StoredMonitor::of(state)))
                 .collect(),
@@ -96,6 +100,7 @@ impl Judge {
                 return Err(ResumeError::NotStored(name()));
             };
             if stored.watches != watches(&monitor_state.monitor)
+                || stored.starting_step != monitor_state.monitor.starting_step()
                 || !are_close(&stored.margins, &margins(&monitor_state.monitor))
             {
                 return Err(ResumeError::MonitorDiffers(name()));
@@ -104,6 +109,7 @@ impl Judge {
                 .restore(&monitor_state.monitor)
                 .ok_or_else(|| ResumeError::Corrupt(name()))?;
         }
+        judge.reach_step(state.step);
         Ok(judge)
     }
 }
@@ -124,6 +130,18 @@ pub(crate) fn watches(monitor: &Monitor) -> String {
     let (measure, class, unit) = (monitor.measure(), monitor.class(), monitor.unit());
     let limit = monitor.limit().map(|limit| format!(" at most {limit}")).unwrap_or_default();
     format!("{measure:?} of {class:?} by {unit:?} after {:?}{limit}", monitor.warm_up())
+}
+
+/// The step of a state that names none.
+#[cfg(feature = "serde")]
+const fn first_step() -> usize {
+    1
+}
+
+#[cfg(feature = "serde")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_first(step: &usize) -> bool {
+    *step == 1
 }
 
 fn margins(monitor: &Monitor) -> [f64; 4] {

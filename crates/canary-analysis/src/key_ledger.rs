@@ -174,6 +174,15 @@ impl KeyLedger {
         std::mem::take(&mut self.counts)
     }
 
+    /// Removes all keys and counts. The sample stays.
+    ///
+    /// Do so when the step of a monitor [begins](crate::Judge::reach_step): keys that it has seen before
+    /// count as new then.
+    pub fn clear(&mut self) {
+        self.keys.clear();
+        self.counts = KeyCounts::default();
+    }
+
     /// Returns the sample of keys that the ledger records.
     #[must_use]
     pub const fn sample(&self) -> KeySample {

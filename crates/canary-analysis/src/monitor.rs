@@ -6,6 +6,8 @@ use crate::{
     slow::{SlowLimit, Until},
 };
 
+mod starting_step;
+
 /// One thing that the judge watches: which calls count, which of them are adverse, and the margins.
 ///
 /// A monitor decides, unless it is [watch-only](Self::watch_only). It watches all calls, unless it
@@ -38,6 +40,7 @@ pub struct Monitor {
     margins: Margins,
     warm_up: Option<Duration>,
     limit: Option<Limit>,
+    starting_step: usize,
 }
 
 /// The callers whose calls a monitor per key counts.
@@ -60,6 +63,7 @@ impl Monitor {
             margins,
             warm_up: None,
             limit: None,
+            starting_step: 1,
         }
     }
 

@@ -23,6 +23,7 @@ use self::counted::{adverse_counts, ended, per_channel, slow, timed};
 
 mod counted;
 mod hold;
+mod start;
 
 /// A monitor and its accumulated evidence.
 #[derive(Clone, Debug)]
@@ -72,10 +73,7 @@ impl MonitorState {
     }
 
     pub(crate) fn observe(&mut self, observation: &Observation) {
-        let calls = match self.monitor.class() {
-            None => &observation.calls[..],
-            Some(class) => observation.classes.get(class).map_or(&[][..], |calls| calls),
-        };
+        let calls = self.calls_of(observation);
         let seen = observation.seen.get(self.monitor.name());
         if let Some(warm_up) = self.warm_up_mut()
             && observation.has_canary_calls()

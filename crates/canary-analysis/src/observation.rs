@@ -29,6 +29,8 @@ use crate::{adverse_counts::AdverseCounts, key_ledger::KeyCounts};
 #[derive(Clone, Debug)]
 pub struct Observation {
     pub(crate) duration: Duration,
+    /// The step in which the counts arose; `None` for the one that the judge has reached.
+    pub(crate) step: Option<usize>,
     pub(crate) calls: Vec<EpochCounts>,
     pub(crate) classes: BTreeMap<String, Vec<EpochCounts>>,
     pub(crate) feedback: Vec<AdverseCounts>,
@@ -42,6 +44,7 @@ impl Default for Observation {
     fn default() -> Self {
         Self {
             duration: Duration::from_secs(1),
+            step: None,
             calls: Vec::new(),
             classes: BTreeMap::new(),
             feedback: Vec::new(),
@@ -85,6 +88,17 @@ impl Observation {
         self.duration
     }
 
+    /// Sets the step of the rollout in which the counts arose, from 1. It is the one that the judge has
+    /// [reached](crate::Judge::reach_step) if it is not set.
+    ///
+    /// Set it if the judge has reached a later one in between. Monitors that
+    /// [start](crate::Monitor::starting_at_step) after `step` then ignore the counts.
+    #[must_use]
+    pub const fn in_step(mut self, step: usize) -> Self {
+        self.step = Some(step);
+        self
+    }
+
     /// Returns whether the canary has got a call.
     pub(crate) fn has_canary_calls(&self) -> bool {
         let calls = self.calls.iter().chain(self.classes.values().flatten());
@@ -92,7 +106,7 @@ impl Observation {
         calls.any(|canary| canary.picked > 0 || canary.ended() > 0)
     }
 
-    /// Adds the counts of another replica in the same time. The duration of `self` applies.
+    /// Adds the counts of another replica in the same time. The duration and the step of `self` apply.
     #[must_use]
     pub fn with_replica(mut self, other: Self) -> Self {
         self.calls.extend(other.calls);

@@ -29,7 +29,7 @@ impl UnusedObservation {
         observation: &Observation,
         monitors: &[&Monitor],
     ) {
-        let Observation { classes, events, feedback, keys, seen, calls: _, duration: _ } =
+        let Observation { classes, events, feedback, keys, seen, calls: _, duration: _, step: _ } =
             observation;
         let none = |uses: &dyn Fn(&Monitor) -> bool| !monitors.iter().any(|monitor| uses(monitor));
         let per_key =

@@ -65,6 +65,11 @@ impl WarmUp {
         self.elapsed
     }
 
+    /// Returns a warm-up as long after the canary's first call, without the counts of its looks.
+    pub(crate) fn emptied(&self) -> Self {
+        Self { brake: self.brake.emptied(), ..self.clone() }
+    }
+
     /// Returns the time until the end, or `None` if the warm-up has ended or not begun.
     pub(crate) fn left(&self) -> Option<Duration> {
         let left = self.lasts.saturating_sub(self.elapsed?);

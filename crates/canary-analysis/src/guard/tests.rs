@@ -238,3 +238,23 @@ fn the_hook_can_be_shared() {
     let guard = Live::at(Weight::ZERO).guard(&judge());
     assert_hook(&move |weight| drop(guard.canary_failed(weight)));
 }
+
+/// Guarantee G10.
+#[test]
+fn the_guard_of_one_of_many_replicas_needs_a_few_more_failures() {
+    for (percent, of_one, of_fifty) in [(1, 2, 3), (10, 3, 5), (50, 9, 16)] {
+        let weight = Weight::from_percent(percent);
+        let failures = [1, 50, 1_000, usize::MAX].map(|replicas| {
+            let live = Live::at(weight);
+            let guard = live.guard(&judge());
+            guard.set_replicas(replicas);
+            let trip = (1..=40).find(|_| {
+                live.count(Channel::Canary, 0, 1);
+                guard.canary_failed(weight).is_some()
+            });
+            trip.unwrap()
+        });
+        assert_eq!(failures[..2], [of_one, of_fifty], "{weight}");
+        assert!(failures[1] < failures[2] && failures[2] == failures[3], "{weight}: {failures:?}");
+    }
+}

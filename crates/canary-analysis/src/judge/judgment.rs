@@ -16,7 +16,7 @@ use crate::{
 #[non_exhaustive]
 pub struct Judgment {
     /// Degraded if a deciding monitor is. Healthy if all deciding monitors are, except for the
-    /// share.
+    /// share. Monitors whose [step](crate::Monitor::starting_at_step) has not begun do not count.
     pub verdict: Verdict,
     /// The findings, in the order of the monitors.
     pub findings: Vec<Finding>,
@@ -41,6 +41,7 @@ impl Judgment {
         self.findings
             .iter()
             .filter(|finding| finding.role == Role::Decides && finding.verdict == self.verdict)
+            .filter(|finding| finding.waits_for_step.is_none())
             .filter(|finding| self.verdict == Verdict::Degraded || finding.good.is_some())
             // `max_by` returns the last of equal elements.
             .rev()
@@ -67,6 +68,13 @@ impl fmt::Display for Judgment {
             };
             write!(f, " {link} `{}`: {finding}", finding.monitor)
         })?;
+        if self.verdict == Verdict::Degraded {
+            return Ok(());
+        }
+        let deciding = self.findings.iter().filter(|finding| finding.role == Role::Decides);
+        for finding in deciding.filter(|finding| finding.waits_for_step.is_some()) {
+            write!(f, "; `{}` {finding}", finding.monitor)?;
+        }
         if self.verdict != Verdict::Inconclusive {
             return Ok(());
         }

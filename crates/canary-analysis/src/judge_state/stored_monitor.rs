@@ -12,6 +12,8 @@ use super::{
     watches,
 };
 #[cfg(feature = "serde")]
+use super::{first_step, is_first};
+#[cfg(feature = "serde")]
 use crate::stored_default::is_default;
 use crate::{
     background::BackgroundState,
@@ -27,6 +29,11 @@ pub(super) struct StoredMonitor {
     pub(super) watches: String,
     /// Ratio and rate of `worse`, then of `good`.
     pub(super) margins: [f64; 4],
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "step", default = "first_step", skip_serializing_if = "is_first")
+    )]
+    pub(super) starting_step: usize,
     whole: StoredEvidenceCounts,
     // Short names keep the document of a long plan small.
     #[cfg_attr(
@@ -94,6 +101,7 @@ impl StoredMonitor {
         Self {
             watches: watches(&state.monitor),
             margins: margins(&state.monitor),
+            starting_step: state.monitor.starting_step(),
             whole,
             outage_filter,
             background,

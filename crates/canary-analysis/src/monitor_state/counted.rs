@@ -2,11 +2,24 @@
 
 use canary_core::{ChannelCounts, EpochCounts, Latencies, LatencyBucket, PerChannel};
 
-use crate::{adverse_counts::AdverseCounts, slow::Until};
+use crate::{adverse_counts::AdverseCounts, monitor::Measure, slow::Until};
 
 /// Returns the failed calls of an epoch. Calls for which the canary was not ready count.
 pub(crate) fn failures(epoch: &EpochCounts) -> Option<AdverseCounts> {
     adverse_counts(epoch, ChannelCounts::compared_results, ChannelCounts::compared_failures)
+}
+
+/// Returns the calls that this measure cannot count any more.
+pub(super) fn settled(counts: &ChannelCounts, measure: &Measure) -> u64 {
+    match measure {
+        // A call of which the head has come may still be in flight.
+        Measure::Slow(Until::Head, _) => {
+            let without_head = counts.compared_cancelled().saturating_add(counts.panicked);
+            let settled = counts.head.total().saturating_add(counts.spilled);
+            settled.saturating_add(without_head)
+        }
+        _ => counts.ended(),
+    }
 }
 
 pub(super) fn slow(

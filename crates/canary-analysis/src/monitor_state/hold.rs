@@ -88,6 +88,9 @@ impl MonitorState {
             let (known, needed) = background.known();
             return Some(NotHealthyReason::UsualRateUnknown { known, needed });
         }
+        if needs_outages && background.is_in_waves() {
+            return Some(NotHealthyReason::NeverCalm);
+        }
         needs_outages.then_some(NotHealthyReason::Outages { events, all })
     }
 }
