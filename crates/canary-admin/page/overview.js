@@ -83,7 +83,7 @@ function createWait() {
   };
 }
 
-function alarmsOf({ storage, judgment, driver }) {
+function alarmsOf({ storage, judgment, driver, fleet }) {
   const unsaved = storage.unsaved_for_s;
   return [
     ...failuresOf(storage),
@@ -92,6 +92,7 @@ function alarmsOf({ storage, judgment, driver }) {
       unsaved !== undefined &&
       `Not stored for ${duration(unsaved)}: the weight does not rise, and what happens now can be lost with this process.`,
     judgment.warning,
+    fleet?.silent.length > 0 && `${fleet.sentence}; silent: ${fleet.silent.join(", ")}.`,
     driver.name === null &&
       !driver.is_this &&
       "No process drives this rollout: nothing is judged, and the plan does not advance.",

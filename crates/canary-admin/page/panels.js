@@ -152,24 +152,30 @@ export function createMirror() {
   };
 }
 
-/// The process that drives, and the state of the storage.
+/// The process that drives, the replicas that it hears, and the state of the storage.
 export function createProcess() {
   const driver = createFact("driver");
+  const replicas = createFact("replicas");
   const storage = createFact("storage");
   return {
     element: card(
       "process",
       "Process",
       null,
-      h("dl", { class: "facts" }, driver.element, storage.element),
+      h("dl", { class: "facts" }, driver.element, replicas.element, storage.element),
     ),
     update({
       driver: { name, is_this: isThis },
+      fleet,
       storage: { load_error: loadError, unsaved_for_s: unsavedFor, unsaved },
     }) {
       setText(
         driver.element.lastChild,
         `${name ?? (isThis ? "" : "none")}${isThis ? " this process" : ""}`.trim(),
+      );
+      setText(
+        replicas.element.lastChild,
+        fleet ? `${count(fleet.heard)} of ${count(fleet.of)} heard` : "no rollout in progress",
       );
       const isSaved = unsavedFor === null || unsavedFor === undefined;
       const pending = unsaved.length ? `, ${count(unsaved.length)} events wait` : "";

@@ -75,7 +75,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for JsonBody<T> {
             };
             ApiError::new(kind, error.body_text())
         })?;
-        let mut json = serde_json::Deserializer::from_slice(&bytes);
+        // Some programs write a byte order mark, which serde_json refuses.
+        let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
+        let mut json = serde_json::Deserializer::from_slice(json);
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let path = error.path().to_string();
             let detail = error.inner().to_string();
@@ -135,6 +137,8 @@ impl<S: Sync> FromRequestParts<S> for Seen {
         })
     }
 }
+
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Long enough for 64 KiB over a slow line, so that no one can hold requests open for free.
 const BODY_TIME: Duration = Duration::from_secs(20);

@@ -4,7 +4,7 @@ mod point;
 mod ring;
 mod tally;
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use canary_controller::{Status, Timestamp};
 use canary_core::PerChannel;
@@ -41,7 +41,9 @@ impl Recorder {
             tallies.at.since(last.at).as_millis() >= MIN_GAP_MS || tallies.at < last.at
         };
         if self.recent.back().is_none_or(is_next) {
-            if self.recent.len() > RECENT {
+            // A controller at rest publishes a status every five or ten seconds.
+            let is_old = |it: &Tallies| tallies.at.since(it.at) >= RECENT || tallies.at < it.at;
+            while self.recent.get(1).is_some_and(is_old) {
                 self.recent.pop_front();
             }
             self.recent.push_back(tallies);
@@ -107,20 +109,48 @@ impl Level {
     }
 }
 
-/// The number of seconds over which the view's rates are taken.
-const RECENT: usize = 10;
+/// The time over which the view's rates are taken.
+const RECENT: Duration = Duration::from_secs(10);
 
 /// The least time between two recent counts.
 const MIN_GAP_MS: u128 = 900;
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::convert::Infallible;
 
     use canary_controller::{Controller, Managed, Plan, store::MemoryStore};
+    use http::{Request, Response};
+    use tower::{Layer, ServiceExt, service_fn};
     use tower_canary::{CanaryLayer, CanaryOptions};
 
     use super::*;
+
+    #[tokio::test]
+    async fn the_rates_of_a_canary_at_rest_are_those_of_ten_seconds() {
+        let service = service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
+        let layer = CanaryLayer::with_options("shop", service, options);
+        let controller = Controller::new(MemoryStore::new());
+        let rollout = controller.add(Managed::by_hand(layer.handle())).unwrap();
+        let mut status = (*rollout.status()).clone();
+        let (began, mut recorder) = (status.at, Recorder::default());
+        recorder.record(&status);
+        for _ in 0..40 {
+            drop(layer.layer(service).oneshot(Request::new(())).await);
+        }
+        status.counts = layer.handle().counts();
+        // One status each second, and then one for each ten.
+        for (seconds, rate) in [(1, 40.0), (2, 20.0), (12, 0.0), (22, 0.0)] {
+            status.at = began + Duration::from_secs(seconds);
+            recorder.record(&status);
+            let rates = recorder.rates().stable;
+            assert!((rates.calls_per_second - rate).abs() < 0.01, "{seconds} s: {rates:?}");
+            assert_eq!(rates.failure_rate.is_some(), rate > 0.0, "{seconds} s: {rates:?}");
+        }
+    }
 
     #[tokio::test]
     async fn a_full_recorder_with_the_most_monitors_has_less_than_500_kb() {

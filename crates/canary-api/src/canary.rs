@@ -56,6 +56,9 @@ pub struct CanaryView {
     pub storage: StorageView,
     /// The process that drives the rollout.
     pub driver: DriverView,
+    /// The replicas that take part in the rollout; `None` while no rollout is in progress.
+    #[serde(default)]
+    pub fleet: Option<FleetView>,
     /// The mirror, if the application has one and has registered it.
     pub mirror: Option<MirrorView>,
 }
@@ -104,7 +107,8 @@ impl Phase {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct WaitView {
-    /// The kind: `calls`, `time`, `warm_up`, `proof`, `probe`, `gate`, `calendar` or `operator`.
+    /// The kind: `calls`, `time`, `warm_up`, `proof`, `probe`, `replicas`, `gate`, `calendar` or
+    /// `operator`.
     pub kind: String,
     /// The condition in words, such as "312 of 1,000 needed canary calls".
     pub text: String,
@@ -263,6 +267,20 @@ pub struct DriverView {
     pub name: Option<String>,
     /// Whether it is the process that answers.
     pub is_this: bool,
+}
+
+/// The replicas that take part in a rollout, as its driver hears them.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FleetView {
+    /// The number of replicas that are heard.
+    pub heard: usize,
+    /// The number of all replicas: those that are heard, and the silent ones.
+    pub of: usize,
+    /// The names of the silent ones.
+    pub silent: Vec<String>,
+    /// The numbers in words, such as "7 of 9 replicas heard".
+    pub sentence: String,
 }
 
 /// The copies of calls that the canary has got, and how its responses differ.

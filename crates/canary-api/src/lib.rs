@@ -49,8 +49,8 @@ mod variables;
 
 pub use self::{
     canary::{
-        CanaryView, DriverView, GateState, GateView, MirrorView, Offer, OutlookView, Phase,
-        StageKind, StageState, StageView, StorageView, StoreFailureView, WaitView,
+        CanaryView, DriverView, FleetView, GateState, GateView, MirrorView, Offer, OutlookView,
+        Phase, StageKind, StageState, StageView, StorageView, StoreFailureView, WaitView,
     },
     channel::{ChannelName, ChannelView, PerChannel},
     command::{

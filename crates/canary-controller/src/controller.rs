@@ -31,14 +31,15 @@ use crate::{
 
 /// Runs the rollouts of any number of canaries, each in its own task.
 ///
-/// Once per [interval](Self::interval), each task reads the counts, asks the judge, advances the
-/// plan, stores the result and sets the weight. A controller needs a Tokio runtime. It stops when
+/// Once per [interval](Self::interval), or less often at rest, each task reads the counts, asks the
+/// judge, advances the plan, stores the result and sets the weight. A controller needs a Tokio runtime. It stops when
 /// it is dropped: the weights then stay as they are, and the guards still roll back failing
 /// canaries.
 ///
 /// See the [crate documentation](crate) for an example.
 pub struct Controller {
     store: Arc<dyn StateStore>,
+    copies: Option<Arc<dyn StateStore>>,
     rollout_keys: KeyRange,
     clock: Clock,
     interval: Duration,
@@ -61,6 +62,7 @@ impl Controller {
     pub fn new(store: impl StateStore) -> Self {
         Self {
             store: Arc::new(store),
+            copies: None,
             rollout_keys: KeyRange::rollouts("default").expect("the prefix is valid"),
             clock: Clock::default(),
             interval: Duration::from_secs(1),
@@ -83,6 +85,41 @@ impl Controller {
         Ok(self)
     }
 
+    /// Keeps copies of the rollouts in `store`, which must not depend on what can take the controller's
+    /// own store away: a [`FileStore`](crate::store::FileStore) on a disk that outlives the process.
+    /// Each replica needs a store of its own. Without copies, a process that starts while its store is
+    /// away sends all calls to stable until the store answers.
+    ///
+    /// With them, it begins with the weight, the mode and the variables that were last in force on this
+    /// machine, if they are of the same releases. Until the stored rollout is loaded and takes the place
+    /// of the copy, nothing raises the weight. It falls if a guard, an operator or the application lowers
+    /// it; the copy is then removed. No judge runs, so a plan whose monitors all count users has no
+    /// automatic rollback. The guards share their alpha as in a fleet of 50 replicas. **The fleet may have
+    /// rolled back in the meantime**, and this process does not know it. So keep copies where a canary
+    /// that was promoted must not go back to stable with each restart during an outage.
+    ///
+    /// A copy is replaced with each event of the rollout. A rollback or halt that could be written to the
+    /// copy and not to the store is stored by the next process. If a copy cannot be written or read, that
+    /// is among the [store failures](crate::Status::store_failures), and it is tried again every ten
+    /// seconds. A damaged file has to be deleted by hand.
+    ///
+    /// ```
+    /// # use canary_controller::{Controller, store::{FileStore, MemoryStore}};
+    /// # let directory = tempfile::tempdir()?;
+    /// # let directory = directory.path();
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().build()?.block_on(async {
+    /// # let fleet_store = MemoryStore::new();
+    /// let controller = Controller::new(fleet_store).copies(FileStore::open(directory).await?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # })?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn copies(mut self, store: impl StateStore) -> Self {
+        self.copies = Some(Arc::new(store));
+        self
+    }
+
     /// Sets the clock. The default is the system clock.
     #[must_use]
     pub fn clock(mut self, clock: Clock) -> Self {
@@ -91,6 +128,12 @@ impl Controller {
     }
 
     /// Sets the time between two ticks of a rollout. The default is one second.
+    ///
+    /// At rest, while this process has no calls of the canary and nothing of the plan is due, most ticks are
+    /// left out: the next one comes after 5 s, or after 10 s if no rollout is in progress. The first call,
+    /// a direct change of the canary, and each due time of the plan end the rest at the next regular tick.
+    /// Commands, the guard, and changes in the store never wait for a tick. These never rest: a rollout
+    /// with several replicas, a canary with monitors per key, and one whose store fails.
     ///
     /// # Panics
     ///
@@ -134,7 +177,7 @@ impl Controller {
 
     /// Runs the rollout of a canary. A stored rollout continues where it stopped.
     ///
-    /// The weight is zero until the store has answered. Until the controller stops, only the rollout
+    /// The weight is zero until the store has answered, unless there is a [copy](Self::copies). Until the controller stops, only the rollout
     /// can promote the canary:
     /// [`CanaryHandle::promote`](tower_canary::CanaryHandle::promote) returns an error.
     ///
@@ -160,7 +203,7 @@ impl Controller {
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
         let effects = Arc::new(effects);
         let weight_lock = Arc::new(WeightLock::default());
-        let driver = Driver::new(DriverParts {
+        let driver = Box::new(Driver::new(DriverParts {
             canary: canary.clone(),
             build: Build {
                 releases,
@@ -170,11 +213,12 @@ impl Controller {
             },
             interval: self.interval,
             store: Arc::clone(&self.store),
+            copies: self.copies.clone(),
             keys: self.document_keys(&name),
             clock: self.clock.clone(),
             effects: Arc::clone(&effects),
             weight_lock: Arc::clone(&weight_lock),
-        });
+        }));
         let (sender, requests) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let history = History::new(Arc::clone(&self.store), self.document_keys(&name).rollout);
@@ -206,6 +250,40 @@ impl Controller {
     #[must_use]
     pub fn rollouts(&self) -> Rollouts {
         Rollouts::new(self.rollouts.subscribe())
+    }
+
+    /// Waits until all stored rollouts are loaded and their weights are in force, but at most for
+    /// `limit`. Returns whether they are.
+    ///
+    /// Call it after [`add`](Self::add) and before the service accepts calls, so that a new replica
+    /// serves the share of its fleet from its first call on. If the store does not answer in time, the
+    /// weight is zero until it does, or that of the [copy](Self::copies).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use canary_controller::{Controller, store::MemoryStore};
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    /// let controller = Controller::new(MemoryStore::new());
+    /// // .. add the canaries
+    /// if !controller.ready(Duration::from_secs(5)).await {
+    ///     eprintln!("the store does not answer: the canaries begin at weight 0");
+    /// }
+    /// # });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub async fn ready(&self, limit: Duration) -> bool {
+        let handles = self.running().values().map(|it| it.handle.clone()).collect::<Vec<_>>();
+        let ready = async {
+            for handle in &handles {
+                let mut status = handle.watch();
+                // Fails if the rollout has stopped.
+                if status.wait_for(|status| status.load_error.is_none()).await.is_err() {
+                    return false;
+                }
+            }
+            true
+        };
+        tokio::time::timeout(limit, ready).await.unwrap_or(false)
     }
 
     /// Stops all rollouts. Stores their state, and sends queued notifications for up to five

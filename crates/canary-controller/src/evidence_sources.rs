@@ -1,6 +1,6 @@
 use std::fmt;
 
-use canary_core::{Channel, PerChannel, Snapshot};
+use canary_core::{Channel, PerChannel, Snapshot, Weight};
 use tower_canary::control::Callers;
 
 /// Who made the evidence: how many callers, and whether one of them made much of it.
@@ -21,6 +21,9 @@ pub struct EvidenceSources {
     /// The outcomes in this process since the weight was last changed that the request alone made,
     /// because it named nothing that the service has. They are not evidence.
     pub client_made: PerChannel<u64>,
+    /// The weight in force, if its calls are no evidence for monitors that count calls: an operator has
+    /// set a weight again whose counts had no room in the evidence of a plan with many weights.
+    pub closed: Option<Weight>,
 }
 
 impl EvidenceSources {
@@ -29,7 +32,7 @@ impl EvidenceSources {
 
     pub(crate) fn new(keys: Option<u64>, callers: &Callers) -> Self {
         let (largest_part, capped) = (callers.largest_part(), callers.capped());
-        Self { keys, largest_part, capped, client_made: PerChannel::default() }
+        Self { keys, largest_part, capped, ..Self::default() }
     }
 
     pub(crate) fn with_client_made(self, counts: &Snapshot) -> Self {
@@ -38,10 +41,16 @@ impl EvidenceSources {
         Self { client_made: PerChannel::from_fn(of), ..self }
     }
 
-    /// Returns a warning if one key made more than 5 % of the calls with a key, or if there are too
-    /// few keys for each to stay below.
+    /// Returns a warning if the calls at the weight in force are not judged, if one key made more than
+    /// 5 % of the calls with a key, or if there are too few keys for each to stay below.
     #[must_use]
     pub fn warning(&self) -> Option<String> {
+        if let Some(weight) = self.closed {
+            return Some(format!(
+                "calls at weight {weight} are not judged, because the evidence has no room for it: \
+                 set another weight"
+            ));
+        }
         let percent = |part: f64| format!("{:.0}%", 100.0 * part);
         match (self.keys, self.largest_part) {
             (Some(keys @ 1..FEW_KEYS), _) => {
@@ -84,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn few_keys_and_busy_keys_are_warned_of() {
+    fn few_keys_busy_keys_and_closed_weights_are_warned_of() {
         let of = |keys, part| EvidenceSources {
             keys,
             largest_part: Some(part),
@@ -97,13 +106,19 @@ mod tests {
         assert_eq!(warning(Some(500), 0.51).unwrap(), busy);
         assert_eq!(warning(None, 0.51).unwrap(), busy);
         assert_eq!(EvidenceSources::default().warning(), None);
+        let closed = Some(Weight::from_percent(10));
+        assert_eq!(
+            EvidenceSources { closed, ..of(Some(2), 0.5) }.warning().unwrap(),
+            "calls at weight 10% are not judged, because the evidence has no room for it: set another \
+             weight",
+        );
     }
 
     #[test]
     fn the_sources_print_as_numbers() {
         let client_made = PerChannel { stable: 30, canary: 4 };
         let (keys, largest_part) = (Some(2_000), Some(0.5));
-        let sources = EvidenceSources { keys, largest_part, capped: 12, client_made };
+        let sources = EvidenceSources { keys, largest_part, capped: 12, client_made, closed: None };
         assert_eq!(
             sources.to_string(),
             "2000 keys, the busiest key makes 50% of the calls with a key, 12 calls of busy keys are \

@@ -11,7 +11,10 @@ use canary_rollout::{
     preview::Preview,
     variables::VariablePatches,
 };
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot, watch},
+    time::Instant,
+};
 use tower_canary::CanaryHandle;
 
 use crate::{
@@ -250,7 +253,8 @@ impl RolloutHandle {
     /// Returns the refusal that the command would get.
     pub fn preview(&self, command: &Command) -> Result<Preview, Refusal> {
         let status = self.status();
-        let preview = status.rollout.preview(status.at, command)?;
+        let next = status.pending_plan.as_ref();
+        let preview = status.rollout.preview_with(status.at, command, next)?;
         Ok(preview.with_open_calls(PerChannel::from_fn(|channel| self.0.canary.open(channel))))
     }
 
@@ -325,7 +329,7 @@ impl RolloutHandle {
     }
 
     /// Returns a receiver of future stored events, each once and in order, whichever process has
-    /// stored them. It misses events if it lags behind by more than 256; [`history`](Self::history)
+    /// stored them. It misses events if it lags behind by more than 32; [`history`](Self::history)
     /// has them.
     #[must_use]
     pub fn events(&self) -> broadcast::Receiver<Event> {
@@ -374,7 +378,9 @@ impl RolloutHandle {
             _ => None,
         };
         let (response, result) = oneshot::channel();
-        let request = CommandRequest { order, seen, response, hold };
+        let requested_at = Instant::now();
+        let request = CommandRequest { order, seen, requested_at, response, hold };
+        let request = Box::new(request);
         // There is no await before this line, so a rollback reaches the driver even if the future
         // is dropped after its first poll.
         self.0.requests.send(Request::Command(request)).map_err(|_| CommandError::Stopped)?;

@@ -96,11 +96,12 @@
 //! events, and, for monitors per key, the keys of calls and of failures. [`Controller::add`]
 //! refuses a plan that needs counts that the layer does not keep.
 //!
-//! The process that [drives](Status::is_driving) the rollout judges its own calls. The state of the
-//! judge and the counted keys are stored in one document of at most 128 KiB, and survive a restart. If
-//! there are too many keys, only a sample of them is stored, and only keys of the sample are counted
-//! from then on. A process that replaces the driver continues with that evidence, and adds the calls
-//! that it has counted itself since the attempt began.
+//! The process that [drives](Status::is_driving) the rollout judges the calls of all processes, see
+//! [`rollout::fleet`], and for monitors per key the union of their keys, see
+//! [`rollout::fleet::keys`]. The state of the judge and the counted keys are stored in one document of
+//! at most 128 KiB, and survive a restart. If there are too many keys, only a sample of them is stored,
+//! and only keys of the sample are counted from then on. A process that replaces the driver continues
+//! with that evidence.
 //!
 //! The history has the findings behind each decision, and the state of the judge if it fits:
 //! [`RolloutHandle::decision`] lets the judge repeat its judgment.
@@ -138,6 +139,9 @@
 //! status, and accept commands. If the driver is silent for six to eight seconds, another process
 //! replaces it, see [`rollout::replica`]. A controller that is [stopped](Controller::stop) is replaced
 //! at once.
+//!
+//! All of them publish the counts of their calls in the store, and the driver judges the sum, see
+//! [`rollout::fleet`]. A new process waits with [`Controller::ready`] for the weight of the others.
 
 mod body;
 mod bounded_text;

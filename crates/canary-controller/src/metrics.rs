@@ -13,6 +13,7 @@
 //! | `canary_rollout_verdict` | `verdict` | 1 for the latest verdict, else 0: `healthy`, `degraded` or `inconclusive` |
 //! | `canary_rollout_evidence_ratio` | `monitor`, `direction` | the evidence of a monitor on the scale of its threshold: 1 is proof that the canary is worse (`harm`) or good enough (`good`). Monitors that the plan no longer has are 0 |
 //! | `canary_rollout_driving` | | 1 if this process drives the rollout |
+//! | `canary_rollout_replicas` | `state` | the replicas that the driver hears (`heard`), and those that are silent (`silent`); 0 while no rollout is in progress |
 //! | `canary_store_failing` | `operation` | 1 if the operation fails now: `read`, `write`, `watch` or `history` |
 //! | `canary_store_failing_seconds` | `operation` | the time since it fails, else 0 |
 //! | `canary_store_failures_total` | `operation` | the number of failures |
@@ -67,6 +68,7 @@ pub const TABLE: &[Metric] = &[
     VERDICT,
     EVIDENCE,
     DRIVING,
+    REPLICAS,
     STORE_FAILING,
     STORE_FAILING_SECONDS,
     STORE_FAILURES,
@@ -113,6 +115,7 @@ impl Series {
             published_to(&mut self.recorders, recorder, || writer.describe(TABLE));
             write_rollout(&writer, &status);
             writer.set(&DRIVING, &[], flag(status.is_driving && !is_stopped));
+            write_fleet(&writer, &status);
             write_evidence(&writer, &status, &mut self.monitors);
             write_store(&writer, &status);
         });
@@ -156,6 +159,16 @@ fn write_evidence(writer: &Writer<'_>, status: &Status, monitors: &mut BTreeSet<
         let good = finding.good.as_ref().map_or(0.0, |good| good.progress());
         writer.set(&EVIDENCE, &[name, "good"], good);
         monitors.insert(name.to_owned());
+    }
+}
+
+fn write_fleet(writer: &Writer<'_>, status: &Status) {
+    let fleet = status.fleet.as_ref();
+    for (label, replicas) in [
+        ("heard", fleet.map(|fleet| fleet.heard)),
+        ("silent", fleet.map(|fleet| fleet.silent.len())),
+    ] {
+        writer.set(&REPLICAS, &[label], number(replicas.unwrap_or(0)));
     }
 }
 
@@ -227,6 +240,13 @@ const DRIVING: Metric = Metric {
     unit: "state",
     labels: &["canary"],
     help: "1 if this process drives the rollout: it judges, and advances the plan",
+};
+const REPLICAS: Metric = Metric {
+    name: "canary_rollout_replicas",
+    kind: MetricKind::Gauge,
+    unit: "replicas",
+    labels: &["canary", "state"],
+    help: "The replicas of the rollout that the driver hears, and the silent ones; 0 while no rollout is in progress",
 };
 const STORE_FAILING: Metric = Metric {
     name: "canary_store_failing",

@@ -3,9 +3,10 @@ use std::{collections::BTreeMap, time::Duration};
 use canary_analysis::Judgment;
 use canary_core::{PerChannel, Snapshot, Weight};
 use canary_rollout::{
-    Rollout, Timestamp,
+    Plan, Rollout, Timestamp,
     command::CommandName,
     event::Event,
+    fleet::Fleet,
     outlook::Traffic,
     replica::{Replica, ReplicaId, StoreState},
 };
@@ -17,6 +18,9 @@ use crate::{
 };
 
 /// The status of a rollout at one moment.
+///
+/// It is published with each tick and each change. [At rest](crate::Controller::interval), it can be up to
+/// ten seconds old.
 ///
 /// Every replica shows the same rollout and the same judgment, which the driver makes. What the data
 /// plane does is shown as this process sees it: the weight, the counts, open calls, the traffic and
@@ -33,6 +37,9 @@ pub struct Status {
     pub summary: String,
     /// The commands that are allowed now and have an effect.
     pub allowed: Vec<CommandName>,
+    /// The plan of this process, if it applies only from the next start, because the rollout was in
+    /// progress with another plan when the process began.
+    pub pending_plan: Option<Plan>,
     /// The verdict and the findings of all monitors. On a replica that does not drive, it is the
     /// latest that the driver has stored, which is at most a [`BEAT`](canary_rollout::replica::BEAT)
     /// older, or a minute once the rollout is over.
@@ -54,13 +61,17 @@ pub struct Status {
     /// of the failure.
     pub probes: BTreeMap<String, String>,
     /// The reason why the stored rollout is not loaded yet, or `None` once it is. Until then,
-    /// `rollout` is a placeholder and the weight does not change.
+    /// `rollout` is a placeholder or a [copy](crate::Controller::copies), and the weight does not
+    /// rise.
     pub load_error: Option<String>,
     /// The replica that drives the rollout: it judges, advances the plan, runs the probes and asks the
     /// gates. `None` if it is not known, and meaningless if no rollout is in progress.
     pub driver: Option<ReplicaId>,
     /// Whether this replica drives the rollout.
     pub is_driving: bool,
+    /// The replicas of the rollout, as the driver hears them. `None` while no rollout is in progress,
+    /// and until the driver has listed the board of the attempt.
+    pub fleet: Option<Fleet>,
     /// Events that are in force here and not stored yet. Their numbers can still change.
     pub unsaved: Vec<Event>,
     /// The time since saves began to fail, or `None` if the latest save succeeded. The weight does
@@ -85,20 +96,29 @@ impl Status {
             StoreState::Loading { reason, .. } => Some(reason.clone()),
             _ => None,
         };
-        let summary = match &load_error {
+        let summary = match replica.store() {
+            StoreState::Loading { reason, is_copy: true, .. } => {
+                format!(
+                    "the stored rollout is not loaded, a copy of this machine is in force: {reason}"
+                )
+            }
             // The rollout is a placeholder, which must not look like an idle one.
-            Some(reason) => format!("the stored rollout is not loaded, the weight stays: {reason}"),
-            None => rollout.pending(at).to_string(),
+            StoreState::Loading { reason, .. } => {
+                format!("the stored rollout is not loaded, the weight stays: {reason}")
+            }
+            _ => rollout.pending(at).to_string(),
         };
+        let pending_plan = replica.pending_plan().cloned();
         let failure = store_failures.first().filter(|_| load_error.is_none());
         let notes =
-            [replica.pending_plan().map(|_| NEW_PLAN.to_owned()), failure.map(ToString::to_string)];
+            [pending_plan.as_ref().map(|_| NEW_PLAN.to_owned()), failure.map(ToString::to_string)];
         let summary =
             notes.into_iter().flatten().fold(summary, |summary, note| format!("{summary}; {note}"));
         Self {
             at,
             summary,
             allowed: rollout.allowed(),
+            pending_plan,
             rollout: rollout.clone().with_sticky_secret(None),
             judgment: judgment.clone(),
             sources: EvidenceSources::default(),
@@ -110,6 +130,7 @@ impl Status {
             load_error,
             driver: replica.driver().cloned(),
             is_driving: replica.is_driving(),
+            fleet: None,
             unsaved: replica.unsaved().to_vec(),
             unsaved_for: None,
             store_failures,

@@ -97,27 +97,14 @@
 //! and waits. Run the conformance suite (feature `store-testing`, module `testing`) against a real
 //! engine. Any engine that can compare and swap one key is suitable.
 //!
-//! **etcd.** The revision is the key's `mod_revision`. A swap is a transaction that compares it (0
-//! means no document) and then puts or deletes; its else branch gets the conflict's document. A list
-//! is a range, in pages. Reads are
-//! linearizable by default. A timeout or a broken connection after a transaction was sent is
-//! `Unknown`. The source's `load` remembers the revision of the response, and `changed` watches
-//! from the next revision. Treat any end of the etcd watch, including a compaction, as an error;
-//! the next load opens a new connection. Do not resume a watch by its revision: after data loss the
-//! revisions start over, and a resumed watch would receive nothing. Enable keep-alive, or dead
-//! connections go unnoticed. Its interval must not be shorter than the server allows, which is 5 s.
-//! Store each event under its own key in a range beside `/v1/rollouts`, numbered in the
-//! transaction that puts it.
+//! Revisions that the engine counts start over when it loses its data or is restored from a backup. Add
+//! a random id of the write, and compare it in the swap, so that S5 survives.
 //!
-//! **PostgreSQL.** Use one row per key, with the document as `text`, because `jsonb` does not
-//! preserve the bytes. Draw the revision from a sequence, so that a row that is deleted and created
-//! again cannot repeat it. A swap is `UPDATE .. WHERE key = $1 AND revision = $2`, or `INSERT .. ON
-//! CONFLICT DO NOTHING`. If it changed no row, a select in a new snapshot gets the conflict's
-//! document. A commit without a response is `Unknown`. The source listens before it loads, and
-//! waits for a notification or for 5 s: notifications are lost while the connection is broken, and
-//! do not pass through a connection pooler. Read from the primary. If S7 must survive a failover,
-//! use a synchronous replica. Store events as rows numbered from a sequence, and insert them under
-//! a lock per key; otherwise a number can become visible after a higher one.
+//! **etcd.** The crate `canary-store-etcd` implements it. It shows how to use several endpoints, which
+//! errors are definite, and why a watch must not be resumed by its revision.
+//!
+//! **PostgreSQL.** The crate `canary-store-postgres` implements it. It shows how one statement makes each
+//! change, how notifications and polling complete each other, and how events get their order.
 
 mod document;
 mod error;

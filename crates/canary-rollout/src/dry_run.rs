@@ -212,7 +212,7 @@ impl Plan {
         let judge = self.judge();
         let proof = Proof::of(&judge, calls_per_second, rate)?;
         let deciding = judge.monitors().filter(|it| it.role() == Role::Decides);
-        let warm = deciding.map(Monitor::warm_up).max().unwrap_or_default();
+        let deciding: Vec<_> = deciding.collect();
         let mut proven = None;
         for index in (0..steps.len()).filter(|index| self.needs_proof(*index)) {
             let path = steps[..=index]
@@ -222,7 +222,10 @@ impl Plan {
             let path: Vec<_> = path.collect();
             let before: Duration = steps[..index].iter().map(|step| step.takes).sum();
             let without_proof_after = self.steps()[index].without_proof_after;
-            let until = proof.on(&path, Monitor::warm_up).map(|until| until.max(warm));
+            let judging = deciding.iter().filter(|it| it.starting_step() <= path.len());
+            let warm = judging.map(|it| it.warm_up()).max().unwrap_or_default();
+            let until = proof.on(&path, |it, before| it.warm_up().saturating_sub(before));
+            let until = until.map(|until| until.max(warm));
             proven = proven.or(until);
             let takes = until.map(|until| until.saturating_sub(before));
             let step = &mut steps[index];
@@ -250,13 +253,14 @@ impl Plan {
     }
 }
 
-/// Returns the name of the monitor that decides by the failures of all calls, if there is one.
-pub(crate) fn of_all_failures(judge: &Judge) -> Option<&str> {
+/// Returns the monitor that decides by the failures of all calls, if there is one: of several, the one
+/// that judges first.
+pub(crate) fn of_all_failures(judge: &Judge) -> Option<&Monitor> {
     let compares = |monitor: &&Monitor| is_of_all_failures(monitor) && monitor.limit().is_none();
-    judge.monitors().find(compares).map(Monitor::name)
+    judge.monitors().filter(compares).min_by_key(|monitor| monitor.starting_step())
 }
 
-fn is_of_all_failures(monitor: &Monitor) -> bool {
+pub(crate) fn is_of_all_failures(monitor: &Monitor) -> bool {
     *monitor.measure() == Measure::Failures
         && monitor.class().is_none()
         && monitor.unit() == Unit::Calls

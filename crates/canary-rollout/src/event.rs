@@ -113,6 +113,10 @@ pub enum EventKind {
     },
     /// The store has lost a newer state of the rollout.
     StoreLost,
+    /// Fewer replicas are heard than the quorum. The plan does not proceed, and can roll back.
+    QuorumLost,
+    /// The quorum of replicas is heard again.
+    QuorumRegained,
 }
 
 impl Event {
@@ -157,7 +161,7 @@ impl Event {
 
 impl EventKind {
     /// All names, as plan files and the JSON form of events use them.
-    pub const NAMES: [&str; 22] = [
+    pub const NAMES: [&str; 24] = [
         "started",
         "step_begun",
         "bake_begun",
@@ -180,6 +184,8 @@ impl EventKind {
         "variables_set",
         "store_lost",
         "found_degraded",
+        "quorum_lost",
+        "quorum_regained",
     ];
 
     /// Returns the name without the data, such as "step_begun".
@@ -208,6 +214,8 @@ impl EventKind {
             Self::VariablesSet { .. } => 19,
             Self::StoreLost => 20,
             Self::FoundDegraded => 21,
+            Self::QuorumLost => 22,
+            Self::QuorumRegained => 23,
         };
         Self::NAMES[index]
     }
@@ -238,6 +246,8 @@ impl fmt::Display for EventKind {
             Self::ReleaseChanged => f.write_str("changed the releases"),
             Self::PlanReplaced => f.write_str("replaced the plan"),
             Self::StoreLost => f.write_str("lost the rollout"),
+            Self::QuorumLost => f.write_str("lost the quorum"),
+            Self::QuorumRegained => f.write_str("regained the quorum"),
             Self::VariablesSet { stage, overrides } => {
                 let of = |names: &Vec<String>, channel: &str| {
                     (!names.is_empty()).then(|| format!("{} of {channel}", names.join(", ")))

@@ -101,6 +101,7 @@
 //! | R11 | Only a command or a promotion changes variables, and a rollback undoes the promotion's change. | `only_a_command_or_a_promotion_changes_variables` |
 //! | R12 | A preview is the effect of the command. | `a_preview_is_the_effect_of_the_command` |
 //! | R13 | By hand, only a command changes the weight, unless the plan lets the judge decide. | `only_operators_change_a_weight_by_hand` |
+//! | R14 | A monitor of a later step begins when the weight of this step, or of the bake, comes into force, or when the step is skipped. | `monitors_begin_with_the_weight_of_their_step` |
 //!
 //! # What it does not do
 //!
@@ -114,6 +115,7 @@ mod actor;
 pub mod command;
 pub mod dry_run;
 pub mod event;
+pub mod fleet;
 mod history;
 mod lineage;
 pub mod outlook;

@@ -158,12 +158,13 @@ impl Traffic {
 
 impl Caught {
     /// Returns the smallest regression of the failures of all calls that `judge` catches on a path of
-    /// weights and durations.
+    /// weights and durations, with a part for each step.
     pub(crate) fn on(path: &[(Weight, Duration)], judge: &Judge, traffic: Traffic) -> Option<Self> {
         let stable = traffic.failure_rate?;
         let monitor = of_all_failures(judge)?;
-        let path = path.iter().copied();
-        let forecast = judge.forecast(monitor, traffic.calls_per_second, stable, path)?.ok()?;
+        let path = path.iter().copied().skip(monitor.starting_step() - 1);
+        let forecast =
+            judge.forecast(monitor.name(), traffic.calls_per_second, stable, path)?.ok()?;
         forecast.smallest_caught().map(|canary| Self { canary, stable })
     }
 }

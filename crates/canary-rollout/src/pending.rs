@@ -73,6 +73,15 @@ pub enum PendingItem {
         /// The latest failure; it may be empty.
         message: String,
     },
+    /// Replicas that are heard. The evidence of fewer may not be that of the fleet.
+    Replicas {
+        /// The replicas that are heard.
+        heard: usize,
+        /// All replicas.
+        of: usize,
+        /// The number of replicas that must be heard.
+        required: usize,
+    },
     /// A gate that is not open.
     Gate {
         /// The gate's name.
@@ -186,6 +195,11 @@ impl Rollout {
             let message = progress.probes.get(&probe).map(|state| state.message.clone());
             PendingItem::Probe { probe, message: message.unwrap_or_default() }
         }));
+        waits.extend(needs.without_quorum.map(|fleet| PendingItem::Replicas {
+            heard: fleet.heard,
+            of: fleet.of,
+            required: fleet.quorum(),
+        }));
         if !waits.is_empty() {
             return waits;
         }
@@ -241,6 +255,9 @@ impl fmt::Display for PendingItem {
                 Span(*without_proof_after),
             ),
             Self::Probe { probe, message } => write!(f, "probe {probe:?}{}", because(message)),
+            Self::Replicas { heard, of, required } => {
+                write!(f, "{heard} of {of} replicas heard, at least {required} needed")
+            }
             Self::Gate { gate, approvers: Some(approvers), message } => {
                 write!(f, "approval of {approvers} (gate {gate:?}){}", because(message))
             }

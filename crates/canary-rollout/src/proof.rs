@@ -5,7 +5,7 @@ use std::time::Duration;
 use canary_analysis::{Judge, Monitor, Role, Unit};
 use canary_core::Weight;
 
-use crate::dry_run::of_all_failures;
+use crate::dry_run::{is_of_all_failures, of_all_failures};
 
 /// The monitors of a judge that have to call the canary healthy, and of which stable's rate is known:
 /// the failures of all calls, and calls slower than a quantile of stable's.
@@ -19,11 +19,10 @@ pub(crate) struct Proof<'a> {
 impl<'a> Proof<'a> {
     /// Returns `None` if no monitor decides by the failures of all calls, counted by calls.
     pub(crate) fn of(judge: &'a Judge, calls_per_second: f64, failure_rate: f64) -> Option<Self> {
-        let failures = of_all_failures(judge)?;
+        of_all_failures(judge)?;
         let rate = |monitor: &'a Monitor| {
-            let is_of_failures = monitor.name() == failures;
-            let rate = is_of_failures.then_some(failure_rate).or(slow_rate(monitor));
-            rate.map(|rate| (monitor, rate))
+            let of_failures = is_of_all_failures(monitor).then_some(failure_rate);
+            of_failures.or(slow_rate(monitor)).map(|rate| (monitor, rate))
         };
         let of_all_calls = judge.monitors().filter(|monitor| {
             let is_compared = monitor.limit().is_none() && monitor.class().is_none();
@@ -34,21 +33,26 @@ impl<'a> Proof<'a> {
     }
 
     /// Returns the time until a canary as good as stable is proven healthy on this path of weights and
-    /// durations, with a probability of at least 95%. `None` if it takes longer than the path.
+    /// durations, with a probability of at least 95%. `None` if it takes longer than the path, or no
+    /// monitor judges on it.
     ///
-    /// A monitor does not count the calls of its warm-up, so its proof takes as much longer.
+    /// The path has a part for each step. A monitor does not count the calls before its step, nor those
+    /// of its warm-up, of which `warm_up` returns the rest after the time before its step.
     pub(crate) fn on(
         &self,
         path: &[(Weight, Duration)],
-        warm_up: impl Fn(&Monitor) -> Duration,
+        warm_up: impl Fn(&Monitor, Duration) -> Duration,
     ) -> Option<Duration> {
         let until = |(monitor, rate): &(&Monitor, f64)| {
+            let (before, path) = path.split_at(monitor.starting_step() - 1);
+            let before = before.iter().map(|(_, takes)| *takes).sum();
             let path = path.iter().copied();
             let forecast =
                 self.judge.forecast(monitor.name(), self.calls_per_second, *rate, path)?;
-            Some(forecast.ok()?.until_proven()? + warm_up(monitor))
+            Some(before + forecast.ok()?.until_proven()? + warm_up(monitor, before))
         };
-        let all: Option<Vec<Duration>> = self.monitors.iter().map(until).collect();
+        let judging = self.monitors.iter().filter(|(it, _)| it.starting_step() <= path.len());
+        let all: Option<Vec<Duration>> = judging.map(until).collect();
         all?.into_iter().max()
     }
 }

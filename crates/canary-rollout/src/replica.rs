@@ -39,7 +39,7 @@
 //! unchanged for three beats, on its own clock, replaces the driver. It needs no lease and no common
 //! clock: the swap of the previous driver conflicts. The new driver saves the rollout too, so that a
 //! save of the previous driver that is still on its way conflicts as well. The plan goes on with its
-//! next tick, which counts the time of the change and the calls of the new driver in it.
+//! next tick, which counts the time of the change and the calls of the [fleet](crate::fleet) in it.
 //!
 //! The replica that starts a rollout drives it. Every replica accepts commands.
 //!
@@ -58,6 +58,7 @@ mod job;
 mod machine;
 mod merge;
 mod output;
+mod quiet;
 mod save;
 mod seat;
 mod store_state;

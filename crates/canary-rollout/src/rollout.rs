@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::{
     action::Action,
     event::{Event, EventId},
+    fleet::Fleet,
     history::History,
     lineage::Lineage,
     plan::{definition::Plan, redact::redact, stored::StoredPlan},
@@ -127,7 +128,13 @@ pub struct Rollout {
     /// The rest of the canary's warm-up at the latest tick.
     #[serde(default, with = "serialize::maybe_span", skip_serializing_if = "Option::is_none")]
     warm_up_left: Option<Duration>,
+    /// The replicas that were heard at the latest tick, if they are fewer than the quorum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    without_quorum: Option<Fleet>,
     plan: StoredPlan,
+    /// The number of the event that set the plan; zero for the plan of the first build.
+    #[serde(default)]
+    plan_event: u64,
     /// What commands have set. While the canary is promoted, the overrides hold for the stage.
     #[serde(default, skip_serializing_if = "VariablePatches::is_empty")]
     variables: VariablePatches,
@@ -198,7 +205,9 @@ impl Rollout {
             verdict: Verdict::Inconclusive,
             evidence: String::new(),
             warm_up_left: None,
+            without_quorum: None,
             plan: plan.into(),
+            plan_event: 0,
             variables: VariablePatches::default(),
             history: History::default(),
             unknown: Map::new(),
@@ -232,8 +241,13 @@ impl Rollout {
 
     /// Returns the plan.
     #[must_use]
-    pub const fn plan(&self) -> &Plan {
-        &self.plan.plan
+    pub fn plan(&self) -> &Plan {
+        self.plan.plan()
+    }
+
+    /// Returns the number of the event that set the plan; zero for the plan of the first build.
+    pub(crate) const fn plan_event(&self) -> u64 {
+        self.plan_event
     }
 
     /// Returns the state.
@@ -305,7 +319,7 @@ impl Rollout {
     /// [`Transition`](crate::Transition).
     #[must_use]
     pub fn history(&self) -> impl ExactSizeIterator<Item = &Event> + DoubleEndedIterator {
-        self.history.events.iter()
+        self.history.events.iter().map(|event| &**event)
     }
 
     /// Returns the id of the latest event; `None` if there is none. It changes with each event, and

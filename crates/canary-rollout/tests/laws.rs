@@ -1,4 +1,4 @@
-//! Tests of the guarantees R1 to R13 with random inputs.
+//! Tests of the guarantees R1 to R14 with random inputs.
 
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -19,7 +19,7 @@ use canary_rollout::{
 use proptest::prelude::*;
 
 /// Plans that are short enough for random inputs to reach their end.
-const PLANS: [&str; 7] = [
+const PLANS: [&str; 9] = [
     "steps = [
         { weight = '0%', min_duration = '3s', deadline = 'none' },
         { weight = '1%', min_duration = '15s', min_calls = 20 },
@@ -56,8 +56,24 @@ const PLANS: [&str; 7] = [
         { weight = '100%', min_duration = '10s', min_calls = 5 },
         { weight = '100%', min_calls = 5 },
     ]",
+    "steps = [
+        { weight = '50%', min_duration = '5s', min_calls = 5 },
+        { weight = '100%', min_duration = '5s', min_calls = 5 },
+    ]
+    calendar = { hours = ['09:00-09:01', '09:02-24:00'] }",
+    "monitors = [{ measure = 'failures', from_step = 3 }, { measure = 'cancelled', from_step = 2 }]
+    steps = [
+        { weight = '10%', min_calls = 5 },
+        { weight = '10%', min_duration = '5s', min_calls = 5 },
+        { weight = '50%', min_calls = 5 },
+    ]
+    bake = { duration = '10s' }
+    calendar = { hours = ['09:00-09:01', '09:02-24:00'] }",
     "by_hand = true",
 ];
+
+/// The indices of the plans with a calendar.
+const WITH_CALENDAR: [usize; 3] = [4, 6, 7];
 
 #[derive(Clone, Debug)]
 enum Input {
@@ -209,6 +225,12 @@ fn step(rollout: &Rollout) -> Option<usize> {
     }
 }
 
+/// Returns whether the rollout is in a step at 100% whose weight is not in force.
+fn waits_for_full_weight(rollout: &Rollout) -> bool {
+    let is_full = |step: usize| rollout.plan().steps()[step].weight == Weight::FULL;
+    step(rollout).is_some_and(is_full) && rollout.weight() < Weight::FULL
+}
+
 fn bake_weight(plan: &Plan) -> Weight {
     let holdback = plan.bake().map_or(0, |Bake { holdback, .. }| holdback.ppm());
     Weight::from_ppm(1_000_000 - holdback)
@@ -328,11 +350,16 @@ proptest! {
         plan in 0..PLANS.len(), inputs in inputs()
     ) {
         let mut tracked = Tracked::new(plan);
+        // Whether an operator has resumed a step at 100%, which waits for the calendar.
+        let mut is_resumed = false;
         for input in &inputs {
             let before = tracked.rollout.clone();
             let _ = tracked.apply(input);
+            let is_resume = matches!(input, Input::Command(Command::Resume));
+            is_resumed = (is_resumed || is_resume) && waits_for_full_weight(&before);
             if rank(&tracked.rollout) > rank(&before) {
-                prop_assert!(is_justified(&before, input), "{:?} after {:?}", input, before.state());
+                let is_justified = is_resumed || is_justified(&before, input);
+                prop_assert!(is_justified, "{:?} after {:?}", input, before.state());
                 let is_tick = matches!(input, Input::Tick { .. });
                 if is_tick && before.phase() == Phase::Running {
                     prop_assert_eq!(before.plan().max_weight(), Weight::FULL);
@@ -397,9 +424,32 @@ proptest! {
         }
     }
 
+    /// Guarantee R14.
     #[test]
-    fn the_plan_raises_nothing_while_the_calendar_is_closed(inputs in inputs()) {
-        let mut tracked = Tracked::new(4);
+    fn monitors_begin_with_the_weight_of_their_step(plan in 0..PLANS.len(), inputs in inputs()) {
+        let mut tracked = Tracked::new(plan);
+        for input in &inputs {
+            let before = tracked.rollout.clone();
+            let Ok(transition) = tracked.apply(input) else { continue };
+            let after = &tracked.rollout;
+            let steps = after.plan().steps();
+            prop_assert!(after.begun_steps() <= steps.len());
+            let begun_before =
+                if after.attempt() == before.attempt() { before.begun_steps() } else { 0 };
+            // A skipped step counts as begun, even if the calendar never opened for it.
+            let is_skip = matches!(input, Input::Command(Command::SkipStep));
+            if after.begun_steps() > begun_before && !is_skip {
+                prop_assert!(transition.actions.contains(&Action::BeginStep));
+                prop_assert!(after.weight() >= steps[after.begun_steps() - 1].weight);
+            }
+        }
+    }
+
+    #[test]
+    fn the_plan_raises_nothing_while_the_calendar_is_closed(
+        plan in prop::sample::select(&WITH_CALENDAR[..]), inputs in inputs()
+    ) {
+        let mut tracked = Tracked::new(plan);
         for input in &inputs {
             let before = tracked.rollout.weight();
             let _ = tracked.apply(input);

@@ -204,6 +204,48 @@ fn the_end_of_a_step_at_100_percent_does_not_wait_for_the_calendar() {
 }
 
 #[test]
+fn proof_that_is_gone_when_the_calendar_opens_raises_nothing() {
+    let calendar = "calendar = { hours = ['09:00-09:01'] }";
+    for (plan, waits, next) in [
+        (
+            "steps = [{ weight = '50%', min_duration = '2m' }, { weight = '100%' }]",
+            "1 of 2",
+            "100%",
+        ),
+        (
+            "steps = [{ weight = '50%', min_duration = '2m' }]\nbake = { duration = '1h' }",
+            "1 of 1",
+            "99%",
+        ),
+        ("steps = [{ weight = '50%', min_duration = '2m' }]", "1 of 1", "100%"),
+        (
+            "advance_when = 'healthy'
+             steps = [{ weight = '50%', min_duration = '2m' }, { weight = '60%' }]",
+            "1 of 2",
+            "60%",
+        ),
+    ] {
+        let mut sim = Sim::started(&format!("{plan}\n{calendar}"));
+        sim.run(150);
+        let closed = "the calendar, which opens at 2026-11-25T09:00:00Z";
+        assert_eq!(sim.waits(), format!("step {waits}, holding at 50%: {closed}"));
+        let waited = |log: &[String]| log.iter().filter(|it| it.contains("calendar")).count();
+        assert_eq!(waited(&sim.log), 1, "{:?}", sim.log);
+
+        sim.verdict = Verdict::Inconclusive;
+        sim.run(1);
+        sim.now = "2026-11-25T09:00:00Z".parse().unwrap();
+        sim.tick();
+        let proof = "proof that the canary is healthy";
+        assert_eq!(sim.waits(), format!("step {waits}, holding at 50%: {proof}"));
+        sim.verdict = Verdict::Healthy;
+        sim.tick();
+        assert_eq!(sim.weight, sim::percent(next), "{plan}");
+        assert_eq!(waited(&sim.log), 1, "{:?}", sim.log);
+    }
+}
+
+#[test]
 fn a_step_at_100_percent_is_forecast_by_its_time() {
     let traffic = Traffic::try_new(1_000.0, Some(0.01)).unwrap();
     let sim = Sim::started(FULL);
@@ -321,6 +363,10 @@ fn the_time_without_proof_of_the_plan_holds_where_proof_is_needed() {
             "preset = 'AllAtOnce'\nbake = { duration = '1m', deadline = '1h', without_proof_after = '2h' }",
             "bake.without_proof_after: 2h is not below the bake's deadline of 1h",
         ),
+        (
+            "max_weight = '5%'\nwithout_proof_after = '2h'\nsteps = [{ weight = '5%' }]",
+            "without_proof_after: has no effect: no step requires proof, because `max_weight` of 5%",
+        ),
         ("by_hand = true\nwithout_proof_after = '2h'", "`without_proof_after` has no effect"),
         (
             "steps = [{ weight = '1%', without_proof_after = 10 }]",
@@ -399,9 +445,10 @@ fn path(toml: &str) -> (Vec<(Weight, u64)>, Sim) {
 #[test]
 fn the_translations_of_other_tools_end_as_their_originals() {
     let tenths: Vec<_> = (1..=9).map(|tenth| (10 * tenth, 60)).collect();
-    let expected: [(&str, &[(u32, u64)]); 7] = [
+    let expected: [(&str, &[(u32, u64)]); 8] = [
         // A gate is asked with the first call, and its answer takes effect with the next tick.
         ("Argo Rollouts", &[(5, 600), (50, 2), (100, 300)]),
+        ("Argo Rollouts, startingStep", &[(5, 600), (50, 600)]),
         ("Flagger", &[(5, 60), (10, 60), (20, 60), (40, 60)]),
         ("Flagger, linear", &[(10, 60), (20, 60), (30, 60), (40, 60), (50, 60)]),
         ("CodeDeploy, canary", &[(10, 300)]),

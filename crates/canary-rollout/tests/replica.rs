@@ -9,6 +9,7 @@ use std::time::Duration;
 use canary_core::{StickySecret, Verdict, Weight};
 use canary_rollout::{
     Action, Actor, Command, Order, Phase, Rollout, Tick, Timestamp,
+    event::EventKind,
     replica::{
         BEAT, Build, CommandFailure, CommandId, DataPlane, EvidenceOrder, EvidenceSwapped, Input,
         Loaded, Mode, Moment, Output, Replica, ReplicaId, StoreState, Swapped,
@@ -189,6 +190,24 @@ fn a_direct_rollback_becomes_a_command() {
         || DataPlane { weight: Weight::ZERO, applied: sim::percent("10%"), mode: Mode::Splitting };
     let outputs = table(|driven| driven.feed(Input::DataPlane(observed())));
     assert_eq!(outputs, ["", "lower, swap", "lower, load", "lower, load", "lower, load"]);
+}
+
+#[test]
+fn a_copy_is_in_force_until_the_stored_rollout_is_loaded() {
+    let driver = Driven::started(PLAN);
+    let copy = || Input::Copy(Box::new(driver.replica.rollout().clone()));
+    let outputs = table(|driven| driven.feed(copy()));
+    assert_eq!(outputs, ["resume evidence, in force, enforce", "", "", "", ""]);
+
+    let mut driven = Driven::new(PLAN);
+    driven.feed(copy());
+    assert!(!driven.replica.is_loaded() && !driven.replica.takes_part());
+    driven.tick(Verdict::Healthy);
+    driven.feed(Input::Loaded(Err("away".to_owned())));
+    assert_eq!(driven.replica.rollout().weight(), Weight::from_percent(10));
+    driven.tick(Verdict::Healthy);
+    driven.feed(Input::Loaded(Ok(Loaded::Absent)));
+    assert_eq!(driven.replica.rollout().phase(), Phase::Idle, "a copy is not stored");
 }
 
 #[test]
@@ -480,6 +499,18 @@ fn a_restart_begins_with_the_new_plan() {
     let outputs = driven.command(Command::SkipStep);
     save_all(&mut driven, outputs);
     assert_eq!(driven.replica.rollout().weight(), sim::percent("50%"));
+    let now = "2026-11-24T09:00:00Z".parse().unwrap();
+    let (rollout, next) = (driven.replica.rollout(), driven.replica.pending_plan());
+    let preview = rollout.preview_with(now, &Command::Restart, next).unwrap();
+    assert_eq!(
+        preview.to_string(),
+        "From the next call on, v2 gets 3% of the calls, not 50%. The new plan of this build applies. \
+         A new attempt begins, without evidence."
+    );
+    let events: Vec<_> = preview.events.iter().map(EventKind::as_str).collect();
+    assert_eq!(events, ["plan_replaced", "started", "step_begun"]);
+    let other = rollout.preview_with(now, &Command::Pause, next).unwrap();
+    assert_eq!(other, rollout.preview(now, &Command::Pause).unwrap());
     let outputs = driven.command(Command::Restart);
     save_all(&mut driven, outputs);
     assert_eq!(driven.replica.rollout().plan(), &sim::plan(NEXT_PLAN));
@@ -504,4 +535,36 @@ fn a_plan_by_an_operator_holds_until_the_process_restarts() {
     let outputs = driven.command(Command::Start);
     save_all(&mut driven, outputs);
     assert_eq!(driven.replica.rollout().plan(), &*plan);
+}
+
+#[test]
+fn a_plan_by_an_operator_at_another_replica_holds_too() {
+    let operators = "steps = [{ weight = '7%', min_duration = '1h' }]";
+    // The operator may also return to the plan of the rollout.
+    for (is_deployed, plan) in [(false, operators), (true, operators), (true, PLAN)] {
+        let [mut driven, mut other] = [with_next_plan(), with_next_plan()];
+        other.command(Command::RollBack);
+        other.feed(Input::Swapped(Swapped::Saved));
+        other.feed(Input::Swapped(match is_deployed {
+            true => Swapped::Saved,
+            false => Swapped::Failed("away".to_owned()),
+        }));
+        let (by, reason, id) = (Actor::person("ada"), String::new(), CommandId(8));
+        let plan = Box::new(sim::plan(plan));
+        let outputs = other.feed(Input::Plan { id, plan: plan.clone(), by, reason, seen: None });
+        save_all(&mut other, outputs);
+        assert_eq!(other.replica.rollout().plan(), &*plan);
+
+        let stored = Box::new(other.replica.rollout().clone());
+        driven.feed(Input::StoreChanged);
+        let outputs = driven.feed(Input::Loaded(Ok(Loaded::Found(stored))));
+        save_all(&mut driven, outputs);
+        let outputs = driven.tick(Verdict::Inconclusive);
+        save_all(&mut driven, outputs);
+        assert_eq!(driven.replica.pending_plan(), None);
+        let outputs = driven.command(Command::Start);
+        save_all(&mut driven, outputs);
+        assert_eq!(driven.replica.rollout().plan(), &*plan);
+        assert_eq!(driven.replica.pending_plan(), None);
+    }
 }

@@ -11,7 +11,7 @@ pub(crate) async fn drain(session: &Session, options: &DrainOptions) -> Result<E
     let name = canary_name::resolve(session, target).await?;
     let channel = if *stable { ChannelName::Stable } else { ChannelName::Canary };
     let channel_name = if *stable { "stable" } else { "the canary" };
-    let effect = if *close { "are closed" } else { "are asked to end" };
+    let effect = if *close { "closed" } else { "asked to end" };
     if *dry_run {
         let view = match session.client.canary(&name).await {
             Ok(view) => view,
@@ -22,15 +22,16 @@ pub(crate) async fn drain(session: &Session, options: &DrainOptions) -> Result<E
         if session.output.is_json() {
             session.output.json(&DrainResponse { open })?;
         } else {
-            let open = numbers::grouped(open);
-            session.output.text(&format!("{open} open calls of {channel_name} {effect}."))?;
+            let verb = if open == 1 { "is" } else { "are" };
+            let calls = open_calls(open);
+            session.output.text(&format!("{calls} of {channel_name} {verb} {effect}."))?;
         }
         return Ok(Exit::Done);
     }
     if (*stable || *close) && !*yes {
         confirm(
             &format!("drain {name}"),
-            &format!("All open calls and streams of {channel_name} {effect}."),
+            &format!("All open calls and streams of {channel_name} are {effect}."),
         )?;
     }
     let request = DrainRequest { channel, close: *close, reason: reason.clone() };
@@ -41,9 +42,23 @@ pub(crate) async fn drain(session: &Session, options: &DrainOptions) -> Result<E
     if session.output.is_json() {
         session.output.json(&response)?;
     } else {
-        let open = numbers::grouped(response.open);
-        let effect = if *close { "closed" } else { "asked to end" };
-        session.output.text(&format!("{open} open calls of {channel_name} {effect}"))?;
+        let calls = open_calls(response.open);
+        session.output.text(&format!("{calls} of {channel_name} {effect}"))?;
     }
     Ok(Exit::Done)
+}
+
+fn open_calls(open: u64) -> String {
+    format!("{} open {}", numbers::grouped(open), if open == 1 { "call" } else { "calls" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_open_call_is_no_plural() {
+        let texts = [0, 1, 1_000].map(open_calls);
+        assert_eq!(texts, ["0 open calls", "1 open call", "1,000 open calls"]);
+    }
 }

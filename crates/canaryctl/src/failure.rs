@@ -55,8 +55,8 @@ impl From<ClientError> for Failure {
         let failure = Self::error(error.to_string());
         match &error {
             ClientError::Problem(problem) => failure.explain(problem),
-            // Others name the token or the certificates.
-            ClientError::Settings(reason) if !reason.starts_with("url") => failure,
+            // They name the token or the certificates.
+            ClientError::Settings(_) => failure,
             _ if error.is_outcome_unknown() => failure,
             _ => failure.detail(SERVER_HINT),
         }

@@ -11,6 +11,7 @@ mod events;
 mod exit;
 mod failure;
 mod findings;
+mod fleet;
 mod follower;
 mod manual;
 mod numbers;

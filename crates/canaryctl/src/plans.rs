@@ -137,7 +137,7 @@ fn read(file: &Path) -> Result<(String, PlanFormat), Failure> {
     let wrong = |reason: String| Failure::error(format!("plan {}: {reason}", file.display()));
     if file.as_os_str() == "-" {
         let text = io::read_to_string(io::stdin()).map_err(|error| wrong(error.to_string()))?;
-        let is_json = text.trim_start().starts_with('{');
+        let is_json = text.trim_start_matches('\u{feff}').trim_start().starts_with('{');
         return Ok((text, if is_json { PlanFormat::Json } else { PlanFormat::Toml }));
     }
     let format = match file.extension().and_then(|extension| extension.to_str()) {

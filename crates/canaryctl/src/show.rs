@@ -5,7 +5,7 @@ use crate::{
     cli::Target,
     exit::Exit,
     failure::Failure,
-    findings, numbers,
+    findings, fleet, numbers,
     output::{Output, capitalized},
     paint::Tone,
     session::Session,
@@ -38,6 +38,9 @@ fn print(output: Output, view: &CanaryView) -> Result<(), Failure> {
         output.text(&capitalized(&times.sentence(&outlook.sentence)))?;
     }
     print_storage(output, view)?;
+    if let Some(fleet) = &view.fleet {
+        output.text(&fleet::replicas(fleet))?;
+    }
     output.line("")?;
     output.table(&channels(view))?;
     let share = view.observed_share.map_or(String::new(), |share| {

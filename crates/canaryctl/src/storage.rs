@@ -6,12 +6,12 @@ use crate::times::Times;
 /// first.
 pub(crate) fn failures(view: &CanaryView, times: &Times) -> Vec<String> {
     let line = |failure: &StoreFailureView| {
-        let since = times.time_of_day(&failure.since);
+        let since = times.full(&failure.since);
         let error = match view.summary.contains(&failure.error) {
             true => String::new(),
             false => format!(": {}", failure.error),
         };
-        format!("{} of {} fails since {since}{error}", failure.operation, failure.path)
+        format!("{} of {} has failed since {since}{error}", failure.operation, failure.path)
     };
     view.storage.failures.iter().map(line).collect()
 }
@@ -37,8 +37,8 @@ mod tests {
         assert_eq!(
             failures(&view, &Times::utc()),
             [
-                "write of /var/shop.json fails since 09:00:00",
-                "watch of /var/shop.json fails since 09:00:00: gone",
+                "write of /var/shop.json has failed since 2026-11-24 09:00:00Z",
+                "watch of /var/shop.json has failed since 2026-11-24 09:00:00Z: gone",
             ]
         );
     }

@@ -31,7 +31,13 @@ pub(super) fn canary(view: api::CanaryView) -> proto::Canary {
         allowed: allowed.into_iter().map(Into::into).collect(),
         latest: view.latest.map(|id| id.to_string()),
         stored: view.storage.unsaved_for_s.is_none() && view.storage.load_error.is_none(),
+        fleet: view.fleet.map(fleet),
     }
+}
+
+fn fleet(view: api::FleetView) -> proto::Fleet {
+    let number = |replicas: usize| u32::try_from(replicas).unwrap_or(u32::MAX);
+    proto::Fleet { heard: number(view.heard), of: number(view.of), silent: view.silent }
 }
 
 pub(super) fn event(view: api::EventView) -> proto::Event {

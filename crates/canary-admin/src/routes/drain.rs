@@ -38,7 +38,8 @@ pub(crate) async fn drain(
     if request.close {
         drain.close();
     }
-    let what = format!("{what} the {open} open calls of {channel}");
+    let calls = if open == 1 { "call" } else { "calls" };
+    let what = format!("{what} {open} open {calls} of {channel}");
     audit::done(&caller, canary.name(), &what, &request.reason);
     Ok(json(&DrainResponse { open }))
 }

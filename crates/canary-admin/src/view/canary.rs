@@ -1,10 +1,11 @@
 use canary_api::{
-    CanaryView, DriverView, EventId, GateState, GateView, MirrorView, OutlookView, StageKind,
-    StageState, StageView, StorageView, StoreFailureView, WaitView,
+    CanaryView, DriverView, EventId, FleetView, GateState, GateView, MirrorView, OutlookView,
+    StageKind, StageState, StageView, StorageView, StoreFailureView, WaitView,
 };
 use canary_controller::{
     Phase, RolloutHandle, Status,
     rollout::{
+        fleet::Fleet,
         outlook::{Obstacle, Promotion},
         pending::PendingItem,
         plan::GateKind,
@@ -58,7 +59,17 @@ pub(crate) fn canary(canary: &Canary, status: &Status) -> CanaryView {
             name: status.driver.as_ref().map(ToString::to_string),
             is_this: status.is_driving,
         },
+        fleet: status.fleet.as_ref().map(fleet),
         mirror: canary.mirror().map(mirror),
+    }
+}
+
+fn fleet(fleet: &Fleet) -> FleetView {
+    FleetView {
+        heard: fleet.heard,
+        of: fleet.of,
+        silent: fleet.silent.iter().map(ToString::to_string).collect(),
+        sentence: fleet.to_string(),
     }
 }
 
@@ -84,6 +95,10 @@ fn wait(item: &PendingItem) -> WaitView {
         PendingItem::WarmUp { .. } => ("warm_up", None),
         PendingItem::Proof | PendingItem::ProofOrTime { .. } => ("proof", None),
         PendingItem::Probe { .. } => ("probe", None),
+        PendingItem::Replicas { heard, required, .. } => {
+            let count = |replicas: usize| u64::try_from(replicas).unwrap_or(u64::MAX);
+            ("replicas", Some(fraction(count(*heard), count(*required))))
+        }
         PendingItem::Gate { .. } => ("gate", None),
         PendingItem::Calendar { .. } => ("calendar", None),
         _ => ("operator", None),

@@ -44,6 +44,9 @@ async fn a_body_has_to_be_json_of_the_right_shape() {
         reply.problem();
     }
     assert_eq!(server.rollout.status().rollout.phase(), Phase::Idle);
+    let with_mark = Call::new("POST", COMMANDS).json(&format!("\u{feff}{start}"));
+    assert_eq!(server.send(with_mark).await.status, 200);
+    assert_eq!(server.rollout.status().rollout.phase(), Phase::Running);
     server.stop().await;
 }
 

@@ -92,11 +92,11 @@ impl ClientBuilder {
     /// Returns an error if the URL, the token or the file of certificates is invalid, if the token
     /// would be exposed, or if an `https` URL needs root certificates and the system has none.
     pub fn build(self) -> Result<Client, ClientError> {
-        self.try_build().map_err(ClientError::Settings)
+        let base = BaseUrl::parse(&self.url).map_err(ClientError::Url)?;
+        self.try_build(base).map_err(ClientError::Settings)
     }
 
-    fn try_build(self) -> Result<Client, String> {
-        let base = BaseUrl::parse(&self.url)?;
+    fn try_build(self, base: BaseUrl) -> Result<Client, String> {
         if self.token.is_some() && base.is_exposed() && !self.allow_exposed_token {
             return Err(format!(
                 "a token for {} could be read by others on its way: expected an https URL",

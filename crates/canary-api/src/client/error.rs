@@ -11,7 +11,10 @@ use crate::problem::Problem;
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// A setting of the client is invalid.
+    /// The URL of the API is invalid.
+    #[error("{0}")]
+    Url(String),
+    /// Another setting of the client is invalid.
     #[error("{0}")]
     Settings(String),
     /// No connection was made, so the server has not got the request.
@@ -67,7 +70,7 @@ impl ClientError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Settings(_) => false,
+            Self::Url(_) | Self::Settings(_) => false,
             Self::Connect { is_transient, .. } => *is_transient,
             Self::Lost { .. } | Self::Timeout { .. } => true,
             Self::Problem(problem) => is_transient_status(problem.status),
@@ -83,7 +86,7 @@ impl ClientError {
             Self::Lost { .. } | Self::Timeout { .. } => true,
             // A proxy gave up waiting for the server.
             Self::Protocol { status, .. } => matches!(status, 502 | 504),
-            Self::Settings(_) | Self::Connect { .. } | Self::Problem(_) => false,
+            Self::Url(_) | Self::Settings(_) | Self::Connect { .. } | Self::Problem(_) => false,
         }
     }
 

@@ -121,7 +121,7 @@ impl Transport {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() =
-            url.parse().map_err(|error| ClientError::Settings(format!("url {url:?}: {error}")))?;
+            url.parse().map_err(|error| ClientError::Url(format!("url {url:?}: {error}")))?;
         headers.insert(header::ACCEPT, HeaderValue::from_static(media_type));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         headers.extend(self.authorization.clone().map(|value| (header::AUTHORIZATION, value)));

@@ -1,8 +1,4 @@
-use std::time::Duration;
-
-use tokio::time::timeout;
-
-use crate::store::{CALL_DEADLINE, Document, Retry, StoreError};
+use crate::store::{Document, Retry, StoreError};
 
 /// The error of loading or saving a document.
 #[derive(Debug, thiserror::Error)]
@@ -34,27 +30,6 @@ impl DocumentError {
     }
 }
 
-/// Limits the time of a call, so that a store that breaks its contract cannot block the driver.
-pub(super) async fn with_timeout<T>(
-    operation: String,
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    timeout(CALL_TIMEOUT, call)
-        .await
-        .unwrap_or_else(|elapsed| Err(StoreError::unavailable(operation, elapsed)))
-}
-
-/// Limits the time of a change. If it is exceeded, the change may have been made.
-pub(super) async fn with_change_timeout<T>(
-    operation: String,
-    limit: Duration,
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    timeout(limit, call)
-        .await
-        .unwrap_or_else(|elapsed| Err(StoreError::unknown(operation, elapsed)))
-}
-
 pub(super) fn write(document: &impl serde::Serialize) -> Result<Document, DocumentError> {
     Document::try_new(to_json(document)).map_err(DocumentError::unfit)
 }
@@ -63,6 +38,3 @@ fn to_json(document: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(document)
         .expect("the keys of all maps are strings, and writing to memory cannot fail")
 }
-
-/// A little more than the time that a store has for a call.
-pub(super) const CALL_TIMEOUT: Duration = CALL_DEADLINE.saturating_add(Duration::from_millis(500));

@@ -5,16 +5,14 @@ use canary_rollout::{
     event::Event,
     replica::{Loaded, Swapped},
 };
-use tokio::time::timeout;
 
 use crate::{
     driver::{
         decisions::Decisions,
-        document_error::{CALL_TIMEOUT, DocumentError, with_change_timeout, with_timeout, write},
+        document_error::{DocumentError, write},
     },
     store::{
-        Document, DocumentWatch, Retry, Revision, Settled, StateStore, StoreError, StoreKey,
-        WatchEvent, settle,
+        Document, DocumentWatch, Retry, Revision, Settled, StateStore, StoreKey, WatchEvent, settle,
     },
 };
 
@@ -65,8 +63,7 @@ impl RolloutDocument {
 
     /// Loads the rollout. The next save replaces exactly this revision.
     pub(super) async fn load(&mut self) -> Result<Loaded, DocumentError> {
-        let key = &self.key;
-        let found = with_timeout(format!("load {key}"), self.store.load(key)).await?;
+        let found = self.store.load(&self.key).await?;
         match found {
             None => match self.revision.take() {
                 None => Ok(Loaded::Unchanged),
@@ -91,8 +88,7 @@ impl RolloutDocument {
             latest_event.is_some_and(|event| found.is_ok_and(|it| it.contains(event)))
         };
         let (key, expected) = (&self.key, self.revision.as_ref());
-        let settled = settle(&*self.store, key, expected, &document, is_applied);
-        let settled = with_change_timeout(format!("swap {key}"), 2 * CALL_TIMEOUT, settled).await;
+        let settled = settle(&*self.store, key, expected, &document, is_applied).await;
         self.is_in_doubt |= matches!(&settled, Err(error) if error.retry() == Retry::AfterLoad);
         match settled? {
             Settled::Done(revision) => {
@@ -122,12 +118,7 @@ impl RolloutDocument {
         document: &Document,
         revision: Revision,
     ) -> Result<Rollout, DocumentError> {
-        let unreadable = |reason| DocumentError::Unreadable { path: self.path.clone(), reason };
-        let rollout: Rollout = serde_json::from_str(document.as_str())
-            .map_err(|error| unreadable(error.to_string()))?;
-        if rollout.name().as_str() != self.key.name() {
-            return Err(unreadable(format!("it is the one of canary {}", rollout.name())));
-        }
+        let rollout = read_rollout(document, &self.key, &self.path)?;
         self.revision = Some(revision);
         // The replica that has stored new events appends them itself, and it may be this one.
         let latest = latest_number(&rollout);
@@ -159,8 +150,7 @@ impl RolloutDocument {
         let appended = match self.appended {
             Some(appended) => appended,
             None => {
-                let events = self.store.events(key, MAX_EVENTS);
-                let events = with_timeout(format!("list {key}"), events).await?;
+                let events = self.store.events(key, MAX_EVENTS).await?;
                 let is_stored = |event: &Event| {
                     events
                         .iter()
@@ -172,25 +162,35 @@ impl RolloutDocument {
         self.appended = Some(appended);
         for event in rollout.history().filter(|event| event.number > appended) {
             let record = decisions.write(event)?;
-            let append = self.store.append_event(key, &record);
-            match timeout(CALL_TIMEOUT, append).await {
-                Ok(Ok(())) => self.appended = Some(event.number),
-                Ok(Err(error)) => {
+            match self.store.append_event(key, &record).await {
+                Ok(()) => self.appended = Some(event.number),
+                Err(error) => {
                     if error.retry() == Retry::AfterLoad {
                         self.appended = None;
                     }
                     return Err(error.into());
-                }
-                Err(elapsed) => {
-                    self.appended = None;
-                    let operation = format!("append an event to {key}");
-                    return Err(StoreError::unknown(operation, elapsed).into());
                 }
             }
         }
         self.appended = Some(latest_number(rollout));
         Ok(())
     }
+}
+
+/// Reads the rollout that a key has as its document. `path` is the place of the document, for
+/// messages.
+pub(super) fn read_rollout(
+    document: &Document,
+    key: &StoreKey,
+    path: &str,
+) -> Result<Rollout, DocumentError> {
+    let unreadable = |reason| DocumentError::Unreadable { path: path.to_owned(), reason };
+    let rollout: Rollout =
+        serde_json::from_str(document.as_str()).map_err(|error| unreadable(error.to_string()))?;
+    if rollout.name().as_str() != key.name() {
+        return Err(unreadable(format!("it is the one of canary {}", rollout.name())));
+    }
+    Ok(rollout)
 }
 
 /// Returns the number of a rollout's latest event.

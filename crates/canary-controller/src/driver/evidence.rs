@@ -1,8 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
 use canary_analysis::Baseline;
+use canary_core::Weight;
 use canary_rollout::{
-    Releases, Rollout,
+    Rollout,
     replica::{EvidenceSwapped, ReplicaId},
 };
 use serde::{Deserialize, Serialize};
@@ -10,13 +11,14 @@ use tokio::time::Instant;
 
 use crate::{
     driver::{
-        document_error::{CALL_TIMEOUT, DocumentError, with_change_timeout, with_timeout, write},
+        attempt_id::AttemptId,
+        document_error::{DocumentError, write},
         stored_evidence::StoredEvidence,
     },
     error_chain::with_causes,
     store::{
-        Document, DocumentWatch, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
-        Versioned, WatchEvent,
+        Document, DocumentWatch, Revision, StateStore, StoreError, StoreKey, Swap, Versioned,
+        WatchEvent,
     },
 };
 
@@ -45,8 +47,8 @@ struct EvidenceRecord {
     driver: Option<ReplicaId>,
     /// The number of saves. It makes each save of a silent plan differ from the one before.
     beat: u64,
-    #[serde(rename = "of")]
-    releases: Releases,
+    #[serde(flatten)]
+    attempt: AttemptId,
     evidence: StoredEvidence,
 }
 
@@ -69,9 +71,7 @@ impl EvidenceDocument {
     /// Returns the evidence of a rollout's attempt, if the latest known document has it.
     pub(super) fn of(&self, rollout: &Rollout) -> Option<&StoredEvidence> {
         let record = self.latest.as_ref()?;
-        let is_of = record.releases == *rollout.releases()
-            && record.evidence.attempt() == rollout.attempt();
-        is_of.then_some(&record.evidence)
+        (record.attempt == AttemptId::of(rollout)).then_some(&record.evidence)
     }
 
     /// Returns what the judge of the latest known document knew about stable, of whichever attempt.
@@ -91,9 +91,7 @@ impl EvidenceDocument {
     /// Loads the document. Returns whether it has changed. A corrupt document counts as none, with a
     /// [fault](Self::fault), and is kept for inspection: without its revision it is not replaced.
     pub(super) async fn load(&mut self) -> Result<bool, StoreError> {
-        let key = &self.key;
-        let (found, corrupt) = match with_timeout(format!("load {key}"), self.store.load(key)).await
-        {
+        let (found, corrupt) = match self.store.load(&self.key).await {
             Err(error @ StoreError::Corrupt { .. }) => (None, Some(with_causes(&error))),
             other => (other?, None),
         };
@@ -151,15 +149,14 @@ impl EvidenceDocument {
         driver: Option<ReplicaId>,
     ) -> Result<EvidenceSwapped, DocumentError> {
         let beat = self.latest.as_ref().map_or(0, |latest| latest.beat).wrapping_add(1);
-        let releases = rollout.releases().clone();
+        let attempt = AttemptId::of(rollout);
         let (record, document) =
-            write_evidence(EvidenceRecord { driver, beat, releases, evidence })?;
-        let operation = format!("swap {}", self.key);
+            write_evidence(EvidenceRecord { driver, beat, attempt, evidence }, rollout.weight())?;
         // The second attempt is for a document that was removed.
         for _ in 0..2 {
             let expected = self.revision.as_ref();
             let swap = self.store.compare_and_swap(&self.key, expected, &document);
-            match with_change_timeout(operation.clone(), CALL_TIMEOUT, swap).await? {
+            match swap.await? {
                 Swap::Done(revision) => {
                     (self.revision, self.latest) = (Some(revision), Some(record));
                     self.fault = None;
@@ -177,12 +174,15 @@ impl EvidenceDocument {
     }
 }
 
-/// Serializes evidence. Leaves out keys until it fits into a document.
-fn write_evidence(record: EvidenceRecord) -> Result<(EvidenceRecord, Document), DocumentError> {
+/// Serializes evidence. Makes it smaller until it fits into a document.
+fn write_evidence(
+    record: EvidenceRecord,
+    current: Weight,
+) -> Result<(EvidenceRecord, Document), DocumentError> {
     match write(&record) {
         Ok(document) => Ok((record, document)),
-        Err(error) => match record.evidence.with_fewer_keys() {
-            Some(evidence) => write_evidence(EvidenceRecord { evidence, ..record }),
+        Err(error) => match record.evidence.smaller(current) {
+            Some(evidence) => write_evidence(EvidenceRecord { evidence, ..record }, current),
             None => Err(error),
         },
     }
@@ -197,14 +197,5 @@ pub(super) fn to_input(saved: &Result<EvidenceSwapped, DocumentError>) -> Eviden
             let causes = with_causes(error);
             EvidenceSwapped::Failed(format!("the evidence could not be stored: {causes}"))
         }
-    }
-}
-
-/// Returns whether the evidence is stored, or may be.
-pub(super) fn may_be_stored(saved: &Result<EvidenceSwapped, DocumentError>) -> bool {
-    match saved {
-        Ok(saved) => *saved == EvidenceSwapped::Done,
-        Err(DocumentError::Store(error)) => error.retry() == Retry::AfterLoad,
-        Err(_) => false,
     }
 }

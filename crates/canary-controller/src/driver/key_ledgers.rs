@@ -1,122 +1,55 @@
-use canary_analysis::{Judge, Measure, Monitor, Observation, Unit, Until, keys::KeyLedger};
-use canary_core::{KeySample, Rating};
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-use tower_canary::{
-    CanaryHandle,
-    control::{ControlExt, KeyEvent, KeyEvents, KeyRating, KeyWatch},
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+use canary_analysis::{
+    Judge, Measure, Monitor, Observation, Unit, Until,
+    keys::{KeyLedger, Recorded},
 };
+use canary_core::{Channel, KeySample, Rating, Weight};
+use canary_rollout::{
+    fleet::{
+        Roster,
+        keys::{JudgedKeys, KeyBatch, KeyRecord, PublishedKeys},
+    },
+    replica::ReplicaId,
+};
+use serde::{Deserialize, Serialize};
+use tower_canary::control::{KeyEvent, KeyRating};
 
-use crate::driver::waiting_keys::WaitingKeys;
+use crate::driver::key_trials::{TrialKind, Trials};
 
-/// The keys that monitors per key have counted, and the watch that reports new ones.
-pub(super) struct WatchedKeys {
-    watch: KeyWatch,
-    waiting: WaitingKeys,
-    ledgers: KeyLedgers,
-}
-
-/// The ledgers of counted keys. They are stored with the evidence.
+/// The ledgers of counted keys. Those of the fleet are stored with the evidence, and each replica has
+/// a copy with its own events, to find which of them are new.
 ///
-/// All ledgers have the same sample, so that each adverse key is among the seen keys.
+/// All ledgers have the same sample, so that each adverse key is among the seen keys. Records refer to
+/// a ledger by its number: first those of adverse keys, then those of seen keys.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(super) struct KeyLedgers {
     /// Keys with adverse events, by the name of the monitor. The share monitor has no ledger.
     adverse: Vec<(String, KeyLedger)>,
     /// Keys with trials.
     seen: Vec<(Trials, KeyLedger)>,
+    /// The batches of all replicas that these ledgers have.
+    #[serde(default)]
+    judged: JudgedKeys,
+    /// The keys that have had an impossible event in a ledger. The fleet counts what each replica has
+    /// found.
+    #[serde(skip)]
+    impossible: BTreeSet<(u64, u8)>,
 }
 
-/// The trials of some monitors per key.
+/// What a ledger has the keys of.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-struct Trials {
-    /// The route class, or `None` for all routes.
-    class: Option<String>,
-    kind: TrialKind,
-    is_without_key: bool,
-}
-
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-enum TrialKind {
-    /// A call was assigned.
-    Assigned,
-    /// This part of a call is over.
-    Over(Until),
-    /// A call was rated by this event of the application, or by the feedback of a user.
-    Rated(Option<String>),
-}
-
-impl WatchedKeys {
-    /// Watches the keys for the judge's monitors per key. Returns `None` if there are none.
-    ///
-    /// `stored` must [match the monitors](KeyLedgers::match_monitors).
-    pub(super) fn new(
-        judge: &Judge,
-        canary: &CanaryHandle,
-        stored: Option<KeyLedgers>,
-    ) -> Option<Self> {
-        let Some(empty) = KeyLedgers::empty(judge, rand::random()) else {
-            canary.unwatch_keys();
-            return None;
-        };
-        let ledgers = stored.unwrap_or(empty);
-        let watch = canary.watch_keys(ledgers.sample());
-        Some(Self { watch, waiting: WaitingKeys::default(), ledgers })
-    }
-
-    /// Adds the keys since the last call to an observation.
-    pub(super) fn observe(&mut self, judge: &Judge, observation: Observation) -> Observation {
-        let KeyEvents { sample, events, ratings, .. } = self.watch.take();
-        self.narrow(sample);
-        for event in self.waiting.update(&events, Instant::now()) {
-            self.ledgers.record_adverse(judge, &event, |it| *it.measure() == Measure::Unanswered);
-        }
-        events.iter().for_each(|event| self.ledgers.record(judge, event));
-        ratings.iter().for_each(|rating| self.ledgers.record_rating(judge, rating));
-        while self.ledgers.max_known().max(self.waiting.count()) > MAX_KEYS {
-            let sample = self.ledgers.sample().halved();
-            self.narrow(sample);
-            self.watch.narrow(sample);
-        }
-        self.ledgers.take(judge, observation)
-    }
-
-    /// Leaves out the keys since the last call.
-    pub(super) fn skip(&mut self) {
-        let KeyEvents { sample, .. } = self.watch.take();
-        self.waiting = WaitingKeys::default();
-        self.narrow(sample);
-    }
-
-    fn narrow(&mut self, sample: KeySample) {
-        self.ledgers.narrow(sample);
-        self.waiting.narrow(self.ledgers.sample());
-    }
-
-    /// Continues with the ledgers of another replica. They must
-    /// [match the monitors](KeyLedgers::match_monitors).
-    pub(super) fn adopt(&mut self, ledgers: KeyLedgers) {
-        self.ledgers = ledgers;
-        self.narrow(self.ledgers.sample());
-        self.watch.narrow(self.ledgers.sample());
-    }
-
-    pub(super) const fn ledgers(&self) -> &KeyLedgers {
-        &self.ledgers
-    }
-
-    /// Returns the number of different keys so far, estimated from the sample.
-    pub(super) fn key_count(&self) -> u64 {
-        let known = self.ledgers.seen.iter().map(|(_, ledger)| ledger.key_count()).max();
-        let known = u64::try_from(known.unwrap_or_default()).unwrap_or(u64::MAX);
-        known.saturating_mul(self.ledgers.sample().one_in())
-    }
+pub(super) enum LedgerName {
+    /// Adverse events of the monitor with this name.
+    Adverse(String),
+    /// Trials.
+    Seen(Trials),
 }
 
 impl KeyLedgers {
     /// Returns empty ledgers for the judge's monitors per key, or `None` if there are none. The
     /// seed chooses the sample of keys, and is stored with them.
-    fn empty(judge: &Judge, seed: u64) -> Option<Self> {
+    pub(super) fn empty(judge: &Judge, seed: u64) -> Option<Self> {
         let ledger = || KeyLedger::new(CAPACITY).with_seed(seed);
         let (mut adverse, mut seen) = (Vec::new(), Vec::new());
         for monitor in per_key(judge) {
@@ -128,18 +61,21 @@ impl KeyLedgers {
                 seen.push((trials, ledger()));
             }
         }
-        (!seen.is_empty()).then_some(Self { adverse, seen })
+        let judged = JudgedKeys::default();
+        (!seen.is_empty()).then_some(Self { adverse, seen, judged, impossible: BTreeSet::new() })
     }
 
     /// Returns whether the ledgers belong to the judge's monitors per key. A judge without such
     /// monitors has no ledgers.
     pub(super) fn match_monitors(ledgers: Option<&Self>, judge: &Judge) -> bool {
-        let names = |ledgers: &Self| {
-            let adverse = ledgers.adverse.iter().map(|(name, _)| name.clone());
-            let seen = ledgers.seen.iter().map(|(trials, _)| trials.clone());
-            (adverse.collect::<Vec<_>>(), seen.collect::<Vec<_>>())
-        };
-        ledgers.map(names) == Self::empty(judge, 0).as_ref().map(names)
+        ledgers.map(Self::names) == Self::empty(judge, 0).as_ref().map(Self::names)
+    }
+
+    /// Returns the names of the ledgers, in the order of their numbers.
+    pub(super) fn names(&self) -> Vec<LedgerName> {
+        let adverse = self.adverse.iter().map(|(name, _)| LedgerName::Adverse(name.clone()));
+        let seen = self.seen.iter().map(|(trials, _)| LedgerName::Seen(trials.clone()));
+        adverse.chain(seen).collect()
     }
 
     /// Returns the ledgers with half of the sample, or `None` if they are empty. Keys outside of
@@ -150,12 +86,19 @@ impl KeyLedgers {
         (self.max_known() > 0).then_some(halved)
     }
 
-    fn sample(&self) -> KeySample {
+    pub(super) fn sample(&self) -> KeySample {
         let samples = self.ledgers().map(KeyLedger::sample);
         samples.reduce(KeySample::and).unwrap_or_default()
     }
 
-    fn max_known(&self) -> usize {
+    /// Returns the number of different keys so far, estimated from the sample.
+    pub(super) fn key_count(&self) -> u64 {
+        let known = self.seen.iter().map(|(_, ledger)| ledger.key_count()).max();
+        let known = u64::try_from(known.unwrap_or_default()).unwrap_or(u64::MAX);
+        known.saturating_mul(self.sample().one_in())
+    }
+
+    pub(super) fn max_known(&self) -> usize {
         self.ledgers().map(KeyLedger::key_count).max().unwrap_or_default()
     }
 
@@ -164,57 +107,201 @@ impl KeyLedgers {
         adverse.chain(self.seen.iter().map(|(_, ledger)| ledger))
     }
 
-    fn narrow(&mut self, sample: KeySample) {
+    pub(super) fn narrow(&mut self, sample: KeySample) {
         self.adverse.iter_mut().for_each(|(_, ledger)| ledger.narrow(sample));
         self.seen.iter_mut().for_each(|(_, ledger)| ledger.narrow(sample));
+        self.impossible.retain(|(key, _)| sample.holds(*key));
     }
 
-    fn record(&mut self, judge: &Judge, event: &KeyEvent) {
-        for (_, ledger) in self.seen.iter_mut().filter(|(trials, _)| trials.include(event)) {
-            record_in(ledger, event);
-        }
-        self.record_adverse(judge, event, |it| is_adverse(it, judge, event));
+    /// Continues from the ledgers of the fleet.
+    pub(super) fn follow(&mut self, fleet: &Self) {
+        let impossible = std::mem::take(&mut self.impossible);
+        *self = Self { impossible, ..fleet.clone() };
     }
 
-    fn record_rating(&mut self, judge: &Judge, rating: &KeyRating) {
-        let KeyRating { weight, key, channel, rating: verdict, .. } = rating;
+    /// Empties the ledgers of the monitors that judge from one of these steps on: keys that they have
+    /// seen before count as new.
+    pub(super) fn begin(&mut self, judge: &Judge, steps: &RangeInclusive<usize>) {
+        let begins = |name: &str| {
+            judge.monitors().any(|it| it.name() == name && steps.contains(&it.starting_step()))
+        };
+        let adverse = self.adverse.iter_mut().filter(|(name, _)| begins(name));
+        adverse.for_each(|(_, ledger)| ledger.clear());
+        let seen = self.seen.iter_mut().filter(|(trials, _)| steps.contains(&trials.step));
+        seen.for_each(|(_, ledger)| ledger.clear());
+        let empty: BTreeSet<usize> = self
+            .ledgers()
+            .enumerate()
+            .filter(|(_, it)| it.key_count() == 0)
+            .map(|(at, _)| at)
+            .collect();
+        self.impossible.retain(|(_, number)| !empty.contains(&usize::from(*number)));
+    }
+
+    /// Records the events of a key. Returns what is new to the ledgers.
+    pub(super) fn note(&mut self, judge: &Judge, event: &KeyEvent) -> Option<KeyRecord> {
+        let mut numbers: BTreeSet<u8> = self
+            .numbered_trials()
+            .filter(|(_, trials)| trials.include(event))
+            .map(|(number, _)| number)
+            .collect();
+        numbers.extend(self.adverse_to(judge, event, |it| is_adverse(it, judge, event)));
+        self.note_in(judge, numbers, event.key, event.channel, event.weight)
+    }
+
+    /// Records that a key has waited for too long. Returns what is new to the ledgers.
+    pub(super) fn note_waiting(&mut self, judge: &Judge, event: &KeyEvent) -> Option<KeyRecord> {
+        let numbers = self.adverse_to(judge, event, |it| *it.measure() == Measure::Unanswered);
+        self.note_in(judge, numbers, event.key, event.channel, event.weight)
+    }
+
+    /// Records the rating of a key. Returns what is new to the ledgers.
+    pub(super) fn note_rating(&mut self, judge: &Judge, rating: &KeyRating) -> Option<KeyRecord> {
         let event = rating.event.as_ref().map(|event| event.as_str().to_owned());
         let kind = TrialKind::Rated(event);
-        for (_, ledger) in self.seen.iter_mut().filter(|(trials, _)| trials.kind == kind) {
-            ledger.record(*key, *channel, *weight);
+        let trials = self.numbered_trials().filter(|(_, trials)| trials.kind == kind);
+        let mut numbers: BTreeSet<u8> = trials.map(|(number, _)| number).collect();
+        if rating.rating == Rating::Bad {
+            let monitors = per_key(judge).filter(|monitor| TrialKind::of(monitor) == kind);
+            numbers.extend(monitors.filter_map(|monitor| self.number_of(monitor)));
         }
-        for monitor in per_key(judge).filter(|monitor| TrialKind::of(monitor) == kind) {
-            if *verdict == Rating::Bad {
-                let ledgers = self.adverse.iter_mut();
-                ledgers.filter(|(name, _)| name == monitor.name()).for_each(|(_, ledger)| {
-                    ledger.record(*key, *channel, *weight);
-                });
+        self.note_in(judge, numbers, Some(rating.key), rating.channel, rating.weight)
+    }
+
+    /// Adds the records of the batches of a replica that these ledgers do not have. A batch waits for the
+    /// steps of its monitors.
+    pub(super) fn add(&mut self, judge: &Judge, replica: &ReplicaId, published: &PublishedKeys) {
+        let mut judged = std::mem::take(&mut self.judged);
+        let has_begun = |batch: &KeyBatch| batch.ledgers().all(|it| self.has_begun(judge, it));
+        for batch in judged.take(replica, published, has_begun) {
+            self.add_batch(batch);
+        }
+        self.judged = judged;
+    }
+
+    /// Adds the records of a log, without noting that they are judged.
+    pub(super) fn add_unjudged(&mut self, published: &PublishedKeys) {
+        published.batches().for_each(|batch| self.add_batch(batch));
+    }
+
+    fn add_batch(&mut self, batch: &KeyBatch) {
+        for KeyRecord { key, channel, weight, ledgers } in batch.records() {
+            for number in ledgers {
+                self.ledger_mut(number).map(|it| record_in(it, key, channel, weight));
             }
         }
     }
 
-    /// Records the event for the monitors to which it is adverse.
-    fn record_adverse(
+    /// Returns the batches of all replicas that the ledgers have.
+    pub(super) const fn judged(&self) -> &JudgedKeys {
+        &self.judged
+    }
+
+    /// Forgets the logs of other replicas that the roster has forgotten.
+    pub(super) fn forget(&mut self, roster: &Roster, me: &ReplicaId) {
+        self.judged.forget(roster, me);
+    }
+
+    /// Forgets the counts since the last look.
+    pub(super) fn drop_counts(&mut self) {
+        let adverse = self.adverse.iter_mut().map(|(_, ledger)| ledger);
+        adverse
+            .chain(self.seen.iter_mut().map(|(_, ledger)| ledger))
+            .for_each(|it| drop(it.take()));
+    }
+
+    /// Records events in the ledgers of begun monitors. An event is new if it counts, or is the first
+    /// impossible one of its key: one proves as much as many, which would fill the log.
+    fn note_in(
         &mut self,
+        judge: &Judge,
+        numbers: BTreeSet<u8>,
+        key: Option<u64>,
+        channel: Channel,
+        weight: Weight,
+    ) -> Option<KeyRecord> {
+        let mut ledgers = BTreeSet::new();
+        for number in numbers {
+            if !self.has_begun(judge, number) {
+                continue;
+            }
+            let recorded = self.ledger_mut(number).map(|it| record_in(it, key, channel, weight));
+            let is_new = match recorded {
+                Some(Recorded::Counted) => true,
+                Some(Recorded::Impossible) => {
+                    key.is_none_or(|key| self.impossible.insert((key, number)))
+                }
+                _ => false,
+            };
+            if is_new {
+                ledgers.insert(number);
+            }
+        }
+        (!ledgers.is_empty()).then_some(KeyRecord { key, channel, weight, ledgers })
+    }
+
+    /// Returns the numbers of the ledgers of the monitors to which an event is adverse.
+    fn adverse_to(
+        &self,
         judge: &Judge,
         event: &KeyEvent,
         is_adverse: impl Fn(&Monitor) -> bool,
-    ) {
+    ) -> BTreeSet<u8> {
+        let mut numbers = BTreeSet::new();
         let monitors = per_key(judge).filter(|monitor| Trials::of(monitor).are_of(event));
         for monitor in monitors.filter(|monitor| is_adverse(monitor)) {
-            let ledgers = self.adverse.iter_mut();
-            ledgers
-                .filter(|(name, _)| name == monitor.name())
-                .for_each(|(_, ledger)| record_in(ledger, event));
+            let trials = Trials::of(monitor);
+            numbers.extend(self.number_of(monitor));
+            // The key may have been assigned before the monitor began.
+            let late = self.numbered_trials().filter(|(_, it)| it.step > 1 && **it == trials);
+            numbers.extend(late.map(|(number, _)| number));
         }
+        numbers
     }
 
-    /// Adds the counts since the last call to the observation.
-    fn take(&mut self, judge: &Judge, mut observation: Observation) -> Observation {
-        for (name, ledger) in &mut self.adverse {
+    fn number_of(&self, monitor: &Monitor) -> Option<u8> {
+        let at = self.adverse.iter().position(|(name, _)| name == monitor.name())?;
+        u8::try_from(at).ok()
+    }
+
+    fn numbered_trials(&self) -> impl Iterator<Item = (u8, &Trials)> {
+        let trials = self.seen.iter().map(|(trials, _)| trials);
+        (0..=u8::MAX).skip(self.adverse.len()).zip(trials)
+    }
+
+    fn ledger_mut(&mut self, number: u8) -> Option<&mut KeyLedger> {
+        let adverse = self.adverse.iter_mut().map(|(_, ledger)| ledger);
+        adverse.chain(self.seen.iter_mut().map(|(_, ledger)| ledger)).nth(usize::from(number))
+    }
+
+    /// Returns whether the step has begun from which on the monitors of a ledger judge.
+    fn has_begun(&self, judge: &Judge, number: u8) -> bool {
+        let step = match self.adverse.get(usize::from(number)) {
+            Some((name, _)) => {
+                judge.monitors().find(|it| it.name() == name).map(Monitor::starting_step)
+            }
+            None => {
+                let mut trials = self.numbered_trials();
+                trials.find(|(it, _)| *it == number).map(|(_, trials)| trials.step)
+            }
+        };
+        step.is_none_or(|step| step <= judge.step())
+    }
+
+    /// Adds the counts since the last call to the observation: those of monitors that judge from this
+    /// step or an earlier one on. The judge would ignore the others.
+    pub(super) fn take(
+        &mut self,
+        judge: &Judge,
+        mut observation: Observation,
+        step: usize,
+    ) -> Observation {
+        let is_later =
+            |name: &str| judge.monitors().any(|it| it.name() == name && it.starting_step() > step);
+        for (name, ledger) in self.adverse.iter_mut().filter(|(name, _)| !is_later(name)) {
             observation = observation.with_adverse_keys(name.as_str(), &ledger.take());
         }
-        for (trials, ledger) in &mut self.seen {
+        for (trials, ledger) in self.seen.iter_mut().filter(|(trials, _)| trials.step <= step) {
             let seen = ledger.take();
             for monitor in per_key(judge).filter(|monitor| Trials::of(monitor) == *trials) {
                 observation = observation.with_seen_keys(monitor.name(), &seen);
@@ -224,48 +311,16 @@ impl KeyLedgers {
     }
 }
 
-impl Trials {
-    fn of(monitor: &Monitor) -> Self {
-        let class = monitor.class().map(str::to_owned);
-        Self { class, kind: TrialKind::of(monitor), is_without_key: monitor.is_without_key() }
+fn record_in(
+    ledger: &mut KeyLedger,
+    key: Option<u64>,
+    channel: Channel,
+    weight: Weight,
+) -> Recorded {
+    match key {
+        Some(key) => ledger.record(key, channel, weight),
+        None => ledger.record_without_key(channel, weight),
     }
-
-    /// Returns whether the event is of a call or key that these trials are about.
-    fn are_of(&self, event: &KeyEvent) -> bool {
-        let class = event.class.as_ref().map(|class| class.as_str());
-        (self.class.is_none() || self.class.as_deref() == class)
-            && self.is_without_key == event.key.is_none()
-    }
-
-    /// Returns whether the event is a trial.
-    fn include(&self, event: &KeyEvent) -> bool {
-        let activity = &event.activity;
-        let is_trial = match self.kind {
-            TrialKind::Assigned => activity.picked,
-            TrialKind::Over(Until::End) => activity.slowest_end.is_some(),
-            TrialKind::Over(_) => activity.slowest_head.is_some(),
-            TrialKind::Rated(_) => false,
-        };
-        is_trial && self.are_of(event)
-    }
-}
-
-impl TrialKind {
-    fn of(monitor: &Monitor) -> Self {
-        match monitor.measure() {
-            Measure::Slow(until, _) => Self::Over(*until),
-            Measure::Feedback => Self::Rated(None),
-            Measure::Event(name) => Self::Rated(Some(name.clone())),
-            _ => Self::Assigned,
-        }
-    }
-}
-
-fn record_in(ledger: &mut KeyLedger, event: &KeyEvent) {
-    match event.key {
-        Some(key) => ledger.record(key, event.channel, event.weight),
-        None => ledger.record_without_key(event.channel, event.weight),
-    };
 }
 
 fn is_adverse(monitor: &Monitor, judge: &Judge, event: &KeyEvent) -> bool {
@@ -290,6 +345,10 @@ fn per_key(judge: &Judge) -> impl Iterator<Item = &Monitor> {
 }
 
 /// The number of keys in a ledger above which the sample is halved.
-const MAX_KEYS: usize = 4_096;
-/// A ledger cannot become full: the data plane reports at most 8,192 keys between two ticks.
+pub(super) const MAX_KEYS: usize = 4_096;
+/// A ledger cannot become full: the data plane reports at most 8,192 keys between two ticks, and another
+/// replica publishes at most 4,096 of each ledger, even if it leaves.
 const CAPACITY: usize = MAX_KEYS + 8_192;
+
+#[cfg(test)]
+mod tests;

@@ -3,20 +3,15 @@
 use canary_analysis::Baseline;
 use canary_core::Weight;
 use canary_rollout::{
-    Action, Phase, Plan, Relation, Rollout, State,
+    Action, Plan, Relation, Rollout,
     event::Event,
-    plan::OnDegraded,
     replica::{EvidenceOrder, EvidenceSwapped, Input, Loaded, Moment, Output, StoreState, Swapped},
-    state::{PauseReason, Stage},
 };
 
 use crate::{
     driver::{
-        TARGET,
-        attempt_judge::AttemptJudge,
-        document_error::DocumentError,
-        evidence::{may_be_stored, to_input},
-        run::Driver,
+        TARGET, attempt_id::AttemptId, attempt_judge::AttemptJudge, document_error::DocumentError,
+        evidence::to_input, in_force::on_trip, run::Driver,
     },
     error_chain, monitors,
     notify::{Notification, audit},
@@ -30,6 +25,9 @@ impl Driver {
     pub(super) async fn feed(&mut self, input: Input) {
         let mut next = Some(input);
         while let Some(input) = next.take() {
+            if !matches!(input, Input::Beat | Input::EvidenceSwapped(EvidenceSwapped::Done)) {
+                self.quiet = None;
+            }
             for output in self.replica.handle(self.now(), input) {
                 if let Some(result) = self.carry_out(output).await {
                     next = Some(result);
@@ -47,9 +45,10 @@ impl Driver {
             });
         }
         self.append_events().await;
+        self.keep_copy().await;
     }
 
-    fn now(&self) -> Moment {
+    pub(super) fn now(&self) -> Moment {
         let random = rand::random();
         Moment { at: self.clock.now(), uptime: self.started.elapsed(), random }
     }
@@ -170,10 +169,15 @@ impl Driver {
 
     pub(super) async fn swap_evidence(&mut self) -> EvidenceSwapped {
         let becomes_driver = self.evidence.driver().as_ref() != Some(&self.id);
-        let stored = self.judge.to_stored();
+        if let Err(error) = self.publish_judged().await {
+            // Another replica may be able to publish, so this one must not drive without evidence.
+            let causes = error_chain::with_causes(&error);
+            return EvidenceSwapped::Failed(format!("the counts could not be published: {causes}"));
+        }
+        let stored = self.judge.evidence(self.board.roster().clone());
         let saved = self.evidence.save(stored, self.replica.rollout()).await;
-        if may_be_stored(&saved) {
-            self.judge.note_stored();
+        if let Some(stored) = self.evidence.of(self.replica.rollout()) {
+            self.judge.close_as(stored, &self.id);
         }
         self.note_evidence(&saved);
         if becomes_driver && matches!(saved, Ok(EvidenceSwapped::Done)) {
@@ -186,14 +190,16 @@ impl Driver {
     /// Updates what depends on the rollout in force.
     fn note_in_force(&mut self) {
         let rollout = self.replica.rollout();
-        let now = InForce::of(rollout);
-        if self.in_force.plan != now.plan {
-            self.register_receivers(&now.plan);
+        if self.in_force.plan != *rollout.plan() {
+            self.in_force.plan = rollout.plan().clone();
+            self.register_receivers(rollout.plan());
             if self.replica.relation() == Relation::Same {
-                self.check_plan(&now.plan);
+                self.check_plan(rollout.plan());
             }
         }
-        if self.in_force.attempt != now.attempt || self.in_force.stage != now.stage {
+        let stage = rollout.state().stage();
+        if self.in_force.attempt != rollout.attempt() || self.in_force.stage != stage {
+            (self.in_force.attempt, self.in_force.stage) = (rollout.attempt(), stage);
             self.tasks.cancel();
         }
         let is_ours = self.replica.relation() == Relation::Same;
@@ -202,7 +208,7 @@ impl Driver {
         if rollout.weight() == Weight::ZERO {
             self.plane.weight_lock.acknowledge();
         }
-        self.in_force = now;
+        self.reach_step();
     }
 
     pub(super) fn register_receivers(&self, plan: &Plan) {
@@ -264,7 +270,12 @@ impl Driver {
         // A process that has just started knows what the one before has stored.
         let own = Some(self.judge.baseline()).filter(|it| *it != Baseline::default());
         let baseline = own.or_else(|| self.evidence.baseline()).unwrap_or_default();
-        self.judge = AttemptJudge::new(attempt, plan, &baseline, &plane.canary, &plane.weight_lock);
+        // What is published in an attempt never decreases, even if the judge begins again.
+        let is_same = self.board.is_of(&AttemptId::of(rollout));
+        let own = is_same.then(|| self.judge.own().clone());
+        self.board.begin(AttemptId::of(rollout));
+        let (canary, weight_lock) = (&plane.canary, &plane.weight_lock);
+        self.judge = AttemptJudge::new(attempt, plan, &baseline, own, canary, weight_lock);
     }
 
     /// Takes the evidence of the rollout from the stored evidence. If that belongs to another attempt
@@ -275,13 +286,17 @@ impl Driver {
         let (rollout, plane) = (self.replica.rollout(), &self.plane);
         let Some(stored) = self.evidence.of(rollout) else { return self.begin_evidence() };
         let plan = rollout.plan();
-        let resumed = if self.is_resumed && self.judge.attempt() == rollout.attempt() {
-            self.judge.follow(stored, plan, &plane.canary)
+        // A replica that began the attempt, and was replaced as its driver, keeps its own counts.
+        let is_same = self.board.is_of(&AttemptId::of(rollout));
+        self.board.enter(AttemptId::of(rollout));
+        self.board.follow(stored.roster.clone());
+        let resumed = if is_same {
+            self.judge.follow(stored, &self.id, plan, &plane.canary)
         } else {
-            AttemptJudge::resume(stored, plan, &plane.canary, &plane.weight_lock)
+            let step = rollout.begun_steps().max(1);
+            AttemptJudge::resume(stored, step, plan, &plane.canary, &plane.weight_lock)
                 .map(|judge| self.judge = judge)
         };
-        self.is_resumed = true;
         if let Err(error) = resumed {
             tracing::warn!(
                 target: TARGET, canary = %self.plane.canary.name(),
@@ -341,7 +356,7 @@ impl Driver {
 
     /// Saves the evidence for the next driver.
     pub(super) async fn release_evidence(&mut self) {
-        let stored = self.judge.to_stored();
+        let stored = self.judge.evidence(self.board.roster().clone());
         let released = self.evidence.release(stored, self.replica.rollout()).await;
         self.note_evidence(&released);
     }
@@ -357,37 +372,4 @@ impl Driver {
             self.health.note(now, StoreOperation::Read, path, read);
         }
     }
-}
-
-/// The parts of the rollout in force that other parts of the driver depend on.
-pub(super) struct InForce {
-    pub(super) plan: Plan,
-    attempt: u64,
-    stage: Option<Stage>,
-}
-
-impl InForce {
-    pub(super) fn of(rollout: &Rollout) -> Self {
-        let (attempt, stage) = (rollout.attempt(), rollout.state().stage());
-        Self { plan: rollout.plan().clone(), attempt, stage }
-    }
-}
-
-/// Returns the reaction of a rollout to a trip of the guard.
-fn on_trip(rollout: &Rollout) -> OnTrip {
-    let is_judged =
-        matches!(rollout.phase(), Phase::Starting | Phase::Running | Phase::Paused | Phase::Baking);
-    if !is_judged || is_frozen(rollout.state()) {
-        return OnTrip::Ignore;
-    }
-    match rollout.plan().on_degraded() {
-        OnDegraded::RollBack => OnTrip::RollBack,
-        // The judge reports it on the next tick.
-        OnDegraded::Report => OnTrip::Ignore,
-        _ => OnTrip::Notify,
-    }
-}
-
-const fn is_frozen(state: &State) -> bool {
-    matches!(state, State::Paused { reason: PauseReason::Degraded(_), .. })
 }

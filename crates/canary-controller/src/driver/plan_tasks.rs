@@ -16,8 +16,9 @@ use crate::{effects::Effects, gate::GateQuestion};
 pub(super) struct PlanTasks {
     effects: Arc<Effects>,
     pub(super) running: JoinSet<()>,
-    sender: mpsc::UnboundedSender<Report>,
-    pub(super) receiver: mpsc::UnboundedReceiver<Report>,
+    /// Boxed, because an empty queue has room for 32.
+    sender: mpsc::UnboundedSender<Box<Report>>,
+    pub(super) receiver: mpsc::UnboundedReceiver<Box<Report>>,
     /// The reports since the last tick.
     pub(super) reports: Reports,
     /// The gates whose questions are not answered yet.
@@ -60,7 +61,7 @@ impl PlanTasks {
         self.running.spawn(async move {
             let outcome = effects.probes.run(&probe).await;
             // Fails if the driver has stopped.
-            let _ = sender.send(Report::Probe(name, outcome));
+            let _ = sender.send(Box::new(Report::Probe(name, outcome)));
         });
     }
 
@@ -79,7 +80,7 @@ impl PlanTasks {
         let (effects, sender) = (Arc::clone(&self.effects), self.sender.clone());
         self.running.spawn(async move {
             let answer = effects.gates.ask(&gate, &question).await;
-            let _ = sender.send(Report::Gate(name, answer));
+            let _ = sender.send(Box::new(Report::Gate(name, answer)));
         });
     }
 
@@ -104,7 +105,7 @@ impl PlanTasks {
     /// Records the reports that have arrived.
     pub(super) fn record_received(&mut self) {
         while let Ok(report) = self.receiver.try_recv() {
-            self.record(report);
+            self.record(*report);
         }
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use canary_rollout::{Actor, Order, Plan, Transition, event::EventId, replica::CommandId};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{command_error::CommandError, weight_lock::RollbackHold};
 
@@ -10,6 +10,7 @@ pub(crate) struct CommandRequest {
     pub(crate) order: Order,
     /// The latest event that the rollout must have, if any.
     pub(crate) seen: Option<EventId>,
+    pub(crate) requested_at: Instant,
     pub(crate) response: oneshot::Sender<Result<Transition, CommandError>>,
     /// Blocks weight increases until the command is settled. Present if the handle has already
     /// rolled the canary back.
@@ -23,12 +24,14 @@ pub(crate) struct PlanRequest {
     pub(crate) reason: String,
     /// The latest event that the rollout must have, if any.
     pub(crate) seen: Option<EventId>,
+    pub(crate) requested_at: Instant,
     pub(crate) response: oneshot::Sender<Result<Transition, CommandError>>,
 }
 
-/// What a [`RolloutHandle`](crate::RolloutHandle) asks of the driver.
+/// What a [`RolloutHandle`](crate::RolloutHandle) asks of the driver. It is boxed, because an empty queue
+/// has room for 32.
 pub(crate) enum Request {
-    Command(CommandRequest),
+    Command(Box<CommandRequest>),
     Plan(Box<PlanRequest>),
 }
 

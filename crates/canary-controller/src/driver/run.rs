@@ -18,15 +18,20 @@ use crate::{
     driver::{
         TARGET,
         attempt_judge::{AttemptJudge, default_unit},
+        board::Board,
         data_plane::DataPlane,
         decisions::Decisions,
         documents::{DocumentKeys, RolloutDocument},
         evidence::EvidenceDocument,
-        outputs::InForce,
+        in_force::InForce,
+        local_copy::LocalCopy,
+        patient_store::PatientStore,
         plan_tasks::{PlanTasks, Reports},
+        quiet::Quiet,
         requests::{CommandRequest, PlanRequest, Request, Requests},
         store_health::StoreHealth,
         traffic_meter::TrafficMeter,
+        watched_keys::Presence,
     },
     effects::Effects,
     isolated::panic_message,
@@ -40,7 +45,7 @@ pub(crate) struct Driver {
     pub(super) id: ReplicaId,
     pub(super) clock: Clock,
     pub(super) started: Instant,
-    interval: Duration,
+    pub(super) interval: Duration,
     pub(super) effects: Arc<Effects>,
 
     /// Decides everything.
@@ -48,18 +53,21 @@ pub(crate) struct Driver {
     pub(super) plane: DataPlane,
     traffic: TrafficMeter,
     pub(super) judge: AttemptJudge,
-    /// Whether the judge has resumed the evidence of the rollout in force, or begun it.
-    pub(super) is_resumed: bool,
     /// Whether the judge has observed the calls of the latest tick.
-    is_observing: bool,
+    pub(super) is_observing: bool,
+    /// The time in which ticks can be left out. Each input of the state machine ends it.
+    pub(super) quiet: Option<Quiet>,
     /// The time at which the driver last tried to store what the judge has learned.
     pub(super) learned_at: Instant,
     pub(super) tasks: PlanTasks,
     pub(super) in_force: InForce,
 
+    pub(super) store: Arc<PatientStore>,
     pub(super) health: StoreHealth,
     pub(super) document: RolloutDocument,
+    pub(super) local_copy: Option<LocalCopy>,
     pub(super) evidence: EvidenceDocument,
+    pub(super) board: Board,
     /// Whether the latest load of the evidence has failed.
     pub(super) is_evidence_behind: bool,
     pub(super) decisions: Decisions,
@@ -67,7 +75,7 @@ pub(crate) struct Driver {
     pub(super) appends_events: bool,
 
     pub(super) requests: Requests,
-    status: watch::Sender<Arc<Status>>,
+    pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) latest: watch::Sender<Option<EventId>>,
 }
@@ -78,6 +86,8 @@ pub(crate) struct DriverParts {
     pub(crate) build: Build,
     pub(crate) interval: Duration,
     pub(crate) store: Arc<dyn StateStore>,
+    /// The store of this machine for a copy.
+    pub(crate) copies: Option<Arc<dyn StateStore>>,
     pub(crate) keys: DocumentKeys,
     pub(crate) clock: Clock,
     pub(crate) effects: Arc<Effects>,
@@ -92,15 +102,27 @@ pub(crate) struct DriverInputs {
 
 impl Driver {
     pub(crate) fn new(parts: DriverParts) -> Self {
-        let DriverParts { canary, build, interval, store, keys, clock, effects, weight_lock } =
-            parts;
+        let DriverParts {
+            canary,
+            build,
+            interval,
+            store,
+            copies,
+            keys,
+            clock,
+            effects,
+            weight_lock,
+        } = parts;
         let id = ReplicaId::from_random(rand::random());
+        let patient = Arc::new(PatientStore::new(store));
+        let store: Arc<dyn StateStore> = Arc::clone(&patient) as _;
         let name = canary.name().clone();
         let replica = Replica::new(name.clone(), id.clone(), build);
         let rollout = replica.rollout();
         let (attempt, plan) = (rollout.attempt(), rollout.plan());
-        let judge = AttemptJudge::new(attempt, plan, &Baseline::default(), &canary, &weight_lock);
-        let status = Status::of(&replica, clock.now(), &judge.judgment(), &canary, Vec::new());
+        let judge =
+            AttemptJudge::new(attempt, plan, &Baseline::default(), None, &canary, &weight_lock);
+        let status = Status::of(&replica, clock.now(), judge.judgment(), &canary, Vec::new());
         let driver = Self {
             started: Instant::now(),
             interval,
@@ -111,10 +133,13 @@ impl Driver {
             traffic: TrafficMeter::new(&canary.counts()),
             plane: DataPlane::new(canary, weight_lock),
             judge,
-            is_resumed: false,
             is_observing: false,
+            quiet: None,
             learned_at: Instant::now(),
+            store: patient,
             health: StoreHealth::new(name),
+            board: Board::new(Arc::clone(&store), keys.rollout.board(), id.clone()),
+            local_copy: copies.map(|copies| LocalCopy::new(copies, keys.rollout.copy())),
             document: RolloutDocument::new(Arc::clone(&store), keys.rollout),
             evidence: EvidenceDocument::new(store, keys.evidence, id.clone()),
             is_evidence_behind: false,
@@ -144,7 +169,10 @@ impl Driver {
     }
 
     /// Runs until `inputs.stop` is closed. If the driver panics, the weight stays as it is.
-    pub(crate) async fn run(self, inputs: DriverInputs) {
+    ///
+    /// It is boxed, because a future has room for each argument that it passes on: the task would be six
+    /// times as large.
+    pub(crate) async fn run(self: Box<Self>, inputs: DriverInputs) {
         let name = self.plane.canary.name().clone();
         if let Err(panic) = AssertUnwindSafe(self.drive(inputs)).catch_unwind().await {
             let message = panic_message(panic);
@@ -155,7 +183,7 @@ impl Driver {
         }
     }
 
-    async fn drive(mut self, inputs: DriverInputs) {
+    async fn drive(mut self: Box<Self>, inputs: DriverInputs) {
         let DriverInputs { mut requests, mut stop } = inputs;
         let mut interval = tokio::time::interval(self.interval);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -168,13 +196,13 @@ impl Driver {
                 _ = &mut stop => break,
                 () = weight_lock.tripped() => self.tick().await,
                 _ = interval.tick() => {
-                    self.tick().await;
+                    self.tick_unless_quiet().await;
                     // After a slow tick, commands get a turn before the next tick.
                     interval.reset();
                 }
                 Some(request) = requests.recv() => self.request(request).await,
                 Some(report) = self.tasks.receiver.recv() => {
-                    self.tasks.record(report);
+                    self.tasks.record(*report);
                     self.tasks.record_received();
                     self.tick().await;
                 }
@@ -204,26 +232,38 @@ impl Driver {
     }
 
     /// Observes the calls and the data plane, and lets the state machine decide.
-    async fn tick(&mut self) {
+    pub(super) async fn tick(&mut self) {
+        self.store.try_again();
         self.traffic.observe(&self.plane.canary.counts());
-        if let Some(observed) = self.plane.observe() {
+        let before = Arc::clone(&self.status.borrow());
+        let observed = self.plane.observe();
+        if let Some(observed) = observed.clone() {
             self.feed(Input::DataPlane(observed)).await;
         }
         let trip = if self.replica.is_loaded() { self.plane.weight_lock.take_trip() } else { None };
-        let tick = Box::new(self.observe());
+        self.exchange_counts().await;
+        let tick = self.observe();
+        let next = tick.without_observations();
         self.appends_events = true;
-        self.feed(Input::Tick { tick, trip }).await;
+        self.feed(Input::Tick { tick: Box::new(tick), trip }).await;
+        if !self.replica.is_loaded() {
+            self.begin_with_copy().await;
+        }
         if self.is_evidence_behind {
             self.follow_evidence().await;
         }
         self.save_learned().await;
         self.plane.canary.note_decision();
         self.publish_status();
+        self.quiet = self.quiet_after(&next, observed, &before);
     }
 
-    /// Gives the judge the calls since the last tick, if the evidence is the one of this replica. At
-    /// a weight of zero, the calls are no evidence: the judge learns what is usual for stable.
+    /// Gives the judge the calls since the last tick, if the evidence is the one of this replica: those
+    /// of all replicas while a rollout is in progress. At a weight of zero, the calls are no evidence:
+    /// the judge learns what is usual for stable.
     fn observe(&mut self) -> Tick {
+        // The process before may have stopped between the step and its evidence.
+        self.reach_step();
         let is_judging = self.is_known() && self.replica.holds_evidence();
         let is_learning = self.is_learning();
         let weight = self.replica.rollout().weight();
@@ -232,29 +272,42 @@ impl Driver {
             self.judge.skip(&self.plane.canary);
         }
         self.is_observing = is_judging || is_learning;
-        let mut calls = 0;
-        if self.is_observing {
-            let observed = self.judge.observe(&self.plane.canary, weight);
-            calls = if is_judging { observed } else { 0 };
-        }
-        let judgment = self.judge.judgment();
-        let Reports { probes, gates } = std::mem::take(&mut self.tasks.reports);
-        let evidence = match self.judge.sources(&self.plane.canary).warning() {
-            Some(warning) => format!("{judgment}; {warning}"),
-            None => judgment.to_string(),
+        let calls = match (self.is_observing, self.replica.takes_part()) {
+            // Its keys are published for the driver.
+            (false, true) => 0,
+            (false, false) => {
+                self.judge.skip_keys();
+                0
+            }
+            (true, true) => self.look(weight).unwrap_or(0),
+            (true, false) => {
+                self.judge.learn(&self.id, &self.plane.canary);
+                0
+            }
         };
+        let judgment = Arc::clone(self.judge.judgment());
+        let Reports { probes, gates } = std::mem::take(&mut self.tasks.reports);
+        let fleet = self.fleet();
+        let heard = fleet.as_ref().filter(|fleet| fleet.of > 1).map(ToString::to_string);
+        let warning = self.judge.sources(&self.plane.canary).warning();
+        let evidence = [heard, warning]
+            .into_iter()
+            .flatten()
+            .fold(judgment.to_string(), |evidence, note| format!("{evidence}; {note}"));
         let mut tick = Tick::new(judgment.verdict, evidence)
             .with_calls(calls)
-            .with_warm_up_left(judgment.warm_up_left());
+            .with_warm_up_left(judgment.warm_up_left())
+            .with_fleet(fleet);
         (tick.probes, tick.answers) = (probes, gates);
         tick
     }
 
     async fn request(&mut self, request: Request) {
         match request {
-            Request::Command(request) => self.command(request).await,
+            Request::Command(request) => self.command(*request).await,
             Request::Plan(request) => {
-                let PlanRequest { plan, by, reason, seen, response } = *request;
+                let PlanRequest { plan, by, reason, seen, requested_at, response } = *request;
+                self.store.try_again_for(requested_at);
                 let id = self.requests.open(response, None);
                 let plan = Box::new(plan);
                 self.feed(Input::Plan { id, plan, by, reason, seen }).await;
@@ -265,9 +318,14 @@ impl Driver {
 
     /// Passes on a command. Skips one whose caller has gone, unless it is a rollback or halt.
     async fn command(&mut self, request: CommandRequest) {
-        let CommandRequest { order, seen, response, hold } = request;
+        let CommandRequest { order, seen, requested_at, response, hold } = request;
+        self.store.try_again_for(requested_at);
         if response.is_closed() && !is_immediate(&order) {
             return;
+        }
+        if self.quiet.is_some() && !is_immediate(&order) {
+            // The time of the ticks that were left out belongs to the stage before the command.
+            self.tick().await;
         }
         if matches!(order.command, Command::SetVariables(_)) {
             if !self.replica.is_loaded() {
@@ -287,12 +345,13 @@ impl Driver {
 
     /// Executes the remaining rollbacks and halts, and stores the rollout for the next process.
     async fn finish(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+        self.store.try_again();
         requests.close();
         while let Ok(request) = requests.try_recv() {
             if let Request::Command(request) = request
                 && is_immediate(&request.order)
             {
-                self.command(request).await;
+                self.command(*request).await;
             }
         }
         if self.plane.weight_lock.has_trip() {
@@ -302,6 +361,11 @@ impl Driver {
         }
         self.appends_events = true;
         self.feed(Input::Stop).await;
+        if self.replica.takes_part() {
+            self.judge.read(&self.plane.canary);
+            self.judge.collect_keys();
+            let _ = self.publish_counts(Presence::Leaves).await;
+        }
         if self.replica.is_driving() || self.is_learning() {
             self.release_evidence().await;
         }
@@ -312,7 +376,8 @@ impl Driver {
         let judgment = self.judge.judgment();
         let (now, canary) = (self.clock.now(), &self.plane.canary);
         let failures = self.health.failures();
-        let mut status = Status::of(&self.replica, now, &judgment, canary, failures);
+        let mut status = Status::of(&self.replica, now, judgment, canary, failures);
+        status.fleet = self.fleet();
         status.store_failure_totals = self.health.totals();
         status.sources = self.judge.sources(canary).with_client_made(&status.counts);
         let traffic = self.traffic.traffic();
@@ -328,5 +393,6 @@ const fn is_immediate(order: &Order) -> bool {
     matches!(order.command, Command::RollBack | Command::Halt)
 }
 
-/// The number of events that a subscriber may lag behind before it misses some.
-const EVENT_CAPACITY: usize = 256;
+/// The number of events that a subscriber may lag behind before it misses some. Their room is
+/// allocated in advance, for each canary.
+const EVENT_CAPACITY: usize = 32;

@@ -93,6 +93,11 @@ impl StoreHealth {
         }
     }
 
+    /// Returns whether an operation fails now.
+    pub(super) fn is_failing(&self) -> bool {
+        self.records.values().any(|record| record.failing.is_some())
+    }
+
     /// Returns the operations that fail now, the longest first.
     pub(super) fn failures(&self) -> Vec<StoreFailure> {
         let mut failing: Vec<_> =

@@ -1,5 +1,5 @@
 use canary_rollout::{Actor, Plan, Transition, event::EventId};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::RolloutHandle;
 use crate::{
@@ -56,7 +56,8 @@ impl RolloutHandle {
             [self.0.effects.check_plan(&plan), monitors::check_plan(&plan, &self.0.canary)];
         Unmet::all(checks)?;
         let (response, result) = oneshot::channel();
-        let request = PlanRequest { plan, by, reason: reason.to_owned(), seen, response };
+        let (reason, requested_at) = (reason.to_owned(), Instant::now());
+        let request = PlanRequest { plan, by, reason, seen, requested_at, response };
         let request = Request::Plan(Box::new(request));
         self.0.requests.send(request).map_err(|_| CommandError::Stopped)?;
         result.await.map_err(|_| CommandError::Stopped)?

@@ -6,8 +6,9 @@ use canary_core::CanaryName;
 ///
 /// The prefix separates environments, teams or services that share a store. It has 1 to 63
 /// characters: words of `a-z`, `0-9` and `-`, separated by single `/`. The kind is `rollouts` for
-/// the rollout of a canary, and `evidence` for its evidence. The name is the canary's. Keys contain
-/// neither `.` nor `_`, and no engine requires them to be escaped.
+/// the rollout of a canary, and `evidence` for its evidence. The name is the canary's. On the board of
+/// a canary, the kind is `board/{canary}`, and the name is that of a replica. Keys contain neither `.`
+/// nor `_`, and no engine requires them to be escaped.
 ///
 /// Keys with different prefixes, kinds or names are different, whatever words the prefixes contain.
 ///
@@ -17,6 +18,8 @@ use canary_core::CanaryName;
 /// let key = StoreKey::try_new("prod/shop", &"checkout".parse()?)?;
 /// assert_eq!(key.as_str(), "/prod/shop/v1/rollouts/checkout");
 /// assert_eq!(key.evidence().as_str(), "/prod/shop/v1/evidence/checkout");
+/// let entry = key.board().key(&"00000000deadbeef".parse()?);
+/// assert_eq!(entry.as_str(), "/prod/shop/v1/board/checkout/00000000deadbeef");
 /// assert_eq!(
 ///     StoreKey::try_new("../etc", &"checkout".parse()?).unwrap_err().to_string(),
 ///     r#"key prefix "../etc": expected 1 to 63 characters, words of a-z, 0-9 and '-' between '/'"#,
@@ -31,7 +34,8 @@ pub struct StoreKey {
 }
 
 impl StoreKey {
-    /// Creates the key of a canary's rollout.
+    /// Creates the key of a canary's rollout. It is the key from which those of its other documents
+    /// are made.
     ///
     /// # Errors
     ///
@@ -44,6 +48,18 @@ impl StoreKey {
     #[must_use]
     pub fn evidence(&self) -> Self {
         Self::new(self.prefix(), EVIDENCE, self.name())
+    }
+
+    /// Returns the key of a [local copy](crate::Controller::copies) of the rollout.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::new(self.prefix(), COPY, self.name())
+    }
+
+    /// Returns the keys of the board of the same canary: one for each replica.
+    #[must_use]
+    pub fn board(&self) -> KeyRange {
+        KeyRange::of_kind(self.prefix(), &format!("{BOARD}{}/", self.name()))
     }
 
     fn new(prefix: &str, kind: &str, name: &str) -> Self {
@@ -63,7 +79,7 @@ impl StoreKey {
         &self.text[1..=self.prefix_len]
     }
 
-    /// Returns the canary's name.
+    /// Returns the last part: the name of the canary, or of the replica on a board.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.text[self.text.len() - self.name_len..]
@@ -92,8 +108,7 @@ impl fmt::Display for StoreKey {
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub struct KeyRange {
     text: Arc<str>,
-    prefix: Arc<str>,
-    kind: &'static str,
+    prefix_len: usize,
 }
 
 impl KeyRange {
@@ -115,17 +130,20 @@ impl KeyRange {
         Self::new(prefix, EVIDENCE)
     }
 
-    fn new(prefix: &str, kind: &'static str) -> Result<Self, InvalidPrefix> {
+    fn new(prefix: &str, kind: &str) -> Result<Self, InvalidPrefix> {
         let is_allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-');
         let is_word = |word: &str| !word.is_empty() && word.bytes().all(is_allowed);
         if prefix.len() > 63 || !prefix.split('/').all(is_word) {
             return Err(InvalidPrefix(prefix.to_owned()));
         }
-        Ok(Self { text: format!("/{prefix}{kind}").into(), prefix: prefix.into(), kind })
+        Ok(Self::of_kind(prefix, kind))
     }
 
-    /// Returns the text with which all keys of the range begin. The name of a canary, which has no
-    /// `/`, follows it.
+    fn of_kind(prefix: &str, kind: &str) -> Self {
+        Self { text: format!("/{prefix}{kind}").into(), prefix_len: prefix.len() }
+    }
+
+    /// Returns the text with which all keys of the range begin. A name, which has no `/`, follows it.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
@@ -134,7 +152,13 @@ impl KeyRange {
     /// Returns the key with this name.
     #[must_use]
     pub fn key(&self, name: &CanaryName) -> StoreKey {
-        StoreKey::new(&self.prefix, self.kind, name.as_str())
+        let (prefix, kind) = self.text[1..].split_at(self.prefix_len);
+        StoreKey::new(prefix, kind, name.as_str())
+    }
+
+    /// Returns a bound that is below all keys of the range, and above those that come before it.
+    pub(super) fn first(&self) -> StoreKey {
+        StoreKey { text: Arc::clone(&self.text), prefix_len: 0, name_len: 0 }
     }
 
     /// Returns whether the key is in the range.
@@ -160,6 +184,8 @@ canary_core::debug_as_display!(InvalidPrefix);
 
 const ROLLOUTS: &str = "/v1/rollouts/";
 const EVIDENCE: &str = "/v1/evidence/";
+const COPY: &str = "/v1/copies/";
+const BOARD: &str = "/v1/board/";
 
 #[cfg(test)]
 mod tests {
@@ -212,9 +238,9 @@ mod tests {
         let keys: BTreeSet<_> = prefixes
             .iter()
             .map(|prefix| StoreKey::try_new(prefix, &name).unwrap())
-            .flat_map(|key| [key.evidence(), key])
+            .flat_map(|key| [key.evidence(), key.board().key(&name), key])
             .collect();
-        assert_eq!(keys.len(), 2 * prefixes.len(), "{keys:?}");
+        assert_eq!(keys.len(), 3 * prefixes.len(), "{keys:?}");
     }
 
     #[test]
@@ -225,6 +251,15 @@ mod tests {
         assert!(range.contains(&key));
         assert!(!range.contains(&key.evidence()));
         assert!(KeyRange::evidence("a").unwrap().contains(&key.evidence()));
+        let board = key.board();
+        assert!(board.contains(&board.key(&name)));
+        assert_eq!(board.key(&name).prefix(), "a");
+        for key in [&key, &key.evidence()] {
+            assert!(!board.contains(key), "{key}");
+            assert!(!range.contains(&board.key(&name)) && !board.contains(key));
+        }
+        let other = StoreKey::try_new("a", &"checkout-2".parse().unwrap()).unwrap();
+        assert!(!board.contains(&other.board().key(&name)));
         for prefix in ["b", "aa", "a/b", "a/v1/rollouts"] {
             assert!(!range.contains(&StoreKey::try_new(prefix, &name).unwrap()), "{prefix}");
         }

@@ -316,10 +316,12 @@ impl Reply {
         struct ReplyBody {
             reason: Option<String>,
         }
-        let reason = match serde_json::from_slice::<ReplyBody>(&self.body) {
+        // Some services write a byte order mark, which serde_json refuses.
+        let body = self.body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&self.body);
+        let reason = match serde_json::from_slice::<ReplyBody>(body) {
             Ok(body) => body.reason?,
-            Err(_) if self.body.starts_with(b"{") || self.body.starts_with(b"<") => return None,
-            Err(_) => str::from_utf8(&self.body).ok()?.to_owned(),
+            Err(_) if body.starts_with(b"{") || body.starts_with(b"<") => return None,
+            Err(_) => str::from_utf8(body).ok()?.to_owned(),
         };
         Some(bounded(&reason, REASON_BYTES)).filter(|reason| !reason.is_empty())
     }

@@ -389,7 +389,10 @@ async fn a_slow_response_ends_at_the_time_limit() {
 async fn reasons_are_read_from_json_and_from_text() {
     for (body, reason) in [
         (r#"{"reason": "a database\nis moved", "by": 7}"#, Some("a database is moved")),
+        ("\u{feff}{\"reason\": \"frozen\"}", Some("frozen")),
         ("not now\n", Some("not now")),
+        ("\u{feff}not now", Some("not now")),
+        ("\u{feff}<html>proxy</html>", None),
         (r#"{"reason": 7}"#, None),
         ("{}", None),
         ("<html>proxy</html>", None),

@@ -125,12 +125,15 @@ async fn another_process_takes_over_with_the_same_evidence_whenever_the_driver_i
     let mut killed = [0, 0];
     for _ in 0..rounds(2) {
         let mut follower = Roller::start(directory.path());
+        follower.wait_until(&mut known, "it makes its calls", |it| it.has_called);
         let sum = |it: &Roller| [killed[0] + it.counted[0], killed[1] + it.counted[1]];
-        driver.wait_until(&mut known, "it judges all calls", |it| {
-            it.has_called && it.judged == sum(it)
+        let there = follower.counted;
+        driver.wait_until(&mut known, "it judges the calls of both", |it| {
+            let here = sum(it);
+            it.has_called && it.judged == [here[0] + there[0], here[1] + there[1]]
         });
         follower.wait_until(&mut known, "it shows the same evidence", |it| {
-            it.has_called && !it.is_driving && it.judged == driver.judged
+            !it.is_driving && it.judged == driver.judged
         });
         killed = sum(&driver);
         driver.process.kill();

@@ -1,13 +1,20 @@
 //! Rollouts by a controller, in simulated time.
 #![expect(clippy::unwrap_used, reason = "test helpers")]
 
+mod at_rest;
 mod attacks;
 mod baseline;
 mod by_hand;
 mod decisions;
 mod external_changes;
+mod fleet;
+mod fleet_keys;
+mod fleet_losses;
+mod fleet_steps;
 mod largest_plan;
+mod later_monitor;
 mod list;
+mod local_copy;
 mod metrics;
 mod observed;
 mod outage;

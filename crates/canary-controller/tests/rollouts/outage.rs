@@ -247,3 +247,64 @@ async fn whichever_change_fails_the_canary_is_promoted_and_each_event_is_publish
         }
     }
 }
+
+/// A tick makes several calls of the store, and each of them has a time limit of 2.5 s.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_delays_a_tick_and_a_command_by_one_call() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
+    let controller = controller(store.clone());
+    let plan = PLAN.replace("on_inconclusive", "warm_up = \"0s\"\non_inconclusive");
+    let rollout = controller.add(managed(&shop, &plan.replace("5s", "1h"))).unwrap();
+    start(&rollout).await;
+    never_above_stored(&shop, &store, 5, 10).await;
+    store.fail_all(StoreFault::Hang);
+    let mut status = rollout.watch();
+    status.mark_unchanged();
+    let (began, mut ticks) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(60) {
+        shop.calls(10).await;
+        let waiting = Instant::now();
+        status.changed().await.unwrap();
+        assert!(waiting.elapsed() <= Duration::from_millis(3_500), "{:?}", waiting.elapsed());
+        ticks += 1;
+    }
+    assert!(ticks >= 17, "{ticks} ticks");
+    for command in [Command::Pause, Command::RollBack] {
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+        let began = Instant::now();
+        let note = rollout.command(order(command)).await.unwrap().note.unwrap();
+        assert!(note.starts_with("in force, but not stored yet"), "{note}");
+        assert!(began.elapsed() <= Duration::from_millis(2_500), "{:?}", began.elapsed());
+    }
+    // The guard does not wait for the driver either.
+    store.recover();
+    for _ in 0..6 {
+        second(&shop, 0).await;
+    }
+    start(&rollout).await;
+    store.fail_all(StoreFault::Hang);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    shop.fail_canary(1_000);
+    let began = Instant::now();
+    shop.calls(100).await;
+    assert_eq!((shop.canary.weight(), began.elapsed()), (Weight::ZERO, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_right_after_an_outage_is_carried_out() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, PLAN)).unwrap();
+    start(&rollout).await;
+    never_above_stored(&shop, &store, 2, 10).await;
+    store.fail_all(StoreFault::Hang);
+    second(&shop, 10).await;
+    let mut status = rollout.watch();
+    status.mark_unchanged();
+    // A tick has waited for the store in vain, and the next one is not due yet.
+    status.changed().await.unwrap();
+    store.recover();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rollout.command(order(Command::SkipStep)).await.unwrap();
+    assert_eq!(stored_weight(&store).await, Weight::from_percent(50));
+}

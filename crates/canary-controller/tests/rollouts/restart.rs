@@ -156,6 +156,8 @@ async fn a_plan_that_changed_during_a_rollout_holds_after_it_and_after_further_r
     assert_eq!(warnings.iter().filter(|it| it.contains(applies)).count(), 1, "{warnings:?}");
     assert_eq!(next.shop.canary.weight(), Weight::from_percent(10));
     assert!(next.rollout.status().summary.ends_with(applies), "{}", next.rollout.status().summary);
+    let restart = next.rollout.preview(&Command::Restart).unwrap();
+    assert_eq!(restart.to, Weight::from_percent(3), "{restart}");
     next.command(Command::RollBack).await;
     assert!(!next.rollout.status().summary.contains(applies));
     next.command(Command::Start).await;
@@ -192,4 +194,27 @@ async fn a_process_that_lacks_parts_of_the_plan_in_force_says_so() {
     let error = errors.iter().find(|it| it.contains(needs)).unwrap();
     assert!(error.contains("probes.books.kind.function: no function"), "{error}");
     assert!(error.contains("monitors[0].class: no class"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_of_another_build_need_not_meet_the_plan_in_force() {
+    let store = MemoryStore::new();
+    let plan = r#"
+        steps = [{ weight = "10%", min_duration = "1h", probes = ["books"] }]
+        probes.books.kind.function = "books"
+    "#;
+    let shop = Shop::new("v2");
+    let probes = ProbeRunner::new().function("books", async || Ok::<_, String>(()));
+    let first = controller(store.clone());
+    let rollout = first.add(managed(&shop, plan).probes(probes)).unwrap();
+    rollout.start(Actor::person("ada"), "").await.unwrap();
+
+    let (guard, errors) = logged(tracing::Level::ERROR);
+    let next = Shop::new("v3");
+    let controller = controller(store.clone());
+    let waiting = controller.add(managed(&next, PLAN)).unwrap();
+    waiting.watch().wait_for(|status| status.load_error.is_none()).await.unwrap();
+    drop(guard);
+    assert_eq!(waiting.status().rollout.releases().canary.as_str(), "v2");
+    assert_eq!(*errors.lock().unwrap(), Vec::<String>::new());
 }

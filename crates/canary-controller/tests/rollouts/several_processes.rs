@@ -1,16 +1,17 @@
 //! Several processes of one build on one store: one drives, the others follow.
 
 use canary_controller::{
-    CommandError, Controller, RolloutHandle,
+    CommandError, RolloutHandle,
     analysis::Finding,
     store::{Removal, StateStore, testing::StoreFault},
 };
-use canary_core::{PerChannel, Weight};
+use canary_core::Weight;
 use canary_rollout::{Actor, Command, Phase};
 
 use crate::support::{
-    Shop, controller, managed, order, plan, second,
-    stored::{TestStore, rollout_key, stored, stored_events, test_store},
+    Shop, controller, managed, plan,
+    process::{Process, seconds, sum},
+    stored::{rollout_key, stored, stored_events, test_store},
 };
 
 const PLAN: &str = r#"
@@ -19,66 +20,18 @@ steps = [{ weight = "10%", min_duration = "1h", min_calls = 1 }, { weight = "50%
 monitors = [{ measure = "failures" }, { measure = "share", role = "watches" }]
 "#;
 
-struct Process {
-    shop: Shop,
-    controller: Controller,
-    rollout: RolloutHandle,
-}
-
-impl Process {
-    async fn new(store: &TestStore) -> Self {
-        let shop = Shop::new("v2");
-        let controller = controller(store.clone());
-        let rollout = controller.add(managed(&shop, PLAN)).unwrap();
-        rollout.watch().wait_for(|status| status.load_error.is_none()).await.unwrap();
-        Self { shop, controller, rollout }
-    }
-
-    async fn command(&self, command: Command) {
-        self.rollout.command(order(command)).await.unwrap();
-    }
-
-    /// The calls that this process has counted.
-    fn counted(&self) -> PerChannel<u64> {
-        let evidence = self.shop.canary.counts().total().evidence;
-        PerChannel::from_fn(|channel| evidence[channel].success + evidence[channel].failure)
-    }
-
-    /// The calls of the evidence that this process shows.
-    fn judged(&self) -> PerChannel<u64> {
-        self.rollout.status().judgment.findings[0].calls
-    }
-
-    fn is_driving(&self) -> bool {
-        self.rollout.status().is_driving
-    }
-}
-
-fn sum(one: PerChannel<u64>, other: PerChannel<u64>) -> PerChannel<u64> {
-    PerChannel::from_fn(|channel| one[channel] + other[channel])
-}
-
-async fn seconds(processes: &[&Process], count: u32, calls: u32) {
-    for _ in 0..count {
-        for process in processes {
-            process.shop.calls(calls).await;
-        }
-        second(&processes[0].shop, 0).await;
-    }
-}
-
 #[tokio::test(start_paused = true)]
-async fn only_the_driver_judges_and_a_follower_shows_the_same() {
+async fn only_the_driver_judges_the_calls_of_all_and_a_follower_shows_the_same() {
     let store = test_store();
-    let driver = Process::new(&store).await;
+    let driver = Process::new(&store, PLAN).await;
     driver.command(Command::Start).await;
-    let follower = Process::new(&store).await;
+    let follower = Process::new(&store, PLAN).await;
     seconds(&[&driver, &follower], 30, 10).await;
     // The last calls are stored by the next beat.
     seconds(&[&driver], 4, 0).await;
     assert!(driver.is_driving() && !follower.is_driving());
-    assert_eq!(driver.judged(), driver.counted());
-    assert_eq!(follower.judged(), driver.counted());
+    let counted = sum([driver.counted(), follower.counted()]);
+    assert_eq!([driver.judged(), follower.judged()], [counted, counted]);
     let [here, there] = [&driver, &follower].map(|process| process.rollout.status());
     assert_eq!(there.rollout.phase(), here.rollout.phase());
     assert_eq!(there.driver, here.driver);
@@ -90,9 +43,9 @@ async fn only_the_driver_judges_and_a_follower_shows_the_same() {
 #[tokio::test(start_paused = true)]
 async fn every_process_shows_the_findings_that_ended_a_rollout() {
     let store = test_store();
-    let driver = Process::new(&store).await;
+    let driver = Process::new(&store, PLAN).await;
     driver.command(Command::Start).await;
-    let follower = Process::new(&store).await;
+    let follower = Process::new(&store, PLAN).await;
     let other_build = Shop::new("v3");
     let controller_of_other_build = controller(store.clone());
     let bystander = controller_of_other_build.add(managed(&other_build, PLAN)).unwrap();
@@ -104,7 +57,7 @@ async fn every_process_shows_the_findings_that_ended_a_rollout() {
         let of = |it: &Finding| (it.calls.canary, it.adverse, it.worse.log_e.to_bits(), it.verdict);
         judgment.findings.iter().map(of).collect::<Vec<_>>()
     };
-    assert_eq!(driver.judged(), driver.counted());
+    assert_eq!(driver.judged(), sum([driver.counted(), follower.counted()]));
     assert_eq!(shown(&bystander), shown(&driver.rollout));
     drop(controller_of_other_build);
 
@@ -113,7 +66,7 @@ async fn every_process_shows_the_findings_that_ended_a_rollout() {
     let status = driver.rollout.status();
     assert_eq!(status.rollout.phase(), Phase::RolledBack);
     assert!(status.judgment.findings[0].adverse.canary > 0, "{}", status.judgment);
-    let late = Process::new(&store).await;
+    let late = Process::new(&store, PLAN).await;
     seconds(&[&driver], 2, 0).await;
     for process in [&follower, &late] {
         assert_eq!(shown(&process.rollout), shown(&driver.rollout));
@@ -129,31 +82,25 @@ async fn every_process_shows_the_findings_that_ended_a_rollout() {
 #[tokio::test(start_paused = true)]
 async fn a_process_that_replaces_the_driver_adds_the_calls_of_both_exactly_once() {
     let store = test_store();
-    let first = Process::new(&store).await;
+    let first = Process::new(&store, PLAN).await;
     first.command(Command::Start).await;
-    let second = Process::new(&store).await;
+    let second = Process::new(&store, PLAN).await;
     seconds(&[&first, &second], 30, 10).await;
     seconds(&[&first], 4, 0).await;
     let counted = first.counted();
     drop(first.controller);
     seconds(&[&second], 12, 0).await;
     assert!(second.is_driving());
-    assert_eq!(second.judged(), sum(counted, second.counted()));
+    assert_eq!(second.judged(), sum([counted, second.counted()]));
 
     // A restarted process follows, and takes over from a controller that stops at once.
-    let third = Process::new(&store).await;
+    let third = Process::new(&store, PLAN).await;
     seconds(&[&second, &third], 10, 10).await;
+    let counted = sum([counted, second.counted()]);
     second.controller.stop().await;
-    let counted = sum(
-        counted,
-        PerChannel::from_fn(|channel| {
-            let evidence = second.shop.canary.counts().total().evidence;
-            evidence[channel].success + evidence[channel].failure
-        }),
-    );
     seconds(&[&third], 3, 0).await;
     assert!(third.is_driving());
-    assert_eq!(third.judged(), sum(counted, third.counted()));
+    assert_eq!(third.judged(), sum([counted, third.counted()]));
     let steps = stored(&store).await.unwrap().0;
     assert_eq!((steps.phase(), steps.weight()), (Phase::Running, Weight::from_percent(10)));
 }
@@ -161,9 +108,9 @@ async fn a_process_that_replaces_the_driver_adds_the_calls_of_both_exactly_once(
 #[tokio::test(start_paused = true)]
 async fn a_follower_does_not_advance_the_plan_and_its_guard_still_rolls_back() {
     let store = test_store();
-    let driver = Process::new(&store).await;
+    let driver = Process::new(&store, PLAN).await;
     driver.command(Command::Start).await;
-    let follower = Process::new(&store).await;
+    let follower = Process::new(&store, PLAN).await;
     seconds(&[&driver, &follower], 10, 10).await;
     follower.shop.fail_canary(1000);
     follower.shop.calls(300).await;
@@ -180,7 +127,7 @@ async fn a_follower_does_not_advance_the_plan_and_its_guard_still_rolls_back() {
 #[tokio::test(start_paused = true)]
 async fn every_process_receives_the_stored_events_of_all() {
     let store = test_store();
-    let (here, there) = (Process::new(&store).await, Process::new(&store).await);
+    let (here, there) = (Process::new(&store, PLAN).await, Process::new(&store, PLAN).await);
     let (mut events, feed) = (there.rollout.events(), there.rollout.feed());
     here.command(Command::Start).await;
     here.command(Command::Pause).await;
@@ -203,11 +150,13 @@ async fn every_process_receives_the_stored_events_of_all() {
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_not_stored_is_shown_and_survives_a_rival() {
     let store = test_store();
-    let (here, there) = (Process::new(&store).await, Process::new(&store).await);
+    let (here, there) = (Process::new(&store, PLAN).await, Process::new(&store, PLAN).await);
     here.command(Command::Start).await;
     seconds(&[&here], 1, 0).await;
     let mut events = here.rollout.events();
-    store.fail_next(StoreFault::Unavailable);
+    // Both processes use the board at any time.
+    store.only_keys_with("rollouts");
+    store.fail_changes(store.changes()..store.changes() + 1, StoreFault::Unavailable);
     let paused = here.rollout.pause(Actor::person("ada"), "wait").await.unwrap();
     assert!(paused.note.unwrap().starts_with("in force, but not stored yet"));
     assert_eq!(here.rollout.status().unsaved, paused.events);
@@ -230,7 +179,7 @@ async fn an_event_that_is_not_stored_is_shown_and_survives_a_rival() {
 #[tokio::test(start_paused = true)]
 async fn a_wiped_store_pauses_the_plan_at_its_weight() {
     let store = test_store();
-    let process = Process::new(&store).await;
+    let process = Process::new(&store, PLAN).await;
     process.command(Command::Start).await;
     seconds(&[&process], 5, 1).await;
     let (before, revision) = stored(&store).await.unwrap();
@@ -248,7 +197,7 @@ async fn a_wiped_store_pauses_the_plan_at_its_weight() {
 #[tokio::test(start_paused = true)]
 async fn a_plan_is_replaced_after_the_checks_of_add_and_not_while_it_is_in_progress() {
     let store = test_store();
-    let process = Process::new(&store).await;
+    let process = Process::new(&store, PLAN).await;
     let ada = || Actor::person("ada");
     let gated = "steps = [{ weight = '7%', gates = ['g'] }]\ngates.g.kind = { function = 'g' }";
     let error = process.rollout.replace_plan(plan(gated), ada(), "").await.unwrap_err();

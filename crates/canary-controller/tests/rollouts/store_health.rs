@@ -10,7 +10,8 @@ use std::{
 use canary_controller::{
     Controller, RolloutHandle, Status,
     store::{
-        Document, FileStore, StateStore, StoreFailure, StoreOperation, Swap, testing::StoreFault,
+        Document, FileStore, StateStore, StoreFailure, StoreOperation, Swap,
+        testing::{FaultyStore, StoreFault},
     },
 };
 use canary_core::Weight;
@@ -245,4 +246,50 @@ async fn a_store_that_fails_every_other_second_does_not_flood_the_log() {
     drop(guard);
     let warnings = warnings.lock().unwrap().len();
     assert!((1..150).contains(&warnings), "{warnings}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_another_replica_has_made_fails_no_longer() {
+    let (store, shops) = (test_store(), [Shop::new("v2"), Shop::new("v2")]);
+    let driver = controller(store.clone());
+    let driving = driver.add(managed(&shops[0], PLAN)).unwrap();
+    driving.start(Actor::person("ada"), "").await.unwrap();
+    // The follower reaches the store on a way of its own.
+    let faulty = FaultyStore::new(store.inner().clone());
+    let follower = controller(faulty.clone());
+    let following = follower.add(managed(&shops[1], PLAN)).unwrap();
+    following.watch().wait_for(|status| status.load_error.is_none()).await.unwrap();
+    faulty.fail_changes(0..usize::MAX, StoreFault::Unavailable);
+    let raise = Command::SetWeight { weight: Weight::from_percent(20) };
+    following.command(order(raise)).await.unwrap_err();
+    for _ in 0..3 {
+        second(&shops[0], 1).await;
+    }
+    assert!(failure(&following.status(), StoreOperation::Write).is_some());
+
+    driving.command(order(Command::Pause)).await.unwrap();
+    for _ in 0..3 {
+        second(&shops[0], 1).await;
+    }
+    let status = following.status();
+    assert_eq!(status.rollout.phase(), Phase::Paused);
+    assert_eq!(status.store_failures, []);
+    assert!(!status.summary.contains("the store"), "{}", status.summary);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_tried_each_second_does_not_flood_the_log() {
+    let (store, shop) = (test_store(), Shop::new("v2"));
+    store.fail_changes(0..usize::MAX, StoreFault::Unavailable);
+    let (guard, warnings) = logged(Level::WARN);
+    let controller = controller(store.clone());
+    let rollout = controller.add(managed(&shop, PLAN).auto_start()).unwrap();
+    for _ in 0..3 * 60 {
+        second(&shop, 1).await;
+    }
+    drop(guard);
+    assert_eq!(rollout.status().rollout.phase(), Phase::Idle);
+    assert!(store.changes() >= 100, "{} attempts", store.changes());
+    let warnings = warnings.lock().unwrap();
+    assert!((1..12).contains(&warnings.len()), "{} lines: {warnings:#?}", warnings.len());
 }

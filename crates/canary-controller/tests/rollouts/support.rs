@@ -1,5 +1,6 @@
 //! A canary with simulated calls, failures and time.
 
+pub(crate) mod process;
 pub(crate) mod stored;
 
 use std::{
@@ -105,12 +106,16 @@ impl Shop {
 }
 
 /// Fails the share `permille` of calls, evenly distributed, and the calls with a matching `x-fail`.
+/// Calls with `x-hang` have no answer.
 fn service(permille: Arc<AtomicU32>, channel: &'static str) -> Service {
     let calls = Arc::new(AtomicU32::new(0));
     Service::new(service_fn(move |request: Request<()>| {
         let permille = permille.load(Ordering::Relaxed);
         let call = calls.fetch_add(1, Ordering::Relaxed);
         async move {
+            if request.headers().contains_key("x-hang") {
+                std::future::pending::<()>().await;
+            }
             let x_fail = request.headers().get("x-fail");
             let fails = call * permille / 1000 != (call + 1) * permille / 1000
                 || x_fail.is_some_and(|channels| channels.to_str().unwrap().contains(channel));

@@ -5,6 +5,7 @@ use crate::{
     actor::Actor,
     command::CommandName,
     serialize,
+    state::phase::Phase,
     text::{REASON_BYTES, bounded},
     variables::VariablePatches,
 };
@@ -79,6 +80,15 @@ impl Command {
             Self::Approve { .. } => CommandName::Approve,
             Self::Reject { .. } => CommandName::Reject,
             Self::SetVariables(_) => CommandName::SetVariables,
+        }
+    }
+
+    /// Returns whether the command begins an attempt in this phase, if it is allowed.
+    pub(crate) const fn begins_attempt(&self, phase: Phase) -> bool {
+        match self {
+            Self::Start | Self::Restart => true,
+            Self::SetWeight { .. } => matches!(phase, Phase::Idle),
+            _ => false,
         }
     }
 }

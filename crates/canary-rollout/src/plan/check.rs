@@ -17,10 +17,12 @@ use super::{
 };
 use crate::span::Span;
 
+mod from_step;
 mod origins;
 mod parts;
 mod references;
 mod weights;
+mod without_proof;
 
 use self::origins::Origins;
 
@@ -38,6 +40,7 @@ impl TryFrom<Draft> for Plan {
             bake.without_proof_after = bake.without_proof_after.or(draft.without_proof_after);
         }
         let on_degraded = check.on_degraded(&draft);
+        let listed = draft.monitors.as_ref().map_or(0, Vec::len);
         let mut monitors = check.monitors(draft.monitors, &draft.unwatched);
         let warm_up = check.warm_up(draft.warm_up);
         for monitor in monitors.iter_mut().filter(|monitor| monitor.has_warm_up()) {
@@ -70,6 +73,7 @@ impl TryFrom<Draft> for Plan {
         check.probes(&plan.probes);
         check.notify(&plan.notify);
         check.judge(&plan);
+        check.starting_steps(&plan, listed);
         check.size(&plan);
         if check.0.is_empty() { Ok(plan) } else { Err(check.0) }
     }
@@ -226,34 +230,6 @@ impl Check {
             let message =
                 format!("{deadline} is not above the plan's minimum duration of {shortest}");
             self.fault("deadline", message);
-        }
-    }
-
-    /// Checks that steps which go on without proof require one, and do so before their deadlines.
-    fn without_proof(&mut self, plan: &mut Plan, origins: &Origins) {
-        for index in 0..plan.steps.len() {
-            let needs_proof = plan.needs_proof(index);
-            let step = &mut plan.steps[index];
-            let Some(after) = step.without_proof_after else { continue };
-            let (field, is_own) = origins.without_proof_after(index);
-            if !needs_proof {
-                step.without_proof_after = None;
-                if is_own {
-                    self.fault(field, "has no effect: the step requires no proof");
-                }
-            } else if let Some(deadline) = step.deadline.filter(|deadline| *deadline <= after) {
-                let (after, deadline) = (Span(after), Span(deadline));
-                let message = format!("{after} is not below the step's deadline of {deadline}");
-                self.fault_once(field, message);
-            }
-        }
-        let Some(Bake { without_proof_after: Some(after), deadline, .. }) = &plan.bake else {
-            return;
-        };
-        if let Some(deadline) = deadline.filter(|deadline| deadline <= after) {
-            let (after, deadline) = (Span(*after), Span(deadline));
-            let message = format!("{after} is not below the bake's deadline of {deadline}");
-            self.fault("bake.without_proof_after", message);
         }
     }
 

@@ -33,6 +33,10 @@ pub struct MonitorSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, schemars(with = "Option<crate::plan::schema::AtMost>"))]
     pub at_most: Option<AtMost>,
+    /// The step of the plan from which on the monitor judges, from 1; the first one if omitted. Before,
+    /// its calls are no evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_step: Option<u32>,
     /// The differences that count as harm and as good enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub margins: Option<MarginsSpec>,
@@ -176,6 +180,7 @@ impl MonitorSpec {
             role: Role::Decides,
             count_by: None,
             at_most: None,
+            from_step: None,
             margins: None,
             warm_up: None,
         }
@@ -200,6 +205,12 @@ impl MonitorSpec {
         self.role == Role::Decides
             && !matches!(self.measure, MeasureSpec::Share | MeasureSpec::Unanswered)
             && !matches!(self.at_most, Some(AtMost::Calls(_)))
+    }
+
+    /// Returns the step from which on the monitor judges.
+    pub(crate) fn starting_step(&self) -> usize {
+        let step = self.from_step.unwrap_or(1).max(1);
+        usize::try_from(step).unwrap_or(usize::MAX)
     }
 
     /// Returns the judge's monitor, or the invalid field and the message. It counts by `default`
@@ -257,7 +268,7 @@ impl MonitorSpec {
             }
             monitor = monitor.with_warm_up(warm_up);
         }
-        Ok(monitor)
+        Ok(monitor.starting_at_step(self.starting_step()))
     }
 
     /// Returns whether the measure can have a warm-up. The split of calls does not depend on how

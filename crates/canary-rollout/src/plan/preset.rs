@@ -14,9 +14,9 @@ use super::{
 ///
 /// | names | service | weights | bake |
 /// |---|---|---|---|
-/// | `Canary10Percent5Minutes`, `..10Minutes`, `..15Minutes`, `..30Minutes` | CodeDeploy, Lambda | 10% for that long | none |
+/// | `Canary10Percent5Minutes`, `..10Minutes`, `..15Minutes`, `..30Minutes` | CodeDeploy | 10% for that long | none |
 /// | `Canary10Percent20Minutes` | AppConfig | 10%, 20%, 40%, 80%, for 5 minutes each | 10 minutes |
-/// | `Linear10PercentEvery1Minute`, `..2Minutes`, `..3Minutes`, `..10Minutes` | CodeDeploy, Lambda | 10%, 20%, .. 90%, for that long each | none |
+/// | `Linear10PercentEvery1Minute`, `..2Minutes`, `..3Minutes`, `..10Minutes` | CodeDeploy | 10%, 20%, .. 90%, for that long each | none |
 /// | `Linear20PercentEvery6Minutes` | AppConfig | 20%, 40%, 60%, 80%, for 6 minutes each | 30 minutes |
 /// | `Linear50PercentEvery30Seconds` | AppConfig | 50% for 30 seconds | 1 minute |
 /// | `AllAtOnce` | all | 99% for no minimum time | 10 minutes |

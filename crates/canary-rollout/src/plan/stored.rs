@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
@@ -13,30 +13,43 @@ use super::{
 ///
 /// A replica can load a plan that a newer version of this crate has stored: it ignores unknown
 /// fields, and stores them again unchanged.
+///
+/// It is shared, because the replica copies the rollout for each tick.
 #[derive(Clone, PartialEq)]
-pub(crate) struct StoredPlan {
-    pub(crate) plan: Plan,
-    written: Value,
+pub(crate) struct StoredPlan(Arc<PlanAndText>);
+
+#[derive(PartialEq)]
+struct PlanAndText {
+    plan: Plan,
+    /// The plan as a newer version has written it; `None` if this version writes the same.
+    written: Option<Value>,
+}
+
+impl StoredPlan {
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.0.plan
+    }
 }
 
 impl From<Plan> for StoredPlan {
     fn from(plan: Plan) -> Self {
-        let written =
-            serde_json::to_value(&plan).expect("a plan serializes as strings and numbers");
-        Self { plan, written }
+        Self(Arc::new(PlanAndText { plan, written: None }))
     }
 }
 
 /// Prints only the plan, which hides the paths of URLs.
 impl fmt::Debug for StoredPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.plan.fmt(f)
+        self.plan().fmt(f)
     }
 }
 
 impl Serialize for StoredPlan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.written.serialize(serializer)
+        match &self.0.written {
+            Some(written) => written.serialize(serializer),
+            None => self.plan().serialize(serializer),
+        }
     }
 }
 
@@ -63,7 +76,8 @@ impl<'de> Deserialize<'de> for StoredPlan {
         };
         let plan = Plan::try_from(draft)
             .map_err(|faults| fault(faults.into_iter().next().unwrap_or_default()))?;
-        Ok(Self { plan, written })
+        let is_ours = serde_json::to_value(&plan).is_ok_and(|ours| ours == written);
+        Ok(Self(Arc::new(PlanAndText { plan, written: (!is_ours).then_some(written) })))
     }
 }
 

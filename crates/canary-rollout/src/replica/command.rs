@@ -9,7 +9,6 @@ use crate::{
     command::order::Command,
     event::EventId,
     rollout::{Relation, Rollout},
-    state::phase::Phase,
 };
 
 impl Replica {
@@ -22,7 +21,9 @@ impl Replica {
                 return Decision::Finish(Err(changed));
             }
             match (self.relation(), command) {
-                (Relation::Same, command) if self.is_plan_pending && starts(command, &after) => {
+                (Relation::Same, command)
+                    if self.pending_plan().is_some() && command.begins_attempt(after.phase()) =>
+                {
                     deployed = self.set_plan(now, &mut after);
                 }
                 (Relation::Same, _) => {}
@@ -80,7 +81,7 @@ impl Replica {
     pub(super) fn decide_deploy(&mut self, now: Moment) -> Decision {
         let mut after = self.rollout.clone();
         let transition = match self.relation() {
-            Relation::Same if self.is_plan_pending => self.deploy(now, &mut after),
+            Relation::Same if self.pending_plan().is_some() => self.deploy(now, &mut after),
             Relation::New if self.may_deploy(now) => self.deploy(now, &mut after),
             _ => Transition::default(),
         };
@@ -94,7 +95,6 @@ impl Replica {
     fn deploy(&mut self, now: Moment, rollout: &mut Rollout) -> Transition {
         let releases = rollout.set_releases(now.at, self.build.releases.clone());
         if is_in_progress(rollout.phase()) && *rollout.plan() != self.build.plan {
-            self.is_plan_pending = true;
             let phase = rollout.phase();
             self.outputs.push(Output::Warn(format!(
                 "the plan of this process has changed, and the rollout is {phase} with the previous \
@@ -112,23 +112,11 @@ impl Replica {
 
     /// Queues the deployment of the plan that had to wait for the end of the rollout.
     pub(super) fn deploy_pending_plan(&mut self) {
-        if !self.is_plan_pending || self.relation() != Relation::Same {
-            return;
-        }
-        self.is_plan_pending = *self.rollout.plan() != self.build.plan;
         let queued = self.jobs.iter().map(|queued| &queued.job).chain(&self.deferred);
         let is_queued = queued.into_iter().any(|job| matches!(job, Job::Deploy));
-        if self.is_plan_pending && !is_in_progress(self.rollout.phase()) && !is_queued {
+        let is_pending = self.pending_plan().is_some();
+        if is_pending && !is_in_progress(self.rollout.phase()) && !is_queued {
             self.jobs.push_front(Job::Deploy.into());
         }
-    }
-}
-
-/// Returns whether a command begins an attempt.
-fn starts(command: &Command, rollout: &Rollout) -> bool {
-    match command {
-        Command::Start | Command::Restart => true,
-        Command::SetWeight { .. } => rollout.phase() == Phase::Idle,
-        _ => false,
     }
 }

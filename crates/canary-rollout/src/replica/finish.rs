@@ -22,8 +22,6 @@ impl Replica {
         match active.job {
             Job::Command(job) => self.finish_command(job, result),
             Job::Plan(PlanJob { id, .. }) => {
-                // A plan that is set later replaces the one of this build.
-                self.is_plan_pending &= result.is_err();
                 self.outputs.extend([Output::Reply { id, result }, Output::Release(id)]);
             }
             Job::Tick(job) => {

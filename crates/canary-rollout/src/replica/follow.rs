@@ -6,6 +6,7 @@ use canary_core::Weight;
 use super::{
     DataPlane, Mode, Moment, Output, Replica, StoreState,
     job::{Active, Job, MergeJob},
+    machine::is_in_progress,
 };
 use crate::{
     action::Action,
@@ -87,19 +88,25 @@ impl Replica {
             let ours = self.rollout.clone();
             let lineage = Lineage::from_random(now.random);
             self.rollout = ours.clone().with_lineage(lineage);
+            self.outputs.push(Output::InForce);
+            self.begin_evidence(now, &ours);
             let merge = MergeJob::of_loss(loss, ours, &self.rollout, Vec::new());
             self.jobs.push_front(Job::Merge(merge).into());
         }
     }
 
-    /// Begins the evidence of another attempt or step than that of `ours`.
+    /// Begins the evidence of another attempt or step than that of `ours`. A document of another
+    /// lineage has evidence of its own: an attempt of the same number may have begun there.
     fn begin_evidence(&mut self, now: Moment, ours: &Rollout) {
         let theirs = &self.rollout;
         let is_other = theirs.attempt() != ours.attempt() || theirs.releases() != ours.releases();
+        let is_replaced = is_in_progress(theirs.phase())
+            && ours.lineage().is_some()
+            && theirs.lineage() != ours.lineage();
         if is_other {
             self.seat.leave_to_starter(now.uptime);
         }
-        if is_other || theirs.sticky_secret() != ours.sticky_secret() {
+        if is_other || is_replaced || theirs.sticky_secret() != ours.sticky_secret() {
             let salt = theirs.salt();
             self.outputs.push(Output::Apply(vec![Action::BeginEvidence { salt }]));
         } else if theirs.state().stage() != ours.state().stage() {

@@ -32,6 +32,9 @@ pub enum Input {
         /// The finding of the guard, if it has tripped.
         trip: Option<String>,
     },
+    /// A tick was left out, because the replica [is quiet](super::Replica::is_quiet). A driver saves its
+    /// evidence if a beat is due.
+    Beat,
     /// A command was given to this replica.
     Command {
         /// The id, for the reply.
@@ -64,6 +67,10 @@ pub enum Input {
     EvidenceSeen(Option<ReplicaId>),
     /// The result of [`Output::Load`](super::Output::Load), or the reason of the failure.
     Loaded(Result<Loaded, String>),
+    /// The stored rollout could not be loaded, and this is the one that was last in force on this
+    /// machine. It is in force until the stored one is loaded, and nothing advances it. A rollback or
+    /// halt in it that was never stored is then repeated.
+    Copy(Box<Rollout>),
     /// The result of [`Output::Swap`](super::Output::Swap).
     Swapped(Swapped),
     /// The result of [`Output::SwapEvidence`](super::Output::SwapEvidence).

@@ -4,7 +4,7 @@ use canary_core::Weight;
 
 use super::{
     Build, CommandFailure, EvidenceSwapped, Input, Loaded, Moment, Output, ReplicaId, StoreState,
-    job::{Active, CommandJob, Decision, Job, PlanJob, Proposal, TickJob},
+    job::{Active, CommandJob, Decision, Job, MergeJob, PlanJob, Proposal, TickJob},
     seat::Seat,
 };
 use crate::{
@@ -50,7 +50,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Replica {
     pub(super) build: Build,
-    /// The rollout in force. It is a placeholder while the stored one is not loaded.
+    /// The rollout in force. It is a placeholder or a copy while the stored one is not loaded.
     pub(super) rollout: Rollout,
     pub(super) store: StoreState,
     pub(super) seat: Seat,
@@ -60,8 +60,9 @@ pub struct Replica {
     pub(super) unsaved: Vec<Event>,
     /// The number of the latest event that was emitted.
     pub(super) emitted: u64,
-    /// Whether the plan of this build still has to replace that of the rollout.
-    pub(super) is_plan_pending: bool,
+    /// The event that set the plan which the plan of this build has to replace. A plan that is set
+    /// later, here or by another replica, stays.
+    pub(super) replaces: Option<u64>,
     /// Whether the application has lowered the weight of a build that the rollout is not for.
     pub(super) is_lowered_directly: bool,
     pub(super) active: Option<Active>,
@@ -84,11 +85,14 @@ impl Replica {
             build,
             base: rollout.clone(),
             rollout,
-            store: StoreState::Loading { reason: "it has not been loaded yet".to_owned() },
+            store: StoreState::Loading {
+                reason: "it has not been loaded yet".to_owned(),
+                is_copy: false,
+            },
             seat: Seat::new(id),
             unsaved: Vec::new(),
             emitted: 0,
-            is_plan_pending: false,
+            replaces: None,
             is_lowered_directly: false,
             active: None,
             jobs: VecDeque::new(),
@@ -99,7 +103,7 @@ impl Replica {
         }
     }
 
-    /// Returns the rollout in force. It is a placeholder while the store is
+    /// Returns the rollout in force. It is a placeholder or a copy while the store is
     /// [`Loading`](StoreState::Loading).
     #[must_use]
     pub const fn rollout(&self) -> &Rollout {
@@ -124,23 +128,28 @@ impl Replica {
         self.seat.holder()
     }
 
-    /// Returns whether this replica drives the rollout: it is in progress, for this build, and the
-    /// evidence names this replica.
+    /// Returns whether this replica drives the rollout: it [takes part](Self::takes_part), and the
+    /// evidence names it.
     #[must_use]
     pub fn is_driving(&self) -> bool {
+        self.takes_part() && self.seat.is_mine()
+    }
+
+    /// Returns whether the calls of this replica are evidence of the rollout: it is in progress, and
+    /// for this build.
+    #[must_use]
+    pub fn takes_part(&self) -> bool {
         self.is_loaded()
             && self.relation() == Relation::Same
             && is_in_progress(self.rollout.phase())
-            && self.seat.is_mine()
     }
 
     /// Returns the plan of this build, if it applies only from the next start, because the rollout was
     /// in progress with another plan when it was loaded.
     #[must_use]
     pub fn pending_plan(&self) -> Option<&Plan> {
-        let is_pending = self.is_plan_pending
+        let is_pending = self.replaces == Some(self.rollout.plan_event())
             && self.relation() == Relation::Same
-            && is_in_progress(self.rollout.phase())
             && *self.rollout.plan() != self.build.plan;
         is_pending.then_some(&self.build.plan)
     }
@@ -170,6 +179,7 @@ impl Replica {
                 self.jobs.extend(self.deferred.drain(..).map(Active::from));
                 self.push(Job::Tick(TickJob { tick: *tick, trip, observed: None }));
             }
+            Input::Beat => self.beat(now),
             Input::Command { id, order, seen } => {
                 let is_answered = false;
                 self.push(Job::Command(CommandJob { id: Some(id), order, seen, is_answered }));
@@ -196,6 +206,7 @@ impl Replica {
                     self.loaded(now, active, result);
                 }
             }
+            Input::Copy(copy) => self.begin_with_copy(*copy),
             Input::Swapped(result) => {
                 if let Some(active) = self.active.take() {
                     self.swapped(now, active, result);
@@ -271,12 +282,13 @@ impl Replica {
             Ok(loaded) => loaded,
             Err(reason) if self.is_loaded() => return self.fail(now, active, reason),
             Err(reason) => {
-                self.store = StoreState::Loading { reason: reason.clone() };
+                let is_copy = self.has_copy();
+                self.store = StoreState::Loading { reason: reason.clone(), is_copy };
                 return self.finish(now, active, Err(CommandFailure::NotLoaded(reason)));
             }
         };
         if !self.is_loaded() {
-            self.begin(loaded);
+            let merge = self.begin(loaded);
             // Commands that are in force here already come first. A tick that has loaded the rollout
             // has observed nothing of it.
             if !matches!(active.job, Job::Tick(_)) {
@@ -285,9 +297,13 @@ impl Replica {
             for job in self.deferred.drain(..).rev() {
                 self.jobs.push_front(job.into());
             }
-            self.is_plan_pending = self.relation() == Relation::Same;
-            if self.is_plan_pending || self.may_deploy(now) {
+            let is_same = self.relation() == Relation::Same;
+            self.replaces = is_same.then(|| self.rollout.plan_event());
+            if is_same || self.may_deploy(now) {
                 self.jobs.push_front(Job::Deploy.into());
+            }
+            if !merge.is_empty() {
+                self.jobs.push_front(Job::Merge(merge).into());
             }
             return;
         }
@@ -303,11 +319,29 @@ impl Replica {
         }
     }
 
-    /// Puts the rollout of the first load into force.
-    fn begin(&mut self, loaded: Loaded) {
-        if let Loaded::Found(rollout) = loaded {
-            self.rollout = *rollout;
+    /// Puts the copy of a rollout into force, until the stored one is loaded.
+    fn begin_with_copy(&mut self, copy: Rollout) {
+        if let StoreState::Loading { is_copy, .. } = &mut self.store {
+            *is_copy = true;
+            self.rollout = copy;
+            self.outputs.extend([Output::ResumeEvidence, Output::InForce]);
+            self.enforce();
         }
+    }
+
+    const fn has_copy(&self) -> bool {
+        matches!(self.store, StoreState::Loading { is_copy: true, .. })
+    }
+
+    /// Puts the rollout of the first load into force. Returns what is in force by a copy and was never
+    /// stored.
+    fn begin(&mut self, loaded: Loaded) -> MergeJob {
+        let has_copy = self.has_copy();
+        let theirs = match loaded {
+            Loaded::Found(rollout) => *rollout,
+            Loaded::Absent | Loaded::Unchanged => self.base.clone(),
+        };
+        let ours = std::mem::replace(&mut self.rollout, theirs);
         if self.rollout.sticky_secret().is_none() && self.rollout.weight() == Weight::ZERO {
             // The next change of the rollout stores it.
             let secret = Some(self.build.sticky_secret);
@@ -317,7 +351,17 @@ impl Replica {
         self.emitted = self.rollout.latest_number();
         self.store = StoreState::InSync;
         self.outputs.extend([Output::ResumeEvidence, Output::InForce]);
-        self.enforce();
+        let merge = if has_copy && self.relation() == Relation::Same {
+            MergeJob::of_copy(&ours, &self.rollout)
+        } else {
+            MergeJob::default()
+        };
+        if merge.order.is_some() && self.rollout.weight() > ours.weight() {
+            self.outputs.push(Output::Enforce(Vec::new()));
+        } else {
+            self.enforce();
+        }
+        merge
     }
 
     fn evidence_swapped(&mut self, now: Moment, mut active: Active, result: EvidenceSwapped) {

@@ -46,6 +46,17 @@ impl MergeJob {
         Self::with_order(order, theirs, unsaved)
     }
 
+    /// Merges what `copy` has after its last stored event: a rollback or halt, whose process ended
+    /// before it could store it.
+    pub(super) fn of_copy(copy: &Rollout, theirs: &Rollout) -> Self {
+        let events: Vec<_> = copy.history().cloned().collect();
+        // Without a common event, the copy is of another document, or much older.
+        match events.iter().rposition(|event| theirs.contains(event)) {
+            Some(last) => Self::of(copy, theirs, events[last + 1..].to_vec()),
+            None => Self::default(),
+        }
+    }
+
     /// Makes `theirs` safe, to which the store has gone back.
     pub(super) fn of_loss(
         loss: StoreLoss,

@@ -133,11 +133,13 @@ impl Replica {
     fn put_in_force(&mut self, proposal: Proposal) {
         let after = proposal.split().1;
         let actions = self.actions_here(&proposal, after);
-        let has_new_releases = self.rollout.releases() != proposal.after.releases();
+        // After a loss of the store, the attempt has the number of an earlier one, or a higher one.
+        let is_other = self.rollout.releases() != proposal.after.releases()
+            || self.rollout.attempt() != proposal.after.attempt();
         self.rollout = proposal.after;
         self.outputs.push(Output::InForce);
         self.outputs.extend(proposal.transition.events.iter().cloned().map(Output::Audit));
-        if has_new_releases && !is_start(&proposal.transition) {
+        if is_other && !is_start(&proposal.transition) {
             let salt = self.rollout.salt();
             self.outputs.push(Output::Apply(vec![Action::BeginEvidence { salt }]));
         }

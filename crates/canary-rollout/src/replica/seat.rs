@@ -22,9 +22,10 @@ impl ReplicaId {
         &self.0
     }
 
-    /// Returns a delay below one beat, which differs between replicas, so that they do not replace a
-    /// driver at the same time.
-    fn jitter(&self) -> Duration {
+    /// Returns a delay below one [`BEAT`], which differs between replicas, so that they do not replace
+    /// a driver at the same time, or publish at the same time.
+    #[must_use]
+    pub fn jitter(&self) -> Duration {
         let sum = self
             .0
             .bytes()

@@ -6,11 +6,13 @@ use crate::action::Transition;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum StoreState {
-    /// The stored rollout has not been loaded. The rollout in force is a placeholder.
+    /// The stored rollout has not been loaded. The rollout in force is a placeholder, or a copy.
     #[non_exhaustive]
     Loading {
         /// The reason.
         reason: String,
+        /// Whether the rollout in force is a [copy](super::Input::Copy).
+        is_copy: bool,
     },
     /// The rollout in force is the stored one, except for the time since the last save.
     InSync,

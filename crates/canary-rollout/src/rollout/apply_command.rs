@@ -63,7 +63,7 @@ impl Change<'_> {
             Command::Resume => self.resume(by, reason),
             Command::SkipStep => self.skip(by, reason),
             Command::SetWeight { weight } => self.set_weight_manually(*weight, by, reason),
-            Command::Promote => self.promote_by(by.clone(), manual(), CalendarGate::Ignore),
+            Command::Promote => self.promote_by(by.clone(), manual()),
             Command::PromoteFully => self.promote_fully(by.clone(), manual()),
             Command::RollBack => {
                 let (by, reason) = (by.clone(), reason.to_owned());
@@ -105,6 +105,7 @@ impl Change<'_> {
         rollout.verdict = Verdict::Inconclusive;
         rollout.evidence.clear();
         rollout.warm_up_left = None;
+        rollout.without_quorum = None;
         let (attempt, salt) = (rollout.attempt, rollout.salt());
         let progress = Progress { since: Some(now), ..Progress::default() };
         self.enter(if self.rollout.plan().is_by_hand() {

@@ -127,7 +127,7 @@ impl<'a> Change<'a> {
         actions.extend(raising);
         actions.extend(asking);
         for event in &events {
-            for (to, target) in rollout.plan.plan.notify() {
+            for (to, target) in rollout.plan().notify() {
                 let name = event.kind.as_str();
                 if target.events.is_empty() || target.events.iter().any(|other| other == name) {
                     actions.push(Action::Notify { to: to.clone(), event: event.clone() });

@@ -4,6 +4,7 @@ use canary_core::{Verdict, Weight};
 
 use super::Rollout;
 use crate::{
+    fleet::Fleet,
     plan::OnInconclusive,
     state::{Progress, PromotionBasis, Stage},
     timestamp::Timestamp,
@@ -22,6 +23,8 @@ pub(crate) struct Needs {
     pub(crate) warm_up: Option<Duration>,
     /// The probes that have not passed.
     pub(crate) probes: Vec<String>,
+    /// The replicas that are heard, if they are fewer than the quorum.
+    pub(crate) without_quorum: Option<Fleet>,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -38,7 +41,11 @@ pub(crate) struct CallsNeeded {
 
 impl Needs {
     pub(super) const fn is_empty(&self) -> bool {
-        self.time.is_none() && self.calls.is_none() && !self.lacks_proof && self.probes.is_empty()
+        self.time.is_none()
+            && self.calls.is_none()
+            && !self.lacks_proof
+            && self.probes.is_empty()
+            && self.without_quorum.is_none()
     }
 }
 
@@ -69,6 +76,7 @@ impl Rollout {
                 .map(|required| TimeNeeded { elapsed, required }),
             warm_up: self.warm_up_left.filter(|_| lacks_proof),
             probes: self.probes_of(&stage).into_iter().filter(is_missing).collect(),
+            without_quorum: self.without_quorum.clone(),
         }
     }
 
@@ -144,7 +152,29 @@ impl Rollout {
         }
     }
 
+    /// Returns the number of steps of the plan that have begun in this attempt, for
+    /// [`Judge::reach_step`](canary_analysis::Judge::reach_step): some monitors judge only from a later
+    /// step on.
+    ///
+    /// A step begins when its weight comes into force, so one that waits for the calendar has not begun.
+    /// In the bake, all steps have. A step that was skipped counts, even if it never began. It is 0 if the plan is not in progress.
+    #[must_use]
+    pub fn begun_steps(&self) -> usize {
+        let is_in_force = self.state.progress().is_some_and(|progress| progress.since.is_some());
+        match self.state.stage() {
+            None | Some(Stage::Start) => 0,
+            Some(Stage::Step { step }) => step + usize::from(is_in_force),
+            Some(Stage::Bake { .. }) => self.plan().steps().len(),
+        }
+    }
+
     pub(crate) fn is_raising_allowed(&self, now: Timestamp) -> bool {
         self.plan().calendar().is_none_or(|calendar| calendar.is_open(now))
+    }
+
+    /// Returns whether the calendar opens or closes between the latest tick and this time.
+    pub(crate) fn changes_hours_until(&self, time: Timestamp) -> bool {
+        let is_open = self.is_raising_allowed(time);
+        self.clock.latest.is_some_and(|latest| self.is_raising_allowed(latest) != is_open)
     }
 }

@@ -88,7 +88,7 @@ struct Walk<'a> {
     traffic: Traffic,
     begins: Timestamp,
     at: Timestamp,
-    /// The weights and their durations from the start of the rollout on.
+    /// The weights and their durations from the first step on, one for each step.
     path: Vec<(Weight, Duration)>,
     stages: Vec<StageOutlook>,
     gates: Vec<String>,
@@ -201,7 +201,9 @@ impl<'a> Walk<'a> {
         if is_late && bound != Bound::Time {
             return Err(self.deadline(stage, bound, Some(takes)));
         }
-        self.path.push((weight, elapsed.saturating_add(takes)));
+        if *stage != Stage::Start {
+            self.path.push((weight, elapsed.saturating_add(takes)));
+        }
         let from = self.at;
         self.at = self.at + takes;
         let total = rollout.clock.elapsed.saturating_add(self.at.since(self.begins));
@@ -268,7 +270,7 @@ impl<'a> Walk<'a> {
         let path: Vec<_> = self.path.iter().copied().chain([(weight, MONTH)]).collect();
         let before: Duration = self.path.iter().map(|(_, took)| *took).sum();
         let warm_up = self.warm.since(self.at);
-        let until = proof.on(&path, |monitor| monitor.warm_up().min(warm_up));
+        let until = proof.on(&path, |monitor, _| monitor.warm_up().min(warm_up));
         let takes = until.map(|until| until.saturating_sub(before).saturating_sub(elapsed));
         Ok(takes.map(|takes| takes.max(warm_up)))
     }

@@ -8,7 +8,7 @@ use crate::{
         Refusal,
         order::{Command, Order},
     },
-    plan::OnDegraded,
+    plan::{OnDegraded, definition::Plan},
     preview::Preview,
     span::Span,
     state::{Stage, phase::Phase},
@@ -43,14 +43,38 @@ impl Rollout {
     ///
     /// Returns the refusal that the command would get.
     pub fn preview(&self, now: Timestamp, command: &Command) -> Result<Preview, Refusal> {
+        self.preview_with(now, command, None)
+    }
+
+    /// Returns the exact effect that a command would have now if `next` is the
+    /// [plan](crate::replica::Replica::pending_plan) that applies from the next start. Nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// Returns the refusal that the command would get.
+    pub fn preview_with(
+        &self,
+        now: Timestamp,
+        command: &Command,
+        next: Option<&Plan>,
+    ) -> Result<Preview, Refusal> {
         let mut after = self.clone();
+        let mut events = Vec::new();
+        if let Some(plan) = next.filter(|_| command.begins_attempt(self.phase())) {
+            events = after.set_plan(now, plan.clone(), &Actor::Plan, "").events;
+        }
+        let has_new_plan = !events.is_empty();
         let order = Order::new(command.clone(), Actor::Plan, "");
         let transition = after.command(now, &order)?;
+        events.extend(transition.events);
         let has = |is: fn(&Action) -> bool| transition.actions.iter().any(is);
         let takes_back = has(|action| matches!(action, Action::RollBack | Action::Halt(_)));
         let consequences = match transition.note {
             Some(_) => Vec::new(),
-            None => self.consequences(now, command, &after),
+            None => {
+                let plan = has_new_plan.then(|| "The new plan of this build applies.".to_owned());
+                plan.into_iter().chain(self.consequences(now, command, &after)).collect()
+            }
         };
         Ok(Preview {
             command: command.name(),
@@ -60,7 +84,7 @@ impl Rollout {
             discards_evidence: has(|action| matches!(action, Action::BeginEvidence { .. })),
             drains: takes_back.then_some(Channel::Canary),
             open_calls: None,
-            events: transition.events.into_iter().map(|event| event.kind).collect(),
+            events: events.into_iter().map(|event| event.kind).collect(),
             note: transition.note,
             consequences,
             releases: self.releases.clone(),
@@ -85,6 +109,7 @@ impl Rollout {
                 let verb = if *command == Command::Resume { "continues with" } else { "begins" };
                 let stage = after.describe_stage();
                 sentences.push(format!("The plan {verb} {stage}."));
+                sentences.extend(self.describe_new_monitors(after));
                 sentences.extend(after.describe_wait(now));
             }
             Command::SetWeight { .. } => {
@@ -141,6 +166,16 @@ impl Rollout {
         }
     }
 
+    /// Names the monitors that judge from a later step on, and begin now.
+    fn describe_new_monitors(&self, after: &Self) -> Option<String> {
+        let begun = self.begun_steps().max(1) + 1..=after.begun_steps();
+        let monitors = self.plan().judge_monitors().into_iter();
+        let new = monitors.filter(|monitor| begun.contains(&monitor.starting_step()));
+        let names: Vec<_> = new.map(|monitor| format!("`{}`", monitor.name())).collect();
+        let verb = if names.len() == 1 { "begins" } else { "begin" };
+        (!names.is_empty()).then(|| format!("{} {verb} to judge.", names.join(" and ")))
+    }
+
     /// Describes the conditions that the first step, or a closed calendar, waits for.
     fn describe_wait(&self, now: Timestamp) -> Option<String> {
         let is_closed = self.state.progress().is_some_and(|progress| progress.since.is_none());
@@ -172,6 +207,7 @@ impl Rollout {
                  serves every call."
             ));
             sentences.push(self.describe_degraded());
+            sentences.extend(self.describe_new_monitors(after));
         } else {
             let ends = if self.plan().is_by_hand() { "" } else { "The plan ends, and " };
             sentences.push(format!("{ends}{canary} is no longer judged."));

@@ -1,3 +1,5 @@
+use std::mem;
+
 use canary_core::{Verdict, Weight};
 
 use super::{change::Change, needs::Needs};
@@ -45,11 +47,7 @@ impl Change<'_> {
             return true;
         }
         let weight = self.rollout.weight_of(&stage);
-        let is_raise = weight > self.rollout.weight;
-        if is_raise
-            && calendar == CalendarGate::Respect
-            && !self.rollout.is_raising_allowed(self.now)
-        {
+        if calendar == CalendarGate::Respect && !self.is_open_for(weight) {
             return false;
         }
         let now = self.now;
@@ -73,7 +71,10 @@ impl Change<'_> {
         let passed = self.passed;
         let Some(stage) = self.rollout.state.stage() else { return };
         let deadline = self.rollout.deadline_of(&stage);
-        let Some(progress) = self.rollout.state.progress_mut() else { return };
+        let has_quorum = self.rollout.without_quorum.is_none();
+        let Some(progress) = self.rollout.state.progress_mut().filter(|_| has_quorum) else {
+            return;
+        };
         span::add(&mut progress.waited, passed);
         if deadline.is_none_or(|deadline| progress.waited < deadline) {
             return;
@@ -86,7 +87,7 @@ impl Change<'_> {
         } else if needs.lacks_proof {
             Deadline::Proof
         } else {
-            // Only time is missing, and it will pass.
+            // Only time is missing, which will pass, or replicas, which new ones replace.
             return;
         };
         let on_inconclusive = self.rollout.plan().on_inconclusive();
@@ -110,6 +111,11 @@ impl Change<'_> {
         match stage {
             Stage::Start => self.begin_step(0, Actor::Plan, String::new()),
             Stage::Step { step } if step + 1 < steps => {
+                let next = self.rollout.weight_of(&Stage::Step { step: step + 1 });
+                if self.rollout.plan().needs_proof(step) && !self.is_open_for(next) {
+                    self.stay_until_open();
+                    return;
+                }
                 let mut reason = self.progress_summary();
                 if let Some(waived) = self.waived_proof(step) {
                     reason = format!("{reason}; {waived}");
@@ -122,13 +128,35 @@ impl Change<'_> {
             }
             Stage::Step { .. } => {
                 let basis = self.promotion_basis();
-                self.promote_by(actor_of(&basis), basis, CalendarGate::Respect);
+                let next = Stage::Bake { basis: basis.clone() };
+                if self.is_open_for(self.rollout.weight_of(&next)) {
+                    self.promote_by(actor_of(&basis), basis);
+                } else {
+                    self.stay_until_open();
+                }
             }
             Stage::Bake { basis } => {
                 if self.rollout.is_raising_allowed(self.now) {
                     self.promote_fully(actor_of(&basis), basis);
+                } else {
+                    self.stay_until_open();
                 }
             }
+        }
+    }
+
+    /// Returns whether the calendar allows this weight now.
+    fn is_open_for(&self, weight: Weight) -> bool {
+        weight <= self.rollout.weight || self.rollout.is_raising_allowed(self.now)
+    }
+
+    /// Stays in the stage, because its proof may be gone when the calendar opens.
+    fn stay_until_open(&mut self) {
+        let progress = self.rollout.state.progress_mut();
+        let was_delayed = progress.is_none_or(|it| mem::replace(&mut it.is_delayed, true));
+        if !was_delayed {
+            let reason = self.progress_summary();
+            self.record(Actor::Plan, EventKind::CalendarClosed, reason);
         }
     }
 
@@ -173,18 +201,13 @@ impl Change<'_> {
         }
     }
 
-    /// Begins the bake, or promotes at once if the plan has none.
-    pub(super) fn promote_by(&mut self, by: Actor, basis: PromotionBasis, calendar: CalendarGate) {
+    /// Begins the bake, or promotes at once if the plan has none. It ignores the calendar.
+    pub(super) fn promote_by(&mut self, by: Actor, basis: PromotionBasis) {
         if self.rollout.plan().bake().is_some() {
             let reason = basis.to_string();
             self.enter(State::Baking { progress: Progress::default(), basis });
-            if !self.bring_into_force(by.clone(), reason.clone(), calendar) {
-                self.record(by, EventKind::CalendarClosed, reason);
-            }
-        } else if calendar == CalendarGate::Ignore
-            || self.rollout.weight == Weight::FULL
-            || self.rollout.is_raising_allowed(self.now)
-        {
+            self.bring_into_force(by, reason, CalendarGate::Ignore);
+        } else {
             self.promote_fully(by, basis);
         }
     }

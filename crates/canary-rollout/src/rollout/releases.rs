@@ -104,6 +104,7 @@ impl Rollout {
         self.verdict = Verdict::Inconclusive;
         self.evidence.clear();
         self.warm_up_left = None;
+        self.without_quorum = None;
         self.clock = MonotonicTime { latest: Some(now), elapsed: Duration::ZERO, ..self.clock };
         let mut change = Change::new(self, now);
         if change.rollout.phase() != Phase::Halted {
@@ -158,6 +159,7 @@ impl Rollout {
         self.plan = plan.into();
         let mut change = Change::new(self, now);
         change.record(by.bounded(), EventKind::PlanReplaced, bounded(reason, REASON_BYTES));
+        change.rollout.plan_event = change.rollout.history.count;
         change.finish()
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     action::{Action, Transition},
     actor::Actor,
     event::EventKind,
+    fleet::Fleet,
     plan::OnInconclusive,
     span,
     state::{Deadline, GateState, PauseReason, RollbackReason, phase::State},
@@ -36,6 +37,7 @@ impl Rollout {
         let mut change = Change::new(self, now);
         change.passed = passed;
         change.was_degraded = was_degraded;
+        change.note_quorum(tick.fleet.as_ref());
         change.apply_tick(tick);
         change.finish()
     }
@@ -52,7 +54,8 @@ impl Rollout {
         for probe in progress.probes.values_mut() {
             span::add(&mut probe.since_run, passed);
         }
-        if is_paused {
+        // Without a quorum the plan stands still, so that a deadline cannot pass meanwhile.
+        if is_paused || self.without_quorum.is_some() {
             return;
         }
         for gate in progress.gates.values_mut() {
@@ -77,6 +80,20 @@ impl Rollout {
 }
 
 impl Change<'_> {
+    /// Records that fewer replicas are heard than the quorum, or again enough.
+    fn note_quorum(&mut self, fleet: Option<&Fleet>) {
+        let Some(fleet) = fleet.filter(|_| self.rollout.state.progress().is_some()) else { return };
+        let had_quorum = self.rollout.without_quorum.is_none();
+        let without_quorum = (!fleet.has_quorum()).then(|| fleet.without_names());
+        self.rollout.without_quorum = without_quorum;
+        let kind = match (had_quorum, fleet.has_quorum()) {
+            (true, false) => EventKind::QuorumLost,
+            (false, true) => EventKind::QuorumRegained,
+            _ => return,
+        };
+        self.record(Actor::Plan, kind, fleet.to_string());
+    }
+
     fn apply_tick(&mut self, tick: &Tick) {
         if !self.rollout.is_judged() {
             self.ramp_down();

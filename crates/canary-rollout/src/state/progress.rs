@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Not, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,10 @@ pub struct Progress {
     /// The time that counts against the stage's deadline: without gates and pauses.
     #[serde(with = "serialize::span")]
     pub waited: Duration,
+    /// Whether the stage has met its conditions while the calendar was closed. It stays, because it
+    /// must meet them when the calendar opens.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub is_delayed: bool,
     /// Canary calls that ended at the stage's weight, without those during pauses.
     pub calls: u64,
     /// The reason for which a step at 100% gives the canary all calls. It is the basis of the promotion

@@ -3,6 +3,7 @@ use std::time::Duration;
 use canary_core::Verdict;
 
 use super::{GateAnswer, ProbeOutcome};
+use crate::fleet::Fleet;
 use crate::text::{EVIDENCE_BYTES, bounded};
 
 /// The observations since the previous tick.
@@ -32,6 +33,9 @@ pub struct Tick {
     /// The time until the canary's warm-up is over, `None` outside of it. As a
     /// [`Judgment`](canary_analysis::Judgment::warm_up_left) returns it.
     pub warm_up_left: Option<Duration>,
+    /// The replicas that are heard, `None` if it is not known. The plan proceeds only while they are at
+    /// least the [quorum](Fleet::quorum).
+    pub fleet: Option<Fleet>,
     /// Answers of gates, with their names.
     pub answers: Vec<(String, GateAnswer)>,
     /// Outcomes of probes, with their names.
@@ -57,6 +61,19 @@ impl Tick {
     pub const fn with_warm_up_left(mut self, left: Option<Duration>) -> Self {
         self.warm_up_left = left;
         self
+    }
+
+    /// Sets which replicas are [heard](Self::fleet).
+    #[must_use]
+    pub fn with_fleet(self, fleet: Option<Fleet>) -> Self {
+        Self { fleet, ..self }
+    }
+
+    /// Returns the next tick, if nothing happens until then: without calls, answers and outcomes.
+    #[must_use]
+    pub fn without_observations(&self) -> Self {
+        let next = Self::new(self.verdict, &self.evidence);
+        next.with_warm_up_left(self.warm_up_left).with_fleet(self.fleet.clone())
     }
 
     /// Adds a gate's answer. Answers of gates that were not asked are ignored.

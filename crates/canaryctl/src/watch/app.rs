@@ -136,8 +136,13 @@ impl App {
 
     /// Returns a sentence of the server with local times, as a line of its own.
     pub(super) fn sentence(&self, text: &str) -> String {
+        capitalized(&self.local_times(text))
+    }
+
+    /// Returns a text of the server with local times.
+    pub(super) fn local_times(&self, text: &str) -> String {
         let now = self.view.at.parse().unwrap_or_default();
-        capitalized(&self.times.sentence_at(text, now))
+        self.times.sentence_at(text, now)
     }
 
     fn fail(&mut self, text: String) {

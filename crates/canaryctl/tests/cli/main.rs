@@ -4,6 +4,7 @@
 mod commands;
 mod connection;
 mod documents;
+mod fleet;
 mod history;
 mod lost_responses;
 mod plans;

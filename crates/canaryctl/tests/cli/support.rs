@@ -50,7 +50,7 @@ pub(crate) const PLAN_WITH_GATE: &str = r#"
 pub(crate) struct Shop {
     pub(crate) rollout: RolloutHandle,
     pub(crate) addr: SocketAddr,
-    directory: TempDir,
+    directory: Arc<TempDir>,
     options: ShopOptions,
     process: Process,
 }
@@ -88,10 +88,28 @@ impl Shop {
     }
 
     pub(crate) async fn with_options(options: ShopOptions) -> Self {
-        let directory = TempDir::new().unwrap();
+        Self::in_directory(Arc::new(TempDir::new().unwrap()), options).await
+    }
+
+    /// Starts another shop with the same state, as the next replica of a fleet.
+    pub(crate) async fn replica(&self) -> Self {
+        Self::in_directory(Arc::clone(&self.directory), self.options.clone()).await
+    }
+
+    async fn in_directory(directory: Arc<TempDir>, options: ShopOptions) -> Self {
         let free = "127.0.0.1:0".parse().unwrap();
         let (rollout, addr, process) = start(directory.path(), &options, free).await;
         Self { rollout, addr, directory, options, process }
+    }
+
+    /// Waits until this shop tells so about the replicas of its fleet.
+    pub(crate) async fn until_fleet(&self, sentence: &str) {
+        let mut status = self.rollout.watch();
+        let told = status.wait_for(|status| {
+            status.fleet.as_ref().is_some_and(|fleet| fleet.to_string() == sentence)
+        });
+        let is_told = tokio::time::timeout(HANG, told).await.is_ok();
+        assert!(is_told, "expected {sentence:?}, found {:?}", self.rollout.status().fleet);
     }
 
     /// Ends the server, as the end of its process would.

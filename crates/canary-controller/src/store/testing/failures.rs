@@ -64,12 +64,15 @@ pub async fn corrupt_documents_are_left_unchanged(subject: &dyn StoreUnderTest) 
     let first = swap(&*store, &key, None, &number_document(1)).await;
     let mut watch = store.watch(&key);
     assert_eq!(next(&mut watch).await, WatchEvent::Value(first.clone()));
+    let mut is_any_done = false;
     for bytes in
         [&b""[..], b"{", b"\0\0\0\0", b"null", b"{\"number\":1", b"\xff\xfe{}", &[b' '; 1 << 16]]
     {
+        // An engine may be unable to store some of the bytes.
         if !subject.corrupt(&key, bytes).await.is_done("corrupt_documents_are_left_unchanged") {
-            return;
+            continue;
         }
+        is_any_done = true;
         let store = subject.open().await;
         let loaded = store.load(&key).await.unwrap_err();
         assert!(matches!(loaded, StoreError::Corrupt { .. }), "{loaded}");
@@ -90,5 +93,7 @@ pub async fn corrupt_documents_are_left_unchanged(subject: &dyn StoreUnderTest) 
         assert!(matches!(next(&mut new_watch).await, WatchEvent::Stale { .. }));
         assert_eq!(subject.read_raw(&key).await, bytes, "the bytes are unchanged");
     }
-    assert!(matches!(next(&mut watch).await, WatchEvent::Stale { .. }));
+    if is_any_done {
+        assert!(matches!(next(&mut watch).await, WatchEvent::Stale { .. }));
+    }
 }

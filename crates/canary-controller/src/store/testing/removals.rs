@@ -60,7 +60,7 @@ pub async fn lists_are_complete(subject: &dyn StoreUnderTest) {
     let range = KeyRange::rollouts("listed").expect("the prefix is valid");
     assert!(store.list(&range).await.unwrap().is_empty());
 
-    let mut stored = Vec::new();
+    let (mut stored, mut board) = (Vec::new(), Vec::new());
     for number in (0..60_u64).rev() {
         let name = format!("a{number:02}").parse().expect("the name is valid");
         let key = range.key(&name);
@@ -73,6 +73,11 @@ pub async fn lists_are_complete(subject: &dyn StoreUnderTest) {
                 let _ = swap(&*store, &other, None, &number_document(1001)).await;
             }
         }
+        if number < 2 {
+            let entry = key.board().key(&"0123456789abcdef".parse().expect("the name is valid"));
+            let document = swap(&*store, &entry, None, &number_document(1002)).await;
+            board.push((key.board(), entry, document));
+        }
         stored.push((key, document));
     }
     let history = range.key(&"without-document".parse().expect("the name is valid"));
@@ -80,6 +85,10 @@ pub async fn lists_are_complete(subject: &dyn StoreUnderTest) {
     stored.reverse();
     let reader = subject.open().await;
     assert_eq!(entries(reader.list(&range).await.unwrap()), stored);
+
+    for (range, entry, document) in board {
+        assert_eq!(entries(reader.list(&range).await.unwrap()), [(entry, document)]);
+    }
 
     let (key, removed) = stored.remove(30);
     assert_eq!(store.remove(&key, &removed.revision).await.unwrap(), Removal::Done);

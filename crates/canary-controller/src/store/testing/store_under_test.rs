@@ -22,7 +22,8 @@ pub trait StoreUnderTest: fmt::Debug + Send + Sync {
         Box::pin(async {})
     }
 
-    /// Replaces the stored document of a key with bytes that are not a document.
+    /// Replaces the stored document of a key with bytes that are not a document. An engine that cannot
+    /// store these bytes returns `Unsupported`.
     fn corrupt<'a>(&'a self, _key: &'a StoreKey, _bytes: &'a [u8]) -> HookFuture<'a, Injection> {
         Box::pin(async { Injection::Unsupported })
     }

@@ -1,7 +1,8 @@
 //! The documents of canary `shop` in a store.
 
 use canary_controller::store::{
-    Document, MemoryStore, Revision, StateStore, StoreKey, Swap, testing::FaultyStore,
+    Document, MemoryStore, Revision, StateStore, StoreKey, Swap,
+    testing::{FaultyStore, StoreFault},
 };
 use canary_core::Weight;
 use canary_rollout::{Phase, Rollout, event::Event};
@@ -10,6 +11,21 @@ pub(crate) type TestStore = FaultyStore<MemoryStore>;
 
 pub(crate) fn test_store() -> TestStore {
     FaultyStore::new(MemoryStore::new())
+}
+
+/// Another client of the same store, with faults of its own.
+pub(crate) fn another_connection(store: &TestStore) -> TestStore {
+    FaultyStore::new(store.inner().clone())
+}
+
+/// Lets no replica of this client publish its counts. Everything else works.
+pub(crate) fn fail_board(store: &TestStore) {
+    store.only_keys_with("board");
+    store.fail_changes(0..usize::MAX, StoreFault::Unavailable);
+}
+
+pub(crate) fn recover_board(store: &TestStore) {
+    store.fail_changes(0..0, StoreFault::Unavailable);
 }
 
 pub(crate) fn rollout_key() -> StoreKey {

@@ -6,6 +6,7 @@ pub(super) struct Origins {
     /// The field that defines all steps, unless it is `steps`.
     ramp: Option<&'static str>,
     has_step_deadline: bool,
+    pub(super) has_without_proof_after: bool,
     /// Whether each step has its own `min_calls`, `deadline` and `without_proof_after`.
     own: Vec<(bool, bool, bool)>,
 }
@@ -24,6 +25,7 @@ impl Origins {
         Self {
             ramp: ramps.into_iter().flatten().next(),
             has_step_deadline: draft.step_deadline.is_some(),
+            has_without_proof_after: draft.without_proof_after.is_some(),
             own: draft.steps.iter().flatten().map(own).collect(),
         }
     }

@@ -7,7 +7,7 @@ use ratatui::{
 };
 
 use super::super::app::{App, Connection};
-use crate::{numbers, storage};
+use crate::{fleet, numbers, storage};
 
 /// Draws the first row, and the sentences about the state.
 pub(super) fn draw(frame: &mut Frame<'_>, head: Rect, text: Rect, app: &App) {
@@ -92,6 +92,7 @@ fn sentences(app: &App) -> Text<'_> {
         },
         storage.load_error.as_ref().map(|error| format!("The rollout is not loaded: {error}")),
         unsaved,
+        view.fleet.as_ref().filter(|fleet| !fleet.silent.is_empty()).map(fleet::replicas),
         view.judgment.warning.clone(),
     ];
     let warnings = warnings.into_iter().flatten().chain(storage::failures(view, &app.times));

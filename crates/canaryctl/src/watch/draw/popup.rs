@@ -31,7 +31,8 @@ fn draw_dialog(frame: &mut Frame<'_>, area: Rect, app: &App, dialog: &Dialog) {
         ];
         return popup(frame, area, &title, Text::from(lines));
     }
-    let effect = dialog.effect.as_deref().unwrap_or("Asking the server for the effect ..");
+    let effect = dialog.effect.as_deref().map(|effect| app.sentence(effect));
+    let effect = effect.unwrap_or("Asking the server for the effect ..".to_owned());
     let keys = match (dialog.is_sent, &dialog.effect) {
         (true, _) => "Sent ..".to_owned(),
         (false, None) => "Esc cancels".to_owned(),
@@ -58,7 +59,8 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect, app: &App) {
         let is_offered = app.is_offered(key.name);
         let refused = || {
             let offer = app.view.offers.iter().find(|offer| offer.command == key.name);
-            offer.and_then(|offer| offer.refused.clone()).unwrap_or("not now".to_owned())
+            let refused = offer.and_then(|offer| offer.refused.as_deref());
+            refused.map_or("not now".to_owned(), |refused| app.local_times(refused))
         };
         let name = key.label();
         let text = if is_offered { name } else { format!("{name} ({})", refused()) };

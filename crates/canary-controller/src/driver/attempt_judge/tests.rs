@@ -1,0 +1,111 @@
+use std::convert::Infallible;
+
+use futures_util::FutureExt;
+use http::{Request, Response, StatusCode};
+use tower::{Layer, Service, service_fn};
+use tower_canary::CanaryLayer;
+
+use super::*;
+use crate::weight_lock::OnTrip;
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_entry_of_a_large_fleet_is_given_up_after_three_beats() {
+    for (replicas, seconds) in [(100, 60), (1_000, 120)] {
+        let service = service_fn(|_: Request<()>| async {
+            Ok::<_, Infallible>(Response::new(String::new()))
+        });
+        let layer = CanaryLayer::new("shop", service);
+        let (canary, weight_lock) = (layer.handle(), Arc::default());
+        let plan = Plan::from_toml("steps = [{ weight = '10%' }]").unwrap();
+        let baseline = Baseline::default();
+        let mut judge = AttemptJudge::new(1, &plan, &baseline, None, &canary, &weight_lock);
+        let ids: Vec<_> = (0..replicas).map(ReplicaId::from_random).collect();
+        let list = |count: usize| {
+            let mut list = BoardList::default();
+            for id in &ids[1..count] {
+                list.push(BoardSign::new(id.clone(), 1), FleetCounts::default());
+            }
+            list
+        };
+        let mut roster = Roster::default();
+        roster.note_present(&ids[0], 1);
+        roster.observe(Duration::ZERO, list(ids.len()).signs());
+        let weight = canary.weight();
+        judge.look(&list(ids.len()), &[], &mut roster, &ids[0], &canary, weight);
+        let lacking = list(ids.len() - 1);
+        let mut given_up = None;
+        for second in 0..=seconds {
+            judge.look(&lacking, &[], &mut roster, &ids[0], &canary, weight);
+            if judge.incomplete_since.is_none() {
+                given_up = Some(second);
+                break;
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(given_up, Some(seconds), "{replicas} replicas");
+    }
+}
+
+/// The judge of a canary that fails all calls, at a weight of 50 %. The function makes some calls.
+fn failing_canary() -> (AttemptJudge, Plan, CanaryHandle, impl FnMut()) {
+    let answer = |status| {
+        service_fn(move |_: Request<()>| async move {
+            let mut response = Response::new(String::new());
+            *response.status_mut() = status;
+            Ok::<_, Infallible>(response)
+        })
+    };
+    let layer = CanaryLayer::new("shop", answer(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut shop = layer.layer(answer(StatusCode::OK));
+    let (canary, weight_lock) = (layer.handle(), Arc::<WeightLock>::default());
+    let toml =
+        "warm_up = '0s'\nsteps = [{ weight = '50%' }]\nmonitors = [{ measure = 'failures' }]";
+    let plan = Plan::from_toml(toml).unwrap();
+    let baseline = Baseline::default();
+    let judge = AttemptJudge::new(1, &plan, &baseline, None, &canary, &weight_lock);
+    weight_lock.set_on_trip(OnTrip::RollBack, 1);
+    canary.set_weight(Weight::from_percent(50)).unwrap();
+    let calls = move || {
+        for _ in 0..4 {
+            drop(shop.call(Request::new(())).now_or_never());
+        }
+    };
+    (judge, plan, canary, calls)
+}
+
+fn half_closed() -> ClosedWeights {
+    [Weight::from_percent(50)].into_iter().collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_rolls_back_at_a_closed_weight_which_the_judge_does_not_observe() {
+    let (mut judge, _, canary, mut calls) = failing_canary();
+    judge.close(&half_closed());
+    let (me, mut roster) = (ReplicaId::from_random(1), Roster::default());
+    let weight = canary.weight();
+    let mut warnings = Vec::new();
+    for _ in 0..25 {
+        calls();
+        judge.look(&BoardList::default(), &[], &mut roster, &me, &canary, weight);
+        warnings.extend(judge.sources(&canary).warning());
+        tokio::time::advance(Duration::from_secs(11)).await;
+    }
+    assert_eq!(judge.judgment().findings[0].calls.canary, 0);
+    assert_eq!(canary.weight(), Weight::ZERO);
+    assert!(warnings[0].contains("50% are not judged"), "{warnings:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_keeps_the_weights_that_it_has_closed() {
+    let (mut judge, plan, canary, mut calls) = failing_canary();
+    let me = ReplicaId::from_random(1);
+    calls();
+    judge.read(&canary);
+    assert_eq!(judge.published().weights().count(), 1);
+    // The driver has not seen the entry yet.
+    let stored = judge.evidence(Roster::default());
+    judge.close(&half_closed());
+    judge.follow(&stored, &me, &plan, &canary).unwrap();
+    assert_eq!(judge.published().weights().count(), 0);
+    assert_eq!(judge.note_publication(me, 1).closed, half_closed());
+}

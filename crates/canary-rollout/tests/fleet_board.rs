@@ -1,0 +1,529 @@
+//! The board of a fleet: each call is judged once, whatever happens to replicas and to the store.
+
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+use std::{collections::BTreeMap, time::Duration};
+
+use canary_analysis::{Judge, Levels, Monitor};
+use canary_core::{Counts, EpochCounts, Snapshot, Weight};
+use canary_rollout::{
+    fleet::{
+        BoardList, BoardSign, FleetCounts, JudgedCounts, Look, MissingCounts, OwnPart, Roster,
+        UsedCounts,
+    },
+    replica::{BEAT, ReplicaId},
+};
+use proptest::prelude::*;
+
+fn id(number: u64) -> ReplicaId {
+    ReplicaId::from_random(number)
+}
+
+/// Calls of the canary at this weight.
+fn calls(ppm: u32, calls: u64) -> FleetCounts {
+    let judge = Judge::try_new(Levels::default(), [Monitor::failures()]).unwrap();
+    let mut counts = Counts::default();
+    let canary = &mut counts.evidence.canary;
+    (canary.picked, canary.success) = (calls, calls);
+    let epoch = EpochCounts::new(1, Weight::from_ppm(ppm), counts);
+    let mut sum = FleetCounts::default();
+    sum.add(&Snapshot::new(Counts::default(), vec![epoch]), &UsedCounts::of(&judge));
+    sum
+}
+
+fn at(counts: &FleetCounts, ppm: u32) -> u64 {
+    counts.canary_calls(Weight::from_ppm(ppm))
+}
+
+/// A driver that serves no calls itself, and the latest entry of each other replica.
+#[derive(Default)]
+struct Driver {
+    judged: JudgedCounts,
+    roster: Roster,
+    entries: BTreeMap<u64, (BoardSign, FleetCounts)>,
+    observed: FleetCounts,
+}
+
+impl Driver {
+    fn me() -> ReplicaId {
+        id(0)
+    }
+
+    /// All calls of the replicas are at one weight, so that a sum alone hides what is missing.
+    fn publish(&mut self, replica: u64, beat: u64, served: u64) -> &mut BoardSign {
+        let entry = self.entries.entry(replica);
+        let entry = entry.or_insert_with(|| (BoardSign::new(id(replica), beat), calls(1, served)));
+        *entry = (BoardSign::new(id(replica), beat), calls(1, served));
+        &mut entry.0
+    }
+
+    fn list(&mut self, passed: Duration) -> BoardList {
+        let mut list = BoardList::default();
+        // The driver removes the entries whose counts its stored roster has.
+        self.entries.retain(|_, (sign, _)| !self.roster.has_folded(sign));
+        for (sign, counts) in self.entries.values() {
+            list.push(sign.clone(), counts.clone());
+        }
+        self.roster.observe(passed, list.signs());
+        list
+    }
+
+    fn look(&mut self, passed: Duration) -> Result<Look, MissingCounts> {
+        let list = self.list(passed);
+        let nothing = FleetCounts::default();
+        let own = OwnPart { replica: &Self::me(), counts: &nothing, step: 9 };
+        let look = list.look(own, &mut self.judged, &mut self.roster)?;
+        self.observed.merge(&look.counts);
+        Ok(look)
+    }
+
+    fn give_up(&mut self) {
+        let list = self.list(BEAT);
+        let nothing = FleetCounts::default();
+        let own = OwnPart { replica: &Self::me(), counts: &nothing, step: 9 };
+        list.give_up(own, &mut self.judged, &mut self.roster);
+    }
+
+    fn observed(&self) -> u64 {
+        at(&self.observed, 1)
+    }
+}
+
+#[test]
+fn a_lost_entry_is_noticed_although_the_sum_grows_and_its_calls_count_once() {
+    let mut driver = Driver::default();
+    driver.publish(1, 1, 60);
+    driver.publish(2, 1, 40);
+    driver.look(BEAT).unwrap();
+    let lost = driver.entries.remove(&1).unwrap();
+    driver.publish(2, 2, 1_000);
+    let missing = driver.look(BEAT).unwrap_err().to_string();
+    assert_eq!(missing, "the entry of replica 0000000000000001 is missing");
+    driver.entries.insert(1, lost);
+    driver.look(BEAT).unwrap();
+    assert_eq!(driver.observed(), 1_060);
+}
+
+#[test]
+fn an_entry_of_an_earlier_time_is_a_lost_one() {
+    let mut driver = Driver::default();
+    driver.publish(1, 7, 60);
+    driver.look(BEAT).unwrap();
+    driver.publish(1, 3, 20);
+    driver.publish(2, 1, 1_000);
+    assert!(driver.look(BEAT).is_err());
+    driver.give_up();
+    driver.publish(2, 2, 1_001);
+    driver.look(BEAT).unwrap();
+    assert_eq!(driver.observed(), 61);
+    // What the replica has served until its return is not judged, because a part of it was.
+    driver.publish(1, 8, 90);
+    driver.look(BEAT).unwrap();
+    driver.publish(1, 9, 91);
+    driver.look(BEAT).unwrap();
+    assert_eq!(driver.observed(), 62);
+}
+
+#[test]
+fn a_returning_entry_is_not_judged_twice_also_by_another_driver() {
+    let mut driver = Driver::default();
+    driver.publish(1, 1, 60);
+    driver.publish(2, 1, 40);
+    driver.look(BEAT).unwrap();
+    driver.entries.remove(&1);
+    assert!(driver.look(BEAT).is_err());
+    driver.give_up();
+    driver.roster = serde_json::from_str(&serde_json::to_string(&driver.roster).unwrap()).unwrap();
+    driver.publish(2, 2, 45);
+    driver.look(BEAT).unwrap();
+    driver.publish(1, 2, 70);
+    driver.look(BEAT).unwrap();
+    driver.publish(1, 3, 80);
+    driver.look(BEAT).unwrap();
+    assert_eq!(driver.observed(), 100 + 5 + 10);
+}
+
+#[test]
+fn a_replica_whose_entry_was_lost_does_not_judge_its_calls_again_when_it_drives() {
+    let mut driver = Driver::default();
+    driver.publish(1, 1, 60);
+    driver.look(BEAT).unwrap();
+    driver.entries.remove(&1);
+    driver.give_up();
+    for (served, judged) in [(70, 0), (75, 5)] {
+        let list = driver.list(BEAT);
+        let own = OwnPart { replica: &id(1), counts: &calls(1, served), step: 9 };
+        let look = list.look(own, &mut driver.judged, &mut driver.roster).unwrap();
+        assert_eq!(at(&look.counts, 1), judged);
+    }
+}
+
+#[test]
+fn a_look_belongs_to_the_earliest_step_of_its_calls() {
+    let mut driver = Driver::default();
+    driver.publish(1, 1, 10).step = 2;
+    driver.publish(2, 1, 10).step = 2;
+    // The replicas have begun to count in the first step.
+    assert_eq!(driver.look(BEAT).unwrap().step, 1);
+    driver.publish(1, 2, 20).step = 3;
+    assert_eq!(driver.look(BEAT).unwrap().step, 2, "a part of the calls may be of step 2");
+    driver.publish(1, 3, 30).step = 3;
+    assert_eq!(driver.look(BEAT).unwrap().step, 3, "the second replica has published nothing");
+    driver.publish(2, 2, 90).step = 3;
+    assert_eq!(driver.look(BEAT).unwrap().step, 2);
+    let sign = driver.publish(3, 1, 5);
+    (sign.first_step, sign.step) = (3, 3);
+    assert_eq!(driver.look(BEAT).unwrap().step, 3);
+    assert_eq!(driver.look(BEAT).unwrap().step, 9, "that of the driver itself");
+}
+
+/// The sizes are in the docs of `canary_rollout::fleet`.
+#[test]
+fn the_board_and_the_roster_do_not_grow_with_each_replica_that_has_started() {
+    for leaves in [true, false] {
+        let mut driver = Driver::default();
+        let mut most = 0;
+        for replica in 1..=2_000 {
+            driver.publish(replica, 1, 10).has_left = leaves;
+            driver.look(Duration::from_secs(30)).unwrap();
+            most = most.max(driver.entries.len());
+        }
+        let stored = serde_json::to_string(&driver.roster).unwrap();
+        println!("at most {most} entries, the roster has {} bytes", stored.len());
+        assert_eq!(driver.observed(), 20_000);
+        // A quarter of an hour has 30 starts.
+        assert!(most <= if leaves { 4 } else { Roster::MAX_FORGOTTEN + 32 }, "{most} entries");
+        let replicas = stored.matches("\":{").count();
+        let limit = if leaves { 32 } else { Roster::MAX_FORGOTTEN + Roster::MAX_REMEMBERED + 32 };
+        assert!(replicas <= limit, "{replicas} replicas");
+        // Entries that are gone are not missed.
+        driver.publish(9_999, 1, 5);
+        driver.look(BEAT).unwrap();
+        assert_eq!(driver.observed(), 20_005);
+        if !leaves {
+            // A replica without an entry is back. What the judge has observed counts once.
+            driver.publish(1_500, 2, 30);
+            driver.look(BEAT).unwrap();
+            driver.publish(1_500, 3, 37);
+            driver.look(BEAT).unwrap();
+            assert_eq!(driver.observed(), 20_012);
+        }
+    }
+}
+
+#[test]
+fn the_entry_of_a_replica_that_has_left_stays_until_its_last_requests_are_over() {
+    let mut driver = Driver::default();
+    driver.publish(1, 4, 10).has_left = true;
+    for _ in 0..30 {
+        driver.look(BEAT).unwrap();
+        assert_eq!(driver.entries.len(), 1);
+    }
+    driver.look(BEAT).unwrap();
+    driver.look(BEAT).unwrap();
+    assert_eq!(driver.entries.len(), 0);
+    // A late request creates it again.
+    driver.publish(1, 1, 3);
+    driver.look(BEAT).unwrap();
+    assert_eq!((driver.observed(), driver.entries.len()), (10, 0));
+}
+
+/// What can happen in a fleet of three replicas. The fault is that of the next write.
+#[derive(Clone, Debug)]
+enum Happening {
+    Calls { replica: usize, calls: u64 },
+    Publication { replica: usize, fault: Fault },
+    Leave { replica: usize, fault: Fault },
+    Look { replica: usize, minutes: u64 },
+    GiveUp { replica: usize },
+    Swap { replica: usize, fault: Fault },
+    Replacement { replica: usize },
+    Restart { replica: usize },
+    Loss { entry: usize },
+    Backup { entry: usize },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    None,
+    RequestLost,
+    ResponseLost,
+}
+
+/// The stored evidence: the observed calls stand for the state of the judge.
+#[derive(Clone, Debug, Default)]
+struct Evidence {
+    revision: u64,
+    judged: JudgedCounts,
+    roster: Roster,
+    observed: FleetCounts,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    id: u64,
+    beat: u64,
+    served: FleetCounts,
+    /// The counts that were read. A driver reads them only to look.
+    own: FleetCounts,
+    is_driving: bool,
+    /// The counts of each attempt of a publication, of which its guard knows that the judge has them.
+    published: BTreeMap<u64, FleetCounts>,
+    /// Whether the judge in memory has observed the own counts.
+    is_judged: bool,
+    /// The evidence in memory, and the roster that is stored as far as this node knows.
+    evidence: Evidence,
+    stored: Roster,
+}
+
+type Entry = (BoardSign, FleetCounts);
+
+#[derive(Default)]
+struct Store {
+    board: BTreeMap<u64, Entry>,
+    backups: BTreeMap<u64, Entry>,
+    evidence: Evidence,
+    /// Whether the store has lost an entry.
+    has_lost: bool,
+}
+
+impl Node {
+    fn new(id: u64, store: &Store) -> Self {
+        let mut node = Self {
+            id,
+            beat: 0,
+            served: FleetCounts::default(),
+            own: FleetCounts::default(),
+            is_driving: false,
+            published: BTreeMap::from([(0, FleetCounts::default())]),
+            is_judged: true,
+            evidence: Evidence::default(),
+            stored: Roster::default(),
+        };
+        node.follow(store);
+        node
+    }
+
+    fn follow(&mut self, store: &Store) {
+        self.evidence = store.evidence.clone();
+        self.stored = store.evidence.roster.clone();
+        (self.is_judged, self.is_driving) = (false, false);
+    }
+
+    fn weight(&self) -> u32 {
+        u32::try_from(self.id).unwrap() + 1
+    }
+}
+
+impl Store {
+    fn publish(&mut self, node: &mut Node, has_left: bool, fault: Fault) -> bool {
+        if !node.is_driving {
+            node.own = node.served.clone();
+            node.is_judged = false;
+        }
+        node.beat += 1;
+        node.published.insert(node.beat, node.own.clone());
+        if !matches!(fault, Fault::RequestLost) {
+            let sign = BoardSign { has_left, ..BoardSign::new(id(node.id), node.beat) };
+            let before = self.board.insert(node.id, (sign, node.own.clone()));
+            self.backups.extend(before.map(|entry| (node.id, entry)));
+        }
+        let is_done = matches!(fault, Fault::None);
+        if is_done {
+            node.evidence.roster.note_published(&id(node.id), node.beat, 1);
+        }
+        is_done
+    }
+
+    /// The driver has the same order: publish the own counts, then swap the evidence.
+    fn swap(&mut self, node: &mut Node, fault: Fault) {
+        if !self.publish(node, false, Fault::None) {
+            return;
+        }
+        if node.is_judged {
+            node.evidence.roster.note_judged(&id(node.id), 1);
+        }
+        if self.evidence.revision != node.evidence.revision {
+            node.follow(self);
+            return;
+        }
+        if !matches!(fault, Fault::RequestLost) {
+            let revision = self.evidence.revision + 1;
+            self.evidence = Evidence { revision, ..node.evidence.clone() };
+            if matches!(fault, Fault::None) {
+                node.evidence.revision = revision;
+                node.stored = node.evidence.roster.clone();
+            }
+        }
+    }
+
+    fn list(&mut self, node: &Node) -> BoardList {
+        self.board.retain(|_, (sign, _)| !node.stored.has_folded(sign));
+        let mut list = BoardList::default();
+        for (sign, counts) in self.board.values() {
+            list.push(sign.clone(), counts.clone());
+        }
+        list
+    }
+
+    fn look(&mut self, node: &mut Node, minutes: u64, gives_up: bool) {
+        let list = self.list(node);
+        node.own = node.served.clone();
+        node.is_driving = true;
+        let Evidence { judged, roster, observed, .. } = &mut node.evidence;
+        roster.observe(Duration::from_secs(60 * minutes), list.signs());
+        roster.note_present(&id(node.id), 1);
+        let own = OwnPart { replica: &id(node.id), counts: &node.own, step: 1 };
+        match list.look(own, judged, roster) {
+            Ok(look) => {
+                observed.merge(&look.counts);
+                node.is_judged = true;
+            }
+            Err(_) if gives_up => {
+                list.give_up(own, judged, roster);
+                node.is_judged = true;
+            }
+            // A driver that was replaced does not know which entries its successor has removed.
+            Err(missing) => {
+                let is_replaced = node.evidence.revision != self.evidence.revision;
+                assert!(self.has_lost || is_replaced, "{missing}");
+            }
+        }
+    }
+}
+
+fn happenings(with_losses: bool) -> impl Strategy<Value = Vec<Happening>> {
+    let fault = || {
+        prop_oneof![
+            4 => Just(Fault::None),
+            1 => Just(Fault::RequestLost),
+            1 => Just(Fault::ResponseLost),
+        ]
+    };
+    let replica = || 0..3_usize;
+    let losses = u32::from(with_losses);
+    let happening = prop_oneof![
+        6 => (replica(), 1..9_u64)
+            .prop_map(|(replica, calls)| Happening::Calls { replica, calls }),
+        3 => (replica(), fault())
+            .prop_map(|(replica, fault)| Happening::Publication { replica, fault }),
+        5 => (replica(), 0..3_u64)
+            .prop_map(|(replica, minutes)| Happening::Look { replica, minutes }),
+        4 => (replica(), fault()).prop_map(|(replica, fault)| Happening::Swap { replica, fault }),
+        2 => replica().prop_map(|replica| Happening::Replacement { replica }),
+        1 => replica().prop_map(|replica| Happening::Restart { replica }),
+        1 => (replica(), fault())
+            .prop_map(|(replica, fault)| Happening::Leave { replica, fault }),
+        losses => (0..5_usize).prop_map(|entry| Happening::Loss { entry }),
+        losses => (0..5_usize).prop_map(|entry| Happening::Backup { entry }),
+        2 * losses => replica().prop_map(|replica| Happening::GiveUp { replica }),
+    ];
+    prop::collection::vec(happening, 1..150)
+}
+
+/// Runs the happenings, checks the stored evidence after each one, and returns the store, the nodes,
+/// and the counts of all replicas that have ever started.
+fn run(happenings: Vec<Happening>) -> Result<(Store, Vec<Node>), TestCaseError> {
+    let mut store = Store::default();
+    let mut nodes: Vec<_> = (0..3).map(|id| Node::new(id, &store)).collect();
+    let mut gone: Vec<Node> = Vec::new();
+    let mut ids = 3;
+    let mut restart = |nodes: &mut Vec<Node>, gone: &mut Vec<Node>, store: &Store, replica| {
+        gone.push(std::mem::replace(&mut nodes[replica], Node::new(ids, store)));
+        ids += 1;
+    };
+    for happening in happenings {
+        match happening {
+            Happening::Calls { replica, calls: more } => {
+                let node = &mut nodes[replica];
+                node.served.merge(&calls(node.weight(), more));
+            }
+            Happening::Publication { replica, fault } => {
+                store.publish(&mut nodes[replica], false, fault);
+            }
+            Happening::Leave { replica, fault } => {
+                store.publish(&mut nodes[replica], true, fault);
+                restart(&mut nodes, &mut gone, &store, replica);
+            }
+            Happening::Look { replica, minutes } => {
+                store.look(&mut nodes[replica], minutes, false);
+            }
+            Happening::GiveUp { replica } => store.look(&mut nodes[replica], 1, true),
+            Happening::Swap { replica, fault } => store.swap(&mut nodes[replica], fault),
+            Happening::Replacement { replica } => nodes[replica].follow(&store),
+            Happening::Restart { replica } => restart(&mut nodes, &mut gone, &store, replica),
+            Happening::Loss { entry } => {
+                let lost = store.board.keys().nth(entry).copied();
+                store.has_lost |= lost.and_then(|id| store.board.remove(&id)).is_some();
+            }
+            Happening::Backup { entry } => {
+                let old = store.backups.iter().nth(entry).map(|(id, it)| (*id, it.clone()));
+                store.has_lost |= old.is_some();
+                store.board.extend(old);
+            }
+        }
+        let Evidence { observed, roster, .. } = &store.evidence;
+        for node in nodes.iter().chain(&gone) {
+            let judged = at(observed, node.weight());
+            prop_assert!(judged <= at(&node.served, node.weight()), "{} is judged twice", node.id);
+        }
+        for node in &nodes {
+            let judged = at(observed, node.weight());
+            // The guard of the replica adds the calls that are missing here.
+            let known = roster.judged_beat(&id(node.id)).unwrap_or(0);
+            let known = at(&node.published[&known], node.weight());
+            prop_assert!(store.has_lost || known == judged, "{} of {}", known, judged);
+        }
+    }
+    nodes.extend(gone);
+    Ok((store, nodes))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// Guarantee E1.
+    #[test]
+    fn each_published_call_is_judged_once_under_takeovers_restarts_and_lost_responses(
+        happenings in happenings(false)
+    ) {
+        let (mut store, mut nodes) = run(happenings)?;
+        for node in &mut nodes[..3] {
+            node.follow(&store);
+            store.publish(node, false, Fault::None);
+        }
+        store.look(&mut nodes[0], 0, false);
+        store.swap(&mut nodes[0], Fault::None);
+        for node in &nodes[..3] {
+            let observed = at(&store.evidence.observed, node.weight());
+            prop_assert_eq!(observed, at(&node.served, node.weight()));
+        }
+        // What the replicas that have gone have published last.
+        for (replica, (_, counts)) in &store.board {
+            let weight = u32::try_from(*replica).unwrap() + 1;
+            prop_assert_eq!(at(&store.evidence.observed, weight), at(counts, weight));
+        }
+    }
+
+    /// Guarantee E1, if the store loses entries, or goes back to earlier ones.
+    #[test]
+    fn no_call_is_judged_twice_whatever_the_store_loses(happenings in happenings(true)) {
+        let (mut store, mut nodes) = run(happenings)?;
+        // Two more rounds: the entries that are lost are given up, and later calls are judged.
+        for node in &mut nodes[..3] {
+            node.follow(&store);
+            store.publish(node, false, Fault::None);
+        }
+        store.look(&mut nodes[0], 0, true);
+        let before: Vec<_> =
+            nodes.iter().map(|it| at(&nodes[0].evidence.observed, it.weight())).collect();
+        for node in &mut nodes[1..3] {
+            node.served.merge(&calls(node.weight(), 5));
+            store.publish(node, false, Fault::None);
+        }
+        store.look(&mut nodes[0], 0, false);
+        for (node, before) in nodes[..3].iter().zip(before).skip(1) {
+            prop_assert_eq!(at(&nodes[0].evidence.observed, node.weight()), before + 5);
+        }
+    }
+}
