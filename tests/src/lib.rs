@@ -7,15 +7,19 @@ pub mod breakpoint;
 pub mod broken_upload;
 pub mod browser;
 pub mod browser_page;
+pub mod certificates;
 mod client;
 pub mod control_plane;
 pub mod deployment;
 pub mod echo;
+pub mod etcd;
 mod invariants;
 pub mod outcomes;
+pub mod postgres;
 mod server;
 pub mod skip;
 pub mod task_server;
+pub mod tcp_proxy;
 pub mod timeout;
 
 pub use self::{
