@@ -3,11 +3,11 @@
 use std::{net::SocketAddr, path::PathBuf, process, time::Duration};
 
 use clap::Parser;
-use tower_canary::Weight;
+use tower_canary::{ReleaseId, Weight};
 
 /// A shop with a canary of its second version.
 #[derive(Debug, Parser)]
-#[command(version, after_help = STATUS)]
+#[command(version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Options {
     /// The address to listen on; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:3000")]
@@ -21,9 +21,36 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "weight")]
     pub(crate) plan: Option<PathBuf>,
 
-    /// Store the state of the rollout in this directory, so that a restart continues it
-    #[arg(long, value_name = "DIRECTORY", requires = "plan")]
-    pub(crate) state: Option<PathBuf>,
+    /// Store the state of the rollout, so that a restart continues it and other shops share it: in a
+    /// directory (dir:PATH), in etcd or in PostgreSQL; see below
+    #[arg(long, value_name = "URL", requires = "plan")]
+    pub(crate) store: Option<String>,
+
+    /// The file with the password of the store's user, instead of the one in the URL
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub(crate) store_password_file: Option<PathBuf>,
+
+    /// Keep a copy of the rollout in this directory, for a start while the store is away; not shared
+    /// with other shops
+    #[arg(long, value_name = "DIRECTORY", requires = "store")]
+    pub(crate) copies: Option<PathBuf>,
+
+    /// The file with the tokens for the API and the page, as canary-admin describes it; without it,
+    /// callers on this machine may do everything, and others nothing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tokens: Option<PathBuf>,
+
+    /// Wait for an operator to start the plan
+    #[arg(long, requires = "plan")]
+    pub(crate) wait_for_start: bool,
+
+    /// The release id of version 1
+    #[arg(long, default_value = "v1", value_name = "ID")]
+    pub(crate) stable_release: ReleaseId,
+
+    /// The release id of version 2
+    #[arg(long, default_value = "v2", value_name = "ID")]
+    pub(crate) canary_release: ReleaseId,
 
     /// Continue to serve after the rollout has ended
     #[arg(long, requires = "plan")]
@@ -102,12 +129,23 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-const STATUS: &str = "\
+const AFTER_HELP: &str = "\
+Stores:
+  dir:PATH                                           a directory of this machine
+  etcd://USER:PASSWORD@HOST:PORT,HOST:PORT           the members of an etcd cluster
+  postgres://USER:PASSWORD@HOST:PORT/DATABASE        a PostgreSQL server
+
+  In a password, @, /, : and % are written as %40, %2F, %3A and %25. Processes of this machine can read
+  the command line: prefer --store-password-file. For TLS, append ?sslmode=verify-full, and
+  &sslrootcert=FILE for certificates to trust other than those of the system. &sslcert=FILE and
+  &sslkey=FILE are the certificate and the key of the shop itself. All files are in PEM format.
+  PostgreSQL uses TLS by default, except on this machine, and also has sslmode=verify-ca and require.
+
 Exit status, with a plan:
   0  version 2 was promoted
   1  the shop could not start, for example because of an invalid plan
   2  version 2 was rolled back or halted
-  3  the shop was stopped before the rollout ended; with --state, the next start continues it";
+  3  the shop was stopped before the rollout ended; with --store, the next start continues it";
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ mod report;
 mod rollout;
 mod serve;
 mod startup_message;
+mod store;
 mod streaming;
 mod v1;
 mod v2;
@@ -55,10 +56,9 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let addr = listener.local_addr()?;
     let mut rollout = match (&options.plan, plan) {
         (Some(file), Some(plan)) => {
-            let state = options.state.clone();
-            Rollout::start(canary.clone(), v2, (file, plan), state).await?
+            Rollout::start(canary.clone(), v2, (file, plan), &options).await?
         }
-        _ => Rollout::by_hand(canary.clone(), options.weight).await?,
+        _ => Rollout::by_hand(canary.clone(), &options).await?,
     };
     let admin = rollout.admin();
     let app = app::router(v1, layer, prometheus, &admin);
@@ -86,8 +86,8 @@ async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 fn canary_options(options: &Options) -> CanaryOptions {
     let canary = CanaryOptions::new()
-        .stable_release("v1")
-        .canary_release("v2")
+        .stable_release(options.stable_release.clone())
+        .canary_release(options.canary_release.clone())
         .tags(Tags::default().release_header());
     if options.sticky_users.is_some() {
         canary.select(Sticky::by_header(load::USER))

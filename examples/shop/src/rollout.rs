@@ -4,10 +4,7 @@ mod completion;
 mod event_printer;
 mod plan_file;
 
-use std::{
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -21,6 +18,7 @@ use tower_canary::{CanaryHandle, Weight};
 
 pub(crate) use self::plan_file::read as read_plan;
 use self::{completion::Completion, event_printer::EventPrinter};
+use crate::{cli::Options, store};
 
 /// A rollout, and the controller that runs it.
 pub(crate) struct Rollout {
@@ -31,44 +29,61 @@ pub(crate) struct Rollout {
 }
 
 impl Rollout {
-    /// Starts the plan, or continues the rollout that is stored in the directory.
+    /// Starts the plan, or continues the rollout that is in the store. An operator may have to start it.
     pub(crate) async fn start(
         canary: CanaryHandle,
         v2: Router,
         (file, plan): (&Path, Plan),
-        state: Option<PathBuf>,
+        options: &Options,
     ) -> anyhow::Result<Self> {
         let printer = EventPrinter::new();
-        let controller = match state {
-            Some(directory) => Controller::new(FileStore::open(directory).await?),
+        let controller = match &options.store {
+            Some(url) => store::controller(url, options.store_password_file.as_deref()).await?,
             None => Controller::new(MemoryStore::new()),
         };
+        let controller = match &options.copies {
+            Some(directory) => controller.copies(FileStore::open(directory).await?),
+            None => controller,
+        };
         let probes = ProbeRunner::new().target(ProbeTarget::router(v2));
-        let managed = Managed::new(canary, plan).probes(probes).auto_start();
+        let managed = Managed::new(canary, plan).probes(probes);
+        let managed = if options.wait_for_start { managed } else { managed.auto_start() };
         let handle = controller.add(managed).map_err(|error| match error {
             AddError::Plan(unmet) => plan_file::unmet(file, &unmet),
             error => error.into(),
         })?;
-        Ok(Self::new(controller, handle, printer))
+        // The first calls are split as those of the other shops.
+        if !controller.ready(STORE_LIMIT).await {
+            let weight = handle.status().weight;
+            tracing::warn!(
+                "the store has no answer yet: version 2 gets {weight} of the calls until then"
+            );
+        }
+        Ok(Self::new(controller, handle, printer, access(options)?))
     }
 
     /// Starts at a weight that only operators change.
-    pub(crate) async fn by_hand(canary: CanaryHandle, weight: Weight) -> anyhow::Result<Self> {
+    pub(crate) async fn by_hand(canary: CanaryHandle, options: &Options) -> anyhow::Result<Self> {
         let printer = EventPrinter::new();
         let controller = Controller::new(MemoryStore::new());
         let handle = controller.add(Managed::by_hand(canary))?;
         let (shop, reason) = (|| Actor::program("the shop"), "the weight of the command line");
         handle.start(shop(), "").await?;
-        match weight {
+        match options.weight {
             Weight::ZERO => {}
             Weight::FULL => drop(handle.promote_fully(shop(), reason).await?),
-            _ => drop(handle.set_weight(shop(), weight, reason).await?),
+            weight => drop(handle.set_weight(shop(), weight, reason).await?),
         }
-        Ok(Self::new(controller, handle, printer))
+        Ok(Self::new(controller, handle, printer, access(options)?))
     }
 
-    fn new(controller: Controller, handle: RolloutHandle, printer: EventPrinter) -> Self {
-        let admin = Admin::builder(Access::loopback()).environment("demo", "#1f6feb").build();
+    fn new(
+        controller: Controller,
+        handle: RolloutHandle,
+        printer: EventPrinter,
+        access: Access,
+    ) -> Self {
+        let admin = Admin::builder(access).environment("demo", "#1f6feb").build();
         admin.watch(&controller);
         Self { controller, handle, admin, printer }
     }
@@ -112,3 +127,13 @@ impl Rollout {
         completion.into()
     }
 }
+
+fn access(options: &Options) -> anyhow::Result<Access> {
+    Ok(match &options.tokens {
+        Some(file) => Access::tokens(file)?,
+        None => Access::loopback(),
+    })
+}
+
+/// The time that the shop waits for the stored rollout before it serves.
+const STORE_LIMIT: Duration = Duration::from_secs(10);

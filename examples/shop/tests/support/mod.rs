@@ -5,7 +5,10 @@ use std::{process::Stdio, time::Duration};
 
 use axum::body::{Body, to_bytes};
 use http::{HeaderMap, Method, Request, StatusCode};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -18,6 +21,7 @@ pub(crate) struct Shop {
     pub(crate) process: Child,
     pub(crate) output: BufReader<ChildStdout>,
     pub(crate) addr: String,
+    client: Client<HttpConnector, Body>,
 }
 
 pub(crate) struct HttpResponse {
@@ -41,7 +45,8 @@ impl Shop {
         output.read_line(&mut line).await.unwrap();
         let (_, addr) = line.split_once("http://").unwrap();
         let addr = addr.split(',').next().unwrap().to_owned();
-        Self { process, output, addr }
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { process, output, addr, client }
     }
 
     pub(crate) async fn call(&self, method: Method, path: &str, body: &str) -> HttpResponse {
@@ -67,11 +72,10 @@ impl Shop {
         timeout(TIMEOUT, awaited).await.expect("the state should be shown");
     }
 
-    async fn send(&self, request: http::request::Builder, body: &str) -> HttpResponse {
+    pub(crate) async fn send(&self, request: http::request::Builder, body: &str) -> HttpResponse {
         let request = request.header("content-type", "application/json");
         let request = request.body(Body::from(body.to_owned())).unwrap();
-        let client: Client<_, Body> = Client::builder(TokioExecutor::new()).build_http();
-        let (head, body) = client.request(request).await.unwrap().into_parts();
+        let (head, body) = self.client.request(request).await.unwrap().into_parts();
         let bytes = to_bytes(Body::new(body), usize::MAX).await.unwrap();
         let text = String::from_utf8(bytes.to_vec()).unwrap();
         HttpResponse { status: head.status, headers: head.headers, text }
