@@ -1,4 +1,5 @@
-//! Third-party programs: `curl`, a browser, Python's grpcio, botocore and schemathesis, and nginx as a
+//! Third-party programs: `curl`, a browser, Python's grpcio, botocore, schemathesis and
+//! kubernetes-validate, and nginx as a
 //! shared cache.
 //!
 //! A test whose program is missing prints a message and passes. With `CANARY_TESTS_REQUIRE=1` it
@@ -10,6 +11,7 @@ mod browser;
 mod control;
 mod curl;
 mod grpcio;
+mod kubernetes;
 mod nginx;
 mod python;
 mod schemathesis;
