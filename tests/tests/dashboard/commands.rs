@@ -74,3 +74,39 @@ async fn a_link_opens_the_question_of_a_gate() {
     page.wait_for("!document.querySelector('dialog')").await;
     page.wait_for("document.querySelector('#events').innerText.includes('opened gate')").await;
 }
+
+/// Loses the response to the first command that is sent from now on.
+const LOSE_A_RESPONSE: &str = "
+    (() => {
+        const request = fetch;
+        globalThis.fetch = async (path, options) => {
+            const response = await request(path, options);
+            if (options?.method !== 'POST' || String(path).includes('dry')) return response;
+            globalThis.fetch = request;
+            throw new TypeError('the response is lost');
+        };
+    })()
+";
+
+#[tokio::test]
+async fn a_command_whose_response_was_lost_is_not_repeated() {
+    for is_changed_since in [false, true] {
+        let shop = Process::start().await;
+        let Some(mut page) = shop.open_page().await else { return };
+        page.evaluate(LOSE_A_RESPONSE).await;
+        page.click(&button("promote")).await;
+        page.wait_for(&format!("!{SEND}.disabled")).await;
+        page.click(SEND).await;
+        page.wait_for(&format!("{DIALOG}?.includes('may have been carried out')")).await;
+        assert_eq!(shop.rollout().status().rollout.phase(), Phase::Promoted);
+        if is_changed_since {
+            shop.rollout().roll_back(Actor::person("bob"), "wrong totals").await.unwrap();
+        }
+        let events = shop.rollout().history(100).await.unwrap().len();
+        page.wait_for(&format!("{SEND}.innerText === 'Promote: try again' && !{SEND}.disabled"))
+            .await;
+        page.click(SEND).await;
+        page.wait_for("!document.querySelector('dialog')").await;
+        assert_eq!(shop.rollout().history(100).await.unwrap().len(), events);
+    }
+}

@@ -35,7 +35,11 @@ fn every_rule_uses_existing_metrics_and_labels() {
 #[test]
 fn prometheus_accepts_the_rules_and_they_fire_when_they_should() {
     let directory = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/grafana"));
-    for arguments in [["check", "rules", "alerts.yml"], ["test", "rules", "alerts-test.yml"]] {
+    for arguments in [
+        ["check", "rules", "recording.yml"],
+        ["check", "rules", "alerts.yml"],
+        ["test", "rules", "alerts-test.yml"],
+    ] {
         let run = Command::new("promtool").args(arguments).current_dir(&directory).output();
         let Ok(output) = run else { return skip("alerts", "`promtool` is not on the PATH") };
         let report = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

@@ -1,6 +1,7 @@
-//! The Grafana dashboard shows every metric, with labels that the metric has.
+//! The Grafana dashboard shows every metric, with labels that the metric has. Some queries show what a
+//! recording rule has summed; a real Prometheus evaluates them in the tests of the shop.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 use tower_canary::{
@@ -24,15 +25,25 @@ fn every_query_uses_existing_metrics_and_labels() {
 #[test]
 fn the_dashboard_shows_every_metric() {
     let exprs: Vec<_> = targets().into_iter().map(|target| target.expr).collect();
-    let shown: BTreeSet<_> =
+    let mut shown: BTreeSet<_> =
         exprs.iter().flat_map(|expr| selectors(expr)).map(|shown| shown.metric().name).collect();
+    let rules = recording_rules();
+    let mut recorded: Vec<_> = exprs.iter().flat_map(|expr| recorded_names(expr)).collect();
+    let mut used = BTreeSet::new();
+    while let Some(name) = recorded.pop() {
+        let rule = rules.get(name).unwrap_or_else(|| panic!("no rule records {name}"));
+        used.insert(name);
+        recorded.extend(recorded_names(rule));
+        shown.extend(metrics().map(|metric| metric.name).filter(|name| rule.contains(name)));
+    }
     let all: BTreeSet<_> = metrics().map(|metric| metric.name).collect();
     assert_eq!(shown, all);
+    assert!(rules.keys().all(|rule| used.contains(rule)), "only {used:?} are used");
 }
 
 #[test]
 fn groups_and_legends_use_labels_of_the_queried_metrics() {
-    for target in targets() {
+    for target in targets().iter().filter(|target| recorded_names(&target.expr).is_empty()) {
         let selectors = selectors(&target.expr);
         let groups = target.groups();
         for group in &groups {
@@ -146,6 +157,23 @@ fn selectors(expr: &str) -> Vec<Selector<'_>> {
             Selector { name, matchers: matchers.collect(), is_range: after.starts_with('[') }
         })
         .collect()
+}
+
+/// Returns the expressions of the recording rules, by the recorded name.
+fn recording_rules() -> BTreeMap<&'static str, &'static str> {
+    let rules = include_str!("../../../examples/grafana/recording.yml").split("- record: ").skip(1);
+    rules.map(|rule| rule.split_once("expr: ").expect("an expression")).map(trim).collect()
+}
+
+fn trim<'a>((name, expr): (&'a str, &'a str)) -> (&'a str, &'a str) {
+    (name.trim(), expr.trim())
+}
+
+/// Returns the names in an expression that a rule has recorded.
+fn recorded_names(expr: &str) -> Vec<&str> {
+    let starts = expr.match_indices("canary:").map(|(start, _)| &expr[start..]);
+    let is_in_name = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == ':';
+    starts.map(|name| name.split(|it| !is_in_name(it)).next().unwrap_or_default()).collect()
 }
 
 #[track_caller]
