@@ -10,6 +10,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
 
+from local_channel import open_channel
+
 
 class Service:
     """A service whose methods have the names and messages that the server describes."""
@@ -27,15 +29,12 @@ class Service:
             request_serializer=request.SerializeToString,
             response_deserializer=response.FromString,
         )
-        return lambda **fields: call(request(**fields), metadata=self.metadata, timeout=60)
+        return lambda **fields: call(request(**fields), metadata=self.metadata)
 
 
 class Server:
     def __init__(self, address, *options):
-        # An HTTP proxy cannot reach this server.
-        self.channel = grpc.insecure_channel(
-            address, options=[("grpc.enable_http_proxy", 0), *options]
-        )
+        self.channel = open_channel(address, *options)
         self.reflection = ProtoReflectionDescriptorDatabase(self.channel)
         self.pool = DescriptorPool(self.reflection)
 

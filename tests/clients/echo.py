@@ -1,12 +1,14 @@
 """Calls the echo service with grpcio, and prints the results as JSON.
 
-The messages are encoded by hand, so that grpcio is the only dependency.
+The messages are encoded by hand, so that grpcio is the only package.
 """
 
 import json
 import sys
 
 import grpc
+
+from local_channel import open_channel
 
 RETURN, FAIL, WAIT = 0, 1, 3
 
@@ -36,8 +38,7 @@ def tag_of(call):
 
 class Echo:
     def __init__(self, address):
-        # An HTTP proxy cannot reach this server.
-        channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        channel = open_channel(address)
         service = "/canary.tests.Echo/"
         self.unary = channel.unary_unary(service + "Unary")
         self.collect = channel.stream_unary(service + "Collect")

@@ -3,10 +3,17 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    pin::pin,
+    process::{Output, Stdio},
+    time::Duration,
 };
 
+use canary_tests::timeout::complete;
 use serde_json::Value;
-use tokio::{process::Command, sync::OnceCell};
+use tokio::{process::Command, sync::OnceCell, time::timeout};
+
+/// Longer than all calls of a script may take.
+const HANG: Duration = Duration::from_secs(150);
 
 /// A Python with the packages of `requirements.txt`.
 pub(crate) struct Python(PathBuf);
@@ -35,7 +42,7 @@ impl Python {
     pub(crate) async fn module(&self, module: &str, arguments: &[&str]) {
         let mut command = Command::new(&self.0);
         command.args(["-m", module]).args(arguments).current_dir(env!("CARGO_TARGET_TMPDIR"));
-        let output = command.kill_on_drop(true).output().await.unwrap();
+        let output = finish(&mut command).await;
         let report = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&report));
     }
@@ -46,10 +53,25 @@ impl Python {
     }
 
     async fn output(command: &mut Command) -> Value {
-        let output = command.kill_on_drop(true).output().await.unwrap();
+        let output = finish(command).await;
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice(&output.stdout).unwrap()
     }
+}
+
+/// Runs Python to its end. If it hangs, it is killed, and its standard error has the stacks of its
+/// threads.
+async fn finish(python: &mut Command) -> Output {
+    python.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let process = python.env("PYTHONFAULTHANDLER", "1").spawn().unwrap();
+    let id = process.id().unwrap();
+    let mut output = pin!(process.wait_with_output());
+    if let Ok(output) = timeout(HANG, &mut output).await {
+        return output.unwrap();
+    }
+    let abort = Command::new("kill").args(["-ABRT", &id.to_string()]).status().await.unwrap();
+    assert!(abort.success(), "{python:?} hangs, and cannot be killed");
+    complete(output).await.unwrap()
 }
 
 async fn install() -> Result<PathBuf, String> {
