@@ -1,9 +1,11 @@
-//! The time of a call, compared with other splits, on one thread and on two.
+//! The time and the allocations of a call, compared with other splits and with what users would
+//! assemble instead, on one thread. The time also on two.
 //!
-//! `cargo bench -p tower-canary --features metrics --bench peers`
+//! `cargo bench -p canary-tests --bench peers`
 //!
 //! The cases alternate, so that a slow period of the machine affects all of them. Each turn of a case
-//! is compared with the bare service in the same round. A metrics recorder is installed.
+//! is compared with the bare service in the same round. A metrics recorder is installed. All features
+//! of the layer are enabled.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
@@ -12,28 +14,33 @@ use std::{
     time::{Duration, Instant},
 };
 
-use metrics_exporter_prometheus::PrometheusBuilder;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower_canary::Weight;
 
+mod assembled;
+#[path = "../../../crates/tower-canary/benches/cases/mod.rs"]
 mod cases;
 
-use cases::{CASES, Case, CloneService, Inner, bare_of, header_tag, plain, serve};
+use cases::{Case, CloneService, Inner, bare_of, header_tag, plain, serve};
 
 fn main() {
     cases::check();
-    let _recorder = PrometheusBuilder::new().install_recorder().unwrap();
-    one_thread();
+    let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS).unwrap();
+    let recorder = recorder.install_recorder().unwrap();
+    assembled::check();
+    one_thread(&recorder);
     two_threads();
 }
 
-fn one_thread() {
-    let mut serves: Vec<_> = CASES.iter().map(|case| (case.prepare)()).collect();
-    let mut nanos = vec![Vec::new(); CASES.len()];
+fn one_thread(recorder: &PrometheusHandle) {
+    let cases: Vec<_> = cases::CASES.iter().chain(assembled::CASES).collect();
+    let mut serves: Vec<_> = cases.iter().map(|case| (case.prepare)()).collect();
+    let mut nanos = vec![Vec::new(); cases.len()];
     for round in 0..=ROUNDS {
-        for turn in 0..CASES.len() {
+        for turn in 0..cases.len() {
             // The order varies, so that a case does not always follow the same one or itself.
-            let turn = if round % 2 == 0 { turn } else { CASES.len() - 1 - turn };
-            let turn = (round + turn) % CASES.len();
+            let turn = if round % 2 == 0 { turn } else { cases.len() - 1 - turn };
+            let turn = (round + turn) % cases.len();
             let start = Instant::now();
             serves[turn](CALLS);
             // The first round warms up.
@@ -41,26 +48,33 @@ fn one_thread() {
                 nanos[turn].push(per_call(start.elapsed()));
             }
         }
+        // Its histograms keep each value until then.
+        recorder.run_upkeep();
     }
-    let position = |name| CASES.iter().position(|case| case.name == name).unwrap();
+    let allocations: Vec<_> = serves.iter_mut().map(allocations).collect();
+    let position = |name| cases.iter().position(|case| case.name == name).unwrap();
     let added = |case: &Case| -> Vec<f64> {
         let (case, bare) = (&nanos[position(case.name)], &nanos[position(bare_of(case))]);
         case.iter().zip(bare).map(|(case, bare)| case - bare).collect()
     };
-    println!("{:<26} {:>6} {:>6}   middle half", "ns, one thread", "a call", "added");
-    for case in CASES {
+    println!("{:<26} {:>6} {:>6}   {:<14} allocations", "one thread", "ns", "added", "middle half");
+    for (case, allocations) in cases.iter().zip(allocations) {
         let [low, middle, high] = quartiles(added(case));
         let [_, whole, _] = quartiles(nanos[position(case.name)].clone());
-        println!("{:<26} {whole:>6.0} {middle:>6.0}   {low:.0} to {high:.0}", case.name);
+        let half = format!("{low:.0} to {high:.0}");
+        println!("{:<26} {whole:>6.0} {middle:>6.0}   {half:<14} {allocations:.1}", case.name);
     }
-    let peer = added(&CASES[position("tower-resilience-router")]);
-    for name in ["stable's call", "canary's call", "sticky by header"] {
-        let ratios = added(&CASES[position(name)]).iter().zip(&peer).map(|(a, b)| a / b).collect();
-        let [low, middle, high] = quartiles(ratios);
-        println!(
-            "{name}: {middle:.2} times what tower-resilience-router adds ({low:.2} to {high:.2})"
-        );
+    for (name, peer) in COMPARED {
+        let (of, by) = (added(cases[position(name)]), added(cases[position(peer)]));
+        let [low, middle, high] = quartiles(of.iter().zip(by).map(|(a, b)| a / b).collect());
+        println!("{name}: {middle:.2} times what {peer:?} adds ({low:.2} to {high:.2})");
     }
+}
+
+/// Returns the allocations of a call. The service has served before.
+fn allocations(serve: &mut cases::Serve) -> f64 {
+    let measured = allocation_counter::measure(|| serve(CALLS));
+    f64::from(u32::try_from(measured.count_total).unwrap()) / f64::from(CALLS)
 }
 
 /// Measures how much more two threads serve than one. The gain is less than two, for any service, if
@@ -114,3 +128,17 @@ const ROUNDS: usize = 2001;
 const CALLS: u32 = 500;
 const CALLS_OF_A_THREAD: u32 = 5_000;
 const ROUNDS_OF_THREADS: usize = 501;
+
+/// The ratios that are printed.
+const COMPARED: [(&str, &str); 7] = [
+    ("stable's call", "tower-resilience-router"),
+    ("canary's call", "tower-resilience-router"),
+    ("sticky by header", "tower-resilience-router"),
+    ("stable's call", "router, header"),
+    ("stable's call, body", "router, header, body"),
+    ("stable's call", "assembled"),
+    ("stable's call, body", "assembled, body"),
+];
+
+/// Without buckets, the exporter keeps quantiles, which take longer.
+const BUCKETS: [f64; 7] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0];
