@@ -1,4 +1,5 @@
-//! The stream of a canary: its events, and its state about once per second.
+//! The stream of a canary: its events, and its state in each interval of its controller, a second by
+//! default.
 //!
 //! A stream has no queue. Whenever its client can take more, it sends the next event after the last one
 //! that it has sent, or else the latest view. So a slow client costs no memory, and misses views but no
@@ -15,7 +16,7 @@ use axum::response::{
     IntoResponse as _, Response, Sse,
     sse::{Event, KeepAlive},
 };
-use canary_controller::rollout::event::EventId;
+use canary_controller::{Viewer, rollout::event::EventId};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{
     sync::watch,
@@ -84,6 +85,7 @@ pub(crate) fn follow(
         checked: Instant::now(),
         canary: Arc::clone(canary),
         place,
+        _viewer: canary.rollout().keep_current(),
         ticks,
         events: canary.events(),
         stop,
@@ -108,6 +110,8 @@ struct EventStream {
     checked: Instant,
     canary: Arc<Canary>,
     place: Place,
+    /// A controller at rest publishes its status for it.
+    _viewer: Viewer,
     /// `None` if the canary was gone from the start.
     ticks: Option<watch::Receiver<u64>>,
     events: watch::Receiver<Option<Arc<EventLog>>>,

@@ -25,6 +25,7 @@ use crate::{
     requirements::Unmet,
     rollouts::Rollouts,
     store::{InvalidPrefix, KeyRange, StateStore},
+    viewers::Viewers,
     webhook::WebhookClient,
     weight_lock::WeightLock,
 };
@@ -133,7 +134,8 @@ impl Controller {
     /// left out: the next one comes after 5 s, or after 10 s if no rollout is in progress. The first call,
     /// a direct change of the canary, and each due time of the plan end the rest at the next regular tick.
     /// Commands, the guard, and changes in the store never wait for a tick. These never rest: a rollout
-    /// with several replicas, a canary with monitors per key, and one whose store fails.
+    /// with several replicas, a canary with monitors per key, and one whose store fails. A status that is
+    /// [viewed](RolloutHandle::keep_current) is still published in each interval.
     ///
     /// # Panics
     ///
@@ -203,6 +205,7 @@ impl Controller {
         Unmet::all([effects.check_plan(&plan), monitors::check_plan(&plan, &canary)])?;
         let effects = Arc::new(effects);
         let weight_lock = Arc::new(WeightLock::default());
+        let viewers = Viewers::default();
         let driver = Box::new(Driver::new(DriverParts {
             canary: canary.clone(),
             build: Build {
@@ -218,6 +221,7 @@ impl Controller {
             clock: self.clock.clone(),
             effects: Arc::clone(&effects),
             weight_lock: Arc::clone(&weight_lock),
+            viewers: viewers.clone(),
         }));
         let (sender, requests) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
@@ -231,6 +235,8 @@ impl Controller {
             events: driver.events(),
             latest: driver.latest(),
             history,
+            clock: self.clock.clone(),
+            viewers,
         });
         #[cfg(feature = "metrics")]
         crate::metrics::register(name.clone(), driver.status());

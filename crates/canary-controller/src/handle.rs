@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use canary_core::{CanaryName, PerChannel, Weight};
 use canary_rollout::{
-    Actor, Command, Order, Transition,
+    Actor, Command, Order, Timestamp, Transition,
     command::Refusal,
     event::{Event, EventId},
     outlook::{Outlook, Traffic},
@@ -18,6 +18,7 @@ use tokio::{
 use tower_canary::CanaryHandle;
 
 use crate::{
+    clock::Clock,
     command_error::CommandError,
     decision::Decision,
     driver::{CommandRequest, Request, default_unit},
@@ -25,6 +26,7 @@ use crate::{
     history::History,
     status::Status,
     store::StoreError,
+    viewers::{Viewer, Viewers},
     weight_lock::WeightLock,
 };
 
@@ -53,6 +55,8 @@ pub(crate) struct HandleParts {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) latest: watch::Receiver<Option<EventId>>,
     pub(crate) history: History,
+    pub(crate) clock: Clock,
+    pub(crate) viewers: Viewers,
 }
 
 impl RolloutHandle {
@@ -254,7 +258,7 @@ impl RolloutHandle {
     pub fn preview(&self, command: &Command) -> Result<Preview, Refusal> {
         let status = self.status();
         let next = status.pending_plan.as_ref();
-        let preview = status.rollout.preview_with(status.at, command, next)?;
+        let preview = status.rollout.preview_with(self.now(), command, next)?;
         Ok(preview.with_open_calls(PerChannel::from_fn(|channel| self.0.canary.open(channel))))
     }
 
@@ -271,7 +275,7 @@ impl RolloutHandle {
     pub fn outlook_at(&self, traffic: &Traffic) -> Outlook {
         let status = self.status();
         let traffic = traffic.counted_by(default_unit(&self.0.canary));
-        status.rollout.outlook(status.at, &traffic)
+        status.rollout.outlook(self.now(), &traffic)
     }
 
     /// Returns the [observed traffic](Status::traffic) of this process; `None` in the first ten seconds.
@@ -280,14 +284,15 @@ impl RolloutHandle {
         self.status().traffic
     }
 
-    /// Returns the current status.
+    /// Returns the latest status.
     #[must_use]
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.0.status.borrow())
     }
 
     /// Returns a receiver of the status, which is updated on every tick until the controller stops.
-    /// A status is shared, so it is cheap to hold.
+    /// A status is shared, so it is cheap to hold. [At rest](crate::Controller::interval), most ticks are
+    /// left out, unless the status is [viewed](Self::keep_current).
     ///
     /// The current status counts as a change that the receiver has not seen.
     #[must_use]
@@ -295,6 +300,18 @@ impl RolloutHandle {
         let mut status = self.0.status.clone();
         status.mark_changed();
         status
+    }
+
+    /// Has the status published in each [interval](crate::Controller::interval), also at rest, while the
+    /// returned value lives: for a page that shows the state, its time and its rates.
+    pub fn keep_current(&self) -> Viewer {
+        self.0.viewers.add()
+    }
+
+    /// Returns the time by the controller's clock, which decides on windows and cool-downs.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     /// Returns the latest stored events, at most `most`, oldest first. They include the events of

@@ -169,6 +169,7 @@ mod requirements;
 mod rollouts;
 mod status;
 pub mod store;
+mod viewers;
 pub mod webhook;
 mod weight_lock;
 
@@ -196,6 +197,7 @@ pub use self::{
     requirements::{Requirement, Unmet},
     rollouts::Rollouts,
     status::Status,
+    viewers::Viewer,
 };
 
 /// Any error of a service or a transport.

@@ -60,7 +60,7 @@ async fn check(canary: &Canary, status: &Status, orders: &[Order]) -> Result<(),
     }
     let mut after = status.rollout.clone();
     for order in orders {
-        if let Err(refusal) = after.command(status.at, order) {
+        if let Err(refusal) = after.command(canary.rollout().now(), order) {
             return Err(failed(canary, refusal.into()).await);
         }
         if let Command::SetVariables(patches) = &order.command {

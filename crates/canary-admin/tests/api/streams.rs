@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use canary_admin::{Access, Admin};
 use canary_controller::{
     Actor, Controller,
@@ -6,7 +8,7 @@ use canary_controller::{
         testing::{FaultyStore, StoreFault},
     },
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 
 use crate::support::{Call, Server, Stream, Time, add};
 
@@ -55,6 +57,22 @@ async fn a_stream_shows_the_state_and_has_ids_on_events_only() {
     assert_eq!((view.id, &view.data["phase"]), (None, &"running".into()));
     server.rollout.roll_back(Actor::person("ada"), "").await.unwrap();
     while stream.next_of("view").await.data["phase"] != "rolled_back" {}
+    server.stop().await;
+}
+
+/// A controller at rest ticks every ten seconds. A page would take the silence for a lost connection.
+#[tokio::test]
+async fn a_stream_of_a_canary_at_rest_shows_its_state_in_each_interval() {
+    let server = Server::start(Access::loopback()).await;
+    let mut stream = Stream::open(server.addr, EVENTS, None).await;
+    let views = async {
+        for _ in 0..5 {
+            server.time.advance(Duration::from_secs(1));
+            let at = server.rollout.now().to_string();
+            while stream.next_of("view").await.data["at"] != at {}
+        }
+    };
+    timeout(Duration::from_secs(5), views).await.expect("the stream is silent");
     server.stop().await;
 }
 

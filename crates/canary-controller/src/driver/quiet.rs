@@ -2,9 +2,9 @@
 //!
 //! Most canaries are at rest most of the time, and their ticks would fill a core if there are thousands. So
 //! a driver leaves out ticks while its process has no calls and nothing of the plan is due. Each second, it
-//! looks for calls and for changes of the data plane, which end the quiet time, and a beat is stored as
-//! always. Commands, trips of the guard, reports of probes and gates, and changes in the store have
-//! their own wake-ups.
+//! looks for calls and for changes of the data plane, which end the quiet time, a beat is stored as
+//! always, and viewers get a status. Commands, trips of the guard, reports of probes and gates, and changes
+//! in the store have their own wake-ups.
 
 use std::{sync::Arc, time::Duration};
 
@@ -50,6 +50,10 @@ impl Driver {
             self.quiet = None;
         }
         self.plane.canary.note_decision();
+        if !self.viewers.is_empty() {
+            self.traffic.observe(&self.plane.canary.counts());
+            self.publish_status();
+        }
     }
 
     fn is_still_quiet(&self, quiet: &Quiet) -> bool {

@@ -37,6 +37,7 @@ use crate::{
     isolated::panic_message,
     status::Status,
     store::StateStore,
+    viewers::Viewers,
     weight_lock::WeightLock,
 };
 
@@ -51,7 +52,7 @@ pub(crate) struct Driver {
     /// Decides everything.
     pub(super) replica: Replica,
     pub(super) plane: DataPlane,
-    traffic: TrafficMeter,
+    pub(super) traffic: TrafficMeter,
     pub(super) judge: AttemptJudge,
     /// Whether the judge has observed the calls of the latest tick.
     pub(super) is_observing: bool,
@@ -76,6 +77,7 @@ pub(crate) struct Driver {
 
     pub(super) requests: Requests,
     pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) viewers: Viewers,
     pub(super) events: broadcast::Sender<Event>,
     pub(super) latest: watch::Sender<Option<EventId>>,
 }
@@ -92,6 +94,7 @@ pub(crate) struct DriverParts {
     pub(crate) clock: Clock,
     pub(crate) effects: Arc<Effects>,
     pub(crate) weight_lock: Arc<WeightLock>,
+    pub(crate) viewers: Viewers,
 }
 
 /// The receiving ends of a driver's channels.
@@ -112,6 +115,7 @@ impl Driver {
             clock,
             effects,
             weight_lock,
+            viewers,
         } = parts;
         let id = ReplicaId::from_random(rand::random());
         let patient = Arc::new(PatientStore::new(store));
@@ -147,6 +151,7 @@ impl Driver {
             appends_events: false,
             requests: Requests::default(),
             status: watch::Sender::new(Arc::new(status)),
+            viewers,
             events: broadcast::Sender::new(EVENT_CAPACITY),
             latest: watch::Sender::new(None),
             id,

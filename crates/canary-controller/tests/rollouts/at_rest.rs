@@ -68,6 +68,25 @@ async fn ticks_without_calls_are_left_out_unless_something_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_status_that_is_viewed_is_current() {
+    for process in [Process::new(&test_store(), PLAN).await, started(PLAN).await] {
+        seconds(&[&process], 5, 5).await;
+        seconds(&[&process], 15, 0).await;
+        let viewer = process.rollout.keep_current();
+        assert!(rest(&process.rollout, Duration::from_secs(60)).await >= 59);
+        let status = process.rollout.status();
+        assert!(process.rollout.now().since(status.at) <= Duration::from_secs(1));
+        // The last calls are more than a minute old.
+        assert!(status.traffic.unwrap().calls_per_second < 0.01);
+        let another = process.rollout.clone().keep_current();
+        drop(viewer);
+        assert!(rest(&process.rollout, Duration::from_secs(10)).await >= 9);
+        drop(another);
+        assert!(rest(&process.rollout, Duration::from_secs(60)).await <= 14);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_driver_at_rest_keeps_its_beat_and_is_not_replaced() {
     let store = test_store();
     let driver = Process::new(&store, PLAN).await;
