@@ -28,6 +28,7 @@ mod learning;
 mod local_copy;
 mod outputs;
 mod own_counts;
+mod own_document;
 mod patient_store;
 mod plan_tasks;
 mod quiet;

@@ -13,11 +13,11 @@ use crate::{
     driver::{
         attempt_id::AttemptId,
         document_error::{DocumentError, write},
+        own_document::OwnDocument,
         watched_keys::BoardKeys,
     },
     store::{
-        Document, KeyRange, Listed, Retry, Revision, StateStore, StoreError, StoreKey, Swap,
-        Versioned,
+        Document, KeyRange, Listed, Retry, Revision, StateStore, StoreError, StoreKey, Versioned,
     },
 };
 
@@ -26,10 +26,9 @@ use crate::{
 pub(super) struct Board {
     store: Arc<dyn StateStore>,
     range: KeyRange,
-    /// The key of the entry of this replica.
-    key: StoreKey,
     me: ReplicaId,
-    revision: Option<Revision>,
+    /// The entry of this replica. No other one writes it.
+    entry: OwnDocument,
     /// The number of attempts of a publication by this replica.
     beat: u64,
     attempt: Option<AttemptId>,
@@ -129,13 +128,12 @@ impl BoardEntry {
 impl Board {
     pub(super) fn new(store: Arc<dyn StateStore>, range: KeyRange, me: ReplicaId) -> Self {
         let name = me.as_str().parse().expect("the id is hexadecimal");
-        let key = range.key(&name);
+        let entry = OwnDocument::new(Arc::clone(&store), range.key(&name));
         Self {
             store,
             range,
-            key,
             me,
-            revision: None,
+            entry,
             beat: 0,
             attempt: None,
             published: None,
@@ -277,7 +275,7 @@ impl Board {
         let counts = self.latest.of(counts);
         let written = write_entry(BoardEntry { sign, attempt, counts, keys }, current);
         let swapped = match &written {
-            Ok((_, document)) => self.swap(document).await,
+            Ok((_, document)) => self.entry.write(document).await,
             Err(_) => Ok(()),
         };
         // A failed publication is repeated with the next beat.
@@ -289,23 +287,6 @@ impl Board {
         let closed = sign.closed.clone();
         self.published = Some(Publication { sign, counts });
         Ok(closed)
-    }
-
-    async fn swap(&mut self, document: &Document) -> Result<(), DocumentError> {
-        // No other replica writes the entry. It differs from the expected one if the result of the
-        // latest swap is unknown, or if it was removed.
-        for _ in 0..3 {
-            let swap = self.store.compare_and_swap(&self.key, self.revision.as_ref(), document);
-            match swap.await? {
-                Swap::Done(revision) => {
-                    self.revision = Some(revision);
-                    return Ok(());
-                }
-                Swap::Conflict(found) => self.revision = found.map(|found| found.revision),
-            }
-        }
-        let operation = format!("swap {}", self.key);
-        Err(StoreError::unavailable(operation, "the entry of this replica keeps changing").into())
     }
 
     /// Lists the board. Removes the entries of earlier attempts, those whose counts are in the `stored`
@@ -322,7 +303,7 @@ impl Board {
         for Listed { key, document } in listed {
             // An entry that cannot be read is left for inspection.
             let Ok(Versioned { revision, document }) = document else { continue };
-            let is_own = key == self.key && self.revision.as_ref() == Some(&revision);
+            let is_own = key == *self.entry.key() && self.entry.is_at(&revision);
             let entry = match &self.published {
                 // To read it would take longer than the rest of a list of one entry.
                 Some(own) if is_own => own.to_entry(&attempt),

@@ -17,8 +17,8 @@ use crate::{
     },
     error_chain::with_causes,
     store::{
-        Document, DocumentWatch, Revision, StateStore, StoreError, StoreKey, Swap, Versioned,
-        WatchEvent,
+        Document, DocumentWatch, Revision, Settled, StateStore, StoreError, StoreKey, Versioned,
+        WatchEvent, settle,
     },
 };
 
@@ -155,17 +155,16 @@ impl EvidenceDocument {
         // The second attempt is for a document that was removed.
         for _ in 0..2 {
             let expected = self.revision.as_ref();
-            let swap = self.store.compare_and_swap(&self.key, expected, &document);
-            match swap.await? {
-                Swap::Done(revision) => {
+            match settle(&*self.store, &self.key, expected, &document, |_| false).await? {
+                Settled::Done(revision) => {
                     (self.revision, self.latest) = (Some(revision), Some(record));
                     self.fault = None;
                     self.changed = Instant::now();
                     return Ok(EvidenceSwapped::Done);
                 }
-                Swap::Conflict(None) => self.set_base(None),
-                Swap::Conflict(found) => {
-                    self.set_base(found);
+                Settled::Conflict(None) => self.set_base(None),
+                Settled::Conflict(Some(found)) | Settled::Overtaken(found) => {
+                    self.set_base(Some(found));
                     return Ok(EvidenceSwapped::Conflict(self.driver()));
                 }
             }

@@ -8,20 +8,20 @@ use crate::{
     driver::{
         document_error::{DocumentError, write},
         documents::read_rollout,
+        own_document::OwnDocument,
         patient_store::PatientStore,
         run::Driver,
     },
     error_chain::with_causes,
-    store::{Revision, StateStore, StoreError, StoreKey, StoreOperation, Swap},
+    store::{StateStore, StoreKey, StoreOperation},
 };
 
 /// A copy of the rollout in force, in a store of this machine: a process that starts while the shared
-/// store is away begins with it.
+/// store is away begins with it. Processes of this machine replace the copies of each other.
 pub(super) struct LocalCopy {
-    store: PatientStore,
-    key: StoreKey,
+    store: Arc<PatientStore>,
+    document: OwnDocument,
     path: String,
-    revision: Option<Revision>,
     /// Whether it is known if there is a copy of an earlier process.
     is_taken: bool,
     /// What identifies the rollout that was last kept.
@@ -33,8 +33,9 @@ pub(super) struct LocalCopy {
 impl LocalCopy {
     pub(super) fn new(store: Arc<dyn StateStore>, key: StoreKey) -> Self {
         let path = store.location(&key);
-        let (store, try_at) = (PatientStore::new(store), Instant::now());
-        Self { store, key, path, revision: None, is_taken: false, kept: None, try_at }
+        let store = Arc::new(PatientStore::new(store));
+        let document = OwnDocument::new(Arc::clone(&store) as _, key);
+        Self { store, document, path, is_taken: false, kept: None, try_at: Instant::now() }
     }
 
     /// Returns whether a call may be made.
@@ -55,20 +56,10 @@ impl LocalCopy {
 
     /// Returns the copy of an earlier process, if there is one.
     async fn take(&mut self) -> Result<Option<Rollout>, DocumentError> {
-        let found = self.store.load(&self.key).await?;
+        let found = self.document.load().await?;
         self.is_taken = true;
         let Some(found) = found else { return Ok(None) };
-        self.revision = Some(found.revision);
-        read_rollout(&found.document, &self.key, &self.path).map(Some)
-    }
-
-    /// Removes the copy of an earlier process. Returns whether there was one.
-    async fn remove(&mut self) -> Result<bool, DocumentError> {
-        let Some(revision) = &self.revision else { return Ok(false) };
-        // If another process of this machine has replaced it, that copy stays.
-        let _ = self.store.remove(&self.key, revision).await?;
-        self.revision = None;
-        Ok(true)
+        read_rollout(&found.document, self.document.key(), &self.path).map(Some)
     }
 
     /// Replaces the copy, if this rollout is another one. Returns whether it was.
@@ -77,20 +68,9 @@ impl LocalCopy {
         if self.kept == latest {
             return Ok(false);
         }
-        let document = write(rollout)?;
-        // Another process of this machine may have replaced the copy.
-        for _ in 0..MAX_ATTEMPTS {
-            let (key, expected) = (&self.key, self.revision.as_ref());
-            match self.store.compare_and_swap(key, expected, &document).await? {
-                Swap::Done(revision) => {
-                    (self.revision, self.kept) = (Some(revision), latest);
-                    return Ok(true);
-                }
-                Swap::Conflict(found) => self.revision = found.map(|found| found.revision),
-            }
-        }
-        let operation = format!("swap {}", self.key);
-        Err(StoreError::unavailable(operation, "another process keeps changing the copy").into())
+        self.document.write(&write(rollout)?).await?;
+        self.kept = latest;
+        Ok(true)
     }
 }
 
@@ -123,7 +103,8 @@ impl Driver {
         let kept = if self.replica.is_loaded() {
             copy.keep(rollout).await
         } else if is_ours && self.plane.canary.weight() < rollout.weight() {
-            copy.remove().await
+            // The copy of an earlier process. One that another process has written since stays.
+            copy.document.remove().await.map_err(DocumentError::from)
         } else {
             return;
         };
@@ -140,7 +121,6 @@ impl Driver {
     }
 }
 
-const MAX_ATTEMPTS: usize = 3;
 /// The time between two attempts while the store of the copies fails.
 const RETRY_INTERVAL: Duration = Duration::from_secs(10);
 /// The number of replicas among which the guards divide alpha while a copy is in force.

@@ -302,6 +302,24 @@ async fn a_copy_that_cannot_be_written_is_reported_and_delays_nothing() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_kept_although_no_write_of_it_is_answered() {
+    for fault in [StoreFault::ResponseLost, StoreFault::HangAfterChange] {
+        let machine = Machine::new();
+        machine.copies.fail_changes(0..usize::MAX, fault);
+        let process = machine.start().await;
+        for command in [Command::Start, Command::SkipStep] {
+            process.rollout.command(order(command)).await.unwrap();
+            for _ in 0..15 {
+                second(&process.shop, 1).await;
+            }
+        }
+        drop(process);
+        machine.store.fail_all(StoreFault::Unavailable);
+        assert_eq!(machine.start().await.shop.canary.weight(), percent(50), "{fault:?}");
+    }
+}
+
 /// Returns the times between the next ticks.
 async fn ticks(process: &Process) -> Vec<Duration> {
     let mut status = process.rollout.watch();

@@ -15,6 +15,7 @@ mod largest_plan;
 mod later_monitor;
 mod list;
 mod local_copy;
+mod lost_responses;
 mod metrics;
 mod observed;
 mod outage;
