@@ -45,8 +45,12 @@ fn from_text<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_slice(&json).map_err(|error| error.to_string())
 }
 
+/// Refuses a value that could not be read again.
 fn to_text(value: &impl Serialize) -> serde_json::Result<String> {
     let json = serde_json::to_vec(value)?;
+    if json.len() > MAX_LEN {
+        return Err(ser::Error::custom(TOO_LONG));
+    }
     Ok(BASE64_STANDARD_NO_PAD.encode(deflate(&json)))
 }
 
@@ -101,32 +105,34 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Compact<T> {
     }
 }
 
-/// The compact form alone, of a value that is seldom read.
+/// The compact form alone, of a value that is seldom read. `None` if the value is too long: it is not
+/// written then.
 #[derive(Debug)]
-pub(crate) struct CompactText<T>(Arc<str>, PhantomData<fn() -> T>);
+pub(crate) struct CompactText<T>(Option<Arc<str>>, PhantomData<fn() -> T>);
 
 impl<T: DeserializeOwned + Serialize> CompactText<T> {
     /// Compresses a value.
     pub(crate) fn new(value: &T) -> Self {
-        let text = to_text(value).expect("the keys of all maps are strings");
-        Self(text.into(), PhantomData)
+        Self(to_text(value).ok().map(Into::into), PhantomData)
     }
 
-    /// Reads the value.
+    /// Reads the value, which was written or read before.
     pub(crate) fn read(&self) -> T {
-        from_text(&self.0).expect("it was written by `new`, or read before")
+        let text = self.0.as_ref().expect("a value that is too long is not written");
+        from_text(text).expect("it was written by `new`, or read before")
     }
 }
 
 impl<T> Clone for CompactText<T> {
     fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0), PhantomData)
+        Self(self.0.clone(), PhantomData)
     }
 }
 
 impl<T> Serialize for CompactText<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&self.0)
+        let text = self.0.as_ref().ok_or_else(|| ser::Error::custom(TOO_LONG))?;
+        serializer.serialize_str(text)
     }
 }
 
@@ -134,7 +140,7 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for CompactText<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         from_text::<T>(&text).map_err(de::Error::custom)?;
-        Ok(Self(text.into(), PhantomData))
+        Ok(Self(Some(text.into()), PhantomData))
     }
 }
 
@@ -195,9 +201,14 @@ const SHORT: usize = 64;
 /// 96 MiB.
 const MAX_LEN: usize = 1024 * 1024;
 
+const TOO_LONG: &str = "the value has more than 1 MiB of JSON";
+
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        collections::BTreeMap,
+        sync::atomic::{AtomicU32, Ordering},
+    };
 
     use serde_json::{Value, json};
 
@@ -274,9 +285,26 @@ mod tests {
 
     #[test]
     fn a_value_that_inflates_beyond_the_limit_is_refused() {
-        let bomb = stored(json!("x".repeat(MAX_LEN)));
+        let json = serde_json::to_vec(&"x".repeat(MAX_LEN)).unwrap();
+        let bomb = json!({ "part": BASE64_STANDARD_NO_PAD.encode(deflate(&json)) }).to_string();
         assert!(bomb.len() < 16 * 1024, "it fits into a document");
         assert!(serde_json::from_str::<Stored>(&bomb).is_err());
+    }
+
+    #[test]
+    fn the_longest_value_that_is_written_can_be_read() {
+        for (len, fits) in [(MAX_LEN - 2, true), (MAX_LEN - 1, false)] {
+            let value = json!("x".repeat(len));
+            let texts = [
+                serde_json::to_string(&Stored { part: value.clone() }),
+                serde_json::to_string(&BTreeMap::from([("part", Compact::from(value.clone()))])),
+                serde_json::to_string(&BTreeMap::from([("part", CompactText::new(&value))])),
+            ];
+            for text in texts {
+                let read = text.map(|text| serde_json::from_str::<Stored>(&text).unwrap().part);
+                assert_eq!(read.ok(), fits.then(|| value.clone()), "{len}");
+            }
+        }
     }
 
     #[test]

@@ -98,11 +98,11 @@ impl StoredDecision {
     pub(crate) fn write(&self, event: &Event) -> Result<EventRecord, InvalidJson> {
         let write = |decision: &Self| {
             let decided = DecidedEvent { event, decided_on: decision };
-            EventRecord::try_new(serde_json::to_vec(&decided).expect("it serializes as JSON"))
+            EventRecord::try_new(serde_json::to_vec(&decided).ok()?).ok()
         };
         write(self)
-            .or_else(|_| write(&Self { judge: None, ..self.clone() }))
-            .or_else(|_| write_event(event))
+            .or_else(|| write(&Self { judge: None, ..self.clone() }))
+            .map_or_else(|| write_event(event), Ok)
     }
 }
 
@@ -153,5 +153,9 @@ pub(crate) mod tests {
         );
         assert!(without_judge.replay().is_none());
         assert!(read(long(), json!("state")).is_none());
+        // It compresses to the size of an event, and could not be read.
+        let zeros = json!("0".repeat(2 * 1024 * 1024));
+        assert!(read(json!("findings"), zeros.clone()).unwrap().judge.is_none());
+        assert!(read(zeros, json!("state")).is_none());
     }
 }

@@ -31,10 +31,6 @@ impl DocumentError {
 }
 
 pub(super) fn write(document: &impl serde::Serialize) -> Result<Document, DocumentError> {
-    Document::try_new(to_json(document)).map_err(DocumentError::unfit)
-}
-
-fn to_json(document: &impl serde::Serialize) -> Vec<u8> {
-    serde_json::to_vec(document)
-        .expect("the keys of all maps are strings, and writing to memory cannot fail")
+    let json = serde_json::to_vec(document).map_err(DocumentError::unfit)?;
+    Document::try_new(json).map_err(DocumentError::unfit)
 }

@@ -32,9 +32,9 @@ impl Board {
 
 const LINEAGE: &str = "0123456789abcdef";
 
-/// Counts at this many weights of a plan with many monitors of latencies, for which a document has no
-/// room.
-fn large_counts(weights: u32) -> FleetCounts {
+/// Counts at this many weights of a plan with many monitors of latencies. A document has no room for
+/// them. If they `compress` well, it has, but could not be read.
+fn large_counts(weights: u32, compress: bool) -> FleetCounts {
     let classes: Vec<_> = (0..7)
         .map(|class| {
             let slow = "{ slower_than = { limit = '250ms' } }";
@@ -47,8 +47,11 @@ fn large_counts(weights: u32) -> FleetCounts {
     for number in 1..=weights {
         let weight = Weight::from_ppm(1_000 * number);
         let mut counts = Counts::default();
+        if compress {
+            numbers = Numbers(0x5eed);
+        }
         for class in 0..7 {
-            let of_class = PerChannel::from_fn(|_| numbers.counts(weight, 1_000_000));
+            let of_class = PerChannel::from_fn(|_| numbers.counts(Weight::FULL, 1_000_000));
             counts.classes.insert(format!("class-{class}").parse().unwrap(), of_class);
         }
         let epoch = EpochCounts::new(u64::from(number), weight, counts);
@@ -59,9 +62,18 @@ fn large_counts(weights: u32) -> FleetCounts {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_that_is_too_large_closes_finished_weights_for_all_replicas() {
+    close_finished_weights(large_counts(300, false)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_could_not_be_read_closes_finished_weights_for_all_replicas() {
+    close_finished_weights(large_counts(600, true)).await;
+}
+
+async fn close_finished_weights(counts: FleetCounts) {
     let store = MemoryStore::default();
     let [mut driver, mut other] = [1, 2].map(|replica| board(&store, replica));
-    let (counts, last) = (large_counts(300), Weight::from_ppm(300_000));
+    let last = counts.weights().last().unwrap();
     let closed = other.publish_counts(counts.clone(), last).await;
     let first = Weight::from_ppm(1_000);
     assert!(closed.contains(first) && !closed.contains(last), "{closed:?}");
