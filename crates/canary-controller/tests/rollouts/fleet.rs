@@ -254,7 +254,7 @@ fn every_guarantee_of_a_fleet_names_existing_tests() {
         read("tests/rollouts/fleet.rs"),
         read("src/driver/board/tests.rs"),
         read("../canary-rollout/tests/fleet.rs"),
-        read("../canary-rollout/tests/fleet_board.rs"),
+        read("../canary-rollout/tests/fleet_board/model.rs"),
         read("../canary-rollout/src/fleet/roster.rs"),
     ]
     .concat();
