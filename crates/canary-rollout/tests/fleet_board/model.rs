@@ -2,20 +2,24 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use canary_rollout::fleet::{BoardList, BoardSign, FleetCounts, JudgedCounts, OwnPart, Roster};
+use canary_core::Weight;
+use canary_rollout::fleet::{
+    BoardList, BoardSign, ClosedWeights, FleetCounts, JudgedCounts, OwnPart, Roster,
+};
 use proptest::prelude::*;
 
 use crate::{at, calls, id};
 
-/// What can happen in a fleet of three replicas. The fault is that of the next write.
+/// What can happen in a fleet of three replicas. The fault is that of the next write, and the document has
+/// no room for the counts at the weight that it `closes`.
 #[derive(Clone, Debug)]
 enum Happening {
     Calls { replica: usize, calls: u64 },
-    Publication { replica: usize, fault: Fault },
+    Publication { replica: usize, closes: Option<u32>, fault: Fault },
     Leave { replica: usize, fault: Fault },
     Look { replica: usize, minutes: u64 },
     GiveUp { replica: usize },
-    Swap { replica: usize, fault: Fault },
+    Swap { replica: usize, closes: Option<u32>, fault: Fault },
     Replacement { replica: usize },
     Restart { replica: usize },
     Loss { entry: usize },
@@ -95,7 +99,13 @@ impl Node {
 }
 
 impl Store {
-    fn publish(&mut self, node: &mut Node, has_left: bool, fault: Fault) -> bool {
+    fn publish(
+        &mut self,
+        node: &mut Node,
+        has_left: bool,
+        closes: Option<u32>,
+        fault: Fault,
+    ) -> bool {
         if !node.is_driving {
             node.own = node.served.clone();
             node.is_judged = false;
@@ -103,8 +113,12 @@ impl Store {
         node.beat += 1;
         node.published.insert(node.beat, node.own.clone());
         if !matches!(fault, Fault::RequestLost) {
-            let sign = BoardSign { has_left, ..BoardSign::new(id(node.id), node.beat) };
-            let before = self.board.insert(node.id, (sign, node.own.clone()));
+            let mut closed = node.evidence.judged.closed().clone();
+            closed.extend(&weights(closes));
+            let mut counts = node.own.clone();
+            counts.close(&closed);
+            let sign = BoardSign { has_left, closed, ..BoardSign::new(id(node.id), node.beat) };
+            let before = self.board.insert(node.id, (sign, counts));
             self.backups.extend(before.map(|entry| (node.id, entry)));
         }
         let is_done = matches!(fault, Fault::None);
@@ -115,8 +129,8 @@ impl Store {
     }
 
     /// The driver has the same order: publish the own counts, then swap the evidence.
-    fn swap(&mut self, node: &mut Node, fault: Fault) {
-        if !self.publish(node, false, Fault::None) {
+    fn swap(&mut self, node: &mut Node, closes: Option<u32>, fault: Fault) {
+        if !self.publish(node, false, None, Fault::None) {
             return;
         }
         if node.is_judged {
@@ -129,8 +143,10 @@ impl Store {
         if !matches!(fault, Fault::RequestLost) {
             let revision = self.evidence.revision + 1;
             self.evidence = Evidence { revision, ..node.evidence.clone() };
+            self.evidence.judged.close(&weights(closes));
             if matches!(fault, Fault::None) {
                 node.evidence.revision = revision;
+                node.evidence.judged.close(&weights(closes));
                 node.stored = node.evidence.roster.clone();
             }
         }
@@ -171,6 +187,11 @@ impl Store {
     }
 }
 
+/// A set of at most one weight.
+fn weights(ppm: Option<u32>) -> ClosedWeights {
+    ppm.map(Weight::from_ppm).into_iter().collect()
+}
+
 fn happenings(with_losses: bool) -> impl Strategy<Value = Vec<Happening>> {
     let fault = || {
         prop_oneof![
@@ -180,15 +201,19 @@ fn happenings(with_losses: bool) -> impl Strategy<Value = Vec<Happening>> {
         ]
     };
     let replica = || 0..3_usize;
+    // The weights of the first replicas.
+    let closes = || prop::option::weighted(0.1, 1..6_u32);
     let losses = u32::from(with_losses);
     let happening = prop_oneof![
         6 => (replica(), 1..9_u64)
             .prop_map(|(replica, calls)| Happening::Calls { replica, calls }),
-        3 => (replica(), fault())
-            .prop_map(|(replica, fault)| Happening::Publication { replica, fault }),
+        3 => (replica(), closes(), fault()).prop_map(|(replica, closes, fault)| {
+            Happening::Publication { replica, closes, fault }
+        }),
         5 => (replica(), 0..3_u64)
             .prop_map(|(replica, minutes)| Happening::Look { replica, minutes }),
-        4 => (replica(), fault()).prop_map(|(replica, fault)| Happening::Swap { replica, fault }),
+        4 => (replica(), closes(), fault())
+            .prop_map(|(replica, closes, fault)| Happening::Swap { replica, closes, fault }),
         2 => replica().prop_map(|replica| Happening::Replacement { replica }),
         1 => replica().prop_map(|replica| Happening::Restart { replica }),
         1 => (replica(), fault())
@@ -217,18 +242,20 @@ fn run(happenings: Vec<Happening>) -> Result<(Store, Vec<Node>), TestCaseError> 
                 let node = &mut nodes[replica];
                 node.served.merge(&calls(node.weight(), more));
             }
-            Happening::Publication { replica, fault } => {
-                store.publish(&mut nodes[replica], false, fault);
+            Happening::Publication { replica, closes, fault } => {
+                store.publish(&mut nodes[replica], false, closes, fault);
             }
             Happening::Leave { replica, fault } => {
-                store.publish(&mut nodes[replica], true, fault);
+                store.publish(&mut nodes[replica], true, None, fault);
                 restart(&mut nodes, &mut gone, &store, replica);
             }
             Happening::Look { replica, minutes } => {
                 store.look(&mut nodes[replica], minutes, false);
             }
             Happening::GiveUp { replica } => store.look(&mut nodes[replica], 1, true),
-            Happening::Swap { replica, fault } => store.swap(&mut nodes[replica], fault),
+            Happening::Swap { replica, closes, fault } => {
+                store.swap(&mut nodes[replica], closes, fault);
+            }
             Happening::Replacement { replica } => nodes[replica].follow(&store),
             Happening::Restart { replica } => restart(&mut nodes, &mut gone, &store, replica),
             Happening::Loss { entry } => {
@@ -241,7 +268,7 @@ fn run(happenings: Vec<Happening>) -> Result<(Store, Vec<Node>), TestCaseError> 
                 store.board.extend(old);
             }
         }
-        let Evidence { observed, roster, .. } = &store.evidence;
+        let Evidence { observed, roster, judged: sum, .. } = &store.evidence;
         for node in nodes.iter().chain(&gone) {
             let judged = at(observed, node.weight());
             prop_assert!(judged <= at(&node.served, node.weight()), "{} is judged twice", node.id);
@@ -251,7 +278,9 @@ fn run(happenings: Vec<Happening>) -> Result<(Store, Vec<Node>), TestCaseError> 
             // The guard of the replica adds the calls that are missing here.
             let known = roster.judged_beat(&id(node.id)).unwrap_or(0);
             let known = at(&node.published[&known], node.weight());
-            prop_assert!(store.has_lost || known == judged, "{} of {}", known, judged);
+            let is_known =
+                known == judged || sum.closed().contains(Weight::from_ppm(node.weight()));
+            prop_assert!(store.has_lost || is_known, "{} of {}", known, judged);
         }
     }
     nodes.extend(gone);
@@ -269,18 +298,20 @@ proptest! {
         let (mut store, mut nodes) = run(happenings)?;
         for node in &mut nodes[..3] {
             node.follow(&store);
-            store.publish(node, false, Fault::None);
+            store.publish(node, false, None, Fault::None);
         }
         store.look(&mut nodes[0], 0, false);
-        store.swap(&mut nodes[0], Fault::None);
-        for node in &nodes[..3] {
-            let observed = at(&store.evidence.observed, node.weight());
-            prop_assert_eq!(observed, at(&node.served, node.weight()));
+        store.swap(&mut nodes[0], None, Fault::None);
+        let Evidence { observed, judged, .. } = &store.evidence;
+        let is_open = |ppm: u32| !judged.closed().contains(Weight::from_ppm(ppm));
+        for node in nodes[..3].iter().filter(|node| is_open(node.weight())) {
+            prop_assert_eq!(at(observed, node.weight()), at(&node.served, node.weight()));
         }
         // What the replicas that have gone have published last.
         for (replica, (_, counts)) in &store.board {
             let weight = u32::try_from(*replica).unwrap() + 1;
-            prop_assert_eq!(at(&store.evidence.observed, weight), at(counts, weight));
+            let is_judged = at(observed, weight) == at(counts, weight);
+            prop_assert!(is_judged || !is_open(weight), "{}", replica);
         }
     }
 
@@ -291,18 +322,20 @@ proptest! {
         // Two more rounds: the entries that are lost are given up, and later calls are judged.
         for node in &mut nodes[..3] {
             node.follow(&store);
-            store.publish(node, false, Fault::None);
+            store.publish(node, false, None, Fault::None);
         }
         store.look(&mut nodes[0], 0, true);
         let before: Vec<_> =
             nodes.iter().map(|it| at(&nodes[0].evidence.observed, it.weight())).collect();
         for node in &mut nodes[1..3] {
             node.served.merge(&calls(node.weight(), 5));
-            store.publish(node, false, Fault::None);
+            store.publish(node, false, None, Fault::None);
         }
         store.look(&mut nodes[0], 0, false);
+        let Evidence { observed, judged, .. } = &nodes[0].evidence;
         for (node, before) in nodes[..3].iter().zip(before).skip(1) {
-            prop_assert_eq!(at(&nodes[0].evidence.observed, node.weight()), before + 5);
+            let is_closed = judged.closed().contains(Weight::from_ppm(node.weight()));
+            prop_assert_eq!(at(observed, node.weight()), before + if is_closed { 0 } else { 5 });
         }
     }
 }
