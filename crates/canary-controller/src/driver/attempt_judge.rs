@@ -4,9 +4,7 @@ use canary_analysis::{Baseline, Judge, Judgment, Unit};
 use canary_core::{Snapshot, Weight};
 use canary_rollout::{
     Plan,
-    fleet::{
-        BoardList, BoardSign, ClosedWeights, FleetCounts, JudgedCounts, OwnPart, Roster, UsedCounts,
-    },
+    fleet::{BoardList, BoardSign, FleetCounts, JudgedCounts, OwnPart, Roster, UsedCounts},
     replica::ReplicaId,
 };
 use tokio::time::Instant;
@@ -140,10 +138,7 @@ impl AttemptJudge {
         if let (Some(keys), Some(ledgers)) = (&mut self.keys, &stored.key_ledgers) {
             keys.follow(ledgers.clone(), &self.judge, canary);
         }
-        // Those that this process has closed are too large for its entry.
-        let judged = stored.judged.clone().into_inner();
-        let before = std::mem::replace(&mut self.judged, judged);
-        self.judged.close(before.closed());
+        self.judged = stored.judged.clone().into_inner();
         (self.looked_at, self.quiet_at, self.incomplete_since) = (Instant::now(), None, None);
         let step = self.judge.step();
         self.note_begun_guard(judge.step(), canary);
@@ -221,16 +216,11 @@ impl AttemptJudge {
         self.keys.as_mut()?.publish(presence)
     }
 
-    /// Leaves out the counts at these weights.
-    pub(crate) fn close(&mut self, weights: &ClosedWeights) {
-        self.judged.close(weights);
-    }
-
     /// Leaves out the counts and keys for which the stored evidence has no room, and forgets what only
     /// an earlier evidence needs.
     pub(crate) fn close_as(&mut self, stored: &StoredEvidence, me: &ReplicaId) {
         self.own.forget_before(stored.roster.judged_beat(me).unwrap_or(0));
-        self.close(stored.judged.closed());
+        self.judged.close(stored.judged.closed());
         if let (Some(keys), Some(stored)) = (&mut self.keys, &stored.key_ledgers) {
             keys.note_stored(stored);
         }

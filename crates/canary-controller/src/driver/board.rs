@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use canary_core::Weight;
 use canary_rollout::{
-    fleet::{BoardList, BoardSign, ClosedWeights, FleetCounts, Roster},
+    fleet::{BoardList, BoardSign, FleetCounts, Roster},
     replica::{BEAT, ReplicaId},
 };
 use serde::{Deserialize, Serialize};
@@ -262,16 +262,15 @@ impl Board {
     /// sign must be the [next](Self::next_beat) one: if the result of a publication is unknown, the
     /// driver may have seen its counts, and a later one must differ from it.
     ///
-    /// Returns the weights whose counts are left out. A publication that is too large also leaves out
-    /// weights before the `current` one, and then keys.
+    /// A publication that is too large leaves out weights before the `current` one, and then keys.
     pub(super) async fn publish(
         &mut self,
         sign: BoardSign,
         counts: &FleetCounts,
         keys: Option<BoardKeys>,
         current: Weight,
-    ) -> Result<ClosedWeights, DocumentError> {
-        let Some(attempt) = self.attempt.clone() else { return Ok(sign.closed) };
+    ) -> Result<(), DocumentError> {
+        let Some(attempt) = self.attempt.clone() else { return Ok(()) };
         let counts = self.latest.of(counts);
         let written = write_entry(BoardEntry { sign, attempt, counts, keys }, current);
         let swapped = match &written {
@@ -284,9 +283,8 @@ impl Board {
         swapped?;
         let BoardEntry { sign, counts, .. } = written?.0;
         self.roster.note_published(&self.me, sign.beat, sign.first_step);
-        let closed = sign.closed.clone();
         self.published = Some(Publication { sign, counts });
-        Ok(closed)
+        Ok(())
     }
 
     /// Lists the board. Removes the entries of earlier attempts, those whose counts are in the `stored`

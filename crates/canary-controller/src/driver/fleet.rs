@@ -96,8 +96,7 @@ impl Driver {
         let result = published.as_ref().map(drop).map_err(|error| with_causes(error));
         let (now, path) = (self.clock.now(), &self.evidence.path);
         self.health.note(now, StoreOperation::Write, path, result);
-        self.judge.close(&published?);
-        Ok(())
+        published
     }
 
     /// Publishes the counts of this process that the evidence has. A successor sums up the board, and

@@ -47,7 +47,7 @@ async fn a_lost_entry_of_a_large_fleet_is_given_up_after_three_beats() {
 }
 
 /// The judge of a canary that fails all calls, at a weight of 50 %. The function makes some calls.
-fn failing_canary() -> (AttemptJudge, Plan, CanaryHandle, impl FnMut()) {
+fn failing_canary() -> (AttemptJudge, CanaryHandle, impl FnMut()) {
     let answer = |status| {
         service_fn(move |_: Request<()>| async move {
             let mut response = Response::new(String::new());
@@ -70,17 +70,13 @@ fn failing_canary() -> (AttemptJudge, Plan, CanaryHandle, impl FnMut()) {
             drop(shop.call(Request::new(())).now_or_never());
         }
     };
-    (judge, plan, canary, calls)
-}
-
-fn half_closed() -> ClosedWeights {
-    [Weight::from_percent(50)].into_iter().collect()
+    (judge, canary, calls)
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_guard_rolls_back_at_a_closed_weight_which_the_judge_does_not_observe() {
-    let (mut judge, _, canary, mut calls) = failing_canary();
-    judge.close(&half_closed());
+    let (mut judge, canary, mut calls) = failing_canary();
+    judge.judged.close(&[Weight::from_percent(50)].into_iter().collect());
     let (me, mut roster) = (ReplicaId::from_random(1), Roster::default());
     let weight = canary.weight();
     let mut warnings = Vec::new();
@@ -93,19 +89,4 @@ async fn the_guard_rolls_back_at_a_closed_weight_which_the_judge_does_not_observ
     assert_eq!(judge.judgment().findings[0].calls.canary, 0);
     assert_eq!(canary.weight(), Weight::ZERO);
     assert!(warnings[0].contains("50% are not judged"), "{warnings:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replica_keeps_the_weights_that_it_has_closed() {
-    let (mut judge, plan, canary, mut calls) = failing_canary();
-    let me = ReplicaId::from_random(1);
-    calls();
-    judge.read(&canary);
-    assert_eq!(judge.published().weights().count(), 1);
-    // The driver has not seen the entry yet.
-    let stored = judge.evidence(Roster::default());
-    judge.close(&half_closed());
-    judge.follow(&stored, &me, &plan, &canary).unwrap();
-    assert_eq!(judge.published().weights().count(), 0);
-    assert_eq!(judge.note_publication(me, 1).closed, half_closed());
 }
