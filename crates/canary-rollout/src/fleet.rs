@@ -41,10 +41,12 @@
 //!   served before a step are no evidence for monitors that begin with it, however late it publishes
 //!   them.
 //! - An entry, or evidence, for which a document of the store has no room leaves out the counts of the
-//!   earliest weights. These are then [closed](ClosedWeights) for all replicas: what still comes of their
-//!   calls is not judged. A plan with many weights and monitors of latencies can get there. If an
-//!   operator sets a closed weight again, the guard of each replica counts its own calls at it, monitors
-//!   per key go on, and the status warns that the others do not judge.
+//!   earliest weights. These are then [closed](ClosedWeights) for all replicas until the judge begins
+//!   again: what still comes of their calls is not judged. A plan with many weights and monitors of
+//!   latencies can get there. If an operator sets a closed weight again in the same attempt, its calls
+//!   are not judged either, because entries could still have earlier calls, which were judged. The
+//!   guard of each replica counts its own calls at this weight, monitors per key go on, and the status
+//!   warns that the others do not judge.
 //! - Every replica shows the findings of the evidence, and its guard follows them. The [`Roster`] in
 //!   the evidence has the beats whose counts the judge has observed, so that a guard adds exactly the
 //!   failures of its own process that are missing.

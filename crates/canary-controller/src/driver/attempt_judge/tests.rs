@@ -46,6 +46,12 @@ async fn a_lost_entry_of_a_large_fleet_is_given_up_after_three_beats() {
     }
 }
 
+fn half() -> Plan {
+    let toml =
+        "warm_up = '0s'\nsteps = [{ weight = '50%' }]\nmonitors = [{ measure = 'failures' }]";
+    Plan::from_toml(toml).unwrap()
+}
+
 /// The judge of a canary that fails all calls, at a weight of 50 %. The function makes some calls.
 fn failing_canary() -> (AttemptJudge, CanaryHandle, impl FnMut()) {
     let answer = |status| {
@@ -58,11 +64,8 @@ fn failing_canary() -> (AttemptJudge, CanaryHandle, impl FnMut()) {
     let layer = CanaryLayer::new("shop", answer(StatusCode::INTERNAL_SERVER_ERROR));
     let mut shop = layer.layer(answer(StatusCode::OK));
     let (canary, weight_lock) = (layer.handle(), Arc::<WeightLock>::default());
-    let toml =
-        "warm_up = '0s'\nsteps = [{ weight = '50%' }]\nmonitors = [{ measure = 'failures' }]";
-    let plan = Plan::from_toml(toml).unwrap();
     let baseline = Baseline::default();
-    let judge = AttemptJudge::new(1, &plan, &baseline, None, &canary, &weight_lock);
+    let judge = AttemptJudge::new(1, &half(), &baseline, None, &canary, &weight_lock);
     weight_lock.set_on_trip(OnTrip::RollBack, 1);
     canary.set_weight(Weight::from_percent(50)).unwrap();
     let calls = move || {
@@ -89,4 +92,32 @@ async fn the_guard_rolls_back_at_a_closed_weight_which_the_judge_does_not_observ
     assert_eq!(judge.judgment().findings[0].calls.canary, 0);
     assert_eq!(canary.weight(), Weight::ZERO);
     assert!(warnings[0].contains("50% are not judged"), "{warnings:?}");
+}
+
+/// The next attempt, or the same one whose evidence was lost.
+#[tokio::test(start_paused = true)]
+async fn a_judge_that_begins_again_observes_closed_weights_once() {
+    let (mut judge, canary, mut calls) = failing_canary();
+    let (me, mut roster) = (ReplicaId::from_random(1), Roster::default());
+    let mut look = |judge: &mut AttemptJudge| {
+        judge.look(&BoardList::default(), &[], &mut roster, &me, &canary, canary.weight());
+        judge.judgment().findings[0].calls.canary
+    };
+    let counted = || canary.counts().total().evidence.canary.failure;
+    let [first, before_next] = [(), ()].map(|()| {
+        calls();
+        let judged = look(&mut judge);
+        judge.judged.close(&[Weight::from_percent(50)].into_iter().collect());
+        (judged, counted())
+    });
+    assert_eq!(first.0, first.1);
+    assert_eq!(before_next.0, first.1, "the second calls are lost");
+
+    let (plan, baseline, weight_lock) = (half(), Baseline::default(), Arc::default());
+    let own = Some(judge.own().clone());
+    let mut again = AttemptJudge::new(1, &plan, &baseline, own, &canary, &weight_lock);
+    assert_eq!(look(&mut again), counted());
+    let mut next = AttemptJudge::new(2, &plan, &baseline, None, &canary, &weight_lock);
+    calls();
+    assert_eq!(look(&mut next), counted() - before_next.1);
 }
