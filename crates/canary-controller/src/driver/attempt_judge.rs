@@ -16,11 +16,12 @@ use crate::{
     driver::{
         TARGET,
         attempt_guard::AttemptGuard,
+        board::Presence,
         cached_judge::CachedJudge,
         key_ledgers::KeyLedgers,
         own_counts::OwnCounts,
         stored_evidence::{NotResumed, StoredEvidence},
-        watched_keys::{BoardKeys, Presence, WatchedKeys},
+        watched_keys::{BoardKeys, WatchedKeys},
     },
     evidence_sources::EvidenceSources,
     weight_lock::WeightLock,

@@ -1,25 +1,25 @@
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use canary_core::Weight;
 use canary_rollout::{
     fleet::{BoardList, BoardSign, FleetCounts, Roster},
-    replica::{BEAT, ReplicaId},
+    replica::ReplicaId,
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use self::{due::Due, entry::BoardEntry, foreign_entries::ForeignEntries};
 use crate::{
-    compact::{self, Compact, LatestCompact},
+    compact::LatestCompact,
     driver::{
-        attempt_id::AttemptId,
-        document_error::{DocumentError, write},
-        own_document::OwnDocument,
+        attempt_id::AttemptId, document_error::DocumentError, own_document::OwnDocument,
         watched_keys::BoardKeys,
     },
-    store::{
-        Document, KeyRange, Listed, Retry, Revision, StateStore, StoreError, StoreKey, Versioned,
-    },
+    store::{KeyRange, Listed, Retry, Revision, StateStore, StoreError, StoreKey, Versioned},
 };
+
+mod due;
+mod entry;
+mod foreign_entries;
 
 /// The board of a canary in the store: an entry of each replica, with its counts since the attempt
 /// began. Only that replica writes it, and the driver of the rollout reads all of them.
@@ -32,8 +32,8 @@ pub(super) struct Board {
     /// The number of attempts of a publication by this replica.
     beat: u64,
     attempt: Option<AttemptId>,
-    /// The latest publication in this attempt.
-    published: Option<Publication>,
+    /// The latest publication in this attempt, without keys.
+    published: Option<BoardEntry>,
     /// The counts of the latest attempt to publish.
     latest: LatestCompact<FleetCounts>,
     /// Whether that was the last one.
@@ -42,16 +42,15 @@ pub(super) struct Board {
     /// Whether the latest publication failed.
     is_failing: bool,
     listed: Option<Listing>,
-    /// The entries that are not of the present attempt or of one before, and the times since which they
-    /// have not changed.
-    others: BTreeMap<StoreKey, (Revision, Instant)>,
+    foreign: ForeignEntries,
     roster: Roster,
 }
 
-/// What the entry of this replica has.
-struct Publication {
-    sign: BoardSign,
-    counts: Compact<FleetCounts>,
+/// Whether a replica stays, or publishes its last entry.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Presence {
+    Stays,
+    Leaves,
 }
 
 /// The latest list of the board.
@@ -73,58 +72,6 @@ pub(super) struct Unjudged<'a> {
     pub(super) roster: &'a mut Roster,
 }
 
-/// The time at which the next publication is due.
-#[derive(Clone, Copy, Debug)]
-enum Due {
-    At(Instant),
-    /// A random number of beats after the latest publication, from a half to one and a half. The
-    /// publications of a fleet are evenly distributed after one of these intervals, however they were
-    /// before, because it is a whole beat wide. The number of replicas may become known in between.
-    After {
-        publication: Instant,
-        beats: f64,
-    },
-}
-
-/// The document of one replica.
-#[derive(Deserialize, Serialize)]
-struct BoardEntry {
-    #[serde(flatten)]
-    sign: BoardSign,
-    #[serde(flatten)]
-    attempt: AttemptId,
-    counts: Compact<FleetCounts>,
-    /// The new keys, for monitors per key.
-    #[serde(default, skip_serializing_if = "Option::is_none", with = "compact")]
-    keys: Option<BoardKeys>,
-}
-
-impl Publication {
-    /// Returns the entry without counts and keys, which only other replicas read.
-    fn to_entry(&self, attempt: &AttemptId) -> BoardEntry {
-        let (sign, counts) = (self.sign.clone(), Compact::default());
-        BoardEntry { sign, attempt: attempt.clone(), counts, keys: None }
-    }
-}
-
-impl BoardEntry {
-    /// Returns a smaller entry, as [smaller evidence](super::stored_evidence::StoredEvidence::smaller):
-    /// with half of the weights before the `current` one closed, or, if all of them are, with half of
-    /// the keys. Returns `None` if there is nothing to leave out.
-    fn smaller(mut self, current: Weight) -> Option<Self> {
-        let closing = self.counts.earlier_half(current);
-        if closing.is_empty() {
-            self.keys = Some(self.keys?.halved()?);
-        } else {
-            let mut counts = self.counts.into_inner();
-            counts.close(&closing);
-            self.counts = counts.into();
-            self.sign.closed.extend(&closing);
-        }
-        Some(self)
-    }
-}
-
 impl Board {
     pub(super) fn new(store: Arc<dyn StateStore>, range: KeyRange, me: ReplicaId) -> Self {
         let name = me.as_str().parse().expect("the id is hexadecimal");
@@ -142,7 +89,7 @@ impl Board {
             due: Due::At(Instant::now()),
             is_failing: false,
             listed: None,
-            others: BTreeMap::new(),
+            foreign: ForeignEntries::default(),
             roster: Roster::default(),
         }
     }
@@ -219,15 +166,7 @@ impl Board {
 
     /// Returns whether it is time to publish, even without new counts.
     pub(super) fn is_publication_due(&self) -> bool {
-        match self.due {
-            Due::At(at) => Instant::now() >= at,
-            Due::After { publication, beats } => {
-                let beat = self.roster.beat();
-                // In a small fleet, the first publications are evenly distributed in the beat.
-                let delay = if beat > BEAT { beat.mul_f64(beats) } else { beat };
-                publication.elapsed() >= delay
-            }
-        }
+        self.due.is_past(self.roster.beat())
     }
 
     /// Returns whether to list the board: the latest list is older than a beat, and the store is not
@@ -272,18 +211,18 @@ impl Board {
     ) -> Result<(), DocumentError> {
         let Some(attempt) = self.attempt.clone() else { return Ok(()) };
         let counts = self.latest.of(counts);
-        let written = write_entry(BoardEntry { sign, attempt, counts, keys }, current);
+        let written = BoardEntry { sign, attempt, counts, keys }.write(current);
         let swapped = match &written {
             Ok((_, document)) => self.entry.write(document).await,
             Err(_) => Ok(()),
         };
         // A failed publication is repeated with the next beat.
-        self.due = Due::After { publication: Instant::now(), beats: 0.5 + rand::random::<f64>() };
+        self.due = Due::after(Instant::now());
         self.is_failing = swapped.is_err();
         swapped?;
-        let BoardEntry { sign, counts, .. } = written?.0;
-        self.roster.note_published(&self.me, sign.beat, sign.first_step);
-        self.published = Some(Publication { sign, counts });
+        let (entry, _) = written?;
+        self.roster.note_published(&self.me, entry.sign.beat, entry.sign.first_step);
+        self.published = Some(BoardEntry { keys: None, ..entry });
         Ok(())
     }
 
@@ -295,21 +234,13 @@ impl Board {
         first_step: usize,
     ) -> Result<(), StoreError> {
         let Some(attempt) = self.attempt.clone() else { return Ok(()) };
-        let listed = self.store.list(&self.range).await?;
         let (mut list, mut keys) = (BoardList::default(), Vec::new());
-        let (mut obsolete, mut others) = (Vec::new(), BTreeMap::new());
-        for Listed { key, document } in listed {
+        let (mut obsolete, mut foreign) = (Vec::new(), Vec::new());
+        for Listed { key, document } in self.store.list(&self.range).await? {
             // An entry that cannot be read is left for inspection.
-            let Ok(Versioned { revision, document }) = document else { continue };
-            let is_own = key == *self.entry.key() && self.entry.is_at(&revision);
-            let entry = match &self.published {
-                // To read it would take longer than the rest of a list of one entry.
-                Some(own) if is_own => own.to_entry(&attempt),
-                _ => match serde_json::from_str(document.as_str()) {
-                    Ok(entry) => entry,
-                    Err(_) => continue,
-                },
-            };
+            let Ok(document) = document else { continue };
+            let Some(entry) = self.read(&key, &document) else { continue };
+            let revision = document.revision;
             let is_present = entry.attempt == attempt;
             let is_folded = || stored.is_some_and(|stored| stored.has_folded(&entry.sign));
             if is_present && !is_folded() {
@@ -321,18 +252,32 @@ impl Board {
             } else if is_present || entry.attempt.is_before(&attempt) {
                 obsolete.push((key, revision));
             } else {
-                others.insert(key, revision);
+                foreign.push((key, revision));
             }
         }
-        obsolete.extend(self.note_others(others));
+        obsolete.extend(self.foreign.replace(foreign));
         let passed = self.listed.as_ref().map_or(Duration::ZERO, |listed| listed.at.elapsed());
         // While this replica could not list, it has heard nothing: the others were not silent.
         self.roster.observe(passed.min(2 * self.roster.beat()), list.signs());
         self.roster.note_present(&self.me, first_step);
         self.listed = Some(Listing { at: Instant::now(), list, keys, is_judged: false });
-        for (key, revision) in obsolete.into_iter().take(MAX_REMOVALS) {
-            let remove = self.store.remove(&key, &revision);
-            match remove.await {
+        self.remove(obsolete).await
+    }
+
+    /// Reads an entry. Its own counts and keys are known to this replica: to read them would take
+    /// longer than the rest of a list of one entry.
+    fn read(&self, key: &StoreKey, found: &Versioned) -> Option<BoardEntry> {
+        let is_own = key == self.entry.key() && self.entry.is_at(&found.revision);
+        match &self.published {
+            Some(own) if is_own => Some(own.to_head()),
+            _ => serde_json::from_str(found.document.as_str()).ok(),
+        }
+    }
+
+    /// Removes entries that are no longer needed.
+    async fn remove(&self, entries: Vec<(StoreKey, Revision)>) -> Result<(), StoreError> {
+        for (key, revision) in entries.into_iter().take(MAX_REMOVALS) {
+            match self.store.remove(&key, &revision).await {
                 Ok(_) => {}
                 // The next list finds it again.
                 Err(error) if error.retry() == Retry::AfterLoad => break,
@@ -340,38 +285,6 @@ impl Board {
             }
         }
         Ok(())
-    }
-}
-
-impl Board {
-    /// Notes the entries of other lineages and of later attempts, and returns those that have not
-    /// changed for a [quarter of an hour](Roster::FORGOTTEN). The others may be of replicas that know
-    /// of a new document of the rollout before this one does.
-    fn note_others(&mut self, others: BTreeMap<StoreKey, Revision>) -> Vec<(StoreKey, Revision)> {
-        let now = Instant::now();
-        let before = std::mem::take(&mut self.others);
-        for (key, revision) in others {
-            let since = before.get(&key).filter(|(known, _)| *known == revision);
-            let since = since.map_or(now, |(_, since)| *since);
-            self.others.insert(key, (revision, since));
-        }
-        let is_left = |since: &Instant| now - *since >= Roster::FORGOTTEN;
-        let left = self.others.iter().filter(|(_, (_, since))| is_left(since));
-        left.map(|(key, (revision, _))| (key.clone(), revision.clone())).collect()
-    }
-}
-
-/// Serializes an entry. Makes it smaller until it fits into a document.
-fn write_entry(
-    entry: BoardEntry,
-    current: Weight,
-) -> Result<(BoardEntry, Document), DocumentError> {
-    match write(&entry) {
-        Ok(document) => Ok((entry, document)),
-        Err(error) => {
-            let smaller = entry.smaller(current);
-            smaller.map_or(Err(error), |smaller| write_entry(smaller, current))
-        }
     }
 }
 

@@ -5,8 +5,10 @@ use canary_rollout::fleet::{BoardSign, Fleet};
 
 use crate::{
     driver::{
-        attempt_id::AttemptId, board::Unjudged, document_error::DocumentError, run::Driver,
-        watched_keys::Presence,
+        attempt_id::AttemptId,
+        board::{Presence, Unjudged},
+        document_error::DocumentError,
+        run::Driver,
     },
     error_chain::with_causes,
     store::StoreOperation,

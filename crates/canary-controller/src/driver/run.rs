@@ -18,7 +18,7 @@ use crate::{
     driver::{
         TARGET,
         attempt_judge::{AttemptJudge, default_unit},
-        board::Board,
+        board::{Board, Presence},
         data_plane::DataPlane,
         decisions::Decisions,
         documents::{DocumentKeys, RolloutDocument},
@@ -31,7 +31,6 @@ use crate::{
         requests::{CommandRequest, PlanRequest, Request, Requests},
         store_health::StoreHealth,
         traffic_meter::TrafficMeter,
-        watched_keys::Presence,
     },
     effects::Effects,
     isolated::panic_message,

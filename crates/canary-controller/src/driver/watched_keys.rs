@@ -17,6 +17,7 @@ use tower_canary::{
 };
 
 use crate::driver::{
+    board::Presence,
     key_ledgers::{KeyLedgers, LedgerName, MAX_KEYS},
     waiting_keys::WaitingKeys,
 };
@@ -32,13 +33,6 @@ pub(super) struct WatchedKeys {
     log: KeyLog,
     /// The ledgers of the fleet. Only the driver adds to them.
     fleet: KeyLedgers,
-}
-
-/// Whether a replica stays, or publishes its last entry.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Presence {
-    Stays,
-    Leaves,
 }
 
 /// The new keys of a replica on the board.
