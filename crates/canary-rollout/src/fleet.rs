@@ -1,12 +1,12 @@
 //! The replicas of a rollout, and the sum of what they have counted.
 //!
-//! While a rollout is in progress, each replica publishes an entry on a *board* in the store: its own
-//! [`FleetCounts`] since the attempt began, and its *beat*, a number that grows with each publication.
-//! The driver of the rollout lists the entries, and gives the judge the sum of their counts minus the
-//! [`JudgedCounts`], which the judge has already observed, as one look. It stores the state of the
-//! judge together with the observed sum, in one change of the evidence. So the next driver continues
-//! exactly there, and each call is judged once, whichever replica served it, and whichever drives. A
-//! single process takes the same path.
+//! While a rollout is in progress, each replica publishes an entry on a *board* in the store: its
+//! own [`FleetCounts`] since the attempt began, and its *beat*, a number that grows with each
+//! publication. The driver of the rollout lists the entries, and gives the judge the sum of their
+//! counts minus the [`JudgedCounts`], which the judge has already observed, as one look. It stores
+//! the state of the judge together with the observed sum, in one change of the evidence. So the
+//! next driver continues exactly there, and each call is judged once, whichever replica served it,
+//! and whichever drives. A single process takes the same path.
 //!
 //! ```text
 //!   replica A ----> entry A --+
@@ -16,61 +16,64 @@
 //!       +------------- findings, and what the guards know <-------+
 //! ```
 //!
-//! - The driver publishes its own counts before it stores evidence that has them. So the board never
-//!   has less than the judge has observed, and a driver that dies loses only calls of its own process
-//!   that were not published.
-//! - An entry outlives its replica, because the calls of a replica that has stopped were real. When it
-//!   has left for a minute, the driver takes its counts out of the judged sum, stores that, and removes
-//!   the entry. It does the same with the entries of crashed replicas, which have been silent for
-//!   [a quarter of an hour](Roster::FORGOTTEN), if there are more than [100](Roster::MAX_FORGOTTEN).
-//!   So a board has at most the entries of the replicas that run, of those that have left in the last
-//!   minute or crashed in the last quarter of an hour, and 100 more. The ids of crashed replicas are
-//!   kept, at most [1,000](Roster::MAX_REMEMBERED), so that one that comes back is noticed. They take
-//!   20 kB of the evidence (test `the_roster_of_a_thousand_crashed_replicas_fits_into_the_evidence`).
-//! - If the store loses an entry, or goes back to an earlier one, there are no looks until its replica
-//!   has published again. After a minute, or after three beats if these are longer, the judge continues
-//!   from the present sum. If the entry comes back later, the calls that it has by then are not judged, because some of them were. The same holds
-//!   for a crashed replica without an entry that turns out to be alive.
-//! - Each attempt to publish has a beat of its own, so that two entries of one beat have the same counts,
-//!   even if the result of a publication is unknown.
-//! - Evidence and entries name the attempt by its releases, its number and the lineage of the rollout.
-//!   What is left of an attempt before the store was wiped is no evidence of a later one. The driver
-//!   removes the entries of earlier attempts at once, and those of another lineage when they have not
-//!   changed for a quarter of an hour.
-//! - Each entry has the step of the plan that its replica had reached. Calls that a replica may have
-//!   served before a step are no evidence for monitors that begin with it, however late it publishes
-//!   them.
-//! - An entry, or evidence, for which a document of the store has no room leaves out the counts of the
-//!   earliest weights. These are then [closed](ClosedWeights) for all replicas until the judge begins
-//!   again: what still comes of their calls is not judged. A plan with many weights and monitors of
-//!   latencies can get there. If an operator sets a closed weight again in the same attempt, its calls
-//!   are not judged either, because entries could still have earlier calls, which were judged. The
-//!   guard of each replica counts its own calls at this weight, monitors per key go on, and the status
-//!   warns that the others do not judge.
-//! - Every replica shows the findings of the evidence, and its guard follows them. The [`Roster`] in
-//!   the evidence has the beats whose counts the judge has observed, so that a guard adds exactly the
-//!   failures of its own process that are missing.
+//! - The driver publishes its own counts before it stores evidence that has them. So the board
+//!   never has less than the judge has observed, and a driver that dies loses only calls of its own
+//!   process that were not published.
+//! - An entry outlives its replica, because the calls of a replica that has stopped were real. When
+//!   it has left for a minute, the driver takes its counts out of the judged sum, stores that, and
+//!   removes the entry. It does the same with the entries of crashed replicas, which have been
+//!   silent for [a quarter of an hour](Roster::FORGOTTEN), if there are more than
+//!   [100](Roster::MAX_FORGOTTEN). So a board has at most the entries of the replicas that run, of
+//!   those that have left in the last minute or crashed in the last quarter of an hour, and 100
+//!   more. The ids of crashed replicas are kept, at most [1,000](Roster::MAX_REMEMBERED), so that
+//!   one that comes back is noticed. They take 20 kB of the evidence (test
+//!   `the_roster_of_a_thousand_crashed_replicas_fits_into_the_evidence`).
+//! - If the store loses an entry, or goes back to an earlier one, there are no looks until its
+//!   replica has published again. After a minute, or after three beats if these are longer, the
+//!   judge continues from the present sum. If the entry comes back later, the calls that it has by
+//!   then are not judged, because some of them were. The same holds for a crashed replica without
+//!   an entry that turns out to be alive.
+//! - Each attempt to publish has a beat of its own, so that two entries of one beat have the same
+//!   counts, even if the result of a publication is unknown.
+//! - Evidence and entries name the attempt by its releases, its number and the lineage of the
+//!   rollout. What is left of an attempt before the store was wiped is no evidence of a later one.
+//!   The driver removes the entries of earlier attempts at once, and those of another lineage when
+//!   they have not changed for a quarter of an hour.
+//! - Each entry has the step of the plan that its replica had reached. Calls that a replica may
+//!   have served before a step are no evidence for monitors that begin with it, however late it
+//!   publishes them.
+//! - An entry, or evidence, for which a document of the store has no room leaves out the counts of
+//!   the earliest weights. These are then [closed](ClosedWeights) for all replicas until the judge
+//!   begins again: what still comes of their calls is not judged. A plan with many weights and
+//!   monitors of latencies can get there. If an operator sets a closed weight again in the same
+//!   attempt, its calls are not judged either, because entries could still have earlier calls,
+//!   which were judged. The guard of each replica counts its own calls at this weight, monitors per
+//!   key go on, and the status warns that the others do not judge.
+//! - Every replica shows the findings of the evidence, and its guard follows them. The [`Roster`]
+//!   in the evidence has the beats whose counts the judge has observed, so that a guard adds
+//!   exactly the failures of its own process that are missing.
 //! - Monitors per key judge the union of the keys of all replicas: [`keys`] has the protocol.
 //!
 //! # Which replicas are heard
 //!
-//! The [`Roster`] knows which replicas are *heard*: an entry whose beat stands still for five beats, on
-//! the driver's own clock, is of a silent replica. [`Fleet`] is the result. Fewer than the
-//! [quorum](Fleet::quorum), which is half of the replicas, may not be representative: the plan stands
-//! still, no deadline passes, and an event records it. The judge continues, and rollbacks are not
-//! affected.
+//! The [`Roster`] knows which replicas are *heard*: an entry whose beat stands still for five
+//! beats, on the driver's own clock, is of a silent replica. [`Fleet`] is the result. Fewer than
+//! the [quorum](Fleet::quorum), which is half of the replicas, may not be representative: the plan
+//! stands still, no deadline passes, and an event records it. The judge continues, and rollbacks
+//! are not affected.
 //!
 //! # Load of the store
 //!
-//! A replica publishes every 2 s, and in a fleet of more than 50 every N/25 s on average, so that the
-//! store has about 25 such writes per second. The intervals of a large fleet are random, from a half of
-//! the beat to one and a half, so that the writes are evenly distributed. In the first seconds of an
-//! attempt, the replicas do not know how many they are, and publish every 2 s: N replicas make N/2
-//! publications per second until the first evidence with the roster reaches them.
+//! A replica publishes every 2 s, and in a fleet of more than 50 every N/25 s on average, so that
+//! the store has about 25 such writes per second. The intervals of a large fleet are random, from a
+//! half of the beat to one and a half, so that the writes are evenly distributed. In the first
+//! seconds of an attempt, the replicas do not know how many they are, and publish every 2 s: N
+//! replicas make N/2 publications per second until the first evidence with the roster reaches them.
 //!
-//! An entry has only the counts that the monitors of the plan use, and is deflated. With the default monitors, the counts take 0.3 kB at one weight and 2.2 kB at ten (test
-//! `the_published_counts_of_a_replica_are_small` of the controller). An engine that keeps old revisions,
-//! such as etcd, needs regular compaction: each write is a revision.
+//! An entry has only the counts that the monitors of the plan use, and is deflated. With the
+//! default monitors, the counts take 0.3 kB at one weight and 2.2 kB at ten (test
+//! `the_published_counts_of_a_replica_are_small` of the controller). An engine that keeps old
+//! revisions, such as etcd, needs regular compaction: each write is a revision.
 //!
 //! # Guarantees
 //!
