@@ -41,13 +41,13 @@ use crate::select::{
 pub struct Bypass {
     paths: Vec<PathPattern>,
     others: Vec<Condition>,
-    initials: Initials,
+    lengths: PathLengths,
 }
 
 impl Bypass {
     /// Bypasses nothing.
     pub const fn none() -> Self {
-        Self { paths: Vec::new(), others: Vec::new(), initials: Initials::NONE }
+        Self { paths: Vec::new(), others: Vec::new(), lengths: PathLengths::NONE }
     }
 
     /// Also bypasses the requests that meet `condition`.
@@ -55,11 +55,11 @@ impl Bypass {
         for condition in condition.into_alternatives() {
             match condition.0 {
                 Predicate::Path(pattern) => {
-                    self.initials.add(pattern.initial());
+                    self.lengths.add(&pattern);
                     self.paths.push(pattern);
                 }
                 predicate => {
-                    self.initials = Initials::ALL;
+                    self.lengths = PathLengths::ALL;
                     self.others.push(Condition(predicate));
                 }
             }
@@ -72,7 +72,7 @@ impl Bypass {
     #[inline]
     pub fn matches(&self, request: &RequestHead<'_>) -> bool {
         let path = request.path();
-        self.initials.may_match(path) && self.evaluate(path, request)
+        self.lengths.may_match(path) && self.evaluate(path, request)
     }
 
     fn evaluate(&self, path: &str, request: &RequestHead<'_>) -> bool {
@@ -96,27 +96,32 @@ impl From<Condition> for Bypass {
     }
 }
 
-/// The bytes that follow the slash in bypassed paths, as a bitmap. It rejects most paths at once.
+/// The lengths of bypassed paths, as a bitmap for each byte after the slash. It rejects most paths
+/// at once.
+///
+/// Bytes that differ by 32 share a bitmap, and lengths from [`LONGEST`](Self::LONGEST) on a bit.
 #[derive(Clone, Copy, Debug)]
-struct Initials([u64; 4]);
+struct PathLengths([u32; 32]);
 
-impl Initials {
-    const NONE: Self = Self([0; 4]);
-    const ALL: Self = Self([u64::MAX; 4]);
+impl PathLengths {
+    const NONE: Self = Self([0; 32]);
+    const ALL: Self = Self([u32::MAX; 32]);
+    const LONGEST: usize = 31;
 
-    fn add(&mut self, initial: Option<u8>) {
-        match initial {
-            Some(initial) => self.0[usize::from(initial / 64)] |= 1 << (initial % 64),
-            None => *self = Self::ALL,
-        }
+    fn add(&mut self, pattern: &PathPattern) {
+        let Some(initial) = pattern.initial() else {
+            *self = Self::ALL;
+            return;
+        };
+        let shortest = pattern.min_length().min(Self::LONGEST);
+        let lengths = if pattern.is_exact() { 1 << shortest } else { u32::MAX << shortest };
+        self.0[usize::from(initial % 32)] |= lengths;
     }
 
     fn may_match(&self, path: &str) -> bool {
-        match path.as_bytes() {
-            [_, initial, ..] => self.0[usize::from(initial / 64)] & (1 << (initial % 64)) != 0,
-            // Only patterns without an initial match so short a path, and these set all bits.
-            _ => self.0[0] == u64::MAX,
-        }
+        // Only patterns without an initial match a path without one, and these set all bits.
+        let initial = path.as_bytes().get(1).map_or(0, |initial| initial % 32);
+        self.0[usize::from(initial)] & (1 << path.len().min(Self::LONGEST)) != 0
     }
 }
 
@@ -168,6 +173,21 @@ mod tests {
         }
         for path in ["/healthy", "/items", "/debugger", "/grpc.Other/Call", "/internal/ping/2"] {
             assert!(!matches(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_of_any_length_are_matched() {
+        for length in 2..100 {
+            let path = format!("/{}", "a".repeat(length - 1));
+            let longer = format!("{path}a");
+            let bypass = Bypass::from(Condition::path(path.as_str()));
+            let [same, other] = [&path, &longer].map(|path| {
+                let request = Request::get(path).body(()).unwrap();
+                bypass.matches(&RequestHead::new(&request))
+            });
+            assert!(same && !other, "{path}");
+            assert!(matches(Condition::path_prefix(path.as_str()), &format!("{path}/a")));
         }
     }
 

@@ -59,8 +59,22 @@ impl PathPattern {
 
     /// Returns the byte after the slash that all matching paths have in common, if there is one.
     pub(crate) fn initial(&self) -> Option<u8> {
+        self.text().as_bytes().get(1).copied()
+    }
+
+    /// Returns the length of the shortest path that matches.
+    pub(crate) fn min_length(&self) -> usize {
+        self.text().len()
+    }
+
+    /// Returns whether a single path matches.
+    pub(crate) const fn is_exact(&self) -> bool {
+        matches!(self, Self::Exact(_))
+    }
+
+    fn text(&self) -> &str {
         let (Self::Exact(text) | Self::Below(text) | Self::Prefix(text)) = self;
-        text.as_bytes().get(1).copied()
+        text
     }
 }
 
