@@ -108,12 +108,23 @@ impl Call {
             }
             Protocol::Http => (CallerDeadline::NONE, None),
         };
-        let upload = if may_upgrade { None } else { request_body::follow(request) };
-        let may_be_arriving = upload.is_none() && !has_no_body;
         let Assigned { counters, started, channel, reason, key, route, cookie } = assigned;
+        let upload = if may_upgrade {
+            None
+        } else {
+            // A call of gRPC begins with a message.
+            request_body::follow(request, protocol == Protocol::Grpc, || {
+                PendingAnswer::new(
+                    counters.clone(),
+                    CounterKey::new(channel, reason, route),
+                    started,
+                )
+            })
+        };
+        let may_be_arriving = upload.is_none() && !has_no_body;
         // Without the request extension, no `Assignment` outlives the response of an upgraded call.
         let may_upgrade = counters.config.tags.request_extension && may_upgrade;
-        let call = Self {
+        Self {
             counters,
             started,
             upload,
@@ -137,11 +148,7 @@ impl Call {
             shows_tags: true,
             told_channel: false,
             ended: false,
-        };
-        if let Some(upload) = call.upload() {
-            call.share_answer(upload);
         }
-        call
     }
 
     pub(crate) fn config(&self) -> &CanaryConfig {
@@ -177,7 +184,7 @@ impl Call {
         CallSpan::new(self.config(), self.channel, self.reason)
     }
 
-    /// Lets the upload suspend the wait for the answer while the service waits for the caller.
+    /// Lets the upload suspend the wait for stable's answer while stable waits for the caller.
     fn share_answer(&self, upload: &Upload) {
         let (counters, key) = (self.counters.clone(), self.counter_key());
         upload.expect_answer(PendingAnswer::new(counters, key, self.started));

@@ -3,7 +3,7 @@ use std::{
     mem,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, Waker},
 };
 
 use http::Request;
@@ -12,38 +12,45 @@ use pin_project_lite::pin_project;
 
 #[cfg(any(feature = "axum", feature = "tonic"))]
 use crate::service::erased_body::ErasedBody;
-use crate::service::{
-    box_error::{BoxError, into_box_error},
-    upload::Upload,
-};
+use crate::service::{pending_answer::PendingAnswer, upload::Upload};
 
 /// Follows the body of a request from now on, if it has one of a known type.
 ///
 /// The type of a body cannot change, so it has to be one that can hold any body: that of axum or of
-/// tonic.
-pub(crate) fn follow<B: 'static>(request: &mut Request<B>) -> Option<Arc<Upload>> {
+/// tonic. `has_body` says that the request has a body, without which the body is asked: that of a
+/// server takes a lock to answer.
+pub(crate) fn follow<B: 'static>(
+    request: &mut Request<B>,
+    has_body: bool,
+    answer: impl FnOnce() -> PendingAnswer,
+) -> Option<Arc<Upload>> {
     let request: &mut dyn Any = request;
     #[cfg(feature = "axum")]
     if let Some(request) = request.downcast_mut::<Request<axum::body::Body>>() {
-        return replace(request.body_mut());
+        return replace(request.body_mut(), has_body, answer);
     }
     #[cfg(feature = "tonic")]
     if let Some(request) = request.downcast_mut::<Request<tonic::body::Body>>() {
-        return replace(request.body_mut());
+        return replace(request.body_mut(), has_body, answer);
     }
-    let _ = request;
+    let _ = (request, has_body, answer);
     None
 }
 
 #[cfg(any(feature = "axum", feature = "tonic"))]
-fn replace<B: ErasedBody + Default>(body: &mut B) -> Option<Arc<Upload>> {
-    if body.is_end_stream() {
+fn replace<B: ErasedBody + Default>(
+    body: &mut B,
+    has_body: bool,
+    answer: impl FnOnce() -> PendingAnswer,
+) -> Option<Arc<Upload>> {
+    if !has_body && body.is_end_stream() {
         return None;
     }
-    let upload = Arc::<Upload>::default();
+    let upload = Arc::new(Upload::new(answer()));
     let followed = FollowedBody {
         inner: mem::take(body),
         wait: Wait { upload: Arc::clone(&upload), is_waiting: false },
+        was_polled: false,
     };
     *body = B::from_body(followed);
     Some(upload)
@@ -55,6 +62,7 @@ pin_project! {
         #[pin]
         inner: B,
         wait: Wait,
+        was_polled: bool,
     }
 }
 
@@ -64,33 +72,35 @@ struct Wait {
     is_waiting: bool,
 }
 
-impl<B: Body<Error: Into<BoxError>>> Body for FollowedBody<B> {
+impl<B: Body> Body for FollowedBody<B> {
     type Data = B::Data;
-    type Error = BoxError;
+    type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let frame = match this.inner.as_mut().poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                this.wait.begin(cx.waker());
-                // Polls again, so that the wait ends with the arrival of the frame.
-                let waker = Waker::from(Arc::clone(&this.wait.upload));
-                ready!(this.inner.poll_frame(&mut Context::from_waker(&waker)))
-            }
-        };
-        if let Some(Err(_)) = &frame {
-            this.wait.upload.break_off();
+        *this.was_polled = true;
+        let mut polled = this.inner.as_mut().poll_frame(cx);
+        if polled.is_pending() {
+            this.wait.begin(cx.waker());
+            // Polls again, so that the wait ends with the arrival of the frame.
+            let waker = Waker::from(Arc::clone(&this.wait.upload));
+            polled = this.inner.poll_frame(&mut Context::from_waker(&waker));
         }
-        this.wait.end();
-        Poll::Ready(frame.map(|frame| frame.map_err(into_box_error)))
+        if let Poll::Ready(frame) = &polled {
+            if let Some(Err(_)) = frame {
+                this.wait.upload.break_off();
+            }
+            this.wait.end();
+        }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        // It was not at its end before the first poll, and that of a server takes a lock to say so.
+        self.was_polled && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,5 +1,8 @@
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Wake, Waker},
     time::Duration,
 };
@@ -22,8 +25,14 @@ use crate::{counting::clock::TickInstant, service::pending_answer::PendingAnswer
 /// call.
 ///
 /// The body and its call share it.
-#[derive(Default)]
-pub(crate) struct Upload(Mutex<Waits>);
+pub(crate) struct Upload {
+    /// Set, under the lock, by the first wait and by an error. Most bodies have neither, and then
+    /// their calls need no lock to learn so.
+    ///
+    /// It orders no other memory: who reads it before it is set could as well have locked before.
+    has_event: AtomicBool,
+    waits: Mutex<Waits>,
+}
 
 #[derive(Default)]
 struct Waits {
@@ -44,9 +53,16 @@ struct Waits {
 }
 
 impl Upload {
+    /// Creates the state of a body whose call waits for its answer.
+    pub(crate) fn new(answer: PendingAnswer) -> Self {
+        let waits = Waits { answer: Some(answer), ..Waits::default() };
+        Self { has_event: AtomicBool::new(false), waits: Mutex::new(waits) }
+    }
+
     /// Begins a wait, unless the reader waits already. It is woken when the wait ends.
     pub(crate) fn begin_wait(&self, reader: &Waker) {
         let mut waits = self.waits();
+        self.has_event.store(true, Ordering::Relaxed);
         if waits.since.is_none() {
             waits.since = Some(Instant::now());
             if let Some(answer) = &waits.answer {
@@ -101,9 +117,14 @@ impl Upload {
     }
 
     /// Returns the total time that the service has waited for the caller.
+    #[inline]
     pub(crate) fn waited(&self) -> Duration {
-        let waits = self.waits();
-        waits.ended + waits.since.map_or(Duration::ZERO, |since| since.elapsed())
+        match self.events() {
+            Some(waits) => {
+                waits.ended + waits.since.map_or(Duration::ZERO, |since| since.elapsed())
+            }
+            None => Duration::ZERO,
+        }
     }
 
     /// Returns the total time of the waits, or `None` during a wait. Then it wakes `call` at the
@@ -120,22 +141,29 @@ impl Upload {
 
     /// Records that the body ended with an error: the caller broke it off, or exceeded a limit.
     pub(crate) fn break_off(&self) {
-        self.waits().is_broken_off = true;
+        let mut waits = self.waits();
+        self.has_event.store(true, Ordering::Relaxed);
+        waits.is_broken_off = true;
     }
 
     pub(crate) fn is_broken_off(&self) -> bool {
-        self.waits().is_broken_off
+        self.events().is_some_and(|waits| waits.is_broken_off)
     }
 
     /// Returns whether the service waits for the caller, or gave up waiting.
     pub(crate) fn is_missing(&self) -> bool {
-        let waits = self.waits();
-        waits.since.is_some() || waits.is_given_up
+        self.events().is_some_and(|waits| waits.since.is_some() || waits.is_given_up)
+    }
+
+    /// Locks the state, unless the service has not waited and the body has not failed.
+    #[inline]
+    fn events(&self) -> Option<MutexGuard<'_, Waits>> {
+        self.has_event.load(Ordering::Relaxed).then(|| self.waits())
     }
 
     fn waits(&self) -> MutexGuard<'_, Waits> {
         // No code that can panic runs while the lock is held.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
