@@ -332,6 +332,9 @@ impl Call {
     }
 
     fn end(&mut self, end: CallEnd) {
+        if self.ended {
+            return;
+        }
         let end = self.attributed(end);
         let now = TickInstant::now();
         self.count_answer(now);
