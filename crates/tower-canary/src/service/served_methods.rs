@@ -1,5 +1,4 @@
 use std::{
-    hash::{BuildHasher, RandomState},
     num::NonZeroU64,
     sync::{
         OnceLock,
@@ -7,16 +6,19 @@ use std::{
     },
 };
 
+use siphasher::sip::SipHasher13;
+
 /// The gRPC methods that stable serves: those that it answered with `OK`.
 ///
 /// It separates a canary that lacks a method from a caller that asks for one that never existed.
 /// Both get `UNIMPLEMENTED`. Until stable has responded to any call, nothing is known.
 ///
 /// The set is a Bloom filter with two bits per method. With 100 methods, one in 100,000 unknown
-/// methods seems to be served. Its seed is random, so that callers cannot find such methods in
-/// advance, and they cannot add any: no service answers an unknown method with `OK`.
+/// methods seems to be served. Its hash has a random key, so that callers cannot find such methods
+/// in advance, and they cannot add any: no service answers an unknown method with `OK`.
 pub(crate) struct ServedMethods {
-    seed: RandomState,
+    /// SipHash 1-3, as std uses it, with a random key. It reads a whole path at once.
+    hasher: SipHasher13,
     has_response: AtomicBool,
     /// Allocated with the first method, because an HTTP service has none.
     bits: OnceLock<Box<[AtomicU64; WORDS]>>,
@@ -29,14 +31,14 @@ pub(crate) struct Method(NonZeroU64);
 impl ServedMethods {
     pub(crate) fn new() -> Self {
         Self {
-            seed: RandomState::new(),
+            hasher: SipHasher13::new_with_keys(rand::random(), rand::random()),
             has_response: AtomicBool::new(false),
             bits: OnceLock::new(),
         }
     }
 
     pub(crate) fn method(&self, path: &str) -> Method {
-        Method(NonZeroU64::MIN | self.seed.hash_one(path))
+        Method(NonZeroU64::MIN | self.hasher.hash(path.as_bytes()))
     }
 
     /// Records that stable has responded to a call.
