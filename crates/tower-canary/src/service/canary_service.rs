@@ -106,6 +106,8 @@ where
         polled
     }
 
+    // Not inlined, so that the caller's buffer gets the large future without another copy.
+    #[inline(never)]
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         let mut call = self.assign(&mut request);
         let mut span = call.as_ref().map_or_else(CallSpan::none, Call::span);
@@ -125,13 +127,18 @@ where
         }
         if self.readiness == Readiness::StableReady {
             self.readiness = Readiness::Unknown;
-            // Request and future are large: this order lets the compiler construct them in place.
             set_polling(&mut call, true);
-            let state = ResponseState::Stable { future: self.stable.call(request) };
-            drop(entered);
-            let mut future = ResponseFuture { state, call, span, timer };
-            set_polling(&mut future.call, false);
-            return future;
+            // Request and future are large: one expression lets the compiler build them in place.
+            return ResponseFuture {
+                state: ResponseState::Stable { future: self.stable.call(request) },
+                call: {
+                    drop(entered);
+                    set_polling(&mut call, false);
+                    call
+                },
+                span,
+                timer,
+            };
         }
         drop(entered);
         // The canary was rolled back between `poll_ready` and `call`, or `poll_ready` was not
