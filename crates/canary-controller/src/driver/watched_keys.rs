@@ -73,12 +73,12 @@ impl WatchedKeys {
 
     /// Adds the keys of this process since the last call to its log.
     pub(super) fn collect(&mut self, judge: &Judge) {
-        let KeyEvents { sample, mut events, mut ratings, .. } = self.watch.take();
+        let KeyEvents { sample, mut events, ratings, .. } = self.watch.take();
         self.narrow(sample);
         let mut unanswered = self.waiting.update(&events, Instant::now());
+        // The ratings have such an order: their keys have no relation to the channels.
         unanswered.sort_by_key(|event| publication_order(event.weight, event.key));
         events.sort_by_key(|event| publication_order(event.weight, event.key));
-        ratings.sort_by_key(|rating| publication_order(rating.weight, Some(rating.key)));
         self.log.extend(unanswered.iter().filter_map(|it| self.known.note_waiting(judge, it)));
         self.log.extend(events.iter().filter_map(|event| self.known.note(judge, event)));
         self.log.extend(ratings.iter().filter_map(|rating| self.known.note_rating(judge, rating)));

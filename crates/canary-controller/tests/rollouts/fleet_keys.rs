@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use canary_controller::store::testing::StoreFault;
-use canary_core::{Channel, PerChannel, Weight};
+use canary_core::{Channel, PerChannel, Rating, Weight};
 use canary_rollout::{Command, Phase};
 use futures_util::FutureExt;
 use http::{HeaderName, Request};
 use tower_canary::{
-    CanaryOptions,
+    CanaryOptions, Tags,
     control::ControlExt,
+    feedback::FeedbackOptions,
     select::{Sticky, StickyHash},
 };
 
@@ -25,17 +26,27 @@ monitors = [{ measure = "failures" }, { measure = "unanswered" }, { measure = "s
 "#;
 
 async fn process(store: &TestStore) -> Process {
+    process_with(store, PLAN).await
+}
+
+async fn process_with(store: &TestStore, plan: &str) -> Process {
     let options = CanaryOptions::new()
         .select(Sticky::by_header(HeaderName::from_static("x-user-id")))
-        .sticky_hash(StickyHash::published());
-    Process::with_options(store, PLAN, options).await
+        .sticky_hash(StickyHash::published())
+        .tags(Tags::default().response_extension())
+        .feedback(FeedbackOptions::new().unsigned());
+    Process::with_options(store, plan, options).await
 }
 
 async fn fleet(store: &TestStore, size: usize) -> Vec<Process> {
-    let mut processes = vec![process(store).await];
+    fleet_with(store, size, PLAN).await
+}
+
+async fn fleet_with(store: &TestStore, size: usize, plan: &str) -> Vec<Process> {
+    let mut processes = vec![process_with(store, plan).await];
     processes[0].command(Command::Start).await;
     for _ in 1..size {
-        processes.push(process(store).await);
+        processes.push(process_with(store, plan).await);
     }
     seconds(&processes, 4, 0).await;
     processes
@@ -203,6 +214,32 @@ async fn a_part_of_many_users_without_an_answer_has_the_share_of_the_weight() {
     drop(open);
     assert!(parts.len() > 3 && parts.last() == Some(&3_500), "{parts:?}");
     assert_eq!(processes[0].rollout.status().rollout.phase(), Phase::Running);
+}
+
+/// The users of one channel give their feedback first.
+#[tokio::test(start_paused = true)]
+async fn a_part_of_many_users_who_rate_has_the_share_of_the_weight() {
+    let store = test_store();
+    let plan = PLAN.replace("failures", "feedback");
+    let processes = fleet_with(&store, 2, &plan).await;
+    let mut assignments = Vec::new();
+    for user in 0..3_500 {
+        assignments.push(processes[1].shop.assignment(&user.to_string()).await);
+    }
+    // The calls are published before the ratings.
+    seconds(&processes, 20, 0).await;
+    assignments.sort_by_key(|assignment| assignment.channel() == Channel::Canary);
+    assignments.iter().for_each(|assignment| assignment.rate(Rating::Good));
+    let mut parts = BTreeSet::new();
+    for _ in 0..20 {
+        seconds(&processes, 1, 0).await;
+        let PerChannel { stable, canary } = processes[0].finding("feedback").calls;
+        let share = 100 * canary / (stable + canary).max(1);
+        let is_of_both = stable + canary == 0 || (25..35).contains(&share);
+        assert!(is_of_both, "{canary} of {stable} + {canary}");
+        parts.insert(stable + canary);
+    }
+    assert!(parts.len() > 3 && parts.last() == Some(&3_500), "{parts:?}");
 }
 
 /// The roster of the evidence does not have the driver yet.

@@ -30,13 +30,14 @@
 //! *Null hypothesis of K2*, as for one process: which events of a key are recorded, and when,
 //! depends on its channel only through its calls. A batch that is lost or late must be so for
 //! either channel: if there are more new keys than a publication has, those of one weight are
-//! published in the order of the last bits of their hashes (tests
-//! `a_part_of_many_new_users_has_the_share_of_the_weight` and
-//! `a_part_of_many_users_without_an_answer_has_the_share_of_the_weight`). A replica that dies takes
-//! the keys with it that it has not published: those of its last beat, and more if they do not fit
-//! into one publication. One that shuts down publishes all of them that fit into a document. If the
-//! canary kills the process, these are keys of the canary, and its harm has to be found by other
-//! means.
+//! published in the order of the last bits of their hashes, and ratings in the order of their keys,
+//! which do not depend on the channel (tests
+//! `a_part_of_many_new_users_has_the_share_of_the_weight`,
+//! `a_part_of_many_users_without_an_answer_has_the_share_of_the_weight` and
+//! `a_part_of_many_users_who_rate_has_the_share_of_the_weight`). A replica that dies takes the keys
+//! with it that it has not published: those of its last beat, and more if they do not fit into one
+//! publication. One that shuts down publishes all of them that fit into a document. If the canary
+//! kills the process, these are keys of the canary, and its harm has to be found by other means.
 //!
 //! # What is decided where
 //!
