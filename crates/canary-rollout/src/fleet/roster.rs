@@ -229,10 +229,8 @@ impl Presence {
     }
 
     fn begin(&mut self) {
-        if self.entry == EntryState::Kept {
-            self.newer = Some(self.beat()).filter(|beat| *beat > 0);
-            self.judged = 0;
-        }
+        self.newer = Some(self.beat()).filter(|beat| *beat > 0);
+        (self.judged, self.entry) = (0, EntryState::Kept);
     }
 
     pub(super) fn note_judged(&mut self, beat: u64, step: usize) {

@@ -203,3 +203,19 @@ fn the_entry_of_a_replica_that_has_left_stays_until_its_last_requests_are_over()
     driver.look(BEAT).unwrap();
     assert_eq!((driver.observed(), driver.entries.len()), (10, 0));
 }
+
+/// The evidence of the judge before was lost, and with it that it had observed these calls.
+#[test]
+fn a_judge_that_begins_again_observes_the_entries_of_replicas_that_have_left() {
+    let mut driver = Driver::default();
+    let sign = driver.publish(1, 4, 10);
+    sign.has_left = true;
+    let sign = sign.clone();
+    while !driver.roster.has_folded(&sign) {
+        driver.look(BEAT).unwrap();
+    }
+    driver.roster.begin();
+    (driver.judged, driver.observed) = Default::default();
+    driver.look(BEAT).unwrap();
+    assert_eq!((driver.observed(), driver.entries.len()), (10, 1));
+}

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod entries;
+mod happenings;
 mod model;
 
 use canary_analysis::{Judge, Levels, Monitor};

@@ -8,35 +8,17 @@ use canary_rollout::fleet::{
 };
 use proptest::prelude::*;
 
-use crate::{at, calls, id};
-
-/// What can happen in a fleet of three replicas. The fault is that of the next write, and the document has
-/// no room for the counts at the weight that it `closes`.
-#[derive(Clone, Debug)]
-enum Happening {
-    Calls { replica: usize, calls: u64 },
-    Publication { replica: usize, closes: Option<u32>, fault: Fault },
-    Leave { replica: usize, fault: Fault },
-    Look { replica: usize, minutes: u64 },
-    GiveUp { replica: usize },
-    Swap { replica: usize, closes: Option<u32>, fault: Fault },
-    Replacement { replica: usize },
-    Restart { replica: usize },
-    Loss { entry: usize },
-    Backup { entry: usize },
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Fault {
-    None,
-    RequestLost,
-    ResponseLost,
-}
+use crate::{
+    at, calls,
+    happenings::{Fault, Happening, Losses, happenings},
+    id,
+};
 
 /// The stored evidence: the observed calls stand for the state of the judge.
 #[derive(Clone, Debug, Default)]
 struct Evidence {
     revision: u64,
+    lineage: u64,
     judged: JudgedCounts,
     roster: Roster,
     observed: FleetCounts,
@@ -45,7 +27,9 @@ struct Evidence {
 #[derive(Clone, Debug)]
 struct Node {
     id: u64,
+    lineage: u64,
     beat: u64,
+    /// The calls since it knows of its lineage.
     served: FleetCounts,
     /// The counts that were read. A driver reads them only to look.
     own: FleetCounts,
@@ -59,14 +43,21 @@ struct Node {
     stored: Roster,
 }
 
-type Entry = (BoardSign, FleetCounts);
+#[derive(Clone)]
+struct Entry {
+    lineage: u64,
+    sign: BoardSign,
+    counts: FleetCounts,
+}
 
 #[derive(Default)]
 struct Store {
+    /// The lineage of the rollout.
+    lineage: u64,
     board: BTreeMap<u64, Entry>,
     backups: BTreeMap<u64, Entry>,
     evidence: Evidence,
-    /// Whether the store has lost an entry.
+    /// Whether the store has lost an entry, or an entry of an earlier lineage is gone.
     has_lost: bool,
 }
 
@@ -74,6 +65,7 @@ impl Node {
     fn new(id: u64, store: &Store) -> Self {
         let mut node = Self {
             id,
+            lineage: store.lineage,
             beat: 0,
             served: FleetCounts::default(),
             own: FleetCounts::default(),
@@ -88,9 +80,25 @@ impl Node {
     }
 
     fn follow(&mut self, store: &Store) {
-        self.evidence = store.evidence.clone();
-        self.stored = store.evidence.roster.clone();
+        if store.evidence.lineage == self.lineage {
+            self.evidence = store.evidence.clone();
+            self.stored = store.evidence.roster.clone();
+        } else {
+            // This replica judges without evidence.
+            let mut roster = std::mem::take(&mut self.evidence.roster);
+            roster.begin();
+            let (revision, lineage) = (store.evidence.revision, self.lineage);
+            self.evidence = Evidence { revision, lineage, roster, ..Evidence::default() };
+            self.stored = Roster::default();
+        }
         (self.is_judged, self.is_driving) = (false, false);
+    }
+
+    fn enter_lineage(&mut self, store: &Store) {
+        if self.lineage != store.lineage {
+            let beat = self.beat;
+            *self = Self { beat, ..Self::new(self.id, store) };
+        }
     }
 
     fn weight(&self) -> u32 {
@@ -118,7 +126,8 @@ impl Store {
             let mut counts = node.own.clone();
             counts.close(&closed);
             let sign = BoardSign { has_left, closed, ..BoardSign::new(id(node.id), node.beat) };
-            let before = self.board.insert(node.id, (sign, counts));
+            let entry = Entry { lineage: node.lineage, sign, counts };
+            let before = self.board.insert(node.id, entry);
             self.backups.extend(before.map(|entry| (node.id, entry)));
         }
         let is_done = matches!(fault, Fault::None);
@@ -142,7 +151,7 @@ impl Store {
         }
         if !matches!(fault, Fault::RequestLost) {
             let revision = self.evidence.revision + 1;
-            self.evidence = Evidence { revision, ..node.evidence.clone() };
+            self.evidence = Evidence { revision, lineage: node.lineage, ..node.evidence.clone() };
             self.evidence.judged.close(&weights(closes));
             if matches!(fault, Fault::None) {
                 node.evidence.revision = revision;
@@ -153,10 +162,11 @@ impl Store {
     }
 
     fn list(&mut self, node: &Node) -> BoardList {
-        self.board.retain(|_, (sign, _)| !node.stored.has_folded(sign));
+        let is_present = |entry: &Entry| entry.lineage == node.lineage;
+        self.board.retain(|_, it| !is_present(it) || !node.stored.has_folded(&it.sign));
         let mut list = BoardList::default();
-        for (sign, counts) in self.board.values() {
-            list.push(sign.clone(), counts.clone());
+        for entry in self.board.values().filter(|entry| is_present(entry)) {
+            list.push(entry.sign.clone(), entry.counts.clone());
         }
         list
     }
@@ -164,7 +174,7 @@ impl Store {
     fn look(&mut self, node: &mut Node, minutes: u64, gives_up: bool) {
         let list = self.list(node);
         node.own = node.served.clone();
-        node.is_driving = true;
+        (node.is_driving, node.is_judged) = (true, false);
         let Evidence { judged, roster, observed, .. } = &mut node.evidence;
         roster.observe(Duration::from_secs(60 * minutes), list.signs());
         roster.note_present(&id(node.id), 1);
@@ -175,13 +185,17 @@ impl Store {
                 node.is_judged = true;
             }
             Err(_) if gives_up => {
+                self.has_lost = true;
                 list.give_up(own, judged, roster);
                 node.is_judged = true;
             }
-            // A driver that was replaced does not know which entries its successor has removed.
+            // A driver that was replaced does not know which entries its successor has removed, and one
+            // of another lineage not whose entries belong to the latest.
             Err(missing) => {
-                let is_replaced = node.evidence.revision != self.evidence.revision;
+                let is_replaced = node.evidence.revision != self.evidence.revision
+                    || node.lineage != self.lineage;
                 assert!(self.has_lost || is_replaced, "{missing}");
+                self.has_lost = true;
             }
         }
     }
@@ -190,39 +204,6 @@ impl Store {
 /// A set of at most one weight.
 fn weights(ppm: Option<u32>) -> ClosedWeights {
     ppm.map(Weight::from_ppm).into_iter().collect()
-}
-
-fn happenings(with_losses: bool) -> impl Strategy<Value = Vec<Happening>> {
-    let fault = || {
-        prop_oneof![
-            4 => Just(Fault::None),
-            1 => Just(Fault::RequestLost),
-            1 => Just(Fault::ResponseLost),
-        ]
-    };
-    let replica = || 0..3_usize;
-    // The weights of the first replicas.
-    let closes = || prop::option::weighted(0.1, 1..6_u32);
-    let losses = u32::from(with_losses);
-    let happening = prop_oneof![
-        6 => (replica(), 1..9_u64)
-            .prop_map(|(replica, calls)| Happening::Calls { replica, calls }),
-        3 => (replica(), closes(), fault()).prop_map(|(replica, closes, fault)| {
-            Happening::Publication { replica, closes, fault }
-        }),
-        5 => (replica(), 0..3_u64)
-            .prop_map(|(replica, minutes)| Happening::Look { replica, minutes }),
-        4 => (replica(), closes(), fault())
-            .prop_map(|(replica, closes, fault)| Happening::Swap { replica, closes, fault }),
-        2 => replica().prop_map(|replica| Happening::Replacement { replica }),
-        1 => replica().prop_map(|replica| Happening::Restart { replica }),
-        1 => (replica(), fault())
-            .prop_map(|(replica, fault)| Happening::Leave { replica, fault }),
-        losses => (0..5_usize).prop_map(|entry| Happening::Loss { entry }),
-        losses => (0..5_usize).prop_map(|entry| Happening::Backup { entry }),
-        2 * losses => replica().prop_map(|replica| Happening::GiveUp { replica }),
-    ];
-    prop::collection::vec(happening, 1..150)
 }
 
 /// Runs the happenings, checks the stored evidence after each one, and returns the store, the nodes,
@@ -267,13 +248,18 @@ fn run(happenings: Vec<Happening>) -> Result<(Store, Vec<Node>), TestCaseError> 
                 store.has_lost |= old.is_some();
                 store.board.extend(old);
             }
+            Happening::Wipe => {
+                store.lineage += 1;
+            }
+            Happening::Lineage { replica } => nodes[replica].enter_lineage(&store),
         }
-        let Evidence { observed, roster, judged: sum, .. } = &store.evidence;
-        for node in nodes.iter().chain(&gone) {
+        let Evidence { observed, roster, judged: sum, lineage, .. } = &store.evidence;
+        let is_of_evidence = |node: &&Node| node.lineage == *lineage;
+        for node in nodes.iter().chain(&gone).filter(is_of_evidence) {
             let judged = at(observed, node.weight());
             prop_assert!(judged <= at(&node.served, node.weight()), "{} is judged twice", node.id);
         }
-        for node in &nodes {
+        for node in nodes.iter().filter(is_of_evidence) {
             let judged = at(observed, node.weight());
             // The guard of the replica adds the calls that are missing here.
             let known = roster.judged_beat(&id(node.id)).unwrap_or(0);
@@ -287,40 +273,56 @@ fn run(happenings: Vec<Happening>) -> Result<(Store, Vec<Node>), TestCaseError> 
     Ok((store, nodes))
 }
 
+/// Lets one replica judge everything, and checks that it has.
+fn judge_the_rest((mut store, mut nodes): (Store, Vec<Node>)) -> Result<(), TestCaseError> {
+    for node in &mut nodes[..3] {
+        node.enter_lineage(&store);
+        node.follow(&store);
+        store.publish(node, false, None, Fault::None);
+    }
+    store.look(&mut nodes[0], 0, false);
+    store.swap(&mut nodes[0], None, Fault::None);
+    let Evidence { observed, judged, .. } = &store.evidence;
+    let is_open = |ppm: u32| !judged.closed().contains(Weight::from_ppm(ppm));
+    for node in nodes[..3].iter().filter(|node| is_open(node.weight())) {
+        prop_assert_eq!(at(observed, node.weight()), at(&node.served, node.weight()));
+    }
+    // What the replicas that have gone have published last.
+    for (replica, Entry { lineage, counts, .. }) in &store.board {
+        let weight = u32::try_from(*replica).unwrap() + 1;
+        let is_judged = at(observed, weight) == at(counts, weight);
+        let is_of_rollout = *lineage == store.lineage;
+        prop_assert!(is_judged || !is_open(weight) || !is_of_rollout, "{}", replica);
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     /// Guarantee E1.
     #[test]
     fn each_published_call_is_judged_once_under_takeovers_restarts_and_lost_responses(
-        happenings in happenings(false)
+        happenings in happenings(Losses::None)
     ) {
-        let (mut store, mut nodes) = run(happenings)?;
-        for node in &mut nodes[..3] {
-            node.follow(&store);
-            store.publish(node, false, None, Fault::None);
-        }
-        store.look(&mut nodes[0], 0, false);
-        store.swap(&mut nodes[0], None, Fault::None);
-        let Evidence { observed, judged, .. } = &store.evidence;
-        let is_open = |ppm: u32| !judged.closed().contains(Weight::from_ppm(ppm));
-        for node in nodes[..3].iter().filter(|node| is_open(node.weight())) {
-            prop_assert_eq!(at(observed, node.weight()), at(&node.served, node.weight()));
-        }
-        // What the replicas that have gone have published last.
-        for (replica, (_, counts)) in &store.board {
-            let weight = u32::try_from(*replica).unwrap() + 1;
-            let is_judged = at(observed, weight) == at(counts, weight);
-            prop_assert!(is_judged || !is_open(weight), "{}", replica);
-        }
+        judge_the_rest(run(happenings)?)?;
     }
 
-    /// Guarantee E1, if the store loses entries, or goes back to earlier ones.
+    /// Guarantee E1, for the calls of the latest lineage.
     #[test]
-    fn no_call_is_judged_twice_whatever_the_store_loses(happenings in happenings(true)) {
+    fn each_published_call_is_judged_once_after_the_store_has_lost_the_rollout(
+        happenings in happenings(Losses::OfRollout)
+    ) {
+        judge_the_rest(run(happenings)?)?;
+    }
+
+    /// Guarantee E1, if the store loses entries or the rollout, or goes back to earlier entries.
+    #[test]
+    fn no_call_is_judged_twice_whatever_the_store_loses(happenings in happenings(Losses::All)) {
         let (mut store, mut nodes) = run(happenings)?;
         // Two more rounds: the entries that are lost are given up, and later calls are judged.
         for node in &mut nodes[..3] {
+            node.enter_lineage(&store);
             node.follow(&store);
             store.publish(node, false, None, Fault::None);
         }
