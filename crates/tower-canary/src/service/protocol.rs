@@ -41,7 +41,9 @@ pub(crate) fn is_grpc_type(content_type: &HeaderValue) -> bool {
         return false;
     };
     // `application/grpc-web` is another protocol.
-    essence.eq_ignore_ascii_case(GRPC) && matches!(rest, [] | [b'+' | b';' | b' ' | b'\t', ..])
+    // Almost all callers write it in lower case, and to compare that takes fewer instructions.
+    (essence == GRPC || essence.eq_ignore_ascii_case(GRPC))
+        && matches!(rest, [] | [b'+' | b';' | b' ' | b'\t', ..])
 }
 
 /// Returns whether this value of `upgrade` asks for an upgrade of the connection.

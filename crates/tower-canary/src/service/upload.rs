@@ -119,12 +119,10 @@ impl Upload {
     /// Returns the total time that the service has waited for the caller.
     #[inline]
     pub(crate) fn waited(&self) -> Duration {
-        match self.events() {
-            Some(waits) => {
-                waits.ended + waits.since.map_or(Duration::ZERO, |since| since.elapsed())
-            }
-            None => Duration::ZERO,
-        }
+        let waited = self.read(|waits| {
+            waits.ended + waits.since.map_or(Duration::ZERO, |since| since.elapsed())
+        });
+        waited.unwrap_or(Duration::ZERO)
     }
 
     /// Returns the total time of the waits, or `None` during a wait. Then it wakes `call` at the
@@ -146,19 +144,25 @@ impl Upload {
         waits.is_broken_off = true;
     }
 
+    #[inline]
     pub(crate) fn is_broken_off(&self) -> bool {
-        self.events().is_some_and(|waits| waits.is_broken_off)
+        self.read(|waits| waits.is_broken_off).unwrap_or(false)
     }
 
     /// Returns whether the service waits for the caller, or gave up waiting.
     pub(crate) fn is_missing(&self) -> bool {
-        self.events().is_some_and(|waits| waits.since.is_some() || waits.is_given_up)
+        self.read(|waits| waits.since.is_some() || waits.is_given_up).unwrap_or(false)
     }
 
-    /// Locks the state, unless the service has not waited and the body has not failed.
+    /// Reads the state, unless the service has not waited and the body has not failed.
     #[inline]
-    fn events(&self) -> Option<MutexGuard<'_, Waits>> {
-        self.has_event.load(Ordering::Relaxed).then(|| self.waits())
+    fn read<T>(&self, read: impl FnOnce(&Waits) -> T) -> Option<T> {
+        self.has_event.load(Ordering::Relaxed).then(|| self.read_locked(read))
+    }
+
+    #[inline(never)]
+    fn read_locked<T>(&self, read: impl FnOnce(&Waits) -> T) -> T {
+        read(&self.waits())
     }
 
     fn waits(&self) -> MutexGuard<'_, Waits> {
