@@ -54,6 +54,7 @@ struct Waits {
 
 impl Upload {
     /// Creates the state of a body whose call waits for its answer.
+    #[cfg(any(feature = "axum", feature = "tonic"))]
     pub(crate) fn new(answer: PendingAnswer) -> Self {
         let waits = Waits { answer: Some(answer), ..Waits::default() };
         Self { has_event: AtomicBool::new(false), waits: Mutex::new(waits) }
