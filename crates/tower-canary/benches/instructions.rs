@@ -1,12 +1,14 @@
 //! The instructions of a call, counted by callgrind. The counts do not depend on the load of the
 //! machine. The benchmark fails if a case takes over 5% more than its entry in `instructions.txt`.
 //!
+//! The features `tokio` and `tracing` are part of the counts, as in most servers. Nothing listens.
+//!
 //! It needs Valgrind (Debian package `valgrind`) and Gungraun's runner in the version of
 //! `Cargo.lock`. `.ci/run instructions` installs both, the runner in `target/tools/bin`.
 //!
 //! ```sh
 //! export PATH=$PWD/target/tools/bin:$PATH
-//! cargo bench -p tower-canary --features metrics --bench instructions  # compare
+//! cargo bench -p tower-canary --features metrics,tokio,tracing --bench instructions  # compare
 //! crates/tower-canary/benches/save-instructions                        # write instructions.txt
 //! ```
 //!
