@@ -97,6 +97,9 @@ async fn a_process_begins_with_the_copy_and_continues_with_the_stored_rollout() 
             second(&process.shop, 10).await;
             assert_eq!(process.shop.canary.weight(), percent(50));
         }
+        drop(process);
+        let process = machine.start().await;
+        assert_eq!(process.shop.canary.weight(), percent(50), "the copy stays");
 
         machine.store.recover();
         assert!(process.controller.ready(Duration::from_secs(5)).await);
@@ -187,6 +190,9 @@ async fn a_guard_rolls_a_copy_back() {
     process.shop.fail_canary(1000);
     process.shop.calls(400).await;
     assert_eq!(process.shop.canary.weight(), Weight::ZERO);
+    // Nine are enough for the guard of a replica that is alone.
+    let failures = process.shop.canary.counts().total().evidence.canary.failure;
+    assert!(failures >= 12, "{failures} failures");
     second(&process.shop, 10).await;
     assert_eq!(process.shop.canary.weight(), Weight::ZERO);
     assert_eq!(machine.copy().await, None);
@@ -330,4 +336,60 @@ async fn ticks(process: &Process) -> Vec<Duration> {
         times.push(began.elapsed());
     }
     times
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_takes_one_copy_and_no_later_one() {
+    let machine = Machine::after([Command::Start]).await;
+    let connection = FaultyStore::new(machine.store.inner().clone());
+    connection.fail_all(StoreFault::Unavailable);
+    let copies = FaultyStore::new(machine.copies.inner().clone());
+    // The first attempt to read it fails.
+    copies.fail_next(StoreFault::Unavailable);
+    let away = Machine { store: connection, copies, plan: PLAN };
+    let process = away.start().await;
+    assert_eq!(process.shop.canary.weight(), Weight::ZERO);
+    for _ in 0..12 {
+        second(&process.shop, 1).await;
+    }
+    assert_eq!(process.shop.canary.weight(), percent(10));
+
+    // Another process of the machine writes one with a higher weight.
+    let other = machine.start().await;
+    other.rollout.command(order(Command::SkipStep)).await.unwrap();
+    assert_eq!(other.rollout.status().store_failures, []);
+    for _ in 0..12 {
+        second(&process.shop, 1).await;
+        assert_eq!(process.shop.canary.weight(), percent(10));
+    }
+    drop(process);
+    assert_eq!(away.start().await.shop.canary.weight(), percent(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_written_when_the_rollout_changes() {
+    let machine = Machine::new();
+    let process = machine.start().await;
+    for command in [Command::Start, Command::RollBack, Command::Halt] {
+        process.rollout.command(order(command)).await.unwrap();
+    }
+    let writes = machine.copies.changes();
+    for _ in 0..10 {
+        second(&process.shop, 1).await;
+    }
+    assert_eq!(machine.copies.changes(), writes);
+    drop(process);
+    machine.store.fail_all(StoreFault::Unavailable);
+    let process = machine.start().await;
+    assert!(matches!(process.shop.canary.mode(), SplitMode::Halted { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_cannot_be_read_delays_nothing() {
+    let machine = Machine::after([Command::Start]).await;
+    machine.store.fail_all(StoreFault::Unavailable);
+    machine.copies.fail_all(StoreFault::Hang);
+    let process = machine.start().await;
+    let slow = ticks(&process).await.into_iter().filter(|time| *time > Duration::from_secs(2));
+    assert!(slow.count() <= 2, "a call is made each ten seconds");
 }
