@@ -16,7 +16,7 @@ use tower_canary::SplitMode;
 
 use crate::support::{
     Shop, controller, managed, order, second,
-    stored::{TestStore, rollout_key, stored_phase, test_store},
+    stored::{TestStore, another_connection, rollout_key, stored_phase, test_store},
     until,
 };
 
@@ -36,6 +36,14 @@ struct Process {
     shop: Shop,
     controller: Controller,
     rollout: RolloutHandle,
+}
+
+impl Process {
+    async fn seconds(&self, count: u32) {
+        for _ in 0..count {
+            second(&self.shop, 1).await;
+        }
+    }
 }
 
 impl Machine {
@@ -117,10 +125,8 @@ async fn without_a_copy_the_weight_is_zero() {
     let process = machine.start().await;
     assert_eq!(process.shop.canary.weight(), Weight::ZERO);
     let summary = process.rollout.status().summary.clone();
-    assert!(
-        summary.starts_with("the stored rollout is not loaded, the weight stays: "),
-        "{summary}"
-    );
+    let stays = "the stored rollout is not loaded, the weight stays: ";
+    assert!(summary.starts_with(stays), "{summary}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,12 +196,14 @@ async fn a_guard_rolls_a_copy_back() {
     process.shop.fail_canary(1000);
     process.shop.calls(400).await;
     assert_eq!(process.shop.canary.weight(), Weight::ZERO);
-    // Nine are enough for the guard of a replica that is alone.
     let failures = process.shop.canary.counts().total().evidence.canary.failure;
-    assert!(failures >= 12, "{failures} failures");
+    assert!(failures >= 12, "{failures}: nine are enough without a fleet");
     second(&process.shop, 10).await;
     assert_eq!(process.shop.canary.weight(), Weight::ZERO);
     assert_eq!(machine.copy().await, None);
+    let changes = machine.copies.changes();
+    second(&process.shop, 10).await;
+    assert_eq!(machine.copies.changes(), changes, "it is removed once");
 
     machine.store.recover();
     until(&process.shop, &process.rollout, Phase::RolledBack, 1).await;
@@ -293,13 +301,10 @@ async fn a_copy_that_cannot_be_written_is_reported_and_delays_nothing() {
         machine.copies.fail_all(fault);
         let process = machine.start().await;
         process.rollout.command(order(Command::Start)).await.unwrap();
-        for _ in 0..30 {
-            second(&process.shop, 1).await;
-        }
+        process.seconds(30).await;
         let failures = process.rollout.status().store_failures.clone();
         assert_eq!(failures[0].operation, StoreOperation::Write, "{failures:?}");
-        let slow = ticks(&process).await.into_iter().filter(|time| *time > Duration::from_secs(2));
-        assert!(slow.count() <= 2, "a call is made each ten seconds");
+        assert!(slow_ticks(&process).await <= 2, "a call is made each ten seconds");
 
         machine.copies.recover();
         let mut status = process.rollout.watch();
@@ -316,9 +321,7 @@ async fn a_copy_is_kept_although_no_write_of_it_is_answered() {
         let process = machine.start().await;
         for command in [Command::Start, Command::SkipStep] {
             process.rollout.command(order(command)).await.unwrap();
-            for _ in 0..15 {
-                second(&process.shop, 1).await;
-            }
+            process.seconds(15).await;
         }
         drop(process);
         machine.store.fail_all(StoreFault::Unavailable);
@@ -326,42 +329,36 @@ async fn a_copy_is_kept_although_no_write_of_it_is_answered() {
     }
 }
 
-/// Returns the times between the next ticks.
-async fn ticks(process: &Process) -> Vec<Duration> {
-    let mut status = process.rollout.watch();
-    let mut times = Vec::new();
+/// Returns how many of the next ticks take longer than two seconds.
+async fn slow_ticks(process: &Process) -> usize {
+    let (mut status, mut slow) = (process.rollout.watch(), 0);
     for _ in 0..15 {
         let began = Instant::now();
         status.changed().await.unwrap();
-        times.push(began.elapsed());
+        slow += usize::from(began.elapsed() > Duration::from_secs(2));
     }
-    times
+    slow
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_process_takes_one_copy_and_no_later_one() {
     let machine = Machine::after([Command::Start]).await;
-    let connection = FaultyStore::new(machine.store.inner().clone());
-    connection.fail_all(StoreFault::Unavailable);
-    let copies = FaultyStore::new(machine.copies.inner().clone());
+    let [store, copies] = [&machine.store, &machine.copies].map(another_connection);
+    store.fail_all(StoreFault::Unavailable);
     // The first attempt to read it fails.
     copies.fail_next(StoreFault::Unavailable);
-    let away = Machine { store: connection, copies, plan: PLAN };
+    let away = Machine { store, copies, plan: PLAN };
     let process = away.start().await;
     assert_eq!(process.shop.canary.weight(), Weight::ZERO);
-    for _ in 0..12 {
-        second(&process.shop, 1).await;
-    }
+    process.seconds(12).await;
     assert_eq!(process.shop.canary.weight(), percent(10));
 
     // Another process of the machine writes one with a higher weight.
     let other = machine.start().await;
     other.rollout.command(order(Command::SkipStep)).await.unwrap();
     assert_eq!(other.rollout.status().store_failures, []);
-    for _ in 0..12 {
-        second(&process.shop, 1).await;
-        assert_eq!(process.shop.canary.weight(), percent(10));
-    }
+    process.seconds(12).await;
+    assert_eq!(process.shop.canary.weight(), percent(10));
     drop(process);
     assert_eq!(away.start().await.shop.canary.weight(), percent(50));
 }
@@ -374,9 +371,7 @@ async fn a_copy_is_written_when_the_rollout_changes() {
         process.rollout.command(order(command)).await.unwrap();
     }
     let writes = machine.copies.changes();
-    for _ in 0..10 {
-        second(&process.shop, 1).await;
-    }
+    process.seconds(10).await;
     assert_eq!(machine.copies.changes(), writes);
     drop(process);
     machine.store.fail_all(StoreFault::Unavailable);
@@ -390,6 +385,15 @@ async fn a_copy_that_cannot_be_read_delays_nothing() {
     machine.store.fail_all(StoreFault::Unavailable);
     machine.copies.fail_all(StoreFault::Hang);
     let process = machine.start().await;
-    let slow = ticks(&process).await.into_iter().filter(|time| *time > Duration::from_secs(2));
-    assert!(slow.count() <= 2, "a call is made each ten seconds");
+    assert!(slow_ticks(&process).await <= 2, "a call is made each ten seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_loads_the_rollout_replaces_an_earlier_copy() {
+    let machine = Machine::after([Command::Start]).await;
+    let elsewhere = Machine { copies: test_store(), store: machine.store.clone(), plan: PLAN };
+    elsewhere.start().await.rollout.command(order(Command::SkipStep)).await.unwrap();
+    assert_eq!(machine.start().await.rollout.status().store_failures, []);
+    machine.store.fail_all(StoreFault::Unavailable);
+    assert_eq!(machine.start().await.shop.canary.weight(), percent(50));
 }
