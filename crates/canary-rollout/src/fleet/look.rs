@@ -189,12 +189,17 @@ impl BoardList {
         self.forget(roster);
     }
 
-    /// Forgets replicas without an entry: those that have left, and others beyond a limit.
+    /// Forgets replicas without an entry: those that have left, those of which the judge has observed
+    /// nothing, and others beyond a limit. An empty list tells nothing: even the driver has an entry.
     fn forget(&self, roster: &mut Roster) {
         let listed: BTreeSet<_> = self.signs().map(|sign| &sign.replica).collect();
+        if listed.is_empty() {
+            return;
+        }
         roster.0.retain(|replica, presence| {
-            let is_gone = presence.has_left && presence.is_forgotten();
-            presence.entry != EntryState::Folded || !is_gone || listed.contains(replica)
+            let is_folded = presence.has_left && presence.entry == EntryState::Folded;
+            let is_needless = is_folded || presence.judged == 0;
+            !is_needless || !presence.is_forgotten() || listed.contains(replica)
         });
         let is_entry = |entry: EntryState| entry == EntryState::Kept;
         let remembered = roster.0.values().filter(|it| !is_entry(it.entry)).count();

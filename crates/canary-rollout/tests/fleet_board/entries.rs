@@ -60,6 +60,12 @@ impl Driver {
         list.give_up(own, &mut self.judged, &mut self.roster);
     }
 
+    /// The evidence of the judge before was lost, and with it that it had observed these calls.
+    fn begin(&mut self) {
+        self.roster.begin();
+        (self.judged, self.observed) = Default::default();
+    }
+
     fn observed(&self) -> u64 {
         at(&self.observed, 1)
     }
@@ -158,15 +164,20 @@ fn a_look_belongs_to_the_earliest_step_of_its_calls() {
 fn the_board_and_the_roster_do_not_grow_with_each_replica_that_has_started() {
     for leaves in [true, false] {
         let mut driver = Driver::default();
-        let mut most = 0;
+        let (mut most, mut calls) = (0, 0);
         for replica in 1..=2_000 {
+            if replica == 1_000 {
+                driver.begin();
+                calls = 10 * u64::try_from(driver.entries.len()).unwrap();
+            }
             driver.publish(replica, 1, 10).has_left = leaves;
+            calls += 10;
             driver.look(Duration::from_secs(30)).unwrap();
             most = most.max(driver.entries.len());
         }
         let stored = serde_json::to_string(&driver.roster).unwrap();
         println!("at most {most} entries, the roster has {} bytes", stored.len());
-        assert_eq!(driver.observed(), 20_000);
+        assert_eq!(driver.observed(), calls);
         // A quarter of an hour has 30 starts.
         assert!(most <= if leaves { 4 } else { Roster::MAX_FORGOTTEN + 32 }, "{most} entries");
         let replicas = stored.matches("\":{").count();
@@ -175,14 +186,14 @@ fn the_board_and_the_roster_do_not_grow_with_each_replica_that_has_started() {
         // Entries that are gone are not missed.
         driver.publish(9_999, 1, 5);
         driver.look(BEAT).unwrap();
-        assert_eq!(driver.observed(), 20_005);
+        assert_eq!(driver.observed(), calls + 5);
         if !leaves {
             // A replica without an entry is back. What the judge has observed counts once.
             driver.publish(1_500, 2, 30);
             driver.look(BEAT).unwrap();
             driver.publish(1_500, 3, 37);
             driver.look(BEAT).unwrap();
-            assert_eq!(driver.observed(), 20_012);
+            assert_eq!(driver.observed(), calls + 12);
         }
     }
 }
@@ -204,7 +215,6 @@ fn the_entry_of_a_replica_that_has_left_stays_until_its_last_requests_are_over()
     assert_eq!((driver.observed(), driver.entries.len()), (10, 0));
 }
 
-/// The evidence of the judge before was lost, and with it that it had observed these calls.
 #[test]
 fn a_judge_that_begins_again_observes_the_entries_of_replicas_that_have_left() {
     let mut driver = Driver::default();
@@ -214,8 +224,22 @@ fn a_judge_that_begins_again_observes_the_entries_of_replicas_that_have_left() {
     while !driver.roster.has_folded(&sign) {
         driver.look(BEAT).unwrap();
     }
-    driver.roster.begin();
-    (driver.judged, driver.observed) = Default::default();
+    driver.begin();
     driver.look(BEAT).unwrap();
     assert_eq!((driver.observed(), driver.entries.len()), (10, 1));
+}
+
+/// The judge also looks before the first list of its driver.
+#[test]
+fn a_judge_that_begins_again_still_knows_who_is_silent() {
+    let mut driver = Driver::default();
+    driver.publish(1, 4, 10);
+    driver.look(BEAT).unwrap();
+    driver.look(Roster::FORGOTTEN).unwrap();
+    driver.begin();
+    let (me, nothing) = (Driver::me(), FleetCounts::default());
+    let own = OwnPart { replica: &me, counts: &nothing, step: 9 };
+    BoardList::EMPTY.look(own, &mut driver.judged, &mut driver.roster).unwrap();
+    driver.look(BEAT).unwrap();
+    assert_eq!((driver.observed(), driver.roster.fleet().of), (10, 0));
 }
