@@ -1,13 +1,12 @@
 //! Users, permissions, and TLS.
 
-use std::{error::Error as _, fs};
+use std::{error::Error as _, fs, path::Path};
 
 use canary_controller::store::{
     EventRecord, KeyRange, Removal, StateStore, StoreError, StoreKey, WatchEvent,
 };
 use canary_store_etcd::{EtcdStore, EtcdStoreBuilder, Tls};
-use canary_tests::{etcd::Etcd, timeout::complete};
-use rcgen::{CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use canary_tests::{certificates::Authority, etcd::Etcd, timeout::complete};
 
 use crate::documents::{key, swap};
 
@@ -87,29 +86,12 @@ async fn authentication_can_be_enabled_while_the_store_is_in_use() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_verifies_both_sides() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name).display().to_string();
-    let ca = || {
-        let mut params = CertificateParams::new([]).unwrap();
-        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-    };
-    let (trusted, foreign) = (ca(), ca());
-    let sign = |name: &str| {
-        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
-        params.extended_key_usages =
-            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &trusted).unwrap().pem(), key.serialize_pem())
-    };
-    let (server, client) = (sign("127.0.0.1"), sign("shop"));
-    for (name, pem) in [("ca", &trusted.pem()), ("server", &server.0), ("key", &server.1)] {
-        fs::write(path(name), pem).unwrap();
-    }
+    let (trusted, foreign) = (Authority::new(), Authority::new());
+    let (server, client) = (trusted.sign("127.0.0.1"), trusted.sign("shop"));
     let arguments = [
-        format!("--cert-file={}", path("server")),
-        format!("--key-file={}", path("key")),
-        format!("--trusted-ca-file={}", path("ca")),
+        format!("--cert-file={}", server.certificate.display()),
+        format!("--key-file={}", server.key.display()),
+        format!("--trusted-ca-file={}", trusted.roots().display()),
         "--client-cert-auth".to_owned(),
     ];
     let arguments = arguments.each_ref().map(String::as_str);
@@ -117,11 +99,12 @@ async fn tls_verifies_both_sides() {
 
     let key = key("checkout");
     let load = async |tls: Tls| builder(&etcd).tls(tls).build().unwrap().load(&key).await;
-    let tls = Tls::new().ca_certificate(trusted.pem());
-    let with_client = tls.clone().client_certificate(client.0.clone(), client.1.clone());
+    let pem = |file: &Path| fs::read_to_string(file).unwrap();
+    let tls = Tls::new().ca_certificate(pem(&trusted.roots()));
+    let with_client = tls.clone().client_certificate(pem(&client.certificate), pem(&client.key));
     assert_eq!(load(with_client.clone()).await.unwrap(), None);
     for (tls, expected) in [
-        (Tls::new().ca_certificate(foreign.pem()), "invalid peer certificate"),
+        (Tls::new().ca_certificate(pem(&foreign.roots())), "invalid peer certificate"),
         (with_client.server_name("etcd.example"), "not valid for name"),
         (tls, ""),
     ] {
