@@ -4,49 +4,21 @@ use std::{fs, path::Path};
 
 use canary_controller::store::{Retry, StateStore};
 use canary_store_postgres::{PostgresOptions, PostgresStore};
-use canary_tests::postgres::PostgresServer;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use canary_tests::{
+    certificates::{Authority, CertificateFiles},
+    postgres::{PostgresServer, install},
+};
 
 use crate::{chain, key};
 
-struct Certificates {
-    directory: tempfile::TempDir,
-}
-
-impl Certificates {
-    /// Makes an authority and the certificate of a server with this name.
-    fn new(name: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let mut authority = CertificateParams::default();
-        // Otherwise the authorities of two tests have the same name.
-        let common_name = directory.path().display().to_string();
-        authority.distinguished_name.push(DnType::CommonName, common_name);
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority =
-            CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
-        let server_key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new([name.to_owned()]).unwrap();
-        let server = server.signed_by(&server_key, &authority).unwrap();
-        let of = |name: &str| directory.path().join(name);
-        fs::write(of("roots.pem"), authority.pem()).unwrap();
-        fs::write(of("server.pem"), server.pem()).unwrap();
-        fs::write(of("server.key"), server_key.serialize_pem()).unwrap();
-        Self { directory }
-    }
-
-    fn start(&self, test: &str) -> Option<PostgresServer> {
-        let settings =
-            ["fsync=off", "ssl=on", "ssl_cert_file=server.pem", "ssl_key_file=server.key"];
-        PostgresServer::start_with(test, &settings, |data| {
-            for file in ["server.pem", "server.key"] {
-                canary_tests::postgres::install(&self.directory.path().join(file), data);
-            }
-        })
-    }
-
-    fn roots(&self) -> String {
-        self.directory.path().join("roots.pem").display().to_string()
-    }
+/// Starts a server whose name is `localhost`.
+fn start(authority: &Authority, test: &str) -> Option<PostgresServer> {
+    let CertificateFiles { certificate, key } = authority.sign("localhost");
+    let settings =
+        ["fsync=off", "ssl=on", "ssl_cert_file=localhost.pem", "ssl_key_file=localhost.key"];
+    PostgresServer::start_with(test, &settings, |data| {
+        [&certificate, &key].into_iter().for_each(|file| install(file, data));
+    })
 }
 
 async fn open(url: &str) -> Result<PostgresStore, String> {
@@ -66,10 +38,10 @@ fn is_encrypted(server: &PostgresServer) -> bool {
 #[tokio::test]
 async fn each_mode_encrypts_and_verifies_what_it_says() {
     let test = "each_mode_encrypts_and_verifies_what_it_says";
-    let certificates = Certificates::new("localhost");
-    let Some(server) = certificates.start(test) else { return };
+    let (authority, other) = (Authority::new(), Authority::new());
+    let Some(server) = start(&authority, test) else { return };
     let named = server.url().replace("127.0.0.1", "localhost");
-    let roots = certificates.roots();
+    let [roots, other] = [&authority, &other].map(|it| it.roots().display().to_string());
 
     // The default of a loopback address.
     let store = open(&server.url()).await.unwrap();
@@ -89,8 +61,6 @@ async fn each_mode_encrypts_and_verifies_what_it_says() {
         assert_eq!(server.query("shop", encrypted), "t", "{url}");
     }
 
-    let other = Certificates::new("localhost");
-    let other = other.roots();
     let fails = [
         (
             format!("{}?sslmode=verify-full&sslrootcert={roots}", server.url()),
