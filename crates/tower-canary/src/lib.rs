@@ -103,8 +103,8 @@
 //! - the first call of a thread after a change of the weight, which allocates its counters (6 kB);
 //! - a call that waits for a service to be ready: for the canary at full weight, or for stable if
 //!   `poll_ready` did not poll it, as for health checks at full weight;
-//! - a request body of axum or tonic that has not arrived with the head, which allocates twice
-//!   and takes a lock of its own;
+//! - a request body of axum or tonic, unless the head shows that there is none, which allocates
+//!   twice and takes a lock of its own. gRPC is taken to have a body;
 //! - the first `OK` of a gRPC service, which allocates 8 kB;
 //! - a response body that has to wait, which takes a lock of its thread once, to register for
 //!   [`Drain::close`].

@@ -8,12 +8,13 @@ use canary_tests::{
     outcomes::{Outcomes, final_outcomes},
 };
 use http::{HeaderMap, Response};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use tonic::{Code, body::Body, service::Routes};
 use tower_canary::{
-    CanaryLayer, CanaryOptions, Channel,
+    CanaryLayer, CanaryOptions, Channel, Fallback,
     classify::{Classification, Classify, HeadClassification, Protocol, ServerErrors},
+    select::Condition,
 };
 
 #[tokio::test]
@@ -166,6 +167,25 @@ async fn a_custom_classifier_sees_heads_and_trailers() {
     }
     let counted = Outcomes { success: 2, failure: 2, ..Outcomes::NONE };
     assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::NONE, counted]);
+}
+
+#[tokio::test]
+async fn a_stream_of_requests_without_a_message_is_answered() {
+    let fallback = Fallback::tonic().only(Condition::path_prefix("/"));
+    for options in [CanaryOptions::new(), CanaryOptions::new().fallback(fallback)] {
+        let deployment = Mount::Server.start_with(options).await;
+        let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http();
+        for channel in Channel::ALL {
+            deployment.send_all_to(channel);
+            let url = deployment.server().url("/canary.tests.Echo/Collect");
+            let request = http::Request::post(url).header("content-type", "application/grpc");
+            // The head of the request ends the stream.
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            let body = client.request(request).await.unwrap().into_body();
+            assert_eq!(body.collect().await.unwrap().trailers().unwrap()["grpc-status"], "0");
+        }
+        assert_eq!(final_outcomes(deployment.handle()).await, [Outcomes::success(1); 2]);
+    }
 }
 
 #[tokio::test]

@@ -49,7 +49,8 @@ pub(crate) struct Call {
     counters: SharedCounters,
     /// When the channel got the call.
     started: TickInstant,
-    /// The body of the request, unless it has arrived with the head or its type is unknown.
+    /// The body of the request, unless it has none or its type is unknown. gRPC is taken to have
+    /// one.
     upload: Option<Arc<Upload>>,
     /// The nanoseconds that another channel waited for the body.
     waited_before: u64,
@@ -112,7 +113,7 @@ impl Call {
         let upload = if may_upgrade {
             None
         } else {
-            // A call of gRPC begins with a message.
+            // gRPC is taken to have a body; if it has none, the first poll shows it.
             request_body::follow(request, protocol == Protocol::Grpc, || {
                 PendingAnswer::new(
                     counters.clone(),

@@ -17,8 +17,10 @@ use crate::service::{pending_answer::PendingAnswer, upload::Upload};
 /// Follows the body of a request from now on, if it has one of a known type.
 ///
 /// The type of a body cannot change, so it has to be one that can hold any body: that of axum or of
-/// tonic. `has_body` says that the request has a body, without which the body is asked: that of a
-/// server takes a lock to answer.
+/// tonic.
+///
+/// With `has_body`, the request is taken to have a body. If it has none, the first poll shows it.
+/// Otherwise the body is asked whether it has ended. That of a server takes a lock to answer.
 pub(crate) fn follow<B: 'static>(
     request: &mut Request<B>,
     has_body: bool,
@@ -99,7 +101,8 @@ impl<B: Body> Body for FollowedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        // It was not at its end before the first poll, and that of a server takes a lock to say so.
+        // A body without a frame shows its end at the first poll. Until then it is not asked,
+        // because that of a server takes a lock to answer.
         self.was_polled && self.inner.is_end_stream()
     }
 

@@ -6,21 +6,23 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    http::{Response, StatusCode},
-    routing::post,
+    http::{Method, Response, StatusCode},
+    routing::{any, post},
 };
 use futures_util::{FutureExt, StreamExt, future::join3, stream};
-use http_body::Frame;
-use http_body_util::StreamBody;
+use http_body::{Body as _, Frame};
+use http_body_util::{BodyExt, StreamBody};
 use tokio::{
     sync::mpsc,
     time::{Instant, advance, sleep, timeout},
 };
 use tokio_test::{assert_pending, task};
 use tower::ServiceExt;
-use tower_canary::{CanaryHandle, CanaryLayer, CanaryOptions, Channel};
+use tower_canary::{
+    CanaryHandle, CanaryLayer, CanaryOptions, Channel, Fallback, select::Condition,
+};
 
-use crate::support::{SHORTEST_DEADLINE, counts, wait_for_deadline};
+use crate::support::{ALMOST_ALL, SHORTEST_DEADLINE, counts, one_key, wait_for_deadline};
 
 const LIMIT: Duration = Duration::from_secs(2);
 
@@ -97,7 +99,7 @@ async fn a_time_limit_includes_all_other_time() {
     async fn stops_waiting(request: Request) {
         // Keeps the body, and does not read the part that arrives later.
         let mut body = request.into_body();
-        let frame = http_body_util::BodyExt::frame(&mut body);
+        let frame = body.frame();
         timeout(LIMIT / 2, frame).await.unwrap_err();
         std::future::pending().await
     }
@@ -220,7 +222,7 @@ async fn errors_and_hints_of_a_request_body_pass_unchanged() {
     let (app, _) = promoted(CanaryOptions::new(), Router::new().route("/", echo));
     let response = app.clone().oneshot(request("text".into())).await.unwrap();
     let body = response.into_body();
-    assert_eq!(http_body::Body::size_hint(&body).exact(), Some(4));
+    assert_eq!(body.size_hint().exact(), Some(4));
     assert_eq!(to_bytes(body, 9).await.unwrap(), "text");
 
     // The extractors of axum look for this type of error at a fixed depth.
@@ -248,5 +250,46 @@ async fn a_caller_that_breaks_off_its_upload_after_it_saw_its_channel_is_counted
         let canary = counts(&handle).evidence.canary;
         assert_eq!([canary.failure, canary.panicked], [0, 0], "{name}");
         assert_eq!([canary.cancelled, canary.cancelled_after_tag], [1, 1], "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_grpc_request_without_a_body_shows_its_end_at_the_first_poll() {
+    let service = |reads: bool, grpc_status: &'static str| {
+        let respond = any(async move |request: Request| {
+            let mut body = request.into_body();
+            if reads {
+                assert!(body.frame().await.is_none());
+                let is_known_to_be_empty = body.size_hint().exact() == Some(0);
+                assert_eq!(body.is_end_stream(), is_known_to_be_empty);
+            }
+            [("content-type", "application/grpc"), ("grpc-status", grpc_status)]
+        });
+        Router::new().route("/", respond)
+    };
+    let ends_with_head = || (Method::GET, Body::empty());
+    let ends_without_message = || (Method::POST, upload().1);
+    let fallback = || Fallback::axum().only(Condition::path("/"));
+    for (name, fallback, canary, [success, fell_back]) in [
+        ("bare", None, service(true, "0"), [1, 0]),
+        ("with a fallback", Some(fallback()), service(true, "0"), [1, 0]),
+        ("repeated after it was read", Some(fallback()), service(true, "13"), [0, 1]),
+        ("repeated before it was read", Some(fallback()), service(false, "13"), [0, 1]),
+    ] {
+        let options = CanaryOptions::new().select(one_key);
+        let options = fallback.into_iter().fold(options, CanaryOptions::fallback);
+        let layer = CanaryLayer::with_options("empty", canary, options);
+        let handle = layer.handle();
+        handle.set_weight(ALMOST_ALL).unwrap();
+        let app = service(true, "0").layer(layer);
+        for (method, body) in [ends_with_head(), ends_without_message()] {
+            let request = Request::builder().method(method);
+            let request = request.header("content-type", "application/grpc").body(body).unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.headers()["grpc-status"], "0", "{name}");
+        }
+        let canary = counts(&handle).evidence.canary;
+        let counted = [canary.success, canary.fell_back, canary.panicked];
+        assert_eq!(counted, [2 * success, 2 * fell_back, 0], "{name}");
     }
 }
