@@ -271,9 +271,11 @@ impl TrackedCall {
 impl Drop for TrackedCall {
     fn drop(&mut self) {
         // hyper stops polling an HTTP/1 body after it sent `content-length` bytes.
-        let is_http = self.call.protocol() == Protocol::Http;
-        if is_http && self.remaining == Some(0) && !self.call.is_polling() {
-            self.call.end_of_body(None);
+        let call = &mut self.call;
+        let may_be_complete =
+            !call.has_ended() && !call.is_polling() && call.protocol() == Protocol::Http;
+        if may_be_complete && self.remaining == Some(0) {
+            call.end_of_body(None);
         }
     }
 }

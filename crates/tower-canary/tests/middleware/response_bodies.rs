@@ -5,12 +5,15 @@ use std::{
     future::{pending, ready},
     panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
     task::Poll,
 };
 
 use bytes::Bytes;
-use http::{HeaderName, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, StatusCode, header};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use tokio_test::{assert_ready, task};
@@ -18,7 +21,7 @@ use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 use tower_canary::{
     CanaryHandle, CanaryLayer, CanaryOptions, CanaryService, Channel, Tags, Weight,
     body::{ResponseBody, UnifyBody},
-    classify::Classification,
+    classify::{Classification, Classify, HeadClassification, Protocol},
     control::ControlExt as _,
     counts::ChannelCounts,
 };
@@ -147,6 +150,43 @@ fn a_body_of_known_length_is_complete_after_its_last_byte() {
         drop(body);
         let counts = counts(&handle);
         assert_eq!([counts.success, counts.cancelled], outcome, "{data}");
+    }
+}
+
+#[test]
+fn the_end_of_a_response_is_classified_once() {
+    /// Leaves each response to its end, and counts the ends.
+    #[derive(Clone, Default)]
+    struct CountEnds(Arc<AtomicU64>);
+
+    impl Classify for CountEnds {
+        fn head(&self, _: Protocol, _: &Response<()>) -> HeadClassification {
+            HeadClassification::AtEnd
+        }
+
+        fn trailers(&self, _: Protocol, _: Option<&HeaderMap>) -> Classification {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Classification::Success
+        }
+    }
+
+    for (name, body) in [
+        ("announced with the last frame", ScriptedBody::from("a")),
+        ("polled", ScriptedBody::new([Data("a"), End])),
+        ("dropped after the last byte", ScriptedBody::new([Data("a")])),
+        ("trailers", ScriptedBody::new([Data("a"), Trailers("0")])),
+    ] {
+        for weight in [Weight::ZERO, Weight::FULL] {
+            let ends = CountEnds::default();
+            let service = ScriptedService::new().body(body.clone());
+            let service = service.header(header::CONTENT_LENGTH, "1");
+            let options = CanaryOptions::new().classify(ends.clone());
+            let layer = CanaryLayer::with_options("ends", service.clone(), options);
+            layer.handle().set_weight(weight).unwrap();
+            let response = call::<Scripted, _>(&mut layer.layer(service), Request::new(()));
+            drive(&mut task::spawn(response.into_body()));
+            assert_eq!(ends.0.load(Ordering::Relaxed), 1, "{name} at {weight}");
+        }
     }
 }
 
