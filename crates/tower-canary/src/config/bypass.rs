@@ -33,9 +33,10 @@ use crate::select::{
 /// assert!(!bypasses("/metrics/other"));
 /// ```
 ///
-/// Every call is tested. The test of a call that no path condition matches takes a few
-/// instructions, however many path conditions there are. Any other condition is evaluated for every
-/// call.
+/// Every call is tested. The test takes a few instructions for most calls that no path condition
+/// matches, however many path conditions there are. A path with the same initial as a condition,
+/// and a length that the condition can match, is compared with each of them. Any other condition is
+/// evaluated for every call.
 #[derive(Debug)]
 #[must_use]
 pub struct Bypass {

@@ -29,7 +29,8 @@ pub(crate) struct Upload {
     /// Set, under the lock, by the first wait and by an error. Most bodies have neither, and then
     /// their calls need no lock to learn so.
     ///
-    /// It orders no other memory: who reads it before it is set could as well have locked before.
+    /// It orders no other memory: a call that reads it before it is set sees the same as one that
+    /// locks before the event.
     has_event: AtomicBool,
     waits: Mutex<Waits>,
 }
