@@ -1,8 +1,11 @@
 //! Restarts: a process continues the rollout of the previous one.
 
+use std::time::Duration;
+
 use canary_controller::{Controller, RolloutHandle, probe::ProbeRunner, store::MemoryStore};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Order, Phase};
+use tokio::time::{sleep, timeout};
 use tower_canary::{RouteClasses, control::ControlExt, select::Condition};
 
 use crate::support::{Shop, controller, logged, managed, options, plan, second, until};
@@ -118,7 +121,10 @@ async fn another_build_begins_idle_and_inherits_only_a_halt() {
 
         let process = Process::start(&store, "v2.1").await;
         let expected = if phase == Phase::Halted { Phase::Halted } else { Phase::Idle };
-        assert_eq!(process.rollout.status().rollout.phase(), expected, "after {phase}");
+        // It takes over a rollout in progress when no other process can still run it.
+        let mut status = process.rollout.watch();
+        let is_taken = status.wait_for(|status| status.rollout.phase() == expected);
+        timeout(Duration::from_secs(10), is_taken).await.expect("it takes over").unwrap();
         assert_eq!(process.shop.canary.weight(), Weight::ZERO, "after {phase}");
         if phase == Phase::Halted {
             process.command(Command::LiftHalt).await;
@@ -129,6 +135,33 @@ async fn another_build_begins_idle_and_inherits_only_a_halt() {
         assert_ne!(process.shop.canary.salt(), salt, "after {phase}");
         let judgment = &process.rollout.status().judgment;
         assert!(judgment.findings.iter().all(|finding| finding.calls.canary == 0));
+    }
+}
+
+/// A rolling update may stop the driver first. The other replicas of its build go on.
+#[tokio::test(start_paused = true)]
+async fn another_build_leaves_a_rollout_to_the_replicas_of_its_build() {
+    for millis in (0..1_000).step_by(100) {
+        let store = MemoryStore::new();
+        let driver = Process::start(&store, "v2").await;
+        driver.advance_to(Phase::Running).await;
+        let follower = Process::start(&store, "v2").await;
+        // Its ticks come at another time.
+        sleep(Duration::from_millis(millis)).await;
+        let next = Process::start(&store, "v2.1").await;
+        sleep(Duration::from_secs(20)).await;
+        assert!(driver.rollout.status().is_driving);
+
+        driver.controller.stop().await;
+        sleep(Duration::from_secs(20)).await;
+        let status = follower.rollout.status();
+        assert!(status.is_driving, "{millis} ms");
+        assert_eq!(status.rollout.phase(), Phase::Running, "{millis} ms");
+        assert_eq!(next.shop.canary.weight(), Weight::ZERO, "{millis} ms");
+
+        follower.controller.stop().await;
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(next.rollout.status().rollout.phase(), Phase::Idle, "{millis} ms");
     }
 }
 

@@ -72,9 +72,10 @@ impl Replica {
     }
 
     /// Returns whether this build may take the rollout without a command: the rollout has never been
-    /// for it, and no other build drives it.
+    /// for it, and no other build drives it. A driver that stops leaves the seat to the other replicas of
+    /// its build.
     pub(super) fn may_deploy(&self, now: Moment) -> bool {
-        let is_driven = is_in_progress(self.rollout.phase()) && !self.seat.is_free(now.uptime);
+        let is_driven = is_in_progress(self.rollout.phase()) && !self.seat.is_silent(now.uptime);
         self.relation() == Relation::New && !is_driven
     }
 

@@ -83,8 +83,12 @@ impl Seat {
 
     /// Returns whether this replica may become the driver: there is none, or it is silent.
     pub(super) fn is_free(&self, uptime: Duration) -> bool {
-        let silence = 3 * BEAT + self.me.jitter();
-        self.holder.is_none() || uptime.saturating_sub(self.changed) >= silence
+        self.holder.is_none() || self.is_silent(uptime)
+    }
+
+    /// Returns whether all drivers have been silent for so long that no replica can follow the last one.
+    pub(super) fn is_silent(&self, uptime: Duration) -> bool {
+        uptime.saturating_sub(self.changed) >= 3 * BEAT + self.me.jitter()
     }
 }
 
