@@ -131,9 +131,9 @@ impl Controller {
     /// Sets the time between two ticks of a rollout. The default is one second.
     ///
     /// At rest, while this process has no calls of the canary and nothing of the plan is due, most ticks are
-    /// left out: the next one comes after 5 s, or after 10 s if no rollout is in progress. The first call,
-    /// a direct change of the canary, and each due time of the plan end the rest at the next regular tick.
-    /// Commands, the guard, and changes in the store never wait for a tick. These never rest: a rollout
+    /// left out: the next one comes after 5 s, or after a minute if no rollout is in progress. The first
+    /// call, a direct change of the canary, and each due time of the plan end the rest at the next regular
+    /// tick. Commands, the guard, and changes in the store never wait for a tick. These never rest: a rollout
     /// with several replicas, a canary with monitors per key, and one whose store fails. A status that is
     /// [viewed](RolloutHandle::keep_current) is still published in each interval.
     ///

@@ -20,7 +20,7 @@ use crate::{
 /// The status of a rollout at one moment.
 ///
 /// It is published with each tick and each change. [At rest](crate::Controller::interval), it can be up to
-/// ten seconds old, unless it is [viewed](crate::RolloutHandle::keep_current).
+/// a minute old, unless it is [viewed](crate::RolloutHandle::keep_current).
 ///
 /// Every replica shows the same rollout and the same judgment, which the driver makes. What the data
 /// plane does is shown as this process sees it: the weight, the counts, open calls, the traffic and

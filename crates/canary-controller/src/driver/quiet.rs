@@ -80,7 +80,13 @@ impl Driver {
             return None;
         }
         let now = self.now();
-        let lasts = if self.replica.takes_part() { IN_PROGRESS } else { AT_REST };
+        let is_without_traffic =
+            status.traffic.is_some_and(|traffic| traffic.calls_per_second == 0.0);
+        let lasts = match self.replica.takes_part() {
+            true => IN_PROGRESS,
+            false if is_without_traffic => AT_REST,
+            false => SOON,
+        };
         let to = now.at + lasts;
         let until = Moment { at: to, uptime: now.uptime + lasts, ..now };
         let is_quiet = self.replica.is_quiet(until, tick);
@@ -108,4 +114,7 @@ impl Driver {
 const IN_PROGRESS: Duration = Duration::from_secs(5);
 
 /// Without a rollout, only the traffic that the status shows gets old.
-const AT_REST: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(10);
+
+/// Without traffic too, nothing gets old. What was learned is stored as often.
+const AT_REST: Duration = Duration::from_secs(60);

@@ -1,7 +1,5 @@
 //! Passes counts on to the judge, and leaves out the time without calls for a while.
 
-use std::time::Duration;
-
 use canary_rollout::{fleet::FleetCounts, replica::ReplicaId};
 use tokio::time::Instant;
 use tower_canary::CanaryHandle;
@@ -26,12 +24,12 @@ impl AttemptJudge {
         me: &ReplicaId,
         others: &[(ReplicaId, BoardKeys)],
     ) {
-        let now = Instant::now();
-        if *counts == FleetCounts::default() && self.is_quiet() && now - self.looked_at < MAX_QUIET
-        {
+        if *counts == FleetCounts::default() && self.is_quiet() {
             return self.note_quiet();
         }
-        // The time without calls is a look of its own, so that it does not change a rate.
+        let now = Instant::now();
+        // The time without calls is a look of its own, so that it does not change a rate. The judge only
+        // adds its time to that of the calls before, so that one long look is the same as many.
         if let Some(quiet_at) = self.quiet_at.take() {
             let duration = quiet_at - std::mem::replace(&mut self.looked_at, quiet_at);
             let quiet = FleetCounts::default().to_observation();
@@ -63,6 +61,3 @@ impl AttemptJudge {
         self.quiet_at = Some(Instant::now());
     }
 }
-
-/// The longest time without calls that the judge does not know of.
-const MAX_QUIET: Duration = Duration::from_secs(10);
