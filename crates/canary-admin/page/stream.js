@@ -5,7 +5,8 @@ import { NoResponse, Problem, canaryPath, json, open } from "./api.js";
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
-/// The server sends a view each second. After this time without a byte, the connection is dead.
+/// The server sends a view in each interval of the controller, and a comment after two seconds of
+/// silence. After this time without a byte, the connection is dead.
 const SILENCE_MS = 6_000;
 /// A page that is hidden for this long gives its connection back. Browsers open six per server over
 /// HTTP/1.1, and forgotten tabs would take them all.

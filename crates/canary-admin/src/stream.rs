@@ -213,5 +213,6 @@ fn to_event(item: Item, canary: &Canary) -> Event {
 /// The time after which an open stream checks that its caller has not lost access.
 const TIME_BETWEEN_CHECKS: Duration = Duration::from_secs(5);
 
-/// A comment keeps proxies from closing a quiet stream.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// A comment tells the page that the connection lives, which takes six seconds of silence for its end,
+/// and keeps proxies from closing it. A controller's interval is up to ten seconds.
+const KEEP_ALIVE: Duration = Duration::from_secs(2);

@@ -275,7 +275,7 @@ impl RolloutHandle {
     pub fn outlook_at(&self, traffic: &Traffic) -> Outlook {
         let status = self.status();
         let traffic = traffic.counted_by(default_unit(&self.0.canary));
-        status.rollout.outlook(self.now(), &traffic)
+        status.rollout.outlook(status.at, &traffic)
     }
 
     /// Returns the [observed traffic](Status::traffic) of this process; `None` in the first ten seconds.
@@ -302,8 +302,9 @@ impl RolloutHandle {
         status
     }
 
-    /// Has the status published in each [interval](crate::Controller::interval), also at rest, while the
-    /// returned value lives: for a page that shows the state, its time and its rates.
+    /// Keeps the status current while the returned value lives: it is published in each
+    /// [interval](crate::Controller::interval), also at rest. A page needs that, which shows the state, its
+    /// time and its rates.
     pub fn keep_current(&self) -> Viewer {
         self.0.viewers.add()
     }

@@ -76,6 +76,21 @@ async fn a_stream_of_a_canary_at_rest_shows_its_state_in_each_interval() {
     server.stop().await;
 }
 
+/// The page takes six seconds of silence for the end of a connection.
+#[tokio::test]
+async fn a_stream_is_not_silent_if_ticks_are_rare() {
+    let controller = Controller::new(MemoryStore::new()).interval(Duration::from_secs(10));
+    let _rollout = add(&controller, "shop", "steps = [{ weight = '1%' }]");
+    let admin = Admin::new(Access::loopback());
+    admin.watch(&controller);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(admin.clone().serve_on(listener));
+    let mut stream = Stream::open(addr, EVENTS, None).await;
+    timeout(Duration::from_secs(5), stream.comment()).await.expect("the stream is silent");
+    admin.stop();
+}
+
 #[tokio::test]
 async fn a_stream_after_an_unknown_event_is_reset() {
     let server = Server::start(Access::loopback()).await;

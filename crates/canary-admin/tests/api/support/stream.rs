@@ -73,6 +73,15 @@ impl Stream {
         }
     }
 
+    /// Waits for a comment, which a client ignores.
+    pub(crate) async fn comment(&mut self) {
+        let mut line = String::new();
+        while !line.starts_with(':') {
+            line.clear();
+            assert_ne!(self.lines.read_line(&mut line).await.unwrap(), 0, "the stream goes on");
+        }
+    }
+
     /// Returns the ids of the next events.
     pub(crate) async fn ids(&mut self, count: usize) -> Vec<String> {
         let mut ids = Vec::new();
