@@ -44,6 +44,8 @@ pub(super) struct Board {
     listed: Option<Listing>,
     foreign: ForeignEntries,
     roster: Roster,
+    /// Whether the stored evidence is that of the present judge.
+    has_evidence: bool,
 }
 
 /// Whether a replica stays, or publishes its last entry.
@@ -91,6 +93,7 @@ impl Board {
             listed: None,
             foreign: ForeignEntries::default(),
             roster: Roster::default(),
+            has_evidence: false,
         }
     }
 
@@ -101,7 +104,7 @@ impl Board {
         }
         self.attempt = Some(attempt);
         (self.published, self.is_closed) = (None, false);
-        (self.listed, self.roster) = (None, Roster::default());
+        (self.listed, self.roster, self.has_evidence) = (None, Roster::default(), false);
         // All replicas enter at the same time, and must not publish in step.
         self.due = Due::At(Instant::now() + self.me.jitter());
     }
@@ -110,6 +113,7 @@ impl Board {
     pub(super) fn begin(&mut self, attempt: AttemptId) {
         self.enter(attempt);
         self.roster.begin();
+        self.has_evidence = false;
     }
 
     /// Returns whether the present attempt is this one.
@@ -119,7 +123,12 @@ impl Board {
 
     /// Takes over what the latest evidence knows about the replicas. The next look lists the board.
     pub(super) fn follow(&mut self, roster: Roster) {
-        (self.roster, self.listed) = (roster, None);
+        (self.roster, self.listed, self.has_evidence) = (roster, None, true);
+    }
+
+    /// Notes that the evidence of the present judge is stored.
+    pub(super) const fn note_stored(&mut self) {
+        self.has_evidence = true;
     }
 
     /// Returns what is known about the replicas.
@@ -227,13 +236,15 @@ impl Board {
     }
 
     /// Lists the board. Removes the entries of earlier attempts, those whose counts are in the `stored`
-    /// roster, and those that a lineage before a loss of the store has left.
+    /// roster, and those that a lineage before a loss of the store has left. If the present judge has
+    /// discarded the stored evidence, it has not observed what that roster has.
     pub(super) async fn list(
         &mut self,
         stored: Option<&Roster>,
         first_step: usize,
     ) -> Result<(), StoreError> {
         let Some(attempt) = self.attempt.clone() else { return Ok(()) };
+        let stored = stored.filter(|_| self.has_evidence);
         let (mut list, mut keys) = (BoardList::default(), Vec::new());
         let (mut obsolete, mut foreign) = (Vec::new(), Vec::new());
         for Listed { key, document } in self.store.list(&self.range).await? {

@@ -180,9 +180,12 @@ impl Driver {
             self.judge.close_as(stored, &self.id);
         }
         self.note_evidence(&saved);
-        if becomes_driver && matches!(saved, Ok(EvidenceSwapped::Done)) {
-            // The previous driver may have died before it appended its last events.
-            self.document.doubt_history();
+        if matches!(saved, Ok(EvidenceSwapped::Done)) {
+            self.board.note_stored();
+            if becomes_driver {
+                // The previous driver may have died before it appended its last events.
+                self.document.doubt_history();
+            }
         }
         to_input(&saved)
     }

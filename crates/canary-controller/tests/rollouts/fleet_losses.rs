@@ -64,6 +64,25 @@ async fn the_judge_waits_for_a_lost_entry_and_counts_it_once_if_it_comes_back_la
     assert_eq!(processes[0].judged().canary - returned.canary, later.canary - before.canary);
 }
 
+/// The driver has begun the evidence, and has loaded none.
+#[tokio::test(start_paused = true)]
+async fn the_entry_of_a_process_that_has_stopped_is_removed() {
+    let store = test_store();
+    let driver = Process::new(&store, PLAN).await;
+    driver.rollout.command(order(Command::Start)).await.unwrap();
+    let processes = [driver, Process::new(&store, PLAN).await];
+    seconds(&processes, 10, 10).await;
+    let counted = sum(processes.iter().map(Process::counted));
+    let [driver, other] = processes;
+    other.controller.stop().await;
+    let entries = async || store.inner().list(&rollout_key().board()).await.unwrap().len();
+    assert_eq!(entries().await, 2);
+    let driver = [driver];
+    seconds(&driver, 70, 0).await;
+    assert_eq!(entries().await, 1);
+    assert_eq!(driver[0].judged(), counted);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_attempt_after_a_loss_of_the_rollout_has_evidence_of_its_own() {
     let store = test_store();

@@ -166,3 +166,37 @@ async fn entries_of_another_lineage_are_removed_when_they_are_left() {
     old.list(None, 1).await.unwrap();
     assert_eq!(entries(&store, &old).await, 2, "that of the replica that is gone is removed");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_judge_that_begins_again_removes_no_entry_before_its_evidence_is_stored() {
+    let store = MemoryStore::default();
+    let [mut driver, mut left] = [1, 2].map(|replica| board(&store, replica));
+    let nothing = FleetCounts::default();
+    let sign = BoardSign { has_left: true, ..BoardSign::new(left.me.clone(), 1) };
+    left.publish(sign.clone(), &nothing, None, Weight::FULL).await.unwrap();
+    let mut judged = JudgedCounts::default();
+    let mut look = async |driver: &mut Board, stored: Option<&Roster>| {
+        driver.list(stored, 1).await.unwrap();
+        let me = driver.me.clone();
+        let own = OwnPart { replica: &me, counts: &nothing, step: 1 };
+        let Unjudged { list, roster, .. } = driver.unjudged().unwrap();
+        list.look(own, &mut judged, roster).unwrap();
+        entries(&store, driver).await
+    };
+    while !driver.roster.has_folded(&sign) {
+        assert_eq!(look(&mut driver, None).await, 1);
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    let stored = driver.roster.clone();
+    driver.follow(stored.clone());
+    driver.begin(attempt(1, LINEAGE));
+    assert_eq!(look(&mut driver, Some(&stored)).await, 1);
+    assert_eq!(driver.roster.judged_beat(&left.me), Some(1));
+    while !driver.roster.has_folded(&sign) {
+        assert_eq!(look(&mut driver, Some(&stored)).await, 1);
+        tokio::time::advance(Duration::from_secs(2)).await;
+    }
+    let stored = driver.roster.clone();
+    driver.note_stored();
+    assert_eq!(look(&mut driver, Some(&stored)).await, 0);
+}
