@@ -1,19 +1,17 @@
 mod classification;
+mod ending;
 mod to_stable;
 
 use std::{mem, sync::Arc};
 
 use canary_core::{AssignmentReason, Channel, LatencyBucket, Weight};
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, header};
+use http::{Extensions, HeaderValue, Request, Response, header};
 use http_body::Body;
 
 use crate::{
-    config::{
-        caching, canary_config::CanaryConfig, classify::HeadClassification, grpc_code::GrpcCode,
-    },
+    config::{caching, canary_config::CanaryConfig, classify::HeadClassification},
     control::{drain_signal::DrainSignal, state::Assigned},
     counting::{
-        call_end::CallEnd,
         call_key::CallKey,
         clock::{TickInstant, nanos_of},
         counter_key::CounterKey,
@@ -25,7 +23,6 @@ use crate::{
         assignment::Assignment,
         deadline::CallerDeadline,
         framing::{self, AnnouncedLength, Framing},
-        layer_response::LayerResponse,
         mount_position::MountPosition,
         pending_answer::PendingAnswer,
         protocol::Protocol,
@@ -294,101 +291,8 @@ impl Call {
         length
     }
 
-    /// Ends the call with its response. The trailers decide the outcome if the head did not.
-    pub(crate) fn end_of_body(&mut self, trailers: Option<&HeaderMap>) {
-        let claims_grpc = self.method.is_some() && self.protocol == Protocol::Http;
-        if claims_grpc && GrpcCode::is_in(trailers) {
-            // A gRPC response whose head lacks the content type. Clients accept it.
-            (self.protocol, self.class) = (Protocol::Grpc, Some(HeadClassification::AtEnd));
-        }
-        self.end(self.end_of_response(trailers));
-    }
-
-    pub(crate) fn fail(&mut self) {
-        self.end(CallEnd::Failure);
-    }
-
-    pub(crate) fn cancel(&mut self) {
-        self.end(CallEnd::Cancelled);
-    }
-
-    pub(crate) fn panic(&mut self) {
-        self.fail_as(LayerResponse::Panic);
-    }
-
-    pub(crate) fn fail_as(&mut self, response: LayerResponse) {
-        if !self.ended {
-            if !self.is_broken_off() {
-                self.count(move |counters| match response {
-                    LayerResponse::Panic => counters.panic(),
-                    LayerResponse::Timeout => counters.time_out(),
-                });
-            }
-            self.fail();
-        }
-    }
-
-    pub(crate) const fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    fn end(&mut self, end: CallEnd) {
-        if self.ended {
-            return;
-        }
-        let end = self.attributed(end);
-        let now = TickInstant::now();
-        self.count_answer(now);
-        let latency = self.latency_at(now);
-        let activity = KeyActivity::end(end, latency);
-        self.end_as(end, activity, move |counters| counters.end(end, latency));
-    }
-
-    fn end_with_head(&mut self, latency: LatencyBucket, end: CallEnd) {
-        let end = self.attributed(end);
-        let activity = KeyActivity::head(latency).and(KeyActivity::end(end, latency));
-        self.end_as(end, activity, move |counters| {
-            counters.head(latency);
-            counters.end(end, latency);
-        });
-    }
-
-    /// Returns the end to count: a failure after the caller broke off its upload is the caller's doing.
-    #[inline]
-    fn attributed(&self, end: CallEnd) -> CallEnd {
-        match end {
-            CallEnd::Failure if self.is_broken_off() => self.cancelled(),
-            end => end,
-        }
-    }
-
     fn is_broken_off(&self) -> bool {
         self.upload().is_some_and(Upload::is_broken_off)
-    }
-
-    const fn cancelled(&self) -> CallEnd {
-        if self.told_channel { CallEnd::CancelledAfterTag } else { CallEnd::Cancelled }
-    }
-
-    #[inline]
-    fn end_as(
-        &mut self,
-        end: CallEnd,
-        activity: KeyActivity,
-        count: impl Fn(&ChannelCounters) + Copy,
-    ) {
-        if mem::replace(&mut self.ended, true) {
-            return;
-        }
-        // The permits are released before the call is counted, so that an observer of the counts
-        // finds them free.
-        self.release_permits();
-        self.record_key(activity);
-        self.count(count);
-        self.drain_signal().call_ended();
-        if end.is_adverse() && self.is_canary() {
-            self.run_failure_hook();
-        }
     }
 
     #[inline]
@@ -441,37 +345,11 @@ impl Call {
         }
     }
 
-    fn run_failure_hook(&self) {
-        if self.reason.is_evidence() {
-            self.config().canary_failed(self.counters.weight());
-        }
-    }
-
     /// Returns the call of the upgraded connection, which records the outcome in place of `self`.
     fn successor(&mut self) -> Self {
         self.ended = true;
         let (counters, has_permits) = (self.counters.clone(), mem::take(&mut self.has_permits));
         let upload = self.upload.take();
         Self { counters, upload, upgrade: None, cookie: None, has_permits, ended: false, ..*self }
-    }
-
-    #[cold]
-    fn end_dropped(&mut self) {
-        if self.polling {
-            self.panic();
-        } else if self.head_is_failure() || (self.class.is_none() && self.missed_deadline()) {
-            self.fail();
-        } else {
-            self.end(self.cancelled());
-        }
-    }
-}
-
-impl Drop for Call {
-    #[inline]
-    fn drop(&mut self) {
-        if !self.ended {
-            self.end_dropped();
-        }
     }
 }
