@@ -139,7 +139,7 @@ impl Store {
 
     /// The driver has the same order: publish the own counts, then swap the evidence.
     fn swap(&mut self, node: &mut Node, closes: Option<u32>, fault: Fault) {
-        if !self.publish(node, false, None, Fault::None) {
+        if !self.publish(node, false, closes, Fault::None) {
             return;
         }
         if node.is_judged {
