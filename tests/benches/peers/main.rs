@@ -4,8 +4,8 @@
 //! `cargo bench -p canary-tests --bench peers`
 //!
 //! The cases alternate, so that a slow period of the machine affects all of them. Each turn of a case
-//! is compared with the bare service in the same round. A metrics recorder is installed. All features
-//! of the layer are enabled.
+//! is compared with the bare service in the same round. A metrics recorder is installed. The
+//! layer has the features of an application: also `tracing` and `tokio`, to which nothing listens.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::{
