@@ -43,8 +43,9 @@
 //!   have served before a step are no evidence for monitors that begin with it, however late it
 //!   publishes them.
 //! - An entry, or evidence, for which a document of the store has no room leaves out the counts of
-//!   the earliest weights. These are then [closed](ClosedWeights) for all replicas until the judge
-//!   begins again: what still comes of their calls is not judged. A plan with many weights and
+//!   the earliest weights. These are then [closed](ClosedWeights) for all replicas until the next
+//!   attempt: what still comes of their calls is not judged. If the judge begins again within the
+//!   attempt, the first entry that leaves them out closes them again. A plan with many weights and
 //!   monitors of latencies can get there. If an operator sets a closed weight again in the same
 //!   attempt, its calls are not judged either, because entries could still have earlier calls,
 //!   which were judged. The guard of each replica counts its own calls at this weight, monitors per

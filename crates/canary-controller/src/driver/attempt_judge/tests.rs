@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 
+use canary_rollout::fleet::ClosedWeights;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use tower::{Layer, Service, service_fn};
@@ -94,20 +95,23 @@ async fn the_guard_rolls_back_at_a_closed_weight_which_the_judge_does_not_observ
     assert!(warnings[0].contains("50% are not judged"), "{warnings:?}");
 }
 
-/// The next attempt, or the same one whose evidence was lost.
+/// The next attempt, or the same one whose evidence was lost, if no entry closes the weight again.
 #[tokio::test(start_paused = true)]
 async fn a_judge_that_begins_again_observes_closed_weights_once() {
     let (mut judge, canary, mut calls) = failing_canary();
     let (me, mut roster) = (ReplicaId::from_random(1), Roster::default());
-    let mut look = |judge: &mut AttemptJudge| {
-        judge.look(&BoardList::default(), &[], &mut roster, &me, &canary, canary.weight());
+    let mut look_at = |list: &BoardList, judge: &mut AttemptJudge| {
+        roster.observe(Duration::ZERO, list.signs());
+        judge.look(list, &[], &mut roster, &me, &canary, canary.weight());
         judge.judgment().findings[0].calls.canary
     };
+    let mut look = |judge: &mut AttemptJudge| look_at(&BoardList::EMPTY, judge);
+    let closed: ClosedWeights = [Weight::from_percent(50)].into_iter().collect();
     let counted = || canary.counts().total().evidence.canary.failure;
     let [first, before_next] = [(), ()].map(|()| {
         calls();
         let judged = look(&mut judge);
-        judge.judged.close(&[Weight::from_percent(50)].into_iter().collect());
+        judge.judged.close(&closed);
         (judged, counted())
     });
     assert_eq!(first.0, first.1);
@@ -120,4 +124,11 @@ async fn a_judge_that_begins_again_observes_closed_weights_once() {
     let mut next = AttemptJudge::new(2, &plan, &baseline, None, &canary, &weight_lock);
     calls();
     assert_eq!(look(&mut next), counted() - before_next.1);
+
+    let sign = BoardSign { closed, ..BoardSign::new(ReplicaId::from_random(2), 1) };
+    let mut list = BoardList::default();
+    list.push(sign, FleetCounts::default());
+    let own = Some(judge.own().clone());
+    let mut of_two = AttemptJudge::new(1, &half(), &baseline, own, &canary, &weight_lock);
+    assert_eq!(look_at(&list, &mut of_two), 0, "the entry of the other replica closes the weight");
 }
