@@ -80,7 +80,7 @@
 //!
 //! | | guarantee | tests |
 //! |---|---|---|
-//! | E1 | Each published call is judged once: none twice, and none never, under takeovers, restarts and lost responses, if the store loses no entry and no replica that continues was silent for a quarter of an hour. | `each_published_call_is_judged_once_under_takeovers_restarts_and_lost_responses`, `no_call_is_judged_twice_whatever_the_store_loses`, `each_call_of_each_process_is_judged_once_whichever_drives`, `a_new_driver_continues_where_the_evidence_of_a_killed_one_ends`, `the_guard_of_a_follower_counts_each_failure_once` |
+//! | E1 | Each published call is judged once: none twice, and none never except at [closed](ClosedWeights) weights, under takeovers, restarts and lost responses, if the store loses no entry and no replica that continues was silent for a quarter of an hour. | `each_published_call_is_judged_once_under_takeovers_restarts_and_lost_responses`, `no_call_is_judged_twice_whatever_the_store_loses`, `each_call_of_each_process_is_judged_once_whichever_drives`, `a_new_driver_continues_where_the_evidence_of_a_killed_one_ends`, `the_guard_of_a_follower_counts_each_failure_once` |
 //! | E2 | The canary is judged by the sum of all replicas, and by monitors per key by the union of their keys. | `a_look_at_a_sum_is_a_look_at_all_calls`, `a_canary_is_rolled_back_on_evidence_that_no_single_process_had` |
 //! | E3 | A plan does not proceed while fewer than half of the replicas are heard, and still rolls back. | `a_plan_waits_for_the_quorum_and_still_rolls_back`, `a_plan_waits_while_fewer_than_half_of_the_replicas_are_heard` |
 //! | E4 | A rollback is in force at once where it is given, and by the watch everywhere. | `a_rollback_is_in_force_at_once_here_and_by_the_watch_everywhere` |
