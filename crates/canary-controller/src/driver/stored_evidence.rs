@@ -129,8 +129,9 @@ mod tests {
         Some(ledgers)
     }
 
+    /// A value of more JSON than can be read again is too long at any size.
     fn stored_len(evidence: &StoredEvidence) -> usize {
-        serde_json::to_vec(evidence).unwrap().len()
+        serde_json::to_vec(evidence).map_or(usize::MAX, |text| text.len())
     }
 
     #[test]
