@@ -213,6 +213,6 @@ fn to_event(item: Item, canary: &Canary) -> Event {
 /// The time after which an open stream checks that its caller has not lost access.
 const TIME_BETWEEN_CHECKS: Duration = Duration::from_secs(5);
 
-/// A comment tells the page that the connection lives, which takes six seconds of silence for its end,
-/// and keeps proxies from closing it. A controller's interval is up to ten seconds.
+/// A comment shows the page that the connection is open: it takes six seconds of silence for the end.
+/// A controller's interval can be ten seconds. The comment also keeps proxies from closing the connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);

@@ -303,8 +303,8 @@ impl RolloutHandle {
     }
 
     /// Keeps the status current while the returned value lives: it is published in each
-    /// [interval](crate::Controller::interval), also at rest. A page needs that, which shows the state, its
-    /// time and its rates.
+    /// [interval](crate::Controller::interval), also at rest. Use it for a page that shows the state and
+    /// the rates.
     pub fn keep_current(&self) -> Viewer {
         self.0.viewers.add()
     }

@@ -15,7 +15,7 @@ impl Drop for Viewer {
     }
 }
 
-/// Counts those who look at a status. Clones share the count.
+/// Counts the viewers of a status. Clones share the count.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Viewers(Arc<AtomicUsize>);
 
