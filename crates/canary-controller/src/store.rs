@@ -82,6 +82,8 @@
 //!   document was current at some time during the call. A corrupt document hides no other.
 //! - **S17, removals are exclusive.** A removal succeeds only if the current revision is the
 //!   expected one. The key then has no document; its history remains.
+//! - **S18, a watch delays no call.** Calls of the same handle are answered while the reader of a watch
+//!   is busy and does not poll it.
 //!
 //! A swap and the event that describes it are two writes: a crash between them keeps one and loses
 //! the other. Data that must stay consistent belongs in the document.

@@ -26,7 +26,7 @@
 //! # Guarantees
 //!
 //! The store gives all [guarantees of a store](canary_controller::store#guarantees-of-a-store), S1 to
-//! S17. The conformance suite runs against an etcd server that it kills and starts again.
+//! S18. The conformance suite runs against an etcd server that it kills and starts again.
 //!
 //! **Revisions** (S5) consist of etcd's `mod_revision` and the random id of the write, which is stored
 //! with the document and compared in the transaction of a swap. etcd alone is not enough: after its

@@ -70,7 +70,7 @@
 //!
 //! # Guarantees
 //!
-//! The store gives the guarantees S1 to S17 of [`canary_controller::store`], and these:
+//! The store gives the guarantees S1 to S18 of [`canary_controller::store`], and these:
 //!
 //! - **P1, a change is one statement.** Each change is committed by the statement that makes it, and
 //!   no transaction stays open while the client waits. An error of the statement is definite: nothing

@@ -51,7 +51,8 @@ pub use self::{
     },
     watches::{
         a_watch_outlives_its_store_handle, a_watch_recovers_from_an_outage,
-        a_watch_starts_with_the_current_document, watches_converge,
+        a_watch_starts_with_the_current_document, a_watch_that_is_not_polled_delays_no_call,
+        watches_converge,
     },
 };
 
@@ -74,6 +75,7 @@ macro_rules! store_conformance {
             lists_are_complete
             a_watch_starts_with_the_current_document
             watches_converge
+            a_watch_that_is_not_polled_delays_no_call
             a_watch_outlives_its_store_handle
             a_watch_recovers_from_an_outage
             histories_are_ordered

@@ -1,5 +1,6 @@
 use std::{
-    fmt, mem,
+    fmt, future, mem,
+    panic::resume_unwind,
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -7,7 +8,10 @@ use std::{
 
 use futures_core::Stream;
 use futures_util::stream::{StreamExt, unfold};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{CALL_DEADLINE, Revision, StoreError, StoreFuture, Versioned};
 use crate::error_chain;
@@ -39,6 +43,9 @@ pub enum WatchEvent {
 /// again. After an interruption it therefore catches up with one event, a slow reader causes no
 /// queue, and there is no position that a store could lose.
 ///
+/// A load that has begun goes on while the watch is not polled. A store may therefore hold a lock or a
+/// connection of a pool in it: other calls do not wait for the reader of the watch.
+///
 /// ```
 /// use canary_controller::store::{Document, MemoryStore, StateStore, StoreKey, WatchEvent};
 ///
@@ -68,7 +75,7 @@ impl DocumentWatch {
     #[must_use]
     pub fn new(source: impl WatchSource) -> Self {
         let reader = DocumentReader { source, state: WatchState::Initial };
-        Self { stream: Box::pin(unfold(reader, async |reader| Some(reader.next().await))) }
+        Self { stream: Box::pin(unfold(reader, async |reader| Some(in_task(reader.next()).await))) }
     }
 
     /// Waits for the next event.
@@ -107,6 +114,18 @@ pub trait WatchSource: Send + 'static {
     ///
     /// The future is dropped after at most 30 s; a load follows.
     fn changed(&mut self) -> StoreFuture<'_, ()>;
+}
+
+/// Runs a future in a task, which ends with the returned one.
+async fn in_task<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
+    let mut task = JoinSet::new();
+    task.spawn(future);
+    match task.join_next().await {
+        Some(Ok(result)) => result,
+        Some(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
+        // The runtime shuts down.
+        _ => future::pending().await,
+    }
 }
 
 struct DocumentReader<S> {

@@ -13,7 +13,7 @@ fn every_guarantee_has_a_test_that_names_it() {
         .filter_map(|(_, guarantee)| guarantee.split([',', '*']).next())
         .filter(|id| id.starts_with(['S', 'F']))
         .collect();
-    assert_eq!(guarantees.len(), 17 + 9, "{guarantees:?}");
+    assert_eq!(guarantees.len(), 18 + 9, "{guarantees:?}");
 
     let mut tests = String::new();
     for directory in ["src/store/testing", "tests/store", "tests/processes"] {

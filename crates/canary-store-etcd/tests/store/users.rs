@@ -1,9 +1,10 @@
 //! Users, permissions, and TLS.
 
-use std::{error::Error as _, fs, path::Path};
+use std::{error::Error as _, fs, path::Path, sync::Arc};
 
 use canary_controller::store::{
     EventRecord, KeyRange, Removal, StateStore, StoreError, StoreKey, WatchEvent,
+    testing::{HookFuture, StoreUnderTest, a_watch_that_is_not_polled_delays_no_call},
 };
 use canary_store_etcd::{EtcdStore, EtcdStoreBuilder, Tls};
 use canary_tests::{certificates::Authority, etcd::Etcd, timeout::complete};
@@ -73,6 +74,24 @@ async fn a_token_is_renewed() {
     // The connection is a new one as well, but the token is that of the server before.
     complete(async { while store.events(&key, 1).await.is_err() {} }).await;
     let _ = swap(&store, &key, Some(&second.revision), 3).await;
+}
+
+/// An etcd whose handles have no token yet.
+#[derive(Debug)]
+struct EtcdWithUser(Etcd);
+
+impl StoreUnderTest for EtcdWithUser {
+    fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>> {
+        let store = builder(&self.0).user("shop", "s3cret").build().unwrap();
+        Box::pin(async { Arc::new(store) as Arc<dyn StateStore> })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_that_requests_a_token_and_is_not_polled_delays_no_call() {
+    let Some(etcd) = Etcd::start("a token for a watch", &[]) else { return };
+    etcd.enable_users("store-testing");
+    a_watch_that_is_not_polled_delays_no_call(&EtcdWithUser(etcd)).await;
 }
 
 #[tokio::test]

@@ -26,9 +26,7 @@ impl PostgresUnderTest {
 impl StoreUnderTest for PostgresUnderTest {
     fn open(&self) -> HookFuture<'_, Arc<dyn StateStore>> {
         let options = options(&self.server.lock().unwrap());
-        Box::pin(async {
-            Arc::new(PostgresStore::open(options).await.unwrap()) as Arc<dyn StateStore>
-        })
+        Box::pin(async { Arc::new(PostgresStore::new(options).unwrap()) as Arc<dyn StateStore> })
     }
 
     fn disconnect(&self) -> HookFuture<'_, Injection> {

@@ -1,5 +1,6 @@
 //! Checks of watches.
 
+use futures_util::FutureExt;
 use tokio::{task::JoinSet, time::Instant};
 
 use super::{
@@ -79,6 +80,30 @@ pub async fn watches_converge(subject: &dyn StoreUnderTest) {
     }
     all(writers).await;
     assert_eq!(all(watchers).await, [200; 3]);
+}
+
+/// S18: a load is answered while watches have begun to load and are not polled.
+///
+/// # Panics
+///
+/// Panics if the store violates the guarantee.
+pub async fn a_watch_that_is_not_polled_delays_no_call(subject: &dyn StoreUnderTest) {
+    let key = key("watch-not-polled");
+    // Handles that are not connected yet.
+    for _ in 0..10 {
+        let store = subject.open().await;
+        let mut watches: Vec<_> = (0..10).map(|_| store.watch(&key)).collect();
+        // Each is polled once.
+        let early: Vec<_> = watches.iter_mut().map(|it| it.next().now_or_never()).collect();
+        assert_eq!(store.load(&key).await.unwrap(), None);
+        for (watch, early) in watches.iter_mut().zip(early) {
+            let event = match early {
+                Some(event) => event,
+                None => next(watch).await,
+            };
+            assert_eq!(event, WatchEvent::Absent);
+        }
+    }
 }
 
 /// S11: a watch continues after all other handles of its store were dropped.

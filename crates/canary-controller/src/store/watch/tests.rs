@@ -53,7 +53,7 @@ impl WatchSource for ScriptedSource {
 
 async fn hang(hung: &Notify) -> ! {
     hung.notify_one();
-    std::future::pending().await
+    future::pending().await
 }
 
 fn versioned(number: u64) -> Versioned {
@@ -150,6 +150,47 @@ async fn dropping_the_future_of_next_does_not_delay_the_next_load() {
     advance(Duration::from_secs(1)).await;
     assert_eq!(watch.next().await, value(2));
     assert_eq!(start.elapsed().as_secs(), 30);
+}
+
+/// A source whose load takes a second, and holds a lock meanwhile.
+struct LockedSource {
+    lock: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl WatchSource for LockedSource {
+    fn load(&mut self) -> StoreFuture<'_, Option<Versioned>> {
+        Box::pin(async {
+            let _guard = self.lock.lock().await;
+            sleep(Duration::from_secs(1)).await;
+            Ok(None)
+        })
+    }
+
+    fn changed(&mut self) -> StoreFuture<'_, ()> {
+        Box::pin(future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_goes_on_while_the_watch_is_not_polled() {
+    let lock = Arc::<tokio::sync::Mutex<()>>::default();
+    let mut watch = DocumentWatch::new(LockedSource { lock: Arc::clone(&lock) });
+    let start = Instant::now();
+    assert!(timeout(Duration::from_millis(10), watch.next()).await.is_err(), "it loads");
+    let _guard = timeout(CALL_DEADLINE, lock.lock()).await.expect("the load ends");
+    assert_eq!(start.elapsed().as_millis(), 1000);
+    assert_eq!(watch.next().await, WatchEvent::Absent);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_watch_ends_its_load() {
+    let lock = Arc::<tokio::sync::Mutex<()>>::default();
+    let mut watch = DocumentWatch::new(LockedSource { lock: Arc::clone(&lock) });
+    assert!(timeout(Duration::from_millis(10), watch.next()).await.is_err(), "it loads");
+    let start = Instant::now();
+    drop(watch);
+    let _guard = lock.lock().await;
+    assert!(start.elapsed().as_millis() < 10, "{:?}", start.elapsed());
 }
 
 #[test]
