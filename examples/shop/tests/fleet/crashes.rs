@@ -113,9 +113,11 @@ async fn run(engine: Engine, fault: Fault, mut random: StdRng) {
                 fleet.pause().await;
                 fleet.wait_for_exact_evidence().await;
             }
-            let known = fleet.views().await.iter().filter_map(evidence).map(|it| it.0 + it.1).max();
-            unknown = fleet.answers().complete() - known.unwrap_or_default();
+            // The driver already shows evidence that it has not stored, and that would be lost with it.
+            let stored =
+                fleet.views().await.iter().filter_map(evidence).map(|it| it.0 + it.1).min();
             fleet.kill(killed).await;
+            unknown = fleet.answers().complete() - stored.unwrap_or_default();
             fleet.join().await;
             fleet.resume();
             fleet.wait_for_sentence("3 of 4 replicas heard").await;
