@@ -278,7 +278,8 @@ impl AttemptJudge {
 
     /// Gives the judge the calls of all replicas since the last look: those of the list, with the
     /// `keys` of the other replicas, and those of this process, `me`. Returns the number of canary calls
-    /// among them that were assigned at `weight` and have ended.
+    /// among them that were assigned at `weight` and have ended, or `None` if the store has lost a part
+    /// of the board.
     pub(crate) fn look(
         &mut self,
         list: &BoardList,
@@ -287,7 +288,8 @@ impl AttemptJudge {
         me: &ReplicaId,
         canary: &CanaryHandle,
         weight: Weight,
-    ) -> u64 {
+    ) -> Option<u64> {
+        let unread = self.own.clone();
         self.read(canary);
         let (counts, step) = (self.own.sum(), self.own.open_step());
         let own = OwnPart { replica: me, counts, step };
@@ -300,25 +302,29 @@ impl AttemptJudge {
                 if let Some(keys) = &mut self.keys {
                     keys.forget(roster, me);
                 }
-                look.counts.canary_calls(weight)
+                Some(look.counts.canary_calls(weight))
             }
             // An entry comes back with the next publication of its replica, unless that is gone. Until
             // then, no sum of the board can be compared.
             Err(missing) => {
                 let since = *self.incomplete_since.get_or_insert_with(Instant::now);
                 // In a large fleet, an entry needs two beats to come back.
-                if since.elapsed() >= MAX_INCOMPLETE.max(3 * roster.beat()) {
-                    tracing::warn!(
-                        target: TARGET, canary = %canary.name(),
-                        "the judge continues from the present board, because the store has lost a \
-                         part of it: {missing}",
-                    );
-                    list.give_up(own, &mut self.judged, roster);
-                    self.own.note_judged();
-                    self.incomplete_since = None;
-                    (self.looked_at, self.quiet_at) = (Instant::now(), None);
+                if since.elapsed() < MAX_INCOMPLETE.max(3 * roster.beat()) {
+                    // No beat must have both calls that the judge has observed and others: the guard
+                    // would count some of them twice after a replacement of this driver.
+                    self.own = unread;
+                    return None;
                 }
-                0
+                tracing::warn!(
+                    target: TARGET, canary = %canary.name(),
+                    "the judge continues from the present board, because the store has lost a part \
+                     of it: {missing}",
+                );
+                list.give_up(own, &mut self.judged, roster);
+                self.own.note_judged();
+                self.incomplete_since = None;
+                (self.looked_at, self.quiet_at) = (Instant::now(), None);
+                Some(0)
             }
         }
     }

@@ -51,23 +51,26 @@ impl Driver {
         // Calls of the step before are no evidence for the monitors of this one.
         if self.judge.is_before_monitors(step) {
             self.board.judge_again();
-            let has_looked = self.replica.is_driving() && self.look(weight).is_some();
-            if !has_looked {
+            if !self.replica.is_driving() {
                 self.judge.read(&self.plane.canary);
+            } else if self.look(weight).is_none() {
+                // The next tick tries again.
+                return;
             }
         }
         self.judge.reach_step(step, &self.plane.canary);
     }
 
     /// Gives the judge the calls of all replicas since the last look, if a look is due. Returns the number
-    /// of canary calls among them that were assigned at `weight` and have ended.
+    /// of canary calls among them that were assigned at `weight` and have ended. `None` if no look was
+    /// possible.
     ///
     /// The driver reads its own counts only here. So its publications have exactly those of them that
     /// the judge has observed, and a beat identifies them.
     pub(super) fn look(&mut self, weight: Weight) -> Option<u64> {
         let (judge, me, canary) = (&mut self.judge, &self.id, &self.plane.canary);
         let Unjudged { list, keys, roster } = self.board.unjudged()?;
-        Some(judge.look(list, keys, roster, me, canary, weight))
+        judge.look(list, keys, roster, me, canary, weight)
     }
 
     /// Publishes the calls that ended with the rollout, once.

@@ -1,6 +1,6 @@
 //! A store that loses a part of what a fleet has published.
 
-use canary_controller::store::{Removal, StateStore};
+use canary_controller::store::{Document, Removal, StateStore, StoreKey, Swap};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command};
 
@@ -18,15 +18,18 @@ steps = [{ weight = "10%", min_duration = "1h", min_calls = 1 }]
 monitors = [{ measure = "failures" }]
 "#;
 
-/// Removes the entries of the board, except that of `kept`.
-async fn lose_entries(store: &TestStore, kept: &str) {
+/// Removes the entries of the board, except that of `kept`, and returns them.
+async fn lose_entries(store: &TestStore, kept: &str) -> Vec<(StoreKey, Document)> {
+    let mut lost = Vec::new();
     for entry in store.inner().list(&rollout_key().board()).await.unwrap() {
         if entry.key.name() != kept {
-            let revision = entry.document.unwrap().revision;
-            let removed = store.inner().remove(&entry.key, &revision).await.unwrap();
+            let found = entry.document.unwrap();
+            let removed = store.inner().remove(&entry.key, &found.revision).await.unwrap();
             assert_eq!(removed, Removal::Done);
+            lost.push((entry.key, found.document));
         }
     }
+    lost
 }
 
 #[tokio::test(start_paused = true)]
@@ -62,6 +65,42 @@ async fn the_judge_waits_for_a_lost_entry_and_counts_it_once_if_it_comes_back_la
     seconds(&processes, 4, 0).await;
     let later = sum(processes.iter().map(Process::counted));
     assert_eq!(processes[0].judged().canary - returned.canary, later.canary - before.canary);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_begins_while_an_entry_is_missing_gets_no_calls_of_the_step_before() {
+    let plan = r#"
+        warm_up = "0s"
+        monitors = [{ measure = "failures", from_step = 2 }]
+        steps = [
+            { weight = "40%", min_duration = "1h", min_calls = 1 },
+            { weight = "50%", min_duration = "1h", min_calls = 1 },
+        ]
+    "#;
+    let store = test_store();
+    let driver = Process::new(&store, plan).await;
+    driver.command(Command::Start).await;
+    let connection = another_connection(&store);
+    let processes = [driver, Process::new(&connection, plan).await];
+    seconds(&processes, 6, 10).await;
+    fail_board(&connection);
+    seconds(&processes, 4, 0).await;
+    let driver = processes[0].rollout.status().driver.clone().unwrap();
+    let lost = lose_entries(&store, driver.as_str()).await;
+    seconds(&processes, 2, 0).await;
+    processes[0].shop.fail_canary(1_000);
+    processes[0].shop.calls(100).await;
+    processes[0].shop.fail_canary(0);
+    processes[0].command(Command::SkipStep).await;
+    seconds(&processes, 5, 10).await;
+    for (key, entry) in lost {
+        let swap = store.inner().compare_and_swap(&key, None, &entry).await.unwrap();
+        assert!(matches!(swap, Swap::Done(_)), "{swap:?}");
+    }
+    seconds(&processes, 20, 10).await;
+    let finding = processes[0].finding("failures");
+    assert_eq!(finding.adverse.canary, 0, "{finding}");
+    assert!(finding.calls.canary > 50, "{finding}");
 }
 
 /// The driver has begun the evidence, and has loaded none.

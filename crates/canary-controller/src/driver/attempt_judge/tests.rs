@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 
+use canary_core::PerChannel;
 use canary_rollout::fleet::ClosedWeights;
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
@@ -93,6 +94,38 @@ async fn the_guard_rolls_back_at_a_closed_weight_which_the_judge_does_not_observ
     assert_eq!(judge.judgment().findings[0].calls.canary, 0);
     assert_eq!(canary.weight(), Weight::ZERO);
     assert!(warnings[0].contains("50% are not judged"), "{warnings:?}");
+}
+
+/// Guarantee E1: the guard adds the calls after the beat that the roster calls judged.
+#[tokio::test(start_paused = true)]
+async fn a_publication_after_a_failed_look_has_only_calls_that_the_judge_has_observed() {
+    let (mut judge, canary, mut calls) = failing_canary();
+    let [me, other] = [1, 2].map(ReplicaId::from_random);
+    let (mut roster, mut list) = (Roster::default(), BoardList::default());
+    list.push(BoardSign::new(other, 1), FleetCounts::default());
+    roster.observe(Duration::ZERO, list.signs());
+    let look = |judge: &mut AttemptJudge, list: &BoardList, roster: &mut Roster| {
+        judge.look(list, &[], roster, &me, &canary, canary.weight())
+    };
+    let judged = |judge: &AttemptJudge| judge.judgment().findings[0].calls;
+    let counted = |counts: &Snapshot| {
+        let evidence = counts.total().evidence;
+        PerChannel::from_fn(|channel| evidence[channel].success + evidence[channel].failure)
+    };
+    // The guard needs nine failures.
+    calls();
+    assert!(look(&mut judge, &list, &mut roster).is_some());
+    let first = judged(&judge);
+    calls();
+    assert_eq!(look(&mut judge, &BoardList::EMPTY, &mut roster), None, "the entry is lost");
+
+    judge.note_publication(me.clone(), 1);
+    roster.note_published(&me, 1, 1);
+    assert!(judge.own().is_judged());
+    roster.note_judged(&me, 1);
+    assert_eq!(counted(&judge.own.published(roster.judged_beat(&me))), first);
+    assert!(look(&mut judge, &list, &mut roster).is_some());
+    assert_eq!((judged(&judge), first.stable + first.canary), (counted(&canary.counts()), 4));
 }
 
 /// The next attempt, or the same one whose evidence was lost, if no entry closes the weight again.
