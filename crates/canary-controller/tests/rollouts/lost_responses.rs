@@ -1,13 +1,20 @@
 //! A store that makes all changes, and whose responses are lost.
 
-use canary_controller::store::testing::StoreFault;
+use std::time::Duration;
+
+use canary_controller::store::{
+    Document, DocumentWatch, EventRecord, KeyRange, Listed, Removal, Revision, StateStore,
+    StoreFuture, StoreKey, Swap, Versioned,
+    testing::{StoreFault, key},
+};
 use canary_core::Weight;
 use canary_rollout::{Command, Phase};
 
 use crate::support::{
+    Shop, controller, managed, order,
     process::{Process, seconds, sum},
     second,
-    stored::{another_connection, stored_phase, test_store},
+    stored::{TestStore, another_connection, stored_phase, test_store},
 };
 
 const PLAN: &str = r#"
@@ -69,4 +76,84 @@ async fn a_plan_is_carried_out_although_no_change_is_answered() {
         second(&process.shop, 20).await;
     }
     assert_eq!(stored_phase(&store).await, Phase::Promoted);
+}
+
+/// A store whose watches report no change.
+#[derive(Debug)]
+struct Deaf(TestStore);
+
+impl StateStore for Deaf {
+    fn location(&self, key: &StoreKey) -> String {
+        self.0.location(key)
+    }
+
+    fn load<'a>(&'a self, key: &'a StoreKey) -> StoreFuture<'a, Option<Versioned>> {
+        self.0.load(key)
+    }
+
+    fn compare_and_swap<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        expected: Option<&'a Revision>,
+        document: &'a Document,
+    ) -> StoreFuture<'a, Swap> {
+        self.0.compare_and_swap(key, expected, document)
+    }
+
+    fn remove<'a>(&'a self, key: &'a StoreKey, expected: &'a Revision) -> StoreFuture<'a, Removal> {
+        self.0.remove(key, expected)
+    }
+
+    fn list<'a>(&'a self, range: &'a KeyRange) -> StoreFuture<'a, Vec<Listed>> {
+        self.0.list(range)
+    }
+
+    fn watch(&self, _: &StoreKey) -> DocumentWatch {
+        self.0.watch(&key("another"))
+    }
+
+    fn append_event<'a>(
+        &'a self,
+        key: &'a StoreKey,
+        event: &'a EventRecord,
+    ) -> StoreFuture<'a, ()> {
+        self.0.append_event(key, event)
+    }
+
+    fn events<'a>(&'a self, key: &'a StoreKey, limit: usize) -> StoreFuture<'a, Vec<EventRecord>> {
+        self.0.events(key, limit)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_goes_on_as_soon_as_writes_of_the_evidence_are_answered() {
+    for fault in [StoreFault::Hang, StoreFault::HangAfterChange] {
+        let store = test_store();
+        store.only_keys_with("evidence");
+        let shop = Shop::new("v2");
+        let driver = controller(Deaf(store.clone()));
+        let rollout = driver.add(managed(&shop, PLAN)).unwrap();
+        assert!(driver.ready(Duration::from_secs(5)).await);
+        rollout.command(order(Command::Start)).await.unwrap();
+        for _ in 0..10 {
+            second(&shop, 20).await;
+        }
+        store.fail_changes(0..usize::MAX, fault);
+        for _ in 0..80 {
+            second(&shop, 20).await;
+        }
+        assert_eq!(shop.canary.weight(), Weight::from_percent(10), "{fault:?}");
+        store.fail_changes(0..0, fault);
+        second(&shop, 20).await;
+        second(&shop, 20).await;
+        assert_eq!(shop.canary.weight(), Weight::from_percent(50), "{fault:?}");
+        assert_eq!(rollout.status().store_failures, []);
+        for _ in 0..3 {
+            second(&shop, 0).await;
+        }
+        let evidence = shop.canary.counts().total().evidence;
+        let counted = evidence.canary.success + evidence.canary.failure;
+        drop(driver);
+        assert_eq!(Process::new(&store, PLAN).await.judged().canary, counted, "{fault:?}");
+    }
 }
