@@ -252,6 +252,10 @@ fn every_guarantee_of_a_fleet_names_existing_tests() {
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let code = [
         read("tests/rollouts/fleet.rs"),
+        read("tests/rollouts/fleet_closed.rs"),
+        read("tests/rollouts/fleet_losses.rs"),
+        read("tests/rollouts/lost_responses.rs"),
+        read("src/driver/attempt_judge/tests.rs"),
         read("src/driver/board/tests.rs"),
         read("../canary-rollout/tests/fleet.rs"),
         read("../canary-rollout/tests/fleet_board/model.rs"),

@@ -8,6 +8,7 @@ mod by_hand;
 mod decisions;
 mod external_changes;
 mod fleet;
+mod fleet_closed;
 mod fleet_keys;
 mod fleet_losses;
 mod fleet_steps;
