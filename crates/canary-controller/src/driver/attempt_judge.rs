@@ -45,6 +45,8 @@ pub(crate) struct AttemptJudge {
     quiet_at: Option<Instant>,
     /// The time since which the board lacks counts that the judge has observed.
     incomplete_since: Option<Instant>,
+    /// Whether stored evidence was discarded, and the judge has observed nothing since.
+    has_discarded: bool,
     /// `None` without monitors per key.
     keys: Option<WatchedKeys>,
     /// `None` without a monitor that has a guard.
@@ -115,6 +117,7 @@ impl AttemptJudge {
             looked_at: Instant::now(),
             quiet_at: None,
             incomplete_since: None,
+            has_discarded: false,
             keys,
             guard,
         }
@@ -140,6 +143,7 @@ impl AttemptJudge {
             keys.follow(ledgers.clone(), &self.judge, canary);
         }
         self.judged = stored.judged.clone().into_inner();
+        self.has_discarded = false;
         (self.looked_at, self.quiet_at, self.incomplete_since) = (Instant::now(), None, None);
         let step = self.judge.step();
         self.note_begun_guard(judge.step(), canary);
@@ -149,6 +153,16 @@ impl AttemptJudge {
         let known = self.own.published(stored.roster.judged_beat(me));
         self.follow_by_guard(&known);
         Ok(())
+    }
+
+    /// Notes that stored evidence was discarded.
+    pub(crate) const fn note_discarded(&mut self) {
+        self.has_discarded = true;
+    }
+
+    /// Returns whether stored evidence was discarded, and the judge has observed nothing since.
+    pub(crate) const fn has_discarded(&self) -> bool {
+        self.has_discarded
     }
 
     /// Returns whether monitors judge from a step on that this process has not reached, and that is at

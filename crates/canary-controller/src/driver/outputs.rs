@@ -301,11 +301,16 @@ impl Driver {
                 .map(|judge| self.judge = judge)
         };
         if let Err(error) = resumed {
+            if is_same && self.judge.has_discarded() {
+                // The driver stores evidence every two seconds. The guard must not begin again as often.
+                return self.board.begin(AttemptId::of(rollout));
+            }
             tracing::warn!(
                 target: TARGET, canary = %self.plane.canary.name(),
                 "the stored evidence is discarded, and the judge starts without evidence: {error}",
             );
             self.begin_evidence();
+            self.judge.note_discarded();
         }
     }
 

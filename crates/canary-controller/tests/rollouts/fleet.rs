@@ -5,9 +5,11 @@ use std::{fs, path::Path, time::Duration};
 use canary_controller::store::testing::StoreFault;
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Phase};
+use http::HeaderName;
+use tower_canary::{CanaryOptions, select::Sticky};
 
 use crate::support::{
-    Shop, controller, managed, order,
+    Shop, controller, logged, managed, order,
     process::{Process, seconds, sum},
     stored::{TestStore, another_connection, test_store},
 };
@@ -139,6 +141,29 @@ async fn count_failures_of_a_follower(fault: Option<StoreFault>) {
     follower.shop.fail_canary(1000);
     follower.shop.calls(30).await;
     assert_eq!(follower.shop.canary.weight(), Weight::ZERO, "the guard works");
+}
+
+/// Only one of the processes has sticky callers, so that the units of the monitors differ.
+#[tokio::test(start_paused = true)]
+async fn the_guard_of_a_follower_that_discards_the_evidence_counts_the_failures_of_all_beats() {
+    let (_guard, warnings) = logged(tracing::Level::WARN);
+    let store = test_store();
+    let half = PLAN.replace("10%", "50%");
+    let sticky = Sticky::by_header(HeaderName::from_static("x-user-id"));
+    let options = CanaryOptions::new().select(sticky);
+    let driver = Process::with_options(&store, &half, options).await;
+    driver.command(Command::Start).await;
+    let processes = [driver, Process::new(&store, &half).await];
+    let follower = &processes[1];
+    follower.shop.fail_canary(1_000);
+    for _ in 0..30 {
+        seconds(&processes, 1, 0).await;
+        follower.shop.calls(1).await;
+    }
+    assert_eq!(follower.shop.canary.weight(), Weight::ZERO);
+    let is_discarded = |warning: &&String| warning.contains("the stored evidence is discarded");
+    let warnings = warnings.lock().unwrap();
+    assert_eq!(warnings.iter().filter(is_discarded).count(), 1, "{warnings:?}");
 }
 
 #[tokio::test(start_paused = true)]

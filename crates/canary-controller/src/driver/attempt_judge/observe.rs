@@ -27,6 +27,7 @@ impl AttemptJudge {
         if *counts == FleetCounts::default() && self.is_quiet() {
             return self.note_quiet();
         }
+        self.has_discarded = false;
         let now = Instant::now();
         // The time without calls is a look of its own, so that it does not change a rate. The judge only
         // adds its time to that of the calls before, so that one long look is the same as many.
