@@ -308,3 +308,34 @@ async fn a_command_right_after_an_outage_is_carried_out() {
     rollout.command(order(Command::SkipStep)).await.unwrap();
     assert_eq!(stored_weight(&store).await, Weight::from_percent(50));
 }
+
+/// A ramp-down lowers the weight without an event for each of its values.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_begins_with_its_copy_has_the_weight_of_a_ramp_down() {
+    let plan = r#"
+        on_degraded = { ramp_down = { over = "2m" } }
+        steps = [{ weight = "50%", min_duration = "1h" }]
+        monitors = [{ measure = "failures" }]
+    "#;
+    let (store, copies, shop) = (test_store(), test_store(), Shop::new("v2"));
+    let before = controller(store.clone()).copies(copies.clone());
+    let rollout = before.add(managed(&shop, plan)).unwrap();
+    start(&rollout).await;
+    shop.fail_canary(1000);
+    for _ in 0..300 {
+        second(&shop, 20).await;
+        if shop.canary.weight() < Weight::from_percent(25) {
+            break;
+        }
+    }
+    let weight = shop.canary.weight();
+    assert!(weight > Weight::ZERO && weight < Weight::from_percent(25), "{weight}");
+    drop(before);
+
+    store.fail_all(StoreFault::Unavailable);
+    let shop = Shop::new("v2");
+    let after = controller(store.clone()).copies(copies.clone());
+    let _rollout = after.add(managed(&shop, plan)).unwrap();
+    assert!(!after.ready(Duration::from_secs(5)).await);
+    assert_eq!(shop.canary.weight(), weight);
+}
