@@ -5,6 +5,15 @@
 //! case is a process of one thread, with a store in memory. It prints the time on the processor, of a
 //! core and for each canary and second, the memory that the canaries have added, the bytes on the heap
 //! and the allocations in a second for each canary. The cost of the calls themselves is included.
+//!
+//! Another process then measures a tick of a rollout with twenty calls a second. The time of tokio stands
+//! still except for the ticks, so that their number does not depend on the machine. A tick stores nothing
+//! or, every other second, the rollout, the evidence and the counts. The calls are not included. To count
+//! the instructions of the drivers under callgrind, run the executable that cargo prints:
+//!
+//! ```sh
+//! valgrind --tool=callgrind --toggle-collect='*driver*run*Driver*drive*' target/.. 20 60 "a tick"
+//! ```
 
 use std::{
     convert::Infallible,
@@ -13,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use canary_controller::{Actor, Controller, Managed, Plan, store::MemoryStore};
+use canary_controller::{Actor, Clock, Controller, Managed, Plan, Timestamp, store::MemoryStore};
 use http::{Request, Response};
 use tokio::{runtime::Runtime, time::MissedTickBehavior};
 use tower::{Layer, ServiceExt, util::BoxCloneSyncService};
@@ -27,17 +36,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let (canaries, seconds) = (number(0, 1000), number(1, 20));
     if let Some(case) = arguments.get(2) {
+        if case == TICK {
+            return measure_ticks(canaries.min(MAX_CANARIES_OF_TICKS), seconds);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let case = CASES.iter().find(|known| known.name == case).ok_or("unknown case")?;
         return measure(&runtime, case, canaries, Duration::from_secs(seconds.into()));
     }
     println!("{canaries} canaries, {seconds} s");
-    for case in CASES {
+    for case in CASES.iter().map(|case| case.name).chain([TICK]) {
         let (canaries, seconds) = (canaries.to_string(), seconds.to_string());
         let status =
-            Command::new(env::current_exe()?).args([&canaries, &seconds, case.name]).status()?;
+            Command::new(env::current_exe()?).args([&canaries, &seconds, case]).status()?;
         if !status.success() {
-            return Err(format!("{}: {status}", case.name).into());
+            return Err(format!("{case}: {status}").into());
         }
     }
     Ok(())
@@ -52,8 +64,16 @@ struct Case {
 const CASES: &[Case] = &[
     Case { name: "no rollout", starts: false, calls_per_second: 0 },
     Case { name: "a rollout without calls", starts: true, calls_per_second: 0 },
-    Case { name: "a rollout, 20 calls/s each", starts: true, calls_per_second: 20 },
+    WITH_CALLS,
 ];
+
+const WITH_CALLS: Case =
+    Case { name: "a rollout, 20 calls/s each", starts: true, calls_per_second: 20 };
+
+const TICK: &str = "a tick";
+
+/// More canaries do not fit into the caches of a processor.
+const MAX_CANARIES_OF_TICKS: u32 = 100;
 
 fn measure(
     runtime: &Runtime,
@@ -91,12 +111,44 @@ fn measure(
     Ok(())
 }
 
+fn measure_ticks(canaries: u32, seconds: u32) -> Result<(), Box<dyn std::error::Error>> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
+    let mut times: [Vec<Duration>; 2] = Default::default();
+    runtime.block_on(async {
+        let (_controller, services) = start(&WITH_CALLS, canaries).await?;
+        for second in 0..12 + seconds {
+            for _ in 0..WITH_CALLS.calls_per_second {
+                for service in &services {
+                    service.clone().oneshot(Request::new(())).await?;
+                }
+            }
+            let start = Instant::now();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if second >= 12 {
+                times[usize::from(second % 2 == 0)].push(start.elapsed());
+            }
+        }
+        Ok::<_, Box<dyn std::error::Error>>(())
+    })?;
+    let mut medians = times.map(|mut times| {
+        times.sort();
+        1e6 * times[times.len() / 2].as_secs_f64() / f64::from(canaries)
+    });
+    medians.sort_by(f64::total_cmp);
+    let [plain, storing] = medians;
+    println!("{TICK:30} {plain:5.1} us, and {storing:5.1} us if it stores; medians");
+    Ok(())
+}
+
 async fn start(
     case: &Case,
     canaries: u32,
 ) -> Result<(Controller, Vec<Service>), Box<dyn std::error::Error>> {
     let plan = Plan::from_toml(r#"steps = [{ weight = "10%", min_duration = "1h" }]"#)?;
-    let controller = Controller::new(MemoryStore::new());
+    let (began, at) = (tokio::time::Instant::now(), Timestamp::from_millis(1_795_000_000_000));
+    let clock = Clock::from_fn(move || at + began.elapsed());
+    let controller = Controller::new(MemoryStore::new()).clock(clock);
     let mut services = Vec::new();
     for number in 0..canaries {
         let options = CanaryOptions::new()
