@@ -90,7 +90,7 @@ impl TryFrom<StoredCounts> for FleetCounts {
                 let class: RouteClass = class.parse().map_err(display)?;
                 calls.classes.insert(class, load_channels(&stored)?);
             }
-            counts.calls.insert(weight(ppm)?, calls);
+            counts.calls.insert(weight(ppm)?, calls.into());
         }
         counts.feedback = load_rated(&stored.feedback)?;
         for (name, rated) in stored.events {
