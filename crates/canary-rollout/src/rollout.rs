@@ -29,13 +29,14 @@ mod preview;
 mod proceed;
 mod recover;
 mod releases;
+mod room;
 mod stored;
 mod tick;
 mod unsaved;
 mod variables;
 
 pub use self::releases::Relation;
-use self::releases::Superseded;
+use self::{releases::Superseded, room::Room};
 
 /// A rollout: the state machine that runs a [`Plan`], and the document that replicas share.
 ///
@@ -140,6 +141,8 @@ pub struct Rollout {
     variables: VariablePatches,
     #[serde(default)]
     history: History,
+    #[serde(skip)]
+    room: Room,
     /// Fields that a newer version has stored.
     #[serde(flatten)]
     unknown: Map<String, Value>,
@@ -210,6 +213,7 @@ impl Rollout {
             plan_event: 0,
             variables: VariablePatches::default(),
             history: History::default(),
+            room: Room::default(),
             unknown: Map::new(),
         }
     }
@@ -339,12 +343,6 @@ impl Rollout {
         let mut json = serde_json::to_value(self).expect("it serializes as strings and numbers");
         redact(&mut json);
         json
-    }
-
-    /// Drops old events until the document fits into [`Self::MAX_BYTES`].
-    fn drop_events_to_fit(&mut self) {
-        let size = |rollout: &Self| serde_json::to_string(rollout).map_or(0, |text| text.len());
-        while size(self) > Self::MAX_BYTES && self.history.events.pop_front().is_some() {}
     }
 
     /// Returns the actions that put the rollout's state into force on the data plane. Apply them

@@ -121,7 +121,7 @@ impl<'a> Change<'a> {
         if is_changed || rollout.clock.unsaved >= Rollout::SAVE_INTERVAL {
             rollout.clock.unsaved = Duration::ZERO;
             rollout.generation = rollout.generation.saturating_add(1);
-            rollout.drop_events_to_fit();
+            rollout.drop_events_to_fit(!events.is_empty());
             actions.push(Action::Save);
         }
         actions.extend(raising);
