@@ -47,7 +47,7 @@ pub(crate) struct ChannelComparison {
     pub(crate) restarts: Option<Restarts>,
     pub(crate) completeness: Completeness,
     /// `None` if the monitor has no warm-up.
-    pub(crate) warm_up: Option<WarmUp>,
+    pub(crate) warm_up: Option<Box<WarmUp>>,
     /// The trials at each split ratio, without those of the warm-up.
     pub(crate) trials: BTreeMap<SplitRatio, PerChannel<u64>>,
 }
@@ -62,7 +62,7 @@ impl ChannelComparison {
             block_bets: BlockBets::default(),
             restarts: None,
             completeness: Completeness::default(),
-            warm_up: WarmUp::new(monitor),
+            warm_up: WarmUp::new(monitor).map(Box::new),
             trials: BTreeMap::new(),
         }
     }
@@ -178,7 +178,7 @@ impl ChannelComparison {
 
     /// Returns whether the next calls are left out of the comparison.
     pub(crate) fn is_warming_up(&self) -> bool {
-        self.warm_up.as_ref().is_some_and(WarmUp::is_active)
+        self.warm_up.as_deref().is_some_and(WarmUp::is_active)
     }
 
     /// Returns the evidence to which the next calls are added, of all that is over the whole

@@ -131,7 +131,7 @@ impl MonitorState {
 
     fn warm_up_mut(&mut self) -> Option<&mut WarmUp> {
         match &mut self.evidence {
-            MonitorEvidence::Comparison(comparison) => comparison.warm_up.as_mut(),
+            MonitorEvidence::Comparison(comparison) => comparison.warm_up.as_deref_mut(),
             MonitorEvidence::SampleRatio(_) | MonitorEvidence::Unanswered(_) => None,
         }
     }
@@ -250,7 +250,7 @@ impl MonitorState {
                     stable_rate_at_canary_weights: comparison.stable_rate_at_canary_weights(),
                     good_by: Some(if by_ratio { GoodBy::Ratio } else { GoodBy::Rate }),
                     missing_calls: proof.missing_trials(levels.good_threshold()),
-                    warm_up_left: comparison.warm_up.as_ref().and_then(WarmUp::left),
+                    warm_up_left: comparison.warm_up.as_deref().and_then(WarmUp::left),
                     unanswered: comparison.completeness.all_unanswered(),
                     ratio: comparison.whole.ratio_interval(levels.alpha()),
                     good,

@@ -15,6 +15,8 @@ impl Restarts {
     /// Starts empty evidence.
     pub(super) fn begin(&mut self, empty: Evidence) {
         self.started = self.started.saturating_add(1);
+        // Most plans have few steps, and an empty restart has 600 bytes.
+        self.latest.reserve_exact(1);
         self.latest.push_back((self.started, empty));
         // The wealth of a dropped restart is lost, which can only lower the evidence.
         if self.latest.len() > MAX_RESTARTS {

@@ -145,7 +145,7 @@ impl StoredMonitor {
                 comparison.block_bets = self.blocks.restore()?;
                 comparison.completeness = self.completeness.restore()?;
                 if let Some(warm_up) = &self.warm_up {
-                    comparison.warm_up = Some(warm_up.restore(monitor)?);
+                    comparison.warm_up = Some(warm_up.restore(monitor)?.into());
                 }
                 for (canary, all, trials) in &self.trials {
                     let ratio = SplitRatio::try_new(*canary, *all)?;

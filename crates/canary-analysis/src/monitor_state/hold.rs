@@ -45,7 +45,7 @@ impl MonitorState {
         if self.refused > 0 {
             return Some(NotHealthyReason::LedgerFull(self.refused));
         }
-        if let Some(left) = comparison.warm_up.as_ref().and_then(WarmUp::left) {
+        if let Some(left) = comparison.warm_up.as_deref().and_then(WarmUp::left) {
             return Some(NotHealthyReason::WarmingUp(left));
         }
         let given = comparison.completeness.given().canary;

@@ -85,7 +85,7 @@ impl ChannelComparison {
             background: self.background.clone(),
             second_proof: self.second_proof,
             restarts: self.restarts.as_ref().map(|_| Restarts::default()),
-            warm_up: self.warm_up.as_ref().map(WarmUp::emptied),
+            warm_up: self.warm_up.as_deref().map(WarmUp::emptied).map(Box::new),
             ..blank
         }
     }
