@@ -1,18 +1,17 @@
-use crate::counting::key_shares::SLOTS;
-
 /// Who makes the calls that the weight assigns, since the last change of the settings.
 ///
 /// Only calls with a key are counted. Keys are counted by groups of hashes, not one by one: a key
 /// never makes more calls than stated here, but may make slightly fewer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Callers {
+    /// Empty without calls that have a key.
     pub(crate) slots: Vec<u64>,
     pub(crate) capped: u64,
 }
 
 impl Callers {
-    pub(crate) fn none() -> Self {
-        Self { slots: vec![0; SLOTS], capped: 0 }
+    pub(crate) const fn none() -> Self {
+        Self { slots: Vec::new(), capped: 0 }
     }
 
     /// Returns the number of calls with a key.

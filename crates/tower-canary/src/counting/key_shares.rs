@@ -78,6 +78,7 @@ impl KeyShares {
     }
 
     pub(crate) fn add_to(&self, callers: &mut Callers) {
+        callers.slots.resize(SLOTS, 0);
         for (calls, slot) in callers.slots.iter_mut().zip(&self.slots) {
             let capped = slot.capped.load(Ordering::Relaxed);
             *calls += slot.counted.load(Ordering::Relaxed) + capped;
@@ -88,7 +89,7 @@ impl KeyShares {
 
 /// With 512 slots, one in 512 keys shares the slot of a busy key. They take 8 KiB for each shard
 /// whose threads get calls with a key.
-pub(crate) const SLOTS: usize = 512;
+const SLOTS: usize = 512;
 
 /// The number of calls of a key that are evidence in any case, so that a few first calls are not
 /// judged by the part that they make of a small sum.
