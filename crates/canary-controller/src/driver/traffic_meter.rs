@@ -1,6 +1,6 @@
 use std::{collections::VecDeque, time::Duration};
 
-use canary_core::{Channel, Snapshot};
+use canary_core::{ChannelCounts, PerChannel, Snapshot};
 use canary_rollout::outlook::Traffic;
 use tokio::time::Instant;
 
@@ -58,13 +58,18 @@ impl TrafficMeter {
 
 impl Reading {
     fn of(counts: &Snapshot) -> Self {
-        let evidence = counts.total().evidence;
-        let results = |channel: Channel| evidence[channel].compared_results();
+        // Not their total, which would copy the histograms.
+        let all = || counts.epochs.iter().map(|epoch| &epoch.counts).chain([&counts.retired]);
+        let sum = |count: fn(&PerChannel<ChannelCounts>) -> u64| {
+            all().fold(0_u64, |sum, counts| sum.saturating_add(count(&counts.evidence)))
+        };
+        let of_stable = sum(|evidence| evidence.stable.compared_results());
+        let of_canary = sum(|evidence| evidence.canary.compared_results());
         Self {
             at: Instant::now(),
-            calls: results(Channel::Stable).saturating_add(results(Channel::Canary)),
-            of_stable: results(Channel::Stable),
-            failures_of_stable: evidence.stable.compared_failures(),
+            calls: of_stable.saturating_add(of_canary),
+            of_stable,
+            failures_of_stable: sum(|evidence| evidence.stable.compared_failures()),
         }
     }
 }
