@@ -52,7 +52,7 @@ pub(crate) struct HandleParts {
     pub(crate) effects: Arc<Effects>,
     pub(crate) requests: mpsc::UnboundedSender<Request>,
     pub(crate) status: watch::Receiver<Arc<Status>>,
-    pub(crate) events: broadcast::Sender<Event>,
+    pub(crate) events: broadcast::Sender<Arc<Event>>,
     pub(crate) latest: watch::Receiver<Option<EventId>>,
     pub(crate) history: History,
     pub(crate) clock: Clock,
@@ -350,7 +350,7 @@ impl RolloutHandle {
     /// stored them. It misses events if it lags behind by more than 32; [`history`](Self::history)
     /// has them.
     #[must_use]
-    pub fn events(&self) -> broadcast::Receiver<Event> {
+    pub fn events(&self) -> broadcast::Receiver<Arc<Event>> {
         self.0.events.subscribe()
     }
 

@@ -1,5 +1,7 @@
 //! Carries out the outputs of the state machine.
 
+use std::sync::Arc;
+
 use canary_analysis::Baseline;
 use canary_core::Weight;
 use canary_rollout::{
@@ -334,7 +336,7 @@ impl Driver {
 
     fn emit(&self, event: Event) {
         // Fails without subscribers.
-        let _ = self.events.send(event);
+        let _ = self.events.send(Arc::new(event));
     }
 
     /// Keeps the evidence of a decision for the history. Only the driver has it.

@@ -77,7 +77,7 @@ pub(crate) struct Driver {
     pub(super) requests: Requests,
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) viewers: Viewers,
-    pub(super) events: broadcast::Sender<Event>,
+    pub(super) events: broadcast::Sender<Arc<Event>>,
     pub(super) latest: watch::Sender<Option<EventId>>,
 }
 
@@ -164,7 +164,7 @@ impl Driver {
         self.status.subscribe()
     }
 
-    pub(crate) fn events(&self) -> broadcast::Sender<Event> {
+    pub(crate) fn events(&self) -> broadcast::Sender<Arc<Event>> {
         self.events.clone()
     }
 
@@ -397,6 +397,6 @@ const fn is_immediate(order: &Order) -> bool {
     matches!(order.command, Command::RollBack | Command::Halt)
 }
 
-/// The number of events that a subscriber may lag behind before it misses some. Their room is
-/// allocated in advance, for each canary.
+/// The number of events that a subscriber may lag behind before it misses some. The room for pointers to
+/// them is allocated in advance, for each canary.
 const EVENT_CAPACITY: usize = 32;

@@ -70,7 +70,7 @@ pub(super) async fn roll(directory: PathBuf) {
             judged.canary,
         ));
         while let Ok(event) = events.try_recv() {
-            print(format!("event {}", serde_json::to_string(&event).unwrap()));
+            print(format!("event {}", serde_json::to_string(&*event).unwrap()));
         }
     }
 }

@@ -218,7 +218,7 @@ async fn promoted_despite(failing: Range<usize>, fault: StoreFault) -> usize {
     assert_eq!(appended, history, "{context}");
     let mut received = Vec::new();
     while let Ok(event) = events.try_recv() {
-        received.push(event);
+        received.push((*event).clone());
     }
     assert_eq!(received, history, "{context}");
     let names: Vec<_> = history.iter().map(|event| event.kind.as_str()).collect();

@@ -138,7 +138,7 @@ async fn every_process_receives_the_stored_events_of_all() {
     let history = there.rollout.history(100).await.unwrap();
     let mut received = Vec::new();
     while let Ok(event) = events.try_recv() {
-        received.push(event);
+        received.push((*event).clone());
     }
     assert_eq!(received, history);
     assert_eq!(*feed.borrow(), Some(history.last().unwrap().id()));
