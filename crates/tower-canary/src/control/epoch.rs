@@ -99,6 +99,15 @@ impl Epoch {
             .sum()
     }
 
+    /// Returns whether calls were assigned that these counts of the epoch do not have.
+    pub(crate) fn has_more_picks(&self, counts: &Counts) -> bool {
+        Channel::ALL.into_iter().any(|channel| {
+            let shards = self.counters.iter().filter_map(OnceLock::get);
+            let picked: u64 = shards.map(|counters| counters.picked(channel)).sum();
+            picked != counts.evidence[channel].picked + counts.excluded[channel].picked
+        })
+    }
+
     pub(crate) fn callers(&self) -> Callers {
         let mut callers = Callers::none();
         for counters in self.counters.iter().filter_map(OnceLock::get) {

@@ -169,6 +169,25 @@ impl ControlState {
                 .with_ratings(self.config.feedback.ratings())
         })
     }
+
+    /// Returns whether a snapshot would differ from an earlier one.
+    pub(crate) fn has_changed_since(&self, before: &Snapshot) -> bool {
+        let is_open = |epoch: &EpochCounts| {
+            Channel::ALL.into_iter().any(|channel| epoch.counts.total(channel).in_flight() > 0)
+        };
+        if before.epochs.iter().any(is_open) {
+            return self.snapshot() != *before;
+        }
+        clock::recalibrate();
+        // Without open calls, each other count follows an assignment. An epoch that is not in the
+        // snapshot has begun since. Epochs that are not open get no assignments.
+        self.with(|history, _| {
+            history.open.iter().any(|epoch| {
+                let counted = before.epochs.iter().find(|counted| counted.epoch == epoch.number());
+                counted.is_none_or(|counted| epoch.has_more_picks(&counted.counts))
+            })
+        }) || !self.config.feedback.has_ratings(&before.ratings)
+    }
 }
 
 /// The decision on how to assign a call.

@@ -172,6 +172,13 @@ impl ShardCounters {
         }
     }
 
+    /// Returns the number of calls that were assigned to a channel.
+    pub(crate) fn picked(&self, channel: Channel) -> u64 {
+        let excluded = self.excluded.get();
+        let excluded = excluded.map_or(0, |excluded| excluded[channel].reasons().total());
+        self.evidence[channel].reasons().total() + excluded
+    }
+
     pub(crate) fn in_flight(&self, channel: Channel) -> u64 {
         let excluded = self.excluded.get().map_or(0, |excluded| excluded[channel].in_flight());
         self.evidence[channel].in_flight() + excluded

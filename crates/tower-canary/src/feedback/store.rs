@@ -103,6 +103,10 @@ impl RatingStore {
         self.state().ratings.clone()
     }
 
+    pub(crate) fn has_ratings(&self, ratings: &Ratings) -> bool {
+        self.state().ratings == *ratings
+    }
+
     /// Counts a user's rating of a call that was assigned with `salt`.
     pub(crate) fn rate(&self, salt: &Arc<Salt>, call: RatedCall, rating: Rating) {
         let mut state = self.state();

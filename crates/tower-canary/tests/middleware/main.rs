@@ -1,6 +1,7 @@
 //! Tests of the middleware through its public API.
 #![allow(clippy::unwrap_used)]
 
+mod changed_counts;
 mod classify;
 mod concurrency_limit;
 mod drain;
