@@ -65,7 +65,7 @@ pub(crate) struct EpochHistory {
     pub(crate) owner: Option<Weak<str>>,
     /// Epochs that may have calls in flight, oldest first. The last one is the current one.
     open: Vec<Arc<Epoch>>,
-    /// The latest epochs without calls in flight, in the order in which they were closed, so that
+    /// The latest epochs that had calls and have none in flight, in the order in which they were closed, so that
     /// those that a reader has not seen are at the end.
     closed: Vec<EpochCounts>,
     /// The sum of the epochs that were removed from `closed`.
@@ -279,7 +279,12 @@ impl EpochHistory {
                     {
                         return Some(Arc::new(epoch));
                     }
-                    self.closed.push(epoch.counts());
+                    let counts = epoch.counts();
+                    if counts.counts != Counts::default() {
+                        // Few epochs have calls, and their counts are large.
+                        self.closed.reserve_exact(1);
+                        self.closed.push(counts);
+                    }
                     None
                 })
             })

@@ -45,3 +45,18 @@ fn the_end_of_an_open_call_changes_the_counts() {
     drop(call);
     assert!(handle.has_changed_since(&before));
 }
+
+#[test]
+fn an_epoch_without_calls_is_left_out_once_it_is_over() {
+    let layer = CanaryLayer::new("changes", ScriptedService::new());
+    let (handle, mut service) = (layer.handle(), layer.layer(ScriptedService::new()));
+    for percent in 1..5 {
+        handle.set_weight(Weight::from_percent(percent)).unwrap();
+    }
+    assert_eq!(handle.counts().epochs.len(), 1);
+    drop(assert_ready_ok!(task::spawn(service.call(Request::new(()))).poll()));
+    handle.set_weight(Weight::ZERO).unwrap();
+    handle.set_weight(HALF).unwrap();
+    let weights: Vec<_> = handle.counts().epochs.iter().map(|epoch| epoch.weight).collect();
+    assert_eq!(weights, [Weight::from_percent(4), HALF]);
+}
