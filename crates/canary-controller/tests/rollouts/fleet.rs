@@ -189,6 +189,18 @@ async fn a_canary_is_rolled_back_on_evidence_that_no_single_process_had() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_of_a_small_fleet_makes_one_write_per_beat() {
+    let store = test_store();
+    let driver = Process::new(&store, PLAN).await;
+    driver.command(Command::Start).await;
+    let connection = another_connection(&store);
+    connection.only_keys_with("board");
+    let processes = [driver, Process::new(&connection, PLAN).await];
+    seconds(&processes, 40, 10).await;
+    assert!((18..=21).contains(&connection.changes()), "{} writes", connection.changes());
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_status_tells_which_replicas_are_heard() {
     let store = test_store();
     let mut processes = fleet(&store, 3).await;
