@@ -12,7 +12,7 @@
 //! the instructions of the drivers under callgrind, run the executable that cargo prints:
 //!
 //! ```sh
-//! valgrind --tool=callgrind --toggle-collect='*driver*run*Driver*drive*' target/.. 20 60 "a tick"
+//! valgrind --tool=callgrind --toggle-collect='*driver::run::Driver::run::*closure*' target/.. 10 30 "a tick"
 //! ```
 
 use std::{
