@@ -43,7 +43,8 @@ pub struct Snapshot {
     /// The sum over retired epochs: none of their calls is in flight, and several later epochs have
     /// ended. Their weights are not kept.
     pub retired: Counts,
-    /// The epochs that are not retired, oldest first. The last one is current.
+    /// The epochs that are not retired, oldest first. The last one is current. An epoch that ended without
+    /// a call is left out.
     pub epochs: Vec<EpochCounts>,
     /// The ratings of the calls, by users and by the application. Because ratings arrive late, they
     /// keep their weight when an epoch retires.

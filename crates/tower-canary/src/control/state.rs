@@ -65,8 +65,8 @@ pub(crate) struct EpochHistory {
     pub(crate) owner: Option<Weak<str>>,
     /// Epochs that may have calls in flight, oldest first. The last one is the current one.
     open: Vec<Arc<Epoch>>,
-    /// The latest epochs that had calls and have none in flight, in the order in which they were closed, so that
-    /// those that a reader has not seen are at the end.
+    /// The latest epochs that had calls and have none in flight, in the order in which they were closed,
+    /// so that those that a reader has not seen are at the end.
     closed: Vec<EpochCounts>,
     /// The sum of the epochs that were removed from `closed`.
     retired: Counts,

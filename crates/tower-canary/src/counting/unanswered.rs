@@ -136,8 +136,12 @@ impl Default for UnansweredCalls {
 fn mark(slot: &AtomicU64, now: TickInstant) -> Slot {
     let mut before = Slot(slot.load(Ordering::Acquire));
     loop {
+        // Most slots are empty, and a snapshot reads all of them.
+        if before.calls() == 0 {
+            return before;
+        }
         let after = before.marked_at(now);
-        if before.calls() == 0 || after == before {
+        if after == before {
             return before;
         }
         match slot.compare_exchange(before.0, after.0, Ordering::AcqRel, Ordering::Acquire) {
