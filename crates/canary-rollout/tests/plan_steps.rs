@@ -5,7 +5,9 @@
 mod sim;
 
 use canary_core::{Verdict, Weight};
-use canary_rollout::{Command, Phase, Plan, outlook::Traffic, tick::ProbeOutcome};
+use canary_rollout::{
+    Action, Command, Phase, Plan, Rollout, Tick, outlook::Traffic, tick::ProbeOutcome,
+};
 
 use self::sim::Sim;
 
@@ -409,10 +411,19 @@ fn a_plan_of_100_steps_is_stored_beside_its_latest_events() {
     for step in 2..=100 {
         sim.order(Command::SkipStep);
         assert!(sim.waits().starts_with(&format!("step {step} of 100")), "{}", sim.waits());
+        // What grows between two events has room too.
+        for evidence in ["\"".repeat(1_000), String::new()] {
+            sim.now = sim.now + Rollout::SAVE_INTERVAL;
+            let tick = Tick::new(Verdict::Inconclusive, evidence).with_calls(u64::MAX);
+            let transition = sim.rollout.tick(sim.now, &tick);
+            assert!(transition.actions.contains(&Action::Save) && transition.events.is_empty());
+            let stored = serde_json::to_string(&sim.rollout).unwrap();
+            assert!(stored.len() <= Rollout::MAX_BYTES, "{}", stored.len());
+        }
     }
     sim.restart();
     let stored = serde_json::to_string(&sim.rollout).unwrap();
-    assert!(stored.len() <= canary_rollout::Rollout::MAX_BYTES, "{}", stored.len());
+    assert!(stored.len() <= Rollout::MAX_BYTES, "{}", stored.len());
     assert!(sim.rollout.history().len() >= 16, "{}", sim.rollout.history().len());
     let found = fault(&plan.replace("]", ", { weight = '99.99%' }]"));
     assert!(found.contains("steps: expected 1 to 100 steps, found more"), "{found}");
