@@ -15,23 +15,24 @@ use crate::{
 };
 
 impl Driver {
-    /// Publishes the counts of this process, and lists those of the others if this replica drives,
-    /// both once per beat.
+    /// Publishes the counts of this process, or lists those of the others if this replica drives, once per
+    /// beat. A driver publishes with its evidence.
     pub(super) async fn exchange_counts(&mut self) {
         if !self.replica.takes_part() {
             return self.publish_last().await;
         }
-        if !self.replica.is_driving() {
+        let is_driving = self.replica.is_driving();
+        if !is_driving {
             self.judge.read(&self.plane.canary);
         }
         self.judge.collect_keys();
         self.board.enter(AttemptId::of(self.replica.rollout()));
         self.judge.share_alpha(self.fleet().map_or(1, |fleet| fleet.of));
-        if self.board.is_publication_due() {
+        if !is_driving && self.board.is_publication_due() {
             // A failure is shown by the status, and the next beat tries again.
             let _ = self.publish_counts(Presence::Stays).await;
         }
-        if self.replica.is_driving() && self.board.is_list_due() {
+        if is_driving && self.board.is_list_due() {
             let stored = self.evidence.of(self.replica.rollout()).map(|evidence| &evidence.roster);
             let listed = self.board.list(stored, self.judge.own().first_step()).await;
             let result = listed.map_err(|error| with_causes(&error));
@@ -104,14 +105,15 @@ impl Driver {
         published
     }
 
-    /// Publishes the counts of this process that the evidence has. A successor sums up the board, and
-    /// must find all counts there that the evidence has.
+    /// Publishes the counts of this process that the evidence has, unless the board has them and a
+    /// publication is not due. A successor sums up the board, and must find all counts there that the
+    /// evidence has.
     pub(super) async fn publish_judged(&mut self) -> Result<(), DocumentError> {
         if !self.replica.takes_part() {
             return Ok(());
         }
         self.board.enter(AttemptId::of(self.replica.rollout()));
-        if !self.board.has(&self.judge.published()) {
+        if self.board.is_publication_due() || !self.board.has(&self.judge.published()) {
             self.publish_counts(Presence::Stays).await?;
         }
         if self.judge.own().is_judged() {

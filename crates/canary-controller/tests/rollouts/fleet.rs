@@ -201,6 +201,20 @@ async fn a_replica_of_a_small_fleet_makes_one_write_per_beat() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_process_alone_writes_its_entry_once_per_beat() {
+    let store = test_store();
+    let process = [Process::new(&store, PLAN).await];
+    process[0].command(Command::Start).await;
+    store.only_keys_with("board");
+    for calls in [10, 0] {
+        let before = store.changes();
+        seconds(&process, 40, calls).await;
+        let writes = store.changes() - before;
+        assert!((16..=21).contains(&writes), "{writes} writes with {calls} calls a second");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_status_tells_which_replicas_are_heard() {
     let store = test_store();
     let mut processes = fleet(&store, 3).await;
