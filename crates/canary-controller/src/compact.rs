@@ -193,9 +193,9 @@ const LEVEL: i32 = 6;
 /// Without the header and the checksum of zlib.
 const RAW: i32 = 0;
 
-/// JSON up to this length, in bytes, is not compressed. It is the length of `null` or of the roster of one
-/// replica, and would hardly become shorter.
-const SHORT: usize = 64;
+/// JSON up to this length, in bytes, is not compressed. The counts of a canary at one weight would become
+/// shorter by a third, and to compress them takes as long as the rest of their publication.
+const SHORT: usize = 256;
 
 /// The maximum length of the JSON. Deflated zeros grow a thousandfold, and a document could fill
 /// 96 MiB.
