@@ -8,10 +8,11 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use canary_core::{Verdict, Weight};
 use canary_rollout::{
-    Action, Actor, Command, Order, Phase, Plan, Rollout, State, Timestamp, Transition,
+    Action, Actor, Command, Order, Phase, Plan, Rollout, State, Tick, Timestamp, Transition,
     command::Refusal,
     event::{Event, EventKind},
     pending::Pending,
+    tick::{GateAnswer, ProbeOutcome},
     variables::{VariablePatch, VariablePatches},
 };
 use serde_json::{Value, json};
@@ -230,12 +231,12 @@ fn long_texts_do_not_exceed_the_size_limit() {
     sim.rollout.command(sim.now, &order(large)).unwrap();
     for round in 0..100 {
         sim.now = sim.now + Duration::from_secs(5);
-        let mut tick = canary_rollout::Tick::new(Verdict::Inconclusive, &long).with_calls(1_000);
+        let mut tick = Tick::new(Verdict::Inconclusive, &long).with_calls(1_000);
         for name in &names {
-            let failed = canary_rollout::tick::ProbeOutcome::Failed(long.clone());
-            let passed = canary_rollout::tick::ProbeOutcome::Passed;
+            let failed = ProbeOutcome::Failed(long.clone());
+            let passed = ProbeOutcome::Passed;
             tick = tick.with_probe(name, if round < 60 { passed } else { failed });
-            tick = tick.with_answer(name, canary_rollout::tick::GateAnswer::NotYet(long.clone()));
+            tick = tick.with_answer(name, GateAnswer::NotYet(long.clone()));
         }
         if round < 50 {
             tick.verdict = Verdict::Healthy;
@@ -249,6 +250,47 @@ fn long_texts_do_not_exceed_the_size_limit() {
     sim.rollout.command(sim.now, &order(Command::Pause)).unwrap();
     let kept = sim.rollout.history().len();
     assert!(kept > 2, "{kept} events are kept");
+}
+
+#[test]
+fn messages_of_gates_and_probes_that_grow_without_an_event_have_room() {
+    let names: Vec<_> = (0..8).map(|index| format!("check-{index}")).collect();
+    for kind in ["gates", "probes"] {
+        let mut toml =
+            format!("steps = [{{ weight = '1%', min_duration = '1s', {kind} = {names:?} }}]\n");
+        for name in &names {
+            toml += &format!("[{kind}.{name}]\nkind = ");
+            toml += match kind {
+                "gates" => "{ approval = 'x' }\n",
+                _ => "{ function = 'x' }\nfailure_threshold = 1000\n",
+            };
+        }
+        let mut sim = Sim::started(&toml);
+        let report = |tick: Tick, message: &str| {
+            names.iter().fold(tick, |tick, name| match kind {
+                "gates" => tick.with_answer(name, GateAnswer::NotYet(message.to_owned())),
+                _ => tick.with_probe(name, ProbeOutcome::Failed(message.to_owned())),
+            })
+        };
+        let tick = || Tick::new(Verdict::Inconclusive, "");
+        // Events fill the document, and from any length, the messages grow at once.
+        for _ in 0..60 {
+            for command in [Command::Pause, Command::Resume] {
+                let order = Order::new(command, Actor::person("anna"), "x".repeat(90));
+                sim.rollout.command(sim.now, &order).unwrap();
+            }
+            sim.now = sim.now + Duration::from_secs(2);
+            // Asks the gates again.
+            sim.rollout.tick(sim.now, &Tick::new(Verdict::Healthy, "").with_calls(1_000));
+            sim.rollout.tick(sim.now, &report(tick(), ""));
+            let mut grown = sim.rollout.clone();
+            let later = sim.now + Duration::from_secs(2);
+            let transition = grown.tick(later, &report(tick(), &"\"".repeat(2_000)));
+            assert!(transition.events.is_empty(), "{:?}", transition.events);
+            let stored = serde_json::to_string(&grown).unwrap();
+            assert!(stored.len() <= Rollout::MAX_BYTES, "{kind}: {} bytes", stored.len());
+        }
+    }
 }
 
 #[test]
