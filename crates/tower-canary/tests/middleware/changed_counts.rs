@@ -3,12 +3,12 @@
 use http::Request;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Layer, Service as _};
-use tower_canary::{CanaryLayer, Weight, control::ControlExt};
+use tower_canary::{CanaryLayer, Channel, Rating, Weight, control::ControlExt};
 
 use crate::support::{HALF, ScriptedService};
 
 #[test]
-fn a_call_an_end_and_a_weight_change_the_counts_and_reading_them_does_not() {
+fn a_call_a_rating_and_a_weight_change_the_counts_and_reading_them_does_not() {
     let layer = CanaryLayer::new("changes", ScriptedService::new());
     let (handle, service) = (layer.handle(), layer.layer(ScriptedService::new()));
     let mut before = handle.counts();
@@ -26,8 +26,12 @@ fn a_call_an_end_and_a_weight_change_the_counts_and_reading_them_does_not() {
         drop(assert_ready_ok!(task::spawn(service.clone().call(Request::new(()))).poll()));
         assert!(has_changed("a call"));
     }
+    handle.rate(Channel::Canary, HALF, Rating::Bad).unwrap();
+    assert!(has_changed("a rating"));
     handle.set_weight(Weight::ZERO).unwrap();
     assert!(has_changed("another weight"));
+    handle.rate(Channel::Canary, HALF, Rating::Bad).unwrap();
+    assert!(has_changed("a rating of an earlier call"));
     assert!(!has_changed("nothing"));
 }
 
