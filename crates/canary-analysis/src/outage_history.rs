@@ -61,7 +61,7 @@ impl OutageHistory {
         }
         self.sums_millis = self.sums_millis.saturating_add(look.millis);
         if self.sums_millis >= SUMS_MILLIS {
-            self.sums = [OutageSums::default(), self.sums[0]];
+            self.sums = [OutageSums::default(), std::mem::take(&mut self.sums[0])];
             self.sums_millis = 0;
         }
     }
@@ -127,7 +127,7 @@ impl OutageHistory {
     }
 
     fn all(&self) -> OutageSums {
-        let mut all = self.sums[0];
+        let mut all = self.sums[0].clone();
         all.merge(&self.sums[1]);
         all
     }

@@ -39,7 +39,7 @@ pub(crate) struct Waves {
     sums: WaveSums,
     /// The sums with the looks that wait, because perhaps an outage begins.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
-    waiting: Option<WaveSums>,
+    waiting: Option<Box<WaveSums>>,
     /// The time of this half hour.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     half_millis: u64,
@@ -65,18 +65,18 @@ impl Waves {
             *self = Self { half_millis: self.half_millis, ..Self::default() };
         }
         self.excess = excess(self.excess, limits.far, counts).min(BURST_EXCESS);
-        let mut sums = self.waiting.take().unwrap_or(self.sums);
+        let mut sums = self.waiting.take().map_or(self.sums, |waiting| *waiting);
         sums.add(counts, millis);
         match self.excess {
             0 => self.sums = sums,
             BURST_EXCESS => {}
-            _ => self.waiting = Some(sums),
+            _ => self.waiting = Some(Box::new(sums)),
         }
         self.half_millis = self.half_millis.saturating_add(millis);
         if self.half_millis >= HALF_MILLIS {
             self.half_millis = 0;
             self.sums.begin_half();
-            self.waiting.iter_mut().for_each(WaveSums::begin_half);
+            self.waiting.iter_mut().for_each(|waiting| waiting.begin_half());
         }
     }
 
@@ -96,7 +96,8 @@ impl Waves {
     pub(crate) fn is_valid(&self) -> bool {
         let is_excess_valid = self.excess <= BURST_EXCESS;
         let is_waiting_valid = self.excess > 0 || self.waiting.is_none();
-        let are_sums_valid = self.waiting.iter().chain([&self.sums]).all(WaveSums::is_valid);
+        let are_sums_valid =
+            self.waiting.as_deref().into_iter().chain([&self.sums]).all(WaveSums::is_valid);
         is_excess_valid && is_waiting_valid && are_sums_valid
     }
 }

@@ -4,15 +4,16 @@ use crate::stored_default::is_default;
 use crate::{calm_rate::RateCounts, log_space::float};
 
 /// Sums over the outages of stable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize, serde::Serialize), serde(default))]
 pub(crate) struct OutageSums {
     /// All adverse events of stable, in outages and outside.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
     pub(crate) adverse: u64,
-    /// The outages by length: up to a second, then from each power of two seconds.
+    /// The outages by length: up to a second, then from each power of two seconds. `None` before the
+    /// first one: the classes would be half of the size of a judge.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "is_default"))]
-    pub(crate) classes: [OutageClass; CLASSES],
+    pub(crate) classes: Option<Box<[OutageClass; CLASSES]>>,
 }
 
 /// The outages of one class of lengths.
@@ -59,7 +60,7 @@ pub(crate) const CLASSES: usize = 8;
 impl OutageSums {
     pub(super) fn add(&mut self, outage: &EndedOutage, limit: f64) {
         let EndedOutage { spell, .. } = outage;
-        let class = &mut self.classes[class(outage.length_millis())];
+        let class = &mut self.classes.get_or_insert_default()[class(outage.length_millis())];
         class.due = class.due.saturating_add(spell.due);
         class.canary = class.canary.saturating_add(spell.canary);
         let is_own = u128::from(spell.canary) * 2_000_000 <= u128::from(spell.due);
@@ -72,7 +73,8 @@ impl OutageSums {
 
     pub(super) fn merge(&mut self, other: &Self) {
         self.adverse = self.adverse.saturating_add(other.adverse);
-        for (class, other) in self.classes.iter_mut().zip(&other.classes) {
+        let Some(others) = &other.classes else { return };
+        for (class, other) in self.classes.get_or_insert_default().iter_mut().zip(&**others) {
             class.own.merge(&other.own);
             class.unclear.merge(&other.unclear);
             class.due = class.due.saturating_add(other.due);
@@ -82,7 +84,7 @@ impl OutageSums {
 
     /// Returns whether stored sums do not contradict each other.
     pub(super) fn is_valid(&self) -> bool {
-        let totals = self.classes.iter().flat_map(|class| [&class.own, &class.unclear]);
+        let totals = self.classes().flat_map(|class| [&class.own, &class.unclear]);
         totals.into_iter().all(|totals| {
             let OutageTotals { outages, counts, weighted_millis, .. } = totals;
             *weighted_millis <= counts.adverse.saturating_mul(MOST_MILLIS)
@@ -95,8 +97,12 @@ impl OutageSums {
     /// Returns the sums over stable's own outages.
     pub(super) fn own(&self) -> OutageTotals {
         let mut all = OutageTotals::default();
-        self.classes.iter().for_each(|class| all.merge(&class.own()));
+        self.classes().for_each(|class| all.merge(&class.own()));
         all
+    }
+
+    fn classes(&self) -> impl Iterator<Item = &OutageClass> {
+        self.classes.iter().flat_map(|classes| classes.iter())
     }
 }
 
