@@ -105,7 +105,7 @@ impl AttemptJudge {
         weight_lock: &Arc<WeightLock>,
     ) -> Self {
         let keys = WatchedKeys::new(&judge, canary, key_ledgers);
-        let read = own.last_read().clone();
+        let read = own.summed().clone();
         let guard = AttemptGuard::install(&judge, attempt, read, canary, weight_lock);
         Self {
             attempt,
@@ -172,8 +172,8 @@ impl AttemptJudge {
         self.judge.monitors().any(|monitor| steps.contains(&monitor.starting_step()))
     }
 
-    /// Begins the monitors that judge from this step on, or from an earlier one. Before that, the driver
-    /// gives the judge the counts until now, and another replica reads them.
+    /// Begins the monitors that judge from this step on, or from an earlier one. Before that, the calls
+    /// until now must have been given to the judge, [read](Self::read) or [held](Self::hold).
     pub(crate) fn reach_step(&mut self, step: usize, canary: &CanaryHandle) {
         if self.own.step() < step {
             self.own.reach_step(step);
@@ -181,7 +181,7 @@ impl AttemptJudge {
         let begins_guard = self.note_begun_guard(step, canary);
         self.begin_monitors(step);
         if let Some(guard) = self.guard.as_ref().filter(|_| begins_guard) {
-            guard.follow(&self.judge, self.own.last_read());
+            guard.follow(&self.judge, self.own.summed());
         }
     }
 
@@ -245,7 +245,7 @@ impl AttemptJudge {
     /// replica.
     pub(crate) fn note_publication(&mut self, replica: ReplicaId, beat: u64) -> BoardSign {
         self.own.note_publication(beat);
-        let (first_step, step) = (self.own.first_step(), self.own.step());
+        let (first_step, step) = (self.own.first_step(), self.own.lacking_step());
         let closed = self.judged.closed().clone();
         BoardSign { first_step, step, closed, ..BoardSign::new(replica, beat) }
     }
@@ -260,7 +260,7 @@ impl AttemptJudge {
     /// Leaves out the calls of this process until now.
     pub(crate) fn skip(&mut self, canary: &CanaryHandle) {
         // Counts that have shrunk are left out as well.
-        let _ = self.own.advance(canary);
+        let _ = self.own.leave_out(canary);
         (self.looked_at, self.quiet_at) = (Instant::now(), None);
         self.skip_keys();
     }
@@ -286,8 +286,14 @@ impl AttemptJudge {
 
     /// Adds the calls of this process since the last time to its counts.
     pub(crate) fn read(&mut self, canary: &CanaryHandle) {
+        self.hold(canary);
+        self.own.add_held();
+    }
+
+    /// Reads the calls of this process, and holds them back from its counts until a look succeeds.
+    pub(crate) fn hold(&mut self, canary: &CanaryHandle) {
         // Counts that have shrunk belong to another canary. Those of the board remain.
-        let _ = self.own.read(canary, &self.used);
+        let _ = self.own.hold(canary, &self.used);
     }
 
     /// Gives the judge the calls of all replicas since the last look: those of the list, with the
@@ -303,12 +309,12 @@ impl AttemptJudge {
         canary: &CanaryHandle,
         weight: Weight,
     ) -> Option<u64> {
-        let unread = self.own.clone();
-        self.read(canary);
-        let (counts, step) = (self.own.sum(), self.own.open_step());
-        let own = OwnPart { replica: me, counts, step };
+        self.hold(canary);
+        let (counts, step) = (self.own.sum_with_held(), self.own.open_step());
+        let own = OwnPart { replica: me, counts: &counts, step };
         match list.look(own, &mut self.judged, roster) {
             Ok(look) => {
+                self.own.add_held();
                 self.own.note_judged();
                 self.incomplete_since = None;
                 let step = look.step.min(self.judge.step());
@@ -324,9 +330,9 @@ impl AttemptJudge {
                 let since = *self.incomplete_since.get_or_insert_with(Instant::now);
                 // In a large fleet, an entry needs two beats to come back.
                 if since.elapsed() < MAX_INCOMPLETE.max(3 * roster.beat()) {
-                    // No beat must have both calls that the judge has observed and others: the guard
-                    // would count some of them twice after a replacement of this driver.
-                    self.own = unread;
+                    // The calls are held back. No beat must have both calls that the judge has observed
+                    // and others: the guard would count some of them twice after a replacement of this
+                    // driver.
                     return None;
                 }
                 tracing::warn!(
@@ -335,6 +341,7 @@ impl AttemptJudge {
                      of it: {missing}",
                 );
                 list.give_up(own, &mut self.judged, roster);
+                self.own.add_held();
                 self.own.note_judged();
                 self.incomplete_since = None;
                 (self.looked_at, self.quiet_at) = (Instant::now(), None);

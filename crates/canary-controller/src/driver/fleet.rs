@@ -55,8 +55,8 @@ impl Driver {
             if !self.replica.is_driving() {
                 self.judge.read(&self.plane.canary);
             } else if self.look(weight).is_none() {
-                // The next tick tries again.
-                return;
+                // The next look is one of the step before, so that the monitors do not observe them.
+                self.judge.hold(&self.plane.canary);
             }
         }
         self.judge.reach_step(step, &self.plane.canary);
@@ -64,9 +64,9 @@ impl Driver {
 
     /// Gives the judge the calls of all replicas since the last look, if a look is due. Returns the number
     /// of canary calls among them that were assigned at `weight` and have ended. `None` if no look was
-    /// possible.
+    /// due or possible.
     ///
-    /// The driver reads its own counts only here. So its publications have exactly those of them that
+    /// The driver adds its own calls to its counts only here. So its publications have exactly those that
     /// the judge has observed, and a beat identifies them.
     pub(super) fn look(&mut self, weight: Weight) -> Option<u64> {
         let (judge, me, canary) = (&mut self.judge, &self.id, &self.plane.canary);
@@ -117,7 +117,7 @@ impl Driver {
             self.publish_counts(Presence::Stays).await?;
         }
         if self.judge.own().is_judged() {
-            self.board.note_judged(self.judge.own().step());
+            self.board.note_judged(self.judge.own().lacking_step());
         }
         Ok(())
     }

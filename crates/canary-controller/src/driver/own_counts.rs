@@ -9,14 +9,20 @@ use tower_canary::CanaryHandle;
 pub(super) struct OwnCounts {
     /// The counts that were last read. Shared, because they seldom change at rest.
     read: Arc<Snapshot>,
+    /// The calls among them that the sum lacks: the judge cannot observe them yet.
+    held: FleetCounts,
     sum: FleetCounts,
-    /// What was last read at the latest attempts of a publication, by their beat. The first beat is
+    /// What was last read when the sum was last changed.
+    summed: Arc<Snapshot>,
+    /// The counts of the sum at the latest attempts of a publication, by their beat. The first beat is
     /// zero: nothing was published.
     published: VecDeque<(u64, Arc<Snapshot>)>,
     /// The step of the plan in which this process began to count.
     first_step: usize,
-    /// The step that this process has reached: later calls belong to it, or to a later one.
+    /// The step that this process has reached.
     step: usize,
+    /// The step to which the calls belong at least that the sum lacks.
+    lacking_step: usize,
     /// The step to which the calls of the sum belong at least that the judge has not observed.
     open_step: usize,
     /// Whether the judge has observed the sum.
@@ -27,9 +33,18 @@ impl OwnCounts {
     /// Counts calls from now on, in this step of the plan.
     pub(super) fn new(canary: &CanaryHandle, step: usize) -> Self {
         let read = Arc::new(canary.counts());
-        let published = VecDeque::from([(0, Arc::clone(&read))]);
-        let (sum, is_judged) = (FleetCounts::default(), true);
-        Self { read, sum, published, first_step: step, step, open_step: step, is_judged }
+        Self {
+            held: FleetCounts::default(),
+            sum: FleetCounts::default(),
+            summed: Arc::clone(&read),
+            published: VecDeque::from([(0, Arc::clone(&read))]),
+            read,
+            first_step: step,
+            step,
+            lacking_step: step,
+            open_step: step,
+            is_judged: true,
+        }
     }
 
     /// Returns the same counts, of which a new judge has observed none.
@@ -37,34 +52,50 @@ impl OwnCounts {
         Self { is_judged: false, open_step: self.first_step, ..self }
     }
 
-    /// Adds the calls since the last read to the sum, and returns all counts of that time.
+    /// Reads the calls since the last read, and holds them back from the sum.
     ///
     /// # Errors
     ///
     /// Returns an error if the counts have shrunk, so that they belong to another canary.
-    pub(super) fn read(
+    pub(super) fn hold(
         &mut self,
         canary: &CanaryHandle,
         used: &UsedCounts,
-    ) -> Result<Snapshot, CountsWentBackwards> {
+    ) -> Result<(), CountsWentBackwards> {
         let difference = self.advance(canary)?;
-        self.sum.add(&difference, used);
-        self.is_judged = false;
-        Ok(difference)
+        self.held.add(&difference, used);
+        Ok(())
+    }
+
+    /// Returns the sum with the calls that are held back.
+    pub(super) fn sum_with_held(&self) -> FleetCounts {
+        let mut sum = self.sum.clone();
+        sum.merge(&self.held);
+        sum
+    }
+
+    /// Adds the calls that are held back to the sum.
+    pub(super) fn add_held(&mut self) {
+        self.sum.merge(&std::mem::take(&mut self.held));
+        self.summed = Arc::clone(&self.read);
+        (self.is_judged, self.lacking_step) = (false, self.step);
     }
 
     /// Notes that this process has reached a step of the plan. The calls until now must have been
-    /// [read](Self::read).
-    pub(super) const fn reach_step(&mut self, step: usize) {
+    /// [read](Self::hold).
+    pub(super) fn reach_step(&mut self, step: usize) {
         self.step = step;
-        if self.is_judged {
-            self.open_step = step;
+        if self.held == FleetCounts::default() {
+            self.lacking_step = step;
+            if self.is_judged {
+                self.open_step = step;
+            }
         }
     }
 
     /// Notes that the judge has observed the sum.
     pub(super) const fn note_judged(&mut self) {
-        (self.is_judged, self.open_step) = (true, self.step);
+        (self.is_judged, self.open_step) = (true, self.lacking_step);
     }
 
     /// Returns whether the judge has observed the sum.
@@ -87,20 +118,31 @@ impl OwnCounts {
         self.step
     }
 
+    /// Returns the step to which the calls belong at least that the sum lacks.
+    pub(super) const fn lacking_step(&self) -> usize {
+        self.lacking_step
+    }
+
     /// Returns the step to which the calls of the sum belong at least that the judge has not observed.
     pub(super) const fn open_step(&self) -> usize {
         self.open_step
     }
 
-    /// Returns the counts since the last read without adding them to the sum.
+    /// Reads the calls since the last read. The sum will never have them.
     ///
     /// # Errors
     ///
-    /// As [`read`](Self::read).
-    pub(super) fn advance(
+    /// As [`hold`](Self::hold).
+    pub(super) fn leave_out(
         &mut self,
         canary: &CanaryHandle,
     ) -> Result<Snapshot, CountsWentBackwards> {
+        let difference = self.advance(canary);
+        self.summed = Arc::clone(&self.read);
+        difference
+    }
+
+    fn advance(&mut self, canary: &CanaryHandle) -> Result<Snapshot, CountsWentBackwards> {
         let now = canary.counts();
         let difference = now.since(&self.read);
         if now != *self.read {
@@ -114,6 +156,11 @@ impl OwnCounts {
         &self.read
     }
 
+    /// Returns the counts that the sum has.
+    pub(super) fn summed(&self) -> &Snapshot {
+        &self.summed
+    }
+
     pub(super) const fn sum(&self) -> &FleetCounts {
         &self.sum
     }
@@ -124,7 +171,7 @@ impl OwnCounts {
             // The first one is the latest that is known to be judged.
             self.published.remove(1);
         }
-        self.published.push_back((beat, Arc::clone(&self.read)));
+        self.published.push_back((beat, Arc::clone(&self.summed)));
     }
 
     /// Returns the counts of the publication with this beat, or of the start if there was none. If they

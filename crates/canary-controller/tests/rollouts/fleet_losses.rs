@@ -67,31 +67,41 @@ async fn the_judge_waits_for_a_lost_entry_and_counts_it_once_if_it_comes_back_la
     assert_eq!(processes[0].judged().canary - returned.canary, later.canary - before.canary);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_step_that_begins_while_an_entry_is_missing_gets_no_calls_of_the_step_before() {
-    let plan = r#"
-        warm_up = "0s"
-        monitors = [{ measure = "failures", from_step = 2 }]
-        steps = [
-            { weight = "40%", min_duration = "1h", min_calls = 1 },
-            { weight = "50%", min_duration = "1h", min_calls = 1 },
-        ]
-    "#;
-    let store = test_store();
-    let driver = Process::new(&store, plan).await;
+const SECOND_STEP: &str = r#"
+    warm_up = "0s"
+    monitors = [{ measure = "failures", from_step = 2 }]
+    steps = [
+        { weight = "40%", min_duration = "1h", min_calls = 1 },
+        { weight = "50%", min_duration = "1h", min_calls = 1 },
+    ]
+"#;
+
+/// Skips the first step while the board lacks an entry, after failures of the driver's canary. Returns the
+/// processes, of which the first one drives, and what is lost.
+async fn skip_a_step_without_an_entry(
+    store: &TestStore,
+) -> (Vec<Process>, Vec<(StoreKey, Document)>) {
+    let driver = Process::new(store, SECOND_STEP).await;
     driver.command(Command::Start).await;
-    let connection = another_connection(&store);
-    let processes = [driver, Process::new(&connection, plan).await];
+    let connection = another_connection(store);
+    let processes = vec![driver, Process::new(&connection, SECOND_STEP).await];
     seconds(&processes, 6, 10).await;
     fail_board(&connection);
     seconds(&processes, 4, 0).await;
     let driver = processes[0].rollout.status().driver.clone().unwrap();
-    let lost = lose_entries(&store, driver.as_str()).await;
+    let lost = lose_entries(store, driver.as_str()).await;
     seconds(&processes, 2, 0).await;
     processes[0].shop.fail_canary(1_000);
     processes[0].shop.calls(100).await;
     processes[0].shop.fail_canary(0);
     processes[0].command(Command::SkipStep).await;
+    (processes, lost)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_begins_while_an_entry_is_missing_gets_no_calls_of_the_step_before() {
+    let store = test_store();
+    let (processes, lost) = skip_a_step_without_an_entry(&store).await;
     seconds(&processes, 5, 10).await;
     for (key, entry) in lost {
         let swap = store.inner().compare_and_swap(&key, None, &entry).await.unwrap();
@@ -101,6 +111,17 @@ async fn a_step_that_begins_while_an_entry_is_missing_gets_no_calls_of_the_step_
     let finding = processes[0].finding("failures");
     assert_eq!(finding.adverse.canary, 0, "{finding}");
     assert!(finding.calls.canary > 50, "{finding}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_guard_of_a_step_that_begins_while_an_entry_is_missing_works_at_once() {
+    let store = test_store();
+    let (processes, _) = skip_a_step_without_an_entry(&store).await;
+    let driver = &processes[0];
+    assert_eq!(driver.shop.canary.weight(), Weight::from_percent(50));
+    driver.shop.fail_canary(1_000);
+    driver.shop.calls(40).await;
+    assert_eq!(driver.shop.canary.weight(), Weight::ZERO);
 }
 
 /// The driver has begun the evidence, and has loaded none.

@@ -10,7 +10,7 @@ use crate::driver::watched_keys::BoardKeys;
 impl AttemptJudge {
     /// Gives the judge the calls of this process since the last time, while no rollout is in progress.
     pub(crate) fn learn(&mut self, me: &ReplicaId, canary: &CanaryHandle) {
-        if let Ok(difference) = self.own.advance(canary) {
+        if let Ok(difference) = self.own.leave_out(canary) {
             let mut learned = FleetCounts::default();
             learned.add(&difference, &self.used);
             self.observe(&learned, self.judge.step(), me, &[]);
