@@ -23,20 +23,20 @@ mod cool_down;
 mod decide;
 mod degrade;
 mod gates;
+mod headroom;
 pub(crate) mod needs;
 mod outlook;
 mod preview;
 mod proceed;
 mod recover;
 mod releases;
-mod room;
 mod stored;
 mod tick;
 mod unsaved;
 mod variables;
 
 pub use self::releases::Relation;
-use self::{releases::Superseded, room::Room};
+use self::{headroom::Headroom, releases::Superseded};
 
 /// A rollout: the state machine that runs a [`Plan`], and the document that replicas share.
 ///
@@ -142,7 +142,7 @@ pub struct Rollout {
     #[serde(default)]
     history: History,
     #[serde(skip)]
-    room: Room,
+    headroom: Headroom,
     /// Fields that a newer version has stored.
     #[serde(flatten)]
     unknown: Map<String, Value>,
@@ -213,7 +213,7 @@ impl Rollout {
             plan_event: 0,
             variables: VariablePatches::default(),
             history: History::default(),
-            room: Room::default(),
+            headroom: Headroom::default(),
             unknown: Map::new(),
         }
     }
