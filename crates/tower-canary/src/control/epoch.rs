@@ -99,12 +99,11 @@ impl Epoch {
             .sum()
     }
 
-    /// Returns whether calls were assigned that these counts of the epoch do not have.
-    pub(crate) fn has_more_picks(&self, counts: &Counts) -> bool {
-        Channel::ALL.into_iter().any(|channel| {
+    /// Returns the number of calls that each channel was assigned.
+    pub(crate) fn picked(&self) -> PerChannel<u64> {
+        PerChannel::from_fn(|channel| {
             let shards = self.counters.iter().filter_map(OnceLock::get);
-            let picked: u64 = shards.map(|counters| counters.picked(channel)).sum();
-            picked != counts.evidence[channel].picked + counts.excluded[channel].picked
+            shards.map(|counters| counters.picked(channel)).sum()
         })
     }
 

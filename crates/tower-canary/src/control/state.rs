@@ -3,7 +3,7 @@ use std::{
     time::Instant,
 };
 
-use canary_core::{AssignmentReason, Channel, Counts, EpochCounts, Snapshot, Weight};
+use canary_core::{AssignmentReason, Channel, Counts, EpochCounts, PerChannel, Snapshot, Weight};
 use http::HeaderValue;
 
 use crate::{
@@ -180,14 +180,21 @@ impl ControlState {
         }
         clock::recalibrate();
         // Without open calls, each other count follows an assignment. An epoch that is not in the
-        // snapshot has begun since. Epochs that are not open get no assignments.
+        // snapshot has begun since, and one that was open then may be closed now.
         self.with(|history, _| {
-            history.open.iter().any(|epoch| {
-                let counted = before.epochs.iter().find(|counted| counted.epoch == epoch.number());
-                counted.is_none_or(|counted| epoch.has_more_picks(&counted.counts))
+            let open = history.open.iter().map(|epoch| (epoch.number(), epoch.picked()));
+            let closed = history.closed.iter().map(|epoch| (epoch.epoch, picked(&epoch.counts)));
+            open.chain(closed).any(|(number, picked_now)| {
+                let counted = before.epochs.iter().find(|counted| counted.epoch == number);
+                counted.is_none_or(|counted| picked(&counted.counts) != picked_now)
             })
         }) || !self.config.feedback.has_ratings(&before.ratings)
     }
+}
+
+/// Returns the number of calls that each channel was assigned.
+fn picked(counts: &Counts) -> PerChannel<u64> {
+    PerChannel::from_fn(|channel| counts.evidence[channel].picked + counts.excluded[channel].picked)
 }
 
 /// The decision on how to assign a call.
@@ -343,6 +350,7 @@ mod loom_tests {
             let before = control.snapshot();
             let channel = caller.join().unwrap();
             let after = control.snapshot();
+            assert_eq!(control.has_changed_since(&before), after != before);
 
             assert_eq!(after.total().evidence[channel].cancelled, 1);
             let epoch = if channel == Channel::Canary { 1 } else { 0 };

@@ -1,9 +1,14 @@
 //! Whether counts have changed since a snapshot.
 
-use http::Request;
+use std::{convert::Infallible, future::pending};
+
+use http::{Request, Response};
+use proptest::{collection, prelude::*, sample::select};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 use tower::{Layer, Service as _};
-use tower_canary::{CanaryLayer, Channel, Rating, Weight, control::ControlExt};
+use tower_canary::{
+    CanaryLayer, CanaryOptions, Channel, Rating, Weight, control::ControlExt, select::Condition,
+};
 
 use crate::support::{HALF, ScriptedService};
 
@@ -37,9 +42,8 @@ fn a_call_a_rating_and_a_weight_change_the_counts_and_reading_them_does_not() {
 
 #[test]
 fn the_end_of_an_open_call_changes_the_counts() {
-    let waiting = tower::service_fn(|_: Request<()>| {
-        std::future::pending::<Result<http::Response<String>, std::convert::Infallible>>()
-    });
+    let waiting =
+        tower::service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
     let layer = CanaryLayer::new("changes", waiting);
     let (handle, mut service) = (layer.handle(), layer.layer(waiting));
     let mut call = task::spawn(service.call(Request::new(())));
@@ -50,17 +54,54 @@ fn the_end_of_an_open_call_changes_the_counts() {
     assert!(handle.has_changed_since(&before));
 }
 
-#[test]
-fn an_epoch_without_calls_is_left_out_once_it_is_over() {
-    let layer = CanaryLayer::new("changes", ScriptedService::new());
-    let (handle, mut service) = (layer.handle(), layer.layer(ScriptedService::new()));
-    for percent in 1..5 {
-        handle.set_weight(Weight::from_percent(percent)).unwrap();
+#[derive(Clone, Debug)]
+enum Change {
+    Nothing,
+    Weight(u32),
+    /// A call that stays open. At one of the paths, it is no evidence.
+    Begin {
+        path: &'static str,
+    },
+    /// The end of the latest open call.
+    End,
+    Rating,
+}
+
+fn changes() -> impl Strategy<Value = Vec<Change>> {
+    let change = prop_oneof![
+        Just(Change::Nothing),
+        (0_u32..3).prop_map(Change::Weight),
+        select(vec!["/", "/excluded"]).prop_map(|path| Change::Begin { path }),
+        Just(Change::End),
+        Just(Change::Rating),
+    ];
+    collection::vec(change, 1..40)
+}
+
+proptest! {
+    #[test]
+    fn the_counts_have_changed_if_a_snapshot_differs(changes in changes()) {
+        let waiting = tower::service_fn(|_: Request<()>| pending::<Result<Response<String>, Infallible>>());
+        let options = CanaryOptions::new().select(Condition::path("/excluded").always());
+        let layer = CanaryLayer::with_options("changes", waiting, options);
+        let (handle, mut service) = (layer.handle(), layer.layer(waiting));
+        let (mut before, mut open) = (handle.counts(), Vec::new());
+        for change in changes {
+            match change {
+                Change::Nothing => {}
+                Change::Weight(percent) => drop(handle.set_weight(Weight::from_percent(percent))),
+                Change::Begin { path } => {
+                    let request = Request::get(path).body(()).unwrap();
+                    let mut call = task::spawn(service.call(request));
+                    assert_pending!(call.poll());
+                    open.push(call);
+                }
+                Change::End => drop(open.pop()),
+                Change::Rating => drop(handle.rate(Channel::Stable, Weight::ZERO, Rating::Bad)),
+            }
+            let differs = handle.counts() != before;
+            prop_assert_eq!(handle.has_changed_since(&before), differs, "after {:?}", change);
+            before = handle.counts();
+        }
     }
-    assert_eq!(handle.counts().epochs.len(), 1);
-    drop(assert_ready_ok!(task::spawn(service.call(Request::new(()))).poll()));
-    handle.set_weight(Weight::ZERO).unwrap();
-    handle.set_weight(HALF).unwrap();
-    let weights: Vec<_> = handle.counts().epochs.iter().map(|epoch| epoch.weight).collect();
-    assert_eq!(weights, [Weight::from_percent(4), HALF]);
 }

@@ -158,6 +158,20 @@ fn the_number_of_epochs_does_not_grow_with_the_weight_changes() {
 }
 
 #[test]
+fn an_epoch_without_calls_is_left_out_once_it_is_over() {
+    let split = split(Weight::ZERO);
+    for percent in 1..5 {
+        split.handle.set_weight(Weight::from_percent(percent)).unwrap();
+    }
+    assert_eq!(split.handle.counts().epochs.len(), 1);
+    call(&split.service);
+    split.handle.set_weight(Weight::ZERO).unwrap();
+    split.handle.set_weight(Weight::FULL).unwrap();
+    let weights: Vec<_> = split.handle.counts().epochs.iter().map(|it| it.weight).collect();
+    assert_eq!(weights, [Weight::from_percent(4), Weight::FULL]);
+}
+
+#[test]
 fn all_services_of_a_layer_share_one_weight_and_one_count() {
     let layer = CanaryLayer::new("shared", ScriptedService::new());
     let handle = layer.handle();
