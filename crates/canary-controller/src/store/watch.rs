@@ -24,7 +24,7 @@ use crate::error_chain;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[expect(clippy::exhaustive_enums, reason = "another event would be a breaking change")]
 pub enum WatchEvent {
-    /// The current document of the key. Intermediate documents may have been skipped.
+    /// The document of the key when the watch has read it. Intermediate documents may have been skipped.
     Value(Versioned),
     /// The key has no document.
     Absent,
@@ -43,8 +43,13 @@ pub enum WatchEvent {
 /// again. After an interruption it therefore catches up with one event, a slow reader causes no
 /// queue, and there is no position that a store could lose.
 ///
-/// A load that has begun goes on while the watch is not polled. A store may therefore hold a lock or a
-/// connection of a pool in it: other calls do not wait for the reader of the watch.
+/// Once polled, a watch looks for its next event in a task, also while it is not polled. A store may
+/// therefore hold a lock or a connection of a pool in a load: other calls do not wait for the reader of the
+/// watch. The task ends with its event, or soon after the watch is dropped. An event waits until it is
+/// read, and can be as old as the last poll.
+///
+/// The task belongs to the tokio runtime, with its timers enabled, in which the watch is polled. If that
+/// runtime shuts down, another one waits for the event for ever.
 ///
 /// ```
 /// use canary_controller::store::{Document, MemoryStore, StateStore, StoreKey, WatchEvent};
@@ -81,7 +86,10 @@ impl DocumentWatch {
     /// Waits for the next event.
     ///
     /// Cancel safe: dropping the future loses no event.
-    #[expect(clippy::missing_panics_doc, reason = "the stream never ends")]
+    ///
+    /// # Panics
+    ///
+    /// Panics outside of a tokio runtime, and passes on a panic of the store.
     pub async fn next(&mut self) -> WatchEvent {
         self.stream.next().await.expect("a watch never ends")
     }

@@ -19,6 +19,7 @@ struct ScriptedSource {
 enum ScriptedLoad {
     Returns(Option<u64>),
     Fails,
+    Panics,
     Hangs,
 }
 
@@ -34,6 +35,7 @@ impl WatchSource for ScriptedSource {
             match load {
                 Some(ScriptedLoad::Returns(state)) => Ok(state.map(versioned)),
                 Some(ScriptedLoad::Fails) => Err(StoreError::unavailable("load", "down")),
+                Some(ScriptedLoad::Panics) => panic!("a bug of the store"),
                 Some(ScriptedLoad::Hangs) | None => hang(&self.hung).await,
             }
         })
@@ -74,6 +76,13 @@ fn watch(
     let hung = Arc::<Notify>::default();
     let (loads, waits) = (loads.into_iter().collect(), waits.into_iter().collect());
     (DocumentWatch::new(ScriptedSource { loads, waits, hung: hung.clone() }), hung)
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "a bug of the store")]
+async fn a_panic_of_the_source_reaches_the_reader() {
+    let (mut watch, _) = watch([ScriptedLoad::Panics], []);
+    watch.next().await;
 }
 
 #[tokio::test(start_paused = true)]
