@@ -1,6 +1,6 @@
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
@@ -16,6 +16,7 @@ use tokio::{
     sync::{Semaphore, mpsc},
     time::Instant,
 };
+use tracing::{Dispatch, subscriber::NoSubscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::{
@@ -289,14 +290,11 @@ fn a_reason_cannot_mention_users_of_compatible_services() {
 
 #[test]
 fn a_name_cannot_look_like_a_field_of_the_log() {
-    let seen = AuditEvents::default();
-    let subscriber = tracing_subscriber::registry().with(seen.clone());
     let name = "x kind=\"promoted\" weight=100%";
-    tracing::subscriber::with_default(subscriber, || {
+    let [event] = audited(|| {
         let changes = json!({ "kind": "resumed", "by": { "person": name } });
         audit(&Notification::new(&raising(), event(changes)));
     });
-    let [event] = <[_; 1]>::try_from(seen.0.lock().unwrap().clone()).unwrap();
     assert_eq!(event["who"], name, "a text field, which subscribers quote");
     assert!(!event["message"].contains(['=', '"']), "{}", event["message"]);
 }
@@ -356,14 +354,11 @@ fn a_plan_without_its_secret_is_rejected_and_changes_nothing() {
 
 #[test]
 fn every_event_is_emitted_as_a_tracing_event() {
-    let seen = AuditEvents::default();
-    let subscriber = tracing_subscriber::registry().with(seen.clone());
-    tracing::subscriber::with_default(subscriber, || {
+    let [rolled_back, resumed] = audited(|| {
         audit(&notification(17));
         let changes = json!({ "kind": "resumed", "by": { "person": "anna" }, "evidence": "" });
         audit(&Notification::new(&raising(), event(changes)));
     });
-    let [rolled_back, resumed] = <[_; 2]>::try_from(seen.0.lock().unwrap().clone()).unwrap();
     let expect = |seen: &BTreeMap<String, String>, fields: &[(&str, &str)]| {
         for (name, value) in fields {
             assert_eq!(seen.get(*name).map(String::as_str), Some(*value), "{name}");
@@ -391,6 +386,20 @@ fn every_event_is_emitted_as_a_tracing_event() {
     );
     expect(&resumed, &[("level", "INFO"), ("by", "person"), ("who", "anna"), ("kind", "resumed")]);
 }
+
+/// Returns the fields of the events with the target `canary::audit` that a function emits.
+fn audited<const N: usize>(emit: impl FnOnce()) -> [BTreeMap<String, String>; N] {
+    LazyLock::force(&SECOND_SUBSCRIBER);
+    let seen = AuditEvents::default();
+    let subscriber = tracing_subscriber::registry().with(seen.clone());
+    tracing::subscriber::with_default(subscriber, emit);
+    seen.0.lock().unwrap().clone().try_into().unwrap()
+}
+
+/// With a single subscriber, tracing asks only the thread that is the first to reach an event whether
+/// anyone wants it. A test without a subscriber would silence it for all.
+static SECOND_SUBSCRIBER: LazyLock<Dispatch> =
+    LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 /// The fields of all events with the target `canary::audit`.
 #[derive(Clone, Default)]

@@ -6,7 +6,7 @@ pub(crate) mod stored;
 use std::{
     convert::Infallible,
     sync::{
-        Arc, Mutex,
+        Arc, LazyLock, Mutex,
         atomic::{AtomicU32, Ordering},
     },
     time::Duration,
@@ -20,7 +20,10 @@ use tower_canary::{
     Assignment, CanaryHandle, CanaryLayer, CanaryOptions,
     select::{Incoming, Select, Selection, StickyKey},
 };
-use tracing::subscriber::DefaultGuard;
+use tracing::{
+    Dispatch,
+    subscriber::{DefaultGuard, NoSubscriber},
+};
 use tracing_subscriber::layer::SubscriberExt;
 
 /// Options under which the calls have the same channels in each run of a test.
@@ -176,11 +179,17 @@ pub(crate) async fn second(shop: &Shop, calls: u32) {
 
 /// Collects the log messages of this level on this thread, until the guard is dropped.
 pub(crate) fn logged(level: tracing::Level) -> (DefaultGuard, Arc<Mutex<Vec<String>>>) {
+    LazyLock::force(&SECOND_SUBSCRIBER);
     let messages = Arc::<Mutex<Vec<String>>>::default();
     let layer = Logged(level, Arc::clone(&messages));
     let subscriber = tracing_subscriber::registry().with(layer);
     (tracing::subscriber::set_default(subscriber), messages)
 }
+
+/// With a single subscriber, tracing asks only the thread that is the first to reach an event whether
+/// anyone wants it. A test without a subscriber would silence it for all.
+static SECOND_SUBSCRIBER: LazyLock<Dispatch> =
+    LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
 
 struct Logged(tracing::Level, Arc<Mutex<Vec<String>>>);
 
