@@ -226,9 +226,10 @@ impl AttemptJudge {
         self.judged.open(self.own.sum().clone())
     }
 
-    /// Returns the new keys of this process for the board: all of them if it leaves.
+    /// Returns the new keys of this process for the board: all of them if it leaves. None while the driver
+    /// has other monitors: it would never confirm them, so that each publication would have them again.
     pub(crate) fn published_keys(&mut self, presence: Presence) -> Option<BoardKeys> {
-        self.keys.as_mut()?.publish(presence)
+        self.keys.as_mut().filter(|_| !self.has_discarded)?.publish(presence)
     }
 
     /// Leaves out the counts and keys for which the stored evidence has no room, and forgets what only

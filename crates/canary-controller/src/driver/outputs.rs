@@ -305,6 +305,7 @@ impl Driver {
         if let Err(error) = resumed {
             if is_same && self.judge.has_discarded() {
                 // The driver stores evidence every two seconds. The guard must not begin again as often.
+                // The board does, because it has taken over the roster of that evidence.
                 return self.board.begin(AttemptId::of(rollout));
             }
             tracing::warn!(

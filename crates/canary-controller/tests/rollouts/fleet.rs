@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use canary_controller::store::testing::StoreFault;
+use canary_controller::store::{StateStore, testing::StoreFault};
 use canary_core::Weight;
 use canary_rollout::{Actor, Command, Phase};
 use http::HeaderName;
@@ -11,7 +11,7 @@ use tower_canary::{CanaryOptions, select::Sticky};
 use crate::support::{
     Shop, controller, logged, managed, order,
     process::{Process, seconds, sum},
-    stored::{TestStore, another_connection, test_store},
+    stored::{TestStore, another_connection, rollout_key, test_store},
 };
 
 const PLAN: &str = r#"
@@ -164,6 +164,30 @@ async fn the_guard_of_a_follower_that_discards_the_evidence_counts_the_failures_
     let is_discarded = |warning: &&String| warning.contains("the stored evidence is discarded");
     let warnings = warnings.lock().unwrap();
     assert_eq!(warnings.iter().filter(is_discarded).count(), 1, "{warnings:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_follower_that_discards_the_evidence_publishes_no_keys() {
+    let store = test_store();
+    let sticky = Sticky::by_header(HeaderName::from_static("x-user-id"));
+    let options = CanaryOptions::new().select(sticky);
+    let driver = Process::new(&store, PLAN).await;
+    driver.command(Command::Start).await;
+    let processes = [driver, Process::with_options(&store, PLAN, options).await];
+    let follower = &processes[1].shop;
+    // The first publication comes before the evidence.
+    seconds(&processes, 6, 1).await;
+    for user in 0..100 {
+        let request = http::Request::get("/").header("x-user-id", user.to_string());
+        follower.call(request.body(()).unwrap()).await;
+    }
+    seconds(&processes, 6, 0).await;
+    let entries = store.inner().list(&rollout_key().board()).await.unwrap();
+    assert_eq!(entries.len(), 2);
+    for entry in entries {
+        let entry = entry.document.unwrap().document;
+        assert!(!entry.as_str().contains(r#""keys""#), "{}", entry.as_str());
+    }
 }
 
 #[tokio::test(start_paused = true)]
