@@ -117,7 +117,7 @@ const MIN_GAP_MS: u128 = 900;
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
+    use std::{convert::Infallible, sync::Arc};
 
     use canary_controller::{Controller, Managed, Plan, store::MemoryStore};
     use http::{Request, Response};
@@ -168,7 +168,7 @@ mod tests {
         for index in 0..20 {
             let mut finding = findings[0].clone();
             finding.monitor = format!("monitor {index}");
-            status.judgment.findings.push(finding);
+            Arc::make_mut(&mut status.judgment).findings.push(finding);
         }
         let mut recorder = Recorder::default();
         let memory = allocation_counter::measure(|| {

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use canary_analysis::Judgment;
 use canary_core::{PerChannel, Snapshot, Weight};
@@ -43,7 +43,7 @@ pub struct Status {
     /// The verdict and the findings of all monitors. On a replica that does not drive, it is the
     /// latest that the driver has stored, which is at most a [`BEAT`](canary_rollout::replica::BEAT)
     /// older, or a minute once the rollout is over.
-    pub judgment: Judgment,
+    pub judgment: Arc<Judgment>,
     /// Who made the evidence.
     pub sources: EvidenceSources,
     /// The weight of the data plane. A rollback by the guard sets it to zero before the `rollout`
@@ -87,7 +87,7 @@ impl Status {
     pub(crate) fn of(
         replica: &Replica,
         at: Timestamp,
-        judgment: &Judgment,
+        judgment: &Arc<Judgment>,
         canary: &CanaryHandle,
         store_failures: Vec<StoreFailure>,
     ) -> Self {
@@ -120,7 +120,7 @@ impl Status {
             allowed: rollout.allowed(),
             pending_plan,
             rollout: rollout.clone().with_sticky_secret(None),
-            judgment: judgment.clone(),
+            judgment: Arc::clone(judgment),
             sources: EvidenceSources::default(),
             weight: canary.weight(),
             open: PerChannel::from_fn(|channel| canary.open(channel)),
