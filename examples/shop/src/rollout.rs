@@ -4,16 +4,17 @@ mod completion;
 mod event_printer;
 mod plan_file;
 
-use std::{path::Path, process::ExitCode, time::Duration};
+use std::{path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
 use canary_admin::{Access, Admin};
 use canary_controller::{
-    Actor, AddError, Controller, Managed, Plan, RolloutHandle,
+    Actor, AddError, Controller, Managed, Plan, RolloutHandle, Status,
     probe::{ProbeRunner, ProbeTarget},
     store::{FileStore, MemoryStore},
 };
+use tokio::sync::watch;
 use tower_canary::{CanaryHandle, Weight};
 
 pub(crate) use self::plan_file::read as read_plan;
@@ -96,23 +97,29 @@ impl Rollout {
     /// Prints events until the rollout has ended. Without a plan it has no end.
     pub(crate) async fn print_to_the_end(&mut self) -> anyhow::Result<()> {
         let mut changes = self.handle.watch();
-        loop {
-            changes.changed().await.context("the controller has stopped")?;
-            let status = changes.borrow_and_update().clone();
-            self.printer.print(&status);
-            // The next process must see the same end, so wait until it is stored.
-            let is_stored = status.unsaved_for.is_none();
-            if Completion::of(&status) != Completion::Unfinished && is_stored {
-                return Ok(());
-            }
-        }
+        while self.print_next(&mut changes).await? == Completion::Unfinished {}
+        Ok(())
     }
 
     /// Prints events after the end as well: the operator may restart the rollout.
     pub(crate) async fn print_forever(&mut self) -> anyhow::Result<()> {
+        let mut changes = self.handle.watch();
         loop {
-            self.print_to_the_end().await?;
+            self.print_next(&mut changes).await?;
         }
+    }
+
+    /// Prints the new events of the next status.
+    async fn print_next(
+        &mut self,
+        changes: &mut watch::Receiver<Arc<Status>>,
+    ) -> anyhow::Result<Completion> {
+        changes.changed().await.context("the controller has stopped")?;
+        let status = changes.borrow_and_update().clone();
+        self.printer.print(&status);
+        // The next process must see the same end, so wait until it is stored.
+        let is_stored = status.unsaved_for.is_none();
+        Ok(if is_stored { Completion::of(&status) } else { Completion::Unfinished })
     }
 
     /// Stops the controller, and prints the result of a plan.
@@ -137,3 +144,34 @@ fn access(options: &Options) -> anyhow::Result<Access> {
 
 /// The time that the shop waits for the stored rollout before it serves.
 const STORE_LIMIT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use tokio_test::{assert_pending, task};
+    use tower_canary::{CanaryLayer, CanaryOptions};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shop_that_stays_after_the_end_waits_for_a_change() {
+        let controller = Controller::new(MemoryStore::new());
+        let plan = Plan::from_toml("steps = [{ weight = '1%' }]").unwrap();
+        let options = CanaryOptions::new().stable_release("v1").canary_release("v2");
+        let canary = CanaryLayer::with_options("shop", Router::<()>::new(), options).handle();
+        let handle = controller.add(Managed::new(canary, plan)).unwrap();
+        handle.start(Actor::person("ada"), "").await.unwrap();
+        handle.roll_back(Actor::person("ada"), "").await.unwrap();
+        let mut rollout = Rollout::new(controller, handle, EventPrinter::new(), Access::loopback());
+        rollout.print_to_the_end().await.unwrap();
+        let mut printing = task::spawn(rollout.print_forever());
+        // The driver may still publish what it has stored.
+        for _ in 0..100 {
+            assert_pending!(printing.poll());
+            tokio::task::yield_now().await;
+            if !printing.is_woken() {
+                return;
+            }
+        }
+        panic!("it never waits");
+    }
+}
