@@ -160,6 +160,24 @@ async fn row_e_replicas_of_a_promoted_build_keep_serving_it_while_the_next_build
 }
 
 #[tokio::test(start_paused = true)]
+async fn row_e_a_replica_of_a_promoted_build_serves_it_after_a_halt_through_that_replica() {
+    let store = test_store();
+    let old = Pod::of(&store, "v1", "v2").await;
+    old.command(Command::Start).await;
+    old.command(Command::PromoteFully).await;
+    let new = Pod::of(&store, "v2", "v3").await;
+    new.command(Command::Start).await;
+    seconds(&[&old, &new], 5).await;
+    old.command(Command::Halt).await;
+    seconds(&[&old, &new], 5).await;
+    assert_eq!((new.phase(), new.weight()), (Phase::Halted, Weight::ZERO));
+    assert_eq!((old.weight(), old.shop.canary.mode()), (Weight::FULL, SplitMode::Promoted));
+    new.command(Command::LiftHalt).await;
+    seconds(&[&old, &new], 5).await;
+    assert_eq!(old.weight(), Weight::FULL);
+}
+
+#[tokio::test(start_paused = true)]
 async fn row_e_a_build_whose_stable_release_is_stable_again_does_not_keep_its_canary() {
     let store = test_store();
     let old = Pod::of(&store, "v1", "v2").await;
@@ -193,6 +211,21 @@ async fn row_f_an_old_replica_that_restarts_does_not_take_the_rollout_from_the_n
         seconds(&[&restarted], 30).await;
         assert_eq!(stored_canary(&store).await, "v3");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn row_g_a_halt_that_another_build_has_lifted_does_not_come_back() {
+    let store = test_store();
+    let old = Pod::of(&store, "v3", "v5").await;
+    old.command(Command::Halt).await;
+    let new = Pod::of(&store, "v5", "v7").await;
+    seconds(&[&old, &new], 5).await;
+    new.command(Command::LiftHalt).await;
+    seconds(&[&old, &new], 5).await;
+    assert_eq!(old.shop.canary.mode(), SplitMode::Splitting);
+    old.command(Command::Start).await;
+    seconds(&[&old, &new], 5).await;
+    assert_eq!((old.phase(), old.weight()), (Phase::Running, TEN));
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,10 +123,14 @@ impl Replica {
         self.enforces_later = false;
         let actions = match self.relation() {
             Relation::Same => self.rollout.in_force(),
-            Relation::Promoted if !self.is_lowered_directly => vec![Action::Promote],
+            // The data plane may still be halted by a command or an earlier rollout.
+            Relation::Promoted if !self.is_lowered_directly => {
+                vec![Action::LiftHalt, Action::Promote]
+            }
             // A halt applies to all builds.
             _ if self.rollout.phase() == Phase::Halted => self.rollout.in_force(),
-            _ => vec![Action::RollBack],
+            _ if self.is_lowered_directly => vec![Action::RollBack],
+            _ => vec![Action::LiftHalt, Action::RollBack],
         };
         self.outputs.push(Output::Enforce(actions));
     }
