@@ -116,9 +116,11 @@ async fn rejected_commands_return_the_reason() {
     }
 
     for command in ["lift_halt", "start"] {
-        assert_eq!(shop.command(&json!({"command": command})).await.status, StatusCode::OK);
+        let accepted = shop.command(&json!({"command": command})).await;
+        assert_eq!(accepted.status, StatusCode::OK, "{command}: {}", accepted.text);
     }
-    assert_eq!(shop.set_weight("5%").await.status, StatusCode::OK);
+    let set = shop.set_weight("5%").await;
+    assert_eq!(set.status, StatusCode::OK, "{}", set.text);
     assert_eq!(
         shop.view().await["summary"].as_str().unwrap().split(':').next(),
         Some("by hand at 5%")

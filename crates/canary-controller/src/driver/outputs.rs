@@ -39,6 +39,15 @@ impl Driver {
         if self.replica.store() == &StoreState::InSync {
             // What could not be written here, another replica has written.
             self.health.forget(StoreOperation::Write, &self.document.path);
+        }
+        self.publish_latest();
+        self.append_events().await;
+        self.keep_copy().await;
+    }
+
+    /// Publishes the id of the latest stored event.
+    fn publish_latest(&self) {
+        if self.replica.store() == &StoreState::InSync {
             let latest = self.replica.rollout().latest();
             self.latest.send_if_modified(|known| {
                 let is_new = *known != latest;
@@ -46,8 +55,6 @@ impl Driver {
                 is_new
             });
         }
-        self.append_events().await;
-        self.keep_copy().await;
     }
 
     pub(super) fn now(&self) -> Moment {
@@ -81,6 +88,8 @@ impl Driver {
             }
             Output::AcknowledgeTrip => self.plane.weight_lock.acknowledge(),
             Output::Reply { id, result } => {
+                // The next command of the same caller names the latest event.
+                self.publish_latest();
                 self.publish_status();
                 self.requests.reply(id, result.map_err(Into::into));
             }
