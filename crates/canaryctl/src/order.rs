@@ -120,7 +120,9 @@ fn print(output: Output, name: &str, response: &CommandResponse) -> Result<Exit,
         }
     }
     if let Some(note) = &response.note {
-        output.sentence(&format!("nothing has changed: {note}"))?;
+        let is_without_effect = response.events.is_empty();
+        let prefix = if is_without_effect { "nothing has changed: " } else { "" };
+        output.sentence(&format!("{prefix}{note}"))?;
     }
     output.sentence(&format!("{name}: {}", response.canary.summary))?;
     Ok(Exit::Done)
