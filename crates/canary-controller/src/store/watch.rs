@@ -48,8 +48,8 @@ pub enum WatchEvent {
 /// watch. The task ends with its event, or soon after the watch is dropped. An event waits until it is
 /// read, and can be as old as the last poll.
 ///
-/// The task belongs to the tokio runtime, with its timers enabled, in which the watch is polled. If that
-/// runtime shuts down, another one waits for the event for ever.
+/// The task belongs to the tokio runtime in which the watch is polled. Its timers must be enabled. If it shuts
+/// down before the event, the watch has no further events, and waits in any other runtime.
 ///
 /// ```
 /// use canary_controller::store::{Document, MemoryStore, StateStore, StoreKey, WatchEvent};
